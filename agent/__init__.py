@@ -1,0 +1,1 @@
+"""How it thinks: steps, the reducer, context, prompt, model, and a roster of small focused agents."""

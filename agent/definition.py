@@ -1,0 +1,94 @@
+"""An agent: a prompt, the steps it may take, what code chooses before the model does, and its limits.
+
+One folder of `agent/roster/` builds one of these. The schema that the model must answer with, and its validator, are
+made once, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Union
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+
+from agent.steps import OWN_STEPS, HandOver, Step, Tool
+from store.thread import Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Everything has a limit, and the limit has a name. Reaching one hands the thread to a person."""
+
+    steps_per_turn: int = 30
+    """Steps since a person or a trigger last moved the thread."""
+    errors_in_row: int = 3
+    """Failed tools, refused steps and useless answers of the model, one after the other."""
+    events_per_thread: int = 2_000
+    context_chars_max: int = 120_000
+    """About 35,000 tokens. Older parts are left out of the prompt beyond it."""
+    part_chars_max: int = 8_000
+    """The longest single text in the prompt: one message, one field of a tool's result."""
+    tool_attempts: int = 3
+    """How often a repeatable tool is started again after its worker died."""
+    send_attempts: int = 8
+    """How often a channel is tried with one message."""
+
+
+class UnusableStep(ValueError):
+    """The JSON is no step of this agent. The text is short and for the model."""
+
+
+def no_plan(_: Thread) -> Step | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Agent:
+    name: str
+    prompt: str
+    tools: tuple[type[Tool], ...]
+    plan: Callable[[Thread], Step | None] = no_plan
+    """Pure. Asked before the model, and once more when the agent is done: where it gives a step, code chose it."""
+    limits: Limits = field(default_factory=Limits)
+    resources: Mapping[type, object] = field(default_factory=dict)
+    """What its tools may ask for with `call.need(...)`."""
+
+    @cached_property
+    def steps(self) -> dict[str, type[Step]]:
+        """What the model is offered, by intent."""
+        return {cls.intent_name(): cls for cls in (*self.tools, *OWN_STEPS)}
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Step]:
+        classes = tuple(self.steps.values())
+        union: Any = Union[classes]  # noqa: UP007 - the members are known at run time only
+        return TypeAdapter(Annotated[union, Field(discriminator="intent")])
+
+    @cached_property
+    def all_steps(self) -> dict[str, type[Step]]:
+        return self.steps | {HandOver.intent_name(): HandOver}
+
+    def parse(self, intent: str, arguments: Mapping[str, JsonValue]) -> Step:
+        """The step that the log names. Raises UnusableStep where the agent does not (or no longer) have it."""
+        cls = self.all_steps.get(intent)
+        if cls is None:
+            raise UnusableStep(f"Unknown intent {intent!r}. Known are: {', '.join(self.steps)}.")
+        try:
+            return cls.model_validate({"intent": intent, **arguments})
+        except ValidationError as error:
+            raise UnusableStep(explain(error, intent)) from None
+
+    def acts(self, step: Step) -> bool:
+        """Whether it may change the world."""
+        return isinstance(step, Tool) and (not step.repeatable or step.needs_approval())
+
+
+def explain(error: ValidationError, intent: str = "") -> str:
+    """What is wrong with the answer, in one line that the model can act on."""
+    problems = []
+    for item in error.errors(include_url=False, include_context=False)[:3]:
+        path = ".".join(str(part) for part in item["loc"] if part != intent)
+        problems.append(f"{path}: {item['msg']}" if path else item["msg"])
+    return f"Invalid {intent or 'answer'}: {'; '.join(problems)}."[:500]

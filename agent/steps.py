@@ -1,0 +1,157 @@
+"""What the model may answer: one pydantic class for each step.
+
+A `Step` has an `intent` and arguments. A `Tool` is a step that code can run: its schema, its description (the
+docstring, which the model reads), its approval rule, whether it may be repeated and what it does stand in one class.
+Asking a person and being done are steps like any other. Nothing in this module does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+T = TypeVar("T")
+Facts = dict[str, JsonValue]
+
+
+class Step(BaseModel):
+    """Subclasses declare `intent: Literal["…"]` first. Arguments are strict: unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def intent_name(cls) -> str:
+        """The one value of its `intent` literal."""
+        return str(cls.model_fields["intent"].annotation.__args__[0])  # type: ignore[union-attr]
+
+    @property
+    def arguments(self) -> dict[str, JsonValue]:
+        """Everything but the intent, as JSON values."""
+        return self.model_dump(mode="json", exclude={"intent"})
+
+
+class ToolError(Exception):
+    """The tool did not do it, and knows so. The text is for the model: short, and says what would work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A tool's answer: not yet. It is run again after `seconds`; the wait is durable, so nothing sleeps."""
+
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a tool is given beside its own arguments."""
+
+    thread_id: str
+    key: str
+    """Stable for this step over crashes and repeats: hand it to whatever accepts an idempotency key."""
+    attempt: int
+    """1 at first; for a tool that answered `Wait`, how often it has been run."""
+    now: datetime
+    requested_by: str
+    """The person whose words led here, for the record."""
+    facts: Facts = field(default_factory=dict)
+    """What `prepare` found: for a gated tool exactly what the person saw and approved."""
+    resources: Mapping[type, object] = field(default_factory=dict)
+
+    def need(self, kind: type[T]) -> T:
+        """The agent's resource of this type, as its `build` registered it."""
+        found = self.resources.get(kind)
+        assert isinstance(found, kind), f"the agent was built without a {kind.__name__}"
+        return found
+
+
+class Tool(Step):
+    """A step with a `run()`.
+
+    `run` raises ToolError where it did not do its work. Anything else that it raises, and a time-out, leaves the outcome
+    of a tool that is not `repeatable` unknown, and a person is asked.
+    """
+
+    repeatable: ClassVar[bool] = False
+    """Running it again does no harm: it only looks, or the other side knows the call's key."""
+    timeout_seconds: ClassVar[float] = 60.0
+
+    def needs_approval(self) -> bool:
+        """Whether a person has to approve this very call first."""
+        return False
+
+    async def prepare(self, call: Call) -> Facts:
+        """Look up and check what the call depends on, before anybody is asked; must change nothing.
+
+        The facts are shown with the request, are bound to it, and come back in `call.facts`. Raise ToolError to refuse.
+        """
+        return {}
+
+    async def run(self, call: Call) -> JsonValue | Wait:
+        """Do it. The result is what the model sees."""
+        raise AssertionError(f"{type(self).__name__} has no run()")
+
+
+class HumanInputOptions(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    urgency: Literal["low", "medium", "high"]
+    format: Literal["free_text", "yes_no", "multiple_choice"]
+    choices: list[str] = Field(description="for multiple_choice; otherwise empty")
+
+
+class RequestHumanInput(Step):
+    """Ask the people in this thread something that only they can tell you."""
+
+    intent: Literal["request_human_input"]
+    question: str
+    context: str = Field(description="what they need to know to answer")
+    options: HumanInputOptions
+
+
+class DoneForNow(Step):
+    """Tell the people the outcome, with links, and stop until they write again."""
+
+    intent: Literal["done_for_now"]
+    message: str
+
+
+class NothingToDo(Step):
+    """The newest message needs no answer and changes nothing. Nobody is told; what is under way goes on."""
+
+    intent: Literal["nothing_to_do"]
+
+
+class WithdrawRequest(Step):
+    """Take back the step that waits for approval, or was approved and has not begun: somebody no longer wants it."""
+
+    intent: Literal["withdraw_request"]
+    reason: str
+
+
+class HandOver(Step):
+    """Let another agent go on with this thread. Chosen by code."""
+
+    intent: Literal["hand_over"]
+    agent: str
+    reason: str
+
+
+OWN_STEPS: tuple[type[Step], ...] = (RequestHumanInput, DoneForNow, NothingToDo, WithdrawRequest)
+"""The steps that every agent has. `HandOver` is for code alone, so the model is not offered it."""
+
+
+def as_question(question: str, context: str = "", *, yes_no: bool = False, urgent: bool = False) -> RequestHumanInput:
+    """A question that code asks."""
+    options: dict[str, Any] = {
+        "urgency": "high" if urgent else "medium",
+        "format": "yes_no" if yes_no else "free_text",
+        "choices": [],
+    }
+    return RequestHumanInput.model_validate(
+        {"intent": "request_human_input", "question": question, "context": context, "options": options}
+    )

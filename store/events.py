@@ -1,0 +1,368 @@
+"""The facts that a thread is made of.
+
+An event is frozen, named in the past tense, and its `id` is its deduplication key: appending a known id changes
+nothing. Events that belong to a step derive their ids from it (`s4/finished`), so writing one again is a no-op.
+
+Everything else that the program knows about a thread is computed from these (see `store.thread`). Nothing here reads
+a clock, does I/O, or knows an agent's classes: a step is kept as a name and JSON, so a log outlives the code that
+wrote it. A log written by a newer version loads too: unknown fields are kept, unknown kinds become `UnknownEvent`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+SCHEMA_VERSION = 1
+"""Written on every event. Raise it when an old reader would misunderstand a new event, not when a field is added."""
+
+EVENT_BYTES_MAX = 256_000
+"""An event larger than this is refused by every store."""
+
+TEXT_CHARS_MAX = 50_000
+"""The longest text that one message may hold; `bot.inbox` clips what a channel brings and says so."""
+
+Trust = Literal["verified", "unverified", "third_party", "forwarded"]
+"""How sure we are of who is speaking. Only `verified` people may decide requests."""
+
+
+class Fact(BaseModel):
+    """Frozen; keeps the fields of newer versions, so that showing or copying a log loses nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Place(Fact):
+    """Where a thread is held: a channel's name and an address that only that channel reads."""
+
+    channel: str
+    address: str
+
+
+class Person(Fact):
+    name: str
+    address: str = ""
+    """As the channel knows the person: a Slack user id, a mail address, a login name."""
+    trust: Trust = "unverified"
+
+
+class Attachment(Fact):
+    name: str
+    media_type: str = ""
+    size_bytes: int = 0
+
+
+class Usage(Fact):
+    """Tokens, as the model's endpoint counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Event(Fact):
+    kind: str
+    id: str = Field(min_length=1, max_length=512)
+    at: AwareDatetime
+    """When we recorded it, by the recording machine's clock."""
+    v: int = SCHEMA_VERSION
+
+
+class ThreadOpened(Event):
+    """The first event of every thread."""
+
+    ID: ClassVar[str] = "opened"
+
+    kind: Literal["thread_opened"] = "thread_opened"
+    agent: str
+    place: Place
+
+
+class ThreadForked(Event):
+    """Ends the copied part of a fork. No step, request or message from before it is still to be acted on here."""
+
+    kind: Literal["thread_forked"] = "thread_forked"
+    source: str
+    at_event: int
+    by: Person
+
+
+class MessageReceived(Event):
+    """Somebody wrote to the thread."""
+
+    kind: Literal["message_received"] = "message_received"
+    sender: Person
+    text: str
+    subject: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    answers: str = ""
+    """The step whose question this was given as an answer to; empty for a plain message."""
+    clipped_from: int = 0
+    """Characters that the text had, where it was longer than TEXT_CHARS_MAX; 0: it is whole."""
+
+
+class TriggerReceived(Event):
+    """A machine started or woke the thread: a schedule, a webhook."""
+
+    kind: Literal["trigger_received"] = "trigger_received"
+    source: str
+    name: str
+    data: dict[str, JsonValue] = {}
+
+
+class StepChosen(Event):
+    """The next step, chosen by the model or by code. Supersedes a chosen step that has not begun."""
+
+    kind: Literal["step_chosen"] = "step_chosen"
+    step: str
+    intent: str
+    arguments: dict[str, JsonValue] = {}
+    by: Literal["model", "code"] = "model"
+    acts: bool = False
+    """It may change the world (needs approval, or is not repeatable), as the code of that day said."""
+    model: str = ""
+    usage: Usage | None = None
+
+
+class ChoiceFailed(Event):
+    """The model was asked and gave no usable step."""
+
+    kind: Literal["choice_failed"] = "choice_failed"
+    reason: Literal["invalid", "refused", "truncated", "unavailable", "outdated"]
+    """`outdated`: it was usable, but somebody had spoken meanwhile; it is not counted as an error."""
+    error: str = ""
+    retry_at: AwareDatetime | None = None
+    """Ask again then (the endpoint is down or rate-limits); None: at once."""
+    model: str = ""
+    usage: Usage | None = None
+
+
+class ApprovalRequested(Event):
+    """A person must decide before the step runs. Durable before anybody is shown it."""
+
+    kind: Literal["approval_requested"] = "approval_requested"
+    step: str
+    digest: str
+    """Over intent, arguments, facts and policy: see `agent.approval.digest`."""
+    facts: dict[str, JsonValue] = {}
+    """What the tool found out for the person to see, and is then bound to (the full SHA behind a tag, say)."""
+    policy: dict[str, JsonValue] = {}
+    """Who may decide. Empty: any verified person."""
+
+
+class ApprovalDecided(Event):
+    """Somebody said yes or no. The first valid one settles the request; others change nothing and are kept."""
+
+    kind: Literal["approval_decided"] = "approval_decided"
+    step: str
+    digest: str
+    approved: bool
+    by: Person
+    comment: str = ""
+    proof: str = ""
+    """How we know who it was: `terminal`, a Slack user id, a signed link, an aligned mail."""
+
+
+class ToolStarted(Event):
+    """Written before the tool runs. Without an ending after it, nobody knows whether the tool did its work."""
+
+    kind: Literal["tool_started"] = "tool_started"
+    step: str
+    attempt: int
+    repeatable: bool = False
+
+
+class ToolWaiting(Event):
+    """The tool looked and has to look again later. Nothing waits in a process meanwhile."""
+
+    kind: Literal["tool_waiting"] = "tool_waiting"
+    step: str
+    attempt: int
+    until: AwareDatetime
+    note: str = ""
+
+
+class ToolFinished(Event):
+    kind: Literal["tool_finished"] = "tool_finished"
+    step: str
+    result: JsonValue = None
+    error: str = ""
+    """Short, for the model to act on; empty: it succeeded."""
+
+
+class ToolInterrupted(Event):
+    """The tool was started and its end is not known; it cannot be repeated safely, so a person is asked."""
+
+    kind: Literal["tool_interrupted"] = "tool_interrupted"
+    step: str
+    why: str
+
+
+class StepRefused(Event):
+    """Code did not let the step begin: unknown intent, invalid arguments, a failed check, a changed digest."""
+
+    kind: Literal["step_refused"] = "step_refused"
+    step: str
+    error: str
+
+
+class TimerFired(Event):
+    kind: Literal["timer_fired"] = "timer_fired"
+    timer: str
+
+
+class MessageSent(Event):
+    """What was owed to the people under this key has gone out."""
+
+    kind: Literal["message_sent"] = "message_sent"
+    key: str
+    receipt: str = ""
+    """The channel's own reference to it (a Slack ts, a Message-ID)."""
+
+
+class MessageFailed(Event):
+    """A message could not be sent."""
+
+    kind: Literal["message_failed"] = "message_failed"
+    key: str
+    attempt: int
+    error: str
+    retry_at: AwareDatetime | None = None
+    """None: it will not be tried again."""
+
+
+class AgentChanged(Event):
+    """Another agent goes on with the thread."""
+
+    kind: Literal["agent_changed"] = "agent_changed"
+    agent: str
+    reason: str = ""
+
+
+class HandedToHuman(Event):
+    """A limit was reached or too much went wrong; the agent rests until a person speaks."""
+
+    kind: Literal["handed_to_human"] = "handed_to_human"
+    limit: str
+    """The name of the limit, as in `agent.definition.Limits`."""
+    reason: str
+
+
+class ThreadPaused(Event):
+    kind: Literal["thread_paused"] = "thread_paused"
+    by: Person
+
+
+class ThreadResumed(Event):
+    kind: Literal["thread_resumed"] = "thread_resumed"
+    by: Person
+
+
+class ThreadCancelled(Event):
+    """Nothing is begun any more. What runs already is noted when it ends."""
+
+    kind: Literal["thread_cancelled"] = "thread_cancelled"
+    by: Person
+    reason: str = ""
+
+
+class UnknownEvent(Event):
+    """An event that this version cannot read. It is shown; a thread that holds one is not acted on."""
+
+    raw: JsonValue = None
+
+
+KnownEvent = (
+    ThreadOpened
+    | ThreadForked
+    | MessageReceived
+    | TriggerReceived
+    | StepChosen
+    | ChoiceFailed
+    | ApprovalRequested
+    | ApprovalDecided
+    | ToolStarted
+    | ToolWaiting
+    | ToolFinished
+    | ToolInterrupted
+    | StepRefused
+    | TimerFired
+    | MessageSent
+    | MessageFailed
+    | AgentChanged
+    | HandedToHuman
+    | ThreadPaused
+    | ThreadResumed
+    | ThreadCancelled
+)
+KINDS: dict[str, type[Event]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}
+
+_adapter: TypeAdapter[KnownEvent] = TypeAdapter(Annotated[KnownEvent, Field(discriminator="kind")])
+_START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class EventTooLarge(ValueError):
+    """The event's JSON is longer than EVENT_BYTES_MAX."""
+
+
+def encode(event: Event) -> bytes:
+    """One line of JSON. Fields at their default are left out, save the kind and the version.
+
+    Half surrogate pairs, which UTF-8 cannot hold, become U+FFFD. Raises EventTooLarge.
+    """
+    if isinstance(event, UnknownEvent):
+        return json.dumps(event.raw).encode()
+    try:
+        body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
+    except ValueError:
+        event = type(event).model_validate(_without_half_surrogates(event.model_dump()))
+        body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
+    data = f'{{"v":{event.v},"kind":"{event.kind}",{body[1:]}'.encode()
+    if len(data) > EVENT_BYTES_MAX:
+        raise EventTooLarge(f"The event {event.id!r} takes {len(data):,} bytes; the limit is {EVENT_BYTES_MAX:,}.")
+    return data
+
+
+def _without_half_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return _HALF_SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {_without_half_surrogates(k): _without_half_surrogates(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_without_half_surrogates(item) for item in value]
+        case _:
+            return value
+
+
+def decode(data: bytes) -> Event:
+    """The event in one line of JSON; an `UnknownEvent` where this version cannot read it. Never raises."""
+    try:
+        event: Event = _adapter.validate_json(data)
+    except ValidationError:
+        return _unknown(data)
+    return event if event.v <= SCHEMA_VERSION else _unknown(data)
+
+
+def _unknown(data: bytes) -> UnknownEvent:
+    try:
+        raw: Any = json.loads(data)
+    except ValueError:
+        raw = data.decode(errors="replace")
+    fields = raw if isinstance(raw, dict) else {}
+    try:
+        at = datetime.fromisoformat(str(fields.get("at")))
+    except ValueError:
+        at = _START_OF_TIME
+    return UnknownEvent(
+        kind=str(fields.get("kind") or "unreadable"),
+        id=str(fields.get("id") or "unreadable")[:512],
+        at=at if at.tzinfo else at.replace(tzinfo=UTC),
+        v=fields["v"] if isinstance(fields.get("v"), int) else SCHEMA_VERSION,
+        raw=raw,
+    )
