@@ -72,8 +72,8 @@ class Call:
 class Tool(Step):
     """A step with a `run()`.
 
-    `run` raises ToolError where it did not do its work. Anything else that it raises, and a time-out, leaves the outcome
-    of a tool that is not `repeatable` unknown, and a person is asked.
+    `run` raises ToolError where it did not do its work. Anything else that it raises, and a time-out, leaves the
+    outcome of a tool that is not `repeatable` unknown, and a person is asked.
     """
 
     repeatable: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -88,6 +88,8 @@ class StepState:
     status: StepStatus = "chosen"
     attempt: int = 0
     """How often it was started."""
+    restarts: int = 0
+    """How often in a row it was started again because nobody knew how it had ended."""
     repeatable: bool = False
     request: ApprovalRequested | None = None
     decision: ApprovalDecided | None = None
@@ -247,18 +249,19 @@ def _fold(before: State, events: tuple[Event, ...], index: int) -> State:
     return state
 
 
-def _apply(state: State, event: Event, index: int) -> None:  # noqa: C901 - one row for each kind of event
+def _apply(state: State, event: Event, index: int) -> None:
     match event:
         case ThreadOpened():
             state.agent, state.place = event.agent, event.place
         case MessageReceived():
             _moved_from_outside(state)
-            if state.cancelled or state.paused:
+            if state.cancelled or state.paused or event.clipped_from:
                 state.owed[f"{event.id}/notice"] = Owed("notice", index)
         case TriggerReceived():
             _moved_from_outside(state)
         case AgentChanged():
             state.agent = event.agent
+            _end_open_steps(state, "finished", {"chosen"}, index)
             _moved_from_outside(state)
         case StepChosen():
             _choose(state, event, index)
@@ -273,9 +276,19 @@ def _apply(state: State, event: Event, index: int) -> None:  # noqa: C901 - one 
         case ApprovalDecided():
             _decide(state, event, index)
         case ToolStarted():
-            _put(state, event.step, OPEN, status="running", attempt=event.attempt, repeatable=event.repeatable)
+            step = state.steps.get(event.step)
+            restarts = step.restarts + 1 if step and step.status == "running" else 0
+            _put(
+                state,
+                event.step,
+                OPEN,
+                status="running",
+                attempt=event.attempt,
+                restarts=restarts,
+                repeatable=event.repeatable,
+            )
         case ToolWaiting():
-            _put(state, event.step, {"running"}, status="waiting", until=event.until)
+            _put(state, event.step, {"running"}, status="waiting", restarts=0, until=event.until)
         case ToolFinished():
             # Also after an interruption: the fact is better than not knowing.
             done: StepStatus = "failed" if event.error else "finished"
@@ -285,7 +298,9 @@ def _apply(state: State, event: Event, index: int) -> None:  # noqa: C901 - one 
         case ToolInterrupted():
             _put(state, event.step, {"running"}, status="interrupted", ended=event)
         case StepRefused():
-            if _put(state, event.step, {"chosen", "requested", "approved", "due"}, status="refused", ended=event):
+            if _put(
+                state, event.step, {"chosen", "requested", "approved", "due", "running"}, status="refused", ended=event
+            ):
                 state.news = True
                 state.errors_in_row += 1
                 _close_card(state, event.step, index)
@@ -348,9 +363,12 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
             state.news = True
             _end_open_steps(state, "withdrawn", {"requested", "approved"}, index)
         case _:
-            held = (s for i in state.open_steps if (s := state.steps[i]).status in HELD)
-            if any((s.chosen.intent, s.chosen.arguments) == (event.intent, event.arguments) for s in held):
+            held = [s for i in state.open_steps if (s := state.steps[i]).status in HELD]
+            same = [s for s in held if (s.chosen.intent, s.chosen.arguments) == (event.intent, event.arguments)]
+            if same:
                 status = "kept"
+                if same[0].status == "requested":
+                    state.owed[f"{event.step}/notice"] = Owed("notice", index, same[0].id)
             elif event.acts:
                 _end_open_steps(state, "superseded", {"requested", "approved"}, index)
     state.steps[event.step] = StepState(event, status)
@@ -384,32 +402,12 @@ def _fire(state: State, timer: str) -> None:
             state.owed[key.removesuffix("/send")] = replace(owed, retry_at=None)
 
 
-def _put(
-    state: State,
-    step_id: str,
-    allowed: Iterable[StepStatus],
-    *,
-    status: StepStatus,
-    attempt: int | None = None,
-    repeatable: bool | None = None,
-    request: ApprovalRequested | None = None,
-    until: datetime | None = None,
-    ended: ToolFinished | ToolInterrupted | StepRefused | None = None,
-) -> bool:
+def _put(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
     """Move a step on, if it is in one of the allowed states. An event out of order changes nothing."""
     step = state.steps.get(step_id)
     if not step or step.status not in allowed:
         return False
-    state.steps[step_id] = StepState(
-        step.chosen,
-        status,
-        step.attempt if attempt is None else attempt,
-        step.repeatable if repeatable is None else repeatable,
-        request or step.request,
-        step.decision,
-        until,
-        ended,
-    )
+    state.steps[step_id] = replace(step, **changes)
     return True
 
 

@@ -1,0 +1,184 @@
+"""What to do next, as a pure function of the thread: no I/O, no clock, no memory of its own.
+
+`decide` is total: every log that can be reached has an answer, and None means that it is somebody else's turn. Start,
+resume, retry and recovery after a crash are this one function on the same events. It is asked by `agent.loop` alone,
+while its worker holds the thread, so a tool that was started and has no ending was interrupted, not merely slow.
+
+Rules of order: tell people what is owed; settle what was interrupted; read what people said before beginning anything;
+then begin what was approved; then go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.definition import Agent, UnusableStep
+from agent.steps import HandOver, Step, Tool, as_question
+from store.events import ChoiceFailed, StepRefused, ToolFinished
+from store.thread import DONE_FOR_NOW, Owed, StepState, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Send what is owed under this key, on the thread's channel."""
+
+    key: str
+    owed: Owed
+
+
+@dataclass(frozen=True, slots=True)
+class AskModel:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseStep:
+    """Code chose this step."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class RequestApproval:
+    step: StepState
+    tool: Tool
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    step: StepState
+    tool: Tool
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteInterruption:
+    """Write down that nobody knows how this tool ended, and ask a person."""
+
+    step: StepState
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseStep:
+    step: StepState
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAgent:
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandToHuman:
+    limit: str
+    reason: str
+
+
+Action = (
+    Say | AskModel | ChooseStep | RequestApproval | RunTool | NoteInterruption | RefuseStep | ChangeAgent | HandToHuman
+)
+
+
+def decide(agent: Agent, thread: Thread) -> Action | None:
+    """The one thing to do now, or None when it is a person's turn, a timer's, or nobody's."""
+    state = thread.state
+    if not thread.exists or state.unreadable:
+        return None
+    if say := next((Say(key, owed) for key, owed in state.owed.items() if owed.retry_at is None), None):
+        return say
+    if running := next(iter(thread.open_steps("running")), None):
+        return _after_interruption(agent, running, resting=state.paused or state.cancelled)
+    if state.paused or state.cancelled:
+        return None
+    if state.news:
+        return _think(agent, thread)
+    if ready := next(iter(thread.open_steps("approved", "due")), None):
+        return _begin(agent, ready)
+    if chosen := next(iter(thread.open_steps("chosen")), None):
+        return _begin(agent, chosen)
+    current = state.steps.get(state.current)
+    if current and current.chosen.intent == DONE_FOR_NOW and current.status == "said" and not state.handed:
+        # The model is done: what code does after it, a test of production say, is the plan's to tell.
+        step = agent.plan(thread)
+        return _within_limits(agent, thread) or ChooseStep(step) if step else None
+    return None
+
+
+def _think(agent: Agent, thread: Thread) -> Action | None:
+    state = thread.state
+    if limit := _within_limits(agent, thread):
+        return limit
+    if state.retry_choice_at:
+        return None
+    step = agent.plan(thread)
+    return ChooseStep(step) if step else AskModel()
+
+
+def _within_limits(agent: Agent, thread: Thread) -> HandToHuman | None:
+    state, limits = thread.state, agent.limits
+    if state.errors_in_row >= limits.errors_in_row:
+        return HandToHuman(
+            "errors_in_row",
+            f"{state.errors_in_row} errors came one after the other. The last one: {_last_error(thread)}",
+        )
+    if state.steps_in_turn >= limits.steps_per_turn:
+        return HandToHuman("steps_per_turn", f"{state.steps_in_turn} steps were taken and it is not done.")
+    if thread.version >= limits.events_per_thread:
+        return HandToHuman(
+            "events_per_thread",
+            f"This thread holds {thread.version} events, which is its limit. Please open a new one.",
+        )
+    return None
+
+
+def _last_error(thread: Thread) -> str:
+    for event in reversed(thread.events):
+        match event:
+            case ToolFinished(error=error) | StepRefused(error=error) | ChoiceFailed(error=error) if error:
+                return error[:500]
+            case _:
+                pass
+    return "(no text)"
+
+
+def _begin(agent: Agent, state: StepState) -> Action:
+    try:
+        step = agent.parse(state.chosen.intent, state.chosen.arguments)
+    except UnusableStep as error:
+        return RefuseStep(state, str(error))
+    match step:
+        case HandOver():
+            return ChangeAgent(step.agent, step.reason)
+        case Tool() if state.status == "chosen" and step.needs_approval():
+            return RequestApproval(state, step)
+        case Tool():
+            return RunTool(state, step, state.attempt + 1)
+        case _:
+            return RefuseStep(state, f"{state.chosen.intent!r} is not something that can be run.")
+
+
+def _after_interruption(agent: Agent, state: StepState, *, resting: bool) -> Action | None:
+    """The tool was started and never ended: its worker died, or gave up waiting for it."""
+    if state.repeatable:
+        if resting:
+            return None
+        if state.restarts + 1 < agent.limits.tool_attempts:
+            begin = _begin(agent, state)
+            if isinstance(begin, RunTool) and begin.tool.repeatable:
+                return begin
+        return RefuseStep(state, f"{state.chosen.intent} was interrupted {state.restarts + 1} times.")
+    return NoteInterruption(state)
+
+
+def question_of_outcome(state: StepState, why: str) -> Step:
+    """What a person is asked when nobody knows whether a tool did its work."""
+    call = ", ".join(f"{name}: {value}" for name, value in state.chosen.arguments.items())
+    return as_question(
+        f"I was interrupted while {state.chosen.intent} ({call}) was under way. Did it happen?",
+        f"I started it and do not know how it ended ({why}), so I will not start it again by guess. "
+        "Please look, and tell me whether it happened.",
+        yes_no=True,
+        urgent=True,
+    )

@@ -1,0 +1,378 @@
+"""The loop, and `perform`, the one function that acts.
+
+    while (action := decide(agent, thread)) is not None:
+        thread = await perform(action, thread)
+
+Everything that begins something (a step, a request, a tool) is appended only if the thread has not moved and the lease
+is still ours: so a message, a pause or a cancellation that lands before it is read first, and a worker that lost its
+thread cannot act. Facts (a tool ended, a message went out) always land, and are tried again for as long as the store
+is away, because they are known to nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import structlog
+from pydantic import JsonValue
+
+from agent.approval import digest, still_binds
+from agent.context import Context
+from agent.decide import (
+    Action,
+    AskModel,
+    ChangeAgent,
+    ChooseStep,
+    HandToHuman,
+    NoteInterruption,
+    RefuseStep,
+    RequestApproval,
+    RunTool,
+    Say,
+    decide,
+    question_of_outcome,
+)
+from agent.definition import Agent
+from agent.llm import Model, ModelFailure, Prompt
+from agent.speech import outgoing, requester
+from agent.steps import Call, Facts, Step, Tool, ToolError, Wait
+from channels.base import Channel, SendFailed
+from store.base import Lease, Store, StoreUnavailable, ThreadMoved
+from store.events import (
+    AgentChanged,
+    ApprovalRequested,
+    ChoiceFailed,
+    Event,
+    EventTooLarge,
+    HandedToHuman,
+    MessageFailed,
+    MessageSent,
+    StepChosen,
+    StepRefused,
+    TimerFired,
+    ToolFinished,
+    ToolInterrupted,
+    ToolStarted,
+    ToolWaiting,
+    encode,
+)
+from store.thread import StepState, Thread
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS_MAX = 60.0
+RESULT_BYTES_MAX = 100_000
+"""What one tool may answer. A larger result is dropped, and the model told so."""
+ERROR_CHARS_MAX = 1_000
+
+
+class Loop:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        roster: Mapping[str, Agent],
+        channels: Mapping[str, Channel],
+        model: Model,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._roster = roster
+        self._channels = channels
+        self._model = model
+        self._clock = clock
+        self.draining = False
+        """Set it, and every thread is left alone after the action that is under way."""
+
+    async def advance(self, thread: Thread, lease: Lease) -> Thread:
+        """Do all that can be done now. Returns when it is somebody else's turn, or when draining.
+
+        Raises LeaseLost when another worker took over, and StoreUnavailable when the store did not take a decision.
+        """
+        contexts: dict[str, Context] = {}
+        while not self.draining:
+            if fired := self._timers_due(thread):
+                thread = await self._store.append(thread, *fired, lease=lease)
+                continue
+            agent = self._roster.get(thread.agent)
+            if agent is None:
+                return await self._park_unknown_agent(thread, lease)
+            action = decide(agent, thread)
+            if action is None:
+                return thread
+            context = contexts.setdefault(agent.name, Context(agent))
+            try:
+                thread = await self._perform(action, thread, agent, context, lease)
+            except ThreadMoved as moved:
+                thread = moved.thread
+        return thread
+
+    async def _perform(self, action: Action, thread: Thread, agent: Agent, context: Context, lease: Lease) -> Thread:
+        """Act, and append what came of it."""
+        now = self._clock()
+        match action:
+            case Say():
+                return await self._say(action, thread, agent)
+            case AskModel():
+                return await self._ask(thread, agent, context, lease)
+            case ChooseStep():
+                return await self._begin(thread, lease, self._chosen(thread, agent, action.step, by="code"))
+            case RequestApproval():
+                return await self._request(action, thread, agent, lease)
+            case RunTool():
+                return await self._run(action, thread, agent, lease)
+            case NoteInterruption():
+                why = "the worker that ran it was stopped before it could tell how it ended"
+                return await self._begin(thread, lease, *self._interrupted(thread, agent, action.step, why))
+            case RefuseStep():
+                return await self._begin(thread, lease, self._refused(action.step, action.error))
+            case ChangeAgent():
+                step = thread.state.current
+                return await self._begin(
+                    thread,
+                    lease,
+                    AgentChanged(id=f"{step}/agent", at=now, agent=action.agent, reason=action.reason),
+                )
+            case HandToHuman():
+                return await self._begin(
+                    thread,
+                    lease,
+                    HandedToHuman(id=f"h{thread.version}/handed", at=now, limit=action.limit, reason=action.reason),
+                )
+        assert_never(action)
+
+    async def _begin(self, thread: Thread, lease: Lease, *events: Event) -> Thread:
+        """Append what may only happen if nobody spoke meanwhile. Raises ThreadMoved, LeaseLost."""
+        return await self._store.append(thread, *events, if_unmoved=True, lease=lease)
+
+    async def _note(self, thread: Thread, *events: Event) -> Thread:
+        """Append what has happened, however long the store is away: nobody else knows it."""
+        delay = 0.1
+        while True:
+            try:
+                return await self._store.append(thread, *events)
+            except StoreUnavailable as error:
+                log.warning("fact_waits_for_store", thread=thread.id, events=[e.id for e in events], error=str(error))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+
+    def _timers_due(self, thread: Thread) -> list[Event]:
+        timers = thread.timers
+        if not timers:
+            return []
+        now = self._clock()
+        return [TimerFired(id=f"{timer}/fired", at=now, timer=timer) for timer, at in timers.items() if at <= now]
+
+    # Telling people
+
+    async def _say(self, action: Say, thread: Thread, agent: Agent) -> Thread:
+        channel = self._channels.get(thread.place.channel)
+        attempt = action.owed.failures + 1
+        try:
+            if channel is None:
+                raise SendFailed(f"The channel {thread.place.channel!r} is not set up in this process.")
+            receipt = await channel.send(thread.place, outgoing(thread, action.owed), key=f"{thread.id}/{action.key}")
+        except SendFailed as error:
+            text, retry_after = str(error), error.retry_after_seconds
+        except Exception as error:
+            log.exception("send_failed", thread=thread.id, key=action.key)
+            text, retry_after = f"{type(error).__name__}: {error}", min(2.0**attempt, RETRY_SECONDS_MAX)
+        else:
+            sent = MessageSent(id=f"{action.key}/sent", at=self._clock(), key=action.key, receipt=receipt)
+            return await self._note(thread, sent)
+        now = self._clock()
+        again = retry_after is not None and attempt < agent.limits.send_attempts
+        return await self._note(
+            thread,
+            MessageFailed(
+                id=f"{action.key}/failed/{attempt}",
+                at=now,
+                key=action.key,
+                attempt=attempt,
+                error=text[:ERROR_CHARS_MAX],
+                retry_at=now + timedelta(seconds=retry_after or 0) if again else None,
+            ),
+        )
+
+    # Choosing
+
+    async def _ask(self, thread: Thread, agent: Agent, context: Context, lease: Lease) -> Thread:
+        prompt = Prompt(agent=agent, user=context.render(thread))
+        at_version = thread.version
+        try:
+            answer = await self._model.answer(prompt)
+        except ModelFailure as failure:
+            now = self._clock()
+            retry_at = None
+            if failure.reason == "unavailable":
+                delay = failure.retry_after_seconds or 2.0 * 4**thread.state.errors_in_row
+                retry_at = now + timedelta(seconds=min(delay, RETRY_SECONDS_MAX))
+            failed = ChoiceFailed(
+                id=f"c{at_version}/failed",
+                at=now,
+                reason=failure.reason,
+                error=failure.error[:ERROR_CHARS_MAX],
+                retry_at=retry_at,
+                model=failure.model,
+                usage=failure.usage,
+            )
+            return await self._note(thread, failed)
+        chosen = self._chosen(thread, agent, answer.step, by="model").model_copy(
+            update={"model": answer.model, "usage": answer.usage}
+        )
+        try:
+            return await self._begin(thread, lease, chosen)
+        except ThreadMoved as moved:
+            # Somebody spoke while the model was thinking. Its answer is dropped; what it cost is not forgotten.
+            outdated = ChoiceFailed(
+                id=f"c{at_version}/outdated",
+                at=self._clock(),
+                reason="outdated",
+                model=answer.model,
+                usage=answer.usage,
+            )
+            return await self._note(moved.thread, outdated)
+
+    def _chosen(self, thread: Thread, agent: Agent, step: Step, *, by: str) -> StepChosen:
+        # Unique: it is appended only while the thread still has this many events.
+        step_id = f"s{thread.version}"
+        return StepChosen.model_validate(
+            {
+                "id": f"{step_id}/chosen",
+                "at": self._clock(),
+                "step": step_id,
+                "intent": step.intent_name(),
+                "arguments": step.arguments,
+                "by": by,
+                "acts": agent.acts(step),
+            }
+        )
+
+    # Approving and running
+
+    async def _request(self, action: RequestApproval, thread: Thread, agent: Agent, lease: Lease) -> Thread:
+        try:
+            facts = await self._prepare(action.tool, self._call(action.step, thread, agent, 1))
+        except ToolError as error:
+            return await self._begin(thread, lease, self._refused(action.step, str(error)))
+        chosen = action.step.chosen
+        request = ApprovalRequested(
+            id=f"{chosen.step}/requested",
+            at=self._clock(),
+            step=chosen.step,
+            digest=digest(chosen.intent, chosen.arguments, facts, {}),
+            facts=facts,
+        )
+        try:
+            encode(request)
+        except EventTooLarge as error:
+            return await self._begin(thread, lease, self._refused(action.step, f"Too large to be shown whole: {error}"))
+        return await self._begin(thread, lease, request)
+
+    async def _run(self, action: RunTool, thread: Thread, agent: Agent, lease: Lease) -> Thread:
+        step, tool = action.step, action.tool
+        facts: Facts = {}
+        if step.request:
+            if not still_binds(step, step.request):
+                return await self._begin(thread, lease, self._refused(step, "It is not what was approved."))
+            facts = step.request.facts
+        elif tool.needs_approval():
+            return await self._begin(thread, lease, self._refused(step, "It needs an approval that it does not have."))
+        else:
+            try:
+                facts = await self._prepare(tool, self._call(step, thread, agent, action.attempt))
+            except ToolError as error:
+                return await self._begin(thread, lease, self._refused(step, str(error)))
+        started = ToolStarted(
+            id=f"{step.id}/started/{action.attempt}",
+            at=self._clock(),
+            step=step.id,
+            attempt=action.attempt,
+            repeatable=tool.repeatable,
+        )
+        thread = await self._begin(thread, lease, started)
+        call = self._call(step, thread, agent, action.attempt, facts)
+        try:
+            async with asyncio.timeout(tool.timeout_seconds):
+                outcome = await tool.run(call)
+        except ToolError as error:
+            return await self._note(thread, self._finished(step, error=str(error)))
+        except Exception as error:
+            # The tool did not say that it left the world alone.
+            why = _in_one_line(error, tool)
+            log.exception("tool_failed", thread=thread.id, step=step.id, intent=step.chosen.intent)
+            if tool.repeatable:
+                return await self._note(thread, self._finished(step, error=why))
+            return await self._note(thread, *self._interrupted(thread, agent, step, why))
+        if isinstance(outcome, Wait):
+            return await self._note(
+                thread,
+                ToolWaiting(
+                    id=f"{step.id}/waiting/{action.attempt}",
+                    at=self._clock(),
+                    step=step.id,
+                    attempt=action.attempt,
+                    until=self._clock() + timedelta(seconds=outcome.seconds),
+                    note=outcome.note,
+                ),
+            )
+        return await self._note(thread, self._finished(step, result=outcome))
+
+    async def _prepare(self, tool: Tool, call: Call) -> Facts:
+        try:
+            async with asyncio.timeout(tool.timeout_seconds):
+                return await tool.prepare(call)
+        except ToolError:
+            raise
+        except Exception as error:
+            log.exception("prepare_failed", thread=call.thread_id, key=call.key)
+            raise ToolError(_in_one_line(error, tool)) from error
+
+    def _call(self, step: StepState, thread: Thread, agent: Agent, attempt: int, facts: Facts | None = None) -> Call:
+        return Call(
+            thread_id=thread.id,
+            key=f"{thread.id}/{step.id}",
+            attempt=attempt,
+            now=self._clock(),
+            requested_by=requester(thread.events),
+            facts=facts or {},
+            resources=agent.resources,
+        )
+
+    def _finished(self, step: StepState, *, result: JsonValue = None, error: str = "") -> ToolFinished:
+        at = self._clock()
+        event_id = f"{step.id}/finished"
+        try:
+            event = ToolFinished(id=event_id, at=at, step=step.id, result=result, error=error[:ERROR_CHARS_MAX])
+            size = len(encode(event))
+        except ValueError as problem:
+            kept = f"It was done, but its result could not be kept: {problem}"
+            return ToolFinished(id=event_id, at=at, step=step.id, result=kept[:ERROR_CHARS_MAX])
+        if size <= RESULT_BYTES_MAX:
+            return event
+        kept = f"It was done; its result of {size:,} bytes is over the limit of {RESULT_BYTES_MAX:,} and was dropped."
+        return ToolFinished(id=event_id, at=at, step=step.id, result=kept)
+
+    def _refused(self, step: StepState, error: str) -> StepRefused:
+        return StepRefused(id=f"{step.id}/refused", at=self._clock(), step=step.id, error=error[:ERROR_CHARS_MAX])
+
+    def _interrupted(self, thread: Thread, agent: Agent, step: StepState, why: str) -> tuple[Event, Event]:
+        question = self._chosen(thread, agent, question_of_outcome(step, why), by="code")
+        noted = ToolInterrupted(id=f"{step.id}/interrupted", at=self._clock(), step=step.id, why=why)
+        return noted, question
+
+    async def _park_unknown_agent(self, thread: Thread, lease: Lease) -> Thread:
+        if not thread.state.news:
+            return thread
+        reason = f"There is no agent {thread.agent!r} here; known are {', '.join(self._roster) or 'none'}."
+        event = HandedToHuman(id=f"h{thread.version}/handed", at=self._clock(), limit="agent", reason=reason)
+        return await self._store.append(thread, event, lease=lease)
+
+
+def _in_one_line(error: Exception, tool: Tool) -> str:
+    if isinstance(error, TimeoutError):
+        return f"It took longer than {tool.timeout_seconds:g} s."
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:ERROR_CHARS_MAX]

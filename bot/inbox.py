@@ -1,0 +1,230 @@
+"""The way in: what people and machines did, appended to the right thread and woken in the same breath.
+
+Every channel, and the CLI, ends here. When one of these returns, the event is durable; only then may a channel
+acknowledge. Each of them may be called again with the same event id, after a crash or by a redelivery.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from store.base import Store, ThreadMoved
+from store.events import (
+    TEXT_CHARS_MAX,
+    ApprovalDecided,
+    Attachment,
+    Event,
+    MessageReceived,
+    Person,
+    Place,
+    ThreadCancelled,
+    ThreadForked,
+    ThreadOpened,
+    ThreadPaused,
+    ThreadResumed,
+    TriggerReceived,
+)
+from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread, may_decide
+
+
+SUBJECT_CHARS_MAX = 1_000
+ATTACHMENTS_MAX = 100
+
+
+class Refused(Exception):
+    """It cannot be done, for the reason given in one line; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a decision was taken."""
+
+    outcome: Literal["settled", "too_late", "not_entitled", "other_request"]
+    thread: Thread
+    step: StepState
+
+    @property
+    def text(self) -> str:
+        standing = self.step.decision
+        match self.outcome:
+            case "settled":
+                return f"{'Approved' if standing and standing.approved else 'Rejected'}: {call_in_words(self.step)}"
+            case "too_late" if standing:
+                verb = "approved" if standing.approved else "rejected"
+                return f"Already {verb} by {standing.by.name} at {standing.at:%H:%M} UTC; nothing was changed."
+            case "too_late":
+                return f"The request is {self.step.status}; nothing was changed."
+            case "other_request":
+                return "That decision is for another request than the one that stands; nothing was changed."
+            case _:
+                return "You may not decide this request; that you tried is on record."
+
+
+def thread_id_of(place: Place) -> str:
+    """Derived from the place, so that finding a thread and opening it are the same append."""
+    hashed = hashlib.blake2b(f"{place.channel}\0{place.address}".encode(), digest_size=8).digest()
+    return "t" + base64.b32encode(hashed).decode().rstrip("=").lower()
+
+
+class Inbox:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def message(
+        self,
+        place: Place,
+        sender: Person,
+        text: str,
+        *,
+        agent: str,
+        event_id: str,
+        subject: str = "",
+        attachments: tuple[Attachment, ...] = (),
+    ) -> Thread:
+        """A message at a place, which opens its thread if it is the first there. `agent` counts for a new one only."""
+        message = _message(sender, text, event_id, subject=subject, attachments=attachments)
+        return await self._open(place, agent, message)
+
+    async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> Thread:
+        return await self._open(place, agent, trigger)
+
+    async def _open(self, place: Place, agent: str, event: Event) -> Thread:
+        opened = ThreadOpened(id=ThreadOpened.ID, at=event.at, agent=agent, place=place)
+        return await self._store.append(Thread(thread_id_of(place)), opened, event)
+
+    async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
+        """Go on with a thread. Raises UnknownThread, Refused."""
+        thread = await self._store.load(thread_id)
+        if thread.state.cancelled:
+            raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
+        return await self._store.append(thread, _message(sender, text, event_id or _new_id("m")))
+
+    async def answer(self, thread_id: str, sender: Person, text: str) -> Thread:
+        """Answer the open question. Raises UnknownThread, Refused when none is open."""
+        thread = await self._store.load(thread_id)
+        question = thread.step(thread.state.question)
+        if question is None or question.chosen.intent != REQUEST_HUMAN_INPUT or thread.state.cancelled:
+            raise Refused(f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it.")
+        event = _message(sender, text, _new_id("m"), answers=question.id)
+        return await self._store.append(thread, event)
+
+    async def decide(
+        self,
+        thread_id: str,
+        by: Person,
+        *,
+        approved: bool,
+        comment: str = "",
+        step_id: str = "",
+        digest: str = "",
+        proof: str = "",
+    ) -> Settlement:
+        """Settle a request; the log's fold judges, so that of any number at the same moment one wins.
+
+        Without `step_id` it is the one that waits. `digest` is what the person saw (its first 8 digits or more): where
+        given, it must be that of the request. Raises UnknownThread, and Refused where there is no request at all.
+        """
+        thread = await self._store.load(thread_id)
+        step = thread.step(step_id) if step_id else thread.pending or _last_requested(thread)
+        if step is None or step.request is None:
+            raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).")
+        request = step.request
+        if digest and (len(digest) < 8 or not request.digest.startswith(digest)):
+            return Settlement("other_request", thread, step)
+        decision = ApprovalDecided(
+            # The same person's second click on the same button is the same event.
+            id=f"{step.id}/decided/{'yes' if approved else 'no'}/{by.trust}/{by.address or by.name}",
+            at=_now(),
+            step=step.id,
+            digest=request.digest,
+            approved=approved,
+            by=by,
+            comment=comment[:TEXT_CHARS_MAX],
+            proof=proof,
+        )
+        thread = await self._store.append(thread, decision)
+        step = thread.state.steps[step.id]
+        if not may_decide(request, decision):
+            return Settlement("not_entitled", thread, step)
+        won = step.decision is not None and step.decision.id == decision.id and step.decision.at == decision.at
+        return Settlement("settled" if won else "too_late", thread, step)
+
+    async def pause(self, thread_id: str, by: Person) -> Thread:
+        thread = await self._alive(thread_id)
+        if thread.state.paused:
+            raise Refused(f"Thread {thread_id} is paused already.")
+        return await self._store.append(thread, ThreadPaused(id=_new_id("pause"), at=_now(), by=by))
+
+    async def resume(self, thread_id: str, by: Person) -> Thread:
+        thread = await self._alive(thread_id)
+        if not thread.state.paused:
+            raise Refused(f"Thread {thread_id} is not paused (it is {thread.status}).")
+        return await self._store.append(thread, ThreadResumed(id=_new_id("resume"), at=_now(), by=by))
+
+    async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
+        thread = await self._alive(thread_id)
+        event = ThreadCancelled(id=_new_id("cancel"), at=_now(), by=by, reason=reason[:TEXT_CHARS_MAX])
+        return await self._store.append(thread, event)
+
+    async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
+        """A new thread at `place` with the first `at` events of this one; nothing that was under way is in it."""
+        source = await self._store.load(thread_id)
+        if not 1 <= at <= source.version:
+            raise Refused(f"Thread {thread_id} has {source.version} events; --at takes 1 to {source.version}.")
+        now = _now()
+        copied = source.events[1:at]
+        opened = source.events[0].model_copy(update={"place": place, "at": now})
+        ended = ThreadForked(id=f"fork/{thread_id}/{at}", at=now, source=thread_id, at_event=at, by=by)
+        try:
+            return await self._store.append(Thread(thread_id_of(place)), opened, *copied, ended, if_unmoved=True)
+        except ThreadMoved:
+            raise Refused(f"There is a thread at {place.channel}:{place.address} already.") from None
+
+    async def _alive(self, thread_id: str) -> Thread:
+        thread = await self._store.load(thread_id)
+        if thread.state.cancelled:
+            raise Refused(f"Thread {thread_id} was cancelled already.")
+        return thread
+
+
+def call_in_words(step: StepState) -> str:
+    arguments = ", ".join(f"{name}: {value}" for name, value in step.chosen.arguments.items())
+    return f"{step.chosen.intent} ({arguments})" if arguments else step.chosen.intent
+
+
+def _message(
+    sender: Person,
+    text: str,
+    event_id: str,
+    *,
+    subject: str = "",
+    attachments: tuple[Attachment, ...] = (),
+    answers: str = "",
+) -> MessageReceived:
+    return MessageReceived(
+        id=event_id,
+        at=_now(),
+        sender=sender,
+        subject=subject[:SUBJECT_CHARS_MAX],
+        text=text[:TEXT_CHARS_MAX],
+        clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
+        attachments=attachments[:ATTACHMENTS_MAX],
+        answers=answers,
+    )
+
+
+def _new_id(kind: str) -> str:
+    return f"{kind}/{uuid.uuid4()}"
+
+
+def _last_requested(thread: Thread) -> StepState | None:
+    return next((step for step in reversed(thread.state.steps.values()) if step.request), None)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

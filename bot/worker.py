@@ -1,0 +1,194 @@
+"""A worker: claims threads that are due, moves each as far as it goes, and lets it go.
+
+Any number of worker processes may run. A thread is held by one at a time, by a lease that is renewed while it is worked
+on; when a worker dies, its leases run out and others take over. A thread that nothing is to be done for costs a worker
+nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from agent.loop import Loop
+from store.base import Lease, LeaseLost, Store, StoreUnavailable
+from store.events import HandedToHuman
+from store.thread import Thread
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS_MAX = 1.0
+"""How long a wake-up can go unnoticed where its notification was lost."""
+CLAIMS_WITHOUT_RELEASE_MAX = 5
+"""A thread on which this many workers died in a row is given to a person."""
+STORE_RETRY_SECONDS = 0.5
+UNREADABLE_RETRY_SECONDS = 30.0
+
+
+class Worker:
+    def __init__(
+        self,
+        store: Store,
+        loop: Loop,
+        *,
+        concurrency: int = 50,
+        lease_seconds: float = 15.0,
+        grace_seconds: float = 20.0,
+        only: str = "",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._loop = loop
+        self._concurrency = concurrency
+        self._lease_seconds = lease_seconds
+        self._grace_seconds = grace_seconds
+        self._only = only
+        """The one thread that this worker cares for; empty: all."""
+        self._clock = clock
+        self._holds: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._freed = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no new work. `run` returns when what is under way is finished or handed back."""
+        self._loop.draining = True
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises nothing for trouble with the store: it waits for it to come back."""
+        store_is_down = False
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                try:
+                    wait = await self._claim()
+                    store_is_down = False
+                except StoreUnavailable as error:
+                    if not store_is_down:
+                        log.warning("store_unavailable", error=str(error))
+                    store_is_down, wait = True, STORE_RETRY_SECONDS
+                await self._sleep(wait, stopped, idle=not store_is_down)
+        finally:
+            stopped.cancel()
+            await self._drain()
+
+    async def _claim(self) -> float:
+        """Claim what is due and there is room for. Returns the seconds until it is worth looking again."""
+        room = self._concurrency - len(self._holds)
+        if room <= 0:
+            return POLL_SECONDS_MAX
+        for lease in await self._store.claim(room, self._lease_seconds, self._only):
+            hold = asyncio.create_task(self._hold(lease), name=f"thread {lease.thread_id}")
+            self._holds.add(hold)
+            hold.add_done_callback(self._let_go)
+        if len(self._holds) >= self._concurrency:
+            return POLL_SECONDS_MAX
+        due = await self._store.next_due()
+        if due is None:
+            return POLL_SECONDS_MAX
+        return min(max((due - self._clock()).total_seconds(), 0.0), POLL_SECONDS_MAX)
+
+    def _let_go(self, hold: asyncio.Task[None]) -> None:
+        self._holds.discard(hold)
+        self._freed.set()
+
+    async def _sleep(self, seconds: float, stopped: asyncio.Task[bool], *, idle: bool) -> None:
+        """Until there may be work, room for it, or the end."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        full = len(self._holds) >= self._concurrency
+        self._freed.clear()
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._freed.wait())] if full else []
+        if idle and not full:
+            waits.append(asyncio.create_task(self._store.work_arrived(seconds)))
+        _, pending = await asyncio.wait({*waits, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending - {stopped}:
+            task.cancel()
+
+    async def _hold(self, lease: Lease) -> None:
+        heartbeat = asyncio.create_task(self._keep(lease, asyncio.current_task()))
+        try:
+            await self._work(lease)
+        except LeaseLost:
+            log.warning("lease_lost", thread=lease.thread_id)
+        except asyncio.CancelledError:
+            if not heartbeat.done():
+                raise
+            log.warning("lease_lost", thread=lease.thread_id)
+        finally:
+            heartbeat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heartbeat
+
+    async def _work(self, lease: Lease) -> None:
+        thread: Thread | None = None
+        while True:
+            try:
+                thread = await self._store.refresh(thread) if thread else await self._store.load(lease.thread_id)
+                if lease.tries > CLAIMS_WITHOUT_RELEASE_MAX:
+                    thread = await self._park(
+                        thread, lease, "worker_deaths", f"{lease.tries - 1} workers stopped while they worked on this."
+                    )
+                    lease = Lease(lease.thread_id, lease.token, 1)
+                thread = await self._loop.advance(thread, lease)
+                if self._stopping.is_set():
+                    await self._store.hand_back(lease)
+                    return
+                if await self._store.release(lease, thread, self._wake_at(thread)):
+                    return
+            except StoreUnavailable as error:
+                if self._stopping.is_set():
+                    return  # the lease runs out by itself
+                log.warning("store_unavailable", thread=lease.thread_id, error=str(error))
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            except (LeaseLost, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                # Our own mistake. The thread rests with a person instead of going round.
+                log.exception("thread_failed", thread=lease.thread_id)
+                if thread is None:
+                    return
+                why = f"An error of the program itself ({type(error).__name__}); its log tells more."
+                thread = await self._park(await self._store.refresh(thread), lease, "internal_error", why)
+                if await self._store.release(lease, thread):
+                    return
+
+    def _wake_at(self, thread: Thread) -> datetime | None:
+        if thread.state.unreadable:
+            # A newer version wrote it. One of its workers will take it; this one only must not forget it.
+            return self._clock() + timedelta(seconds=UNREADABLE_RETRY_SECONDS)
+        return min(thread.timers.values(), default=None)
+
+    async def _park(self, thread: Thread, lease: Lease, limit: str, reason: str) -> Thread:
+        event = HandedToHuman(id=f"h{thread.version}/handed", at=self._clock(), limit=limit, reason=reason)
+        return await self._store.append(thread, event, lease=lease)
+
+    async def _keep(self, lease: Lease, hold: asyncio.Task[None] | None) -> None:
+        """Renew the lease until cancelled; end the work as soon as it is no longer ours."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                if await self._store.renew(lease, self._lease_seconds):
+                    continue
+            except StoreUnavailable:
+                continue  # the fence decides, once the store is back
+            if hold:
+                hold.cancel()
+            return
+
+    async def _drain(self) -> None:
+        """What is under way may end within the grace time; then it is broken off, and others find it in the log."""
+        if not self._holds:
+            return
+        log.info("draining", threads=len(self._holds), grace_seconds=self._grace_seconds)
+        _, late = await asyncio.wait(set(self._holds), timeout=self._grace_seconds)
+        for hold in late:
+            log.warning("broken_off", hold=hold.get_name())
+            hold.cancel()
+        if late:
+            await asyncio.wait(late, timeout=2.0)

@@ -1,0 +1,1 @@
+"""How people reach us and how we reach them."""

@@ -1,0 +1,137 @@
+"""The store in this process's memory, for tests and for trying things. It keeps every promise but durability."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from store.base import Lease, LeaseLost, ThreadDiverged, ThreadMoved, UnknownThread
+from store.events import Event, decode, encode
+from store.thread import Thread
+
+
+@dataclass(slots=True)
+class _Log:
+    lines: list[bytes] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    moved_at: int = 0
+
+
+class MemoryStore:
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._logs: dict[str, _Log] = {}
+        self._due: dict[str, datetime] = {}
+        self._leases: dict[str, int] = {}
+        self._tries: dict[str, int] = {}
+        self._tokens = 0
+        self._moves = 0
+        self._bell = asyncio.Event()
+        self._moved = asyncio.Condition()
+
+    async def append(
+        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+    ) -> Thread:
+        lines = [encode(event) for event in events]
+        if lease and self._leases.get(thread.id) != lease.token:
+            raise LeaseLost(thread.id)
+        log = self._logs.get(thread.id) or _Log()
+        if len(log.lines) < thread.version:
+            raise ThreadDiverged(thread.id)
+        if if_unmoved and len(log.lines) != thread.version:
+            now = self._with_tail(thread, log)
+            if all(event.id in log.ids for event in events):
+                return now
+            raise ThreadMoved(now)
+        before = len(log.lines)
+        for event, line in zip(events, lines, strict=True):
+            if event.id not in log.ids:
+                log.ids.add(event.id)
+                log.lines.append(line)
+        if len(log.lines) > before:
+            self._logs[thread.id] = log
+            self._moves += 1
+            log.moved_at = self._moves
+            if not lease:
+                await self.wake(thread.id)
+            async with self._moved:
+                self._moved.notify_all()
+        return self._with_tail(thread, log)
+
+    async def load(self, thread_id: str) -> Thread:
+        if thread_id not in self._logs:
+            raise UnknownThread(thread_id)
+        return self._with_tail(Thread(thread_id), self._logs[thread_id])
+
+    async def refresh(self, thread: Thread) -> Thread:
+        return self._with_tail(thread, self._logs.get(thread.id) or _Log())
+
+    async def recent(self, limit: int = 50) -> list[str]:
+        return sorted(self._logs, key=lambda thread_id: -self._logs[thread_id].moved_at)[:limit]
+
+    async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+        while True:
+            async with self._moved:
+                while (now := await self.refresh(thread)).version == thread.version:
+                    await self._moved.wait()
+            thread = now
+            yield thread
+
+    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+        now = self._clock()
+        due = sorted((at, i) for i, at in self._due.items() if at <= now and (not only or i == only))
+        return [self._claim(thread_id, now, lease_seconds) for _, thread_id in due[:limit]]
+
+    def _claim(self, thread_id: str, now: datetime, lease_seconds: float) -> Lease:
+        self._tokens += 1
+        self._leases[thread_id] = self._tokens
+        self._due[thread_id] = now + timedelta(seconds=lease_seconds)
+        self._tries[thread_id] = self._tries.get(thread_id, 0) + 1
+        return Lease(thread_id, self._tokens, self._tries[thread_id])
+
+    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
+        if self._leases.get(lease.thread_id) != lease.token:
+            return False
+        self._due[lease.thread_id] = self._clock() + timedelta(seconds=lease_seconds)
+        return True
+
+    async def release(self, lease: Lease, seen: Thread, wake_at: datetime | None = None) -> bool:
+        if self._leases.get(lease.thread_id) != lease.token:
+            return True
+        if len(self._logs[lease.thread_id].lines) != seen.version:
+            return False
+        del self._leases[lease.thread_id], self._tries[lease.thread_id], self._due[lease.thread_id]
+        if wake_at:
+            self._due[lease.thread_id] = wake_at
+            self._bell.set()
+        return True
+
+    async def hand_back(self, lease: Lease) -> None:
+        if self._leases.get(lease.thread_id) == lease.token:
+            del self._leases[lease.thread_id], self._tries[lease.thread_id]
+            await self.wake(lease.thread_id)
+
+    async def next_due(self) -> datetime | None:
+        return min(self._due.values(), default=None)
+
+    async def work_arrived(self, timeout_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+        self._bell.clear()
+
+    async def wake(self, thread_id: str) -> None:
+        if thread_id not in self._leases:
+            self._due[thread_id] = self._clock()
+            self._bell.set()
+
+    async def aclose(self) -> None:
+        pass
+
+    @staticmethod
+    def _with_tail(thread: Thread, log: _Log) -> Thread:
+        return thread.extended(decode(line) for line in log.lines[thread.version :])

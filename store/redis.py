@@ -1,0 +1,410 @@
+"""The store on Redis or Valkey: a list for each log, and one sorted set that says which thread is due when.
+
+Every key of a thread carries the hash tag of its shard, so that the log, the ids that deduplicate it, the lease and the
+wake-up are changed by one script, atomically, on a single server and on a cluster alike. There is no moment between an
+append and its wake-up in which a crash could lose the latter, hence no outbox and no sweep.
+
+A held thread stays in the sorted set at the time when its lease ends. So a dead worker's threads come back by
+themselves, and a claim needs no second structure. Time is the server's, one clock for all workers.
+
+Not here: what a thread means (`store.thread`), and anything but JSON. Nothing read from Redis is ever executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+from urllib.parse import urlsplit
+from zlib import crc32
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from store.base import Lease, LeaseLost, StoreUnavailable, ThreadDiverged, ThreadMoved, UnknownThread
+from store.events import Event, decode, encode
+from store.thread import Thread
+
+SHARDS = 8
+"""Fixed for good: a thread's keys are found by it. A cluster spreads threads over at most this many slots."""
+
+CONNECTIONS_MAX = 512
+COMMAND_SECONDS_MAX = 10.0
+FOLLOW_POLL_SECONDS = 1.0
+"""How long a missed notification can delay a follower."""
+
+
+class Keys:
+    """Every name that we use in Redis."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.bell = f"{prefix}:bell"
+
+    def shard(self, thread_id: str) -> int:
+        return crc32(thread_id.encode()) % SHARDS
+
+    def log(self, thread_id: str) -> str:
+        return f"{self._tag(self.shard(thread_id))}:log:{thread_id}"
+
+    def ids(self, thread_id: str) -> str:
+        return f"{self._tag(self.shard(thread_id))}:ids:{thread_id}"
+
+    def due(self, shard: int) -> str:
+        """Sorted set: thread id -> when to look at it (ms)."""
+        return f"{self._tag(shard)}:due"
+
+    def leases(self, shard: int) -> str:
+        """Hash: thread id -> token of its holder."""
+        return f"{self._tag(shard)}:leases"
+
+    def tries(self, shard: int) -> str:
+        """Hash: thread id -> claims since it was last released in order."""
+        return f"{self._tag(shard)}:tries"
+
+    def fence(self, shard: int) -> str:
+        """Counter that the tokens come from."""
+        return f"{self._tag(shard)}:fence"
+
+    def threads(self, shard: int) -> str:
+        """Sorted set: thread id -> when it last moved (ms)."""
+        return f"{self._tag(shard)}:threads"
+
+    def moved(self, thread_id: str) -> str:
+        """Channel that hears of every append to the thread."""
+        return f"{self._prefix}:moved:{thread_id}"
+
+    def _tag(self, shard: int) -> str:
+        return f"{self._prefix}:{{{shard}}}"
+
+
+_NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+
+_APPEND = (
+    _NOW
+    + """
+-- KEYS log ids due leases threads   ARGV thread known if_unmoved token bell moved (id line)*
+local thread, known = ARGV[1], tonumber(ARGV[2])
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[4], thread) ~= ARGV[4] then return {'lease lost', {}} end
+local length = redis.call('LLEN', KEYS[1])
+if length < known then return {'diverged', {}} end
+if ARGV[3] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
+local added = false
+for i = 7, #ARGV, 2 do
+  if redis.call('SADD', KEYS[2], ARGV[i]) == 1 then
+    redis.call('RPUSH', KEYS[1], ARGV[i + 1])
+    added = true
+  end
+end
+if added then
+  redis.call('ZADD', KEYS[5], now, thread)
+  redis.call('PUBLISH', ARGV[6], '')
+  if ARGV[4] == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
+    redis.call('ZADD', KEYS[3], now, thread)
+    redis.call('PUBLISH', ARGV[5], '')
+  end
+end
+return {'ok', redis.call('LRANGE', KEYS[1], known, -1)}
+"""
+)
+_CLAIM = (
+    _NOW
+    + """
+-- KEYS due leases fence tries   ARGV limit lease_ms only
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
+if ARGV[3] ~= '' then
+  local at = redis.call('ZSCORE', KEYS[1], ARGV[3])
+  due = (at and tonumber(at) <= now) and {ARGV[3]} or {}
+end
+local claims = {}
+for _, thread in ipairs(due) do
+  local token = redis.call('INCR', KEYS[3])
+  redis.call('HSET', KEYS[2], thread, token)
+  redis.call('ZADD', KEYS[1], now + ARGV[2], thread)
+  claims[#claims + 1] = {thread, token, redis.call('HINCRBY', KEYS[4], thread, 1)}
+end
+return claims
+"""
+)
+_RENEW = (
+    _NOW
+    + """
+-- KEYS due leases   ARGV thread token lease_ms
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+return 1
+"""
+)
+_RELEASE = (
+    _NOW
+    + """
+-- KEYS due leases tries log   ARGV thread token seen wake_at bell
+-- seen -1: whatever it holds. wake_at -1: not until it moves; 0: now.
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
+if ARGV[3] ~= '-1' and redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[3]) then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+local wake_at = tonumber(ARGV[4])
+if wake_at < 0 then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+else
+  redis.call('ZADD', KEYS[1], wake_at > 0 and wake_at or now, ARGV[1])
+  redis.call('PUBLISH', ARGV[5], '')
+end
+return 1
+"""
+)
+_WAKE = (
+    _NOW
+    + """
+-- KEYS due leases log   ARGV thread bell
+if redis.call('EXISTS', KEYS[3]) == 1 and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then
+  redis.call('ZADD', KEYS[1], now, ARGV[1])
+  redis.call('PUBLISH', ARGV[2], '')
+end
+"""
+)
+
+
+class RedisStore:
+    """Shared by any number of processes. Open it with `RedisStore.open`, close it with `aclose`."""
+
+    def __init__(self, client: redis.asyncio.Redis, where: str, prefix: str = "bot") -> None:
+        self._client = client
+        self._where = where
+        self.keys = Keys(prefix)
+        self._append = client.register_script(_APPEND)
+        self._claim = client.register_script(_CLAIM)
+        self._renew = client.register_script(_RENEW)
+        self._release = client.register_script(_RELEASE)
+        self._wake = client.register_script(_WAKE)
+        self._bell = asyncio.Event()
+        self._listener: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, url: str, prefix: str = "bot") -> RedisStore:
+        """Connects and asks for a PING. Raises StoreUnavailable."""
+        where = _without_password(url)
+        try:
+            client = redis.asyncio.Redis.from_url(
+                url,
+                max_connections=CONNECTIONS_MAX,
+                socket_timeout=COMMAND_SECONDS_MAX,
+                socket_connect_timeout=COMMAND_SECONDS_MAX,
+                # Every script may be run twice: an append knows its ids, and a claim that got lost runs out.
+                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+                retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
+            )
+        except ValueError as error:
+            raise StoreUnavailable(f"REDIS_URL {where!r} is not a Redis URL: {error}") from None
+        store = cls(client, where, prefix)
+        try:
+            with store._errors():
+                await client.ping()
+        except StoreUnavailable:
+            await client.aclose()
+            raise
+        return store
+
+    async def append(
+        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+    ) -> Thread:
+        lines = [encode(event) for event in events]
+        thread_id, keys = thread.id, self.keys
+        shard = keys.shard(thread_id)
+        args: list[Any] = [
+            thread_id,
+            thread.version,
+            int(if_unmoved),
+            lease.token if lease else "",
+            keys.bell,
+            keys.moved(thread_id),
+        ]
+        for event, line in zip(events, lines, strict=True):
+            args += (event.id, line)
+        with self._errors():
+            outcome, tail = await self._append(
+                keys=[
+                    keys.log(thread_id),
+                    keys.ids(thread_id),
+                    keys.due(shard),
+                    keys.leases(shard),
+                    keys.threads(shard),
+                ],
+                args=args,
+            )
+        if outcome == b"lease lost":
+            raise LeaseLost(thread_id)
+        if outcome == b"diverged":
+            raise ThreadDiverged(f"{self._where} holds fewer events of thread {thread_id} than were seen before.")
+        # What we just wrote need not be parsed again.
+        ours = dict(zip(lines, events, strict=True))
+        now = thread.extended(ours.get(line) or decode(line) for line in tail)
+        if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
+            raise ThreadMoved(now)
+        return now
+
+    async def load(self, thread_id: str) -> Thread:
+        thread = await self.refresh(Thread(thread_id))
+        if not thread.exists:
+            raise UnknownThread(thread_id)
+        return thread
+
+    async def refresh(self, thread: Thread) -> Thread:
+        with self._errors():
+            tail = cast(list[bytes], await self._client.lrange(self.keys.log(thread.id), thread.version, -1))
+        return thread.extended(decode(line) for line in tail)
+
+    async def recent(self, limit: int = 50) -> list[str]:
+        found: list[tuple[bytes, float]] = []
+        with self._errors():
+            for shard in range(SHARDS):
+                newest = await self._client.zrange(self.keys.threads(shard), 0, limit - 1, desc=True, withscores=True)
+                found += cast(list[tuple[bytes, float]], newest)
+        return [thread_id.decode() for thread_id, _ in sorted(found, key=lambda row: -row[1])[:limit]]
+
+    async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as notices:
+            with self._errors():
+                await notices.subscribe(self.keys.moved(thread.id))
+            while True:
+                while (now := await self.refresh(thread)).version == thread.version:
+                    with self._errors():
+                        await notices.get_message(timeout=FOLLOW_POLL_SECONDS)
+                thread = now
+                yield thread
+
+    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+        shards = [self.keys.shard(only)] if only else [s for s, at in (await self._heads()).items() if at[0] <= at[1]]
+        leases: list[Lease] = []
+        for shard in shards:
+            if len(leases) >= limit:
+                break
+            with self._errors():
+                claims = await self._claim(
+                    keys=[
+                        self.keys.due(shard),
+                        self.keys.leases(shard),
+                        self.keys.fence(shard),
+                        self.keys.tries(shard),
+                    ],
+                    args=[limit - len(leases), int(lease_seconds * 1000), only],
+                )
+            leases += (Lease(thread_id.decode(), token, tries) for thread_id, token, tries in claims)
+        return leases
+
+    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
+        shard = self.keys.shard(lease.thread_id)
+        with self._errors():
+            return bool(
+                await self._renew(
+                    keys=[self.keys.due(shard), self.keys.leases(shard)],
+                    args=[lease.thread_id, lease.token, int(lease_seconds * 1000)],
+                )
+            )
+
+    async def release(self, lease: Lease, seen: Thread, wake_at: datetime | None = None) -> bool:
+        return await self._let_go(lease, seen.version, int(wake_at.timestamp() * 1000) if wake_at else -1)
+
+    async def hand_back(self, lease: Lease) -> None:
+        await self._let_go(lease, -1, 0)
+
+    async def _let_go(self, lease: Lease, seen: int, wake_at_ms: int) -> bool:
+        shard = self.keys.shard(lease.thread_id)
+        with self._errors():
+            return bool(
+                await self._release(
+                    keys=[
+                        self.keys.due(shard),
+                        self.keys.leases(shard),
+                        self.keys.tries(shard),
+                        self.keys.log(lease.thread_id),
+                    ],
+                    args=[lease.thread_id, lease.token, seen, wake_at_ms, self.keys.bell],
+                )
+            )
+
+    async def next_due(self) -> datetime | None:
+        heads = await self._heads()
+        at = min((at for at, _ in heads.values()), default=None)
+        return None if at is None else datetime.fromtimestamp(at / 1000, UTC)
+
+    async def _heads(self) -> dict[int, tuple[float, float]]:
+        """For each shard that has one: its next due time, and the server's time (ms)."""
+        with self._errors():
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for shard in range(SHARDS):
+                    pipe.zrange(self.keys.due(shard), 0, 0, withscores=True)
+                (seconds, micros), *heads = await pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        return {shard: (head[0][1], now) for shard, head in enumerate(heads) if head}
+
+    async def work_arrived(self, timeout_seconds: float) -> None:
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen(), name="store bell")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._bell.wait()
+        self._bell.clear()
+
+    async def _listen(self) -> None:
+        # A notice that gets lost costs its worker a poll interval, nothing else; so any trouble means: listen again.
+        while True:
+            try:
+                async with self._client.pubsub(ignore_subscribe_messages=True) as notices:
+                    await notices.subscribe(self.keys.bell)
+                    self._bell.set()
+                    while True:
+                        if await notices.get_message(timeout=COMMAND_SECONDS_MAX):
+                            self._bell.set()
+            except (RedisError, OSError):
+                await asyncio.sleep(0.5)
+
+    async def wake(self, thread_id: str) -> None:
+        shard = self.keys.shard(thread_id)
+        with self._errors():
+            await self._wake(
+                keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
+                args=[thread_id, self.keys.bell],
+            )
+
+    async def aclose(self) -> None:
+        if self._listener:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+        await self._client.aclose()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(_explain(error, self._where)) from error
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _explain(error: RedisError | OSError, where: str) -> str:
+    text = " ".join(str(error).split())
+    match error:
+        case NoScriptError():
+            return f"Redis at {where} lost our scripts and would not take them again: {text}"
+        case RedisConnectionError() | RedisTimeoutError() | OSError():
+            return f"Cannot reach Redis at {where}: {text} Start it, or correct REDIS_URL."
+        case _ if "OOM" in text or "maxmemory" in text:
+            return f"Redis at {where} is full and takes no writes ({text}). Give it memory; nothing was lost."
+        case _ if "READONLY" in text:
+            return f"Redis at {where} is a read-only replica. Point REDIS_URL at the primary."
+        case _:
+            return f"Redis at {where} refused: {text}"
