@@ -39,16 +39,11 @@ from store.events import (
     ToolInterrupted,
     TriggerReceived,
 )
+from store.text import visible
 from store.thread import OPEN, StepState, Thread
 
 QUESTION = "What should the next step be?"
 
-# C0 and C1 controls, line separators that YAML knows, marks and overrides of direction, joiners and other invisible
-# characters, byte order marks, half surrogates, and the tag characters that can hide a whole message.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _PLAIN = re.compile(r"[A-Za-z0-9_./(+$€][^\n\t]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
@@ -179,8 +174,8 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
                 text.put_all(step.chosen.arguments)
             if event.error:
                 text.put("error", event.error)
-            elif isinstance(event.result, dict) and not set(event.result) & set(step.chosen.arguments):
-                text.put_all(event.result)
+            elif isinstance(event.result, dict) and (told := _untold(event.result, step.chosen.arguments)) is not None:
+                text.put_all(told)
             elif event.result is not None:
                 text.put("result", event.result)
             tag = f"{intent}_result" if step.request else intent
@@ -226,6 +221,13 @@ def _chosen(event: StepChosen, step: StepState, text: Writer) -> tuple[Block | N
             arguments["choices"] = options["choices"]
     text.put_all(arguments)
     return Block(_tag(event.intent), str(text), event.intent), step.status not in OPEN
+
+
+def _untold(result: dict[str, JsonValue], arguments: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+    """The result without what the arguments say already; None where the two contradict each other."""
+    if any(arguments.get(name, value) != value for name, value in result.items()):
+        return None
+    return {name: value for name, value in result.items() if name not in arguments}
 
 
 def _now(thread: Thread) -> str:
@@ -294,12 +296,7 @@ def shown(text: str, chars_max: int) -> str:
         left_out = len(text) - chars_max
         half = chars_max // 2
         text = f"{text[:half]}\n[… {left_out:,} characters left out …]\n{text[len(text) - (chars_max - half) :]}"
-    text = _HIDDEN.sub(_visible, text.replace("\r\n", "\n"))
-    return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _visible(found: re.Match[str]) -> str:
-    return f"\\u{{{ord(found[0]):x}}}"
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _scalar(text: str) -> str:

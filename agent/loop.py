@@ -263,7 +263,7 @@ class Loop:
             id=f"{chosen.step}/requested",
             at=self._clock(),
             step=chosen.step,
-            digest=digest(chosen.intent, chosen.arguments, facts, {}),
+            digest=digest(thread.id, chosen, facts, {}),
             facts=facts,
         )
         try:
@@ -276,7 +276,7 @@ class Loop:
         step, tool = action.step, action.tool
         facts: Facts = {}
         if step.request:
-            if not still_binds(step, step.request):
+            if not still_binds(thread.id, step, step.request):
                 return await self._begin(thread, lease, self._refused(step, "It is not what was approved."))
             facts = step.request.facts
         elif tool.needs_approval():

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from channels.base import Card, Notice, Outgoing, Question, Settled, Text
-from store.events import ApprovalRequested, Event, HandedToHuman, MessageReceived, StepChosen, ThreadCancelled
+from store.events import (
+    ApprovalRequested,
+    Event,
+    HandedToHuman,
+    MessageReceived,
+    StepChosen,
+    ThreadCancelled,
+    TriggerReceived,
+)
 from store.thread import Owed, StepState, Thread
 
 
@@ -63,11 +71,16 @@ def settled(step: StepState) -> Settled:
 
 
 def requester(events: Sequence[Event]) -> str:
-    """The person who spoke last in these events; where only a machine did, a trigger."""
+    """Who spoke last in these events: a person, or where only a machine did, its name."""
     for event in reversed(events):
-        if isinstance(event, MessageReceived):
-            return event.sender.name or event.sender.address
-    return "a trigger"
+        match event:
+            case MessageReceived():
+                return event.sender.name or event.sender.address
+            case TriggerReceived():
+                return event.source
+            case _:
+                pass
+    return "nobody"
 
 
 def _question(event: StepChosen) -> Question:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -19,14 +19,17 @@ Facts = dict[str, JsonValue]
 
 
 class Step(BaseModel):
-    """Subclasses declare `intent: Literal["…"]` first. Arguments are strict: unknown fields are refused."""
+    """Subclasses declare `intent: Literal["…"]`. Arguments are strict: unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intent: str
 
     @classmethod
     def intent_name(cls) -> str:
         """The one value of its `intent` literal."""
-        return str(cls.model_fields["intent"].annotation.__args__[0])  # type: ignore[union-attr]
+        (name,) = get_args(cls.model_fields["intent"].annotation)
+        return str(name)
 
     @property
     def arguments(self) -> dict[str, JsonValue]:

@@ -31,7 +31,6 @@ from store.events import (
 )
 from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread, may_decide
 
-
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
 

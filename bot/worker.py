@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
@@ -87,10 +87,8 @@ class Worker:
             hold.add_done_callback(self._let_go)
         if len(self._holds) >= self._concurrency:
             return POLL_SECONDS_MAX
-        due = await self._store.next_due()
-        if due is None:
-            return POLL_SECONDS_MAX
-        return min(max((due - self._clock()).total_seconds(), 0.0), POLL_SECONDS_MAX)
+        due_in = await self._store.due_in_seconds()
+        return POLL_SECONDS_MAX if due_in is None else min(due_in, POLL_SECONDS_MAX)
 
     def _let_go(self, hold: asyncio.Task[None]) -> None:
         self._holds.discard(hold)
@@ -139,7 +137,7 @@ class Worker:
                 if self._stopping.is_set():
                     await self._store.hand_back(lease)
                     return
-                if await self._store.release(lease, thread, self._wake_at(thread)):
+                if await self._store.release(lease, thread, self._wake_in(thread)):
                     return
             except StoreUnavailable as error:
                 if self._stopping.is_set():
@@ -158,11 +156,12 @@ class Worker:
                 if await self._store.release(lease, thread):
                     return
 
-    def _wake_at(self, thread: Thread) -> datetime | None:
+    def _wake_in(self, thread: Thread) -> float | None:
         if thread.state.unreadable:
             # A newer version wrote it. One of its workers will take it; this one only must not forget it.
-            return self._clock() + timedelta(seconds=UNREADABLE_RETRY_SECONDS)
-        return min(thread.timers.values(), default=None)
+            return UNREADABLE_RETRY_SECONDS
+        next_timer = min(thread.timers.values(), default=None)
+        return max((next_timer - self._clock()).total_seconds(), 0.0) if next_timer else None
 
     async def _park(self, thread: Thread, lease: Lease, limit: str, reason: str) -> Thread:
         event = HandedToHuman(id=f"h{thread.version}/handed", at=self._clock(), limit=limit, reason=reason)
@@ -185,7 +184,7 @@ class Worker:
         """What is under way may end within the grace time; then it is broken off, and others find it in the log."""
         if not self._holds:
             return
-        log.info("draining", threads=len(self._holds), grace_seconds=self._grace_seconds)
+        log.debug("draining", threads=len(self._holds), grace_seconds=self._grace_seconds)
         _, late = await asyncio.wait(set(self._holds), timeout=self._grace_seconds)
         for hold in late:
             log.warning("broken_off", hold=hold.get_name())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from store.events import Event
@@ -85,8 +84,8 @@ class Store(Protocol):
     async def renew(self, lease: Lease, lease_seconds: float) -> bool:
         """False: it is no longer ours."""
 
-    async def release(self, lease: Lease, seen: Thread, wake_at: datetime | None = None) -> bool:
-        """Let the thread go until it moves, or until `wake_at`.
+    async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
+        """Let the thread go until it moves, or that long.
 
         False, and the lease is kept: it moved beyond `seen`, so look again. A lease that is no longer ours is let go
         silently.
@@ -95,8 +94,8 @@ class Store(Protocol):
     async def hand_back(self, lease: Lease) -> None:
         """Let the thread go and wake it at once, for another worker."""
 
-    async def next_due(self) -> datetime | None:
-        """When the next thread is due, held ones included; None where none is."""
+    async def due_in_seconds(self) -> float | None:
+        """How long until the next thread is due, held ones included; None where none is."""
 
     async def work_arrived(self, timeout_seconds: float) -> None:
         """Returns when a thread was woken, or after the timeout. It may return for nothing."""

@@ -15,7 +15,16 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 SCHEMA_VERSION = 1
 """Written on every event. Raise it when an old reader would misunderstand a new event, not when a field is added."""
@@ -70,6 +79,12 @@ class Event(Fact):
     at: AwareDatetime
     """When we recorded it, by the recording machine's clock."""
     v: int = SCHEMA_VERSION
+
+    @field_validator("id")
+    @classmethod
+    def _storable(cls, value: str) -> str:
+        # Ids come from outside too (a Message-ID, say), and the one that deduplicates must be the one in the log.
+        return _HALF_SURROGATE.sub("\ufffd", value)
 
 
 class ThreadOpened(Event):
@@ -302,12 +317,14 @@ KnownEvent = (
 KINDS: dict[str, type[Event]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}
 
 _adapter: TypeAdapter[KnownEvent] = TypeAdapter(Annotated[KnownEvent, Field(discriminator="kind")])
+_json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+_NESTING_SUSPECT = 150
 
 
 class EventTooLarge(ValueError):
-    """The event's JSON is longer than EVENT_BYTES_MAX."""
+    """The event's JSON is longer than EVENT_BYTES_MAX, or nested deeper than it could be read again."""
 
 
 def encode(event: Event) -> bytes:
@@ -320,11 +337,19 @@ def encode(event: Event) -> bytes:
     try:
         body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
     except ValueError:
-        event = type(event).model_validate(_without_half_surrogates(event.model_dump()))
-        body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
+        try:
+            event = type(event).model_validate(_without_half_surrogates(event.model_dump()))
+            body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
+        except ValueError as error:
+            raise EventTooLarge(
+                f"The event {event.id!r} cannot be written as JSON: {str(error).splitlines()[0]}"
+            ) from error
     data = f'{{"v":{event.v},"kind":"{event.kind}",{body[1:]}'.encode()
     if len(data) > EVENT_BYTES_MAX:
         raise EventTooLarge(f"The event {event.id!r} takes {len(data):,} bytes; the limit is {EVENT_BYTES_MAX:,}.")
+    # JSON can be written deeper than it is read (200 levels), and an unreadable event would stop its thread for good.
+    if data.count(b"[") + data.count(b"{") >= _NESTING_SUSPECT and isinstance(decode(data), UnknownEvent):
+        raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be read again.")
     return data
 
 
@@ -351,8 +376,8 @@ def decode(data: bytes) -> Event:
 
 def _unknown(data: bytes) -> UnknownEvent:
     try:
-        raw: Any = json.loads(data)
-    except ValueError:
+        raw: Any = _json.validate_python(json.loads(data))
+    except (ValueError, RecursionError):
         raw = data.decode(errors="replace")
     fields = raw if isinstance(raw, dict) else {}
     try:

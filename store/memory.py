@@ -97,14 +97,14 @@ class MemoryStore:
         self._due[lease.thread_id] = self._clock() + timedelta(seconds=lease_seconds)
         return True
 
-    async def release(self, lease: Lease, seen: Thread, wake_at: datetime | None = None) -> bool:
+    async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         if self._leases.get(lease.thread_id) != lease.token:
             return True
         if len(self._logs[lease.thread_id].lines) != seen.version:
             return False
         del self._leases[lease.thread_id], self._tries[lease.thread_id], self._due[lease.thread_id]
-        if wake_at:
-            self._due[lease.thread_id] = wake_at
+        if wake_in_seconds is not None:
+            self._due[lease.thread_id] = self._clock() + timedelta(seconds=wake_in_seconds)
             self._bell.set()
         return True
 
@@ -113,8 +113,9 @@ class MemoryStore:
             del self._leases[lease.thread_id], self._tries[lease.thread_id]
             await self.wake(lease.thread_id)
 
-    async def next_due(self) -> datetime | None:
-        return min(self._due.values(), default=None)
+    async def due_in_seconds(self) -> float | None:
+        due = min(self._due.values(), default=None)
+        return max((due - self._clock()).total_seconds(), 0.0) if due else None
 
     async def work_arrived(self, timeout_seconds: float) -> None:
         try:
@@ -125,7 +126,7 @@ class MemoryStore:
         self._bell.clear()
 
     async def wake(self, thread_id: str) -> None:
-        if thread_id not in self._leases:
+        if thread_id in self._logs and thread_id not in self._leases:
             self._due[thread_id] = self._clock()
             self._bell.set()
 

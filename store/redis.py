@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from math import ceil
 from typing import Any, cast
-from urllib.parse import urlsplit
 from zlib import crc32
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, NoScriptError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -144,17 +145,17 @@ return 1
 _RELEASE = (
     _NOW
     + """
--- KEYS due leases tries log   ARGV thread token seen wake_at bell
--- seen -1: whatever it holds. wake_at -1: not until it moves; 0: now.
+-- KEYS due leases tries log   ARGV thread token seen wake_in_ms bell
+-- seen -1: whatever it holds. wake_in_ms -1: not until it moves.
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
 if ARGV[3] ~= '-1' and redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[3]) then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
-local wake_at = tonumber(ARGV[4])
-if wake_at < 0 then
+local wake_in = tonumber(ARGV[4])
+if wake_in < 0 then
   redis.call('ZREM', KEYS[1], ARGV[1])
 else
-  redis.call('ZADD', KEYS[1], wake_at > 0 and wake_at or now, ARGV[1])
+  redis.call('ZADD', KEYS[1], now + wake_in, ARGV[1])
   redis.call('PUBLISH', ARGV[5], '')
 end
 return 1
@@ -172,12 +173,24 @@ end
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What `bot doctor` looks at. A setting that the server does not tell is empty."""
+
+    version: str
+    time: float
+    """The server's clock, seconds since the epoch."""
+    appendonly: str
+    appendfsync: str
+    maxmemory_policy: str
+
+
 class RedisStore:
     """Shared by any number of processes. Open it with `RedisStore.open`, close it with `aclose`."""
 
     def __init__(self, client: redis.asyncio.Redis, where: str, prefix: str = "bot") -> None:
         self._client = client
-        self._where = where
+        self.where = where
         self.keys = Keys(prefix)
         self._append = client.register_script(_APPEND)
         self._claim = client.register_script(_CLAIM)
@@ -192,30 +205,34 @@ class RedisStore:
         """Connects and asks for a PING. Raises StoreUnavailable."""
         where = _without_password(url)
         try:
-            client = redis.asyncio.Redis.from_url(
+            # Blocking: a call beyond the limit waits for a connection instead of failing.
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS_MAX,
+                timeout=COMMAND_SECONDS_MAX,
                 socket_timeout=COMMAND_SECONDS_MAX,
                 socket_connect_timeout=COMMAND_SECONDS_MAX,
                 # Every script may be run twice: an append knows its ids, and a claim that got lost runs out.
                 retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
                 retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
             )
-        except ValueError as error:
-            raise StoreUnavailable(f"REDIS_URL {where!r} is not a Redis URL: {error}") from None
-        store = cls(client, where, prefix)
+        except ValueError:
+            raise StoreUnavailable(_not_a_url(where)) from None
+        store = cls(redis.asyncio.Redis.from_pool(pool), where, prefix)
         try:
             with store._errors():
-                await client.ping()
+                await store._client.ping()
         except StoreUnavailable:
-            await client.aclose()
+            await store.aclose()
             raise
+        except TypeError:  # a parameter of the URL that no connection knows
+            await store.aclose()
+            raise StoreUnavailable(_not_a_url(where)) from None
         return store
 
     async def append(
         self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
     ) -> Thread:
-        lines = [encode(event) for event in events]
         thread_id, keys = thread.id, self.keys
         shard = keys.shard(thread_id)
         args: list[Any] = [
@@ -226,8 +243,8 @@ class RedisStore:
             keys.bell,
             keys.moved(thread_id),
         ]
-        for event, line in zip(events, lines, strict=True):
-            args += (event.id, line)
+        for event in events:
+            args += (event.id, encode(event))
         with self._errors():
             outcome, tail = await self._append(
                 keys=[
@@ -242,10 +259,9 @@ class RedisStore:
         if outcome == b"lease lost":
             raise LeaseLost(thread_id)
         if outcome == b"diverged":
-            raise ThreadDiverged(f"{self._where} holds fewer events of thread {thread_id} than were seen before.")
-        # What we just wrote need not be parsed again.
-        ours = dict(zip(lines, events, strict=True))
-        now = thread.extended(ours.get(line) or decode(line) for line in tail)
+            raise ThreadDiverged(f"{self.where} holds fewer events of thread {thread_id} than were seen before.")
+        # Ours are read back too: what was appended is what the log says, to the last half surrogate.
+        now = thread.extended(decode(line) for line in tail)
         if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
             raise ThreadMoved(now)
         return now
@@ -281,7 +297,12 @@ class RedisStore:
                 yield thread
 
     async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
-        shards = [self.keys.shard(only)] if only else [s for s, at in (await self._heads()).items() if at[0] <= at[1]]
+        if only:
+            shards = [self.keys.shard(only)]
+        else:
+            # The shard whose thread is due longest comes first, so that none starves when there is more than we take.
+            heads = await self._heads()
+            shards = sorted((s for s, (at, now) in heads.items() if at <= now), key=lambda s: heads[s][0])
         leases: list[Lease] = []
         for shard in shards:
             if len(leases) >= limit:
@@ -309,13 +330,14 @@ class RedisStore:
                 )
             )
 
-    async def release(self, lease: Lease, seen: Thread, wake_at: datetime | None = None) -> bool:
-        return await self._let_go(lease, seen.version, int(wake_at.timestamp() * 1000) if wake_at else -1)
+    async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
+        wake_in_ms = -1 if wake_in_seconds is None else max(ceil(wake_in_seconds * 1000), 0)
+        return await self._let_go(lease, seen.version, wake_in_ms)
 
     async def hand_back(self, lease: Lease) -> None:
         await self._let_go(lease, -1, 0)
 
-    async def _let_go(self, lease: Lease, seen: int, wake_at_ms: int) -> bool:
+    async def _let_go(self, lease: Lease, seen: int, wake_in_ms: int) -> bool:
         shard = self.keys.shard(lease.thread_id)
         with self._errors():
             return bool(
@@ -326,14 +348,13 @@ class RedisStore:
                         self.keys.tries(shard),
                         self.keys.log(lease.thread_id),
                     ],
-                    args=[lease.thread_id, lease.token, seen, wake_at_ms, self.keys.bell],
+                    args=[lease.thread_id, lease.token, seen, wake_in_ms, self.keys.bell],
                 )
             )
 
-    async def next_due(self) -> datetime | None:
+    async def due_in_seconds(self) -> float | None:
         heads = await self._heads()
-        at = min((at for at, _ in heads.values()), default=None)
-        return None if at is None else datetime.fromtimestamp(at / 1000, UTC)
+        return min((max(at - now, 0) / 1000 for at, now in heads.values()), default=None)
 
     async def _heads(self) -> dict[int, tuple[float, float]]:
         """For each shard that has one: its next due time, and the server's time (ms)."""
@@ -375,6 +396,23 @@ class RedisStore:
                 args=[thread_id, self.keys.bell],
             )
 
+    async def facts(self) -> ServerFacts:
+        """How the server is set up."""
+        told: dict[str, str] = {}
+        with self._errors():
+            info = await self._client.info("server")
+            seconds, micros = await self._client.time()
+            with contextlib.suppress(ResponseError):  # managed servers close CONFIG
+                for pattern in ("append*", "maxmemory-policy"):
+                    told |= cast(dict[str, str], await self._client.config_get(pattern))
+        return ServerFacts(
+            version=str(info.get("valkey_version") or info.get("redis_version") or "unknown"),
+            time=seconds + micros / 1e6,
+            appendonly=told.get("appendonly", ""),
+            appendfsync=told.get("appendfsync", ""),
+            maxmemory_policy=told.get("maxmemory-policy", ""),
+        )
+
     async def aclose(self) -> None:
         if self._listener:
             self._listener.cancel()
@@ -387,12 +425,25 @@ class RedisStore:
         try:
             yield
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(_explain(error, self._where)) from error
+            raise StoreUnavailable(_explain(error, self.where)) from error
+
+
+_SCHEME = re.compile(r"^\w+://")
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """Cut as text, since a URL parser ends at a `/` or `?` that somebody forgot to escape in the password."""
+    rest = _SCHEME.sub("", url)
+    scheme = url.removesuffix(rest)
+    rest, _, parameters = rest.partition("?")
+    return f"{scheme}…" if "@" in parameters else scheme + rest.rpartition("@")[2]
+
+
+def _not_a_url(where: str) -> str:
+    return (
+        f"REDIS_URL {where!r} is not a Redis URL. It begins with redis://, rediss:// or unix://; "
+        "in a password, / ? # and @ are written %2F %3F %23 %40."
+    )
 
 
 def _explain(error: RedisError | OSError, where: str) -> str:
@@ -400,8 +451,10 @@ def _explain(error: RedisError | OSError, where: str) -> str:
     match error:
         case NoScriptError():
             return f"Redis at {where} lost our scripts and would not take them again: {text}"
+        case _ if isinstance(error.__cause__ or error, AuthenticationError):
+            return f"Redis at {where} does not let us in. Correct the user and the password in REDIS_URL."
         case RedisConnectionError() | RedisTimeoutError() | OSError():
-            return f"Cannot reach Redis at {where}: {text} Start it, or correct REDIS_URL."
+            return f"Cannot reach Redis at {where}: {text.rstrip('.')}. Start it, or correct REDIS_URL."
         case _ if "OOM" in text or "maxmemory" in text:
             return f"Redis at {where} is full and takes no writes ({text}). Give it memory; nothing was lost."
         case _ if "READONLY" in text:

@@ -288,11 +288,14 @@ def _apply(state: State, event: Event, index: int) -> None:
                 repeatable=event.repeatable,
             )
         case ToolWaiting():
-            _put(state, event.step, {"running"}, status="waiting", restarts=0, until=event.until)
+            step = state.steps.get(event.step)
+            # Not that of an earlier attempt, noted late by a worker that was given up for dead.
+            if step and step.attempt == event.attempt:
+                _put(state, event.step, {"running"}, status="waiting", restarts=0, until=event.until)
         case ToolFinished():
-            # Also after an interruption: the fact is better than not knowing.
+            # Also after an interruption, and while a later attempt waits: a step ends once, and this is its one ending.
             done: StepStatus = "failed" if event.error else "finished"
-            if _put(state, event.step, {"running", "interrupted"}, status=done, ended=event):
+            if _put(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
                 state.news = True
                 state.errors_in_row = state.errors_in_row + 1 if event.error else 0
         case ToolInterrupted():
@@ -328,7 +331,7 @@ def _apply(state: State, event: Event, index: int) -> None:
             _end_open_steps(state, "superseded", OPEN, index)
             state.owed.clear()
             state.news = state.handed = state.paused = state.cancelled = False
-            state.question, state.retry_choice_at = "", None
+            state.current, state.question, state.retry_choice_at = "", "", None
         case UnknownEvent():
             state.unreadable = True
         case _:
@@ -343,6 +346,8 @@ def _moved_from_outside(state: State) -> None:
 
 
 def _choose(state: State, event: StepChosen, index: int) -> None:
+    if event.step in state.steps:
+        return
     state.news, state.retry_choice_at = False, None
     state.current = event.step
     state.steps_in_turn += 1

@@ -1,0 +1,24 @@
+"""The agents of this installation, by name. To add one: copy a folder beside this file, and name it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.definition import Agent
+from agent.roster import deploy, rollback
+
+Build = Callable[[Mapping[str, Any], Path], Agent]
+"""Takes the agent's table of the team file (`[agents.NAME]`) and a folder for its own files.
+
+Raises pydantic's ValidationError where the table is wrong.
+"""
+
+ROSTER: dict[str, Build] = {
+    "deploy": deploy.build,
+    "rollback": rollback.build,
+}
+
+DEFAULT = "deploy"
+"""Who answers where nobody was named."""

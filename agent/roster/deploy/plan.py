@@ -1,0 +1,149 @@
+"""What code chooses before the model does: looking things up, following a deployment, the pipeline after a merge, and
+the end-to-end tests after a deployment to production. Pure: it reads the steps that the thread has taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from agent.roster.deploy.tools import (
+    COMPONENTS,
+    DeployBackend,
+    DeployFrontend,
+    ListCommits,
+    ListDeployments,
+    ListGitTags,
+    RunEndToEndTests,
+    WaitForDeployment,
+)
+from agent.steps import DoneForNow, HandOver, Step
+from store.events import MessageReceived, TriggerReceived
+from store.thread import DONE_FOR_NOW, HAND_OVER, OPEN, StepState, Thread
+
+STALE_AFTER = timedelta(minutes=10)
+"""What was looked up is looked up again when somebody writes later than this."""
+DEPLOY = {"backend": DeployBackend, "frontend": DeployFrontend}
+STARTS = ("deploy_backend", "deploy_frontend", "rollback")
+WAIT = "wait_for_deployment"
+TESTS = "run_end_to_end_tests"
+
+
+def planner(look_up: tuple[str, ...], *, on_failed_tests: str = "") -> Callable[[Thread], Step | None]:
+    """The plan of an agent that deploys.
+
+    `look_up`: one component for each repository. `on_failed_tests`: the agent that takes the thread over when the
+    tests of production fail; empty: the model is told and goes on.
+    """
+
+    def plan(thread: Thread) -> Step | None:
+        steps = list(thread.state.steps.values())
+        return (
+            _follow(steps)
+            or _after_merge(thread, steps)
+            or _look_up(thread, steps, look_up)
+            or _test_production(thread, steps, on_failed_tests)
+        )
+
+    return plan
+
+
+def _follow(steps: list[StepState]) -> Step | None:
+    """A deployment that was started is waited for."""
+    followed = {step.chosen.arguments.get("run_id") for step in steps if step.chosen.intent == WAIT}
+    for step in reversed(steps):
+        result = _result(step)
+        if step.chosen.intent in STARTS and result.get("state") == "running" and result["run"] not in followed:
+            return WaitForDeployment(
+                intent="wait_for_deployment",
+                component=result["component"],
+                environment=result["environment"],
+                run_id=result["run"],
+            )
+    return None
+
+
+def _after_merge(thread: Thread, steps: list[StepState]) -> Step | None:
+    """Staging, then its tests; anything that fails or that somebody says in between is the model's to weigh."""
+    merged = next((i for i, e in enumerate(thread.events) if _is_merge(e)), None)
+    if merged is None or any(isinstance(event, MessageReceived) for event in thread.events[merged:]):
+        return None
+    trigger = thread.events[merged]
+    assert isinstance(trigger, TriggerReceived)
+    sha = str(trigger.data.get("sha", ""))
+    for component in COMPONENTS:
+        asked = [s for s in steps if s.chosen.intent == f"deploy_{component}" and s.chosen.by == "code"]
+        if not asked:
+            return DEPLOY[component].model_validate(
+                {"intent": f"deploy_{component}", "environment": "staging", "revision": sha}
+            )
+        run = _result(asked[-1]).get("run")
+        ended = [s for s in steps if s.chosen.intent == WAIT and s.chosen.arguments.get("run_id") == run]
+        if not run or not ended or _result(ended[-1]).get("state") != "succeeded":
+            return None
+    tested = any(s.chosen.intent == TESTS for s in steps)
+    return None if tested else RunEndToEndTests(intent="run_end_to_end_tests", environment="staging")
+
+
+def _is_merge(event: object) -> bool:
+    return isinstance(event, TriggerReceived) and event.name == "pull_request_merged" and bool(event.data.get("sha"))
+
+
+def _look_up(thread: Thread, steps: list[StepState], components: tuple[str, ...]) -> Step | None:
+    """What the model will want to know, before it is asked for the first time and whenever that has grown old."""
+    spoken = [e.at for e in thread.events if isinstance(e, MessageReceived | TriggerReceived)]
+    if not spoken:
+        return None
+    fresh_from = max(spoken) - STALE_AFTER
+
+    def needed(intent: str, *, since: int = -1, **arguments: str) -> bool:
+        looked = [
+            index
+            for index, s in enumerate(steps)
+            if (s.chosen.intent, s.chosen.arguments) == (intent, arguments) and s.status != "superseded"
+        ]
+        return not looked or looked[-1] < since or steps[looked[-1]].chosen.at < fresh_from
+
+    for component in components:
+        if needed("list_git_tags", component=component):
+            return ListGitTags.model_validate({"intent": "list_git_tags", "component": component})
+        if needed("list_commits", component=component):
+            return ListCommits.model_validate({"intent": "list_commits", "component": component})
+    # A deployment that ended changes what runs.
+    changed = max((i for i, s in enumerate(steps) if s.chosen.intent == WAIT and s.ended), default=-1)
+    if needed("list_deployments", since=changed):
+        return ListDeployments(intent="list_deployments")
+    return None
+
+
+def _test_production(thread: Thread, steps: list[StepState], on_failed_tests: str) -> Step | None:
+    """After the model is done with a thread that changed production: test, and say how it went or hand over."""
+    changed = _last(steps, lambda s: s.chosen.intent == WAIT and _result(s).get("state") == "succeeded"
+                    and s.chosen.arguments.get("environment") == "production")  # fmt: skip
+    if changed is None:
+        return None
+    tested = _last(steps, lambda s: s.chosen.intent == TESTS and s.chosen.by == "code"
+                   and s.chosen.arguments.get("environment") == "production")  # fmt: skip
+    latest = steps[-1]
+    if tested is None or steps.index(tested) < steps.index(changed):
+        done = latest.chosen.intent == DONE_FOR_NOW and latest.chosen.by == "model" and not thread.state.news
+        return RunEndToEndTests(intent="run_end_to_end_tests", environment="production") if done else None
+    if latest is not tested or latest.status in OPEN:
+        return None
+    result = _result(tested)
+    if result.get("passed") is True:
+        return DoneForNow(
+            intent="done_for_now", message=f"The end-to-end tests on production passed.\n{result.get('output', '')}"
+        )
+    if on_failed_tests and not any(s.chosen.intent == HAND_OVER for s in steps):
+        return HandOver(intent="hand_over", agent=on_failed_tests, reason="The end-to-end tests on production failed.")
+    return None
+
+
+def _last(steps: list[StepState], which: Callable[[StepState], bool]) -> StepState | None:
+    return next((step for step in reversed(steps) if which(step)), None)
+
+
+def _result(step: StepState) -> dict[str, Any]:
+    return step.result if isinstance(step.result, dict) else {}

@@ -1,0 +1,385 @@
+"""What a git repository says: revisions, tags, and what lies between two commits. It is only ever read.
+
+The text that names a revision was written by a person or a model: it is matched against an allow-pattern first, looked
+up as an exact tag or branch and as a SHA, and never reaches git as an option or an expression. What git answers
+was written by whoever may push: names, authors and subjects are cleaned and clipped. The repository's own
+configuration is not trusted either: nothing in it may start a program, and no object is fetched from anywhere.
+
+No shell, no fetch, no checkout and no diff here. Whatever goes wrong is a ToolError with one line to act on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from agent.steps import ToolError
+
+GIT_SECONDS_MAX = 20.0
+GIT_OUTPUT_BYTES_MAX = 8_000_000
+REVISION_CHARS_MAX = 200
+SUBJECT_CHARS_MAX = 160
+AUTHOR_CHARS_MAX = 80
+LISTED_MAX = 200
+"""The most tags or commits that one call gives."""
+KILL_GRACE_SECONDS = 2.0
+"""Between SIGTERM and SIGKILL for a command that reached its time limit."""
+DRAIN_SECONDS = 0.5
+"""How long the output of an ended command is still read where something it started keeps the pipe open."""
+
+FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
+_ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,/+@#=%-]*")
+# Names that git itself forbids (git-check-ref-format), as far as the pattern above lets them through.
+_FORBIDDEN = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$")
+
+# Whatever a repository's configuration could use to start a program or to bend what is read.
+_SETTINGS = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.pager=cat",
+    "core.askPass=",
+    "core.sshCommand=false",
+    "core.abbrev=7",
+    "credential.helper=",
+    "protocol.allow=never",
+    "log.showSignature=false",
+    "gpg.program=false",
+    "gpg.ssh.program=false",
+    "gpg.x509.program=false",
+    "diff.external=",
+    "color.ui=false",
+    "i18n.logOutputEncoding=UTF-8",
+    "safe.directory=*",
+)
+_GIT = (
+    *("git", "--no-pager", "--no-replace-objects", "--literal-pathspecs"),
+    *(part for setting in _SETTINGS for part in ("-c", setting)),
+)
+_GIT_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "HOME": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_GRAFT_FILE": "/dev/null",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",  # A partial clone would otherwise fetch what it lacks, by any command it likes.
+}
+_FORMAT = "--format=%H%x00%h%x00%cI%x00%an%x00%s"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One commit. All text in it is cleaned: one line, no control characters, of limited length."""
+
+    sha: str
+    """The full SHA; everything that acts, acts on this."""
+    short: str
+    author: str
+    date: str
+    """When it was committed, ISO 8601."""
+    subject: str
+    name: str = ""
+    """The tag or branch that was asked for or listed; empty where it was a SHA."""
+
+
+class Repository:
+    """`path` is the top of a working tree or a bare repository. Its parents are not searched.
+
+    Where the component is only a part of the repository, `within` is that folder: `commits` and `commits_between`
+    then leave out what does not touch it.
+    """
+
+    def __init__(self, path: Path, *, within: str = "", timeout_seconds: float = GIT_SECONDS_MAX) -> None:
+        self.path = path
+        self.within = within
+        self.timeout_seconds = timeout_seconds
+
+    async def resolve(self, text: str) -> Revision:
+        """The commit behind a tag, a branch or a SHA (abbreviated to no less than four digits).
+
+        A tag goes before a branch of the same name, a branch before a remote's (`origin/main`). A name that also is
+        the beginning of another commit's SHA is refused, so nobody can hide one behind the other.
+        """
+        shown = repr(one_line(text, 60))
+        if not is_revision_text(text):
+            raise ToolError(f"{shown} cannot be a revision. Give a tag, a branch or a commit's SHA.")
+        named = await self._named(text)
+        hashed = await self._hashed(text.lower())
+        if named and hashed - {named}:
+            raise ToolError(f"{shown} is ambiguous: a tag or branch, and the SHA of another commit. Give another name.")
+        if len(hashed) > 1:
+            raise ToolError(f"{shown} is ambiguous: {len(hashed)} commits begin like this. Give more of the SHA.")
+        if found := named or next(iter(hashed), ""):
+            revision = (await self._commits([found], "--no-walk"))[0]
+            return _with_name(revision, text) if named else revision
+        usable = [tag.name for tag in await self.tags(10) if is_revision_text(tag.name)][:3]
+        hint = f"The newest tags are {', '.join(usable)}." if usable else "There are no tags: give a branch or a SHA."
+        raise ToolError(f"No revision {shown}. {hint}")
+
+    async def tags(self, limit: int = 20) -> list[Revision]:
+        """Newest first: by when they were created, then by version. Tags of anything but commits are left out."""
+        listed = await self._git(
+            "for-each-ref",
+            "--sort=-version:refname",
+            "--sort=-creatordate",
+            "--format=%(objecttype)%00%(*objecttype)%00%(refname)",
+            "refs/tags/",
+        )
+        records = [line.split(b"\0") for line in listed.split(b"\n") if line.count(b"\0") == 2]
+        refs = [ref for kind, target, ref in records if (target or kind) in (b"commit", b"tag")][: _clamped(limit)]
+        pairs = [(ref, sha) for ref, sha in zip(refs, await self._peeled(refs), strict=True) if sha]
+        if not pairs:
+            return []
+        by_sha = {revision.sha: revision for revision in await self._commits({sha for _, sha in pairs}, "--no-walk")}
+        return [_with_name(by_sha[sha], ref.removeprefix(b"refs/tags/")) for ref, sha in pairs if sha in by_sha]
+
+    async def commits(self, start: str = "", limit: int = 20) -> list[Revision]:
+        """Newest first, from a tag, branch or SHA; from HEAD where `start` is empty."""
+        first = (await self.resolve(start)).sha if start else (await self._peeled([b"HEAD"]))[0]
+        if not first:
+            raise ToolError("The repository has no commits yet.")
+        return await self._commits([first], f"--max-count={_clamped(limit)}", within=self.within)
+
+    async def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `newer` holds `older`; both are full SHAs. A commit is its own ancestor."""
+        await self._require(older, newer)
+        missing = await self._git("rev-list", "--max-count=1", "--end-of-options", older, f"^{newer}", "--")
+        return not missing
+
+    async def commits_between(self, older: str, newer: str, limit: int = 50) -> list[Revision]:
+        """What a deployment of `newer` adds to `older`, newest first; both are full SHAs."""
+        await self._require(older, newer)
+        return await self._commits([newer, f"^{older}"], f"--max-count={_clamped(limit)}", within=self.within)
+
+    async def _named(self, text: str) -> str:
+        refs = [f"refs/{space}/{text}".encode() for space in ("tags", "heads", "remotes")]
+        # Listed, because a lookup would also find `refs/heads/refs/tags/x`, and on some disks `V1` for `v1`.
+        listed = await self._git("for-each-ref", "--format=%(refname)", *(os.fsdecode(ref) for ref in refs))
+        existing = [ref for ref in refs if ref in listed.split(b"\n")]
+        if not existing:
+            return ""
+        sha = (await self._peeled(existing[:1]))[0]
+        if not sha:
+            raise ToolError(f"{text!r} is a tag of something that is not a commit.")
+        return sha
+
+    async def _hashed(self, text: str) -> set[str]:
+        if FULL_SHA.fullmatch(text):
+            objects = [text]
+        elif _SHORT_SHA.fullmatch(text):
+            objects = (await self._git("rev-parse", f"--disambiguate={text}")).decode("ascii", "replace").split()
+        else:
+            return set()
+        return {sha for sha in await self._peeled([sha.encode() for sha in objects]) if sha}
+
+    async def _peeled(self, names: Sequence[bytes]) -> list[str]:
+        """The commit behind each exact ref or full SHA; empty where it is none."""
+        if not names:
+            return []
+        asked = b"".join(name + b"^{commit}\n" for name in names)
+        lines = (await self._git("cat-file", "--batch-check=%(objectname)", stdin=asked)).split(b"\n")
+        found = (line.decode("ascii", "replace") for line in lines[: len(names)])
+        return [line if FULL_SHA.fullmatch(line) else "" for line in found]
+
+    async def _require(self, *shas: str) -> None:
+        for sha in shas:
+            if not FULL_SHA.fullmatch(sha):
+                raise ToolError(f"{one_line(sha, 60)!r} is not a full SHA.")
+        for sha, found in zip(shas, await self._peeled([sha.encode() for sha in shas]), strict=True):
+            if not found:
+                raise ToolError(f"The repository does not have the commit {sha}; it may have to be fetched.")
+
+    async def _commits(self, revisions: Iterable[str], *options: str, within: str = "") -> list[Revision]:
+        # rev-list is plumbing: it does not read the settings for `git log`. Records are lines, as no field holds one;
+        # the lines without a NUL between them are its headers.
+        listed = await self._git(
+            "rev-list", _FORMAT, *options, "--end-of-options", *revisions, "--", *([within] if within else [])
+        )
+        records = (line.split(b"\0", 4) for line in listed.split(b"\n"))
+        return [
+            Revision(
+                sha=sha.decode("ascii", "replace"),
+                short=short.decode("ascii", "replace"),
+                author=one_line(author, AUTHOR_CHARS_MAX),
+                date=one_line(date, 40),
+                subject=one_line(subject, SUBJECT_CHARS_MAX),
+            )
+            for sha, short, date, author, subject in (record for record in records if len(record) == 5)
+        ]
+
+    async def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        ended = await self._run(*arguments, stdin=stdin)
+        if ended.exit_code != 0:
+            problem = one_line(ended.errors.strip().split(b"\n")[0].removeprefix(b"fatal: "), 200)
+            if problem.lower().startswith("not a git repository"):
+                raise ToolError(f"There is no git repository at {str(self.path)!r}.")
+            raise ToolError(f"git {arguments[0]} failed: {problem or f'exit code {ended.exit_code}'}")
+        return ended.output
+
+    async def _run(self, *arguments: str, stdin: bytes = b"") -> Ended:
+        top = self._top()
+        # The git directory is named, so that git looks for none: not in the parents, and not for whose it is.
+        where = ["-C", str(top), f"--git-dir={top / '.git' if (top / '.git').exists() else top}"]
+        env = {"PATH": os.environ.get("PATH", os.defpath)} | _GIT_ENVIRONMENT
+        try:
+            ended = await run_bounded(
+                [*_GIT, *where, *arguments],
+                cwd="/",
+                env=env,
+                seconds=self.timeout_seconds,
+                bytes_max=GIT_OUTPUT_BYTES_MAX,
+                stdin=stdin,
+            )
+        except OSError as error:
+            raise ToolError(f"git cannot be started on the bot's machine: {error.strerror}.") from None
+        if ended.timed_out:
+            raise ToolError(
+                f"git {arguments[0]} took longer than {self.timeout_seconds:g} seconds in {str(self.path)!r}."
+            )
+        if ended.overflowed:
+            raise ToolError(f"git {arguments[0]} gave more than {GIT_OUTPUT_BYTES_MAX:,} bytes. Ask for fewer.")
+        return ended
+
+    def _top(self) -> Path:
+        top = self.path.expanduser().absolute()
+        if not top.is_dir():
+            raise ToolError(f"There is no git repository at {str(self.path)!r}.")
+        return top
+
+
+def is_revision_text(text: str) -> bool:
+    """Whether it may name a tag, a branch or a SHA at all. What passes is no option, no expression and no pattern."""
+    return len(text) <= REVISION_CHARS_MAX and bool(_ALLOWED.fullmatch(text)) and not _FORBIDDEN.search(text)
+
+
+def one_line(raw: bytes | str, chars_max: int) -> str:
+    """Foreign text for showing. What is not printable becomes U+FFFD and not nothing: `v1` and `v1<hidden>` differ."""
+    text = raw[: 4 * chars_max + 4].decode("utf-8", "replace") if isinstance(raw, bytes) else raw[: chars_max + 1]
+    text = "".join(char if char.isprintable() else " " if char in "\t\r\n" else "\ufffd" for char in text)
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+def _with_name(revision: Revision, name: bytes | str) -> Revision:
+    shown = one_line(name, REVISION_CHARS_MAX)
+    return Revision(revision.sha, revision.short, revision.author, revision.date, revision.subject, shown)
+
+
+def _clamped(limit: int) -> int:
+    return max(1, min(limit, LISTED_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command that was waited for ended."""
+
+    exit_code: int
+    """Negative: the signal that ended it."""
+    output: bytes
+    errors: bytes
+    timed_out: bool
+    overflowed: bool
+    """The beginning of the output or of the errors is not kept."""
+
+
+@dataclass(slots=True)
+class _Watch(asyncio.SubprocessProtocol):
+    """A protocol, because `Process.wait()` also waits for what the command leaves behind to close the pipe."""
+
+    bytes_max: int
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    kept: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
+    open: set[int] = field(default_factory=lambda: {1, 2})
+    overflowed: bool = False
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.kept[fd] += data
+        if len(self.kept[fd]) > self.bytes_max:
+            del self.kept[fd][: -self.bytes_max]
+            self.overflowed = True
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self.open.discard(fd)
+        if not self.open:
+            self.closed.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+
+async def run_bounded(
+    command: Sequence[str],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    seconds: float,
+    bytes_max: int,
+    stdin: bytes = b"",
+    merged: bool = False,
+) -> Ended:
+    """Runs it in a session of its own and leaves nothing of it behind, also when cancelled.
+
+    `merged`: errors come in the output, in order. Raises OSError where it cannot be started.
+    """
+    started = time.monotonic()
+    pipe = asyncio.subprocess.PIPE
+    transport, watch = await asyncio.get_running_loop().subprocess_exec(
+        lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
+        *command,
+        stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=asyncio.subprocess.STDOUT if merged else pipe,
+        cwd=cwd,
+        env=dict(env),
+        start_new_session=True,
+    )
+    group = transport.get_pid()
+    try:
+        if stdin:
+            # uvloop's is none by its class, only by what it can.
+            writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+            writer.write(stdin)
+            writer.write_eof()
+        timed_out = not await _happens(watch.exited, seconds - (time.monotonic() - started))
+        if timed_out:
+            _signal_group(group, signal.SIGTERM)
+            await _happens(watch.exited, KILL_GRACE_SECONDS)
+        else:
+            await _happens(watch.closed, DRAIN_SECONDS)
+    finally:
+        _signal_group(group, signal.SIGKILL)
+        await _happens(watch.exited, KILL_GRACE_SECONDS)
+        transport.close()
+    code = transport.get_returncode()
+    return Ended(
+        exit_code=-signal.SIGKILL if code is None else code,
+        output=bytes(watch.kept[1]),
+        errors=bytes(watch.kept[2]),
+        timed_out=timed_out,
+        overflowed=watch.overflowed,
+    )
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), max(0.0, seconds))
+    return event.is_set()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    # Gone already; macOS says EPERM where only a zombie is left.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -1,0 +1,424 @@
+"""What deploybot can do: one class for each step.
+
+A revision in these steps was written by a person or a model. It is resolved to a full commit first (`prepare`), the
+commit is what a person is shown and approves, and the commit is what is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from agent.roster.deploy.deployer import CommandDeployer, DeployConfig, Deployer, EndToEnd, Run, Running
+from agent.roster.deploy.repository import Repository, Revision
+from agent.steps import Call, Facts, Tool, ToolError, Wait
+
+# Your components and environments: what the model may name. Each needs a table in the team file.
+Component = Literal["backend", "frontend"]
+Environment = Literal["staging", "production"]
+COMPONENTS: tuple[Component, ...] = ("backend", "frontend")
+ENVIRONMENTS: tuple[Environment, ...] = ("staging", "production")
+
+LISTED = 10
+COMMITS_SHOWN_MAX = 20
+RUN_CANDIDATES = 50
+POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+"""How long a deployment is left alone before it is looked at again; the last one goes on."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The team's components and where they go, as configured. What the tools ask for with `call.need(Targets)`."""
+
+    config: DeployConfig
+    state_dir: Path
+
+    def repository(self, component: str) -> Repository:
+        found = self.config.components.get(component)
+        if found is None:
+            raise ToolError(f"{component} is not set up. Known are {', '.join(self.config.components)}.")
+        return Repository(found.repository.expanduser().absolute(), within=found.path)
+
+    def deployer(self, component: str, environment: str) -> Deployer:
+        return self.command_deployer(component, environment)
+
+    def command_deployer(self, component: str, environment: str) -> CommandDeployer:
+        self.repository(component)
+        found = self.config.components[component]
+        if environment not in found.targets:
+            raise ToolError(f"{component} has no target {environment}. It has {', '.join(found.targets)}.")
+        return CommandDeployer(found, environment, state_dir=self.state_dir)
+
+    def places(self) -> list[tuple[str, str]]:
+        return [(name, environment) for name, c in self.config.components.items() for environment in c.targets]
+
+    def end_to_end(self) -> EndToEnd:
+        first = next(iter(self.config.components.values()))
+        return EndToEnd(self.config.end_to_end, cwd=first.repository)
+
+    def link(self, component: str, sha: str) -> str:
+        return self.config.components[component].commit_link(sha)
+
+
+class ListGitTags(Tool):
+    """The newest tags of a component's repository, newest first."""
+
+    intent: Literal["list_git_tags"]
+    component: Component
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        tags = await targets.repository(self.component).tags(LISTED)
+        return {"tags": [{"name": tag.name, **_row(tag, targets, self.component)} for tag in tags]}
+
+
+class ListCommits(Tool):
+    """The newest commits of a component, newest first."""
+
+    intent: Literal["list_commits"]
+    component: Component
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        commits = await targets.repository(self.component).commits(limit=LISTED)
+        return {"commits": [_row(commit, targets, self.component) for commit in commits]}
+
+
+class ListDeployments(Tool):
+    """What runs now on every target, asked from the targets themselves."""
+
+    intent: Literal["list_deployments"]
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        rows: list[JsonValue] = []
+        for component, environment in targets.places():
+            try:
+                running = await targets.deployer(component, environment).status()
+                described = await _described(targets, component, running.sha) if running else {}
+                since, by = (running.since, running.by) if running else ("", "")
+                problem = ""
+            except ToolError as error:
+                described, since, by, problem = {}, "", "", str(error)
+            rows.append(
+                {
+                    "component": component,
+                    "environment": environment,
+                    "sha": str(described.get("sha", ""))[:7],
+                    "name": described.get("name", ""),
+                    "subject": described.get("subject", "") or problem,
+                    "since": since,
+                    "by": by,
+                }
+            )
+        return {"deployments": rows}
+
+
+class CheckDeploymentStatus(Tool):
+    """What runs on one target now: full SHA, since when, and who deployed it."""
+
+    intent: Literal["check_deployment_status"]
+    component: Component
+    environment: Environment
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        running = await targets.deployer(self.component, self.environment).status()
+        if running is None:
+            return {"running": "nothing was deployed there yet"}
+        return {"running": {**await _described(targets, self.component, running.sha), **_extra(running)}}
+
+
+class ListWorkflowRuns(Tool):
+    """The newest deployments of one target: id, state, SHA, when and by whom."""
+
+    intent: Literal["list_workflow_runs"]
+    component: Component
+    environment: Environment
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue:
+        runs = await call.need(Targets).command_deployer(self.component, self.environment).history(LISTED)
+        return {
+            "runs": [
+                {
+                    "run": run.id,
+                    "state": run.state,
+                    "sha": run.sha[:7],
+                    "name": run.name,
+                    "started": _time(run.started_at),
+                    "by": run.by,
+                }
+                for run in runs
+            ]
+        }
+
+
+class GetWorkflowStatus(Tool):
+    """One deployment: its state, and the end of its output."""
+
+    intent: Literal["get_workflow_status"]
+    component: Component
+    environment: Environment
+    run_id: str = Field(description="as in list_workflow_runs")
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        return await _told(await targets.deployer(self.component, self.environment).look(self.run_id), targets)
+
+
+class _Deploy(Tool):
+    component: ClassVar[str]
+
+    environment: Environment
+    revision: str = Field(description="a tag, or a commit's SHA")
+
+    def needs_approval(self) -> bool:
+        return self.environment == "production"
+
+    async def prepare(self, call: Call) -> Facts:
+        targets = call.need(Targets)
+        deployer = targets.deployer(self.component, self.environment)
+        repository = targets.repository(self.component)
+        new = await repository.resolve(self.revision)
+        running = await deployer.status()
+        facts: Facts = {"new": _shown(new, targets, self.component)}
+        if running is None:
+            return {**facts, "running": "nothing yet"}
+        facts["running"] = {**await _described(targets, self.component, running.sha), **_extra(running)}
+        if running.sha == new.sha:
+            return {**facts, "note": "this very commit runs there already"}
+        try:
+            newer = await repository.is_ancestor(running.sha, new.sha)
+            older = not newer and await repository.is_ancestor(new.sha, running.sha)
+            added = await repository.commits_between(running.sha, new.sha, COMMITS_SHOWN_MAX + 1)
+        except ToolError:
+            return {**facts, "note": "what runs there is not in the repository, so the two cannot be compared"}
+        if not newer:
+            facts["note"] = "OLDER than what runs there" if older else "on ANOTHER BRANCH than what runs there"
+        if added:
+            facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
+        if len(added) > COMMITS_SHOWN_MAX:
+            facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
+        if self.environment == "production":
+            facts["on_staging"] = await self._on_staging(targets, new)
+        return facts
+
+    async def _on_staging(self, targets: Targets, new: Revision) -> bool:
+        try:
+            staging = await targets.deployer(self.component, "staging").status()
+        except ToolError:
+            return False
+        return staging is not None and staging.sha == new.sha
+
+    async def run(self, call: Call) -> JsonValue:
+        return await _start(call, self.component, self.environment, call.facts)
+
+
+class DeployBackend(_Deploy):
+    """Deploy exactly this revision of the backend. Production is approved by a person first; code asks them."""
+
+    intent: Literal["deploy_backend"]
+
+    component: ClassVar[str] = "backend"
+
+
+class DeployFrontend(_Deploy):
+    """Deploy exactly this revision of the frontend. Production is approved by a person first; code asks them."""
+
+    intent: Literal["deploy_frontend"]
+
+    component: ClassVar[str] = "frontend"
+
+
+class Rollback(Tool):
+    """Go back to the revision that ran before, and ran well. Approved by a person first; code asks them."""
+
+    intent: Literal["rollback"]
+    component: Component
+    environment: Environment
+
+    def needs_approval(self) -> bool:
+        return True
+
+    async def prepare(self, call: Call) -> Facts:
+        targets = call.need(Targets)
+        deployer = targets.command_deployer(self.component, self.environment)
+        running = await deployer.status()
+        if running is None:
+            raise ToolError(
+                f"Nothing runs on {self.component} {self.environment}, so there is nothing to go back from."
+            )
+        repository = targets.repository(self.component)
+        for sha in _candidates(await deployer.history(RUN_CANDIDATES)):
+            # Older than what runs: going back twice must not bring the bad one again.
+            if sha != running.sha and await repository.is_ancestor(sha, running.sha):
+                break
+        else:
+            raise ToolError(
+                f"No earlier good revision of {self.component} {self.environment} is on record. "
+                "Name one, and deploy it."
+            )
+        return {
+            "new": await _described(targets, self.component, sha),
+            "running": {**await _described(targets, self.component, running.sha), **_extra(running)},
+        }
+
+    async def run(self, call: Call) -> JsonValue:
+        return await _start(call, self.component, self.environment, call.facts)
+
+
+class WaitForDeployment(Tool):
+    """Wait until a deployment has ended, and say how. Chosen by code after each start."""
+
+    intent: Literal["wait_for_deployment"]
+    component: Component
+    environment: Environment
+    run_id: str
+
+    repeatable: ClassVar[bool] = True
+
+    async def run(self, call: Call) -> JsonValue | Wait:
+        targets = call.need(Targets)
+        run = await targets.deployer(self.component, self.environment).look(self.run_id)
+        if run.state == "running":
+            return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], f"since {_time(run.started_at)}")
+        return await _told(run, targets)
+
+
+class RunEndToEndTests(Tool):
+    """Run the end-to-end tests of an environment."""
+
+    intent: Literal["run_end_to_end_tests"]
+    environment: Environment
+
+    repeatable: ClassVar[bool] = True
+    timeout_seconds: ClassVar[float] = 960.0
+
+    async def run(self, call: Call) -> JsonValue:
+        checked = await call.need(Targets).end_to_end().check(self.environment)
+        return {"passed": checked.passed, "output": "\n".join(filter(None, (checked.output, checked.note)))}
+
+
+TOOLS: tuple[type[Tool], ...] = (
+    ListGitTags,
+    ListCommits,
+    ListDeployments,
+    CheckDeploymentStatus,
+    ListWorkflowRuns,
+    GetWorkflowStatus,
+    DeployBackend,
+    DeployFrontend,
+    Rollback,
+    WaitForDeployment,
+    RunEndToEndTests,
+)
+
+
+async def _start(call: Call, component: str, environment: str, facts: Mapping[str, JsonValue]) -> JsonValue:
+    """Start the deployment of the commit in the facts, if the target is still as the facts say."""
+    targets = call.need(Targets)
+    deployer = targets.deployer(component, environment)
+    new, before = facts["new"], facts["running"]
+    assert isinstance(new, dict)
+    expected = str(before["sha"]) if isinstance(before, dict) else ""
+    running = await deployer.status()
+    now = running.sha if running else ""
+    if now != expected:
+        raise ToolError(
+            f"Not started: {component} {environment} has changed since this was prepared, from "
+            f"{expected[:7] or 'nothing'} to {now[:7] or 'nothing'}. Look again before you propose it anew."
+        )
+    run = await deployer.start(
+        str(new["sha"]),
+        name=str(new.get("name") or ""),
+        previous=expected,
+        key=call.key,
+        by=call.requested_by,
+        thread_id=call.thread_id,
+    )
+    return await _told(run, targets)
+
+
+async def _told(run: Run, targets: Targets) -> JsonValue:
+    told: dict[str, JsonValue] = {
+        "run": run.id,
+        "component": run.component,
+        "environment": run.environment,
+        "state": run.state,
+        **await _described(targets, run.component, run.sha),
+    }
+    if run.name:
+        told["name"] = run.name
+    if run.url:
+        told["run_link"] = run.url
+    if run.previous:
+        told["previous"] = run.previous[:7]
+    if run.note:
+        told["note"] = run.note
+    if run.output and run.state != "running":
+        told["output"] = run.output
+    return told
+
+
+def _candidates(runs: list[Run]) -> list[str]:
+    """Commits that ran well, newest first: those deployed with success, and what ran before each of them."""
+    found = (sha for run in runs if run.state == "succeeded" for sha in (run.sha, run.previous) if sha)
+    return list(dict.fromkeys(found))
+
+
+async def _described(targets: Targets, component: str, sha: str) -> dict[str, JsonValue]:
+    """A commit in full; its SHA alone where the repository does not have it."""
+    repository = targets.repository(component)
+    try:
+        revision = await repository.resolve(sha)
+    except ToolError:
+        return {"sha": sha, "subject": "(not in the repository)"}
+    names = [tag.name for tag in await repository.tags(50) if tag.sha == sha]
+    return {**_shown(revision, targets, component), **({"name": names[0]} if names else {})}
+
+
+def _shown(revision: Revision, targets: Targets, component: str) -> dict[str, JsonValue]:
+    shown: dict[str, JsonValue] = {"sha": revision.sha}
+    if revision.name:
+        shown["name"] = revision.name
+    shown |= {"subject": revision.subject, "author": revision.author, "date": revision.date}
+    if link := targets.link(component, revision.sha):
+        shown["link"] = link
+    return shown
+
+
+def _row(revision: Revision, targets: Targets, component: str) -> dict[str, JsonValue]:
+    row: dict[str, JsonValue] = {
+        "sha": revision.short,
+        "date": revision.date[:16],
+        "author": revision.author,
+        "subject": revision.subject,
+    }
+    if link := targets.link(component, revision.sha):
+        row["link"] = link
+    return row
+
+
+def _extra(running: Running) -> dict[str, JsonValue]:
+    return {key: value for key, value in (("since", running.since), ("by", running.by), ("url", running.url)) if value}
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,46 @@
+"""rollback: takes over a thread whose production tests failed, and proposes how to get back.
+
+It uses deploybot's tools and targets, and a prompt of its own: a small agent with one job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.definition import Agent
+from agent.roster import deploy
+from agent.roster.deploy.plan import planner
+from agent.roster.deploy.tools import (
+    CheckDeploymentStatus,
+    GetWorkflowStatus,
+    ListDeployments,
+    ListWorkflowRuns,
+    Rollback,
+    RunEndToEndTests,
+    Targets,
+    WaitForDeployment,
+)
+
+NAME = "rollback"
+
+
+def build(table: Mapping[str, Any], home: Path) -> Agent:
+    """`table` is deploybot's: the targets are the same. Raises pydantic's ValidationError."""
+    targets = deploy.targets(table, home)
+    return Agent(
+        name=NAME,
+        prompt=Path(__file__).with_name("prompt.md").read_text(encoding="utf-8"),
+        tools=(
+            ListDeployments,
+            CheckDeploymentStatus,
+            ListWorkflowRuns,
+            GetWorkflowStatus,
+            Rollback,
+            WaitForDeployment,
+            RunEndToEndTests,
+        ),
+        plan=planner(()),
+        resources={Targets: targets},
+    )

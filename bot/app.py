@@ -1,0 +1,134 @@
+"""The composition root: the one place that knows every part and puts them together.
+
+Fakes go in through the same door: a test gives another model or store, and everything else is real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from agent.definition import Agent
+from agent.llm import Model, OpenAIModel
+from agent.loop import Loop
+from agent.roster import ROSTER
+from bot.inbox import Inbox
+from bot.settings import Settings, SettingsError
+from bot.worker import Worker
+from channels.base import Channel
+from channels.terminal import TerminalChannel
+from store.base import Store
+from store.embedded import embedded
+from store.redis import RedisStore
+
+TABLE_OF = {"rollback": "deploy"}
+"""Agents that read another one's table of the team file."""
+
+
+@dataclass(frozen=True)
+class App:
+    settings: Settings
+    store: Store
+    inbox: Inbox
+    roster: Mapping[str, Agent]
+    channels: Mapping[str, Channel]
+
+    def worker(self, model: Model, *, only: str = "") -> Worker:
+        """`only`: the one thread that it cares for; empty: all."""
+        loop = Loop(store=self.store, roster=self.roster, channels=self.channels, model=model, clock=now)
+        return Worker(
+            self.store,
+            loop,
+            concurrency=self.settings.bot_concurrency,
+            lease_seconds=self.settings.bot_lease_seconds,
+            grace_seconds=self.settings.bot_grace_seconds,
+            only=only,
+        )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[App]:
+    """Everything but a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
+    roster = build_roster(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
+        store = await RedisStore.open(url)
+        stack.push_async_callback(store.aclose)
+        channel = TerminalChannel()
+        yield App(settings, store, Inbox(store), roster, {channel.name: channel})
+
+
+@contextlib.asynccontextmanager
+async def model_of(settings: Settings) -> AsyncIterator[Model]:
+    """The configured model. Raises SettingsError, which says what is missing."""
+    if problems := settings.model_problems():
+        raise SettingsError(problems)
+    try:
+        model = OpenAIModel(
+            base_url=settings.openai_base_url,
+            api_key=settings.openai_api_key.get_secret_value(),
+            model=settings.openai_model,
+        )
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+def build_roster(settings: Settings) -> dict[str, Agent]:
+    """Every agent whose table of the team file is there. Raises SettingsError with all that is wrong in them."""
+    tables = settings.team.agents
+    problems = [
+        f"agents.{name} in the team file is no agent here; known are {', '.join(ROSTER)}."
+        for name in tables
+        if name not in ROSTER
+    ]
+    roster: dict[str, Agent] = {}
+    for name, build in ROSTER.items():
+        table = tables.get(TABLE_OF.get(name, name))
+        if table is None:
+            continue
+        try:
+            roster[name] = build(table, settings.bot_home)
+        except ValidationError as error:
+            problems += (_problem(name, item) for item in error.errors(include_url=False) if name not in TABLE_OF)
+    if problems:
+        raise SettingsError(problems)
+    return roster
+
+
+def _problem(agent: str, item: Any) -> str:
+    path = ".".join(str(part) for part in (agent, *item["loc"]))
+    return f"agents.{path} in the team file: {item['msg'].removeprefix('Value error, ')}."
+
+
+def set_up_logging(level: str) -> None:
+    """Logs are lines of JSON on stderr; stdout belongs to the commands' answers."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

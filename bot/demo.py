@@ -1,0 +1,169 @@
+"""`bot demo`: deploybot's canonical day, for real: a git repository, deployments by commands, a durable thread.
+
+With a terminal it is a conversation. Without one the scenario is played, told, and then checked against the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.llm import Model
+from agent.roster.deploy.stand_in import StandIn
+from bot.app import model_of, opened
+from bot.demo_site import COMPONENTS, MERGED, Site
+from bot.inbox import Refused
+from bot.session import HELP, Session, typed_lines
+from bot.settings import Settings, Team
+from channels.terminal import NAME as TERMINAL
+from channels.terminal import Typed
+from store.events import Person, Place, TriggerReceived
+from store.thread import Thread
+
+OBJECTION = "can you deploy the backend first?"
+SCENARIO_SECONDS_MAX = 180.0
+
+
+class DidNotHappen(Exception):
+    """A step of the scenario did not happen."""
+
+
+async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
+    """Raises DidNotHappen, and what `opened` and `model_of` raise."""
+    home = settings.bot_home / "demo"
+    with _alone_in(home):
+        site = Site(home / "site")
+        shutil.rmtree(home / "deployments", ignore_errors=True)
+        site.build()
+        team = Team(agents={"deploy": site.config()})
+        settings = settings.model_copy(update={"redis_url": "", "bot_home": home, "team": team})
+        async with opened(settings) as app, _decider(settings) as model:
+            print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
+            if isinstance(model, StandIn):
+                print(
+                    "No model is configured (OPENAI_MODEL), so a small stand-in decides: it knows a few words, and "
+                    "everything else is real."
+                )
+            else:
+                print(f"The model {model.name} decides.")
+            print()
+            thread = await app.inbox.trigger(
+                Place(channel=TERMINAL, address=f"demo-{uuid.uuid4()}"), _merged(site), agent="deploy"
+            )
+            session = Session(app, me, thread)
+            worker = app.worker(model, only=thread.id)
+            working = asyncio.create_task(worker.run())
+            try:
+                if interactive:
+                    print(HELP + " Try: status, or: roll back the frontend.\n")
+                    await session.converse(typed_lines())
+                else:
+                    async with asyncio.timeout(SCENARIO_SECONDS_MAX):
+                        await _play(session, site)
+            except TimeoutError:
+                raise DidNotHappen(f"The scenario did not end within {SCENARIO_SECONDS_MAX:g} seconds.") from None
+            finally:
+                worker.stop()
+                await working
+            print(f"\nThe thread is kept: BOT_HOME={home} bot show {thread.id}")
+
+
+@contextlib.asynccontextmanager
+async def _decider(settings: Settings) -> AsyncIterator[Model]:
+    if settings.has_model:
+        async with model_of(settings) as model:
+            yield model
+    else:
+        yield StandIn()
+
+
+def _merged(site: Site) -> TriggerReceived:
+    return TriggerReceived(
+        id="demo/merged",
+        at=datetime.now(UTC),
+        source="github",
+        name="pull_request_merged",
+        data={
+            "pull_request": 42,
+            "title": "Pay by invoice",
+            "merged_by": "ada",
+            "sha": site.sha(MERGED),
+            "task": f"deploy SHA {MERGED} to production",
+        },
+    )
+
+
+async def _play(session: Session, site: Site) -> None:
+    """The scenario of the 12-factor guide, step by step; each is checked before the next."""
+    merged, before = site.sha(MERGED), {c: site.running(c, "production") for c in COMPONENTS}
+    thread = await session.until_turn()
+    for component in COMPONENTS:
+        _check(site.running(component, "staging") == merged, f"{component} was deployed to staging after the merge")
+    _check(_tests_passed(thread, "staging"), "the end-to-end tests passed on staging")
+    await _expect_request(session, "deploy_frontend", merged)
+    _check({c: site.running(c, "production") for c in COMPONENTS} == before, "nothing ran before it was approved")
+    await session.obey(Typed("reject", OBJECTION))
+    await session.until_turn()
+    await _expect_request(session, "deploy_backend", merged)
+    _check({c: site.running(c, "production") for c in COMPONENTS} == before, "nothing ran after it was rejected")
+    await session.obey(Typed("approve"))
+    await session.until_turn()
+    await _expect_request(session, "deploy_frontend", merged)
+    _check(site.running("backend", "production") == merged, "the approved backend was deployed to production")
+    _check(site.running("frontend", "production") == before["frontend"], "the frontend waited for its approval")
+    await session.obey(Typed("approve"))
+    thread = await session.until_turn()
+    _check(thread.status == "done", "the agent was done")
+    _check(_tests_passed(thread, "production"), "the end-to-end tests passed on production")
+    print("\nChecked on disk:")
+    for component in COMPONENTS:
+        running = site.running(component, "production")
+        _check(running == merged, f"what was approved is what runs: {component} {merged}")
+        print(f"  {component} on production runs {running}, which is what was approved")
+
+
+async def _expect_request(session: Session, intent: str, sha: str) -> None:
+    pending = session.thread.pending
+    asked = pending.chosen.intent if pending else session.thread.status
+    _check(pending is not None and asked == intent, f"the agent asked approval for {intent} (it was: {asked})")
+    facts = pending.request.facts if pending and pending.request else {}
+    new = facts.get("new")
+    _check(isinstance(new, dict) and new.get("sha") == sha, f"the request for {intent} showed the full commit {sha}")
+
+
+def _tests_passed(thread: Thread, environment: str) -> bool:
+    return any(
+        step.chosen.intent == "run_end_to_end_tests"
+        and step.chosen.arguments == {"environment": environment}
+        and isinstance(step.result, dict)
+        and step.result.get("passed") is True
+        for step in thread.state.steps.values()
+    )
+
+
+def _check(happened: bool, what: str) -> None:
+    if not happened:
+        raise DidNotHappen(f"This did not happen: {what}.")
+
+
+@contextlib.contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """The demo builds its site anew, so two at once would pull it from under each other."""
+    try:
+        for folder in (home.parent, home):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (home / "demo.lock").open("w")
+    except OSError as error:
+        raise Refused(f"BOT_HOME {home.parent} cannot be written: {error.strerror}. Set BOT_HOME elsewhere.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"Another demo is running in {home}. Wait for it, or set BOT_HOME elsewhere.") from None
+        yield

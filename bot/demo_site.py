@@ -1,0 +1,187 @@
+"""The place that the demo deploys to: a git repository with real commits and tags, and targets on this disk.
+
+A deployment is a release folder, exported from git at exactly one commit, and a `current` link that points to it. The
+commits have fixed authors and dates, so their SHAs are the same on every machine; the last one is the 4af9ec0 of the
+12-factor guide's example.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+MERGED = "4af9ec0"
+"""The commit that is merged and wants to go to production."""
+COMPONENTS = ("backend", "frontend")
+ENVIRONMENTS = ("staging", "production")
+
+_PEOPLE = {"ada": "Ada Okafor <ada@example.com>", "lin": "Lin Berg <lin@example.com>"}
+_HISTORY: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
+    (
+        "v1.0.0",
+        "ada",
+        "2026-11-16T09:12:00+0000",
+        "First version of shop\n",
+        {"backend/api": "1\n", "frontend/needs-api": "1\n", "README": "shop: a backend and a frontend\n"},
+    ),
+    (
+        "v1.1.0",
+        "lin",
+        "2026-11-18T14:40:00+0000",
+        "Show delivery dates in the basket\n",
+        {"backend/api": "2\n", "frontend/needs-api": "1\n", "frontend/basket": "delivery dates\n"},
+    ),
+    (
+        "",
+        "ada",
+        "2026-11-20T16:05:00+0000",
+        "Pay by invoice\n\nThe frontend needs the backend's new endpoint.\n\nChange-Id: I@NONCE@\n",
+        {"backend/api": "3\n", "frontend/needs-api": "3\n", "frontend/checkout": "card or invoice\n"},
+    ),
+)
+_NONCE = "392a6ef178441b57"
+
+_DEPLOY = """#!/bin/sh
+# deploy COMPONENT ENVIRONMENT SHA BY: export the component at that commit and point `current` at it.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+target=$here/targets/$2/$1
+release=$target/releases/$3
+if [ ! -d "$release" ]; then
+  echo "exporting $1 at $3"
+  rm -rf "$release.partial"
+  mkdir -p "$release.partial"
+  git -C "$here/shop.git" archive "$3" "$1" | tar -x -C "$release.partial"
+  mv "$release.partial" "$release"
+fi
+printf '{"sha": "%s", "by": "%s", "since": "%s"}\\n' "$3" "$4" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \\
+  > "$release/DEPLOYED.new"
+mv "$release/DEPLOYED.new" "$release/DEPLOYED"
+ln -sfn "releases/$3" "$target/current"
+echo "$1 at $3 is live on $2"
+"""
+_STATUS = """#!/bin/sh
+# status COMPONENT ENVIRONMENT: what runs there, in one line of JSON; nothing where nothing does.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+deployed=$here/targets/$2/$1/current/DEPLOYED
+if [ -f "$deployed" ]; then cat "$deployed"; fi
+"""
+_CHECK = """#!/bin/sh
+# end-to-end ENVIRONMENT: does the frontend that runs there find what it needs in the backend that runs there?
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+live=$here/targets/$1
+offered=$(cat "$live/backend/current/backend/api")
+needed=$(cat "$live/frontend/current/frontend/needs-api")
+echo "the frontend needs api $needed, the backend offers api $offered"
+[ "$offered" -ge "$needed" ] || { echo "FAILED: checkout cannot be completed"; exit 1; }
+echo "4 checks passed: start page, search, basket, checkout"
+"""
+
+
+class Site:
+    """The demo's files under one folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        self.repository = self.home / "shop.git"
+
+    def build(self) -> None:
+        """From nothing, also where an earlier demo left something: v1.0.0 in production, v1.1.0 on staging."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        for name, text in (("deploy", _DEPLOY), ("status", _STATUS), ("end-to-end", _CHECK)):
+            script = self.home / name
+            script.write_text(text)
+            script.chmod(0o755)
+        self._commit_history()
+        for environment, tag in (("production", "v1.0.0"), ("staging", "v1.1.0")):
+            for component in COMPONENTS:
+                subprocess.run(
+                    [self.home / "deploy", component, environment, self.sha(tag), "lin"],
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                )
+
+    def sha(self, revision: str) -> str:
+        """The full SHA of a revision that the demo itself names."""
+        return self._git("rev-parse", "--verify", f"{revision}^{{commit}}")
+
+    def running(self, component: str, environment: str) -> str:
+        """The SHA that is live, read from the disk and from nowhere else."""
+        current = self.home / "targets" / environment / component / "current"
+        return str(json.loads((current / "DEPLOYED").read_text())["sha"]) if current.exists() else ""
+
+    def config(self) -> dict[str, object]:
+        """The deploy agent's table of the team file for this site."""
+        return {
+            "components": {
+                component: {
+                    "repository": str(self.repository),
+                    "path": component,
+                    "targets": {
+                        environment: {
+                            "deploy": [str(self.home / "deploy"), component, environment, "{sha}", "deploybot"],
+                            "status": [str(self.home / "status"), component, environment],
+                            "timeout_seconds": 60,
+                        }
+                        for environment in ENVIRONMENTS
+                    },
+                }
+                for component in COMPONENTS
+            },
+            "end_to_end": {environment: [str(self.home / "end-to-end"), environment] for environment in ENVIRONMENTS},
+        }
+
+    def _commit_history(self) -> None:
+        work = self.home / "work"
+        subprocess.run(["git", "init", "--quiet", str(work)], check=True, env=_environment())
+        for tag, who, when, message, files in _HISTORY:
+            for name, text in files.items():
+                path = work / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text)
+            name, _, mail = _PEOPLE[who].rstrip(">").partition(" <")
+            author = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail, "GIT_AUTHOR_DATE": when}
+            committer = {key.replace("AUTHOR", "COMMITTER"): value for key, value in author.items()}
+            environment = _environment() | author | committer
+            text = message.replace("@NONCE@", _NONCE)
+            for command in (
+                ["add", "--all"],
+                ["-c", "commit.gpgSign=false", "commit", "--quiet", "--cleanup=verbatim", "--message", text],
+                *([["-c", "tag.gpgSign=false", "tag", tag]] if tag else []),
+            ):
+                subprocess.run(["git", "-C", str(work), *command], check=True, env=environment)
+        subprocess.run(["git", "-C", str(work), "branch", "-M", "main"], check=True, env=_environment())
+        subprocess.run(
+            ["git", "clone", "--quiet", "--bare", str(work), str(self.repository)], check=True, env=_environment()
+        )
+        shutil.rmtree(work)
+
+    def _git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(self.repository), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+        )
+        return done.stdout.strip()
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the user's own git configuration may change the commits."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.devnull,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+    }

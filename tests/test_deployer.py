@@ -1,0 +1,714 @@
+"""Deployments by real commands, in real processes that are killed at the worst moments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import uvloop
+from pydantic import ValidationError
+
+from agent.roster.deploy.deployer import (
+    CommandDeployer,
+    ComponentConfig,
+    DeployConfig,
+    EndToEnd,
+    Run,
+    Running,
+    TargetBusy,
+    TargetConfig,
+    last_lines,
+    parse_status,
+)
+from agent.roster.deploy.runner import ALIVE, OUTPUT, OUTPUT_BYTES_MAX, OUTPUT_HEAD_BYTES, STARTED, is_locked
+from agent.steps import ToolError
+
+ONE, TWO, THREE = ("4af9ec0" + "0" * 33, "b" * 40, "c" * 40)
+PATIENCE_SECONDS = 20.0
+
+# Says that it runs, waits until somebody opens and closes the gate, and notes what runs now.
+GATED = 'echo "$1" >> "$2/ran"; echo began "$1"; cat "$2/gate" > "$2/passed"; echo "$1" > "$2/now"; echo ended'
+PLAIN = 'echo "$1" >> "$2/ran"; echo "$1" > "$2/now"'
+
+
+class Place:
+    """A folder with a repository, a target's folder and what the deployers keep."""
+
+    def __init__(self, top: Path) -> None:
+        self.repository, self.target, self.state = top / "repository", top / "target", top / "state"
+        for folder in (self.repository, self.target):
+            folder.mkdir(parents=True)
+
+    def config(self, script: str = PLAIN, *, component: str = "web", **target: object) -> ComponentConfig:
+        return ComponentConfig(
+            name=component,
+            repository=self.repository,
+            targets={
+                "production": TargetConfig(
+                    **{
+                        "deploy": ["/bin/sh", "-c", script, "deploy", "{sha}", str(self.target)],
+                        "status": ["/bin/sh", "-c", f'cat "{self.target}/now" 2> /dev/null || :'],
+                        "grace_seconds": 0.3,
+                        **target,
+                    }
+                )
+            },
+        )
+
+    def deployer(self, script: str = PLAIN, *, component: str = "web", **target: object) -> CommandDeployer:
+        config = self.config(script, component=component, **target)
+        return CommandDeployer(config, "production", state_dir=self.state, status_seconds=1.5)
+
+    def gated(self, *, component: str = "web", **target: object) -> CommandDeployer:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(self.target / "gate")
+        return self.deployer(GATED, component=component, **target)
+
+    def ran(self) -> list[str]:
+        file = self.target / "ran"
+        return file.read_text().split() if file.exists() else []
+
+    def folder(self, run: Run) -> Path:
+        return self.state / f"{run.component}-{run.environment}" / "runs" / run.id
+
+    def printed(self, run: Run) -> str:
+        file = self.folder(run) / OUTPUT
+        return file.read_text() if file.exists() else ""
+
+    def processes(self, run: Run) -> dict[str, int]:
+        """The runner and the command's process group, as far as they are on record."""
+        try:
+            found: dict[str, int] = json.loads((self.folder(run) / STARTED).read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for started in place.state.rglob(STARTED):
+        processes = json.loads(started.read_bytes())
+        if "group" in processes and is_locked(started.with_name(ALIVE)):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(processes["group"], signal.SIGKILL)
+    for alive in place.state.rglob(ALIVE):
+        wait_until(lambda alive=alive: not is_locked(alive))  # type: ignore[misc]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, holds)
+
+
+async def ended(deployer: CommandDeployer, run: Run) -> Run:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := await deployer.look(run.id)).state == "running":
+        assert time.monotonic() < deadline, f"still running: {found}"
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def start(deployer: CommandDeployer, sha: str = ONE, *, key: str = "t1/s1", name: str = "v1") -> Run:
+    return await deployer.start(sha, name=name, key=key, by="Ann", thread_id="t1")
+
+
+def open_gate(place: Place) -> None:
+    """Lets the command that waits at the gate go on."""
+
+    def opened() -> bool:
+        try:
+            os.close(os.open(place.target / "gate", os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # Nobody waits there yet.
+                raise
+            return False
+        return True
+
+    wait_until(opened)
+
+
+STARTER = """
+import asyncio, json, os, signal, sys
+from pathlib import Path
+from agent.roster.deploy.deployer import CommandDeployer, ComponentConfig
+
+class Dying(CommandDeployer):
+    def _record(self, *given):
+        if sys.argv[4] == "before it is recorded":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._record(*given)
+
+    def _spawn(self, *given):
+        if sys.argv[4] == "before the runner":
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._spawn(*given)
+
+async def main():
+    deployer = Dying(ComponentConfig.model_validate_json(sys.argv[1]), "production", state_dir=Path(sys.argv[2]))
+    run = await deployer.start(sys.argv[3], key="t1/s1", by="Ann", thread_id="t1")
+    print(run.id, run.state, flush=True)
+    if sys.argv[4] == "stays":
+        signal.pause()
+
+asyncio.run(main())
+"""
+
+
+def starter(place: Place, config: ComponentConfig, how: str = "ends") -> subprocess.Popen[str]:
+    """Another process that starts the deployment of ONE with the key t1/s1."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STARTER, config.model_dump_json(), str(place.state), ONE, how],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_deployment_runs_to_its_end(place: Place) -> None:
+    async def story() -> None:
+        deployer = place.gated(url="https://ci.example/{environment}/{sha}")
+        run = await start(deployer)
+        assert run.state == "running"
+        assert run.url == f"https://ci.example/production/{ONE}"
+        await until(lambda: place.printed(run) == f"began {ONE}\n")
+        assert (await deployer.look(run.id)).output == f"began {ONE}"
+        assert await deployer.status() is None
+        open_gate(place)
+        run = await ended(deployer, run)
+        assert (run.state, run.exit_code, run.note) == ("succeeded", 0, "")
+        assert run.output == f"began {ONE}\nended"
+        assert (run.sha, run.name, run.by, run.thread_id) == (ONE, "v1", "Ann", "t1")
+        assert run.ended_at is not None
+        assert run.ended_at >= run.started_at
+        assert await deployer.status() == Running(ONE)
+
+    asyncio.run(story())
+    uvloop.run(again_in_another_folder(place))
+
+
+async def again_in_another_folder(place: Place) -> None:
+    """The loop that the bot runs on."""
+    deployer = Place(place.state / "uvloop").deployer()
+    assert (await ended(deployer, await start(deployer))).state == "succeeded"
+    assert await deployer.status() == Running(ONE)
+    tests = EndToEnd({"production": ["/bin/sh", "-c", "sleep 600 & exit 3"]}, cwd=place.repository)
+    assert (await tests.check("production")).exit_code == 3
+    with pytest.raises(ToolError, match="cannot be started"):
+        await EndToEnd({"production": ["/nowhere/tests"]}, cwd=place.repository).check("production")
+
+
+async def test_the_same_key_runs_once_however_often_it_is_started(place: Place) -> None:
+    deployer, other = place.gated(), place.gated()
+    runs = await asyncio.gather(*(start(deployer) for _ in range(5)), *(start(other) for _ in range(5)))
+    assert len({run.id for run in runs}) == 1
+    open_gate(place)
+    await ended(deployer, runs[0])
+    assert (await start(deployer)).state == "succeeded"
+    assert place.ran() == [ONE]
+
+
+@pytest.mark.slow
+def test_the_same_key_runs_once_over_processes(place: Place) -> None:
+    deployer = place.gated()
+    starters = [starter(place, place.config(GATED)) for _ in range(4)]
+    said = [process.communicate(timeout=PATIENCE_SECONDS)[0].split() for process in starters]
+    assert len({run_id for run_id, _ in said}) == 1
+    assert {state for _, state in said} == {"running"}
+    open_gate(place)
+    run = asyncio.run(ended(deployer, asyncio.run(deployer.look(said[0][0]))))
+    assert run.state == "succeeded"
+    assert place.ran() == [ONE]
+
+
+async def test_a_key_is_for_one_commit(place: Place) -> None:
+    deployer = place.deployer()
+    await ended(deployer, await start(deployer, ONE))
+    with pytest.raises(ToolError, match=r"has already started run .*, of another commit"):
+        await start(deployer, TWO)
+    assert place.ran() == [ONE]
+
+
+async def test_a_busy_target_says_with_what_since_when_and_by_whom(place: Place) -> None:
+    deployer = place.gated()
+    run = await start(deployer)
+    since = run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    with pytest.raises(TargetBusy) as caught:
+        await place.gated().start(TWO, key="t2/s1", by="Bob", thread_id="t2")
+    assert str(caught.value) == (
+        f"web production is busy with run {run.id} of 4af9ec0, started {since} by Ann. Wait for it to end."
+    )
+    assert isinstance(caught.value, ToolError)
+    open_gate(place)
+    await ended(deployer, run)
+    run = await deployer.start(TWO, key="t2/s1", by="Bob", thread_id="t2")
+    open_gate(place)
+    assert (await ended(deployer, run)).state == "succeeded"
+    assert place.ran() == [ONE, TWO]
+
+
+async def test_of_many_at_once_one_gets_the_target(place: Place) -> None:
+    deployer = place.gated()
+    found = await asyncio.gather(*(start(deployer, key=f"t{n}/s1") for n in range(5)), return_exceptions=True)
+    runs = [run for run in found if isinstance(run, Run)]
+    assert len(runs) == 1
+    assert sum(isinstance(error, TargetBusy) for error in found) == 4
+    open_gate(place)
+    await ended(deployer, runs[0])
+    assert len(place.ran()) == 1
+
+
+async def test_two_targets_are_deployed_side_by_side(place: Place, tmp_path: Path) -> None:
+    one, other = place.gated(), Place(tmp_path / "other")
+    two = CommandDeployer(other.config(GATED, component="api"), "production", state_dir=place.state)
+    os.mkfifo(other.target / "gate")
+    runs = [await start(one), await start(two)]
+    await until(lambda: bool(place.ran() and other.ran()))
+    assert [(await deployer.look(run.id)).state for deployer, run in zip((one, two), runs, strict=True)] == [
+        "running",
+        "running",
+    ]
+    assert runs[0].id != runs[1].id
+    open_gate(other)
+    open_gate(place)
+    assert (await ended(one, runs[0])).state == (await ended(two, runs[1])).state == "succeeded"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+async def test_a_deployment_outlives_the_worker_that_started_it(place: Place, number: signal.Signals) -> None:
+    deployer = place.gated()
+    worker = starter(place, place.config(GATED), "stays")
+    assert worker.stdout is not None
+    run_id, state = (await asyncio.to_thread(worker.stdout.readline)).split()
+    os.killpg(worker.pid, number)
+    await asyncio.to_thread(worker.wait)
+    worker.stdout.close()
+    assert state == "running"
+    assert (await deployer.look(run_id)).state == "running"
+    open_gate(place)
+    assert (await ended(deployer, await deployer.look(run_id))).state == "succeeded"
+    assert place.ran() == [ONE]
+
+
+@pytest.mark.slow
+async def test_a_crash_between_the_record_and_the_runner_leaves_the_run_lost(place: Place) -> None:
+    worker = starter(place, place.config(), "before the runner")
+    await asyncio.to_thread(worker.communicate)
+    assert worker.returncode == -signal.SIGKILL
+    deployer = place.deployer()
+    run = await start(deployer)
+    assert run.state == "lost"
+    assert run.note == "It was recorded, but its runner died before the command was started."
+    assert place.ran() == []
+    run = await ended(deployer, await start(deployer, key="t1/s2"))
+    assert run.state == "succeeded"
+
+
+@pytest.mark.slow
+async def test_a_crash_before_the_record_has_started_nothing(place: Place) -> None:
+    worker = starter(place, place.config(), "before it is recorded")
+    await asyncio.to_thread(worker.communicate)
+    assert worker.returncode == -signal.SIGKILL
+    deployer = place.deployer()
+    assert (await ended(deployer, await start(deployer))).state == "succeeded"
+    assert place.ran() == [ONE]
+
+
+@pytest.mark.slow
+async def test_a_killed_runner_is_lost_and_its_target_locked_until_the_command_is_gone(place: Place) -> None:
+    deployer = place.gated()
+    run = await start(deployer)
+    await until(lambda: "group" in place.processes(run) and place.printed(run) == f"began {ONE}\n")
+    os.kill(place.processes(run)["runner"], signal.SIGKILL)
+    run = await ended(deployer, run)
+    assert run.state == "lost"
+    assert run.note == "Its runner died before the command ended: nobody knows how far it came."
+    assert run.output == f"began {ONE}"
+    with pytest.raises(TargetBusy, match=r"but its command goes on\. Ask a person to look"):
+        await start(deployer, TWO, key="t1/s2")
+    assert (await start(deployer)).state == "lost"
+    os.killpg(place.processes(run)["group"], signal.SIGKILL)
+    run = await start(deployer, TWO, key="t1/s2")
+    open_gate(place)
+    assert (await ended(deployer, run)).state == "succeeded"
+    assert place.ran() == [ONE, TWO]
+
+
+@pytest.mark.slow
+async def test_a_runner_that_is_told_to_end_stops_the_command_and_says_so(place: Place) -> None:
+    deployer = place.gated()
+    run = await start(deployer)
+    await until(lambda: "group" in place.processes(run) and bool(place.ran()))
+    os.kill(place.processes(run)["runner"], signal.SIGTERM)
+    run = await ended(deployer, run)
+    assert (run.state, run.exit_code) == ("failed", -signal.SIGTERM)
+    assert run.note == "Stopped, because its runner was told to end."
+    assert not (place.target / "now").exists()
+
+
+async def test_a_failure_comes_with_the_exit_code_and_the_last_lines(place: Place) -> None:
+    deployer = place.deployer('i=0; while [ $i -lt 100 ]; do echo "line $i"; i=$((i+1)); done; echo no >&2; exit 3')
+    run = await ended(deployer, await start(deployer))
+    assert (run.state, run.exit_code, run.note) == ("failed", 3, "Exit code 3.")
+    assert run.output.split("\n")[-2:] == ["line 99", "no"]
+    assert len(run.output.split("\n")) == 40
+    deployer = place.deployer("kill -9 $$")
+    run = await ended(deployer, await start(deployer, key="t1/s2"))
+    assert (run.state, run.exit_code, run.note) == ("failed", -9, "Ended by SIGKILL.")
+
+
+async def test_a_program_that_is_not_there_is_a_failure_and_not_lost(place: Place) -> None:
+    deployer = place.deployer(deploy=["/nowhere/deploy", "{sha}"])
+    run = await ended(deployer, await start(deployer))
+    assert (run.state, run.exit_code) == ("failed", None)
+    assert run.note == "The command could not be started: No such file or directory: '/nowhere/deploy'."
+    shutil.rmtree(place.repository)
+    run = await ended(deployer, await start(deployer, key="t1/s2"))
+    assert run.state == "failed"
+    assert str(place.repository) in run.note
+
+
+async def test_a_command_beyond_its_time_limit_is_stopped_with_all_its_children(place: Place) -> None:
+    os.mkfifo(place.target / "line")
+    line = os.open(place.target / "line", os.O_RDONLY | os.O_NONBLOCK)
+    script = 'exec 3> "$2/line"; trap "" TERM; echo began; sleep 600 & while :; do sleep 600; done'
+    deployer = place.deployer(script, timeout_seconds=1.5)
+    run = await ended(deployer, await start(deployer))
+    assert (run.state, run.exit_code) == ("timed_out", -signal.SIGKILL)
+    assert run.note == "Stopped after 1.5 seconds, its time limit."
+    assert run.output == "began"
+
+    def nobody_writes() -> bool:
+        try:
+            return os.read(line, 1) == b""
+        except BlockingIOError:
+            return False
+
+    await until(nobody_writes)
+    os.close(line)
+
+
+async def test_a_command_that_cleans_up_when_told_to_end_has_timed_out_all_the_same(place: Place) -> None:
+    script = 'trap "echo cleaned up; exit 0" TERM; echo began; while :; do sleep 0.05; done'
+    deployer = place.deployer(script, timeout_seconds=1.5, grace_seconds=30)
+    run = await ended(deployer, await start(deployer))
+    assert (run.state, run.exit_code, run.output.split("\n")[-1]) == ("timed_out", 0, "cleaned up")
+
+
+async def test_a_server_that_a_deployment_leaves_behind_holds_neither_the_run_nor_the_target(place: Place) -> None:
+    script = '(trap "" HUP; exec sleep 600) & echo $! > "$2/server"; echo "$1" >> "$2/ran"'
+    deployer = place.deployer(script)
+    run = await ended(deployer, await start(deployer))
+    first = int((place.target / "server").read_text())
+    assert run.state == "succeeded"
+    run = await ended(deployer, await start(deployer, TWO, key="t1/s2"))
+    assert place.ran() == [ONE, TWO]
+    os.kill(first, signal.SIGTERM)
+    os.kill(int((place.target / "server").read_text()), signal.SIGTERM)
+
+
+async def test_of_a_long_output_the_beginning_and_the_end_are_kept(place: Place) -> None:
+    program = "for n in range(300_000): print('line', n, 'x' * 20)"
+    deployer = place.deployer(deploy=[sys.executable, "-c", program, "{sha}"])
+    run = await ended(deployer, await start(deployer))
+    log = (place.folder(run) / OUTPUT).read_bytes()
+    assert run.state == "succeeded"
+    assert OUTPUT_HEAD_BYTES < len(log) <= OUTPUT_BYTES_MAX
+    assert log.startswith(b"line 0 x")
+    assert log.endswith(b"line 299999 " + b"x" * 20 + b"\n")
+    note = next(line for line in log.split(b"\n") if line.startswith("[…".encode()))
+    left_out = int(note.split()[1].replace(b",", b""))
+    total = sum(len(f"line {n} ") + 21 for n in range(300_000))
+    assert left_out + len(log) - len(note) - 2 == total
+    assert run.output.split("\n")[-1] == "line 299999 " + "x" * 20
+
+
+async def test_hostile_output_is_cleaned(place: Place) -> None:
+    shown = r"\033]0;title\007\033[31mred\033[0m\r\nbar 1\rbar 2\n</tool>\000\377\n" + "y" * 5_000
+    deployer = place.deployer(f"printf '{shown}\\n'")
+    run = await ended(deployer, await start(deployer))
+    *first, last = run.output.split("\n")
+    assert first == ["red", "bar 1", "bar 2", "</tool>\ufffd"]
+    assert last == "y" * 299 + "…"
+    assert last_lines(b"\x1b") == last_lines(b"\n\n") == last_lines(b"") == ""
+
+
+async def test_commands_see_none_of_the_bots_secrets(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "SLACK_BOT_TOKEN", "PYTHONPATH", "LD_PRELOAD_X"):
+        monkeypatch.setenv(name, "sk-secret")
+    show = f'"{sys.executable}" -I -c "import json, os; print(json.dumps(dict(os.environ)))"'
+    deployer = place.deployer(
+        show, env={"DEPLOY_TOKEN": "t0ken", "HOME": "/srv"}, status=["/bin/sh", "-c", "env >&2; false"]
+    )
+    run = await ended(deployer, await start(deployer))
+    seen = json.loads((place.folder(run) / OUTPUT).read_bytes())
+    # The shell and Python add the last ones by themselves.
+    assert set(seen) <= {"PATH", "HOME", "LANG", "USER", "TMPDIR", "DEPLOY_TOKEN"} | {"PWD", "SHLVL", "_", "LC_CTYPE"}
+    assert (seen["DEPLOY_TOKEN"], seen["HOME"]) == ("t0ken", "/srv")
+    with pytest.raises(ToolError) as caught:
+        await deployer.status()
+    checked = await EndToEnd({"production": ["/bin/sh", "-c", "env"]}, cwd=place.repository).check("production")
+    assert checked.passed
+    kept = b"".join(file.read_bytes() for file in place.state.rglob("*") if file.is_file())
+    for text in (str(caught.value), checked.output, kept.decode()):
+        assert "sk-secret" not in text
+    assert "DEPLOY_TOKEN" not in checked.output
+
+
+async def test_placeholders_are_filled_once_and_each_stays_one_argument(place: Place) -> None:
+    program = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    deploy = [
+        "{sha}",
+        "{component} {environment}",
+        "{name}",
+        "{previous}",
+        "{key}",
+        '{"a": {}}',
+        "$HOME;{sha}",
+        "{ sha }",
+    ]
+    deployer = place.deployer(deploy=[sys.executable, "-c", program, *deploy])
+    run = await deployer.start(ONE, name="v1", previous=TWO, key="t/1", by="Ann", thread_id="t1")
+    assert json.loads((await ended(deployer, run)).output) == [
+        *(ONE, "web production", "v1", TWO, run.id, '{"a": {}}', f"$HOME;{ONE}", "{ sha }")
+    ]
+    run = await start(deployer, key="t/2", name="")
+    assert json.loads((await ended(deployer, run)).output)[2:4] == [ONE, ""]
+
+
+@pytest.mark.parametrize("name", ["--force", "v1;rm -rf /", "{key}", "v1\nv2", "v1\u202e", "x" * 10_000])
+async def test_a_name_that_is_no_revision_never_reaches_the_command(place: Place, name: str) -> None:
+    deployer = place.deployer(deploy=["/bin/sh", "-c", 'echo "$0"', "{name}"])
+    run = await ended(deployer, await start(deployer, name=name))
+    assert (run.output, run.name) == (ONE, "")
+
+
+async def test_only_full_shas_are_deployed(place: Place) -> None:
+    deployer = place.deployer()
+    for bad in ("main", "4af9ec0", "", "-h", ONE.upper(), ONE + "\n", ONE + "0"):
+        with pytest.raises(ToolError, match="full SHAs"):
+            await start(deployer, bad)
+    with pytest.raises(ToolError, match="full SHAs"):
+        await deployer.start(ONE, previous="main", key="t1/s1", by="Ann", thread_id="t1")
+    assert not place.state.exists()
+
+
+async def test_a_hostile_display_name_comes_out_as_one_clean_line(place: Place) -> None:
+    deployer = place.gated()
+    run = await deployer.start(ONE, key="k", by="Eve\n\x1b[2J</tool>" + "e" * 1_000, thread_id="t1")
+    assert run.by.startswith("Eve \ufffd[2J</tool>")
+    assert len(run.by) == 100
+    with pytest.raises(TargetBusy) as caught:
+        await start(deployer)
+    assert "\n" not in str(caught.value)
+    open_gate(place)
+    await ended(deployer, run)
+
+
+async def test_looking_for_a_run_that_is_not_there(place: Place) -> None:
+    deployer = place.deployer()
+    for run_id in ("0" * 20, "", "../../x", "0" * 19 + "\n", "x" * 10_000):
+        with pytest.raises(ToolError, match=r"No run '.*' of web on production"):
+            await deployer.look(run_id)
+
+
+async def test_a_record_that_cannot_be_written_starts_nothing(place: Place) -> None:
+    place.state.write_text("a file where the folder should be")
+    with pytest.raises(ToolError, match="Nothing was deployed: the bot cannot write its record"):
+        await start(place.deployer())
+    assert place.ran() == []
+
+
+async def test_history_is_newest_first_and_knows_the_previous_good_revision(place: Place) -> None:
+    deployer = place.deployer(PLAIN + f'; test "$1" != {THREE}')
+    assert await deployer.history() == []
+    assert await deployer.previous_good(ONE) is None
+    for number, sha in enumerate([ONE, TWO, TWO, THREE]):
+        await ended(deployer, await start(deployer, sha, key=f"t1/s{number}"))
+    (place.state / "web-production/runs/.DS_Store").touch()
+    runs = await deployer.history()
+    assert [(run.sha, run.state) for run in runs] == [
+        (THREE, "failed"),
+        (TWO, "succeeded"),
+        (TWO, "succeeded"),
+        (ONE, "succeeded"),
+    ]
+    assert await deployer.history(2) == runs[:2]
+    for current, previous in [(THREE, runs[1]), (TWO, runs[3]), (ONE, runs[1])]:
+        assert await deployer.previous_good(current) == previous
+
+
+@pytest.mark.parametrize(
+    ("printed", "running"),
+    [
+        (ONE, Running(ONE)),
+        (f"\n {ONE.upper()} \n", Running(ONE)),
+        ("", None),
+        (" \n", None),
+        ('{"sha": null}', None),
+        ('{"sha": ""}', None),
+        (f'{{"sha": "{ONE}"}}', Running(ONE)),
+        (
+            f'{{"sha": "{ONE}",\n "since": "2026-01-02T10:00Z", "by": "Ann", "url": "https://x.example", "more": 1}}',
+            Running(ONE, "2026-01-02T10:00Z", "Ann", "https://x.example"),
+        ),
+        (
+            f'{{"sha": "{ONE}", "since": 5, "by": "A\\u001b\\nnn", "url": "javascript:x"}}',
+            Running(ONE, "5", "A\ufffd nn"),
+        ),
+    ],
+)
+def test_a_status_is_a_sha_or_json(printed: str, running: Running | None) -> None:
+    assert parse_status(printed.encode()) == running
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "main",
+        "4af9ec0",
+        f"{ONE}\n{TWO}",
+        f"{ONE} v1",
+        f"sha: {ONE}",
+        "x" * 50_000,
+        "\x00\x1b[2J\xff",
+        "{",
+        "{}",
+        '{"sha": 5}',
+        '{"sha": "main"}',
+        '{"sha": ["x"]}',
+        f'["{ONE}"]',
+        '{"a":' * 50_000,
+        '{"sha": ' + "9" * 5_000 + "}",
+    ],
+)
+def test_any_other_status_is_refused_in_one_line(printed: str) -> None:
+    with pytest.raises(ToolError, match="neither a full SHA nor JSON with one") as caught:
+        parse_status(printed.encode())
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+
+
+async def test_a_status_command_that_fails_hangs_or_is_missing_says_so(place: Place) -> None:
+    for status, said in [
+        (["/bin/sh", "-c", "echo out; echo first >&2; echo no route >&2; exit 7"], "failed with exit code 7: no route"),
+        (["/bin/sh", "-c", "sleep 600"], "took longer than 1.5 seconds"),
+        (["/nowhere/status"], "cannot be started: No such file or directory: '/nowhere/status'"),
+        (["/bin/sh", "-c", "yes"], "took longer than 1.5 seconds"),
+    ]:
+        with pytest.raises(ToolError, match=f"Asking what runs on web production.* {said}"):
+            await place.deployer(status=status).status()
+
+
+async def test_a_status_command_knows_its_target_and_may_leave_something_behind(place: Place) -> None:
+    script = 'sleep 600 & test "$1/$2" = web/production && pwd -P > "$3/cwd" && echo ' + ONE
+    status = ["/bin/sh", "-c", script, "status", "{component}", "{environment}", str(place.target)]
+    assert await place.deployer(status=status).status() == Running(ONE)
+    assert (place.target / "cwd").read_text().strip() == str(place.repository)
+
+
+async def test_end_to_end_tests_pass_fail_or_take_too_long(place: Place) -> None:
+    commands: Mapping[str, list[str]] = {
+        "staging": ["/bin/sh", "-c", 'echo "$0"; echo fine >&2', "{environment}"],
+        "production": ["/bin/sh", "-c", "echo 1 failed; exit 1"],
+        "slow": ["/bin/sh", "-c", "echo began; sleep 600"],
+    }
+    tests = EndToEnd(commands, cwd=place.repository, timeout_seconds=1.0)
+    passed, failed, slow = [await tests.check(name) for name in ("staging", "production", "slow")]
+    assert (passed.passed, passed.exit_code, passed.note, passed.output) == (True, 0, "", "staging\nfine")
+    assert (failed.passed, failed.exit_code, failed.note) == (False, 1, "Exit code 1.")
+    assert failed.output == "1 failed"
+    assert (slow.passed, slow.note, slow.output) == (False, "Stopped after 1 seconds, their time limit.", "began")
+    with pytest.raises(ToolError, match="No end-to-end tests are configured for 'qa'"):
+        await tests.check("qa")
+
+
+def test_the_teams_configuration_is_read(place: Place) -> None:
+    target = {"deploy": ["./deploy.sh", "{sha}"], "status": ["cat", "now"]}
+    config = DeployConfig.model_validate(
+        {
+            "components": {
+                "web-app": {
+                    "repository": str(place.repository),
+                    "commit_url": "https://git.example/commit/{sha}",
+                    "targets": {"staging": target, "production": {**target, "timeout_seconds": 60, "env": {"A": "1"}}},
+                }
+            },
+            "end_to_end": {"staging": ["./test.sh", "{environment}"]},
+        }
+    )
+    component = config.components["web-app"]
+    assert component.name == "web-app"
+    assert component.commit_link(ONE) == f"https://git.example/commit/{ONE}"
+    assert component.targets["staging"].timeout_seconds == 600
+    assert all(field.description for model in (TargetConfig, ComponentConfig, DeployConfig)
+               for name, field in model.model_fields.items() if name != "name")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"deploy": ["deploy", "{tag}"]},
+            r"deploy: unknown placeholder \{tag\}; known are component, environment, key",
+        ),
+        ({"deploy": ["deploy", "${HOME}"]}, r"unknown placeholder \{HOME\}"),
+        ({"deploy": ["{name}", "{sha}"]}, "must not hold a placeholder"),
+        ({"deploy": []}, "at least 1 item"),
+        ({"deploy": [" "]}, "must not be empty"),
+        ({"deploy": "deploy {sha}"}, "deploy"),
+        ({"deploy": ["deploy", "a\0b"]}, "deploy"),
+        ({"status": ["status", "{sha}"]}, r"status: unknown placeholder \{sha\}"),
+        ({"status": ["{environment}"]}, "must not hold a placeholder"),
+        ({"url": "https://ci.example/{run}"}, r"url: unknown placeholder \{run\}"),
+        ({"timeout_seconds": 0}, "greater than 0"),
+        ({"env": {"A B": "1"}}, "env"),
+        ({"shell": True}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_target_is_refused_when_it_is_read(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        TargetConfig.model_validate({"deploy": ["deploy", "{sha}"], "status": ["status"], **change})
+
+
+@pytest.mark.parametrize(
+    ("component", "change", "said"),
+    [
+        ("Web", {}, "pattern"),
+        ("../web", {}, "pattern"),
+        ("web\n", {}, "pattern"),
+        ("web", {"name": "api"}, "has the name 'api'"),
+        ("web", {"path": "../other"}, "inside the repository"),
+        ("web", {"path": "/etc"}, "inside the repository"),
+        ("web", {"commit_url": "https://git.example/commit/"}, r"must hold \{sha\}"),
+        ("web", {"commit_url": "https://git.example/{id}"}, r"unknown placeholder \{id\}"),
+        ("web", {"targets": {}}, "at least 1 item"),
+        ("web-eu", {}, "would share a folder"),
+    ],
+)
+def test_a_wrong_component_is_refused_when_it_is_read(component: str, change: dict[str, object], said: str) -> None:
+    target = {"deploy": ["deploy", "{sha}"], "status": ["status"]}
+    web = {"repository": "/srv/web", "targets": {"eu-production": target}}
+    other = {"repository": "/srv/web", "targets": {"production": target}, **change}
+    components = {"web": web, component: other} if component == "web-eu" else {component: other}
+    with pytest.raises(ValidationError, match=said):
+        DeployConfig.model_validate({"components": components})
