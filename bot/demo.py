@@ -20,7 +20,7 @@ from bot.app import model_of, opened
 from bot.demo_site import COMPONENTS, MERGED, Site
 from bot.inbox import Refused
 from bot.session import HELP, Session, typed_lines
-from bot.settings import Settings, Team
+from bot.settings import Settings, read_team
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import Typed
 from store.events import Person, Place, TriggerReceived
@@ -41,8 +41,9 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
         site = Site(home / "site")
         shutil.rmtree(home / "deployments", ignore_errors=True)
         site.build()
-        team = Team(agents={"deploy": site.config()})
-        settings = settings.model_copy(update={"redis_url": "", "bot_home": home, "team": team})
+        team_file = home / "bot.toml"
+        site.write_team_file(team_file)
+        settings = settings.model_copy(update={"redis_url": "", "bot_home": home, "team": read_team(team_file)})
         async with opened(settings) as app, _decider(settings) as model:
             print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
             if isinstance(model, StandIn):
@@ -71,7 +72,7 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
             finally:
                 worker.stop()
                 await working
-            print(f"\nThe thread is kept: BOT_HOME={home} bot show {thread.id}")
+            print(f"\nThe thread is kept: BOT_HOME={home} BOT_CONFIG={team_file} bot show {thread.id}")
 
 
 @contextlib.asynccontextmanager

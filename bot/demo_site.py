@@ -117,26 +117,29 @@ class Site:
         current = self.home / "targets" / environment / component / "current"
         return str(json.loads((current / "DEPLOYED").read_text())["sha"]) if current.exists() else ""
 
-    def config(self) -> dict[str, object]:
-        """The deploy agent's table of the team file for this site."""
-        return {
-            "components": {
-                component: {
-                    "repository": str(self.repository),
-                    "path": component,
-                    "targets": {
-                        environment: {
-                            "deploy": [str(self.home / "deploy"), component, environment, "{sha}", "deploybot"],
-                            "status": [str(self.home / "status"), component, environment],
-                            "timeout_seconds": 60,
-                        }
-                        for environment in ENVIRONMENTS
-                    },
-                }
-                for component in COMPONENTS
-            },
-            "end_to_end": {environment: [str(self.home / "end-to-end"), environment] for environment in ENVIRONMENTS},
-        }
+    def write_team_file(self, path: Path) -> None:
+        """The team file for this site, as a team would write it."""
+        lines = []
+        for component in COMPONENTS:
+            lines += [
+                f"[agents.deploy.components.{component}]",
+                f"repository = {json.dumps(str(self.repository))}",
+                f"path = {json.dumps(component)}",
+                "",
+            ]
+            for environment in ENVIRONMENTS:
+                deploy = [str(self.home / "deploy"), "{component}", "{environment}", "{sha}", "deploybot"]
+                status = [str(self.home / "status"), "{component}", "{environment}"]
+                lines += [
+                    f"[agents.deploy.components.{component}.targets.{environment}]",
+                    f"deploy = {json.dumps(deploy)}",
+                    f"status = {json.dumps(status)}",
+                    "timeout_seconds = 60",
+                    "",
+                ]
+        lines.append("[agents.deploy.end_to_end]")
+        lines += (f"{e} = {json.dumps([str(self.home / 'end-to-end'), '{environment}'])}" for e in ENVIRONMENTS)
+        path.write_text("\n".join(lines) + "\n")
 
     def _commit_history(self) -> None:
         work = self.home / "work"

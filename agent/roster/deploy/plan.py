@@ -53,13 +53,16 @@ def _follow(steps: list[StepState]) -> Step | None:
     """A deployment that was started is waited for."""
     followed = {step.chosen.arguments.get("run_id") for step in steps if step.chosen.intent == WAIT}
     for step in reversed(steps):
-        result = _result(step)
-        if step.chosen.intent in STARTS and result.get("state") == "running" and result["run"] not in followed:
-            return WaitForDeployment(
-                intent="wait_for_deployment",
-                component=result["component"],
-                environment=result["environment"],
-                run_id=result["run"],
+        run_id = _result(step).get("run_id")
+        if step.chosen.intent in STARTS and run_id and run_id not in followed:
+            where = {"component": step.chosen.intent.removeprefix("deploy_"), **step.chosen.arguments}
+            return WaitForDeployment.model_validate(
+                {
+                    "intent": WAIT,
+                    "component": where["component"],
+                    "environment": where["environment"],
+                    "run_id": run_id,
+                }
             )
     return None
 
@@ -78,7 +81,7 @@ def _after_merge(thread: Thread, steps: list[StepState]) -> Step | None:
             return DEPLOY[component].model_validate(
                 {"intent": f"deploy_{component}", "environment": "staging", "revision": sha}
             )
-        run = _result(asked[-1]).get("run")
+        run = _result(asked[-1]).get("run_id")
         ended = [s for s in steps if s.chosen.intent == WAIT and s.chosen.arguments.get("run_id") == run]
         if not run or not ended or _result(ended[-1]).get("state") != "succeeded":
             return None

@@ -156,7 +156,7 @@ class ListWorkflowRuns(Tool):
         return {
             "runs": [
                 {
-                    "run": run.id,
+                    "run_id": run.id,
                     "state": run.state,
                     "sha": run.sha[:7],
                     "name": run.name,
@@ -353,12 +353,13 @@ async def _start(call: Call, component: str, environment: str, facts: Mapping[st
         by=call.requested_by,
         thread_id=call.thread_id,
     )
-    return await _told(run, targets)
+    # How it goes is told by wait_for_deployment alone, also where it has ended already.
+    return {"run_id": run.id, "state": "started", **({"run_link": run.url} if run.url else {})}
 
 
 async def _told(run: Run, targets: Targets) -> JsonValue:
     told: dict[str, JsonValue] = {
-        "run": run.id,
+        "run_id": run.id,
         "component": run.component,
         "environment": run.environment,
         "state": run.state,
