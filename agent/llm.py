@@ -130,11 +130,7 @@ class OpenAIModel:
         self._secrets = [secret for secret in (key, url.password) if len(secret) > 3]
         self._timeout_seconds = timeout_seconds
         timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-        limits = httpx2.Limits(
-            max_connections=CONNECTIONS_MAX,
-            max_keepalive_connections=CONNECTIONS_MAX,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-        )
+        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_SECONDS)
         self._client = AsyncOpenAI(
             base_url=bare,
             api_key=key or "none",
@@ -318,8 +314,11 @@ class _BoundedStream(httpx2.AsyncByteStream):
 async def _before_reading(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     response.stream = _BoundedStream(response.stream)
-    if not response.is_success and (_retry_after(response.headers) or 0) > WAIT_HERE_SECONDS_MAX:
-        response.headers["x-should-retry"] = "false"  # the SDK obeys it; by itself it waits for up to two minutes
+    if response.is_success:
+        return
+    if response.status_code == 501 or (_retry_after(response.headers) or 0) > WAIT_HERE_SECONDS_MAX:
+        # The SDK obeys this header. By itself it waits for up to two minutes.
+        response.headers["x-should-retry"] = "false"
 
 
 def _retry_after(headers: httpx2.Headers) -> float | None:

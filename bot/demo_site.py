@@ -61,6 +61,7 @@ printf '{"sha": "%s", "by": "%s", "since": "%s"}\\n' "$3" "$4" "$(date -u +%Y-%m
   > "$release/DEPLOYED.new"
 mv "$release/DEPLOYED.new" "$release/DEPLOYED"
 ln -sfn "releases/$3" "$target/current"
+echo "$1 $2 $3 $4" >> "$here/deployments.log"
 echo "$1 at $3 is live on $2"
 """
 _STATUS = """#!/bin/sh
@@ -116,6 +117,10 @@ class Site:
         """The SHA that is live, read from the disk and from nowhere else."""
         current = self.home / "targets" / environment / component / "current"
         return str(json.loads((current / "DEPLOYED").read_text())["sha"]) if current.exists() else ""
+
+    def deployed(self) -> list[str]:
+        """Every deployment that was ever carried out here, in order: `COMPONENT ENVIRONMENT SHA BY`."""
+        return (self.home / "deployments.log").read_text().splitlines()
 
     def write_team_file(self, path: Path) -> None:
         """The team file for this site, as a team would write it."""

@@ -84,6 +84,7 @@ async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) 
     users = at.open_for_users()
     try:
         await _join(at, users, start_seconds_max)
+        at.make_alias()
         connection = await _started(at, start_seconds_max)
         keeper = asyncio.create_task(_keep_running(at, connection))
         try:
@@ -120,7 +121,6 @@ class _Home:
         try:
             self._make_private()
             self.data.mkdir(mode=0o700, exist_ok=True)
-            self.make_alias()
             (self.path / SERVER_LOCK).touch(mode=0o600)
             return os.open(self.path / USERS_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except FileExistsError as error:
@@ -153,14 +153,23 @@ class _Home:
         """
         if self._alias is None:
             return
-        with contextlib.suppress(FileExistsError):
-            self._alias.symlink_to(self.data)
-        # Anybody may write to /tmp; what is ours there, nobody else can change (its sticky bit).
-        if self._alias.lstat().st_uid != os.geteuid() or os.path.realpath(self._alias) != str(self.data):
+        try:
+            with contextlib.suppress(FileExistsError):
+                self._alias.symlink_to(self.data)
+            # Anybody may write to /tmp; what is ours there, nobody else can change (its sticky bit).
+            ours = self._alias.lstat().st_uid == os.geteuid() and os.path.realpath(self._alias) == str(self.data)
+            problem = "" if ours else "it is somebody else's"
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem:
             raise EmbeddedRedisError(
-                f"{str(self._alias)!r} is somebody else's, and is needed because the path of BOT_HOME is long. "
-                "Remove it, or set BOT_HOME to a shorter path."
+                f"BOT_HOME has a long path, so {str(self._alias)!r} has to lead to its socket, but: {problem}. "
+                "Remove that, or set BOT_HOME to a shorter path."
             )
+
+    def remove_alias(self) -> None:
+        if self._alias is not None:
+            self._alias.unlink(missing_ok=True)
 
     def is_held(self) -> bool:
         """A server lives here, or is being started. A supervisor that meets this look gives up; it is started again."""
@@ -312,6 +321,7 @@ async def _stop(at: _Home) -> None:
                 writer.close()
             while at.is_held():  # noqa: ASYNC110 - as above
                 await asyncio.sleep(POLL_SECONDS)
+        at.remove_alias()
 
 
 def _ended(at: _Home) -> EmbeddedRedisError:

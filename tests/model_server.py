@@ -26,7 +26,12 @@ from typing import Any, Literal, Self, cast
 from aiohttp import web
 
 MODEL = "test-model-2026"
-USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 64}}
+USAGE = {
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "total_tokens": 120,
+    "prompt_tokens_details": {"cached_tokens": 64},
+}
 
 Capability = Literal["json_schema", "json_object", "none", "ignored"]
 """The highest `response_format` that is taken; `ignored` takes all and does nothing with them."""

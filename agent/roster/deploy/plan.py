@@ -70,7 +70,9 @@ def _follow(steps: list[StepState]) -> Step | None:
 def _after_merge(thread: Thread, steps: list[StepState]) -> Step | None:
     """Staging, then its tests; anything that fails or that somebody says in between is the model's to weigh."""
     merged = next((i for i, e in enumerate(thread.events) if _is_merge(e)), None)
-    if merged is None or any(isinstance(event, MessageReceived) for event in thread.events[merged:]):
+    if merged is None:
+        return None
+    if any(isinstance(event, MessageReceived) and not event.answers for event in thread.events[merged:]):
         return None
     trigger = thread.events[merged]
     assert isinstance(trigger, TriggerReceived)

@@ -23,13 +23,13 @@ _BLOCK = re.compile(r"^<([a-z0-9_]+)>\n(.*?)^</\1>$", re.DOTALL | re.MULTILINE)
 _REVISION = re.compile(r"\b(v\d+(?:\.\d+)*[\w.-]*|[0-9a-f]{7,40})(?![\w.])", re.IGNORECASE)
 _COMPONENT = re.compile(r"\b(back-?end|front-?end)\b", re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"\b(prod(?:uction)?|staging)\b", re.IGNORECASE)
-_DEPLOYS = ("deploy_backend", "deploy_frontend")
 _HELP = (
     "I did not understand that. I can deploy (“deploy v1.2.0 to production”, “deploy the backend to staging”), roll "
     "back (“roll back the frontend in production”) and tell what runs where (“status”)."
 )
 
 Json = dict[str, Any]
+_LOOK: Json = {"intent": "list_deployments"}
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Goal:
-    """One deployment, or one rollback where there is no revision."""
+    """One deployment or rollback; what is empty was not said yet."""
 
-    component: str
-    environment: str
+    kind: str
+    component: str = ""
+    environment: str = ""
     revision: str = ""
+    skip_staging: bool = False
 
 
 @dataclass
@@ -54,6 +56,12 @@ class Plan:
     """The deployments that ended well since the goals were set, as their results told."""
     reply: Json | None = None
     """Already the answer: nothing is to be done for the newest words."""
+
+    def aim(self, goals: list[Goal]) -> None:
+        self.goals, self.done, self.reply = goals, [], None
+
+    def give_up(self, reply: Json) -> None:
+        self.goals, self.reply = [], reply
 
 
 def next_step(context: str) -> str:
@@ -74,149 +82,146 @@ def _follow(plan: Plan, block: Block, seen: list[Block]) -> None:
     data = block.data
     match block.tag:
         case "message":
-            _hear(plan, str(data.get("text", "")), str(data.get("answers", "")), seen)
+            _hear(plan, str(data.get("text", "")), "answers" in data, seen)
         case "trigger" if data.get("task"):
-            _hear(plan, str(data["task"]), "", seen)
+            _hear(plan, str(data["task"]), False, seen)
         case "agent_changed" if data.get("agent") == "rollback":
-            deployed = [d for d in plan.done if d.get("environment") == "production"]
-            plan.goals = [Goal(d["component"], "production") for d in reversed(deployed)]
-            plan.done, plan.reply = [], None
+            deployed = [done for done in plan.done if done.get("environment") == "production"]
+            plan.aim([Goal("rollback", done["component"], "production") for done in reversed(deployed)])
         case "human_response" if data.get("approved") is False:
             _rejected(plan, str(data.get("comment") or ""), str(data.get("by", "somebody")))
-        case "wait_for_deployment" | "wait_for_deployment_result" if data.get("state") == "succeeded":
+        case "list_deployments" if plan.reply == _LOOK:
+            plan.reply = None
+        case "wait_for_deployment" if data.get("state") == "succeeded":
             plan.done.append(data)
-        case "wait_for_deployment" | "wait_for_deployment_result" if data.get("state"):
-            plan.goals = []
-            tail = str(data.get("output") or data.get("error") or "").strip()
-            plan.reply = ask(f"The deployment ended as {data['state']}. What shall I do?", tail[-400:] or "No output.")
-        case "refused" | "error" | "outcome_unknown" if data.get("error"):
-            plan.goals = []
-            plan.reply = done(f"I stopped: {data['error']}")
-        case tag if (tag in _DEPLOYS or tag.removesuffix("_result") in _DEPLOYS or "rollback" in tag) and data.get(
-            "error"
-        ):
-            plan.goals = []
-            plan.reply = done(f"That did not work: {data['error']}")
+        case "wait_for_deployment" if data.get("state"):
+            output = str(data.get("output") or data.get("note") or "").strip()
+            plan.give_up(
+                _ask(f"The deployment ended as {data['state']}. What shall I do?", output[-400:] or "No output.")
+            )
+        case "refused" | "error":
+            plan.give_up(_done(f"I stopped: {data.get('error')}"))
+        case tag if data.get("error") and tag != "outcome_unknown":
+            plan.give_up(_done(f"That did not work: {data['error']}"))
         case _:
             pass
 
 
-def _hear(plan: Plan, text: str, answers: str, seen: list[Block]) -> None:
+def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block]) -> None:
     words = text.lower()
     plan.reply = None
-    if answers and re.match(r"\s*(yes|no)\b", words):
-        happened = words.strip().startswith("yes")
-        plan.goals, plan.done = [], []
-        plan.reply = (
-            {"intent": "list_deployments"}
-            if happened
-            else done("Then I leave it there. Tell me what to deploy, and I will ask for approval again.")
-        )
+    if is_answer and re.match(r"\s*(yes|no)\b", words):
+        # Did it happen? If so, what runs now shows it; if not, the goal stands, and approval is asked anew.
+        plan.reply = _LOOK if words.strip().startswith("yes") else None
     elif re.search(r"\b(never ?mind|forget it|stop|don'?t|abort)\b", words):
-        waiting = bool(_now(seen).get("waits_for_approval") or _now(seen).get("approved_and_about_to_run"))
-        plan.goals, plan.done = [], []
-        plan.reply = (
-            {"intent": "withdraw_request", "reason": text[:200]} if waiting else done("All right, I do nothing.")
+        waiting = _latest(seen, "now").keys() & {"waits_for_approval", "approved_and_about_to_run"}
+        plan.give_up(
+            {"intent": "withdraw_request", "reason": text[:200]} if waiting else _done("All right, I do nothing.")
         )
     elif re.search(r"\b(roll ?back|revert|undo)\b", words):
-        _want_rollback(plan, words)
-    elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words) or (
-        plan.goals and _REVISION.search(words)
-    ):
-        _want_deployment(plan, words, seen)
+        components = _components(words) or [""]
+        plan.aim([Goal("rollback", component, _environment(words) or "production") for component in components])
+    elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words):
+        skip = bool(re.search(r"\b(skip|without) staging\b", words))
+        revision, environment = _revision(words, seen), _environment(words)
+        components = _components(words) or ["frontend", "backend"]
+        plan.aim([Goal("deploy", component, environment, revision, skip) for component in components])
+    elif is_answer and plan.goals:
+        plan.goals = [
+            replace(
+                goal,
+                component=goal.component or next(iter(_components(words)), ""),
+                environment=goal.environment or _environment(words),
+                revision=goal.revision or (_revision(words, seen) if goal.kind == "deploy" else ""),
+            )
+            for goal in plan.goals
+        ]
     elif re.search(r"\b(status|what runs|what is running|what's running|where are we|which version)\b", words):
-        plan.reply = done(_status(seen))
+        plan.reply = _done(_status(seen))
     elif re.search(r"^\W*(thanks?|thank you|thx|ok|okay|great|cool|nice|perfect)\b", words):
         plan.reply = {"intent": "nothing_to_do"}
     else:
-        plan.reply = done(_HELP)
-
-
-def _want_deployment(plan: Plan, words: str, seen: list[Block]) -> None:
-    components = _components(words) or ["frontend", "backend"]
-    environment = _environment(words) or (plan.goals[0].environment if plan.goals else "")
-    revision = next((m[1] for m in _REVISION.finditer(words)), "")
-    if not revision and re.search(r"\b(latest|newest)\b", words):
-        tags = _rows(_latest(seen, "list_git_tags").get("tags"))
-        revision = str(tags[0]["name"]) if tags else ""
-    if not revision:
-        plan.reply = ask("Which version shall I deploy? A tag or a commit's SHA.", _tags(seen))
-        return
-    if not environment:
-        plan.reply = ask("Where to?", f"{revision} of {' and '.join(components)}.", ["staging", "production"])
-        plan.goals = [Goal(component, "", revision) for component in components]
-        return
-    plan.done = []
-    plan.goals = [Goal(component, environment, revision) for component in components]
-    if environment == "production" and not re.search(r"\b(skip|without) staging\b", words):
-        first = [Goal(c, "staging", revision) for c in components if not _runs(seen, c, "staging", revision)]
-        plan.goals = first + plan.goals
-
-
-def _want_rollback(plan: Plan, words: str) -> None:
-    components = _components(words)
-    if not components:
-        plan.goals = []
-        plan.reply = ask(
-            "Which one shall I roll back?", "Say also where, if not in production.", ["backend", "frontend"]
-        )
-        return
-    plan.done = []
-    plan.goals = [Goal(component, _environment(words) or "production") for component in components]
+        plan.reply = _done(_HELP)
 
 
 def _rejected(plan: Plan, comment: str, by: str) -> None:
     words = comment.lower()
-    components = _components(words)
-    revision = next((m[1] for m in _REVISION.finditer(words)), "")
+    components, revision = _components(words), next((m[1] for m in _REVISION.finditer(words)), "")
     plan.reply = None
     if revision:
-        plan.goals = [replace(goal, revision=revision) if goal.revision else goal for goal in plan.goals]
+        plan.goals = [replace(goal, revision=revision) if goal.kind == "deploy" else goal for goal in plan.goals]
     if components and re.search(r"\b(first|before)\b", words):
-        plan.goals.sort(key=lambda goal: (goal.environment != "staging", goal.component != components[0]))
+        plan.goals.sort(key=lambda goal: goal.component != components[0])
     elif components and re.search(r"\b(only|just)\b", words):
-        plan.goals = [goal for goal in plan.goals if goal.component in components]
+        plan.goals = [replace(goal, component=c) for c in components for goal in plan.goals[:1]]
     elif not revision:
-        plan.goals = []
         why = f" ({comment})" if comment else ""
-        plan.reply = done(f"{by.partition(' (')[0]} rejected it{why}, so nothing was deployed. Tell me how to go on.")
+        plan.give_up(_done(f"{by.partition(' (')[0]} rejected it{why}, so nothing was deployed. Tell me how to go on."))
 
 
 def _go_on(plan: Plan, blocks: list[Block]) -> Json:
-    for goal in plan.goals:
+    if unclear := next((goal for goal in plan.goals if _missing(goal)), None):
+        return _ask_for(_missing(unclear), unclear, blocks)
+    to_production = [g for g in plan.goals if g.kind == "deploy" and g.environment == "production"]
+    first = [replace(goal, environment="staging") for goal in to_production if not goal.skip_staging]
+    for goal in first + plan.goals:
         if any(_reached(goal, result) for result in plan.done):
             continue
-        if not goal.revision:
+        if goal.kind == "rollback":
             return {"intent": "rollback", "component": goal.component, "environment": goal.environment}
-        if _runs(blocks, goal.component, goal.environment, goal.revision) and not plan.done:
-            continue  # it was there before we began
-        return {
-            "intent": f"deploy_{goal.component}",
-            "environment": goal.environment,
-            "revision": goal.revision,
-        }
+        if not _runs(blocks, goal):
+            return {
+                "intent": f"deploy_{goal.component}",
+                "environment": goal.environment,
+                "revision": goal.revision,
+            }
     if plan.done:
         lines = [
-            f"- {d['component']} on {d['environment']}: {str(d.get('sha', ''))[:7]} {d.get('subject', '')}".rstrip()
-            + (f" ({d['link']})" if d.get("link") else "")
-            for d in plan.done
+            f"- {done['component']} on {done['environment']}: {done.get('previous') or 'nothing'!s} -> "
+            f"{str(done.get('sha', ''))[:7]} {done.get('subject', '')} ({done.get('author', '')})"
+            + (f" {done['run_link']}" if done.get("run_link") else "")
+            for done in plan.done
         ]
-        return done("Done.\n" + "\n".join(lines))
-    return done(_status(blocks))
+        return _done("Done.\n" + "\n".join(lines))
+    return _done(_status(blocks))
+
+
+def _missing(goal: Goal) -> str:
+    if not goal.component:
+        return "component"
+    if goal.kind == "deploy" and not goal.revision:
+        return "revision"
+    return "" if goal.environment else "environment"
+
+
+def _ask_for(what: str, goal: Goal, blocks: list[Block]) -> Json:
+    match what:
+        case "component":
+            return _ask("Which one shall I roll back?", f"On {goal.environment}.", ["backend", "frontend"])
+        case "revision":
+            names = [str(row["name"]) for row in _rows(_latest(blocks, "list_git_tags").get("tags"))]
+            newest = f"The newest tags are {', '.join(names[:5])}." if names else ""
+            return _ask("Which version shall I deploy? A tag or a commit's SHA.", newest)
+        case _:
+            return _ask("Where to?", f"{goal.revision} of {goal.component}.", ["staging", "production"])
 
 
 def _reached(goal: Goal, result: Json) -> bool:
-    same_place = (result.get("component"), result.get("environment")) == (goal.component, goal.environment)
-    names = (str(result.get("sha", "")), str(result.get("name", "")))
-    return same_place and (not goal.revision or names[0].startswith(goal.revision) or names[1] == goal.revision)
+    if (result.get("component"), result.get("environment")) != (goal.component, goal.environment):
+        return False
+    return goal.kind == "rollback" or _is(goal.revision, str(result.get("sha", "")), str(result.get("name", "")))
 
 
-def _runs(blocks: list[Block], component: str, environment: str, revision: str) -> bool:
-    for row in _rows(_latest(blocks, "list_deployments").get("deployments")):
-        if (row["component"], row["environment"]) == (component, environment):
-            sha = str(row.get("sha") or "")
-            return bool(sha) and (revision.startswith(sha) or sha.startswith(revision) or row.get("name") == revision)
-    return False
+def _runs(blocks: list[Block], goal: Goal) -> bool:
+    return any(
+        (row["component"], row["environment"]) == (goal.component, goal.environment)
+        and _is(goal.revision, str(row.get("sha") or ""), str(row.get("name") or ""))
+        for row in _rows(_latest(blocks, "list_deployments").get("deployments"))
+    )
+
+
+def _is(revision: str, sha: str, name: str) -> bool:
+    return bool(sha) and (revision.startswith(sha) or sha.startswith(revision) or name == revision)
 
 
 def _status(blocks: list[Block]) -> str:
@@ -227,19 +232,9 @@ def _status(blocks: list[Block]) -> str:
         + (f" since {row['since']}" if row.get("since") else "")
         for row in rows
     ]
-    now = _now(blocks)
-    if waiting := now.get("waits_for_approval"):
+    if waiting := _latest(blocks, "now").get("waits_for_approval"):
         lines.append(f"Waiting for approval: {waiting}")
     return "What runs now:\n" + "\n".join(lines) if lines else "I could not find out what runs now."
-
-
-def _tags(blocks: list[Block]) -> str:
-    names = [str(row["name"]) for row in _rows(_latest(blocks, "list_git_tags").get("tags"))]
-    return f"The newest tags are {', '.join(names[:5])}." if names else ""
-
-
-def _now(blocks: list[Block]) -> Json:
-    return _latest(blocks, "now")
 
 
 def _latest(blocks: Iterable[Block], tag: str) -> Json:
@@ -254,6 +249,13 @@ def _rows(table: object) -> list[dict[str, str]]:
 def _components(words: str) -> list[str]:
     found = [match[1].replace("-", "") for match in _COMPONENT.finditer(words)]
     return list(dict.fromkeys(found))
+
+
+def _revision(words: str, seen: list[Block]) -> str:
+    if named := next((match[1] for match in _REVISION.finditer(words)), ""):
+        return named
+    tags = _rows(_latest(seen, "list_git_tags").get("tags"))
+    return str(tags[0]["name"]) if tags and re.search(r"\b(latest|newest)\b", words) else ""
 
 
 def _environment(words: str) -> str:
@@ -273,11 +275,11 @@ def _unescaped(value: Any) -> Any:
             return value
 
 
-def done(message: str) -> Json:
+def _done(message: str) -> Json:
     return {"intent": "done_for_now", "message": message}
 
 
-def ask(question: str, context: str, choices: list[str] | None = None) -> Json:
+def _ask(question: str, context: str, choices: list[str] | None = None) -> Json:
     options = {
         "urgency": "medium",
         "format": "multiple_choice" if choices else "free_text",

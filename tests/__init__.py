@@ -1,0 +1,1 @@
+"""The tests. What they share: `conftest` (fixtures), `servers`, `story` (events to write tests with), `strategies`."""

@@ -1,0 +1,89 @@
+"""Fixtures that the tests share.
+
+clock          a Clock that stands still until `clock.advance(seconds)`
+redis_url      a real server, the same one for the whole run; take a prefix of your own (`servers.unique_prefix`)
+redis_store    a RedisStore on it, under a prefix that no other test has
+cluster_url    the same in cluster mode, where a script over several slots is refused
+server         a server for this test alone, durable at every append: `kill()` it, `start()` it again
+backend        memory, Redis and Redis in cluster mode, one after the other (`servers.Backend`)
+store          a store on that backend
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hypothesis import settings
+
+from store.base import Store
+from store.redis import RedisStore
+from tests.clock import Clock
+from tests.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
+
+# A slow moment of the machine is no failure.
+settings.register_profile("deploybot", deadline=None)
+settings.load_profile("deploybot")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def _running(server: Server) -> Iterator[Server]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[Server]:
+    yield from _running(Server())
+
+
+@pytest.fixture(scope="session")
+def _cluster_server() -> Iterator[Server]:
+    yield from _running(ClusterServer())
+
+
+@pytest.fixture(scope="session")
+def redis_url(_redis_server: Server) -> str:
+    return _redis_server.url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(_cluster_server: Server) -> str:
+    return _cluster_server.url
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    yield from _running(Server(appendfsync="always"))
+
+
+@pytest.fixture
+async def redis_store(redis_url: str) -> AsyncIterator[RedisStore]:
+    async with opened_store(redis_url, unique_prefix()) as store:
+        yield store
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
+async def backend(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Backend]:
+    backend: Backend
+    match request.param:
+        case "memory":
+            backend = MemoryBackend(clock)
+        case kind:
+            backend = RedisBackend(request.getfixturevalue(f"{kind}_url"))
+    try:
+        yield backend
+    finally:
+        await backend.aclose()
+
+
+@pytest.fixture
+async def store(backend: Backend) -> Store:
+    return await backend.open()

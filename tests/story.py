@@ -1,0 +1,182 @@
+"""Short names for events, so that a test reads as the story of a thread.
+
+    thread(message(), chosen("s1", acts=True), requested("s1"), approved("s1", by=BOB))
+
+Ids are derived as the program derives them, so an event that is told twice is the same event.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from store.events import (
+    AgentChanged,
+    ApprovalDecided,
+    ApprovalRequested,
+    ChoiceFailed,
+    Event,
+    HandedToHuman,
+    MessageFailed,
+    MessageReceived,
+    MessageSent,
+    Person,
+    Place,
+    StepChosen,
+    StepRefused,
+    ThreadCancelled,
+    ThreadForked,
+    ThreadOpened,
+    ThreadPaused,
+    ThreadResumed,
+    TimerFired,
+    ToolFinished,
+    ToolInterrupted,
+    ToolStarted,
+    ToolWaiting,
+    TriggerReceived,
+    UnknownEvent,
+)
+from store.thread import DONE_FOR_NOW, NOTHING_TO_DO, REQUEST_HUMAN_INPUT, WITHDRAW_REQUEST, Thread
+
+AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+LATER = AT + timedelta(minutes=5)
+PLACE = Place(channel="terminal", address="desk")
+ANN = Person(name="Ann", address="U1", trust="verified")
+BOB = Person(name="Bob", address="U2", trust="verified")
+EVE = Person(name="Eve", address="U3", trust="unverified")
+
+
+def thread(*events: Event, thread_id: str = "t1") -> Thread:
+    """Opened, and then these events."""
+    return Thread(thread_id).extended([opened(), *events])
+
+
+def opened(agent: str = "deploy", place: Place = PLACE) -> ThreadOpened:
+    return ThreadOpened(id=ThreadOpened.ID, at=AT, agent=agent, place=place)
+
+
+def message(event_id: str = "m1", text: str = "deploy v3, please", *, by: Person = ANN, **more: Any) -> MessageReceived:
+    return MessageReceived(id=event_id, at=AT, sender=by, text=text, **more)
+
+
+def trigger(event_id: str = "cron/nightly/1", name: str = "nightly") -> TriggerReceived:
+    return TriggerReceived(id=event_id, at=AT, source="cron", name=name)
+
+
+def chosen(step: str, intent: str = "push", *, acts: bool = False, **arguments: Any) -> StepChosen:
+    return StepChosen(id=f"{step}/chosen", at=AT, step=step, intent=intent, arguments=arguments, acts=acts)
+
+
+def asked(step: str) -> StepChosen:
+    return chosen(step, REQUEST_HUMAN_INPUT, question="Which tag?")
+
+
+def done(step: str) -> StepChosen:
+    return chosen(step, DONE_FOR_NOW, message="It is out.")
+
+
+def nothing_to_do(step: str) -> StepChosen:
+    return chosen(step, NOTHING_TO_DO)
+
+
+def withdrew(step: str) -> StepChosen:
+    return chosen(step, WITHDRAW_REQUEST, reason="no longer wanted")
+
+
+def choice_failed(
+    number: int = 1,
+    reason: Literal["invalid", "refused", "truncated", "unavailable", "outdated"] = "invalid",
+    retry_at: datetime | None = None,
+) -> ChoiceFailed:
+    return ChoiceFailed(id=f"c{number}/failed", at=AT, reason=reason, error="no step in it", retry_at=retry_at)
+
+
+def requested(step: str, digest: str = "") -> ApprovalRequested:
+    return ApprovalRequested(id=f"{step}/requested", at=AT, step=step, digest=digest or f"digest of {step}")
+
+
+def approved(step: str, by: Person = ANN, digest: str = "") -> ApprovalDecided:
+    return _decided(step, by, digest, approved=True)
+
+
+def rejected(step: str, by: Person = ANN, digest: str = "") -> ApprovalDecided:
+    return _decided(step, by, digest, approved=False)
+
+
+def _decided(step: str, by: Person, digest: str, *, approved: bool) -> ApprovalDecided:
+    verdict = "yes" if approved else "no"
+    return ApprovalDecided(
+        id=f"{step}/decided/{verdict}/{by.trust}/{by.address}",
+        at=AT,
+        step=step,
+        digest=digest or f"digest of {step}",
+        approved=approved,
+        by=by,
+    )
+
+
+def started(step: str, attempt: int = 1, *, repeatable: bool = False) -> ToolStarted:
+    return ToolStarted(id=f"{step}/started/{attempt}", at=AT, step=step, attempt=attempt, repeatable=repeatable)
+
+
+def waits(step: str, attempt: int = 1, until: datetime = LATER) -> ToolWaiting:
+    return ToolWaiting(id=f"{step}/waiting/{attempt}", at=AT, step=step, attempt=attempt, until=until)
+
+
+def finished(step: str, result: Any = "ok") -> ToolFinished:
+    return ToolFinished(id=f"{step}/finished", at=AT, step=step, result=result)
+
+
+def failed(step: str, error: str = "No tag 'v3'.") -> ToolFinished:
+    return ToolFinished(id=f"{step}/finished", at=AT, step=step, error=error)
+
+
+def interrupted(step: str) -> ToolInterrupted:
+    return ToolInterrupted(id=f"{step}/interrupted", at=AT, step=step, why="its worker was stopped")
+
+
+def refused(step: str) -> StepRefused:
+    return StepRefused(id=f"{step}/refused", at=AT, step=step, error="unknown intent")
+
+
+def fired(timer: str) -> TimerFired:
+    return TimerFired(id=f"{timer}/fired", at=LATER, timer=timer)
+
+
+def sent(key: str) -> MessageSent:
+    return MessageSent(id=f"{key}/sent", at=AT, key=key)
+
+
+def not_sent(key: str, attempt: int = 1, retry_at: datetime | None = LATER) -> MessageFailed:
+    return MessageFailed(
+        id=f"{key}/failed/{attempt}", at=AT, key=key, attempt=attempt, error="no answer", retry_at=retry_at
+    )
+
+
+def handed_over_to(agent: str) -> AgentChanged:
+    return AgentChanged(id=f"to-{agent}/agent", at=AT, agent=agent)
+
+
+def handed_to_human(number: int = 1) -> HandedToHuman:
+    return HandedToHuman(id=f"h{number}/handed", at=AT, limit="errors_in_row", reason="Three errors in a row.")
+
+
+def paused(number: int = 1) -> ThreadPaused:
+    return ThreadPaused(id=f"pause/{number}", at=AT, by=ANN)
+
+
+def resumed(number: int = 1) -> ThreadResumed:
+    return ThreadResumed(id=f"resume/{number}", at=AT, by=ANN)
+
+
+def cancelled() -> ThreadCancelled:
+    return ThreadCancelled(id="cancel/1", at=AT, by=ANN)
+
+
+def forked() -> ThreadForked:
+    return ThreadForked(id="fork/t0/9", at=AT, source="t0", at_event=9, by=ANN)
+
+
+def from_the_future() -> UnknownEvent:
+    return UnknownEvent(kind="thread_merged", id="merge/1", at=AT, raw={"kind": "thread_merged", "id": "merge/1"})
