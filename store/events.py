@@ -80,11 +80,11 @@ class Event(Fact):
     """When we recorded it, by the recording machine's clock."""
     v: int = SCHEMA_VERSION
 
-    @field_validator("id")
+    @field_validator("id", mode="before")
     @classmethod
-    def _storable(cls, value: str) -> str:
+    def _storable(cls, value: Any) -> Any:
         # Ids come from outside too (a Message-ID, say), and the one that deduplicates must be the one in the log.
-        return _HALF_SURROGATE.sub("\ufffd", value)
+        return _HALF_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 class ThreadOpened(Event):

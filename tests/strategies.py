@@ -28,7 +28,7 @@ ids = st.text(min_size=1, max_size=512)
 def models(cls: type[BaseModel], **given: SearchStrategy[Any]) -> SearchStrategy[Any]:
     """Objects of the class. Fields that have a default are sometimes left to it; `given` overrides by name."""
     fields = {
-        name: given.get(name) or (ids if name == "id" else values_of(field.annotation))
+        name: given[name] if name in given else values_of(field.annotation)
         for name, field in cls.model_fields.items()
         if name not in {"kind", "v"}
     }
@@ -38,7 +38,7 @@ def models(cls: type[BaseModel], **given: SearchStrategy[Any]) -> SearchStrategy
 
 
 def events_of(kind: type[Event], **given: SearchStrategy[Any]) -> SearchStrategy[Event]:
-    return models(kind, **given)
+    return models(kind, **({"id": ids} | given))
 
 
 def values_of(annotation: Any) -> SearchStrategy[Any]:

@@ -31,7 +31,7 @@ from agent.roster.deploy.deployer import (
     last_lines,
     parse_status,
 )
-from agent.roster.deploy.runner import ALIVE, OUTPUT, OUTPUT_BYTES_MAX, OUTPUT_HEAD_BYTES, STARTED, is_locked
+from agent.roster.deploy.runner import ALIVE, OUTPUT, OUTPUT_BYTES_MAX, OUTPUT_HEAD_BYTES, RESULT, STARTED, is_locked
 from agent.steps import ToolError
 
 ONE, TWO, THREE = ("4af9ec0" + "0" * 33, "b" * 40, "c" * 40)
@@ -101,7 +101,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     yield place
     for started in place.state.rglob(STARTED):
         processes = json.loads(started.read_bytes())
-        if "group" in processes and is_locked(started.with_name(ALIVE)):
+        if "group" in processes and not started.with_name(RESULT).exists():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(processes["group"], signal.SIGKILL)
     for alive in place.state.rglob(ALIVE):
@@ -147,7 +147,7 @@ def open_gate(place: Place) -> None:
 
 
 STARTER = """
-import asyncio, json, os, signal, sys
+import asyncio, os, signal, sys
 from pathlib import Path
 from agent.roster.deploy.deployer import CommandDeployer, ComponentConfig
 
@@ -167,7 +167,7 @@ async def main():
     run = await deployer.start(sys.argv[3], key="t1/s1", by="Ann", thread_id="t1")
     print(run.id, run.state, flush=True)
     if sys.argv[4] == "stays":
-        signal.pause()
+        await asyncio.Event().wait()
 
 asyncio.run(main())
 """
@@ -300,7 +300,7 @@ async def test_a_deployment_outlives_the_worker_that_started_it(place: Place, nu
     assert worker.stdout is not None
     run_id, state = (await asyncio.to_thread(worker.stdout.readline)).split()
     os.killpg(worker.pid, number)
-    await asyncio.to_thread(worker.wait)
+    await asyncio.to_thread(worker.wait, PATIENCE_SECONDS)
     worker.stdout.close()
     assert state == "running"
     assert (await deployer.look(run_id)).state == "running"
@@ -312,7 +312,7 @@ async def test_a_deployment_outlives_the_worker_that_started_it(place: Place, nu
 @pytest.mark.slow
 async def test_a_crash_between_the_record_and_the_runner_leaves_the_run_lost(place: Place) -> None:
     worker = starter(place, place.config(), "before the runner")
-    await asyncio.to_thread(worker.communicate)
+    await asyncio.to_thread(worker.communicate, timeout=PATIENCE_SECONDS)
     assert worker.returncode == -signal.SIGKILL
     deployer = place.deployer()
     run = await start(deployer)
@@ -326,7 +326,7 @@ async def test_a_crash_between_the_record_and_the_runner_leaves_the_run_lost(pla
 @pytest.mark.slow
 async def test_a_crash_before_the_record_has_started_nothing(place: Place) -> None:
     worker = starter(place, place.config(), "before it is recorded")
-    await asyncio.to_thread(worker.communicate)
+    await asyncio.to_thread(worker.communicate, timeout=PATIENCE_SECONDS)
     assert worker.returncode == -signal.SIGKILL
     deployer = place.deployer()
     assert (await ended(deployer, await start(deployer))).state == "succeeded"
@@ -415,15 +415,15 @@ async def test_a_command_that_cleans_up_when_told_to_end_has_timed_out_all_the_s
 
 
 async def test_a_server_that_a_deployment_leaves_behind_holds_neither_the_run_nor_the_target(place: Place) -> None:
-    script = '(trap "" HUP; exec sleep 600) & echo $! > "$2/server"; echo "$1" >> "$2/ran"'
+    script = '(trap "" HUP; exec sleep 600) & echo $! >> "$2/servers"; echo "$1" >> "$2/ran"'
     deployer = place.deployer(script)
-    run = await ended(deployer, await start(deployer))
-    first = int((place.target / "server").read_text())
-    assert run.state == "succeeded"
-    run = await ended(deployer, await start(deployer, TWO, key="t1/s2"))
-    assert place.ran() == [ONE, TWO]
-    os.kill(first, signal.SIGTERM)
-    os.kill(int((place.target / "server").read_text()), signal.SIGTERM)
+    try:
+        for sha in (ONE, TWO):
+            assert (await ended(deployer, await start(deployer, sha, key=sha))).state == "succeeded"
+        assert place.ran() == [ONE, TWO]
+    finally:
+        for pid in (place.target / "servers").read_text().split():
+            os.kill(int(pid), signal.SIGTERM)
 
 
 async def test_of_a_long_output_the_beginning_and_the_end_are_kept(place: Place) -> None:

@@ -361,7 +361,7 @@ async def test_an_unknown_intent_is_told_with_the_known_ones() -> None:
         (detail(200, {"error": {"message": "Upstream is busy.", "code": 502}}), "unavailable", "Upstream is busy."),
         (detail(200, {"error": "Upstream is busy."}), "unavailable", "Upstream is busy."),
         (detail(200, [1]), "unavailable", "answered with application/json instead of a JSON object"),
-        (raw(b"{" * 100_000), "unavailable", "instead of a JSON object"),
+        (raw(b'{"a":' * 100_000), "unavailable", "instead of a JSON object"),
         (raw(b""), "unavailable", "instead of a JSON object"),
         (raw(b"\xff\xfe\x00"), "unavailable", "instead of a JSON object"),
         (raw(b"<html>Log in</html>", content_type="text/html"), "unavailable", "answered with text/html instead"),

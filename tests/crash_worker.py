@@ -1,0 +1,186 @@
+"""Worker processes that die on demand: `python -m tests.crash_worker`, then one JSON order a line on stdin.
+
+Every append of the worker and every call to the outside (the model, a deployer's command, a channel) has a point before
+and a point after it. A worker counts them, and kills itself with SIGKILL at the one that it was told: nothing is
+flushed, nobody is told, as when the machine goes. It is forked from here, where everything is imported already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.llm import Answer, Prompt
+from agent.loop import Loop
+from agent.roster.deploy.deployer import Deployer, EndToEnd, Run, Running
+from agent.roster.deploy.stand_in import StandIn
+from agent.roster.deploy.tools import Targets
+from bot.worker import Worker
+from channels.base import Outgoing
+from channels.terminal import TerminalChannel
+from store.base import Lease
+from store.events import Event, Place
+from store.redis import RedisStore
+from store.thread import Thread
+from tests.canonical import World
+
+LINE_BYTES_MAX = 4_096
+"""An order is written in one piece, and the next only when the worker of the last has ended."""
+
+
+class Points:
+    def __init__(self, crash_at: int, report: Path) -> None:
+        self._left = crash_at
+        self._report = report
+        self.passed = 0
+
+    @contextlib.asynccontextmanager
+    async def around(self, what: str) -> AsyncIterator[None]:
+        self._point(f"before {what}")
+        yield
+        self._point(f"after {what}")
+
+    def _point(self, name: str) -> None:
+        self.passed += 1
+        if self.passed == self._left:
+            self._report.write_text(name)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CrashingStore(RedisStore):
+    points: Points
+
+    async def append(
+        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+    ) -> Thread:
+        async with self.points.around("append of " + ", ".join(event.id for event in events)):
+            return await super().append(thread, *events, if_unmoved=if_unmoved, lease=lease)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrashingModel(StandIn):
+    points: Points
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        async with self.points.around("the model"):
+            return await super().answer(prompt)
+
+
+class CrashingChannel(TerminalChannel):
+    def __init__(self, points: Points) -> None:
+        self._points = points
+
+    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+        async with self._points.around(f"sending {key}"):
+            return await super().send(place, message, key=key)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrashingTargets(Targets):
+    points: Points
+
+    def deployer(self, component: str, environment: str) -> Deployer:
+        return CrashingDeployer(super().deployer(component, environment), self.points)
+
+    def end_to_end(self) -> EndToEnd:
+        return CrashingEndToEnd(super().end_to_end(), self.points)
+
+
+class CrashingDeployer:
+    def __init__(self, deployer: Deployer, points: Points) -> None:
+        self._deployer, self._points = deployer, points
+        self.component, self.environment = deployer.component, deployer.environment
+
+    async def start(self, sha: str, **more: Any) -> Run:
+        async with self._points.around(f"starting to deploy {self.component} to {self.environment}"):
+            return await self._deployer.start(sha, **more)
+
+    async def look(self, run_id: str) -> Run:
+        async with self._points.around("looking at a run"):
+            return await self._deployer.look(run_id)
+
+    async def status(self) -> Running | None:
+        return await self._deployer.status()
+
+
+class CrashingEndToEnd(EndToEnd):
+    def __init__(self, tests: EndToEnd, points: Points) -> None:
+        self._tests, self._points = tests, points
+
+    async def check(self, environment: str) -> Any:
+        async with self._points.around(f"testing {environment}"):
+            return await self._tests.check(environment)
+
+
+async def work(order: dict[str, Any], report: Path) -> None:
+    world = World(Path(order["home"]), order["redis_url"], order["prefix"])
+    points = Points(order["crash_at"], report)
+    CrashingStore.points = points
+    store = await CrashingStore.open(world.redis_url, world.prefix)
+    roster = world.roster()
+    for name, agent in roster.items():
+        targets = agent.resources[Targets]
+        assert isinstance(targets, Targets)
+        crashing = CrashingTargets(targets.config, targets.state_dir, points)
+        roster[name] = dataclasses.replace(agent, resources={Targets: crashing})
+    channel = CrashingChannel(points)
+    loop = Loop(
+        store=store,
+        roster=roster,
+        channels={channel.name: channel},
+        model=CrashingModel(points),
+        clock=lambda: datetime.now(UTC),
+    )
+    worker = Worker(store, loop, lease_seconds=5.0, grace_seconds=5.0)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    await worker.run()
+    await store.aclose()
+
+
+def main() -> None:
+    child, report = 0, Path()
+    while True:
+        readable, _, _ = select.select([sys.stdin], [], [], 0.02 if child else None)
+        if child:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                _tell_how_it_ended(report, status)
+                child = 0
+        if not readable:
+            continue
+        line = os.read(0, LINE_BYTES_MAX).strip()
+        if line == b"stop":
+            if child:
+                os.kill(child, signal.SIGTERM)
+        elif line:
+            order = json.loads(line)
+            report = Path(order["home"]) / f"crashed-{os.getpid()}"
+            report.unlink(missing_ok=True)
+            child = os.fork()
+            if not child:
+                asyncio.run(work(order, report))
+                os._exit(0)
+        else:
+            if child:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            return
+
+
+def _tell_how_it_ended(report: Path, status: int) -> None:
+    crashed_at = report.read_text() if report.exists() else ""
+    print(json.dumps({"crashed_at": crashed_at, "status": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,634 @@
+"""The fold: what a list of events means, told as short stories."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from store.events import KINDS, Event, Person, Trust
+from store.thread import OPEN, StepState, Thread, ThreadStatus, Turn
+from tests.story import (
+    ANN,
+    BOB,
+    EVE,
+    LATER,
+    PLACE,
+    approved,
+    asked,
+    cancelled,
+    choice_failed,
+    chosen,
+    done,
+    failed,
+    finished,
+    fired,
+    forked,
+    from_the_future,
+    handed_over_to,
+    handed_to_human,
+    interrupted,
+    message,
+    not_sent,
+    nothing_to_do,
+    opened,
+    paused,
+    refused,
+    rejected,
+    requested,
+    resumed,
+    sent,
+    started,
+    thread,
+    trigger,
+    waits,
+    withdrew,
+)
+
+CARD = (message(), chosen("s1", acts=True), requested("s1"))
+"""A request that stands."""
+SHOWN = (*CARD, sent("s1/card"))
+"""A request whose card the people have seen."""
+RUNNING = (message(), chosen("s1"), started("s1"))
+
+
+def step(of: Thread, step_id: str = "s1") -> StepState:
+    return of.state.steps[step_id]
+
+
+def owed(of: Thread) -> list[str]:
+    return list(of.state.owed)
+
+
+# The thread itself
+
+
+def test_a_thread_without_events_does_not_exist() -> None:
+    nothing = Thread("t1")
+    assert (nothing.exists, nothing.version, nothing.status, nothing.turn) == (False, 0, "done", "nobody")
+
+
+def test_the_first_event_tells_agent_and_place() -> None:
+    new = thread()
+    assert (new.exists, new.version, new.agent, new.place) == (True, 1, "deploy", PLACE)
+
+
+def test_an_extended_thread_leaves_the_one_before_as_it_was() -> None:
+    before = thread(*CARD)
+    after = before.extended([approved("s1"), sent("s1/card")])
+    assert (before.version, step(before).status, owed(before)) == (4, "requested", ["s1/card"])
+    assert (after.version, step(after).status, owed(after)) == (6, "approved", ["s1/settled"])
+
+
+def test_extending_by_nothing_changes_nothing() -> None:
+    before = thread(message())
+    assert before.extended([]) is before
+
+
+# Who moves next
+
+STATUSES: list[tuple[ThreadStatus, Turn, tuple[Event, ...]]] = [
+    ("done", "nobody", ()),
+    ("working", "agent", (message(),)),
+    ("working", "agent", (trigger(),)),
+    ("working", "agent", (message(), chosen("s1"))),
+    ("waiting_for_approval", "human", CARD),
+    ("waiting_for_approval", "human", (*CARD, message("m2"), nothing_to_do("s2"))),
+    ("working", "agent", (*CARD, message("m2"))),
+    ("working", "agent", (*CARD, approved("s1"))),
+    ("working", "agent", (*CARD, rejected("s1"))),
+    ("working", "agent", (*CARD, approved("s1"), started("s1"))),
+    ("working", "agent", RUNNING),
+    ("waiting", "clock", (*RUNNING, waits("s1"))),
+    ("working", "agent", (*RUNNING, waits("s1"), fired("s1/wait/1"))),
+    ("working", "agent", (*RUNNING, finished("s1"))),
+    ("working", "agent", (*RUNNING, failed("s1"))),
+    ("done", "nobody", (*RUNNING, finished("s1"), done("s2"))),
+    ("done", "nobody", (*RUNNING, interrupted("s1"))),
+    ("waiting_for_answer", "human", (*RUNNING, interrupted("s1"), asked("s2"))),
+    ("waiting_for_answer", "human", (message(), asked("s1"))),
+    ("working", "agent", (message(), asked("s1"), message("m2", answers="s1"))),
+    ("done", "nobody", (message(), nothing_to_do("s1"))),
+    ("working", "agent", (message(), choice_failed())),
+    ("waiting", "clock", (message(), choice_failed(reason="unavailable", retry_at=LATER))),
+    ("working", "agent", (message(), choice_failed(reason="unavailable", retry_at=LATER), fired("choice/1"))),
+    ("handed_to_human", "human", (message(), handed_to_human())),
+    ("handed_to_human", "human", (*CARD, handed_to_human())),
+    ("working", "agent", (message(), handed_to_human(), message("m2"))),
+    ("paused", "human", (message(), paused())),
+    ("working", "agent", (message(), paused(), resumed())),
+    ("cancelled", "nobody", (message(), cancelled())),
+    ("cancelled", "nobody", (message(), paused(), cancelled(), resumed())),
+    ("unreadable", "human", (message(), from_the_future())),
+    ("unreadable", "human", (message(), from_the_future(), cancelled())),
+    ("done", "nobody", (*CARD, forked())),
+]
+
+
+@pytest.mark.parametrize(("status", "turn", "events"), STATUSES)
+def test_every_story_leaves_it_to_somebody(status: ThreadStatus, turn: Turn, events: tuple[Event, ...]) -> None:
+    now = thread(*events)
+    assert (now.status, now.turn) == (status, turn)
+
+
+# Messages and triggers
+
+
+@pytest.mark.parametrize("event", [message("m2"), trigger("cron/2"), handed_over_to("verify")])
+def test_what_comes_from_outside_is_news_and_begins_a_turn(event: Event) -> None:
+    before = thread(message(), choice_failed(), choice_failed(2), chosen("s1"), refused("s1"), asked("s2"))
+    assert (before.state.errors_in_row, before.state.steps_in_turn, before.state.question) == (3, 2, "s2")
+    after = before.extended([event])
+    assert (after.state.errors_in_row, after.state.steps_in_turn, after.state.question) == (0, 0, "")
+    assert after.state.news
+
+
+def test_a_message_takes_the_thread_back_from_a_person() -> None:
+    assert not thread(message(), handed_to_human(), message("m2")).state.handed
+
+
+def test_a_message_asks_the_model_again_before_its_timer() -> None:
+    now = thread(message(), choice_failed(reason="unavailable", retry_at=LATER), message("m2"))
+    assert (now.status, now.timers) == ("working", {})
+
+
+def test_a_message_does_not_begin_anything_by_itself() -> None:
+    now = thread(*CARD, message("m2", "yes, go ahead!"))
+    assert step(now).status == "requested"
+    assert now.pending == step(now)
+
+
+def test_another_agent_goes_on_without_the_step_that_had_not_begun() -> None:
+    now = thread(message(), chosen("s1", "hand_over", agent="verify"), handed_over_to("verify"))
+    assert (now.agent, step(now).status, now.status) == ("verify", "finished", "working")
+
+
+# Choosing
+
+
+def test_a_new_step_supersedes_the_one_that_has_not_begun() -> None:
+    now = thread(message(), chosen("s1", tag="v2"), message("m2", "v3!"), chosen("s2", tag="v3"))
+    assert (step(now).status, step(now, "s2").status) == ("superseded", "chosen")
+    assert [s.id for s in now.open_steps()] == ["s2"]
+
+
+def test_choosing_a_step_again_changes_nothing() -> None:
+    before = thread(*RUNNING)
+    again = chosen("s1", tag="v9").model_copy(update={"id": "s1/chosen/again"})
+    assert before.extended([again]).state == before.state
+
+
+def test_a_new_step_that_acts_supersedes_the_request_and_its_card_is_closed() -> None:
+    now = thread(*SHOWN, message("m2"), chosen("s2", acts=True, tag="v4"))
+    assert (step(now).status, owed(now)) == ("superseded", ["s1/closed"])
+    assert thread(*SHOWN, chosen("s2", acts=True, tag="v4"), approved("s1")).step("s1") == step(now)
+
+
+def test_a_new_step_that_acts_supersedes_what_was_approved_and_has_not_begun() -> None:
+    assert step(thread(*SHOWN, approved("s1"), chosen("s2", acts=True, tag="v4"))).status == "superseded"
+
+
+@pytest.mark.parametrize("second", [chosen("s2", "list_tags"), asked("s2"), done("s2"), nothing_to_do("s2")])
+def test_a_step_that_only_looks_or_speaks_leaves_the_request_standing(second: Event) -> None:
+    now = thread(*SHOWN, message("m2"), second)
+    assert now.pending == step(now)
+
+
+def test_a_step_that_acts_leaves_alone_what_runs_or_waits() -> None:
+    assert step(thread(*RUNNING, chosen("s2", acts=True))).status == "running"
+    assert step(thread(*RUNNING, waits("s1"), chosen("s2", acts=True, tag="v4"))).status == "waiting"
+
+
+def test_the_same_call_again_keeps_the_request_and_says_so() -> None:
+    now = thread(
+        message(),
+        chosen("s1", acts=True, tag="v3"),
+        requested("s1"),
+        sent("s1/card"),
+        chosen("s2", acts=True, tag="v3"),
+    )
+    assert (step(now).status, step(now, "s2").status) == ("requested", "kept")
+    assert now.state.owed["s2/notice"].step == "s1"
+    assert now.status == "waiting_for_approval"
+
+
+@pytest.mark.parametrize(
+    ("status", "until_then"),
+    [
+        ("approved", (*SHOWN, approved("s1"), sent("s1/settled"))),
+        ("waiting", (*RUNNING, waits("s1"))),
+        ("due", (*RUNNING, waits("s1"), fired("s1/wait/1"))),
+    ],
+)
+def test_the_same_call_again_keeps_what_is_under_way(status: str, until_then: tuple[Event, ...]) -> None:
+    now = thread(*until_then, message("m2"), chosen("s2"))
+    assert (step(now).status, step(now, "s2").status, owed(now)) == (status, "kept", [])
+
+
+def test_the_same_call_after_it_has_ended_is_a_new_one() -> None:
+    assert step(thread(*RUNNING, finished("s1"), chosen("s2")), "s2").status == "chosen"
+
+
+def test_a_call_with_other_arguments_is_another_call() -> None:
+    now = thread(message(), chosen("s1", acts=True, tag="v3"), requested("s1"), chosen("s2", acts=True, tag="v4"))
+    assert (step(now).status, step(now, "s2").status) == ("superseded", "chosen")
+
+
+def test_a_request_is_withdrawn_and_the_model_goes_on() -> None:
+    now = thread(*SHOWN, message("m2", "never mind"), withdrew("s2"))
+    assert (step(now).status, owed(now), now.status, now.pending) == ("withdrawn", ["s1/closed"], "working", None)
+
+
+def test_a_withdrawn_request_cannot_be_approved() -> None:
+    assert step(thread(*SHOWN, withdrew("s2"), approved("s1"))).status == "withdrawn"
+
+
+def test_what_was_approved_can_be_withdrawn_until_it_begins() -> None:
+    assert step(thread(*SHOWN, approved("s1"), withdrew("s2"))).status == "withdrawn"
+    assert step(thread(*SHOWN, approved("s1"), started("s1"), withdrew("s2"))).status == "running"
+
+
+def test_a_failed_choice_counts_as_an_error_and_a_good_one_does_not_forgive_it() -> None:
+    now = thread(message(), choice_failed(), choice_failed(2), chosen("s1"))
+    assert (now.state.errors_in_row, now.state.choice_failures) == (2, 2)
+
+
+def test_an_outdated_choice_is_no_error() -> None:
+    now = thread(message(), choice_failed(reason="outdated"))
+    assert (now.state.errors_in_row, now.state.choice_failures, now.status) == (0, 0, "working")
+
+
+# Settling
+
+
+def test_the_first_valid_decision_settles_the_request() -> None:
+    now = thread(*CARD, approved("s1", by=ANN), rejected("s1", by=BOB))
+    assert step(now).status == "approved"
+    assert step(now).decision == approved("s1", by=ANN)
+    now = thread(*CARD, rejected("s1", by=BOB), approved("s1", by=ANN))
+    assert step(now).status == "rejected"
+    assert step(now).decision == rejected("s1", by=BOB)
+
+
+def test_a_decision_on_another_digest_changes_nothing() -> None:
+    before = thread(*CARD)
+    assert before.extended([approved("s1", digest="what was shown before")]).state == before.state
+
+
+@pytest.mark.parametrize("trust", ["unverified", "third_party", "forwarded"])
+def test_a_decision_by_somebody_who_may_be_anybody_changes_nothing(trust: Trust) -> None:
+    before = thread(*CARD)
+    somebody = Person(name="Ann", address="U1", trust=trust)
+    assert before.extended([approved("s1", by=somebody), rejected("s1", by=somebody)]).state == before.state
+
+
+def test_an_invalid_decision_does_not_stand_in_the_way_of_a_valid_one() -> None:
+    now = thread(*CARD, rejected("s1", by=EVE), approved("s1", by=BOB, digest="other"), approved("s1", by=ANN))
+    assert step(now).decision == approved("s1", by=ANN)
+
+
+@pytest.mark.parametrize(
+    "until_then",
+    [
+        (message(),),
+        (message(), chosen("s1", acts=True)),
+        RUNNING,
+        (*RUNNING, interrupted("s1")),
+        (*RUNNING, finished("s1")),
+        (*CARD, refused("s1")),
+        (*CARD, cancelled()),
+        (*CARD, forked()),
+    ],
+)
+def test_a_decision_without_a_request_that_stands_changes_nothing(until_then: tuple[Event, ...]) -> None:
+    before = thread(*until_then)
+    assert before.extended([approved("s1"), rejected("s1")]).state == before.state
+
+
+def test_a_decision_given_before_its_request_does_not_count_for_it() -> None:
+    assert step(thread(message(), chosen("s1"), approved("s1"), requested("s1"))).status == "requested"
+
+
+def test_a_rejection_is_news_for_the_model_and_an_approval_is_not() -> None:
+    assert thread(*CARD, rejected("s1")).state.news
+    assert not thread(*CARD, approved("s1")).state.news
+
+
+def test_a_decision_begins_a_turn_and_takes_the_thread_back_from_a_person() -> None:
+    now = thread(message(), choice_failed(), *CARD[1:], handed_to_human(), approved("s1")).state
+    assert (now.steps_in_turn, now.errors_in_row, now.handed) == (0, 0, False)
+
+
+def test_both_the_card_and_its_settlement_are_owed() -> None:
+    assert owed(thread(*CARD, approved("s1"))) == ["s1/card", "s1/settled"]
+
+
+# Running
+
+
+def test_a_tool_that_finished_is_news_and_its_result_is_kept() -> None:
+    now = thread(*RUNNING, finished("s1", result={"sha": "3f2a"}))
+    assert (step(now).status, step(now).result, now.state.news, now.open_steps()) == (
+        "finished",
+        {"sha": "3f2a"},
+        True,
+        [],
+    )
+
+
+def test_errors_are_counted_until_a_tool_succeeds() -> None:
+    story = (*RUNNING, failed("s1"), chosen("s2"), refused("s2"), chosen("s3"), started("s3"))
+    assert thread(*story).state.errors_in_row == 2
+    assert thread(*story, failed("s3")).state.errors_in_row == 3
+    assert thread(*story, finished("s3")).state.errors_in_row == 0
+
+
+def test_a_tool_that_finished_after_its_interruption_was_noted_has_finished() -> None:
+    now = thread(*RUNNING, interrupted("s1"), asked("s2"), finished("s1"))
+    assert (step(now).status, now.state.news) == ("finished", True)
+
+
+def test_an_interruption_that_is_noted_after_the_end_changes_nothing() -> None:
+    before = thread(*RUNNING, finished("s1"))
+    assert before.extended([interrupted("s1")]).state == before.state
+
+
+def test_a_tool_that_was_not_started_cannot_finish() -> None:
+    before = thread(*CARD)
+    assert before.extended([finished("s1"), interrupted("s1"), waits("s1")]).state == before.state
+
+
+def test_a_tool_ends_once() -> None:
+    before = thread(*RUNNING, finished("s1"))
+    late = failed("s1").model_copy(update={"id": "s1/finished/again"})
+    assert before.extended([late]).state == before.state
+
+
+def test_restarts_are_counted_until_the_tool_tells_something() -> None:
+    again = (*RUNNING, started("s1", 2), started("s1", 3))
+    assert (step(thread(*again)).attempt, step(thread(*again)).restarts) == (3, 2)
+    looked = thread(*again, waits("s1", 3), fired("s1/wait/3"), started("s1", 4))
+    assert (step(looked).attempt, step(looked).restarts) == (4, 0)
+
+
+def test_the_wait_of_an_attempt_that_was_given_up_does_not_stop_the_next() -> None:
+    now = thread(*RUNNING, started("s1", 2), waits("s1", 1))
+    assert (step(now).status, now.timers) == ("running", {})
+
+
+@pytest.mark.parametrize("later", [(), (fired("s1/wait/2"),)])
+def test_the_end_of_an_attempt_that_was_given_up_counts_while_the_next_one_waits(later: tuple[Event, ...]) -> None:
+    # Its id is taken: an end that were dropped here could never be written again.
+    now = thread(*RUNNING, started("s1", 2), waits("s1", 2), *later, finished("s1"))
+    assert (step(now).status, now.timers, now.status) == ("finished", {}, "working")
+
+
+def test_a_refused_step_is_news_and_an_error() -> None:
+    now = thread(message(), chosen("s1"), refused("s1"))
+    assert (step(now).status, now.state.news, now.state.errors_in_row, owed(now)) == ("refused", True, 1, [])
+
+
+def test_the_card_of_a_refused_step_is_closed() -> None:
+    assert owed(thread(*SHOWN, approved("s1"), sent("s1/settled"), refused("s1"))) == ["s1/closed"]
+
+
+# Timers
+
+
+def test_a_waiting_step_has_a_timer_and_is_due_when_it_fires() -> None:
+    now = thread(*RUNNING, waits("s1"))
+    assert now.timers == {"s1/wait/1": LATER}
+    now = now.extended([fired("s1/wait/1")])
+    assert (step(now).status, now.timers) == ("due", {})
+
+
+def test_a_timer_of_an_earlier_wait_does_not_end_the_next() -> None:
+    now = thread(*RUNNING, waits("s1"), fired("s1/wait/1"), started("s1", 2), waits("s1", 2), fired("s1/wait/1"))
+    assert (step(now).status, now.timers) == ("waiting", {"s1/wait/2": LATER})
+
+
+def test_each_time_that_the_model_is_unavailable_has_a_timer_of_its_own() -> None:
+    down = thread(message(), choice_failed(reason="unavailable", retry_at=LATER))
+    assert down.timers == {"choice/1": LATER}
+    again = down.extended([fired("choice/1"), choice_failed(2, reason="unavailable", retry_at=LATER)])
+    assert again.timers == {"choice/2": LATER}
+    assert again.extended([fired("choice/1")]).timers == {"choice/2": LATER}
+    assert again.extended([fired("choice/2")]).timers == {}
+
+
+def test_a_message_that_was_not_sent_waits_for_its_timer_and_is_owed_again() -> None:
+    now = thread(*CARD, not_sent("s1/card"))
+    assert now.timers == {"s1/card/send/1": LATER}
+    now = now.extended([fired("s1/card/send/1")])
+    assert (now.timers, owed(now), now.state.owed["s1/card"].failures) == ({}, ["s1/card"], 1)
+    now = now.extended([not_sent("s1/card", 2), fired("s1/card/send/1")])
+    assert now.timers == {"s1/card/send/2": LATER}
+
+
+@pytest.mark.parametrize(
+    "timer", ["", "/", "choice", "choice/", "choice/9", "s1/wait/7", "s9/wait/1", "s1/card/send/1"]
+)
+def test_a_timer_that_nobody_waits_for_changes_nothing(timer: str) -> None:
+    before = thread(*CARD)
+    assert before.extended([fired(timer or " ")]).state == before.state
+
+
+def test_a_paused_thread_keeps_waiting_for_tools_but_does_not_ask_the_model() -> None:
+    down = choice_failed(reason="unavailable", retry_at=LATER)
+    assert thread(message(), down, paused()).timers == {}
+    assert thread(message(), down, paused(), resumed()).timers == {"choice/1": LATER}
+    assert thread(*RUNNING, waits("s1"), paused()).timers == {"s1/wait/1": LATER}
+
+
+def test_a_cancelled_thread_waits_for_nothing_but_what_it_has_to_tell() -> None:
+    now = thread(*RUNNING, waits("s1"), cancelled(), not_sent("cancel/1/notice"))
+    assert now.timers == {"cancel/1/notice/send/1": LATER}
+
+
+# What people have to be told
+
+OWED: list[tuple[str, str, tuple[Event, ...]]] = [
+    ("s1/say", "done", (message(), done("s1"))),
+    ("s1/say", "question", (message(), asked("s1"))),
+    ("s1/card", "card", CARD),
+    ("s1/settled", "settled", (*SHOWN, approved("s1"))),
+    ("s1/settled", "settled", (*SHOWN, rejected("s1"))),
+    ("s1/closed", "settled", (*SHOWN, withdrew("s2"))),
+    ("s2/notice", "notice", (*SHOWN, chosen("s2"))),
+    ("h1/handed/say", "handed", (message(), handed_to_human())),
+    ("cancel/1/notice", "notice", (message(), cancelled())),
+    ("m2/notice", "notice", (message(), paused(), message("m2"))),
+    ("m2/notice", "notice", (message(), cancelled(), sent("cancel/1/notice"), message("m2"))),
+    ("m1/notice", "notice", (message(clipped_from=60_000),)),
+]
+
+
+@pytest.mark.parametrize(("key", "what", "events"), OWED)
+def test_what_is_owed_is_owed_until_it_was_sent(key: str, what: str, events: tuple[Event, ...]) -> None:
+    now = thread(*events)
+    assert owed(now) == [key]
+    assert (now.state.owed[key].what, now.state.owed[key].event) == (what, now.version - 1)
+    assert owed(now.extended([sent("another")])) == [key]
+    assert owed(now.extended([sent(key)])) == []
+
+
+@pytest.mark.parametrize("silent", [nothing_to_do("s1"), chosen("s1"), withdrew("s1")])
+def test_steps_that_say_nothing_owe_nothing(silent: Event) -> None:
+    assert owed(thread(message(), silent)) == []
+
+
+def test_what_cannot_be_sent_at_all_is_given_up() -> None:
+    assert owed(thread(*CARD, not_sent("s1/card", retry_at=None))) == []
+
+
+def test_what_was_not_sent_lets_the_others_go_first() -> None:
+    assert owed(thread(*CARD, approved("s1"), not_sent("s1/card"))) == ["s1/settled", "s1/card"]
+
+
+def test_a_failure_that_is_noted_after_the_message_went_out_changes_nothing() -> None:
+    assert owed(thread(*SHOWN, not_sent("s1/card"))) == []
+
+
+# Resting, cancelling, forking
+
+
+def test_pausing_and_resuming_leave_everything_as_it_was() -> None:
+    before = thread(*CARD, message("m2"))
+    between = before.extended([paused()])
+    assert (between.state.paused, step(between).status, between.state.news) == (True, "requested", True)
+    assert between.extended([resumed()]).state == before.state
+
+
+def test_a_request_can_be_decided_while_paused() -> None:
+    now = thread(*CARD, paused(), approved("s1"))
+    assert (now.status, step(now).status) == ("paused", "approved")
+
+
+def test_a_person_who_was_handed_the_thread_sees_nothing_begun_by_news() -> None:
+    now = thread(message(), choice_failed(reason="unavailable", retry_at=LATER), handed_to_human())
+    assert (now.state.news, now.timers, now.state.errors_in_row, now.state.steps_in_turn) == (False, {}, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "until_then",
+    [
+        (message(), chosen("s1")),
+        SHOWN,
+        (*SHOWN, approved("s1"), sent("s1/settled")),
+        (*RUNNING, waits("s1")),
+        (*RUNNING, waits("s1"), fired("s1/wait/1")),
+    ],
+)
+def test_cancelling_ends_what_has_not_begun(until_then: tuple[Event, ...]) -> None:
+    now = thread(*until_then, cancelled())
+    assert (step(now).status, now.open_steps(), now.timers) == ("cancelled", [], {})
+    assert owed(now) == [*(["s1/closed"] if step(now).request else []), "cancel/1/notice"]
+
+
+def test_what_runs_when_the_thread_is_cancelled_is_still_noted_when_it_ends() -> None:
+    now = thread(*RUNNING, cancelled())
+    assert (step(now).status, now.status) == ("running", "cancelled")
+    assert step(now.extended([finished("s1")])).status == "finished"
+    assert step(now.extended([interrupted("s1")])).status == "interrupted"
+
+
+def test_a_message_does_not_revive_a_cancelled_thread() -> None:
+    now = thread(message(), asked("s1"), cancelled(), message("m2"))
+    assert (now.status, now.state.news, now.state.question) == ("cancelled", False, "")
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        (message(),),
+        (message(), done("s1")),
+        (message(), asked("s1")),
+        (message(), chosen("s1")),
+        CARD,
+        (*CARD, approved("s1")),
+        RUNNING,
+        (*RUNNING, waits("s1")),
+        (*CARD, paused()),
+        (message(), handed_to_human()),
+        (message(), cancelled()),
+        (message(), choice_failed(reason="unavailable", retry_at=LATER)),
+        (*CARD, not_sent("s1/card")),
+    ],
+)
+def test_a_fork_begins_at_rest(copied: tuple[Event, ...]) -> None:
+    now = thread(*copied, forked())
+    assert (now.status, now.turn, now.open_steps(), now.timers, owed(now)) == ("done", "nobody", [], {}, [])
+    # Nor does it look as if the agent had just said that it is done, which would ask the agent's plan for more.
+    assert now.state.current == ""
+
+
+def test_what_ran_in_the_source_of_a_fork_ends_there_alone() -> None:
+    before = thread(*RUNNING, forked())
+    assert before.extended([finished("s1"), waits("s1")]).state == before.state
+
+
+def test_a_fork_goes_on_with_the_next_message() -> None:
+    now = thread(*CARD, forked(), message("m2"), chosen("s7"))
+    assert (now.status, step(now).status, step(now, "s7").status) == ("working", "superseded", "chosen")
+
+
+# Any events in any order
+
+_STEPS = ("s1", "s2", "s3")
+_KEYS = ("s1/say", "s1/card", "s1/settled", "s1/closed", "s2/card", "s2/notice", "m1/notice", "h1/handed/say")
+ANYTHING: list[Event] = [
+    *(message(name, clipped_from=clipped) for name in ("m1", "m2") for clipped in (0, 60_000)),
+    *(event for step in _STEPS for event in (asked(step), done(step), nothing_to_do(step), withdrew(step))),
+    *(chosen(step, intent, acts=acts) for step in _STEPS for intent in ("push", "look") for acts in (True, False)),
+    *(choice_failed(1, reason, at) for reason in ("invalid", "unavailable", "outdated") for at in (None, LATER)),
+    *(requested(step, digest) for step in _STEPS for digest in ("d1", "d2")),
+    *(answer("s1", by, digest) for answer in (approved, rejected) for by in (ANN, EVE) for digest in ("d1", "d2")),
+    *(started(step, attempt, repeatable=attempt == 2) for step in _STEPS for attempt in (1, 2)),
+    *(waits(step, attempt) for step in _STEPS for attempt in (1, 2)),
+    *(event for step in _STEPS for event in (finished(step), failed(step), interrupted(step), refused(step))),
+    *(fired(f"{key}/send/{attempt}") for key in _KEYS for attempt in (1, 2)),
+    *(fired(timer) for timer in ("s1/wait/1", "s1/wait/2", "s2/wait/1", "choice/1", "choice/2", "/send/", "x", "/")),
+    *(event for key in _KEYS for event in (sent(key), not_sent(key), not_sent(key, 2), not_sent(key, 2, None))),
+    *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled(), forked()),
+    from_the_future(),
+]
+_any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events: (opened(), message(), *events))
+
+
+def test_the_random_stories_hold_every_kind_of_event() -> None:
+    assert {event.kind for event in ANYTHING} == {*KINDS, from_the_future().kind}
+
+
+def _probe(now: Thread) -> None:
+    """Everything that a thread tells can be told."""
+    assert (now.status, now.turn) is not None
+    assert now.pending is None or now.pending.status == "requested"
+    assert all(step.status in OPEN for step in now.open_steps())
+    assert len({step.id for step in now.open_steps()}) == len(now.open_steps())
+    assert {step.id for step in now.open_steps()} == {s.id for s in now.state.steps.values() if s.status in OPEN}
+    assert now.timers is not None
+    assert all(owed.event < now.version for owed in now.state.owed.values())
+
+
+@given(_any_story, st.integers(0, 32))
+@example((opened(), chosen("s1"), refused("s1"), chosen("s2"), chosen("s1")), 3)
+def test_any_events_in_any_order_mean_the_same_however_the_log_is_cut(events: tuple[Event, ...], cut: int) -> None:
+    whole = Thread("t1").extended(events)
+    one_by_one = Thread("t1")
+    for event in events:
+        one_by_one = one_by_one.extended([event])
+        _probe(one_by_one)
+    in_two = Thread("t1").extended(events[:cut]).extended(events[cut:])
+    for other in (one_by_one, in_two):
+        assert other.events == whole.events
+        assert other.state == whole.state
+        assert owed(other) == owed(whole)
+
+
+@given(_any_story)
+def test_nothing_is_approved_but_by_a_verified_person_on_the_digest_of_the_request(events: tuple[Event, ...]) -> None:
+    for now in Thread("t1").extended(events).state.steps.values():
+        if now.status in {"approved", "rejected"}:
+            assert now.request is not None
+            assert now.decision is not None
+            assert (now.decision.digest, now.decision.by.trust) == (now.request.digest, "verified")
