@@ -94,10 +94,12 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
         return None
     if state.news:
         return _think(agent, thread)
-    if ready := next(iter(thread.open_steps("approved", "due")), None):
-        return _begin(agent, ready)
     if chosen := next(iter(thread.open_steps("chosen")), None):
         return _begin(agent, chosen)
+    if state.unread and not state.question:
+        return _think(agent, thread)
+    if ready := next(iter(thread.open_steps("approved", "due")), None):
+        return _begin(agent, ready)
     current = state.steps.get(state.current)
     if current and current.chosen.intent == DONE_FOR_NOW and current.status == "said" and not state.handed:
         # The model is done: what code does after it, a test of production say, is the plan's to tell.

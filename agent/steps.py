@@ -123,6 +123,13 @@ class DoneForNow(Step):
     message: str
 
 
+class SendUpdate(Step):
+    """Tell the people something now, and go on with what you are doing."""
+
+    intent: Literal["send_update"]
+    message: str
+
+
 class NothingToDo(Step):
     """The newest message needs no answer and changes nothing. Nobody is told; what is under way goes on."""
 
@@ -144,7 +151,7 @@ class HandOver(Step):
     reason: str
 
 
-OWN_STEPS: tuple[type[Step], ...] = (RequestHumanInput, DoneForNow, NothingToDo, WithdrawRequest)
+OWN_STEPS: tuple[type[Step], ...] = (RequestHumanInput, DoneForNow, SendUpdate, NothingToDo, WithdrawRequest)
 """The steps that every agent has. `HandOver` is for code alone, so the model is not offered it."""
 
 

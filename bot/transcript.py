@@ -105,7 +105,7 @@ def _entry(thread: Thread, index: int) -> Entry:
 
 def _chosen(thread: Thread, event: StepChosen, index: int) -> Entry:
     match event.intent:
-        case "done_for_now":
+        case "done_for_now" | "send_update":
             return Entry("bot", "bot", render(outgoing(thread, Owed("done", index, event.step))))
         case "request_human_input":
             return Entry("bot", "bot", render(outgoing(thread, Owed("question", index, event.step))))

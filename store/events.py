@@ -341,9 +341,7 @@ def encode(event: Event) -> bytes:
             event = type(event).model_validate(_without_half_surrogates(event.model_dump()))
             body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
         except ValueError as error:
-            raise EventTooLarge(
-                f"The event {event.id!r} cannot be written as JSON: {str(error).splitlines()[0]}"
-            ) from error
+            raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be written.") from error
     data = f'{{"v":{event.v},"kind":"{event.kind}",{body[1:]}'.encode()
     if len(data) > EVENT_BYTES_MAX:
         raise EventTooLarge(f"The event {event.id!r} takes {len(data):,} bytes; the limit is {EVENT_BYTES_MAX:,}.")

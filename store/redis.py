@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, cast
@@ -24,7 +24,15 @@ from zlib import crc32
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -210,7 +218,9 @@ class RedisStore:
                 url,
                 max_connections=CONNECTIONS_MAX,
                 timeout=COMMAND_SECONDS_MAX,
-                socket_timeout=COMMAND_SECONDS_MAX,
+                # `_errors` has the time limit. redis-py's own rests on asyncio.wait_for, which up to Python 3.11 can
+                # swallow a cancellation (python/cpython#86296) and costs a task for each command.
+                socket_timeout=None,
                 socket_connect_timeout=COMMAND_SECONDS_MAX,
                 # Every script may be run twice: an append knows its ids, and a claim that got lost runs out.
                 retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
@@ -220,7 +230,7 @@ class RedisStore:
             raise StoreUnavailable(_not_a_url(where)) from None
         store = cls(redis.asyncio.Redis.from_pool(pool), where, prefix)
         try:
-            with store._errors():
+            async with store._errors():
                 await store._client.ping()
         except StoreUnavailable:
             await store.aclose()
@@ -245,7 +255,7 @@ class RedisStore:
         ]
         for event in events:
             args += (event.id, encode(event))
-        with self._errors():
+        async with self._errors():
             outcome, tail = await self._append(
                 keys=[
                     keys.log(thread_id),
@@ -273,13 +283,13 @@ class RedisStore:
         return thread
 
     async def refresh(self, thread: Thread) -> Thread:
-        with self._errors():
+        async with self._errors():
             tail = cast(list[bytes], await self._client.lrange(self.keys.log(thread.id), thread.version, -1))
         return thread.extended(decode(line) for line in tail)
 
     async def recent(self, limit: int = 50) -> list[str]:
         found: list[tuple[bytes, float]] = []
-        with self._errors():
+        async with self._errors():
             for shard in range(SHARDS):
                 newest = await self._client.zrange(self.keys.threads(shard), 0, limit - 1, desc=True, withscores=True)
                 found += cast(list[tuple[bytes, float]], newest)
@@ -287,11 +297,11 @@ class RedisStore:
 
     async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         async with self._client.pubsub(ignore_subscribe_messages=True) as notices:
-            with self._errors():
+            async with self._errors():
                 await notices.subscribe(self.keys.moved(thread.id))
             while True:
                 while (now := await self.refresh(thread)).version == thread.version:
-                    with self._errors():
+                    async with self._errors():
                         await notices.get_message(timeout=FOLLOW_POLL_SECONDS)
                 thread = now
                 yield thread
@@ -307,7 +317,7 @@ class RedisStore:
         for shard in shards:
             if len(leases) >= limit:
                 break
-            with self._errors():
+            async with self._errors():
                 claims = await self._claim(
                     keys=[
                         self.keys.due(shard),
@@ -322,7 +332,7 @@ class RedisStore:
 
     async def renew(self, lease: Lease, lease_seconds: float) -> bool:
         shard = self.keys.shard(lease.thread_id)
-        with self._errors():
+        async with self._errors():
             return bool(
                 await self._renew(
                     keys=[self.keys.due(shard), self.keys.leases(shard)],
@@ -339,7 +349,7 @@ class RedisStore:
 
     async def _let_go(self, lease: Lease, seen: int, wake_in_ms: int) -> bool:
         shard = self.keys.shard(lease.thread_id)
-        with self._errors():
+        async with self._errors():
             return bool(
                 await self._release(
                     keys=[
@@ -358,12 +368,11 @@ class RedisStore:
 
     async def _heads(self) -> dict[int, tuple[float, float]]:
         """For each shard that has one: its next due time, and the server's time (ms)."""
-        with self._errors():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.time()
-                for shard in range(SHARDS):
-                    pipe.zrange(self.keys.due(shard), 0, 0, withscores=True)
-                (seconds, micros), *heads = await pipe.execute()
+        async with self._errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for shard in range(SHARDS):
+                pipe.zrange(self.keys.due(shard), 0, 0, withscores=True)
+            (seconds, micros), *heads = await pipe.execute()
         now = seconds * 1000 + micros // 1000
         return {shard: (head[0][1], now) for shard, head in enumerate(heads) if head}
 
@@ -390,7 +399,7 @@ class RedisStore:
 
     async def wake(self, thread_id: str) -> None:
         shard = self.keys.shard(thread_id)
-        with self._errors():
+        async with self._errors():
             await self._wake(
                 keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
                 args=[thread_id, self.keys.bell],
@@ -399,7 +408,7 @@ class RedisStore:
     async def facts(self) -> ServerFacts:
         """How the server is set up."""
         told: dict[str, str] = {}
-        with self._errors():
+        async with self._errors():
             info = await self._client.info("server")
             seconds, micros = await self._client.time()
             with contextlib.suppress(ResponseError):  # managed servers close CONFIG
@@ -420,10 +429,12 @@ class RedisStore:
                 await self._listener
         await self._client.aclose()
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _errors(self) -> AsyncIterator[None]:
+        """Raises StoreUnavailable for whatever goes wrong, and after COMMAND_SECONDS_MAX."""
         try:
-            yield
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                yield
         except (RedisError, OSError) as error:
             raise StoreUnavailable(_explain(error, self.where)) from error
 
@@ -447,7 +458,7 @@ def _not_a_url(where: str) -> str:
 
 
 def _explain(error: RedisError | OSError, where: str) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or f"no answer within {COMMAND_SECONDS_MAX:g} s"
     match error:
         case NoScriptError():
             return f"Redis at {where} lost our scripts and would not take them again: {text}"
@@ -455,9 +466,9 @@ def _explain(error: RedisError | OSError, where: str) -> str:
             return f"Redis at {where} does not let us in. Correct the user and the password in REDIS_URL."
         case RedisConnectionError() | RedisTimeoutError() | OSError():
             return f"Cannot reach Redis at {where}: {text.rstrip('.')}. Start it, or correct REDIS_URL."
-        case _ if "OOM" in text or "maxmemory" in text:
+        case OutOfMemoryError():
             return f"Redis at {where} is full and takes no writes ({text}). Give it memory; nothing was lost."
-        case _ if "READONLY" in text:
+        case ReadOnlyError():
             return f"Redis at {where} is a read-only replica. Point REDIS_URL at the primary."
         case _:
             return f"Redis at {where} refused: {text}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 # C0 and C1 controls but newline and tab, line separators that YAML knows, marks and overrides of direction, joiners and
-# other invisible characters, byte order marks, half surrogates, and the tag characters that can hide a whole message.
+# other invisible characters, byte order marks, half surrogates, fillers, and the tags and
+# variation selectors that can hide a whole message.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
 

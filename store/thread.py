@@ -42,6 +42,7 @@ from store.events import (
 
 # Steps with these intents are the program's own: every agent may have them, and none has a `run()`.
 DONE_FOR_NOW = "done_for_now"
+SEND_UPDATE = "send_update"
 NOTHING_TO_DO = "nothing_to_do"
 REQUEST_HUMAN_INPUT = "request_human_input"
 WITHDRAW_REQUEST = "withdraw_request"
@@ -127,7 +128,9 @@ class State:
     current: str = ""
     """The step chosen last."""
     news: bool = False
-    """Something happened that the next step has to take into account."""
+    """Something happened since the last step was chosen."""
+    unread: bool = False
+    """Somebody spoke and the model has not been asked since: code may have chosen steps, but it answers nobody."""
     question: str = ""
     """The step that waits for a person's answer."""
     errors_in_row: int = 0
@@ -207,7 +210,7 @@ class Thread:
             return "paused"
         if self.open_steps("running", "due", "approved"):
             return "working"
-        if state.news:
+        if state.news or (state.unread and not state.question):
             return "waiting" if state.retry_choice_at else "working"
         if state.handed:
             return "handed_to_human"
@@ -316,7 +319,8 @@ def _apply(state: State, event: Event, index: int) -> None:
             if owed and event.retry_at:
                 state.owed[event.key] = replace(owed, failures=event.attempt, retry_at=event.retry_at)
         case HandedToHuman():
-            state.handed, state.news, state.retry_choice_at = True, False, None
+            state.handed, state.retry_choice_at = True, None
+            state.news = state.unread = False
             state.errors_in_row = state.steps_in_turn = 0
             state.owed[f"{event.id}/say"] = Owed("handed", index)
         case ThreadPaused():
@@ -325,12 +329,13 @@ def _apply(state: State, event: Event, index: int) -> None:
             state.paused = False
         case ThreadCancelled():
             _end_open_steps(state, "cancelled", {"chosen", "requested", "approved", "waiting", "due"}, index)
-            state.cancelled, state.news, state.question, state.retry_choice_at = True, False, "", None
+            state.cancelled, state.question, state.retry_choice_at = True, "", None
+            state.news = state.unread = False
             state.owed[f"{event.id}/notice"] = Owed("notice", index)
         case ThreadForked():
             _end_open_steps(state, "superseded", OPEN, index)
             state.owed.clear()
-            state.news = state.handed = state.paused = state.cancelled = False
+            state.news = state.unread = state.handed = state.paused = state.cancelled = False
             state.current, state.question, state.retry_choice_at = "", "", None
         case UnknownEvent():
             state.unreadable = True
@@ -340,7 +345,7 @@ def _apply(state: State, event: Event, index: int) -> None:
 
 def _moved_from_outside(state: State) -> None:
     if not state.cancelled:
-        state.news = True
+        state.news = state.unread = True
     state.steps_in_turn = state.errors_in_row = 0
     state.question, state.handed, state.retry_choice_at = "", False, None
 
@@ -349,6 +354,7 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
     if event.step in state.steps:
         return
     state.news, state.retry_choice_at = False, None
+    state.unread = state.unread and event.by == "code"
     state.current = event.step
     state.steps_in_turn += 1
     _end_open_steps(state, "superseded", {"chosen"}, index)
@@ -361,6 +367,10 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
             status = "said"
             state.question = event.step
             state.owed[f"{event.step}/say"] = Owed("question", index, event.step)
+        case "send_update":
+            status = "said"
+            state.news = True
+            state.owed[f"{event.step}/say"] = Owed("done", index, event.step)
         case "nothing_to_do":
             status = "said"
         case "withdraw_request":

@@ -25,6 +25,7 @@ from agent.roster import ROSTER
 from bot.demo_site import COMPONENTS, MERGED, Site
 from bot.inbox import Inbox
 from bot.settings import read_team
+from bot.transcript import entries
 from channels.terminal import NAME as TERMINAL
 from store.base import StoreUnavailable
 from store.events import Person, Place, ToolInterrupted, TriggerReceived
@@ -150,7 +151,7 @@ async def _tell(world: World, processes: list[WorkerProcesses], store: RedisStor
                 workers[process] = await process.run(world, thread.id, crash_at=0)
         try:
             thread = await store.load(thread.id)
-            if decide(roster[thread.agent], thread) is None and await _act(world, inbox, thread):
+            if await act(world, inbox, roster, thread):
                 break
         except StoreUnavailable:
             pass  # the test has killed it, and will start it again
@@ -162,8 +163,10 @@ async def _tell(world: World, processes: list[WorkerProcesses], store: RedisStor
     return Story(await store.load(thread.id), crashed_at, _interruptions(thread))
 
 
-async def _act(world: World, inbox: Inbox, thread: Thread) -> bool:
-    """What the person does now. True: the story is at its end."""
+async def act(world: World, inbox: Inbox, roster: dict[str, Agent], thread: Thread) -> bool:
+    """What the person does now, if it is their turn. True: the story is at its end."""
+    if decide(roster[thread.agent], thread) is not None:
+        return False
     if thread.pending:
         rejected = any(step.status == "rejected" for step in thread.state.steps.values())
         first = thread.pending.chosen.intent == "deploy_frontend" and not rejected
@@ -191,7 +194,7 @@ async def _it_happened(world: World, thread: Thread) -> bool:
 def assert_ends_well(world: World, story: Story) -> None:
     """The same end whatever happened on the way."""
     sha = world.site.sha(MERGED)
-    where = f"killed at {story.crashed_at}"
+    where = f"disturbed at {story.crashed_at}:\n" + "\n".join(f"{e.who}: {e.text}" for e in entries(story.thread))
     for component in COMPONENTS:
         assert world.site.running(component, "production") == sha, where
         assert world.site.running(component, "staging") == sha, where
@@ -201,7 +204,7 @@ def assert_ends_well(world: World, story: Story) -> None:
         "backend staging",
         "frontend production",
         "frontend staging",
-    ], f"{where}: every deployment once, and none twice"
+    ], f"{done}, {where}: every deployment once, and none twice"
     order = [line.split()[0] for line in done if line.split()[1] == "production"]
     assert order == ["backend", "frontend"], f"{where}: the person wanted the backend first"
     assert story.thread.status == "done", where

@@ -14,7 +14,6 @@ import json
 import os
 import select
 import signal
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +32,6 @@ from store.events import Event, Place
 from store.redis import RedisStore
 from store.thread import Thread
 from tests.canonical import World
-
-LINE_BYTES_MAX = 4_096
-"""An order is written in one piece, and the next only when the worker of the last has ended."""
 
 
 class Points:
@@ -148,9 +144,9 @@ async def work(order: dict[str, Any], report: Path) -> None:
 
 
 def main() -> None:
-    child, report = 0, Path()
+    child, report, rest = 0, Path(), b""
     while True:
-        readable, _, _ = select.select([sys.stdin], [], [], 0.02 if child else None)
+        readable, _, _ = select.select([0], [], [], 0.02 if child else None)
         if child:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
@@ -158,11 +154,19 @@ def main() -> None:
                 child = 0
         if not readable:
             continue
-        line = os.read(0, LINE_BYTES_MAX).strip()
-        if line == b"stop":
+        read = os.read(0, 65536)
+        if not read:
             if child:
-                os.kill(child, signal.SIGTERM)
-        elif line:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            return
+        *lines, rest = (rest + read).split(b"\n")
+        for line in lines:
+            if line == b"stop":
+                # It may have died just before it was asked to stop.
+                if child:
+                    os.kill(child, signal.SIGTERM)
+                continue
             order = json.loads(line)
             report = Path(order["home"]) / f"crashed-{os.getpid()}"
             report.unlink(missing_ok=True)
@@ -170,11 +174,6 @@ def main() -> None:
             if not child:
                 asyncio.run(work(order, report))
                 os._exit(0)
-        else:
-            if child:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            return
 
 
 def _tell_how_it_ended(report: Path, status: int) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -68,6 +69,16 @@ class Server:
         self._process.wait()
         self._process = None
 
+    @contextlib.contextmanager
+    def hung(self) -> Iterator[None]:
+        """It takes connections and commands, and answers nothing."""
+        assert self._process is not None, "it does not run"
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
@@ -98,7 +109,7 @@ class ClusterServer(Server):
         super().start()
         self.command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + START_SECONDS_MAX
-        while self.command("CLUSTER", "INFO")["cluster_state"] != "ok":
+        while b"cluster_state:ok" not in self.command("CLUSTER", "INFO"):
             assert time.monotonic() < deadline, "the cluster did not come up"
             time.sleep(POLL_SECONDS)
 

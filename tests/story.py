@@ -37,7 +37,7 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.thread import DONE_FOR_NOW, NOTHING_TO_DO, REQUEST_HUMAN_INPUT, WITHDRAW_REQUEST, Thread
+from store.thread import DONE_FOR_NOW, NOTHING_TO_DO, REQUEST_HUMAN_INPUT, SEND_UPDATE, WITHDRAW_REQUEST, Thread
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 LATER = AT + timedelta(minutes=5)
@@ -74,6 +74,10 @@ def asked(step: str) -> StepChosen:
 
 def done(step: str) -> StepChosen:
     return chosen(step, DONE_FOR_NOW, message="It is out.")
+
+
+def told(step: str) -> StepChosen:
+    return chosen(step, SEND_UPDATE, message="It is under way.")
 
 
 def nothing_to_do(step: str) -> StepChosen:

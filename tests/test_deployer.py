@@ -387,15 +387,31 @@ async def test_a_program_that_is_not_there_is_a_failure_and_not_lost(place: Plac
     assert str(place.repository) in run.note
 
 
-async def test_a_command_beyond_its_time_limit_is_stopped_with_all_its_children(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("script", "grace_seconds", "exit_code", "last"),
+    [
+        ('trap "" TERM; sleep 600 & echo began; while :; do sleep 600; done', 0.3, -signal.SIGKILL, "began"),
+        # It ends when it is told to, and would leave a child that does not listen.
+        (
+            '(trap "" TERM; while :; do sleep 600; done) & trap "echo cleaned up; exit 0" TERM; '
+            "echo began; while :; do sleep 0.05; done",
+            30,
+            0,
+            "cleaned up",
+        ),
+    ],
+)
+async def test_a_command_beyond_its_time_limit_is_stopped_with_all_its_children(
+    place: Place, script: str, grace_seconds: float, exit_code: int, last: str
+) -> None:
     os.mkfifo(place.target / "line")
     line = os.open(place.target / "line", os.O_RDONLY | os.O_NONBLOCK)
-    script = 'exec 3> "$2/line"; trap "" TERM; echo began; sleep 600 & while :; do sleep 600; done'
-    deployer = place.deployer(script, timeout_seconds=1.5)
+    deployer = place.deployer(f'exec 3> "$2/line"; {script}', timeout_seconds=1.5, grace_seconds=grace_seconds)
     run = await ended(deployer, await start(deployer))
-    assert (run.state, run.exit_code) == ("timed_out", -signal.SIGKILL)
+    assert (run.state, run.exit_code) == ("timed_out", exit_code)
     assert run.note == "Stopped after 1.5 seconds, its time limit."
-    assert run.output == "began"
+    assert run.output.split("\n")[0] == "began"
+    assert run.output.split("\n")[-1] == last
 
     def nobody_writes() -> bool:
         try:
@@ -405,13 +421,6 @@ async def test_a_command_beyond_its_time_limit_is_stopped_with_all_its_children(
 
     await until(nobody_writes)
     os.close(line)
-
-
-async def test_a_command_that_cleans_up_when_told_to_end_has_timed_out_all_the_same(place: Place) -> None:
-    script = 'trap "echo cleaned up; exit 0" TERM; echo began; while :; do sleep 0.05; done'
-    deployer = place.deployer(script, timeout_seconds=1.5, grace_seconds=30)
-    run = await ended(deployer, await start(deployer))
-    assert (run.state, run.exit_code, run.output.split("\n")[-1]) == ("timed_out", 0, "cleaned up")
 
 
 async def test_a_server_that_a_deployment_leaves_behind_holds_neither_the_run_nor_the_target(place: Place) -> None:

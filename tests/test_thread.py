@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from store.events import KINDS, Event, Person, Trust
@@ -40,6 +40,7 @@ from tests.story import (
     sent,
     started,
     thread,
+    told,
     trigger,
     waits,
     withdrew,
@@ -109,6 +110,8 @@ STATUSES: list[tuple[ThreadStatus, Turn, tuple[Event, ...]]] = [
     ("waiting_for_answer", "human", (message(), asked("s1"))),
     ("working", "agent", (message(), asked("s1"), message("m2", answers="s1"))),
     ("done", "nobody", (message(), nothing_to_do("s1"))),
+    ("working", "agent", (message(), told("s1"))),
+    ("done", "nobody", (message(), told("s1"), done("s2"))),
     ("working", "agent", (message(), choice_failed())),
     ("waiting", "clock", (message(), choice_failed(reason="unavailable", retry_at=LATER))),
     ("working", "agent", (message(), choice_failed(reason="unavailable", retry_at=LATER), fired("choice/1"))),
@@ -188,7 +191,9 @@ def test_a_new_step_that_acts_supersedes_what_was_approved_and_has_not_begun() -
     assert step(thread(*SHOWN, approved("s1"), chosen("s2", acts=True, tag="v4"))).status == "superseded"
 
 
-@pytest.mark.parametrize("second", [chosen("s2", "list_tags"), asked("s2"), done("s2"), nothing_to_do("s2")])
+@pytest.mark.parametrize(
+    "second", [chosen("s2", "list_tags"), asked("s2"), done("s2"), told("s2"), nothing_to_do("s2")]
+)
 def test_a_step_that_only_looks_or_speaks_leaves_the_request_standing(second: Event) -> None:
     now = thread(*SHOWN, message("m2"), second)
     assert now.pending == step(now)
@@ -256,6 +261,11 @@ def test_a_failed_choice_counts_as_an_error_and_a_good_one_does_not_forgive_it()
 def test_an_outdated_choice_is_no_error() -> None:
     now = thread(message(), choice_failed(reason="outdated"))
     assert (now.state.errors_in_row, now.state.choice_failures, now.status) == (0, 0, "working")
+
+
+def test_news_for_the_people_is_told_and_the_agent_goes_on() -> None:
+    now = thread(message(), told("s1"))
+    assert (step(now).status, owed(now), now.state.news, now.open_steps()) == ("said", ["s1/say"], True, [])
 
 
 # Settling
@@ -449,6 +459,7 @@ def test_a_cancelled_thread_waits_for_nothing_but_what_it_has_to_tell() -> None:
 
 OWED: list[tuple[str, str, tuple[Event, ...]]] = [
     ("s1/say", "done", (message(), done("s1"))),
+    ("s1/say", "done", (message(), told("s1"))),
     ("s1/say", "question", (message(), asked("s1"))),
     ("s1/card", "card", CARD),
     ("s1/settled", "settled", (*SHOWN, approved("s1"))),
@@ -578,7 +589,7 @@ _STEPS = ("s1", "s2", "s3")
 _KEYS = ("s1/say", "s1/card", "s1/settled", "s1/closed", "s2/card", "s2/notice", "m1/notice", "h1/handed/say")
 ANYTHING: list[Event] = [
     *(message(name, clipped_from=clipped) for name in ("m1", "m2") for clipped in (0, 60_000)),
-    *(event for step in _STEPS for event in (asked(step), done(step), nothing_to_do(step), withdrew(step))),
+    *(event for step in _STEPS for event in (asked(step), done(step), told(step), nothing_to_do(step), withdrew(step))),
     *(chosen(step, intent, acts=acts) for step in _STEPS for intent in ("push", "look") for acts in (True, False)),
     *(choice_failed(1, reason, at) for reason in ("invalid", "unavailable", "outdated") for at in (None, LATER)),
     *(requested(step, digest) for step in _STEPS for digest in ("d1", "d2")),
@@ -610,6 +621,7 @@ def _probe(now: Thread) -> None:
     assert all(owed.event < now.version for owed in now.state.owed.values())
 
 
+@settings(max_examples=500)
 @given(_any_story, st.integers(0, 32))
 @example((opened(), chosen("s1"), refused("s1"), chosen("s2"), chosen("s1")), 3)
 def test_any_events_in_any_order_mean_the_same_however_the_log_is_cut(events: tuple[Event, ...], cut: int) -> None:

@@ -38,7 +38,8 @@ def planner(look_up: tuple[str, ...], *, on_failed_tests: str = "") -> Callable[
     """
 
     def plan(thread: Thread) -> Step | None:
-        steps = list(thread.state.steps.values())
+        # A step that somebody's words overtook before it began is as good as not chosen.
+        steps = [step for step in thread.state.steps.values() if step.status != "superseded"]
         return (
             _follow(steps)
             or _after_merge(thread, steps)
@@ -104,9 +105,7 @@ def _look_up(thread: Thread, steps: list[StepState], components: tuple[str, ...]
 
     def needed(intent: str, *, since: int = -1, **arguments: str) -> bool:
         looked = [
-            index
-            for index, s in enumerate(steps)
-            if (s.chosen.intent, s.chosen.arguments) == (intent, arguments) and s.status != "superseded"
+            index for index, s in enumerate(steps) if (s.chosen.intent, s.chosen.arguments) == (intent, arguments)
         ]
         return not looked or looked[-1] < since or steps[looked[-1]].chosen.at < fresh_from
 

@@ -29,6 +29,8 @@ _HELP = (
 )
 
 Json = dict[str, Any]
+_HELD = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
+"""What the last block says of steps that go on whatever is answered."""
 _LOOK: Json = {"intent": "list_deployments"}
 
 
@@ -55,13 +57,18 @@ class Plan:
     done: list[Json] = field(default_factory=list)
     """The deployments that ended well since the goals were set, as their results told."""
     reply: Json | None = None
-    """Already the answer: nothing is to be done for the newest words."""
+    """The answer to the newest words."""
+    by_the_way: bool = False
+    """That answer says nothing about the goals."""
 
     def aim(self, goals: list[Goal]) -> None:
         self.goals, self.done, self.reply = goals, [], None
 
     def give_up(self, reply: Json) -> None:
-        self.goals, self.reply = [], reply
+        self.goals, self.reply, self.by_the_way = [], reply, False
+
+    def say(self, reply: Json) -> None:
+        self.reply, self.by_the_way = reply, True
 
 
 def next_step(context: str) -> str:
@@ -69,28 +76,41 @@ def next_step(context: str) -> str:
     blocks = read(context)
     plan = Plan()
     for index, block in enumerate(blocks):
-        _follow(plan, block, blocks[: index + 1])
-    return json.dumps({"step": plan.reply or _go_on(plan, blocks)})
+        _follow(plan, block, blocks[: index + 1], _latest(blocks, "now"))
+    return json.dumps({"step": _answer(plan, blocks)})
+
+
+def _answer(plan: Plan, blocks: list[Block]) -> Json:
+    """The reply; but where it is said by the way and nothing is under way, what was asked for before goes on."""
+    if plan.reply is None:
+        return _go_on(plan, blocks)
+    if not plan.by_the_way or _latest(blocks, "now").keys() & _HELD or not _next(plan, blocks):
+        return plan.reply
+    if plan.reply["intent"] == "done_for_now":
+        return {**plan.reply, "intent": "send_update"}
+    return _go_on(plan, blocks)
 
 
 def read(context: str) -> list[Block]:
     return [Block(tag, _unescaped(yaml.safe_load(body)) or {}) for tag, body in _BLOCK.findall(context)]
 
 
-def _follow(plan: Plan, block: Block, seen: list[Block]) -> None:
+def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
     """What one event makes of the plan."""
     data = block.data
     match block.tag:
         case "message":
-            _hear(plan, str(data.get("text", "")), "answers" in data, seen)
+            _hear(plan, str(data.get("text", "")), "answers" in data, seen, now)
         case "trigger" if data.get("task"):
-            _hear(plan, str(data["task"]), False, seen)
+            _hear(plan, str(data["task"]), False, seen, now)
         case "agent_changed" if data.get("agent") == "rollback":
             deployed = [done for done in plan.done if done.get("environment") == "production"]
             plan.aim([Goal("rollback", done["component"], "production") for done in reversed(deployed)])
         case "human_response" if data.get("approved") is False:
             _rejected(plan, str(data.get("comment") or ""), str(data.get("by", "somebody")))
         case "list_deployments" if plan.reply == _LOOK:
+            plan.reply = None
+        case "done_for_now" | "send_update" | "nothing_to_do":
             plan.reply = None
         case "wait_for_deployment" if data.get("state") == "succeeded":
             plan.done.append(data)
@@ -107,16 +127,16 @@ def _follow(plan: Plan, block: Block, seen: list[Block]) -> None:
             pass
 
 
-def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block]) -> None:
+def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) -> None:
     words = text.lower()
     plan.reply = None
     if is_answer and re.match(r"\s*(yes|no)\b", words):
         # Did it happen? If so, what runs now shows it; if not, the goal stands, and approval is asked anew.
-        plan.reply = _LOOK if words.strip().startswith("yes") else None
+        plan.reply, plan.by_the_way = (_LOOK if words.strip().startswith("yes") else None), False
     elif re.search(r"\b(never ?mind|forget it|stop|don'?t|abort)\b", words):
-        waiting = _latest(seen, "now").keys() & {"waits_for_approval", "approved_and_about_to_run"}
+        waits = now.keys() & {"waits_for_approval", "approved_and_about_to_run"}
         plan.give_up(
-            {"intent": "withdraw_request", "reason": text[:200]} if waiting else _done("All right, I do nothing.")
+            {"intent": "withdraw_request", "reason": text[:200]} if waits else _done("All right, I do nothing.")
         )
     elif re.search(r"\b(roll ?back|revert|undo)\b", words):
         components = _components(words) or [""]
@@ -137,11 +157,11 @@ def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block]) -> None:
             for goal in plan.goals
         ]
     elif re.search(r"\b(status|what runs|what is running|what's running|where are we|which version)\b", words):
-        plan.reply = _done(_status(seen))
+        plan.say(_done(_status(seen)))
     elif re.search(r"^\W*(thanks?|thank you|thx|ok|okay|great|cool|nice|perfect)\b", words):
-        plan.reply = {"intent": "nothing_to_do"}
+        plan.say({"intent": "nothing_to_do"})
     else:
-        plan.reply = _done(_HELP)
+        plan.say(_done(_HELP))
 
 
 def _rejected(plan: Plan, comment: str, by: str) -> None:
@@ -162,19 +182,8 @@ def _rejected(plan: Plan, comment: str, by: str) -> None:
 def _go_on(plan: Plan, blocks: list[Block]) -> Json:
     if unclear := next((goal for goal in plan.goals if _missing(goal)), None):
         return _ask_for(_missing(unclear), unclear, blocks)
-    to_production = [g for g in plan.goals if g.kind == "deploy" and g.environment == "production"]
-    first = [replace(goal, environment="staging") for goal in to_production if not goal.skip_staging]
-    for goal in first + plan.goals:
-        if any(_reached(goal, result) for result in plan.done):
-            continue
-        if goal.kind == "rollback":
-            return {"intent": "rollback", "component": goal.component, "environment": goal.environment}
-        if not _runs(blocks, goal):
-            return {
-                "intent": f"deploy_{goal.component}",
-                "environment": goal.environment,
-                "revision": goal.revision,
-            }
+    if following := _next(plan, blocks):
+        return following
     if plan.done:
         lines = [
             f"- {done['component']} on {done['environment']}: {done.get('previous') or 'nothing'!s} -> "
@@ -184,6 +193,20 @@ def _go_on(plan: Plan, blocks: list[Block]) -> Json:
         ]
         return _done("Done.\n" + "\n".join(lines))
     return _done(_status(blocks))
+
+
+def _next(plan: Plan, blocks: list[Block]) -> Json | None:
+    """The next deployment or rollback that the goals ask for: staging before production."""
+    to_production = [g for g in plan.goals if g.kind == "deploy" and g.environment == "production"]
+    first = [replace(goal, environment="staging") for goal in to_production if not goal.skip_staging]
+    for goal in first + plan.goals:
+        if any(_reached(goal, result) for result in plan.done):
+            continue
+        if goal.kind == "rollback":
+            return {"intent": "rollback", "component": goal.component, "environment": goal.environment}
+        if not _runs(blocks, goal):
+            return {"intent": f"deploy_{goal.component}", "environment": goal.environment, "revision": goal.revision}
+    return None
 
 
 def _missing(goal: Goal) -> str:
