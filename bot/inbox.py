@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -19,6 +21,7 @@ from store.events import (
     ApprovalDecided,
     Attachment,
     Event,
+    EventTooLarge,
     MessageReceived,
     Person,
     Place,
@@ -28,11 +31,17 @@ from store.events import (
     ThreadPaused,
     ThreadResumed,
     TriggerReceived,
+    encode,
 )
 from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread, may_decide
 
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
+NAME_CHARS_MAX = 200
+"""Of a sender, an address, an attachment."""
+
+_HARMLESS_ID = re.compile(r"(?:[a-z]+/)?[^/]{1,200}")
+_LIKE_OUR_OWN = re.compile(r"opened|[sch][0-9]+\w*")
 
 
 class Refused(Exception):
@@ -70,9 +79,14 @@ def thread_id_of(place: Place) -> str:
     return "t" + base64.b32encode(hashed).decode().rstrip("=").lower()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Inbox:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], datetime] = _now) -> None:
         self._store = store
+        self._clock = clock
 
     async def message(
         self,
@@ -86,7 +100,7 @@ class Inbox:
         attachments: tuple[Attachment, ...] = (),
     ) -> Thread:
         """A message at a place, which opens its thread if it is the first there. `agent` counts for a new one only."""
-        message = _message(sender, text, event_id, subject=subject, attachments=attachments)
+        message = self._message(sender, text, event_id, subject=subject, attachments=attachments)
         return await self._open(place, agent, message)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> Thread:
@@ -101,7 +115,7 @@ class Inbox:
         thread = await self._store.load(thread_id)
         if thread.state.cancelled:
             raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
-        return await self._store.append(thread, _message(sender, text, event_id or _new_id("m")))
+        return await self._store.append(thread, self._message(sender, text, event_id or _new_id("m")))
 
     async def answer(self, thread_id: str, sender: Person, text: str) -> Thread:
         """Answer the open question. Raises UnknownThread, Refused when none is open."""
@@ -109,7 +123,7 @@ class Inbox:
         question = thread.step(thread.state.question)
         if question is None or question.chosen.intent != REQUEST_HUMAN_INPUT or thread.state.cancelled:
             raise Refused(f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it.")
-        event = _message(sender, text, _new_id("m"), answers=question.id)
+        event = self._message(sender, text, _new_id("m"), answers=question.id)
         return await self._store.append(thread, event)
 
     async def decide(
@@ -137,8 +151,8 @@ class Inbox:
             return Settlement("other_request", thread, step)
         decision = ApprovalDecided(
             # The same person's second click on the same button is the same event.
-            id=f"{step.id}/decided/{'yes' if approved else 'no'}/{by.trust}/{by.address or by.name}",
-            at=_now(),
+            id=f"{step.id}/decided/{'yes' if approved else 'no'}/{by.trust}/{_short(by.address or by.name)}",
+            at=self._clock(),
             step=step.id,
             digest=request.digest,
             approved=approved,
@@ -157,17 +171,17 @@ class Inbox:
         thread = await self._alive(thread_id)
         if thread.state.paused:
             raise Refused(f"Thread {thread_id} is paused already.")
-        return await self._store.append(thread, ThreadPaused(id=_new_id("pause"), at=_now(), by=by))
+        return await self._store.append(thread, ThreadPaused(id=_new_id("pause"), at=self._clock(), by=by))
 
     async def resume(self, thread_id: str, by: Person) -> Thread:
         thread = await self._alive(thread_id)
         if not thread.state.paused:
             raise Refused(f"Thread {thread_id} is not paused (it is {thread.status}).")
-        return await self._store.append(thread, ThreadResumed(id=_new_id("resume"), at=_now(), by=by))
+        return await self._store.append(thread, ThreadResumed(id=_new_id("resume"), at=self._clock(), by=by))
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
         thread = await self._alive(thread_id)
-        event = ThreadCancelled(id=_new_id("cancel"), at=_now(), by=by, reason=reason[:TEXT_CHARS_MAX])
+        event = ThreadCancelled(id=_new_id("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
         return await self._store.append(thread, event)
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
@@ -175,7 +189,7 @@ class Inbox:
         source = await self._store.load(thread_id)
         if not 1 <= at <= source.version:
             raise Refused(f"Thread {thread_id} has {source.version} events; --at takes 1 to {source.version}.")
-        now = _now()
+        now = self._clock()
         copied = source.events[1:at]
         opened = source.events[0].model_copy(update={"place": place, "at": now})
         ended = ThreadForked(id=f"fork/{thread_id}/{at}", at=now, source=thread_id, at_event=at, by=by)
@@ -190,31 +204,67 @@ class Inbox:
             raise Refused(f"Thread {thread_id} was cancelled already.")
         return thread
 
+    def _message(
+        self,
+        sender: Person,
+        text: str,
+        event_id: str,
+        *,
+        subject: str = "",
+        attachments: tuple[Attachment, ...] = (),
+        answers: str = "",
+    ) -> MessageReceived:
+        return _fitting(
+            MessageReceived(
+                id=_outside_id(event_id),
+                at=self._clock(),
+                sender=sender,
+                subject=subject[:SUBJECT_CHARS_MAX],
+                text=text[:TEXT_CHARS_MAX],
+                clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
+                attachments=attachments[:ATTACHMENTS_MAX],
+                answers=answers,
+            )
+        )
+
 
 def call_in_words(step: StepState) -> str:
     arguments = ", ".join(f"{name}: {value}" for name, value in step.chosen.arguments.items())
     return f"{step.chosen.intent} ({arguments})" if arguments else step.chosen.intent
 
 
-def _message(
-    sender: Person,
-    text: str,
-    event_id: str,
-    *,
-    subject: str = "",
-    attachments: tuple[Attachment, ...] = (),
-    answers: str = "",
-) -> MessageReceived:
-    return MessageReceived(
-        id=event_id,
-        at=_now(),
-        sender=sender,
-        subject=subject[:SUBJECT_CHARS_MAX],
-        text=text[:TEXT_CHARS_MAX],
-        clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
-        attachments=attachments[:ATTACHMENTS_MAX],
-        answers=answers,
+def _fitting(message: MessageReceived) -> MessageReceived:
+    """The message, clipped further where its characters take more bytes than an event may have."""
+    names = {"name": message.sender.name[:NAME_CHARS_MAX], "address": message.sender.address[:NAME_CHARS_MAX]}
+    attachments = tuple(
+        one.model_copy(update={"name": one.name[:NAME_CHARS_MAX], "media_type": one.media_type[:NAME_CHARS_MAX]})
+        for one in message.attachments
     )
+    message = message.model_copy(update={"sender": message.sender.model_copy(update=names), "attachments": attachments})
+    while message.text:
+        try:
+            encode(message)
+            break
+        except EventTooLarge:
+            half = message.text[: len(message.text) // 2]
+            whole = message.clipped_from or len(message.text)
+            message = message.model_copy(update={"text": half, "clipped_from": whole})
+    return message
+
+
+def _outside_id(event_id: str) -> str:
+    """An id from outside as it stands in the log: never one that the program makes, or derives from another one.
+
+    An event with such an id would stand in the way of ours: a message with the id `s4/started/1` would let that tool
+    run without being written down first.
+    """
+    if _HARMLESS_ID.fullmatch(event_id) and not _LIKE_OUR_OWN.fullmatch(event_id):
+        return event_id
+    return f"m/{hashlib.sha256(event_id.encode(errors='surrogatepass')).hexdigest()[:32]}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 200 else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def _new_id(kind: str) -> str:
@@ -223,7 +273,3 @@ def _new_id(kind: str) -> str:
 
 def _last_requested(thread: Thread) -> StepState | None:
     return next((step for step in reversed(thread.state.steps.values()) if step.request), None)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

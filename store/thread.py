@@ -258,6 +258,7 @@ def _apply(state: State, event: Event, index: int) -> None:
             state.agent, state.place = event.agent, event.place
         case MessageReceived():
             _moved_from_outside(state)
+            state.unread = not state.cancelled
             if state.cancelled or state.paused or event.clipped_from:
                 state.owed[f"{event.id}/notice"] = Owed("notice", index)
         case TriggerReceived():
@@ -345,7 +346,7 @@ def _apply(state: State, event: Event, index: int) -> None:
 
 def _moved_from_outside(state: State) -> None:
     if not state.cancelled:
-        state.news = state.unread = True
+        state.news = True
     state.steps_in_turn = state.errors_in_row = 0
     state.question, state.handed, state.retry_choice_at = "", False, None
 

@@ -182,6 +182,8 @@ def _rejected(plan: Plan, comment: str, by: str) -> None:
 def _go_on(plan: Plan, blocks: list[Block]) -> Json:
     if unclear := next((goal for goal in plan.goals if _missing(goal)), None):
         return _ask_for(_missing(unclear), unclear, blocks)
+    if _latest(blocks, "now").get("under_way"):
+        return {"intent": "nothing_to_do"}  # one deployment at a time
     if following := _next(plan, blocks):
         return following
     if plan.done:

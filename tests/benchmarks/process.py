@@ -1,0 +1,39 @@
+"""Other processes of the benchmarks: each is a module of this package, speaks in lines, and ends with its stdin."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+
+
+@contextlib.asynccontextmanager
+async def spoken(module: str, *arguments: str) -> AsyncIterator[AsyncIterator[str]]:
+    """Run the module, and give the lines that it says. It is ended when the block ends."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    stdout = process.stdout
+
+    async def lines() -> AsyncIterator[str]:
+        while line := await stdout.readline():
+            yield line.decode().rstrip()
+        raise RuntimeError(f"{module} ended by itself; what it said stands above.")
+
+    try:
+        yield lines()
+    finally:
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def until_stdin_ends() -> None:
+    """Whoever started us has ended us, or is gone."""
+    stdin = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    await stdin.read()

@@ -1,0 +1,232 @@
+"""The approve-loop on the program itself: its store, inbox, loop and model client, put together as `bot.app` does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+import types
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import JsonValue
+
+from agent.definition import Agent
+from agent.llm import Answer, OpenAIModel, Prompt
+from agent.loop import Loop
+from agent.roster.deploy import NAME, __file__ as deploy_folder
+from agent.roster.deploy.tools import TOOLS
+from agent.steps import Call, Facts, Tool
+from bot.app import now
+from bot.inbox import Inbox
+from bot.worker import Worker
+from channels.base import Card, Outgoing, Text
+from pathlib import Path
+from store.events import Person, Place, StepChosen, ToolFinished
+from store.redis import RedisStore
+from store.thread import Thread
+from tests.benchmarks.stub import DEPLOY, marker
+
+ANN = Person(name="Ann", address="U1", trust="verified")
+BOB = Person(name="Bob", address="U2", trust="verified")
+LEASE_SECONDS = 15.0
+
+_SHA = "4af9ec024c7f132fd21fb4962aa6725f4e14bf07"
+FOUND: JsonValue = {"sha": _SHA[:7], "name": "v1.4.2", "subject": "Pay by invoice", "by": "ada"}
+FACTS: Facts = {"new": {"sha": _SHA, "name": "v1.4.2", "subject": "Pay by invoice"}, "running": {"sha": _SHA[::-1]}}
+
+
+def _answered_at_once(tool: type[Tool]) -> type[Tool]:
+    """The same step to the model; it only does nothing. A deployment tells when it was started."""
+
+    async def prepare(self: Tool, call: Call) -> Facts:
+        return FACTS if self.needs_approval() else {}
+
+    async def run(self: Tool, call: Call) -> JsonValue:
+        return {"run_id": "r18", "started": time.monotonic()} if self.needs_approval() else FOUND
+
+    def body(namespace: dict[str, Any]) -> None:
+        namespace |= {"__doc__": tool.__doc__, "__module__": __name__, "prepare": prepare, "run": run}
+
+    return types.new_class(tool.__name__, (tool,), exec_body=body)
+
+
+def bench_agent() -> Agent:
+    """Deploybot without its plan: here the model takes every step."""
+    return Agent(
+        name=NAME,
+        prompt=Path(deploy_folder).with_name("prompt.md").read_text(encoding="utf-8"),
+        tools=tuple(_answered_at_once(tool) for tool in TOOLS),
+    )
+
+
+@dataclass
+class BenchChannel:
+    """Says nothing, and tells whoever asked when a card or the last word came."""
+
+    name: str = "bench"
+    on_card: Callable[[Place, Card], None] = lambda place, card: None
+    on_end: Callable[[Place], None] = lambda place: None
+
+    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+        match message:
+            case Card():
+                self.on_card(place, message)
+            case Text():
+                self.on_end(place)
+            case _:
+                pass
+        return ""
+
+
+class TimedModel:
+    """The real client; notes when it was asked last, and when the answer was there."""
+
+    def __init__(self, model: OpenAIModel) -> None:
+        self._model = model
+        self.name = model.name
+        self.answered_at = 0.0
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        answer = await self._model.answer(prompt)
+        self.answered_at = time.monotonic()
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One approve-loop, in seconds."""
+
+    whole: float
+    cpu: float
+    """Of this process."""
+    pause: float
+    """From the model's answer to the request being durable, its card in the channel's hands."""
+    resume: float
+    """From the approval being recorded to the tool's first line: claim, load and write-ahead are in it."""
+
+
+@dataclass
+class Bot:
+    """One process of the program."""
+
+    store: RedisStore
+    model: TimedModel
+    inbox: Inbox = field(init=False)
+    channel: BenchChannel = field(default_factory=BenchChannel)
+    loop: Loop = field(init=False)
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(time.monotonic_ns() & 0xFFFFFFFFFF))
+
+    def __post_init__(self) -> None:
+        self.inbox = Inbox(self.store)
+        self.loop = Loop(
+            store=self.store,
+            roster={NAME: bench_agent()},
+            channels={self.channel.name: self.channel},
+            model=self.model,
+            clock=now,
+        )
+
+    def worker(self, concurrency: int = 50) -> Worker:
+        return Worker(self.store, self.loop, concurrency=concurrency, lease_seconds=LEASE_SECONDS)
+
+    def new_place(self) -> Place:
+        return Place(channel=self.channel.name, address=marker(next(self.numbers)))
+
+    async def say(self, place: Place, words: str = "deploy v1.4.2 to production") -> Thread:
+        """The message that starts a loop, in a new thread or in the one that is there."""
+        return await self.inbox.message(
+            place, ANN, f"{words} {place.address}", agent=NAME, event_id=f"m/{place.address}"
+        )
+
+    async def hold(self, thread_id: str) -> Thread:
+        """What a worker does with a thread that is due: claim, load, advance, release."""
+        (lease,) = await self.store.claim(1, LEASE_SECONDS, thread_id)
+        thread = await self.loop.advance(await self.store.load(thread_id), lease)
+        assert await self.store.release(lease, thread)
+        return thread
+
+    async def approve(self, thread: Thread) -> None:
+        assert thread.pending and thread.pending.request, thread.status
+        settlement = await self.inbox.decide(
+            thread.id, BOB, approved=True, digest=thread.pending.request.digest, proof="bench"
+        )
+        assert settlement.outcome == "settled"
+
+    async def approve_loop(self, place: Place | None = None) -> tuple[Took, Thread]:
+        """One after the other, by hand, so that each part can be timed."""
+        place = place or self.new_place()
+        carded_at = 0.0
+
+        def carded(_: Place, __: Card) -> None:
+            nonlocal carded_at, pause
+            carded_at = time.monotonic()
+            pause = carded_at - self.model.answered_at
+
+        pause = 0.0
+        self.channel.on_card = carded
+        began, cpu = time.monotonic(), time.process_time()
+        thread = await self.say(place)
+        thread = await self.hold(thread.id)
+        await self.approve(thread)
+        recorded = time.monotonic()
+        thread = await self.hold(thread.id)
+        whole, cpu = time.monotonic() - began, time.process_time() - cpu
+        assert thread.status == "done", thread.status
+        return Took(whole, cpu, pause, tool_started_at(thread) - recorded), thread
+
+    async def flood(self, loops: int, at_once: int) -> float:
+        """That many loops through a real worker in this process. Gives the seconds that they took."""
+        seats = asyncio.Semaphore(at_once)
+        cards: dict[str, asyncio.Future[None]] = {}
+        ends: dict[str, asyncio.Future[None]] = {}
+        self.channel.on_card = lambda place, _: cards[place.address].set_result(None)
+        self.channel.on_end = lambda place: ends[place.address].set_result(None)
+        futures = asyncio.get_running_loop().create_future
+
+        async def one() -> None:
+            async with seats:
+                place = self.new_place()
+                cards[place.address], ends[place.address] = futures(), futures()
+                thread = await self.say(place)
+                await cards[place.address]
+                settlement = await self.inbox.decide(thread.id, BOB, approved=True, proof="bench")
+                assert settlement.outcome == "settled"
+                await ends[place.address]
+
+        worker = self.worker(at_once)
+        self.loop.draining = False
+        working = asyncio.create_task(worker.run())
+        began = time.monotonic()
+        await asyncio.gather(*(one() for _ in range(loops)))
+        took = time.monotonic() - began
+        worker.stop()
+        await working
+        self.loop.draining = False
+        return took
+
+
+def tool_started_at(thread: Thread) -> float:
+    """When the approved tool ran its first line, by this machine's clock."""
+    for event in reversed(thread.events):
+        if isinstance(event, ToolFinished) and isinstance(event.result, dict) and "started" in event.result:
+            return float(str(event.result["started"]))
+    raise AssertionError(f"{DEPLOY['intent']} did not run")
+
+
+def model_asked_at(thread: Thread) -> float:
+    """When the stub was asked about this thread for the first time, by this machine's clock."""
+    chosen = next(event for event in thread.events if isinstance(event, StepChosen))
+    return float(chosen.model.removeprefix("stub@"))
+
+
+@contextlib.asynccontextmanager
+async def opened_bot(redis_url: str, model_url: str, prefix: str) -> AsyncIterator[Bot]:
+    async with contextlib.AsyncExitStack() as stack:
+        store = await RedisStore.open(redis_url, prefix)
+        stack.push_async_callback(store.aclose)
+        model = OpenAIModel(base_url=model_url, api_key="sk-bench", model="stub")
+        stack.push_async_callback(model.close)
+        yield Bot(store, TimedModel(model))
