@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -67,11 +67,9 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -84,7 +82,6 @@ class _Connection(asyncio.Protocol):
         request, self._buffer = self._buffer, b""
         _, style, think_milliseconds, _ = request[: request.find(b" HTTP")].split(b"/", 3)
         reply = self._reply(request, style)
-        assert self._transport is not None
         if think_milliseconds == b"0":
             self._transport.write(reply)
         else:

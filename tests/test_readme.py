@@ -1,0 +1,76 @@
+"""What the README says is true: its code runs, its configuration loads, and it names every command and setting."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from agent.definition import Agent
+from agent.roster import ROSTER
+from agent.steps import Call, Tool, ToolError
+from bot.cli import app
+from bot.settings import Settings, Team
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    found = [body for body in blocks if containing in body]
+    assert len(found) == 1, f"one {language} block with {containing!r}"
+    return found[0]
+
+
+async def test_the_tool_in_the_readme_is_one() -> None:
+    names: dict[str, object] = {"__name__": "readme"}
+    exec(compile(block("python", "class RestartService"), "README.md", "exec", dont_inherit=True), names)  # noqa: S102 - our own README
+    tool = names["RestartService"]
+    assert isinstance(tool, type)
+    assert issubclass(tool, Tool)
+    agent = Agent(name="ops", prompt="", tools=(tool,))
+    call = Call(thread_id="t", key="t/s1", attempt=1, now=datetime.now(UTC), requested_by="ann")
+    step = agent.parse("restart_service", {"service": "web"})
+    assert isinstance(step, Tool)
+    assert step.needs_approval()
+    assert await step.prepare(call) == {"running_since": "2026-11-20"}
+    assert await step.run(call) == {"restarted": "web", "key": "t/s1"}
+    wrong = agent.parse("restart_service", {"service": "db"})
+    assert isinstance(wrong, Tool)
+    with pytest.raises(ToolError, match="There are web and worker"):
+        await wrong.prepare(call)
+
+
+def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
+    team = Team.model_validate(tomllib.loads(block("toml", "# bot.toml")))
+    agent = ROSTER["deploy"](team.agents["deploy"], tmp_path)
+    assert "deploy_backend" in agent.steps
+
+
+def test_every_command_is_named() -> None:
+    group = get_command(app)
+    named = set(re.findall(r"`bot ([a-z]+)", README))
+    assert named == set(group.commands)  # type: ignore[attr-defined]
+
+
+def test_every_setting_is_named() -> None:
+    table = README[README.index("## Settings") : README.index("## Commands")]
+    named = set(re.findall(r"`([A-Z][A-Z_]+)`", table.split("Your own Redis")[0]))
+    assert named == {name.upper() for name in Settings.model_fields} - {"TEAM"}
+
+
+def test_every_make_target_is_there() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    root = Path(__file__).parent.parent
+    for name in re.findall(r"`((?:agent|bot|channels|store)/[\w./]*)`", README):
+        if "yours" not in name:
+            assert (root / name).exists(), name
