@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from agent.definition import Agent, UnusableStep
 from agent.steps import HandOver, Step, Tool, as_question
 from store.events import ChoiceFailed, StepRefused, ToolFinished
+from store.text import one_line
 from store.thread import DONE_FOR_NOW, Owed, StepState, Thread
+
+CALL_CHARS_MAX = 500
+"""How much of a call's arguments a question repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,12 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
     state = thread.state
     if not thread.exists or state.unreadable:
         return None
-    if say := next((Say(key, owed) for key, owed in state.owed.items() if owed.retry_at is None), None):
+    if say := owed_now(thread):
         return say
+    resting = state.paused or state.cancelled or state.handed
     if running := next(iter(thread.open_steps("running")), None):
-        return _after_interruption(agent, running, resting=state.paused or state.cancelled)
-    if state.paused or state.cancelled:
+        return _after_interruption(agent, running, resting=resting)
+    if resting:
         return None
     if state.news:
         return _think(agent, thread)
@@ -99,13 +104,19 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
     if state.unread and not state.question:
         return _think(agent, thread)
     if ready := next(iter(thread.open_steps("approved", "due")), None):
-        return _begin(agent, ready)
+        too_long = _too_long(agent, thread) if ready.status == "due" else None
+        return too_long or _begin(agent, ready)
     current = state.steps.get(state.current)
-    if current and current.chosen.intent == DONE_FOR_NOW and current.status == "said" and not state.handed:
+    if current and current.chosen.intent == DONE_FOR_NOW and current.status == "said":
         # The model is done: what code does after it, a test of production say, is the plan's to tell.
         step = agent.plan(thread)
         return _within_limits(agent, thread) or ChooseStep(step) if step else None
     return None
+
+
+def owed_now(thread: Thread) -> Say | None:
+    """What is to be told next, and waits for no timer."""
+    return next((Say(key, owed) for key, owed in thread.state.owed.items() if owed.retry_at is None), None)
 
 
 def _think(agent: Agent, thread: Thread) -> Action | None:
@@ -127,12 +138,14 @@ def _within_limits(agent: Agent, thread: Thread) -> HandToHuman | None:
         )
     if state.steps_in_turn >= limits.steps_per_turn:
         return HandToHuman("steps_per_turn", f"{state.steps_in_turn} steps were taken and it is not done.")
-    if thread.version >= limits.events_per_thread:
-        return HandToHuman(
-            "events_per_thread",
-            f"This thread holds {thread.version} events, which is its limit. Please open a new one.",
-        )
-    return None
+    return _too_long(agent, thread)
+
+
+def _too_long(agent: Agent, thread: Thread) -> HandToHuman | None:
+    if thread.version < agent.limits.events_per_thread:
+        return None
+    reason = f"This thread holds {thread.version} events, which is its limit. Please open a new one."
+    return HandToHuman("events_per_thread", reason)
 
 
 def _last_error(thread: Thread) -> str:
@@ -176,9 +189,10 @@ def _after_interruption(agent: Agent, state: StepState, *, resting: bool) -> Act
 
 def question_of_outcome(state: StepState, why: str) -> Step:
     """What a person is asked when nobody knows whether a tool did its work."""
-    call = ", ".join(f"{name}: {value}" for name, value in state.chosen.arguments.items())
+    arguments = ", ".join(f"{name}: {value}" for name, value in state.chosen.arguments.items())
+    call = f"{state.chosen.intent} ({one_line(arguments, CALL_CHARS_MAX)})" if arguments else state.chosen.intent
     return as_question(
-        f"I was interrupted while {state.chosen.intent} ({call}) was under way. Did it happen?",
+        f"I was interrupted while {call} was under way. Did it happen?",
         f"I started it and do not know how it ended ({why}), so I will not start it again by guess. "
         "Please look, and tell me whether it happened.",
         yes_no=True,

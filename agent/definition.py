@@ -34,6 +34,8 @@ class Limits:
     """How often a repeatable tool is started again after its worker died."""
     send_attempts: int = 8
     """How often a channel is tried with one message."""
+    send_seconds: float = 60.0
+    """How long a channel may take for one attempt."""
 
 
 class UnusableStep(ValueError):

@@ -33,6 +33,7 @@ from agent.decide import (
     RunTool,
     Say,
     decide,
+    owed_now,
     question_of_outcome,
 )
 from agent.definition import Agent
@@ -57,6 +58,7 @@ from store.events import (
     ToolInterrupted,
     ToolStarted,
     ToolWaiting,
+    decode,
     encode,
 )
 from store.thread import StepState, Thread
@@ -95,12 +97,14 @@ class Loop:
         contexts: dict[str, Context] = {}
         while not self.draining:
             if fired := self._timers_due(thread):
-                thread = await self._store.append(thread, *fired, lease=lease)
+                thread = _grown(thread, await self._store.append(thread, *fired, lease=lease), *fired)
                 continue
             agent = self._roster.get(thread.agent)
             if agent is None:
-                return await self._park_unknown_agent(thread, lease)
-            action = decide(agent, thread)
+                agent = Agent(name=thread.agent, prompt="", tools=())
+                action = self._without_agent(thread)
+            else:
+                action = decide(agent, thread)
             if action is None:
                 return thread
             context = contexts.setdefault(agent.name, Context(agent))
@@ -146,14 +150,14 @@ class Loop:
 
     async def _begin(self, thread: Thread, lease: Lease, *events: Event) -> Thread:
         """Append what may only happen if nobody spoke meanwhile. Raises ThreadMoved, LeaseLost."""
-        return await self._store.append(thread, *events, if_unmoved=True, lease=lease)
+        return _grown(thread, await self._store.append(thread, *events, if_unmoved=True, lease=lease), *events)
 
     async def _note(self, thread: Thread, *events: Event) -> Thread:
         """Append what has happened, however long the store is away: nobody else knows it."""
         delay = 0.1
         while True:
             try:
-                return await self._store.append(thread, *events)
+                return _grown(thread, await self._store.append(thread, *events), *events)
             except StoreUnavailable as error:
                 log.warning("fact_waits_for_store", thread=thread.id, events=[e.id for e in events], error=str(error))
                 await asyncio.sleep(delay)
@@ -174,7 +178,9 @@ class Loop:
         try:
             if channel is None:
                 raise SendFailed(f"The channel {thread.place.channel!r} is not set up in this process.")
-            receipt = await channel.send(thread.place, outgoing(thread, action.owed), key=f"{thread.id}/{action.key}")
+            async with asyncio.timeout(agent.limits.send_seconds):
+                message = outgoing(thread, action.owed)
+                receipt = await channel.send(thread.place, message, key=f"{thread.id}/{action.key}")
         except SendFailed as error:
             text, retry_after = str(error), error.retry_after_seconds
         except Exception as error:
@@ -225,6 +231,16 @@ class Loop:
         )
         try:
             return await self._begin(thread, lease, chosen)
+        except EventTooLarge as error:
+            too_large = ChoiceFailed(
+                id=f"c{at_version}/failed",
+                at=self._clock(),
+                reason="invalid",
+                error=f"The step is too large. {error}"[:ERROR_CHARS_MAX],
+                model=answer.model,
+                usage=answer.usage,
+            )
+            return await self._note(thread, too_large)
         except ThreadMoved as moved:
             # Somebody spoke while the model was thinking. Its answer is dropped; what it cost is not forgotten.
             outdated = ChoiceFailed(
@@ -236,9 +252,9 @@ class Loop:
             )
             return await self._note(moved.thread, outdated)
 
-    def _chosen(self, thread: Thread, agent: Agent, step: Step, *, by: str) -> StepChosen:
+    def _chosen(self, thread: Thread, agent: Agent, step: Step, *, by: str, step_id: str = "") -> StepChosen:
         # Unique: it is appended only while the thread still has this many events.
-        step_id = f"s{thread.version}"
+        step_id = step_id or f"s{thread.version}"
         return StepChosen.model_validate(
             {
                 "id": f"{step_id}/chosen",
@@ -259,18 +275,24 @@ class Loop:
         except ToolError as error:
             return await self._begin(thread, lease, self._refused(action.step, str(error)))
         chosen = action.step.chosen
-        request = ApprovalRequested(
-            id=f"{chosen.step}/requested",
-            at=self._clock(),
-            step=chosen.step,
-            digest=digest(thread.id, chosen, facts, {}),
-            facts=facts,
-        )
         try:
-            encode(request)
+            request = ApprovalRequested(
+                id=f"{chosen.step}/requested",
+                at=self._clock(),
+                step=chosen.step,
+                digest=digest(thread.id, chosen, {}, {}),
+                facts=facts,
+            )
+            # What is bound is what the log gives back: some characters and numbers are not kept as they were.
+            stored = decode(encode(request))
         except EventTooLarge as error:
             return await self._begin(thread, lease, self._refused(action.step, f"Too large to be shown whole: {error}"))
-        return await self._begin(thread, lease, request)
+        except ValueError as error:
+            why = f"What was found out for the approval cannot be shown: {error}"
+            return await self._begin(thread, lease, self._refused(action.step, why))
+        assert isinstance(stored, ApprovalRequested)
+        bound = digest(thread.id, chosen, stored.facts, {})
+        return await self._begin(thread, lease, stored.model_copy(update={"digest": bound}))
 
     async def _run(self, action: RunTool, thread: Thread, agent: Agent, lease: Lease) -> Thread:
         step, tool = action.step, action.tool
@@ -299,7 +321,7 @@ class Loop:
             async with asyncio.timeout(tool.timeout_seconds):
                 outcome = await tool.run(call)
         except ToolError as error:
-            return await self._note(thread, self._finished(step, error=str(error)))
+            return await self._note(thread, self._finished(step, error=str(error) or "It failed and does not say why."))
         except Exception as error:
             # The tool did not say that it left the world alone.
             why = _in_one_line(error, tool)
@@ -316,7 +338,7 @@ class Loop:
                     step=step.id,
                     attempt=action.attempt,
                     until=self._clock() + timedelta(seconds=outcome.seconds),
-                    note=outcome.note,
+                    note=outcome.note[:ERROR_CHARS_MAX],
                 ),
             )
         return await self._note(thread, self._finished(step, result=outcome))
@@ -360,16 +382,26 @@ class Loop:
         return StepRefused(id=f"{step.id}/refused", at=self._clock(), step=step.id, error=error[:ERROR_CHARS_MAX])
 
     def _interrupted(self, thread: Thread, agent: Agent, step: StepState, why: str) -> tuple[Event, Event]:
-        question = self._chosen(thread, agent, question_of_outcome(step, why), by="code")
+        # Whoever notes it, and whenever, it is the same question.
+        question = self._chosen(thread, agent, question_of_outcome(step, why), by="code", step_id=f"{step.id}q")
         noted = ToolInterrupted(id=f"{step.id}/interrupted", at=self._clock(), step=step.id, why=why)
         return noted, question
 
-    async def _park_unknown_agent(self, thread: Thread, lease: Lease) -> Thread:
-        if not thread.state.news:
-            return thread
+    def _without_agent(self, thread: Thread) -> Action | None:
+        """Nobody here can go on with it: people are told so, and what else they are owed."""
+        state = thread.state
+        if not thread.exists or state.unreadable:
+            return None
+        if not state.news or state.paused:
+            return owed_now(thread)
         reason = f"There is no agent {thread.agent!r} here; known are {', '.join(self._roster) or 'none'}."
-        event = HandedToHuman(id=f"h{thread.version}/handed", at=self._clock(), limit="agent", reason=reason)
-        return await self._store.append(thread, event, lease=lease)
+        return owed_now(thread) or HandToHuman("agent", reason)
+
+
+def _grown(before: Thread, after: Thread, *events: Event) -> Thread:
+    """Or something else holds the id of an event of ours, and acting as if it were written would go on for ever."""
+    assert after.version > before.version, f"{[event.id for event in events]} changed nothing in thread {before.id}"
+    return after
 
 
 def _in_one_line(error: Exception, tool: Tool) -> str:

@@ -34,7 +34,8 @@ def outgoing(thread: Thread, owed: Owed) -> Outgoing:
             return settled(thread.state.steps[owed.step])
         case "handed":
             assert isinstance(event, HandedToHuman)
-            return Notice(f"I stopped here and need a person: {event.reason} Write to me and I will go on.")
+            ending = "" if event.limit == "events_per_thread" else " Write to me and I will go on."
+            return Notice(f"I stopped here and need a person: {event.reason}{ending}")
         case "notice":
             return Notice(_notice(thread, owed))
 
@@ -110,5 +111,7 @@ def _notice(thread: Thread, owed: Owed) -> str:
             )
         case MessageReceived() if thread.state.paused:
             return "I am paused here. I will read this when somebody resumes me."
+        case MessageReceived():
+            return "I was paused when you wrote this; I go on now."
         case _:
             return "That is what I asked approval for above; I am waiting for the decision."

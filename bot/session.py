@@ -8,46 +8,75 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
+import re
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 
 from agent.decide import decide
+from agent.llm import Model
+from bot import console
 from bot.app import App
 from bot.inbox import Refused
 from bot.transcript import Entry, entries
 from channels.terminal import Typed, parse
+from store.base import StoreUnavailable
 from store.events import Person
 from store.thread import Thread
 
-HELP = "Type to talk. Commands: approve, reject REASON, pause, resume, cancel REASON, quit."
+HELP = "Type to talk. Commands: approve, reject REASON, pause, resume, cancel REASON, help, quit."
+STORE_RETRY_SECONDS = 0.5
+STORE_AWAY_SECONDS_MAX = 60.0
+"""A store that is away for longer ends the session. The thread can be opened again."""
+SILENT_STOP_SECONDS = 0.5
 
-_COLOURS = {"person": "36", "bot": "32", "request": "33", "problem": "31", "step": "2", "note": "2"}
+_SOUNDS_LIKE_YES = re.compile(r"(approved?|yes|yep|ok(ay)?|y|lgtm|do it|go( ahead)?)\b", re.IGNORECASE)
 
 
-def printed(entry: Entry) -> None:
-    """One entry on stdout, in colour where that is a terminal."""
-    name, *rest = (entry.text or " ").split("\n")
-    lines = [f"{entry.who + ':':<12} {name}", *(f"{'':<12} {line}" for line in rest)]
-    text = "\n".join(lines)
-    print(f"\x1b[{_COLOURS[entry.kind]}m{text}\x1b[0m" if sys.stdout.isatty() else text, flush=True)
+@contextlib.asynccontextmanager
+async def working(app: App, model: Model, thread_id: str) -> AsyncIterator[None]:
+    """A worker for this one thread. At the end, what it has under way ends first."""
+    worker = app.worker(model, only=thread_id)
+    body = asyncio.current_task()
+    assert body is not None
+    work = asyncio.create_task(worker.run())
+    # A mistake of ours must not leave a person waiting for a worker that is gone.
+    work.add_done_callback(lambda done: body.cancel() if not done.cancelled() and done.exception() else None)
+    try:
+        yield
+    finally:
+        worker.stop()
+        if not (await asyncio.wait({work}, timeout=SILENT_STOP_SECONDS))[0]:
+            console.say("Stopping. What is under way ends first; Ctrl-C breaks it off.")
+        await work
 
 
 class Session:
-    def __init__(self, app: App, me: Person, thread: Thread, *, show: Callable[[Entry], None] = printed) -> None:
+    def __init__(
+        self,
+        app: App,
+        me: Person,
+        thread: Thread,
+        *,
+        shown: int = 0,
+        show: Callable[[Entry], None] = console.show,
+    ) -> None:
+        """`shown`: events at its beginning that the person knows already."""
         self._app = app
         self._me = me
         self._show = show
-        self._shown = 0
+        self._shown = shown
+        self._prompted = ""
+        self._types = False
         self.thread = thread
 
     async def until_turn(self) -> Thread:
-        """Show what happens until it is a person's turn, or nobody's."""
+        """Show what happens until it is a person's turn, or nobody's. Raises StoreUnavailable when it stays away."""
         self._show_new(self.thread)
         if not self._rests(self.thread):
-            follower = self._app.store.follow(self.thread)
-            async with contextlib.aclosing(follower):  # type: ignore[type-var]
-                async for thread in follower:
+            news = self._news()
+            async with contextlib.aclosing(news):
+                async for thread in news:
                     self._show_new(thread)
                     if self._rests(thread):
                         break
@@ -55,60 +84,104 @@ class Session:
 
     async def converse(self, lines: AsyncIterator[str]) -> None:
         """Show and obey until the person quits, or the input ends and it is a person's turn."""
+        self._types = True
         watch = asyncio.create_task(self._watch())
+        reading = asyncio.create_task(self._obey_all(lines))
         try:
-            async for line in lines:
-                if not await self.obey(parse(line)):
-                    return
-            await self.until_turn()
+            await asyncio.wait({watch, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await watch  # it ends only where the store stays away
+            if await reading:
+                await self.until_turn()
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            for task in (watch, reading):
+                task.cancel()
+            await asyncio.wait({watch, reading})
+
+    async def _obey_all(self, lines: AsyncIterator[str]) -> bool:
+        """True: the input has ended. False: the person wants to leave."""
+        async for line in lines:
+            if not await self.obey(parse(line)):
+                return False
+        return True
 
     async def obey(self, typed: Typed) -> bool:
         """False: the person wants to leave."""
-        inbox, thread_id = self._app.inbox, self.thread.id
         try:
             match typed.command:
                 case "quit":
                     return False
+                case "help":
+                    console.say(HELP)
                 case "nothing":
                     pass
-                case "approve" | "reject":
-                    settlement = await inbox.decide(
-                        thread_id,
-                        self._me,
-                        approved=typed.command == "approve",
-                        comment=typed.text,
-                        digest=self._digest_shown(),
-                        proof="terminal",
-                    )
-                    self._show_new(settlement.thread)
-                    if settlement.outcome != "settled":
-                        self._show(Entry("problem", "bot", settlement.text))
-                case "pause":
-                    self._show_new(await inbox.pause(thread_id, self._me))
-                case "resume":
-                    self._show_new(await inbox.resume(thread_id, self._me))
-                case "cancel":
-                    self._show_new(await inbox.cancel(thread_id, self._me, typed.text))
-                case "say" if self.thread.state.question:
-                    self._show_new(await inbox.answer(thread_id, self._me, typed.text))
-                case "say":
-                    self._show_new(await inbox.say(thread_id, self._me, typed.text))
+                case _:
+                    await self._act(typed)
         except Refused as refusal:
-            self._show(Entry("problem", "bot", str(refusal)))
+            self._problem(str(refusal))
+        except StoreUnavailable as error:
+            self._problem(f"{error} Look whether it has arrived before you type it again.")
         return True
+
+    async def _act(self, typed: Typed) -> None:
+        inbox, thread_id = self._app.inbox, self.thread.id
+        match typed.command:
+            case "approve" | "reject":
+                settlement = await inbox.decide(
+                    thread_id,
+                    self._me,
+                    approved=typed.command == "approve",
+                    comment=typed.text,
+                    digest=self._digest_shown(),
+                    proof="terminal",
+                )
+                self._show_new(settlement.thread)
+                if settlement.outcome != "settled":
+                    self._problem(settlement.text)
+            case "pause":
+                self._show_new(await inbox.pause(thread_id, self._me))
+            case "resume":
+                self._show_new(await inbox.resume(thread_id, self._me))
+            case "cancel":
+                self._show_new(await inbox.cancel(thread_id, self._me, typed.text))
+            case "say" if self.thread.state.question:
+                self._show_new(await inbox.answer(thread_id, self._me, typed.text))
+            case _:
+                pending = self.thread.pending
+                self._show_new(await inbox.say(thread_id, self._me, typed.text))
+                if pending and _SOUNDS_LIKE_YES.match(typed.text):
+                    self._problem("That was said to the agent and decides nothing. To approve, type just: approve")
 
     def _digest_shown(self) -> str:
         """Of the request on the screen: what comes in while somebody types is not what they decide on."""
-        return self.thread.pending.request.digest if self.thread.pending and self.thread.pending.request else ""
+        requests = [step.request for step in self.thread.state.steps.values() if step.request]
+        if not requests:
+            raise Refused("There is nothing to approve or reject yet.")
+        pending = self.thread.pending
+        return (pending.request if pending and pending.request else requests[-1]).digest
 
     async def _watch(self) -> None:
         self._show_new(self.thread)
-        async for thread in self._app.store.follow(self.thread):
+        async for thread in self._news():
             self._show_new(thread)
+
+    async def _news(self) -> AsyncIterator[Thread]:
+        """The thread each time it has moved. The store may go away for a while."""
+        away_since = 0.0
+        while True:
+            try:
+                follower = self._app.store.follow(self.thread)
+                async with contextlib.aclosing(follower):  # type: ignore[type-var]
+                    async for thread in follower:
+                        away_since = 0.0
+                        yield thread
+            except StoreUnavailable as error:
+                if not away_since:
+                    away_since = time.monotonic()
+                    self._problem(str(error))
+                if time.monotonic() - away_since > STORE_AWAY_SECONDS_MAX:
+                    raise
+                await asyncio.sleep(STORE_RETRY_SECONDS)
 
     def _rests(self, thread: Thread) -> bool:
         """The agent and the clock have nothing to do, and all that was to be said is said."""
@@ -122,6 +195,13 @@ class Session:
         for entry in entries(thread, self._shown):
             self._show(entry)
         self._shown = thread.version
+        pending = thread.pending
+        if self._types and pending and pending.id != self._prompted:
+            self._prompted = pending.id
+            self._show(Entry("request", "bot", "Type: approve, or: reject REASON"))
+
+    def _problem(self, text: str) -> None:
+        self._show(Entry("problem", "bot", text))
 
 
 async def typed_lines() -> AsyncIterator[str]:
@@ -136,10 +216,11 @@ async def typed_lines() -> AsyncIterator[str]:
     def read() -> None:
         # Not sys.stdin: a thread that waits in its buffer would crash the interpreter when that ends.
         rest = b""
-        while data := os.read(0, 65536):
-            *whole, rest = (rest + data).split(b"\n")
-            for line in whole:
-                put(line.decode(errors="replace"))
+        with contextlib.suppress(OSError):  # the terminal has gone: that is its end
+            while data := os.read(0, 65536):
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    put(line.decode(errors="replace"))
         if rest:
             put(rest.decode(errors="replace"))
         put(None)

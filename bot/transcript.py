@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from agent.speech import card, outgoing
+from bot.inbox import call_in_words
 from channels.terminal import fields, render
 from store.events import (
     AgentChanged,
@@ -22,6 +23,7 @@ from store.events import (
     HandedToHuman,
     MessageFailed,
     MessageReceived,
+    MessageSent,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -37,10 +39,11 @@ from store.text import one_line, visible
 from store.thread import Owed, Thread
 
 _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
+NAME_CHARS_MAX = 60
 DETAIL_CHARS_MAX = 100
 OUTPUT_LINES_MAX = 6
 
-Kind = Literal["person", "bot", "step", "request", "problem", "note"]
+Kind = Literal["person", "bot", "step", "request", "decision", "problem", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,39 @@ class Entry:
 def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list[Entry]:
     """What there is to read from event `start` on. `everything`: also bookkeeping."""
     told = (_entry(thread, index) for index in range(start, thread.version))
-    return [entry for entry in told if everything or entry.kind != "note"]
+    return [_harmless(entry) for entry in told if everything or entry.kind != "note"]
+
+
+def topic(thread: Thread) -> str:
+    """What it is about, on one line: what waits for a person, or else what was said last by one."""
+    if pending := thread.pending:
+        return one_line(call_in_words(pending), DETAIL_CHARS_MAX)
+    if asked := thread.step(thread.state.question):
+        return one_line(str(asked.chosen.arguments.get("question", "")), DETAIL_CHARS_MAX)
+    for event in reversed(thread.events):
+        match event:
+            case MessageReceived():
+                return one_line(event.subject or event.text, DETAIL_CHARS_MAX)
+            case TriggerReceived():
+                return one_line(f"{event.source} {event.name}", DETAIL_CHARS_MAX)
+            case _:
+                pass
+    return ""
+
+
+def _harmless(entry: Entry) -> Entry:
+    """Whatever the rows below forget: names come from outside too."""
+    return Entry(entry.kind, one_line(entry.who, NAME_CHARS_MAX), visible(entry.text))
 
 
 def _entry(thread: Thread, index: int) -> Entry:
     event = thread.events[index]
     match event:
         case MessageReceived():
-            subject = f"{event.subject}\n" if event.subject else ""
-            return Entry("person", event.sender.name, visible(subject + event.text))
+            parts = [event.subject, event.text, *(f"[{file.name}]" for file in event.attachments)]
+            if event.clipped_from:
+                parts.append(f"[… the first {len(event.text):,} of {event.clipped_from:,} characters]")
+            return Entry("person", event.sender.name or event.sender.address, "\n".join(filter(None, parts)))
         case TriggerReceived():
             return Entry("person", event.source, "\n".join([event.name, *fields(event.data, "  ")]))
         case StepChosen():
@@ -85,6 +112,8 @@ def _entry(thread: Thread, index: int) -> Entry:
         case MessageFailed():
             ending = " It will be tried again." if event.retry_at else " It will not be tried again."
             return Entry("problem", "channel", visible(event.error) + ending)
+        case MessageSent() if event.key.endswith("/notice"):
+            return _notice(thread, event, index)
         case HandedToHuman():
             return Entry("bot", "bot", render(outgoing(thread, Owed("handed", index))))
         case AgentChanged():
@@ -114,6 +143,15 @@ def _chosen(thread: Thread, event: StepChosen, index: int) -> Entry:
     return Entry("step", who, f"{event.intent} {arguments}".rstrip())
 
 
+def _notice(thread: Thread, event: MessageSent, index: int) -> Entry:
+    """Words of the program that no other event tells, as things stood when they were said."""
+    then = Thread(thread.id).extended(thread.events[:index])
+    owed = then.state.owed.get(event.key)
+    if owed is None or isinstance(then.events[owed.event], ThreadCancelled):
+        return Entry("note", "log", event.id)
+    return Entry("bot", "bot", render(outgoing(then, owed)))
+
+
 def _decided(thread: Thread, event: ApprovalDecided) -> Entry:
     step = thread.state.steps.get(event.step)
     verb = "approved" if event.approved else "rejected"
@@ -122,7 +160,7 @@ def _decided(thread: Thread, event: ApprovalDecided) -> Entry:
         changed_nothing = "which changed nothing: it was settled already, or not theirs to decide"
         return Entry("problem", event.by.name, f"{verb} it{comment}, {changed_nothing}")
     mark = "✅" if event.approved else "❌"
-    return Entry("request", event.by.name, f"{mark} {verb} {step.chosen.intent} at {event.at:%H:%M} UTC{comment}")
+    return Entry("decision", event.by.name, f"{mark} {verb} {step.chosen.intent} at {event.at:%H:%M} UTC{comment}")
 
 
 def _in_words(event: ChoiceFailed) -> str:

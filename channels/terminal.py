@@ -33,7 +33,7 @@ class TerminalChannel:
 class Typed:
     """What a person typed: a command with its text, or words for the agent (`say`)."""
 
-    command: Literal["say", "approve", "reject", "pause", "resume", "cancel", "quit", "nothing"]
+    command: Literal["say", "approve", "reject", "pause", "resume", "cancel", "help", "quit", "nothing"]
     text: str = ""
 
 
@@ -42,12 +42,16 @@ def parse(line: str) -> Typed:
     line = line.strip()
     if not line:
         return Typed("nothing")
-    word, _, rest = line.partition(" ")
+    word, *rest = line.split(maxsplit=1)
     match word.lower():
-        case "approve" | "pause" | "resume" | "quit" | "exit" as command if not rest.strip():
-            return Typed("quit" if command == "exit" else command)
+        case "approve" | "pause" | "resume" | "help" | "quit" as command if not rest:
+            return Typed(command)
+        case "?" if not rest:
+            return Typed("help")
+        case "exit" if not rest:
+            return Typed("quit")
         case "reject" | "cancel" as command:
-            return Typed(command, rest.strip())
+            return Typed(command, *rest)
         case _:
             return Typed("say", line)
 
@@ -63,7 +67,7 @@ def render(message: Outgoing) -> str:
                 lines.append(visible(message.context))
             if message.format == "yes_no":
                 lines.append("Answer yes or no.")
-            lines += (f"  - {visible(choice)}" for choice in message.choices)
+            lines += (f"  - {_inline(choice)}" for choice in message.choices)
             if message.urgency == "high":
                 lines[0] = f"Urgent: {lines[0]}"
             return "\n".join(lines)
@@ -78,8 +82,7 @@ def _card(card: Card) -> list[str]:
     rows = ["Approval needed", f"  {visible(card.intent)}"]
     rows += fields(card.arguments, "    ")
     rows += fields(card.facts, "    ")
-    rows.append(f"  asked for by {visible(card.requested_by)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}")
-    rows.append("  Type: approve, or: reject REASON")
+    rows.append(f"  asked for by {_inline(card.requested_by)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}")
     return rows
 
 
@@ -97,11 +100,12 @@ def fields(data: dict[str, JsonValue], indent: str) -> list[str]:
     """`name: value` lines, whole; nested data indented."""
     lines: list[str] = []
     for name, value in data.items():
-        label = f"{indent}{visible(name)}:"
+        label = f"{indent}{_inline(name)}:"
         match value:
-            case dict():
+            case dict() if value:
                 lines += [label, *fields(value, indent + "  ")]
-            case list() if any(isinstance(item, dict) for item in value):
+            case list() if len(value) > 1 or any(isinstance(item, dict) for item in value):
+                # A line for each: a comma in a commit's subject must not look like the next commit.
                 lines.append(label)
                 lines += (f"{indent}  - {_inline(item)}" for item in value)
             case str() if "\n" in value.strip():
@@ -115,9 +119,9 @@ def fields(data: dict[str, JsonValue], indent: str) -> list[str]:
 def _inline(value: JsonValue) -> str:
     match value:
         case dict():
-            return " · ".join(_inline(item) for item in value.values() if item not in ("", None))
+            return " · ".join(f"{_inline(name)}: {_inline(item)}" for name, item in value.items()) or "none"
         case list():
-            return ", ".join(_inline(item) for item in value)
+            return ", ".join(_inline(item) for item in value) or "none"
         case bool():
             return "yes" if value else "no"
         case None:

@@ -153,7 +153,7 @@ class Flaky(_OpsTool):
 
     async def work(self, call: Call, desk: Desk) -> JsonValue:
         if self.how != "right":
-            raise ToolError(f"Not {self.how!r}. Try 'right'.")
+            raise ToolError("" if self.how == "mute" else f"Not {self.how!r}. Try 'right'.")
         return "ok"
 
 
@@ -248,12 +248,14 @@ Line = Step | ModelFailure | Callable[[str], Step | ModelFailure | Awaitable[Ste
 
 
 class ScriptedModel:
-    """Answers what it was told to, in that order: a step, a failure, or a function of the prompt, which may be async."""
+    """Answers what it was told to, in order: a step, a failure, or a function of the prompt, which may be async."""
 
     name = "script"
 
     def __init__(self) -> None:
         self._script: deque[Line] = deque()
+        self.otherwise: Callable[[str], Step] | None = None
+        """What it answers where the script has ended."""
         self.prompts: list[str] = []
         """What it was asked."""
 
@@ -266,8 +268,8 @@ class ScriptedModel:
 
     async def answer(self, prompt: Prompt) -> Answer:
         self.prompts.append(prompt.user)
-        assert self._script, f"the script has no answer to this:\n{prompt.user[-2000:]}"
-        line: Any = self._script.popleft()
+        assert self._script or self.otherwise, f"the script has no answer to this:\n{prompt.user[-2000:]}"
+        line: Any = self._script.popleft() if self._script else self.otherwise
         if callable(line):
             line = line(prompt.user)
         if isinstance(line, Awaitable):
@@ -287,16 +289,20 @@ class RecordingChannel:
         self.tries: Counter[str] = Counter()
         self.fails_with: Exception | None = None
         """Raised at every attempt while it is set."""
-        self._fails_next: deque[Exception] = deque()
+        self._next: deque[Exception | Hook] = deque()
         self._lines = lines
 
-    def fails_next(self, *errors: Exception) -> None:
-        self._fails_next.extend(errors)
+    def next(self, *what: Exception | Hook) -> None:
+        """What comes of the next attempts: an error, or this is awaited first."""
+        self._next.extend(what)
 
     async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
         self.tries[key] += 1
-        if self._fails_next:
-            raise self._fails_next.popleft()
+        if self._next:
+            item = self._next.popleft()
+            if isinstance(item, Exception):
+                raise item
+            await item()
         if self.fails_with:
             raise self.fails_with
         if key not in self.sent:

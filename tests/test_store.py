@@ -704,7 +704,7 @@ async def test_no_error_tells_the_password() -> None:
         refusal(f"ann:hunter2@{at}"),
         refusal(f"redis:/:hunter2@{at}"),
     )
-    assert [text for text in told if "hunter2" in text or "\n" in text] == []
+    assert [text for text in told if "hun" in text or "\n" in text] == []
 
 
 async def test_a_full_server_says_what_it_needs_and_loses_nothing(server: Server) -> None:
@@ -798,7 +798,10 @@ async def test_work_is_heard_of_again_after_the_server_came_back(server: Server)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await store.work_arrived(LONG)
         server.kill()
-        await store.work_arrived(SHORT)
+        # Long enough for the listener to lose its connection and every attempt to have another.
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.load("t1")
         server.start()
         async with asyncio.timeout(PATIENCE_SECONDS):
             while server.command("PUBSUB", "NUMSUB", "bot:bell") != [b"bot:bell", 1]:

@@ -205,6 +205,7 @@ class Bot:
         worker.stop()
         await working
         self.loop.draining = False
+        self.channel.on_card, self.channel.on_end = BenchChannel.on_card, BenchChannel.on_end
         return took
 
 

@@ -1,0 +1,101 @@
+"""The standard streams: how entries of a thread are shown, and streams that work however we were started.
+
+stdout holds answers and nothing else; stderr holds all the rest. Nothing from outside draws on the screen.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+
+from bot.transcript import Entry
+from store.text import visible
+
+NAME_COLUMN = 12
+COLUMNS_MIN = 60
+_COLOURS = {
+    "person": "36",
+    "bot": "32",
+    "request": "33",
+    "decision": "33",
+    "problem": "31",
+    "step": "2",
+    "note": "2",
+}
+
+
+def set_up_streams() -> None:
+    """All three are there, take any text, and hold no half characters."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Closed by whoever started us: otherwise the next file or socket would be taken for it.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.argv[1:] = [os.fsencode(argument).decode(errors="replace") for argument in sys.argv[1:]]
+
+
+def discard_stdout() -> None:
+    """Nobody takes our output any more; what is still to be written must not fail once again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def typed_in() -> str:
+    """All of stdin."""
+    with open(0, "rb", closefd=False) as stdin:
+        return stdin.read().decode(errors="replace")
+
+
+def say(text: str) -> None:
+    """To the person, beside the answer."""
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+def print_json(document: object) -> None:
+    """Readable in any language; what a terminal would obey, or not show, is escaped."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+
+
+def show(entry: Entry) -> None:
+    """One entry on stdout, in colour and within its width where that is a terminal."""
+    lines = (entry.text or " ").split("\n")
+    to_person = sys.stdout.isatty()
+    if to_person:
+        width = max(shutil.get_terminal_size().columns, COLUMNS_MIN) - NAME_COLUMN - 1
+        lines = [part for line in lines for part in _within(line, width, marked=entry.kind == "request")]
+    who = f"{entry.who}:"
+    text = "\n".join(f"{'' if index else who:<{NAME_COLUMN}} {line}" for index, line in enumerate(lines))
+    coloured = to_person and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    print(f"\x1b[{_COLOURS[entry.kind]}m{text}\x1b[0m" if coloured else text, flush=True)
+
+
+def _within(line: str, width: int, *, marked: bool) -> list[str]:
+    """`marked`: it can be seen where a line goes on, so that no text can pose as the next line of a request."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent + ("  ↪ " if marked else ""),
+        break_long_words=marked,
+        break_on_hyphens=False,
+    ) or [""]
+
+
+def program() -> str:
+    """What to type to run us here."""
+    if shutil.which("bot"):
+        return "bot"
+    beside = Path(sys.executable).with_name("bot")
+    return shlex.quote(os.path.relpath(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m bot"
