@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from pydantic import ValidationError
@@ -92,10 +92,11 @@ async def model_of(settings: Settings) -> AsyncIterator[Model]:
 def build_roster(settings: Settings) -> dict[str, Agent]:
     """Every agent whose table of the team file is there. Raises SettingsError with all that is wrong in them."""
     tables = settings.team.agents
+    known = [name for name in ROSTER if name not in TABLE_OF]
     problems = [
-        f"agents.{name} in the team file is no agent here; known are {', '.join(ROSTER)}."
+        f"agents.{name} in the team file has no agent of its own; known are {', '.join(known)}."
         for name in tables
-        if name not in ROSTER
+        if name not in known
     ]
     roster: dict[str, Agent] = {}
     for name, build in ROSTER.items():
@@ -111,9 +112,21 @@ def build_roster(settings: Settings) -> dict[str, Agent]:
     return roster
 
 
+def roster_problems(settings: Settings) -> list[str]:
+    """For `settings.load`, so that these are reported together with all others."""
+    try:
+        build_roster(settings)
+    except SettingsError as error:
+        return error.problems
+    return []
+
+
 def _problem(agent: str, item: Any) -> str:
     path = ".".join(str(part) for part in (agent, *item["loc"]))
-    return f"agents.{path} in the team file: {item['msg'].removeprefix('Value error, ')}."
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        message = "not known here"
+    return f"agents.{path} in the team file: {message}."
 
 
 def set_up_logging(level: str) -> None:
@@ -129,6 +142,18 @@ def set_up_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
         cache_logger_on_first_use=True,
     )
+
+
+class _Log:
+    """stderr. Where nobody takes the log any more (a closed pipe, a full disk), the work goes on without it."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()

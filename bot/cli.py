@@ -3,45 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
-import json
+import importlib.metadata
+import os
 import signal
 import sys
+import time
+import traceback
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import uvloop
 
 from agent.context import Context
 from agent.roster import DEFAULT
-from agent.speech import card
+from bot import console
 from bot import demo as demo_scenario
 from bot import doctor as checks
-from bot.app import App, model_of, opened, set_up_logging
+from bot.app import App, model_of, opened, roster_problems, set_up_logging
+from bot.document import document
 from bot.inbox import Refused, Settlement
-from bot.session import HELP, Session, typed_lines
+from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings, SettingsError, load
-from bot.transcript import entries, markdown
+from bot.transcript import Entry, entries, markdown, topic
+from bot.worker import Worker
 from channels.terminal import NAME as TERMINAL
-from channels.terminal import render
-from store.base import StoreUnavailable, UnknownThread
+from channels.terminal import fields
+from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
 from store.embedded import EmbeddedRedisError
 from store.events import EventTooLarge, Person, Place
-from store.thread import Thread
+from store.text import one_line
+from store.thread import Thread, ThreadStatus
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
+Words = Annotated[str, typer.Argument(metavar="TEXT", help="what to say; - reads it from stdin")]
 As = Annotated[str, typer.Option("--as", metavar="NAME", help="who you are; default: your login name")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")]
-Wait = Annotated[bool, typer.Option("--wait", help="work on the thread here until it is somebody's turn, and show it")]
-AgentName = Annotated[str, typer.Option("--agent", metavar="A")]
+Wait = Annotated[bool, typer.Option("--wait", help="work on it here until it is somebody's turn, and show it")]
+AgentName = Annotated[str, typer.Option("--agent", metavar="A", help=f"who answers; default: {DEFAULT}")]
+GoOn = Annotated[str, typer.Option("--thread", metavar="ID", help="go on with this thread")]
+At = Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="where to open it, e.g. terminal:ops")]
+Digest = Annotated[str, typer.Option("--digest", metavar="D", help="of the request that you saw, 8 digits or more")]
+Reason = Annotated[str, typer.Option("--reason", metavar="R", help="the agent reads it")]
+
+NAME_CHARS_MAX = 100
+SECOND_SIGINT_SECONDS = 1.0
+"""Only after that does another SIGINT break off: whoever starts us may pass on one that we got ourselves."""
 
 FAILURES = (
     SettingsError,
     StoreUnavailable,
+    ThreadDiverged,
     EmbeddedRedisError,
     UnknownThread,
     Refused,
@@ -50,74 +73,78 @@ FAILURES = (
 )
 
 
+class Misused(Exception):
+    """The command line itself is wrong: exit code 2."""
+
+
 def main() -> None:
+    console.set_up_streams()
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has enough of it.
-        sys.stderr.close()
-        sys.exit(0)
+        code = app(standalone_mode=False)
+    except Misused as error:
+        console.say(str(error))
+        code = 2
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            console.say(error.format_message())
+        else:
+            message = " ".join(error.format_message().rstrip(".").split())
+            console.say(f"{message}. See `{context.command_path if context else 'bot'} --help`.")
+        code = error.exit_code
+    sys.exit(code)
 
 
-def _run(command: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
-    """Settings, then the command. A failure is told without a traceback; a mistake of ours keeps its own."""
+def _run(command: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = False) -> None:
+    """Settings, then the command. `model`: it has to be configured. A failure is told in one line."""
+    debug = False
     try:
-        settings = load()
+        settings = load(roster_problems, *([Settings.model_problems] if model else []))
+        debug = settings.bot_log_level == "debug"
         set_up_logging(settings.bot_log_level)
         uvloop.run(command(settings))
+        sys.stdout.flush()
     except FAILURES as failure:
-        text = failure.args[0] if isinstance(failure, UnknownThread) else str(failure)
-        print(text, file=sys.stderr)
-        raise typer.Exit(1) from None
+        console.say(failure.args[0] if isinstance(failure, UnknownThread) else str(failure))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        console.discard_stdout()  # whoever read it has enough
+        return
+    except Misused:
+        raise
+    except Exception as error:
+        console.discard_stdout()
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, OSError):
+            console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
+        else:
+            where = "the traceback is above" if debug else "BOT_LOG_LEVEL=debug shows where"
+            console.say(f"A mistake of the program itself, {type(error).__name__}: {one_line(str(error), 300)} ({where})")
+    else:
+        return
+    raise typer.Exit(1)
 
 
-def _me(name: str) -> Person:
-    try:
-        login = name or getpass.getuser()
-    except (KeyError, OSError):
-        login = "somebody"
-    # Who can run commands here can read and write the store: the machine has already said who they are.
-    return Person(name=login, address=login, trust="verified")
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"deploybot {importlib.metadata.version('deploybot')}")
+        raise typer.Exit
 
 
-def _print_json(document: object) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=2))
-
-
-def as_document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
-    """A thread as scripts read it."""
-    pending = thread.pending
-    document: dict[str, Any] = {
-        "id": thread.id,
-        "agent": thread.agent,
-        "place": thread.place.model_dump(mode="json"),
-        "status": thread.status,
-        "turn": thread.turn,
-        "events": thread.version,
-        "updated_at": thread.events[-1].at.isoformat(),
-        "pending": None,
-        "question": None,
-    }
-    if pending and pending.request:
-        document["pending"] = {
-            "request": pending.id,
-            "digest": pending.request.digest,
-            "intent": pending.chosen.intent,
-            "arguments": pending.chosen.arguments,
-            "facts": pending.request.facts,
-        }
-    if asked := thread.step(thread.state.question):
-        document["question"] = {"step": asked.id, **asked.chosen.arguments}
-    if with_events:
-        document["events"] = [event.model_dump(mode="json") for event in thread.events]
-    return document
+@app.callback()
+def bot(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show it and exit")
+    ] = False,
+) -> None:
+    """An agent that deploys, asks before it does what is risky, and forgets nothing. Begin with: bot demo"""
 
 
 @app.command()
 def demo() -> None:
-    """Play deploybot's canonical day for real; with a terminal it is a conversation."""
+    """Play the main job for real; in a terminal, with you."""
 
     async def command(settings: Settings) -> None:
         await demo_scenario.demo(settings, _me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
@@ -126,53 +153,138 @@ def demo() -> None:
 
 
 @app.command()
+def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
+    """Talk to an agent here, with the configured model."""
+    me = _me(name)
+    _not_both(thread, agent, "--agent", "it has its agent")
+
+    async def command(settings: Settings) -> None:
+        async with opened(settings) as bot, model_of(settings) as model:
+            lines = typed_lines()
+            if thread:
+                found = await bot.store.load(thread)
+                console.say(HELP)
+            else:
+                known = _known(bot, agent)
+                console.say(HELP)
+                first = ""
+                async for first in lines:
+                    if first.strip() in ("quit", "exit"):
+                        return
+                    if first.strip():
+                        break
+                if not first.strip():
+                    return
+                found = await bot.inbox.message(_place(bot, ""), me, first, agent=known, event_id=_message_id())
+            try:
+                async with working(bot, model, found.id):
+                    await Session(bot, me, found).converse(lines)
+            finally:
+                console.say(f"Go on with: {console.program()} chat --thread {found.id}")
+
+    _run(command, model=True)
+
+
+@app.command()
+def run(
+    roles: Annotated[list[str] | None, typer.Argument(metavar="[worker]", help="none named: all of them")] = None,
+) -> None:
+    """Work on threads until SIGTERM or SIGINT.
+
+    Then it takes nothing new, and finishes or hands back what is under way. Any number may run.
+    """
+    for role in roles or []:
+        if role != "worker":
+            raise Misused(f"There is no role {role!r}; there is: worker.")
+
+    async def command(settings: Settings) -> None:
+        async with opened(settings) as bot, model_of(settings) as model:
+            worker = bot.worker(model)
+            _stop_on_signals(worker, settings.bot_grace_seconds)
+            if not bot.roster:
+                console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
+            where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
+            console.say(f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}.")
+            await worker.run()
+            console.say("Stopped.")
+
+    _run(command, model=True)
+
+
+def _stop_on_signals(worker: Worker, grace_seconds: float) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    interrupted_at: list[float] = []
+
+    def terminate() -> None:
+        worker.stop()
+
+    def interrupt() -> None:
+        worker.stop()
+        interrupted_at.append(time.monotonic())
+        if len(interrupted_at) == 1:
+            console.say(f"Stopping, within {grace_seconds:g} s. Ctrl-C again breaks off what is under way.")
+        elif interrupted_at[-1] - interrupted_at[0] > SECOND_SIGINT_SECONDS:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+
+
+@app.command()
 def send(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="what to say; - reads it from stdin")],
-    agent: AgentName = DEFAULT,
-    thread: Annotated[str, typer.Option("--thread", metavar="ID", help="go on with this thread")] = "",
-    place: Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="where to open it")] = "",
+    text: Words,
+    agent: AgentName = "",
+    thread: GoOn = "",
+    place: At = "",
     name: As = "",
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say something: opens a thread, or goes on with one. Prints the thread's id."""
-    text = sys.stdin.read() if text == "-" else text
-    if not text.strip():
-        raise typer.BadParameter("There is nothing to say: TEXT is empty.")
-    if place and ":" not in place:
-        raise typer.BadParameter(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
+    """Open a thread, or go on with one. Prints its id."""
+    words, me = _words(text), _me(name)
+    _not_both(thread, agent, "--agent", "it has its agent")
+    _not_both(thread, place, "--place", "it has its place")
+    if place and not all(place.partition(":")):
+        raise Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
             if thread:
-                said = await bot.inbox.say(thread, _me(name), text)
+                said = await bot.inbox.say(thread, me, words)
             else:
-                said = await bot.inbox.message(
-                    _place(bot, place), _me(name), text, agent=_known(bot, agent), event_id=f"m/{uuid.uuid4()}"
-                )
-            await _answer(bot, said, wait=wait, as_json=as_json, otherwise=said.id)
+                where, known = _place(bot, place), _known(bot, agent)
+                said = await bot.inbox.message(where, me, words, agent=known, event_id=_message_id())
+            await _answer(bot, said, me, wait=wait, as_json=as_json, otherwise=said.id)
 
-    _run(command)
+    _run(command, model=wait)
 
 
 @app.command()
 def threads(
-    status: Annotated[str, typer.Option("--status", metavar="S", help="only those, e.g. waiting_for_approval")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="look at so many, the newest first")] = 50,
+    status: Annotated[str, typer.Option("--status", metavar="S", help=f"only {', '.join(get_args(ThreadStatus))}")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="look at the N newest; default: 50")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List the threads, the one that moved last first."""
+    if status and status not in get_args(ThreadStatus):
+        raise Misused(f"There is no status {status!r}; there are {', '.join(get_args(ThreadStatus))}.")
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
             found = [await bot.store.load(thread_id) for thread_id in await bot.store.recent(limit)]
             found = [thread for thread in found if not status or thread.status == status]
-            if as_json:
-                _print_json([as_document(thread) for thread in found])
-                return
-            for thread in found:
-                moved = f"{thread.events[-1].at:%Y-%m-%d %H:%M}"
-                print(f"{thread.id}  {thread.status:<20}  {thread.agent:<10}  {moved}  {thread.version} events")
+        if as_json:
+            console.print_json([document(thread) for thread in found])
+        elif found:
+            console.print_table(
+                ("ID", "STATUS", "AGENT", "MOVED (UTC)", "ABOUT"),
+                [(t.id, t.status, t.agent, f"{t.events[-1].at:%Y-%m-%d %H:%M}", topic(t)) for t in found],
+            )
+        elif sys.stdout.isatty():
+            console.say("There are none." if status else f"There are none yet. Open one: {console.program()} send TEXT")
 
     _run(command)
 
@@ -185,27 +297,30 @@ def show(
     prompt: Annotated[bool, typer.Option("--prompt", help="exactly what the model would be sent now")] = False,
 ) -> None:
     """Show a thread."""
+    if as_markdown and (as_json or prompt):
+        raise Misused("--markdown goes with neither --json nor --prompt.")
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
             found = await bot.store.load(thread)
-            if prompt:
-                agent = bot.roster.get(found.agent)
-                if agent is None:
-                    raise Refused(f"The agent {found.agent!r} is not set up here: [agents.{found.agent}] in bot.toml.")
-                user = Context(agent).render(found)
-                if as_json:
-                    _print_json({"system": agent.prompt, "user": user})
-                else:
-                    print(f"--- system ---\n{agent.prompt}\n--- user ---\n{user}")
-            elif as_json:
-                _print_json(as_document(found, with_events=True))
-            elif as_markdown:
-                print(markdown(found))
+        if prompt:
+            agent = bot.roster.get(found.agent)
+            if agent is None:
+                raise Refused(f"The agent {found.agent!r} is not set up here: [agents.{found.agent}] in bot.toml.")
+            user = Context(agent).render(found)
+            if as_json:
+                console.print_json({"system": agent.prompt, "user": user})
             else:
-                for entry in entries(found):
-                    print(f"{entry.who}: {entry.text}")
-                print(f"\n{found.id}: {found.status}, whose turn: {found.turn}, {found.version} events")
+                print(f"--- system ---\n{agent.prompt}\n--- user ---\n{user}")
+        elif as_json:
+            console.print_json(document(found, with_events=True))
+        elif as_markdown:
+            print(markdown(found))
+        else:
+            for entry in entries(found):
+                console.show(entry)
+            print(f"\n{found.id}: {found.status}, whose turn: {found.turn}, {found.version} events")
+            _hint(found)
 
     _run(command)
 
@@ -213,72 +328,73 @@ def show(
 @app.command()
 def approve(
     thread: ThreadId,
-    digest: Annotated[str, typer.Option("--digest", help="of the request that you saw, 8 digits or more")] = "",
-    comment: Annotated[str, typer.Option("--comment")] = "",
+    digest: Digest = "",
+    comment: Annotated[str, typer.Option("--comment", metavar="C", help="the agent reads it")] = "",
     name: As = "",
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Approve the request that waits."""
-    _settle(thread, True, comment, digest, name, wait, as_json)
+    _settle(thread, True, comment, digest, _me(name), wait, as_json)
 
 
 @app.command()
 def reject(
     thread: ThreadId,
-    reason: Annotated[str, typer.Option("--reason", metavar="R", help="the agent reads it and plans anew")] = "",
-    digest: Annotated[str, typer.Option("--digest", help="of the request that you saw, 8 digits or more")] = "",
+    reason: Reason = "",
+    digest: Digest = "",
     name: As = "",
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Reject the request that waits."""
-    _settle(thread, False, reason, digest, name, wait, as_json)
+    _settle(thread, False, reason, digest, _me(name), wait, as_json)
 
 
-def _settle(thread: str, approved: bool, comment: str, digest: str, name: str, wait: bool, as_json: bool) -> None:
+def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
             settlement = await bot.inbox.decide(
-                thread, _me(name), approved=approved, comment=comment, digest=digest, proof="terminal"
+                thread, me, approved=approved, comment=comment, digest=digest, proof="terminal"
             )
             if settlement.outcome != "settled":
                 raise Refused(settlement.text)
-            if not as_json:
-                print(_what_was_decided(settlement))
-            await _answer(bot, settlement.thread, wait=wait, as_json=as_json)
+            await _answer(
+                bot, settlement.thread, me, wait=wait, as_json=as_json, otherwise=_what_was_decided(settlement)
+            )
 
-    _run(command)
+    _run(command, model=wait)
 
 
 def _what_was_decided(settlement: Settlement) -> str:
-    step = settlement.step
-    assert step.request is not None
-    return "\n".join([settlement.text, *render(card(settlement.thread, step, step.request)).split("\n")[2:-2]])
+    request = settlement.step.request
+    assert request is not None
+    return "\n".join([one_line(settlement.text, 1_000), *fields(request.facts, "  ")])
 
 
 @app.command()
-def answer(thread: ThreadId, text: str, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
+def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Answer the question that the agent asked."""
-    if not text.strip():
-        raise typer.BadParameter("There is nothing to say: TEXT is empty.")
+    words, me = _words(text), _me(name)
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
-            said = await bot.inbox.answer(thread, _me(name), text)
-            await _answer(bot, said, wait=wait, as_json=as_json, otherwise="Answered.")
+            said = await bot.inbox.answer(thread, me, words)
+            await _answer(bot, said, me, wait=wait, as_json=as_json, otherwise="Answered.")
 
-    _run(command)
+    _run(command, model=wait)
 
 
 @app.command()
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
-    """Begin nothing more on the thread until it is resumed."""
+    """Begin nothing more on it until it is resumed."""
+    me = _me(name)
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
-            paused = await bot.inbox.pause(thread, _me(name))
-            await _answer(bot, paused, as_json=as_json, otherwise="Paused. What runs already is noted when it ends.")
+            paused = await bot.inbox.pause(thread, me)
+            done = "Paused. What runs already is noted when it ends."
+            await _answer(bot, paused, me, as_json=as_json, otherwise=done)
 
     _run(command)
 
@@ -286,28 +402,26 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
 @app.command()
 def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Go on with a paused thread."""
+    me = _me(name)
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
-            resumed = await bot.inbox.resume(thread, _me(name))
-            await _answer(bot, resumed, wait=wait, as_json=as_json, otherwise="Resumed.")
+            resumed = await bot.inbox.resume(thread, me)
+            await _answer(bot, resumed, me, wait=wait, as_json=as_json, otherwise="Resumed.")
 
-    _run(command)
+    _run(command, model=wait)
 
 
 @app.command()
-def cancel(
-    thread: ThreadId,
-    reason: Annotated[str, typer.Option("--reason", metavar="R")] = "",
-    name: As = "",
-    as_json: AsJson = False,
-) -> None:
-    """End the thread: nothing more is begun on it, and what waits for approval is taken back."""
+def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
+    """End it: nothing more is begun, requests are void."""
+    me = _me(name)
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
-            ended = await bot.inbox.cancel(thread, _me(name), reason)
-            await _answer(bot, ended, as_json=as_json, otherwise="Cancelled. What runs already is noted when it ends.")
+            ended = await bot.inbox.cancel(thread, me, reason)
+            done = "Cancelled. What runs already is noted when it ends."
+            await _answer(bot, ended, me, as_json=as_json, otherwise=done)
 
     _run(command)
 
@@ -315,78 +429,23 @@ def cancel(
 @app.command()
 def fork(
     thread: ThreadId,
-    at: Annotated[int, typer.Option("--at", metavar="N", help="copy its first N events")],
-    place: Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="where to open it")] = "",
+    at: Annotated[int, typer.Option("--at", metavar="N", help="how many of its events, from the first on")],
+    place: At = "",
     name: As = "",
     as_json: AsJson = False,
 ) -> None:
-    """Copy the beginning of a thread into a new one, in which nothing is under way. Prints its id."""
+    """Copy the beginning of a thread. Prints the new id.
+
+    Nothing that was under way is under way in the copy.
+    """
+    me = _me(name)
+    if place and not all(place.partition(":")):
+        raise Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
     async def command(settings: Settings) -> None:
         async with opened(settings) as bot:
-            copy = await bot.inbox.fork(thread, at, _me(name), _place(bot, place))
-            await _answer(bot, copy, as_json=as_json, otherwise=copy.id)
-
-    _run(command)
-
-
-@app.command()
-def chat(
-    agent: AgentName = DEFAULT,
-    thread: Annotated[str, typer.Option("--thread", metavar="ID", help="go on with this thread")] = "",
-    name: As = "",
-) -> None:
-    """Talk to an agent in the terminal, with the configured model."""
-
-    async def command(settings: Settings) -> None:
-        async with opened(settings) as bot, model_of(settings) as model:
-            lines = typed_lines()
-            if thread:
-                found = await bot.store.load(thread)
-            else:
-                known = _known(bot, agent)
-                print(HELP, file=sys.stderr)
-                first = ""
-                async for first in lines:
-                    if first.strip():
-                        break
-                if not first.strip():
-                    return
-                found = await bot.inbox.message(
-                    _place(bot, ""), _me(name), first, agent=known, event_id=f"m/{uuid.uuid4()}"
-                )
-            worker = bot.worker(model, only=found.id)
-            working = asyncio.create_task(worker.run())
-            try:
-                await Session(bot, _me(name), found).converse(lines)
-            finally:
-                worker.stop()
-                await working
-            print(f"Go on with: bot chat --thread {found.id}", file=sys.stderr)
-
-    _run(command)
-
-
-@app.command()
-def run(
-    roles: Annotated[list[str] | None, typer.Argument(metavar="[worker]", help="none named: all of them")] = None,
-) -> None:
-    """Work on the threads until SIGTERM or SIGINT: then take nothing new, and finish or hand back what is under way."""
-    for role in roles or []:
-        if role != "worker":
-            raise typer.BadParameter(f"There is no role {role!r}; there is: worker.")
-
-    async def command(settings: Settings) -> None:
-        async with opened(settings) as bot, model_of(settings) as model:
-            worker = bot.worker(model)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, worker.stop)
-            if not bot.roster:
-                print("No agent is set up: give one its table in bot.toml, such as [agents.deploy].", file=sys.stderr)
-            print("Working.", file=sys.stderr, flush=True)
-            await worker.run()
-            print("Stopped.", file=sys.stderr, flush=True)
+            copy = await bot.inbox.fork(thread, at, me, _place(bot, place))
+            await _answer(bot, copy, me, as_json=as_json, otherwise=copy.id)
 
     _run(command)
 
@@ -396,39 +455,93 @@ def doctor(as_json: AsJson = False) -> None:
     """Check every resource for real, and say what to do."""
 
     async def command(settings: Settings) -> None:
-        findings = [finding async for finding in checks.examine(settings)]
+        found = []
+        async for finding in checks.examine(settings):
+            found.append(finding)
+            if not as_json:
+                print(finding.line(), flush=True)
         if as_json:
-            _print_json([finding.as_document() for finding in findings])
-        else:
-            for finding in findings:
-                print(finding.line())
-        if any(finding.state == "failed" for finding in findings):
-            raise Refused(f"{sum(f.state == 'failed' for f in findings)} checks failed.")
+            console.print_json([finding.as_document() for finding in found])
+        if failed := [finding.what for finding in found if finding.state == "failed"]:
+            raise Refused(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}.")
 
     _run(command)
 
 
-async def _answer(bot: App, thread: Thread, *, wait: bool = False, as_json: bool = False, otherwise: str = "") -> None:
+async def _answer(
+    bot: App, thread: Thread, me: Person, *, wait: bool = False, as_json: bool = False, otherwise: str = ""
+) -> None:
     """What a command prints about the thread that it touched."""
-    if not wait:
-        if as_json:
-            _print_json(as_document(thread))
-        elif otherwise:
-            print(otherwise)
-        return
-    async with model_of(bot.settings) as model:
-        worker = bot.worker(model, only=thread.id)
-        working = asyncio.create_task(worker.run())
+    if not as_json and (otherwise != thread.id or not wait):
+        print(otherwise, flush=True)
+    if wait:
         try:
-            session = Session(bot, _me(""), thread, **({"show": lambda entry: None} if as_json else {}))
-            thread = await session.until_turn()
-        finally:
-            worker.stop()
-            await working
+            async with model_of(bot.settings) as model, working(bot, model, thread.id):
+                session = Session(bot, me, thread, shown=thread.version, show=_unseen if as_json else console.show)
+                thread = await session.until_turn()
+        except (asyncio.CancelledError, StoreUnavailable):
+            console.say(f"Nothing is lost; look with: {console.program()} show {thread.id}")
+            raise
+        if not as_json:
+            print(f"{thread.id}: {thread.status}")
     if as_json:
-        _print_json(as_document(thread))
+        console.print_json(document(thread))
     else:
-        print(f"{thread.id}: {thread.status}")
+        _hint(thread)
+
+
+def _unseen(_: Entry) -> None:
+    pass
+
+
+def _hint(thread: Thread) -> None:
+    """What to do next, for a person who looks on."""
+    if not sys.stdout.isatty():
+        return
+    program, pending = console.program(), thread.pending
+    match thread.status:
+        case "waiting_for_approval" if pending and pending.request:
+            same = f"{thread.id} --digest {pending.request.digest[:12]}"
+            console.say(f"Next: {program} approve {same}\n  or: {program} reject {same} --reason WHY")
+        case "waiting_for_answer":
+            console.say(f"Next: {program} answer {thread.id} TEXT")
+        case "paused":
+            console.say(f"Next: {program} resume {thread.id}")
+        case "working" | "waiting":
+            console.say(f"Next: `{program} run` works on it; {program} show {thread.id}")
+        case "done" | "handed_to_human":
+            console.say(f"Next: {program} send --thread {thread.id} TEXT")
+        case _:
+            pass
+
+
+def _words(text: str) -> str:
+    words = console.typed_in() if text == "-" else text
+    if not words.strip():
+        raise Misused("There is nothing to say: TEXT is empty.")
+    return words
+
+
+def _me(name: str) -> Person:
+    if name and not name.strip() or len(name) > NAME_CHARS_MAX:
+        raise Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
+    login = name.strip()
+    if not login:
+        try:
+            login = getpass.getuser()
+        except (KeyError, OSError):
+            login = f"uid-{os.getuid()}"
+    # Who can run commands here can read and write the store: the machine has already said who they are.
+    return Person(name=login, address=login, trust="verified")
+
+
+def _not_both(thread: str, other: str, option: str, why: str) -> None:
+    if thread and other:
+        raise Misused(f"--thread goes on with a thread, and {why}: leave out {option}.")
+
+
+def _message_id() -> str:
+    return f"m/{uuid.uuid4()}"
 
 
 def _place(bot: App, text: str) -> Place:
@@ -439,6 +552,7 @@ def _place(bot: App, text: str) -> Place:
 
 
 def _known(bot: App, agent: str) -> str:
+    agent = agent or DEFAULT
     if agent not in bot.roster:
         known = ", ".join(bot.roster) or "none"
         raise Refused(

@@ -5,6 +5,7 @@ stdout holds answers and nothing else; stderr holds all the rest. Nothing from o
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -59,7 +60,8 @@ def typed_in() -> str:
 
 def say(text: str) -> None:
     """To the person, beside the answer."""
-    print(visible(text), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody listens
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def print_json(document: object) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from agent.decide import decide
 from agent.llm import Model
@@ -28,7 +28,7 @@ HELP = "Type to talk. Commands: approve, reject REASON, pause, resume, cancel RE
 STORE_RETRY_SECONDS = 0.5
 STORE_AWAY_SECONDS_MAX = 60.0
 """A store that is away for longer ends the session. The thread can be opened again."""
-SILENT_STOP_SECONDS = 0.5
+SILENT_STOP_SECONDS = 1.0
 
 _SOUNDS_LIKE_YES = re.compile(r"(approved?|yes|yep|ok(ay)?|y|lgtm|do it|go( ahead)?)\b", re.IGNORECASE)
 
@@ -72,9 +72,10 @@ class Session:
 
     async def until_turn(self) -> Thread:
         """Show what happens until it is a person's turn, or nobody's. Raises StoreUnavailable when it stays away."""
-        self._show_new(self.thread)
-        if not self._rests(self.thread):
-            news = self._news()
+        thread = self.thread
+        self._show_new(thread)
+        if not self._rests(thread):
+            news = self._news(thread)
             async with contextlib.aclosing(news):
                 async for thread in news:
                     self._show_new(thread)
@@ -96,7 +97,7 @@ class Session:
         finally:
             for task in (watch, reading):
                 task.cancel()
-            await asyncio.wait({watch, reading})
+            await asyncio.gather(watch, reading, return_exceptions=True)
 
     async def _obey_all(self, lines: AsyncIterator[str]) -> bool:
         """True: the input has ended. False: the person wants to leave."""
@@ -161,19 +162,25 @@ class Session:
         return (pending.request if pending and pending.request else requests[-1]).digest
 
     async def _watch(self) -> None:
-        self._show_new(self.thread)
-        async for thread in self._news():
-            self._show_new(thread)
+        thread = self.thread
+        self._show_new(thread)
+        async for moved in self._news(thread):
+            self._show_new(moved)
 
-    async def _news(self) -> AsyncIterator[Thread]:
-        """The thread each time it has moved. The store may go away for a while."""
-        away_since = 0.0
+    async def _news(self, thread: Thread) -> AsyncGenerator[Thread]:
+        """The thread each time it has moved beyond what was given. The store may go away for a while."""
+        store, away_since = self._app.store, 0.0
         while True:
             try:
-                follower = self._app.store.follow(self.thread)
-                async with contextlib.aclosing(follower):  # type: ignore[type-var]
+                now = await store.refresh(thread)
+                if away_since:
+                    away_since = 0.0
+                    self._show(Entry("note", "bot", "The store answers again."))
+                if now.version > thread.version:
+                    thread = now
+                    yield thread
+                async with contextlib.aclosing(store.follow(thread)) as follower:  # type: ignore[type-var]
                     async for thread in follower:
-                        away_since = 0.0
                         yield thread
             except StoreUnavailable as error:
                 if not away_since:

@@ -6,12 +6,16 @@ stay in the environment and are never shown.
 
 from __future__ import annotations
 
+import io
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -33,14 +37,14 @@ class Team(BaseModel):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
-    redis_url: str = ""
+    redis_url: str = Field(default="", repr=False)
     """Empty: the embedded server under `bot_home`."""
     bot_home: Path = Path(".bot")
     bot_config: Path | None = None
     openai_api_key: SecretStr = SecretStr("")
-    openai_base_url: str = "https://api.openai.com/v1"
+    openai_base_url: str = Field(default="https://api.openai.com/v1", repr=False)
     openai_model: str = ""
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
     """Threads that one worker process holds at once."""
@@ -55,17 +59,25 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str) -> str:
-        if url and urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        if url and _split(url).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
 
     @field_validator("openai_base_url")
     @classmethod
     def _http(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL")
         return url.rstrip("/")
+
+    @field_validator("bot_home", "bot_config")
+    @classmethod
+    def _expanded(cls, path: Path | None) -> Path | None:
+        try:
+            return path.expanduser() if path else path
+        except RuntimeError:
+            raise ValueError("begins with ~, and there is no home directory") from None
 
     @field_validator("bot_log_level")
     @classmethod
@@ -88,22 +100,27 @@ class Settings(BaseSettings):
         return problems
 
 
-def load(overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Raises SettingsError, which names every problem at once."""
-    problems: list[str] = []
-    settings: Settings | None = None
+def load(*checks: Callable[[Settings], list[str]]) -> Settings:
+    """Raises SettingsError, which names every problem at once; also those that `checks` find in what can be read."""
+    file, problems = _env_file()
+    wrong: dict[str, Any] = {}
     try:
-        settings = Settings(**(overrides or {}))
+        settings = Settings(_env_file=file)
     except ValidationError as error:
-        problems += (_problem(item, "") for item in error.errors(include_url=False, include_input=False))
-    path = settings.bot_config if settings else None
+        found = error.errors(include_url=False)
+        problems += (_problem(item, "") for item in found)
+        wrong = {str(item["loc"][0]): Settings.model_fields[str(item["loc"][0])].get_default() for item in found}
+        settings = Settings(_env_file=file, **wrong)
     try:
-        team = read_team(path)
+        if "bot_config" not in wrong:
+            settings = settings.model_copy(update={"team": read_team(settings.bot_config)})
     except SettingsError as error:
         problems += error.problems
-    if problems or settings is None:
+    for check in checks:
+        problems += check(settings)
+    if problems:
         raise SettingsError(problems)
-    return settings.model_copy(update={"team": team})
+    return settings
 
 
 def read_team(path: Path | None) -> Team:
@@ -118,11 +135,48 @@ def read_team(path: Path | None) -> Team:
     except FileNotFoundError:
         raise SettingsError([f"BOT_CONFIG names {str(path)!r}, which does not exist."]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path} cannot be read: {error}."]) from None
+        raise SettingsError([f"{path} cannot be read: {_why(error)}."]) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([f"{path} is not valid TOML: {error}."]) from None
+    except RecursionError:
+        raise SettingsError([f"{path} is nested too deeply."]) from None
     except ValidationError as error:
         raise SettingsError([_problem(item, f"{path}: ") for item in error.errors(include_url=False)]) from None
+
+
+def misspelt() -> list[str]:
+    """Variables of the environment that look like ours and are not: nobody reads them."""
+    ours = {name.upper() for name in Settings.model_fields} - {"TEAM"}
+    told = []
+    for name in sorted(os.environ):
+        near = get_close_matches(name, ours, 1, cutoff=0.8)
+        if name not in ours and name.startswith(("BOT_", "OPENAI_", "REDIS_")) and near:
+            told.append(f"{name} is not known; did you mean {near[0]}?")
+    return told
+
+
+def _env_file() -> tuple[Path | None, list[str]]:
+    """`.env` of the working directory where there is one that can be read, and what is wrong with it."""
+    path = Path(".env")
+    if not path.is_file():
+        return None, []
+    try:
+        lines = parse_stream(io.StringIO(path.read_text(encoding="utf-8")))
+        bad = [line.original.line for line in lines if line.error]
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [f".env cannot be read: {_why(error)}."]
+    # The line itself is not shown: it may hold a secret.
+    return (None, [f".env: line {number} is not NAME=value." for number in bad]) if bad else (path, [])
+
+
+def _split(url: str) -> SplitResult:
+    """Raises ValueError without a part of the URL in it: it may be a part of the password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40") from None
+    return parts
 
 
 def _problem(item: Any, where: str) -> str:
@@ -130,5 +184,13 @@ def _problem(item: Any, where: str) -> str:
     if not where:
         name = name.upper()
     if item["type"] == "extra_forbidden":
-        return f"{where}{name} is not known here; known are {', '.join(Team.model_fields)}."
-    return f"{where}{name}: {item['msg'].removeprefix('Value error, ')}."
+        known = f"; known are {', '.join(Team.model_fields)}" if len(item["loc"]) == 1 else ""
+        return f"{where}{name} is not known here{known}."
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if item["type"].startswith(("int_", "float_", "greater_", "less_")):
+        message = f"{message.partition(',')[0]}, not {item['input']!r}"  # a number is no secret
+    return f"{where}{name} {message}."
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror)

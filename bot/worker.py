@@ -25,6 +25,8 @@ POLL_SECONDS_MAX = 1.0
 """How long a wake-up can go unnoticed where its notification was lost."""
 CLAIMS_WITHOUT_RELEASE_MAX = 5
 """A thread on which this many workers died in a row is given to a person."""
+IDLE_SECONDS_MIN = 0.02
+"""Between two looks that found nothing to claim: a thread that is due may be one that this worker does not care for."""
 STORE_RETRY_SECONDS = 0.5
 UNREADABLE_RETRY_SECONDS = 30.0
 
@@ -81,14 +83,17 @@ class Worker:
         room = self._concurrency - len(self._holds)
         if room <= 0:
             return POLL_SECONDS_MAX
-        for lease in await self._store.claim(room, self._lease_seconds, self._only):
+        leases = await self._store.claim(room, self._lease_seconds, self._only)
+        for lease in leases:
             hold = asyncio.create_task(self._hold(lease), name=f"thread {lease.thread_id}")
             self._holds.add(hold)
             hold.add_done_callback(self._let_go)
         if len(self._holds) >= self._concurrency:
             return POLL_SECONDS_MAX
         due_in = await self._store.due_in_seconds()
-        return POLL_SECONDS_MAX if due_in is None else min(due_in, POLL_SECONDS_MAX)
+        if due_in is None:
+            return POLL_SECONDS_MAX
+        return min(max(due_in, 0.0 if leases else IDLE_SECONDS_MIN), POLL_SECONDS_MAX)
 
     def _let_go(self, hold: asyncio.Task[None]) -> None:
         self._holds.discard(hold)
@@ -125,15 +130,25 @@ class Worker:
 
     async def _work(self, lease: Lease) -> None:
         thread: Thread | None = None
+        failure, parked = "", False
         while True:
             try:
                 thread = await self._store.refresh(thread) if thread else await self._store.load(lease.thread_id)
+                if failure and parked:
+                    # It fails where people are told, too: nobody can do more than to leave it alone.
+                    if await self._store.release(lease, thread):
+                        return
+                    failure, parked = "", False
+                elif failure:
+                    thread = await self._park(thread, lease, "internal_error", failure)
+                    failure, parked = "", True
                 if lease.tries > CLAIMS_WITHOUT_RELEASE_MAX:
                     thread = await self._park(
                         thread, lease, "worker_deaths", f"{lease.tries - 1} workers stopped while they worked on this."
                     )
                     lease = Lease(lease.thread_id, lease.token, 1)
                 thread = await self._loop.advance(thread, lease)
+                parked = False
                 if self._stopping.is_set():
                     await self._store.hand_back(lease)
                     return
@@ -151,10 +166,7 @@ class Worker:
                 log.exception("thread_failed", thread=lease.thread_id)
                 if thread is None:
                     return
-                why = f"An error of the program itself ({type(error).__name__}); its log tells more."
-                thread = await self._park(await self._store.refresh(thread), lease, "internal_error", why)
-                if await self._store.release(lease, thread):
-                    return
+                failure = f"An error of the program itself ({type(error).__name__}); its log tells more."
 
     def _wake_in(self, thread: Thread) -> float | None:
         if thread.state.unreadable:

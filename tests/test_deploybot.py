@@ -1,4 +1,4 @@
-"""deploybot on a real site: git, commands, the disk. The stand-in decides, or a script where a test needs its own way."""
+"""deploybot on a real site: git, commands, the disk. The stand-in decides, or a script where a test needs its own."""
 
 from __future__ import annotations
 
@@ -110,6 +110,10 @@ class Bot:
         assert settlement.outcome == "settled"
         return await self.rest(settlement.thread)
 
+    def by_hand(self, *command: str) -> None:
+        """Somebody does something without the bot."""
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
     def fail_end_to_end_tests_in_production(self) -> None:
         script = self.site.home / "end-to-end"
         script.write_text('#!/bin/sh\n[ "$1" = staging ] || { echo "FAILED: checkout is broken"; exit 1; }\n')
@@ -156,7 +160,7 @@ async def test_what_a_person_sees_is_the_full_commit_and_what_it_replaces(bot: B
 async def test_a_tag_that_moves_after_the_approval_does_not_change_what_is_deployed(bot: Bot) -> None:
     async with bot.working():
         thread = await bot.say("deploy the backend v1.1.0 to production")
-        subprocess.run(["git", "-C", str(bot.site.repository), "tag", "--force", "v1.1.0", MERGED], check=True)
+        bot.by_hand("git", "-C", str(bot.site.repository), "tag", "--force", "v1.1.0", MERGED)
         await bot.settle(thread, approved=True)
     assert bot.site.running("backend", "production") == facts(thread)["new"]["sha"] != bot.site.sha("v1.1.0")
 
@@ -165,7 +169,7 @@ async def test_a_target_that_changed_since_the_approval_is_left_alone(bot: Bot) 
     async with bot.working():
         thread = await bot.say("deploy the backend v1.1.0 to production")
         merged = bot.site.sha(MERGED)
-        subprocess.run([bot.site.home / "deploy", "backend", "production", merged, "somebody"], check=True)
+        bot.by_hand(str(bot.site.home / "deploy"), "backend", "production", merged, "somebody")
         thread = await bot.settle(thread, approved=True)
     assert bot.site.running("backend", "production") == merged
     (failed,) = [event for event in events(thread, ToolFinished) if event.error]
@@ -174,7 +178,7 @@ async def test_a_target_that_changed_since_the_approval_is_left_alone(bot: Bot) 
 
 async def test_something_older_is_marked_so_on_the_card(bot: Bot) -> None:
     merged = bot.site.sha(MERGED)
-    subprocess.run([bot.site.home / "deploy", "backend", "production", merged, "lin"], check=True)
+    bot.by_hand(str(bot.site.home / "deploy"), "backend", "production", merged, "lin")
     async with bot.working(Scripted(deploy("backend", "production", "v1.0.0"))):
         thread = await bot.say("deploy the backend v1.0.0 to production, yes, the old one")
     assert facts(thread)["note"] == "OLDER than what runs there"
@@ -260,7 +264,7 @@ async def test_a_merge_is_deployed_to_staging_and_tested_before_the_model_is_ask
 
 async def test_a_trigger_without_a_commit_starts_no_pipeline(bot: Bot) -> None:
     trigger = TriggerReceived(
-        id="x", at=datetime.now(UTC), source="github", name="pull_request_merged", data={"sha": 7}
+        id="x", at=datetime.now(UTC), source="github", name="pull_request_merged", data={"number": 7}
     )
     async with bot.working(Scripted()):
         thread = await bot.rest(

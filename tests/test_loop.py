@@ -949,7 +949,7 @@ async def test_the_story_ends_the_same_wherever_the_worker_dies(when: str) -> No
         assert [line for line in world.lines if line.startswith("said:")] == ["said: It is out."]
         assert world.thread.state.owed == {}
         if "killed" not in world.lines:
-            assert point > 15
+            assert point == 15
             break
 
 
@@ -970,7 +970,7 @@ async def until_done(world: World) -> None:
         elif world.thread.state.question:
             question = str(world.thread.events[-2])
             await world.answer("yes" if any(call in question for call in world.desk.ran) else "no")
-        elif world.thread.status == "done":
+        elif world.thread.status == "done" and world.at_rest:
             return
     raise AssertionError(world.lines)
 
