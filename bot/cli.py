@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import getpass
 import importlib.metadata
 import os
 import signal
 import sys
 import time
-import traceback
 import uuid
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
-import uvloop
 
 from agent.context import Context
 from agent.roster import DEFAULT
-from bot import console
+from bot import command, console
 from bot import demo as demo_scenario
 from bot import doctor as checks
-from bot.app import App, model_of, opened, roster_problems, set_up_logging
+from bot.app import App, model_of, opened
 from bot.document import document
 from bot.inbox import Refused, Settlement
 from bot.session import HELP, Session, typed_lines, working
-from bot.settings import Settings, SettingsError, load
+from bot.settings import Settings
 from bot.transcript import Entry, entries, markdown, topic
 from bot.worker import Worker
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import fields
-from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
-from store.embedded import EmbeddedRedisError
-from store.events import EventTooLarge, Person, Place
+from store.base import StoreUnavailable
+from store.events import Person, Place
 from store.text import one_line
 from store.thread import Thread, ThreadStatus
 
@@ -57,74 +52,15 @@ At = Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="whe
 Digest = Annotated[str, typer.Option("--digest", metavar="D", help="of the request that you saw, 8 digits or more")]
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="the agent reads it")]
 
+STATUSES = get_args(ThreadStatus)
 NAME_CHARS_MAX = 100
 SECOND_SIGINT_SECONDS = 1.0
 """Only after that does another SIGINT break off: whoever starts us may pass on one that we got ourselves."""
 
-FAILURES = (
-    SettingsError,
-    StoreUnavailable,
-    ThreadDiverged,
-    EmbeddedRedisError,
-    UnknownThread,
-    Refused,
-    EventTooLarge,
-    demo_scenario.DidNotHappen,
-)
-
-
-class Misused(Exception):
-    """The command line itself is wrong: exit code 2."""
-
 
 def main() -> None:
     console.set_up_streams()
-    try:
-        code = app(standalone_mode=False)
-    except Misused as error:
-        console.say(str(error))
-        code = 2
-    except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        if type(error).__name__ == "NoArgsIsHelpError":
-            console.say(error.format_message())
-        else:
-            message = " ".join(error.format_message().rstrip(".").split())
-            console.say(f"{message}. See `{context.command_path if context else 'bot'} --help`.")
-        code = error.exit_code
-    sys.exit(code)
-
-
-def _run(command: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = False) -> None:
-    """Settings, then the command. `model`: it has to be configured. A failure is told in one line."""
-    debug = False
-    try:
-        settings = load(roster_problems, *([Settings.model_problems] if model else []))
-        debug = settings.bot_log_level == "debug"
-        set_up_logging(settings.bot_log_level)
-        uvloop.run(command(settings))
-        sys.stdout.flush()
-    except FAILURES as failure:
-        console.say(failure.args[0] if isinstance(failure, UnknownThread) else str(failure))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        console.discard_stdout()  # whoever read it has enough
-        return
-    except Misused:
-        raise
-    except Exception as error:
-        console.discard_stdout()
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, OSError):
-            console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
-        else:
-            where = "the traceback is above" if debug else "BOT_LOG_LEVEL=debug shows where"
-            console.say(f"A mistake of the program itself, {type(error).__name__}: {one_line(str(error), 300)} ({where})")
-    else:
-        return
-    raise typer.Exit(1)
+    sys.exit(command.exit_code(app))
 
 
 def _version(wanted: bool) -> None:
@@ -146,10 +82,10 @@ def bot(
 def demo() -> None:
     """Play the main job for real; in a terminal, with you."""
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         await demo_scenario.demo(settings, _me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
 
-    _run(command)
+    command.run(work)
 
 
 @app.command()
@@ -158,7 +94,7 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     me = _me(name)
     _not_both(thread, agent, "--agent", "it has its agent")
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot, model_of(settings) as model:
             lines = typed_lines()
             if thread:
@@ -182,12 +118,12 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
             finally:
                 console.say(f"Go on with: {console.program()} chat --thread {found.id}")
 
-    _run(command, model=True)
+    command.run(work, model=True)
 
 
 @app.command()
 def run(
-    roles: Annotated[list[str] | None, typer.Argument(metavar="[worker]", help="none named: all of them")] = None,
+    roles: Annotated[list[str] | None, typer.Argument(metavar="worker", help="none named: all of them")] = None,
 ) -> None:
     """Work on threads until SIGTERM or SIGINT.
 
@@ -195,9 +131,9 @@ def run(
     """
     for role in roles or []:
         if role != "worker":
-            raise Misused(f"There is no role {role!r}; there is: worker.")
+            raise command.Misused(f"There is no role {role!r}; there is: worker.")
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot, model_of(settings) as model:
             worker = bot.worker(model)
             _stop_on_signals(worker, settings.bot_grace_seconds)
@@ -208,7 +144,7 @@ def run(
             await worker.run()
             console.say("Stopped.")
 
-    _run(command, model=True)
+    command.run(work, model=True)
 
 
 def _stop_on_signals(worker: Worker, grace_seconds: float) -> None:
@@ -246,9 +182,9 @@ def send(
     _not_both(thread, agent, "--agent", "it has its agent")
     _not_both(thread, place, "--place", "it has its place")
     if place and not all(place.partition(":")):
-        raise Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
+        raise command.Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             if thread:
                 said = await bot.inbox.say(thread, me, words)
@@ -257,22 +193,20 @@ def send(
                 said = await bot.inbox.message(where, me, words, agent=known, event_id=_message_id())
             await _answer(bot, said, me, wait=wait, as_json=as_json, otherwise=said.id)
 
-    _run(command, model=wait)
+    command.run(work, model=wait)
 
 
 @app.command()
 def threads(
-    status: Annotated[str, typer.Option("--status", metavar="S", help=f"only {', '.join(get_args(ThreadStatus))}")] = "",
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="look at the N newest; default: 50")
-    ] = 50,
+    status: Annotated[str, typer.Option("--status", metavar="S", help=f"only {', '.join(STATUSES)}")] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="look at the N newest")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List the threads, the one that moved last first."""
-    if status and status not in get_args(ThreadStatus):
-        raise Misused(f"There is no status {status!r}; there are {', '.join(get_args(ThreadStatus))}.")
+    if status and status not in STATUSES:
+        raise command.Misused(f"There is no status {status!r}; there are {', '.join(STATUSES)}.")
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             found = [await bot.store.load(thread_id) for thread_id in await bot.store.recent(limit)]
             found = [thread for thread in found if not status or thread.status == status]
@@ -286,7 +220,7 @@ def threads(
         elif sys.stdout.isatty():
             console.say("There are none." if status else f"There are none yet. Open one: {console.program()} send TEXT")
 
-    _run(command)
+    command.run(work)
 
 
 @app.command()
@@ -298,9 +232,9 @@ def show(
 ) -> None:
     """Show a thread."""
     if as_markdown and (as_json or prompt):
-        raise Misused("--markdown goes with neither --json nor --prompt.")
+        raise command.Misused("--markdown goes with neither --json nor --prompt.")
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             found = await bot.store.load(thread)
         if prompt:
@@ -322,7 +256,7 @@ def show(
             print(f"\n{found.id}: {found.status}, whose turn: {found.turn}, {found.version} events")
             _hint(found)
 
-    _run(command)
+    command.run(work)
 
 
 @app.command()
@@ -352,7 +286,7 @@ def reject(
 
 
 def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             settlement = await bot.inbox.decide(
                 thread, me, approved=approved, comment=comment, digest=digest, proof="terminal"
@@ -363,7 +297,7 @@ def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, 
                 bot, settlement.thread, me, wait=wait, as_json=as_json, otherwise=_what_was_decided(settlement)
             )
 
-    _run(command, model=wait)
+    command.run(work, model=wait)
 
 
 def _what_was_decided(settlement: Settlement) -> str:
@@ -377,12 +311,12 @@ def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_
     """Answer the question that the agent asked."""
     words, me = _words(text), _me(name)
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             said = await bot.inbox.answer(thread, me, words)
             await _answer(bot, said, me, wait=wait, as_json=as_json, otherwise="Answered.")
 
-    _run(command, model=wait)
+    command.run(work, model=wait)
 
 
 @app.command()
@@ -390,13 +324,13 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     """Begin nothing more on it until it is resumed."""
     me = _me(name)
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             paused = await bot.inbox.pause(thread, me)
             done = "Paused. What runs already is noted when it ends."
             await _answer(bot, paused, me, as_json=as_json, otherwise=done)
 
-    _run(command)
+    command.run(work)
 
 
 @app.command()
@@ -404,12 +338,12 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
     """Go on with a paused thread."""
     me = _me(name)
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             resumed = await bot.inbox.resume(thread, me)
             await _answer(bot, resumed, me, wait=wait, as_json=as_json, otherwise="Resumed.")
 
-    _run(command, model=wait)
+    command.run(work, model=wait)
 
 
 @app.command()
@@ -417,13 +351,13 @@ def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson
     """End it: nothing more is begun, requests are void."""
     me = _me(name)
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             ended = await bot.inbox.cancel(thread, me, reason)
             done = "Cancelled. What runs already is noted when it ends."
             await _answer(bot, ended, me, as_json=as_json, otherwise=done)
 
-    _run(command)
+    command.run(work)
 
 
 @app.command()
@@ -440,21 +374,21 @@ def fork(
     """
     me = _me(name)
     if place and not all(place.partition(":")):
-        raise Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
+        raise command.Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             copy = await bot.inbox.fork(thread, at, me, _place(bot, place))
             await _answer(bot, copy, me, as_json=as_json, otherwise=copy.id)
 
-    _run(command)
+    command.run(work)
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check every resource for real, and say what to do."""
 
-    async def command(settings: Settings) -> None:
+    async def work(settings: Settings) -> None:
         found = []
         async for finding in checks.examine(settings):
             found.append(finding)
@@ -465,14 +399,14 @@ def doctor(as_json: AsJson = False) -> None:
         if failed := [finding.what for finding in found if finding.state == "failed"]:
             raise Refused(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}.")
 
-    _run(command)
+    command.run(work)
 
 
 async def _answer(
     bot: App, thread: Thread, me: Person, *, wait: bool = False, as_json: bool = False, otherwise: str = ""
 ) -> None:
     """What a command prints about the thread that it touched."""
-    if not as_json and (otherwise != thread.id or not wait):
+    if not as_json:
         print(otherwise, flush=True)
     if wait:
         try:
@@ -518,13 +452,13 @@ def _hint(thread: Thread) -> None:
 def _words(text: str) -> str:
     words = console.typed_in() if text == "-" else text
     if not words.strip():
-        raise Misused("There is nothing to say: TEXT is empty.")
+        raise command.Misused("There is nothing to say: TEXT is empty.")
     return words
 
 
 def _me(name: str) -> Person:
-    if name and not name.strip() or len(name) > NAME_CHARS_MAX:
-        raise Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
+    if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
+        raise command.Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
     login = name.strip()
     if not login:
         try:
@@ -537,7 +471,7 @@ def _me(name: str) -> Person:
 
 def _not_both(thread: str, other: str, option: str, why: str) -> None:
     if thread and other:
-        raise Misused(f"--thread goes on with a thread, and {why}: leave out {option}.")
+        raise command.Misused(f"--thread goes on with a thread, and {why}: leave out {option}.")
 
 
 def _message_id() -> str:

@@ -70,6 +70,16 @@ def print_json(document: object) -> None:
     print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
 
 
+def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """For a person with its header and within the width; for a program the rows alone, whole."""
+    to_person = sys.stdout.isatty()
+    shown = [header, *rows] if to_person else rows
+    widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
+    for row in shown:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        print(line[: shutil.get_terminal_size().columns] if to_person else line)
+
+
 def show(entry: Entry) -> None:
     """One entry on stdout, in colour and within its width where that is a terminal."""
     lines = (entry.text or " ").split("\n")

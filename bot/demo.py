@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import shlex
 import shutil
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -16,10 +18,11 @@ from pathlib import Path
 
 from agent.llm import Model
 from agent.roster.deploy.stand_in import StandIn
+from bot import console
 from bot.app import model_of, opened
 from bot.demo_site import COMPONENTS, MERGED, Site
 from bot.inbox import Refused
-from bot.session import HELP, Session, typed_lines
+from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings, read_team
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import Typed
@@ -38,11 +41,7 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
     """Raises DidNotHappen, and what `opened` and `model_of` raise."""
     home = settings.bot_home / "demo"
     with _alone_in(home):
-        site = Site(home / "site")
-        shutil.rmtree(home / "deployments", ignore_errors=True)
-        site.build()
-        team_file = home / "bot.toml"
-        site.write_team_file(team_file)
+        site, team_file = _built(home)
         settings = settings.model_copy(update={"redis_url": "", "bot_home": home, "team": read_team(team_file)})
         async with opened(settings) as app, _decider(settings) as model:
             print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
@@ -58,21 +57,33 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
                 Place(channel=TERMINAL, address=f"demo-{uuid.uuid4()}"), _merged(site), agent="deploy"
             )
             session = Session(app, me, thread)
-            worker = app.worker(model, only=thread.id)
-            working = asyncio.create_task(worker.run())
             try:
-                if interactive:
-                    print(HELP + " Try: status, or: roll back the frontend.\n")
-                    await session.converse(typed_lines())
-                else:
-                    async with asyncio.timeout(SCENARIO_SECONDS_MAX):
-                        await _play(session, site)
+                async with working(app, model, thread.id):
+                    if interactive:
+                        print(HELP + " Try: status, or: roll back the frontend.\n", flush=True)
+                        await session.converse(typed_lines())
+                    else:
+                        async with asyncio.timeout(SCENARIO_SECONDS_MAX):
+                            await _play(session, site)
             except TimeoutError:
                 raise DidNotHappen(f"The scenario did not end within {SCENARIO_SECONDS_MAX:g} seconds.") from None
             finally:
-                worker.stop()
-                await working
-            print(f"\nThe thread is kept: BOT_HOME={home} BOT_CONFIG={team_file} bot show {thread.id}")
+                where = f"BOT_HOME={shlex.quote(str(home))} BOT_CONFIG={shlex.quote(str(team_file))}"
+                print(f"\nThe thread is kept: {where} {console.program()} show {thread.id}", flush=True)
+
+
+def _built(home: Path) -> tuple[Site, Path]:
+    """The site anew, and the team file for it."""
+    if missing := [name for name in ("git", "sh", "tar") if not shutil.which(name)]:
+        raise Refused(f"The demo deploys for real, and for that it needs {' and '.join(missing)} on PATH.")
+    site, team_file = Site(home / "site"), home / "bot.toml"
+    shutil.rmtree(home / "deployments", ignore_errors=True)
+    try:
+        site.build()
+        site.write_team_file(team_file)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Refused(f"The demo's site cannot be built under {site.home}: {error}") from None
+    return site, team_file
 
 
 @contextlib.asynccontextmanager

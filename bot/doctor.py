@@ -11,7 +11,7 @@ from typing import Any, Literal
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
 from bot.app import build_roster, model_of
-from bot.settings import Settings, SettingsError
+from bot.settings import Settings, SettingsError, misspelt
 from store.base import StoreUnavailable
 from store.embedded import EmbeddedRedisError, embedded
 from store.redis import RedisStore
@@ -33,12 +33,19 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    yield _variables()
     yield _home(settings)
     yield _agents(settings)
     async for finding in _store(settings):
         yield finding
     async for finding in _model(settings):
         yield finding
+
+
+def _variables() -> Finding:
+    if told := misspelt():
+        return Finding("settings", "warning", " ".join(told))
+    return Finding("settings", "ok", "all are understood.")
 
 
 def _home(settings: Settings) -> Finding:

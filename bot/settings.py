@@ -95,8 +95,11 @@ class Settings(BaseSettings):
         problems = []
         if not self.openai_model:
             problems.append("OPENAI_MODEL is not set: name the model that shall decide, as your endpoint calls it.")
-        if not self.openai_api_key.get_secret_value():
+        key = self.openai_api_key.get_secret_value().strip()
+        if not key:
             problems.append("OPENAI_API_KEY is not set: take it from your provider (any text for a local endpoint).")
+        elif not (key.isascii() and key.isprintable()):
+            problems.append("OPENAI_API_KEY holds characters that no key has: copy it again.")
         return problems
 
 

@@ -219,7 +219,7 @@ class RedisStore:
                 max_connections=CONNECTIONS_MAX,
                 timeout=COMMAND_SECONDS_MAX,
                 # `_errors` has the time limit. redis-py's own rests on asyncio.wait_for, which up to Python 3.11 can
-                # swallow a cancellation (python/cpython#86296) and costs a task for each command.
+                # swallow a cancellation and costs a task for each command.
                 socket_timeout=None,
                 socket_connect_timeout=COMMAND_SECONDS_MAX,
                 # Every script may be run twice: an append knows its ids, and a claim that got lost runs out.

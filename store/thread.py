@@ -389,7 +389,9 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
                 _end_open_steps(state, "superseded", {"requested", "approved"}, index)
     state.steps[event.step] = StepState(event, status)
     if status in OPEN:
-        state.open_steps += (event.step,)
+        # Those that have ended since go now, or a fold of many events would look through all of them at each step.
+        still_open = (i for i in state.open_steps if state.steps[i].status in OPEN)
+        state.open_steps = (*still_open, event.step)
 
 
 def _decide(state: State, event: ApprovalDecided, index: int) -> None:

@@ -21,7 +21,8 @@ from typing import Any
 
 from agent.llm import Answer, Prompt
 from agent.loop import Loop
-from agent.roster.deploy.deployer import Deployer, EndToEnd, Run, Running
+from agent.roster.deploy.deployer import Deployer, Run, Running
+from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.stand_in import StandIn
 from agent.roster.deploy.tools import Targets
 from bot.app import set_up_logging

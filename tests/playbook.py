@@ -329,6 +329,11 @@ class StoreWithHooks:
     def after(self, point: int | type[Event], hook: Hook) -> None:
         self._after.append((point, hook))
 
+    @property
+    def hooks_left(self) -> int:
+        """How many of the numbered points are still to come."""
+        return sum(isinstance(point, int) and point > self.appends for point, _ in (*self._before, *self._after))
+
     async def append(
         self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
     ) -> Thread:

@@ -12,14 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.roster.deploy.repository import (
-    LISTED_MAX,
-    REVISION_CHARS_MAX,
-    SUBJECT_CHARS_MAX,
-    Repository,
-    one_line,
-    run_bounded,
-)
+from agent.roster.deploy.command import one_line, run_bounded
+from agent.roster.deploy.repository import LISTED_MAX, REVISION_CHARS_MAX, SUBJECT_CHARS_MAX, Repository
 from agent.steps import ToolError
 
 HERMETIC = {

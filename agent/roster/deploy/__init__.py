@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.definition import Agent
-from agent.roster.deploy.deployer import DeployConfig
+from agent.roster.deploy.config import DeployConfig
 from agent.roster.deploy.plan import planner
 from agent.roster.deploy.tools import TOOLS, Targets
 

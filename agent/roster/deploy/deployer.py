@@ -25,131 +25,36 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Protocol, Self
+from pathlib import Path
+from typing import Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
 from agent.roster.deploy import runner
-from agent.roster.deploy.repository import FULL_SHA, is_revision_text, one_line, run_bounded
+from agent.roster.deploy.command import (
+    OUTPUT_READ_BYTES,
+    command_environment,
+    last_lines,
+    one_line,
+    run_bounded,
+    why_not,
+)
+from agent.roster.deploy.config import ComponentConfig, filled, folder_name
+from agent.roster.deploy.repository import FULL_SHA, is_revision_text
 from agent.steps import ToolError
 
 STATUS_SECONDS_MAX = 20.0
 STATUS_BYTES_MAX = 64_000
-END_TO_END_SECONDS = 900.0
 BUSY_GRACE_SECONDS = 2.0
 """How long `start` waits for a lock whose holder is just beginning or has just ended."""
 SPAWN_SECONDS_MAX = 30.0
 HISTORY_MAX = 200
-OUTPUT_LINES_MAX = 40
-OUTPUT_LINE_CHARS_MAX = 300
-OUTPUT_READ_BYTES = 64_000
-"""How much of the end of an output is read to show its last lines."""
 
-PASSED_ON = ("PATH", "HOME", "LANG", "USER", "TMPDIR")
-"""The only variables of the bot's own environment that a command sees."""
 
-DEPLOY_PLACEHOLDERS = frozenset({"sha", "component", "environment", "key", "name", "previous"})
-STATUS_PLACEHOLDERS = frozenset({"component", "environment"})
-END_TO_END_PLACEHOLDERS = frozenset({"environment"})
-
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _RUN_ID = re.compile(r"[0-9a-f]{20}")
-_TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[^\n])")
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Argument = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
-Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=200)]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class TargetConfig(_Config):
-    """How one component gets to one environment. Commands are lists of arguments and see no shell."""
-
-    deploy: Command
-    """Deploys `{sha}`, run in the repository. `{name}` is the tag or branch that was asked for (else the SHA),
-    `{previous}` the SHA that ran before (or nothing), `{key}` stays the same for one deployment over crashes, and
-    `{component}` and `{environment}` are their names. The first argument is the program and is taken as it is."""
-    status: Command
-    """Prints what runs there: a full SHA, or a JSON object with `sha` and where known `since`, `by`, `url`; nothing, if
-    nothing was deployed yet. May hold `{component}` and `{environment}`."""
-    timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """A deployment is stopped after this long."""
-    grace_seconds: float = Field(default=10.0, ge=0, le=600)
-    """Between SIGTERM and SIGKILL when it is stopped."""
-    url: str = Field(default="", max_length=1_000)
-    """Where to watch a deployment; may hold the placeholders of `deploy`."""
-    env: dict[Variable, Argument] = Field(default_factory=dict)
-    """Environment variables of both commands. They see none of the bot's own but PATH, HOME, LANG, USER and TMPDIR."""
-
-    @model_validator(mode="after")
-    def _only_known_placeholders(self) -> Self:
-        _check_command("deploy", self.deploy, DEPLOY_PLACEHOLDERS)
-        _check_command("status", self.status, STATUS_PLACEHOLDERS)
-        _check_placeholders("url", self.url, DEPLOY_PLACEHOLDERS)
-        return self
-
-
-class ComponentConfig(_Config):
-    name: Name
-    """As people and the model call it. Taken from the table's key where it is left out."""
-    repository: Path
-    """The git repository: the top of a working tree, or a bare one. Commands run in it."""
-    path: str = ""
-    """The component's folder in a repository that holds several; commits that do not touch it are not listed."""
-    commit_url: str = Field(default="", max_length=1_000)
-    """A commit's page, with `{sha}` in it."""
-    targets: dict[Name, TargetConfig] = Field(min_length=1)
-    """By environment."""
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        parts = PurePosixPath(self.path)
-        if parts.is_absolute() or ".." in parts.parts or "\0" in self.path:
-            raise ValueError(f"path {self.path!r} must be a folder inside the repository")
-        _check_placeholders("commit_url", self.commit_url, frozenset({"sha"}))
-        if self.commit_url and "{sha}" not in self.commit_url:
-            raise ValueError("commit_url must hold {sha}")
-        return self
-
-    def commit_link(self, sha: str) -> str:
-        return _filled(self.commit_url, {"sha": sha})
-
-
-class DeployConfig(_Config):
-    components: dict[Name, ComponentConfig] = Field(min_length=1)
-    """By name."""
-    end_to_end: dict[Name, Command] = Field(default_factory=dict)
-    """The test command of an environment: exit code 0 means passed. May hold `{environment}`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_from_keys(cls, given: object) -> object:
-        if not isinstance(given, dict) or not isinstance(components := given.get("components"), dict):
-            return given
-        named = {key: {"name": key, **value} if isinstance(value, dict) else value for key, value in components.items()}
-        return {**given, "components": named}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        folders: dict[str, str] = {}
-        for key, component in self.components.items():
-            if component.name != key:
-                raise ValueError(f"components.{key} has the name {component.name!r}")
-            for environment in component.targets:
-                other = folders.setdefault(_folder_name(key, environment), f"{key} on {environment}")
-                if other != f"{key} on {environment}":
-                    raise ValueError(f"{key} on {environment} and {other} would share a folder; rename one")
-        for environment, command in self.end_to_end.items():
-            _check_command(f"end_to_end.{environment}", command, END_TO_END_PLACEHOLDERS)
-        return self
 
 
 RunState = Literal["running", "succeeded", "failed", "timed_out", "lost"]
@@ -188,16 +93,6 @@ class Running:
     since: str = ""
     by: str = ""
     url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    environment: str
-    passed: bool
-    exit_code: int
-    note: str
-    output: str
-    """The last lines."""
 
 
 class TargetBusy(ToolError):
@@ -274,7 +169,7 @@ class CommandDeployer:
         self.environment = environment
         self._target = component.targets[environment]
         self._cwd = str(component.repository.expanduser().absolute())
-        self._folder = state_dir.expanduser().absolute() / _folder_name(component.name, environment)
+        self._folder = state_dir.expanduser().absolute() / folder_name(component.name, environment)
         self._runs = self._folder / "runs"
         self._status_seconds = status_seconds
 
@@ -300,9 +195,9 @@ class CommandDeployer:
             key=key,
             by=one_line(by, 100),
             thread_id=thread_id,
-            url=_filled(self._target.url, values),
+            url=filled(self._target.url, values),
             started_at=datetime.now(UTC),
-            command=tuple(_filled(argument, values) for argument in self._target.deploy),
+            command=tuple(filled(argument, values) for argument in self._target.deploy),
             cwd=self._cwd,
             timeout_seconds=self._target.timeout_seconds,
             grace_seconds=self._target.grace_seconds,
@@ -314,7 +209,7 @@ class CommandDeployer:
 
     async def status(self) -> Running | None:
         where = f"what runs on {self.component} {self.environment}"
-        command = [_filled(argument, self._names) for argument in self._target.status]
+        command = [filled(argument, self._names) for argument in self._target.status]
         try:
             ended = await run_bounded(
                 command,
@@ -324,7 +219,7 @@ class CommandDeployer:
                 bytes_max=STATUS_BYTES_MAX,
             )
         except OSError as error:
-            raise ToolError(f"Asking {where} failed, its command cannot be started: {_why(error)}.") from None
+            raise ToolError(f"Asking {where} failed, its command cannot be started: {why_not(error)}.") from None
         if ended.timed_out:
             raise ToolError(f"Asking {where} took longer than {self._status_seconds:g} seconds.")
         if ended.exit_code != 0:
@@ -339,15 +234,6 @@ class CommandDeployer:
             return list(itertools.islice(self._newest_first(), max(0, min(limit, HISTORY_MAX))))
 
         return await asyncio.to_thread(read)
-
-    async def previous_good(self, current_sha: str) -> Run | None:
-        """The newest run that succeeded with another commit than this one."""
-
-        def find() -> Run | None:
-            good = (run for run in self._newest_first() if run.state == "succeeded" and run.sha != current_sha)
-            return next(good, None)
-
-        return await asyncio.to_thread(find)
 
     @property
     def _names(self) -> dict[str, str]:
@@ -365,13 +251,13 @@ class CommandDeployer:
                 alive = self._record(request, folder)
                 held.callback(os.close, alive)
             except OSError as error:
-                raise ToolError(f"Nothing was deployed: the bot cannot write its record: {_why(error)}.") from None
+                raise ToolError(f"Nothing was deployed: the bot cannot write its record: {why_not(error)}.") from None
             # From here on the run is on record: if this process dies now, it is lost, and nobody begins it again.
             try:
                 self._spawn(folder, lock, alive)
             except OSError as error:
                 with contextlib.suppress(OSError):
-                    runner.end(folder, "failed", None, f"The runner could not be started: {_why(error)}.")
+                    runner.end(folder, "failed", None, f"The runner could not be started: {why_not(error)}.")
         return self._look(request.id)
 
     def _lock_unless_begun(self, folder: Path) -> int | None:
@@ -476,40 +362,6 @@ class CommandDeployer:
             yield self._look(run_id)
 
 
-class EndToEnd:
-    """The end-to-end tests of each environment: `DeployConfig.end_to_end`, run in `cwd`."""
-
-    def __init__(
-        self, commands: Mapping[str, Sequence[str]], *, cwd: Path, timeout_seconds: float = END_TO_END_SECONDS
-    ) -> None:
-        self._commands = commands
-        self._cwd = str(cwd.expanduser().absolute())
-        self._timeout_seconds = timeout_seconds
-
-    async def check(self, environment: str) -> Checked:
-        """Runs them to their end. Raises ToolError where they could not be run; failing tests are an answer."""
-        if environment not in self._commands:
-            raise ToolError(f"No end-to-end tests are configured for {one_line(environment, 60)!r}.")
-        command = [_filled(argument, {"environment": environment}) for argument in self._commands[environment]]
-        try:
-            ended = await run_bounded(
-                command,
-                cwd=self._cwd,
-                env=command_environment({}),
-                seconds=self._timeout_seconds,
-                bytes_max=OUTPUT_READ_BYTES,
-                merged=True,
-            )
-        except OSError as error:
-            raise ToolError(f"The end-to-end tests cannot be started: {_why(error)}.") from None
-        if ended.timed_out:
-            note = f"Stopped after {self._timeout_seconds:g} seconds, their time limit."
-        else:
-            note = f"Exit code {ended.exit_code}." if ended.exit_code else ""
-        passed = ended.exit_code == 0 and not ended.timed_out
-        return Checked(environment, passed, ended.exit_code, note, last_lines(ended.output))
-
-
 def parse_status(printed: bytes) -> Running | None:
     """What a status command printed. The SHA has to be a full one; anything else in a JSON object may be missing."""
     text = printed.decode("utf-8", "replace").strip()
@@ -526,22 +378,6 @@ def parse_status(printed: bytes) -> Running | None:
         since, by, url = (one_line(str(said.get(key) or ""), 300) for key in ("since", "by", "url"))
         return Running(sha.lower(), since, by, url if url.startswith(("https://", "http://")) else "")
     raise ToolError(f"The status command printed neither a full SHA nor JSON with one: {one_line(text, 200)!r}.")
-
-
-def last_lines(raw: bytes, *, lines_max: int = OUTPUT_LINES_MAX) -> str:
-    """The end of a command's output for people and the model: no terminal codes, control characters or long lines."""
-    text = _TERMINAL_CODES.sub("", raw[-OUTPUT_READ_BYTES:].decode("utf-8", "replace"))
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = "".join(char for char in text if char.isprintable() or char in "\n\t").strip("\n").split("\n")[-lines_max:]
-    return "\n".join(
-        line if len(line) <= OUTPUT_LINE_CHARS_MAX else line[: OUTPUT_LINE_CHARS_MAX - 1] + "…" for line in lines
-    )
-
-
-def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """All that a command of the team's sees. The bot's tokens and keys are not in it."""
-    own = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {"PATH": os.defpath} | own | dict(extra)
 
 
 def _run(request: _Request, result: _Result | None, *, alive: bool, began: bool, output: str) -> Run:
@@ -585,31 +421,3 @@ def _tail(folder: Path) -> str:
             return last_lines(file.read(OUTPUT_READ_BYTES))
     except FileNotFoundError:
         return ""
-
-
-def _why(error: OSError) -> str:
-    return f"{error.strerror}: {error.filename!r}" if error.filename else str(error.strerror)
-
-
-def _folder_name(component: str, environment: str) -> str:
-    return f"{component}-{environment}"
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    # In one pass: what is put in is not looked at again.
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
-def _check_command(where: str, command: Sequence[str], known: frozenset[str]) -> None:
-    if not command[0].strip():
-        raise ValueError(f"{where}: the first argument is the program and must not be empty")
-    if _PLACEHOLDER.search(command[0]):
-        raise ValueError(f"{where}: the program {command[0]!r} must not hold a placeholder")
-    for argument in command[1:]:
-        _check_placeholders(where, argument, known)
-
-
-def _check_placeholders(where: str, text: str, known: frozenset[str]) -> None:
-    for name in _PLACEHOLDER.findall(text):
-        if name not in known:
-            raise ValueError(f"{where}: unknown placeholder {{{name}}}; known are {', '.join(sorted(known))}")

@@ -10,17 +10,13 @@ No shell, no fetch, no checkout and no diff here. Whatever goes wrong is a ToolE
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import re
-import signal
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
+from agent.roster.deploy.command import Ended, one_line, run_bounded
 from agent.steps import ToolError
 
 GIT_SECONDS_MAX = 20.0
@@ -30,10 +26,6 @@ SUBJECT_CHARS_MAX = 160
 AUTHOR_CHARS_MAX = 80
 LISTED_MAX = 200
 """The most tags or commits that one call gives."""
-KILL_GRACE_SECONDS = 2.0
-"""Between SIGTERM and SIGKILL for a command that reached its time limit."""
-DRAIN_SECONDS = 0.5
-"""How long the output of an ended command is still read where something it started keeps the pipe open."""
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
@@ -265,13 +257,6 @@ def is_revision_text(text: str) -> bool:
     return len(text) <= REVISION_CHARS_MAX and bool(_ALLOWED.fullmatch(text)) and not _FORBIDDEN.search(text)
 
 
-def one_line(raw: bytes | str, chars_max: int) -> str:
-    """Foreign text for showing. What is not printable becomes U+FFFD and not nothing: `v1` and `v1<hidden>` differ."""
-    text = raw[: 4 * chars_max + 4].decode("utf-8", "replace") if isinstance(raw, bytes) else raw[: chars_max + 1]
-    text = "".join(char if char.isprintable() else " " if char in "\t\r\n" else "\ufffd" for char in text)
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
-
-
 def _with_name(revision: Revision, name: bytes | str) -> Revision:
     shown = one_line(name, REVISION_CHARS_MAX)
     return Revision(revision.sha, revision.short, revision.author, revision.date, revision.subject, shown)
@@ -279,107 +264,3 @@ def _with_name(revision: Revision, name: bytes | str) -> Revision:
 
 def _clamped(limit: int) -> int:
     return max(1, min(limit, LISTED_MAX))
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command that was waited for ended."""
-
-    exit_code: int
-    """Negative: the signal that ended it."""
-    output: bytes
-    errors: bytes
-    timed_out: bool
-    overflowed: bool
-    """The beginning of the output or of the errors is not kept."""
-
-
-@dataclass(slots=True)
-class _Watch(asyncio.SubprocessProtocol):
-    """A protocol, because `Process.wait()` also waits for what the command leaves behind to close the pipe."""
-
-    bytes_max: int
-    exited: asyncio.Event = field(default_factory=asyncio.Event)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-    kept: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
-    open: set[int] = field(default_factory=lambda: {1, 2})
-    overflowed: bool = False
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.kept[fd] += data
-        if len(self.kept[fd]) > self.bytes_max:
-            del self.kept[fd][: -self.bytes_max]
-            self.overflowed = True
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self.open.discard(fd)
-        if not self.open:
-            self.closed.set()
-
-    def process_exited(self) -> None:
-        self.exited.set()
-
-
-async def run_bounded(
-    command: Sequence[str],
-    *,
-    cwd: str,
-    env: Mapping[str, str],
-    seconds: float,
-    bytes_max: int,
-    stdin: bytes = b"",
-    merged: bool = False,
-) -> Ended:
-    """Runs it in a session of its own and leaves nothing of it behind, also when cancelled.
-
-    `merged`: errors come in the output, in order. Raises OSError where it cannot be started.
-    """
-    started = time.monotonic()
-    pipe = asyncio.subprocess.PIPE
-    transport, watch = await asyncio.get_running_loop().subprocess_exec(
-        lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
-        *command,
-        stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
-        stdout=pipe,
-        stderr=asyncio.subprocess.STDOUT if merged else pipe,
-        cwd=cwd,
-        env=dict(env),
-        start_new_session=True,
-    )
-    group = transport.get_pid()
-    try:
-        if stdin:
-            # uvloop's is none by its class, only by what it can.
-            writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-            writer.write(stdin)
-            writer.write_eof()
-        timed_out = not await _happens(watch.exited, seconds - (time.monotonic() - started))
-        if timed_out:
-            _signal_group(group, signal.SIGTERM)
-            await _happens(watch.exited, KILL_GRACE_SECONDS)
-        else:
-            await _happens(watch.closed, DRAIN_SECONDS)
-    finally:
-        _signal_group(group, signal.SIGKILL)
-        await _happens(watch.exited, KILL_GRACE_SECONDS)
-        transport.close()
-    code = transport.get_returncode()
-    return Ended(
-        exit_code=-signal.SIGKILL if code is None else code,
-        output=bytes(watch.kept[1]),
-        errors=bytes(watch.kept[2]),
-        timed_out=timed_out,
-        overflowed=watch.overflowed,
-    )
-
-
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), max(0.0, seconds))
-    return event.is_set()
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    # Gone already; macOS says EPERM where only a zombie is left.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

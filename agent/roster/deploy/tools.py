@@ -14,7 +14,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from agent.roster.deploy.deployer import CommandDeployer, DeployConfig, Deployer, EndToEnd, Run, Running
+from agent.roster.deploy.config import DeployConfig
+from agent.roster.deploy.deployer import CommandDeployer, Deployer, Run, Running
+from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.repository import Repository, Revision
 from agent.steps import Call, Facts, Tool, ToolError, Wait
 

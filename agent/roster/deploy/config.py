@@ -1,0 +1,132 @@
+"""What the team's TOML file says of its components, checked when it is read.
+
+Commands are lists of arguments and never see a shell; a placeholder that is not known is refused here, not at night.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DEPLOY_PLACEHOLDERS = frozenset({"sha", "component", "environment", "key", "name", "previous"})
+STATUS_PLACEHOLDERS = frozenset({"component", "environment"})
+END_TO_END_PLACEHOLDERS = frozenset({"environment"})
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Argument = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
+Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=200)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TargetConfig(_Config):
+    """How one component gets to one environment. Commands are lists of arguments and see no shell."""
+
+    deploy: Command
+    """Deploys `{sha}`, run in the repository. `{name}` is the tag or branch that was asked for (else the SHA),
+    `{previous}` the SHA that ran before (or nothing), `{key}` stays the same for one deployment over crashes, and
+    `{component}` and `{environment}` are their names. The first argument is the program and is taken as it is."""
+    status: Command
+    """Prints what runs there: a full SHA, or a JSON object with `sha` and where known `since`, `by`, `url`; nothing, if
+    nothing was deployed yet. May hold `{component}` and `{environment}`."""
+    timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
+    """A deployment is stopped after this long."""
+    grace_seconds: float = Field(default=10.0, ge=0, le=600)
+    """Between SIGTERM and SIGKILL when it is stopped."""
+    url: str = Field(default="", max_length=1_000)
+    """Where to watch a deployment; may hold the placeholders of `deploy`."""
+    env: dict[Variable, Argument] = Field(default_factory=dict)
+    """Environment variables of both commands. They see none of the bot's own but PATH, HOME, LANG, USER and TMPDIR."""
+
+    @model_validator(mode="after")
+    def _only_known_placeholders(self) -> Self:
+        _check_command("deploy", self.deploy, DEPLOY_PLACEHOLDERS)
+        _check_command("status", self.status, STATUS_PLACEHOLDERS)
+        _check_placeholders("url", self.url, DEPLOY_PLACEHOLDERS)
+        return self
+
+
+class ComponentConfig(_Config):
+    name: Name
+    """As people and the model call it. Taken from the table's key where it is left out."""
+    repository: Path
+    """The git repository: the top of a working tree, or a bare one. Commands run in it."""
+    path: str = ""
+    """The component's folder in a repository that holds several; commits that do not touch it are not listed."""
+    commit_url: str = Field(default="", max_length=1_000)
+    """A commit's page, with `{sha}` in it."""
+    targets: dict[Name, TargetConfig] = Field(min_length=1)
+    """By environment."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        parts = PurePosixPath(self.path)
+        if parts.is_absolute() or ".." in parts.parts or "\0" in self.path:
+            raise ValueError(f"path {self.path!r} must be a folder inside the repository")
+        _check_placeholders("commit_url", self.commit_url, frozenset({"sha"}))
+        if self.commit_url and "{sha}" not in self.commit_url:
+            raise ValueError("commit_url must hold {sha}")
+        return self
+
+    def commit_link(self, sha: str) -> str:
+        return filled(self.commit_url, {"sha": sha})
+
+
+class DeployConfig(_Config):
+    components: dict[Name, ComponentConfig] = Field(min_length=1)
+    """By name."""
+    end_to_end: dict[Name, Command] = Field(default_factory=dict)
+    """The test command of an environment: exit code 0 means passed. May hold `{environment}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_from_keys(cls, given: object) -> object:
+        if not isinstance(given, dict) or not isinstance(components := given.get("components"), dict):
+            return given
+        named = {key: {"name": key, **value} if isinstance(value, dict) else value for key, value in components.items()}
+        return {**given, "components": named}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        folders: dict[str, str] = {}
+        for key, component in self.components.items():
+            if component.name != key:
+                raise ValueError(f"components.{key} has the name {component.name!r}")
+            for environment in component.targets:
+                other = folders.setdefault(folder_name(key, environment), f"{key} on {environment}")
+                if other != f"{key} on {environment}":
+                    raise ValueError(f"{key} on {environment} and {other} would share a folder; rename one")
+        for environment, command in self.end_to_end.items():
+            _check_command(f"end_to_end.{environment}", command, END_TO_END_PLACEHOLDERS)
+        return self
+
+
+def folder_name(component: str, environment: str) -> str:
+    return f"{component}-{environment}"
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    # In one pass: what is put in is not looked at again.
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
+def _check_command(where: str, command: Sequence[str], known: frozenset[str]) -> None:
+    if not command[0].strip():
+        raise ValueError(f"{where}: the first argument is the program and must not be empty")
+    if _PLACEHOLDER.search(command[0]):
+        raise ValueError(f"{where}: the program {command[0]!r} must not hold a placeholder")
+    for argument in command[1:]:
+        _check_placeholders(where, argument, known)
+
+
+def _check_placeholders(where: str, text: str, known: frozenset[str]) -> None:
+    for name in _PLACEHOLDER.findall(text):
+        if name not in known:
+            raise ValueError(f"{where}: unknown placeholder {{{name}}}; known are {', '.join(sorted(known))}")

@@ -1,0 +1,88 @@
+"""How a command runs and ends: settings first, every failure in one line on stderr, and the exit code.
+
+0 done, 1 a failure, 2 the command line is wrong, 130 interrupted. There is no traceback for a person; one of a mistake
+of ours is shown with BOT_LOG_LEVEL=debug.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import typer
+import uvloop
+
+from bot import console
+from bot.app import roster_problems, set_up_logging
+from bot.demo import DidNotHappen
+from bot.inbox import Refused
+from bot.settings import Settings, SettingsError, load
+from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
+from store.embedded import EmbeddedRedisError
+from store.events import EventTooLarge
+from store.text import one_line
+
+FAILURES = (
+    SettingsError,
+    StoreUnavailable,
+    ThreadDiverged,
+    EmbeddedRedisError,
+    UnknownThread,
+    Refused,
+    EventTooLarge,
+    DidNotHappen,
+)
+
+
+class Misused(Exception):
+    """The command line itself is wrong."""
+
+
+def exit_code(app: typer.Typer) -> int:
+    """Run the command that was typed."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except Misused as error:
+        console.say(str(error))
+        return 2
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            console.say(error.format_message())
+        else:
+            context = getattr(error, "ctx", None)
+            message = " ".join(error.format_message().split())
+            stop = "" if message.endswith((".", "?")) else "."
+            console.say(f"{message}{stop} See `{context.command_path if context else 'bot'} --help`.")
+        return error.exit_code
+
+
+def run(work: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = False) -> None:
+    """`model`: it has to be configured. Raises typer.Exit."""
+    debug = False
+    try:
+        settings = load(roster_problems, *([Settings.model_problems] if model else []))
+        debug = settings.bot_log_level == "debug"
+        set_up_logging(settings.bot_log_level)
+        uvloop.run(work(settings))
+        sys.stdout.flush()
+        return
+    except FAILURES as failure:
+        console.say(failure.args[0] if isinstance(failure, UnknownThread) else str(failure))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        console.discard_stdout()  # whoever read it has enough
+        return
+    except OSError as error:
+        console.discard_stdout()
+        console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
+    except Exception as error:
+        where = "BOT_LOG_LEVEL=debug shows where"
+        if debug:
+            traceback.print_exc()
+            where = "see above"
+        console.say(f"A mistake of the program itself ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
+    raise typer.Exit(1)

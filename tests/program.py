@@ -1,0 +1,296 @@
+"""The program as people start it: real processes, in a folder and an environment of their own, with deadlines.
+
+    done = await bot.run("threads", "--json")      # .code, .out, .err
+    async with bot.started("run") as worker: ...   # a process that goes on: `worker.told("Working")`, `worker.ends()`
+    async with bot.terminal("chat") as person: ... # the same on a real terminal: `person.sees("…")`, `person.types("…")`
+"""
+# ruff: noqa: ASYNC240 - the files are local and small
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.demo_site import Site
+from store.embedded import embedded
+from store.embedded_supervisor import SERVER_LOCK
+from tests.model_server import ModelServer
+
+BOT = str(Path(sys.executable).with_name("bot"))
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 0.02
+COLUMNS, ROWS = 150, 50
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\r")
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """stdout, which must be one JSON document and nothing else."""
+        return json.loads(self.out)
+
+    def failed(self, *words: str, code: int = 1) -> None:
+        """It said so in one line on stderr with these words in it, and nothing on stdout."""
+        assert self.code == code, self
+        assert self.out == "", self
+        assert self.err.count("\n") == 1, self
+        for word in words:
+            assert word in self.err, self
+        assert "Traceback" not in self.err, self
+
+    def succeeded(self) -> Done:
+        assert self.code == 0, self
+        assert self.err == "", self
+        return self
+
+
+@dataclass
+class Bot:
+    """One installation: a folder to stand in, and what is in the environment. Everything it starts is gone in the end."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / ".bot"
+
+    @property
+    def site(self) -> Site:
+        return Site(self.folder / "site")
+
+    def env(self, **changes: str) -> dict[str, str]:
+        """Nothing of the developer's own settings reaches a test."""
+        base = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "USER": "dex",
+            "LOGNAME": "dex",
+            "LANG": "C.UTF-8",
+            "TERM": "xterm",
+            "PYTHONWARNINGS": "error",
+        }
+        return base | self.environment | changes
+
+    def with_site(self, template: Path) -> Bot:
+        """A repository, targets, and the team file for them."""
+        shutil.copytree(template, self.site.home, symlinks=True)
+        self.site.write_team_file(self.folder / "bot.toml")
+        return self
+
+    def with_model(self, server: ModelServer) -> Bot:
+        self.environment |= {"OPENAI_BASE_URL": server.url, "OPENAI_MODEL": "scripted", "OPENAI_API_KEY": "sk-secret"}
+        return self
+
+    async def run(self, *arguments: str | bytes, stdin: bytes | None = None, **changes: str) -> Done:
+        process = await self._start(arguments, stdin=PIPE if stdin is not None else DEVNULL, changes=changes)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            out, err = await process.communicate(stdin)
+        assert process.returncode is not None
+        return Done(process.returncode, out.decode(), err.decode())
+
+    async def all(self, *commands: tuple[str, ...]) -> list[Done]:
+        """Side by side, since starting a process is what they take their time for."""
+        return await asyncio.gather(*(self.run(*command) for command in commands))
+
+    @contextlib.asynccontextmanager
+    async def started(self, *arguments: str, **changes: str) -> AsyncIterator[Running]:
+        process = await self._start(arguments, stdin=DEVNULL, changes=changes)
+        running = Running(process)
+        try:
+            yield running
+        finally:
+            await running.close()
+
+    @contextlib.asynccontextmanager
+    async def terminal(self, *arguments: str, **changes: str) -> AsyncIterator[Terminal]:
+        master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (ROWS, COLUMNS))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                BOT,
+                *arguments,
+                cwd=self.folder,
+                env=self.env(**changes),
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                preexec_fn=_take_terminal,
+            )
+        finally:
+            os.close(slave)
+        terminal = Terminal(process, master)
+        try:
+            yield terminal
+        finally:
+            await terminal.close()
+
+    async def _start(self, arguments: tuple[str | bytes, ...], *, stdin: int, changes: dict[str, str]) -> Process:
+        return await asyncio.create_subprocess_exec(
+            BOT, *arguments, cwd=self.folder, env=self.env(**changes), stdin=stdin, stdout=PIPE, stderr=PIPE
+        )
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[Bot]:
+        """The embedded server stays for a while, so that not every command starts it."""
+        async with embedded(self.home):
+            yield self
+
+    async def nothing_is_left(self, home: Path | None = None) -> None:
+        """The embedded server has gone: nobody holds its lock, and nobody else answers for its folder."""
+        lock = (home or self.home) / SERVER_LOCK
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not _is_free(lock):  # noqa: ASYNC110 - other processes set no Event
+                await asyncio.sleep(LOOK_SECONDS)
+
+
+def _take_terminal() -> None:
+    """In the child: so that Ctrl-C reaches it as a signal."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _is_free(lock: Path) -> bool:
+    file = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+class Running:
+    """A process that goes on. Its stdout and stderr are read all the time, so that it never waits for us."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self._told = {"out": "", "err": ""}
+        assert process.stdout
+        assert process.stderr
+        self._readers = [
+            asyncio.create_task(self._read(process.stdout, "out")),
+            asyncio.create_task(self._read(process.stderr, "err")),
+        ]
+
+    @property
+    def out(self) -> str:
+        return self._told["out"]
+
+    @property
+    def err(self) -> str:
+        return self._told["err"]
+
+    async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
+        while data := await stream.read(65_536):
+            self._told[name] += data.decode(errors="replace")
+
+    async def told(self, text: str) -> None:
+        """Returns when it has said that on stderr."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while text not in self.err:  # noqa: ASYNC110 - it is polled for two streams at once
+                assert self.process.returncode is None, f"it has ended: {self.err}"
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ends(self, within_seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit code."""
+        async with asyncio.timeout(within_seconds):
+            code = await self.process.wait()
+        await asyncio.gather(*self._readers)
+        return code
+
+    async def close(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        await asyncio.gather(*self._readers)
+
+
+class Terminal:
+    """A person before a screen: sees what is printed, and types."""
+
+    def __init__(self, process: Process, master: int) -> None:
+        self.process = process
+        self.raw = b""
+        self._master = master
+        self._seen = 0
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(master, self._read)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._master, 65_536)
+        except OSError:  # the other side has closed it
+            data = b""
+        if data:
+            self.raw += data
+        else:
+            self._loop.remove_reader(self._master)
+        self._news.set()
+
+    @property
+    def screen(self) -> str:
+        """Everything that was printed, without colours."""
+        return _ESCAPES.sub("", self.raw.decode(errors="replace"))
+
+    async def sees(self, text: str, within_seconds: float = PATIENCE_SECONDS) -> str:
+        """Returns what came up to and with this text, after what was seen before."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                while (at := self.screen.find(text, self._seen)) < 0:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{text!r} did not come:\n{self.screen[self._seen :]}") from None
+        seen, self._seen = self.screen[self._seen : at + len(text)], at + len(text)
+        return seen
+
+    def types(self, line: str) -> None:
+        os.write(self._master, line.encode() + b"\n")
+
+    def presses(self, key: str) -> None:
+        """A control key: `presses("C")` is Ctrl-C."""
+        os.write(self._master, bytes([ord(key) - 64]))
+
+    async def ends(self, within_seconds: float = PATIENCE_SECONDS) -> int:
+        async with asyncio.timeout(within_seconds):
+            return await self.process.wait()
+
+    async def close(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        self._loop.remove_reader(self._master)
+        os.close(self._master)
+
+
+def processes_that_name(text: str) -> list[str]:
+    """The commands of all processes on this machine that have this text in them."""
+    listing = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True)
+    return [line for line in listing.stdout.splitlines() if text in line]

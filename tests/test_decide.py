@@ -1,0 +1,725 @@
+"""What is to be done next: each rule by an example, then any events in any order, then people who do what they like."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections import Counter
+from collections.abc import Awaitable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, event, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from agent.approval import digest
+from agent.decide import (
+    Action,
+    AskModel,
+    ChangeAgent,
+    ChooseStep,
+    HandToHuman,
+    NoteInterruption,
+    RefuseStep,
+    RequestApproval,
+    RunTool,
+    Say,
+    decide,
+)
+from agent.definition import Agent, Limits, no_plan
+from agent.llm import ModelFailure
+from agent.steps import HandOver, Step
+from bot.inbox import Refused
+from channels.base import SendFailed
+from store.events import (
+    ApprovalRequested,
+    Event,
+    HandedToHuman,
+    MessageFailed,
+    MessageReceived,
+    MessageSent,
+    Person,
+    StepChosen,
+    ToolStarted,
+)
+from store.thread import Thread
+from tests.playbook import (
+    NOTHING,
+    Broken,
+    BrokenLook,
+    Flaky,
+    Hook,
+    Line,
+    Look,
+    Push,
+    Slow,
+    Touch,
+    World,
+    ask,
+    done,
+    killed,
+    ops,
+    update,
+    withdraw,
+)
+from tests.story import (
+    ANN,
+    BOB,
+    EVE,
+    LATER,
+    approved,
+    asked,
+    cancelled,
+    choice_failed,
+    chosen,
+    failed,
+    finished,
+    fired,
+    forked,
+    from_the_future,
+    handed_over_to,
+    handed_to_human,
+    message,
+    not_sent,
+    nothing_to_do,
+    paused,
+    rejected,
+    requested,
+    resumed,
+    sent,
+    started,
+    thread,
+    trigger,
+    waits,
+)
+from tests.story import done as said_done
+from tests.test_thread import ANYTHING
+
+OPS = ops()
+
+
+def look(step: str) -> Event:
+    return chosen(step, "look")
+
+
+def touch(step: str) -> Event:
+    return chosen(step, "touch", acts=True)
+
+
+def push(step: str) -> Event:
+    return chosen(step, "push", acts=True, target="prod")
+
+
+def next_action(*events: Event, agent: Agent = OPS) -> Action | None:
+    return decide(agent, thread(*events))
+
+
+def kind_of(*events: Event, agent: Agent = OPS) -> type[Action] | None:
+    action = next_action(*events, agent=agent)
+    return None if action is None else type(action)
+
+
+REQUESTED = (message(), push("s1"), requested("s1"), sent("s1/card"))
+APPROVED = (*REQUESTED, approved("s1"), sent("s1/settled"))
+WAITING = (message(), chosen("s1", "slow"), started("s1", repeatable=True), waits("s1"))
+DUE = (*WAITING, fired("s1/wait/1"))
+RUNNING = (message(), touch("s1"), started("s1"))
+LOOKING = (message(), look("s1"), started("s1", repeatable=True))
+
+
+# Whose turn it is
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (),
+        REQUESTED,
+        WAITING,
+        (message(), asked("s1"), sent("s1/say")),
+        (message(), said_done("s1"), sent("s1/say")),
+        (message(), nothing_to_do("s1")),
+        (message(), choice_failed(reason="unavailable", retry_at=LATER)),
+        (*APPROVED, forked()),
+    ],
+)
+def test_when_it_is_somebody_elses_turn_there_is_nothing_to_do(events: tuple[Event, ...]) -> None:
+    assert next_action(*events) is None
+
+
+def test_a_thread_that_does_not_exist_has_nothing_to_do() -> None:
+    assert decide(OPS, Thread("t1")) is None
+
+
+def test_a_thread_that_a_newer_version_wrote_is_left_alone() -> None:
+    assert next_action(message(), from_the_future()) is None
+
+
+def test_a_message_is_for_the_model() -> None:
+    assert next_action(message()) == AskModel()
+    assert next_action(trigger()) == AskModel()
+
+
+# The rules of order
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (*RUNNING, paused(), message("m2")),
+        (*APPROVED, message("m2", clipped_from=60_000)),
+        (message(), push("s1"), requested("s1"), approved("s1")),
+        (*RUNNING, cancelled()),
+        (message(), handed_to_human()),
+    ],
+)
+def test_people_are_told_what_they_are_owed_before_anything_else(events: tuple[Event, ...]) -> None:
+    assert kind_of(*events) is Say
+
+
+def test_what_was_owed_first_is_told_first() -> None:
+    action = next_action(message(), push("s1"), requested("s1"), approved("s1"))
+    assert isinstance(action, Say)
+    assert action.key == "s1/card"
+
+
+def test_what_could_not_be_sent_holds_nothing_up_until_its_timer() -> None:
+    later = (message(), push("s1"), requested("s1"), not_sent("s1/card"), approved("s1"), sent("s1/settled"))
+    assert kind_of(*later) is RunTool
+    action = next_action(*later, fired("s1/card/send/1"))
+    assert isinstance(action, Say)
+    assert action.key == "s1/card"
+
+
+def test_an_interruption_is_settled_before_words_are_read() -> None:
+    assert kind_of(*RUNNING, message("m2")) is NoteInterruption
+    assert kind_of(*LOOKING, message("m2")) is RunTool
+
+
+@pytest.mark.parametrize("before", [APPROVED, (message(), touch("s1")), (message(), push("s1"))])
+def test_words_are_read_before_anything_begins(before: tuple[Event, ...]) -> None:
+    assert next_action(*before, message("m2", "no, wait!")) == AskModel()
+
+
+def test_words_that_code_has_answered_with_a_look_are_still_read_before_anything_begins() -> None:
+    by_code = chosen("s2", "look").model_copy(update={"by": "code"})
+    looked = (started("s2", repeatable=True), finished("s2"))
+    before = (*APPROVED, message("m2", "no, wait!"), by_code)
+    action = next_action(*before)
+    assert isinstance(action, RunTool)
+    assert action.step.id == "s2"
+    assert next_action(*before, *looked) == AskModel()
+
+
+def test_words_during_a_tool_are_read_also_where_code_waits_next() -> None:
+    wait = chosen("s2", "slow").model_copy(update={"by": "code"})
+    before = (*RUNNING, message("m2", "stop!"), finished("s1"), wait, started("s2", repeatable=True), waits("s2"))
+    assert next_action(*before) == AskModel()
+
+
+def test_what_was_approved_begins_once_the_words_were_read() -> None:
+    action = next_action(*APPROVED, message("m2", "nice!"), nothing_to_do("s2"))
+    assert isinstance(action, RunTool)
+    assert (action.step.id, action.attempt) == ("s1", 1)
+
+
+def test_what_is_due_looks_again() -> None:
+    action = next_action(*DUE)
+    assert isinstance(action, RunTool)
+    assert (action.step.id, action.attempt) == ("s1", 2)
+
+
+def test_a_chosen_tool_runs_or_asks_for_approval_as_its_class_says() -> None:
+    run = next_action(message(), touch("s1"))
+    request = next_action(message(), push("s1"))
+    assert isinstance(run, RunTool)
+    assert isinstance(request, RequestApproval)
+    assert (run.tool, run.attempt, request.tool) == (Touch(), 1, Push(target="prod"))
+
+
+def test_a_rejection_is_for_the_model() -> None:
+    assert next_action(*REQUESTED, rejected("s1"), sent("s1/settled")) == AskModel()
+
+
+@pytest.mark.parametrize("by", [EVE, Person(name="Ann", address="U1", trust="forwarded")])
+def test_a_decision_by_somebody_who_may_be_anybody_begins_nothing(by: Person) -> None:
+    assert next_action(*REQUESTED, approved("s1", by=by)) is None
+
+
+def test_a_decision_on_something_else_begins_nothing() -> None:
+    assert next_action(*REQUESTED, approved("s1", digest="digest of another call")) is None
+
+
+# Interruptions
+
+
+def test_a_tool_that_cannot_be_repeated_is_not_repeated() -> None:
+    action = next_action(*RUNNING)
+    assert isinstance(action, NoteInterruption)
+    assert action.step.id == "s1"
+
+
+def test_a_repeatable_tool_is_started_again_and_not_for_ever() -> None:
+    events = list(LOOKING)
+    for attempt in (2, 3):
+        action = next_action(*events)
+        assert isinstance(action, RunTool)
+        assert action.attempt == attempt
+        events.append(started("s1", attempt, repeatable=True))
+    refusal = next_action(*events)
+    assert isinstance(refusal, RefuseStep)
+    assert refusal.error == "look was interrupted 3 times."
+
+
+def test_a_tool_that_is_no_longer_repeatable_is_not_started_again() -> None:
+    assert kind_of(message(), touch("s1"), started("s1", repeatable=True)) is RefuseStep
+
+
+def test_a_tool_that_is_gone_is_not_started_again() -> None:
+    assert kind_of(message(), chosen("s1", "gone"), started("s1", repeatable=True)) is RefuseStep
+
+
+@pytest.mark.parametrize("rest", [paused(), cancelled(), handed_to_human()])
+def test_an_interruption_is_noted_also_where_nothing_may_begin(rest: Event) -> None:
+    told = (sent("cancel/1/notice"), sent("h1/handed/say"))
+    assert kind_of(*RUNNING, rest, *told) is NoteInterruption
+    assert next_action(*LOOKING, rest, *told) is None
+
+
+# Steps that cannot begin
+
+
+@pytest.mark.parametrize(
+    ("intent", "arguments", "error"),
+    [
+        ("explode", {}, "Unknown intent 'explode'. Known are: look, touch, push"),
+        ("push", {}, "Invalid push: target: Field required."),
+        ("push", {"target": "prod", "force": True}, "Invalid push: force: Extra inputs are not permitted."),
+        ("push", {"intent": "look", "target": "prod"}, "Invalid push: "),
+    ],
+)
+def test_a_step_that_the_agent_does_not_have_is_refused(intent: str, arguments: dict[str, Any], error: str) -> None:
+    event = chosen("s1", intent).model_copy(update={"arguments": arguments})
+    action = next_action(message(), event)
+    assert isinstance(action, RefuseStep)
+    assert action.error.startswith(error)
+
+
+def test_an_approved_step_that_the_agent_no_longer_has_is_refused() -> None:
+    assert kind_of(*APPROVED, agent=ops(tools=(Look,))) is RefuseStep
+
+
+# What code chooses
+
+
+def test_code_chooses_before_the_model_does() -> None:
+    agent = ops(plan=lambda now: None if now.state.steps else Look())
+    assert next_action(message(), agent=agent) == ChooseStep(Look())
+    assert next_action(message(), look("s1"), started("s1"), finished("s1"), agent=agent) == AskModel()
+
+
+def test_code_is_asked_once_more_when_the_agent_is_done() -> None:
+    over = (message(), said_done("s1"), sent("s1/say"))
+    agent = ops(plan=lambda now: Look() if now.state.current == "s1" else None)
+    assert next_action(*over, agent=agent) == ChooseStep(Look())
+    assert next_action(*over, paused(), agent=agent) is None
+    assert next_action(*over, cancelled(), sent("cancel/1/notice"), agent=agent) is None
+    assert next_action(message(), asked("s1"), sent("s1/say"), agent=agent) is None
+
+
+def test_code_is_held_to_the_limits_too() -> None:
+    agent = ops(plan=lambda _: Look(), limits=Limits(steps_per_turn=1))
+    for events in (
+        (message(), said_done("s1"), sent("s1/say")),
+        (message(), look("s1"), started("s1"), finished("s1")),
+    ):
+        action = next_action(*events, agent=agent)
+        assert isinstance(action, HandToHuman)
+        assert action.limit == "steps_per_turn"
+
+
+def test_code_hands_the_thread_over_to_another_agent() -> None:
+    hand_over = HandOver(intent="hand_over", agent="night", reason="It is late.")
+    agent = ops(plan=lambda now: None if now.state.steps else hand_over)
+    assert next_action(message(), agent=agent) == ChooseStep(hand_over)
+    event = chosen("s1", "hand_over", agent="night", reason="It is late.")
+    assert next_action(message(), event, agent=agent) == ChangeAgent("night", "It is late.")
+    assert next_action(message(), event, handed_over_to("night"), agent=ops(name="night")) == AskModel()
+
+
+def test_the_model_is_not_offered_to_hand_over() -> None:
+    assert "hand_over" not in OPS.steps
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "events", "limit"),
+    [
+        (Limits(errors_in_row=2), (look("s1"), started("s1"), failed("s1"), choice_failed(1)), "errors_in_row"),
+        (Limits(steps_per_turn=1), (look("s1"), started("s1"), finished("s1")), "steps_per_turn"),
+        (Limits(events_per_thread=4), (look("s1"), started("s1")), ""),
+        (Limits(events_per_thread=5), (look("s1"), started("s1"), finished("s1")), "events_per_thread"),
+    ],
+)
+def test_whoever_reaches_a_limit_is_handed_to_a_person_by_its_name(
+    limits: Limits, events: tuple[Event, ...], limit: str
+) -> None:
+    agent = ops(limits=limits)
+    assert not isinstance(next_action(message(), *events[:-1], agent=agent), HandToHuman)
+    action = next_action(message(), *events, agent=agent)
+    if limit:
+        assert isinstance(action, HandToHuman)
+        assert action.limit == limit
+        assert hasattr(limits, limit)
+
+
+def test_the_person_is_told_the_last_error() -> None:
+    action = next_action(message(), *(choice_failed(n) for n in (1, 2, 3)))
+    assert isinstance(action, HandToHuman)
+    assert action.reason == "3 errors came one after the other. The last one: no step in it"
+
+
+def test_a_tool_that_waits_for_ever_reaches_the_limit_of_events() -> None:
+    agent = ops(limits=Limits(events_per_thread=len(DUE) + 1))
+    assert kind_of(*DUE, agent=agent) is HandToHuman
+    assert next_action(*DUE, handed_to_human(), sent("h1/handed/say"), agent=agent) is None
+
+
+@pytest.mark.parametrize("before", [APPROVED, (message(), touch("s1")), DUE, LOOKING, (message(),)])
+def test_who_was_handed_to_a_person_begins_nothing_until_somebody_speaks(before: tuple[Event, ...]) -> None:
+    """Above all not what was approved before words that were never read."""
+    handed = (*before, handed_to_human(), sent("h1/handed/say"))
+    assert next_action(*handed) is None
+    assert next_action(*handed, message("m2")) is not None
+
+
+def test_an_approval_takes_the_thread_back_from_a_person() -> None:
+    handed = (*REQUESTED, handed_to_human(), sent("h1/handed/say"))
+    assert kind_of(*handed, approved("s1"), sent("s1/settled")) is RunTool
+
+
+# Paused and cancelled
+
+
+@pytest.mark.parametrize("before", [APPROVED, (message(), touch("s1")), DUE, LOOKING, (message(),)])
+def test_nothing_begins_while_paused_and_everything_after(before: tuple[Event, ...]) -> None:
+    assert next_action(*before, paused()) is None
+    assert next_action(*before, paused(), resumed()) == next_action(*before)
+
+
+@pytest.mark.parametrize("before", [APPROVED, (message(), touch("s1")), DUE, LOOKING, (message(),)])
+def test_nothing_begins_after_it_was_cancelled(before: tuple[Event, ...]) -> None:
+    over = (*before, cancelled(), sent("cancel/1/notice"), sent("s1/closed"))
+    assert next_action(*over) is None
+    assert next_action(*over, message("m2"), sent("m2/notice")) is None
+    assert next_action(*over, resumed(), approved("s1")) is None
+
+
+# Any events in any order
+
+_CALLS = [call(step) for call in (look, touch, push) for step in ("s1", "s2", "s3")]
+_any_story = st.tuples(
+    st.sampled_from([(), REQUESTED, APPROVED, WAITING, DUE, RUNNING, LOOKING]),
+    st.lists(st.sampled_from([*ANYTHING, *_CALLS, *_CALLS]), max_size=20),
+).map(lambda parts: [*parts[0], *parts[1]])
+PLANNED = ops(plan=lambda now: Look() if now.version % 2 else None, limits=Limits(steps_per_turn=3))
+STRANGER = ops(tools=(Look,))
+
+
+@settings(max_examples=400)
+@given(_any_story, st.sampled_from([OPS, PLANNED, STRANGER]))
+def test_whatever_happened_there_is_an_answer_and_it_is_always_the_same(events: list[Event], agent: Agent) -> None:
+    now = thread(*events)
+    before = copy.deepcopy(now.state)
+    first = decide(agent, now)
+    assert first == decide(agent, now)
+    assert now.state == before
+    assert first == decide(agent, Thread("t1").extended(now.events))
+    event(f"action {type(first).__name__}")
+    state = now.state
+    if state.unreadable:
+        assert first is None
+    if (state.paused or state.cancelled or state.handed) and first is not None:
+        assert isinstance(first, Say | NoteInterruption | RefuseStep)
+        assert not isinstance(first, RefuseStep) or first.step.status == "running"
+    if state.news or state.unread:
+        assert not (isinstance(first, RunTool) and first.step.status == "approved")
+    if isinstance(first, RunTool) and first.tool.needs_approval():
+        assert first.step.decision is None or first.step.decision.approved
+
+
+@pytest.mark.parametrize(
+    "kind", [Say, AskModel, ChooseStep, RequestApproval, RunTool, NoteInterruption, RefuseStep, HandToHuman, type(None)]
+)
+def test_any_events_in_any_order_reach_every_action(kind: type[Action]) -> None:
+    find(
+        st.tuples(_any_story, st.sampled_from([OPS, PLANNED, STRANGER])),
+        lambda found: isinstance(decide(found[1], thread(*found[0])), kind),
+        settings=settings(max_examples=20_000, phases=[Phase.generate], database=None),
+    )
+
+
+# People who do what they like
+
+MODEL_SAYS: list[Line] = [
+    *(Look(), Touch(), Push(target="prod"), Push(target="staging"), Push(target="nowhere"), Slow()),
+    *(Flaky(how="left"), Flaky(how="right"), Broken(), BrokenLook()),
+    *(done(), ask("Which?"), update("It goes on."), NOTHING, withdraw()),
+    ModelFailure("invalid", "No step in it."),
+    ModelFailure("unavailable", "503", retry_after_seconds=20),
+]
+PEOPLE = (ANN, BOB, EVE)
+
+
+def look_when_spoken_to(now: Thread) -> Step | None:
+    """Code looks once for each message, before the model is asked."""
+    words = sum(isinstance(event, MessageReceived) for event in now.events)
+    return Look() if sum(step.chosen.by == "code" for step in now.state.steps.values()) < words else None
+
+
+class AnybodyDoesAnything(RuleBasedStateMachine):
+    """The real loop and inbox; people, the model, the channel, the clock and death do what Hypothesis likes."""
+
+    reached: ClassVar[Counter[str]] = Counter()
+    runner: ClassVar[asyncio.Runner]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = Thread("")
+        self.owed: set[str] = set()
+
+    def do(self, what: Awaitable[object]) -> None:
+        async def act() -> None:
+            with contextlib.suppress(Refused):
+                await what
+
+        self.runner.run(act())
+
+    def person(self, does: str, by: Person) -> Hook:
+        world = self.world
+
+        async def act() -> None:
+            with contextlib.suppress(Refused):
+                match does:
+                    case "speaks":
+                        await world.say("by the way", by=by)
+                    case "approves":
+                        await world.approve(by=by)
+                    case "approves what is gone":
+                        await world.approve(by=by, step_id=next(iter(self.seen.state.steps), "s1"))
+                    case "approves something else":
+                        await world.approve(by=by, digest="0123456789")
+                    case "rejects":
+                        await world.reject("not now", by=by)
+                    case "answers":
+                        await world.answer("yes", by=by)
+                    case "pauses":
+                        await world.pause()
+                    case "resumes":
+                        await world.resume()
+                    case "cancels":
+                        await world.cancel()
+
+        return act
+
+    does = st.sampled_from(
+        (
+            *("speaks", "speaks", "approves", "approves", "approves what is gone", "approves something else"),
+            *("rejects", "answers", "pauses", "resumes", "resumes"),
+        )
+    )
+    points = st.integers(1, 8)
+
+    @initialize(planned=st.booleans())
+    def begins(self, planned: bool) -> None:
+        self.world = World(plan=look_when_spoken_to if planned else no_plan)
+        self.world.model.otherwise = lambda _: done()
+        self.do(self.world.say("hello"))
+
+    @rule(does=does, by=st.sampled_from(PEOPLE))
+    def a_person_acts(self, does: str, by: Person) -> None:
+        self.do(self.person(does, by)())
+
+    @rule(does=does, by=st.sampled_from(PEOPLE), point=points)
+    def a_person_acts_in_between(self, does: str, by: Person, point: int) -> None:
+        self.world.store.before(self.world.store.appends + point, self.person(does, by))
+
+    @rule(does=does, by=st.sampled_from(PEOPLE), intent=st.sampled_from(["look", "touch", "push", "slow", "broken"]))
+    def a_person_acts_while_a_tool_runs(self, does: str, by: Person, intent: str) -> None:
+        self.world.desk.during(intent, self.person(does, by))
+
+    @rule(does=does, by=st.sampled_from(PEOPLE), line=st.sampled_from(MODEL_SAYS))
+    def a_person_acts_while_the_model_thinks(self, does: str, by: Person, line: Any) -> None:
+        async def think(_: str) -> Any:
+            await self.person(does, by)()
+            return line
+
+        self.world.model.answers(think)
+
+    @rule(lines=st.lists(st.sampled_from(MODEL_SAYS), min_size=1, max_size=4))
+    def the_model_will_say(self, lines: list[Line]) -> None:
+        self.world.model.answers(*lines)
+
+    @rule(point=points, before=st.booleans())
+    def the_worker_will_die(self, point: int, before: bool) -> None:
+        store = self.world.store
+        (store.before if before else store.after)(store.appends + point, killed)
+
+    @rule(intent=st.sampled_from(["look", "touch", "push", "slow"]))
+    def the_worker_will_die_in_a_tool(self, intent: str) -> None:
+        self.world.desk.during(intent, killed)
+
+    @rule(times=st.integers(1, 3))
+    def the_channel_will_fail(self, times: int) -> None:
+        self.world.channel.next(*[SendFailed("slow down", 5)] * times)
+
+    @rule()
+    def a_worker_runs(self) -> None:
+        self.runs()
+
+    @rule(lines=st.lists(st.sampled_from(MODEL_SAYS), min_size=1, max_size=4), by=st.sampled_from(PEOPLE))
+    def somebody_asks_for_something(self, lines: list[Line], by: Person) -> None:
+        self.world.model.answers(*lines)
+        self.do(self.world.say("do it", by=by))
+        self.runs()
+
+    @rule(seconds=st.sampled_from([5, 20, 60]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.clock.advance(seconds)
+        self.runs()
+
+    @precondition(lambda self: self.seen.version > 25)
+    @rule()
+    def somebody_cancels(self) -> None:
+        self.do(self.person("cancels", ANN)())
+
+    def runs(self) -> None:
+        appends = self.world.store.appends
+        self.do(self.world.run())
+        assert self.world.store.appends - appends < 400, "it does not come to rest"
+
+    @invariant()
+    def every_event_was_allowed_when_it_was_written(self) -> None:
+        async def now() -> Thread:
+            return await self.world.store.load(self.world.thread.id)
+
+        log = self.runner.run(now())
+        before = self.seen if self.seen.exists else Thread(log.id)
+        for new in log.events[before.version :]:
+            self.check(before, new)
+            before = before.extended([new])
+            self.owed |= before.state.owed.keys()
+            self.reached[new.kind] += 1
+        self.seen = before
+        self.reached[log.status] += 1
+        for step in log.state.steps.values():
+            self.reached[f"step {step.status}"] += 1
+            ran = self.world.desk.keys[f"{log.id}/{step.id}"]
+            starts = [e for e in log.events if isinstance(e, ToolStarted) and e.step == step.id]
+            assert ran <= len(starts), f"{step.id} ran without being written down first"
+            if step.chosen.intent in ("touch", "push", "broken"):
+                assert len(starts) <= 1, f"{step.id} was started twice"
+
+    def check(self, before: Thread, new: Event) -> None:
+        state = before.state
+        match new:
+            case ToolStarted():
+                step = state.steps[new.step]
+                assert may_begin(before), f"{new.id} while {before.status}"
+                if step.chosen.intent == "push":
+                    request, decision = step.request, step.decision
+                    assert request is not None
+                    assert decision is not None
+                    assert decision.approved
+                    assert decision.by.trust == "verified"
+                    seen = digest(before.id, step.chosen, request.facts, request.policy)
+                    assert seen == decision.digest == request.digest
+                    assert step.status == "approved"
+                if step.chosen.acts:
+                    assert all_words_were_read(before), f"{new.id} before the words were read"
+            case StepChosen(by="model") | ApprovalRequested():
+                assert may_begin(before), f"{new.id} while {before.status}"
+            case MessageSent():
+                assert new.key in state.owed, f"{new.key} was sent, and nobody was owed it"
+                assert f"{before.id}/{new.key}" in self.world.channel.sent
+            case _:
+                pass
+
+    def teardown(self) -> None:
+        """Everybody stops interfering: it comes to rest, and everything was told once."""
+        if not hasattr(self, "world"):
+            return
+        self.world.model.otherwise = lambda _: done()
+        for _ in range(30):
+            self.runs()
+            if not (self.world.thread.timers or self.world.store.hooks_left):
+                break
+            self.world.clock.advance(60)
+        self.every_event_was_allowed_when_it_was_written()
+        end = self.world.thread
+        assert end.timers == {}
+        assert end.state.owed == {}
+        given_up = {e.key for e in end.events if isinstance(e, MessageFailed) and not e.retry_at}
+        sent = Counter(e.key for e in end.events if isinstance(e, MessageSent))
+        assert self.owed == sent.keys() | given_up
+        assert set(sent.values()) <= {1}
+        assert end.status not in ("working", "waiting")
+
+
+def may_begin(before: Thread) -> bool:
+    return not (before.state.cancelled or before.state.paused or before.state.handed)
+
+
+def all_words_were_read(before: Thread) -> bool:
+    for past in reversed(before.events):
+        match past:
+            case StepChosen(by="model") | HandedToHuman():
+                return True
+            case MessageReceived():
+                return False
+            case _:
+                pass
+    return True
+
+
+@pytest.fixture
+def stage() -> Iterator[None]:
+    with asyncio.Runner() as runner, structlog.testing.capture_logs():
+        AnybodyDoesAnything.runner = runner
+        yield
+
+
+@pytest.mark.usefixtures("stage")
+def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
+    AnybodyDoesAnything.reached.clear()
+    run_state_machine_as_test(
+        AnybodyDoesAnything,
+        settings=settings(max_examples=120, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]),
+    )
+    interesting = {
+        *(
+            "approval_requested",
+            "approval_decided",
+            "tool_waiting",
+            "tool_interrupted",
+            "step_refused",
+            "choice_failed",
+        ),
+        *("timer_fired", "message_failed", "handed_to_human", "thread_cancelled"),
+        *("paused", "waiting_for_approval", "waiting_for_answer", "waiting", "done", "cancelled", "handed_to_human"),
+        *(f"step {status}" for status in ("finished", "failed", "rejected", "refused", "interrupted", "superseded")),
+        *(f"step {status}" for status in ("withdrawn", "cancelled", "said", "kept", "waiting", "requested")),
+    }
+    assert interesting <= AnybodyDoesAnything.reached.keys()
