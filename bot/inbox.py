@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,11 +36,10 @@ from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread, may_decide
 
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
+ID_CHARS_MAX = 200
+"""A longer id of an outside event is replaced by its hash."""
 NAME_CHARS_MAX = 200
 """Of a sender, an address, an attachment."""
-
-_HARMLESS_ID = re.compile(r"(?:[a-z]+/)?[^/]{1,200}")
-_LIKE_OUR_OWN = re.compile(r"opened|[sch][0-9]+\w*")
 
 
 class Refused(Exception):
@@ -100,11 +98,13 @@ class Inbox:
         attachments: tuple[Attachment, ...] = (),
     ) -> Thread:
         """A message at a place, which opens its thread if it is the first there. `agent` counts for a new one only."""
-        message = self._message(sender, text, event_id, subject=subject, attachments=attachments)
+        outside = _outside_id(place.channel, event_id)
+        message = self._message(sender, text, outside, subject=subject, attachments=attachments)
         return await self._open(place, agent, message)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> Thread:
-        return await self._open(place, agent, trigger)
+        outside = _outside_id(trigger.source, trigger.id)
+        return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
 
     async def _open(self, place: Place, agent: str, event: Event) -> Thread:
         opened = ThreadOpened(id=ThreadOpened.ID, at=event.at, agent=agent, place=place)
@@ -115,7 +115,8 @@ class Inbox:
         thread = await self._store.load(thread_id)
         if thread.state.cancelled:
             raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
-        return await self._store.append(thread, self._message(sender, text, event_id or _new_id("m")))
+        outside = _outside_id(thread.place.channel, event_id) if event_id else _new_id("m")
+        return await self._store.append(thread, self._message(sender, text, outside))
 
     async def answer(self, thread_id: str, sender: Person, text: str) -> Thread:
         """Answer the open question. Raises UnknownThread, Refused when none is open."""
@@ -216,7 +217,7 @@ class Inbox:
     ) -> MessageReceived:
         return _fitting(
             MessageReceived(
-                id=_outside_id(event_id),
+                id=event_id,
                 at=self._clock(),
                 sender=sender,
                 subject=subject[:SUBJECT_CHARS_MAX],
@@ -226,6 +227,17 @@ class Inbox:
                 answers=answers,
             )
         )
+
+
+def _outside_id(source: str, event_id: str) -> str:
+    """An id that others gave, apart from those that we derive: nobody's `s5/finished` can pass for ours.
+
+    It holds no further slash, so that nobody's id is one that we derive from somebody else's either.
+    """
+    if len(event_id) > ID_CHARS_MAX:
+        event_id = hashlib.blake2b(event_id.encode(errors="replace"), digest_size=16).hexdigest()
+    source, event_id = (text.replace("%", "%25").replace("/", "%2F") for text in (source[:20], event_id))
+    return f"from/{source}/{event_id}"[:512]
 
 
 def call_in_words(step: StepState) -> str:
@@ -250,17 +262,6 @@ def _fitting(message: MessageReceived) -> MessageReceived:
             whole = message.clipped_from or len(message.text)
             message = message.model_copy(update={"text": half, "clipped_from": whole})
     return message
-
-
-def _outside_id(event_id: str) -> str:
-    """An id from outside as it stands in the log: never one that the program makes, or derives from another one.
-
-    An event with such an id would stand in the way of ours: a message with the id `s4/started/1` would let that tool
-    run without being written down first.
-    """
-    if _HARMLESS_ID.fullmatch(event_id) and not _LIKE_OUR_OWN.fullmatch(event_id):
-        return event_id
-    return f"m/{hashlib.sha256(event_id.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
 
 def _short(name: str) -> str:

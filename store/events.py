@@ -10,6 +10,7 @@ wrote it. A log written by a newer version loads too: unknown fields are kept, u
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
@@ -384,7 +385,7 @@ def _unknown(data: bytes) -> UnknownEvent:
         at = _START_OF_TIME
     return UnknownEvent(
         kind=str(fields.get("kind") or "unreadable"),
-        id=str(fields.get("id") or "unreadable")[:512],
+        id=str(fields.get("id") or f"unreadable/{hashlib.blake2b(data, digest_size=8).hexdigest()}")[:512],
         at=at if at.tzinfo else at.replace(tzinfo=UTC),
         v=fields["v"] if isinstance(fields.get("v"), int) else SCHEMA_VERSION,
         raw=raw,

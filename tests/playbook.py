@@ -329,10 +329,10 @@ class StoreWithHooks:
     def after(self, point: int | type[Event], hook: Hook) -> None:
         self._after.append((point, hook))
 
-    @property
-    def hooks_left(self) -> int:
-        """How many of the numbered points are still to come."""
-        return sum(isinstance(point, int) and point > self.appends for point, _ in (*self._before, *self._after))
+    def forget(self) -> None:
+        """Nothing happens in between any more."""
+        self._before.clear()
+        self._after.clear()
 
     async def append(
         self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None

@@ -1,36 +1,45 @@
 """The program as people start it: real processes, in a folder and an environment of their own, with deadlines.
 
-    done = await bot.run("threads", "--json")      # .code, .out, .err
-    async with bot.started("run") as worker: ...   # a process that goes on: `worker.told("Working")`, `worker.ends()`
-    async with bot.terminal("chat") as person: ... # the same on a real terminal: `person.sees("…")`, `person.types("…")`
+    done = await bot.run("threads", "--json")       # .code, .out, .err
+    async with bot.started("run") as worker: ...    # goes on: `worker.told("Working")`, `worker.ends()`
+    async with bot.terminal("chat") as person: ...  # on a terminal: `person.sees("…")`, `person.types("…")`
+
+Commands that are `run` are forked from one process that has everything imported already, which is what they would take
+most of their time for. The others are started from nothing.
 """
-# ruff: noqa: ASYNC240 - the files are local and small
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pty
 import re
+import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import termios
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from bot.cli import main
 from bot.demo_site import Site
 from store.embedded import embedded
 from store.embedded_supervisor import SERVER_LOCK
 from tests.model_server import ModelServer
 
+ROOT = Path(__file__).parent.parent
 BOT = str(Path(sys.executable).with_name("bot"))
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
@@ -67,7 +76,7 @@ class Done:
 
 @dataclass
 class Bot:
-    """One installation: a folder to stand in, and what is in the environment. Everything it starts is gone in the end."""
+    """One installation: a folder to stand in, and what is in the environment."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -103,20 +112,34 @@ class Bot:
         self.environment |= {"OPENAI_BASE_URL": server.url, "OPENAI_MODEL": "scripted", "OPENAI_API_KEY": "sk-secret"}
         return self
 
-    async def run(self, *arguments: str | bytes, stdin: bytes | None = None, **changes: str) -> Done:
-        process = await self._start(arguments, stdin=PIPE if stdin is not None else DEVNULL, changes=changes)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            out, err = await process.communicate(stdin)
-        assert process.returncode is not None
-        return Done(process.returncode, out.decode(), err.decode())
+    async def run(self, *arguments: str | bytes, stdin: bytes = b"", **changes: str) -> Done:
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(stdin)
+            given.seek(0)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                code = await self._fork(arguments, (given, out, err), self.env(**changes))
+            out.seek(0)
+            err.seek(0)
+            return Done(code, out.read().decode(), err.read().decode())
+
+    async def _fork(self, arguments: tuple[str | bytes, ...], streams: tuple[IO[bytes], ...], env: Any) -> int:
+        order = {"arguments": [os.fsdecode(a) for a in arguments], "folder": str(self.folder), "environment": env}
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(_nursery())
+            socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [stream.fileno() for stream in streams])
+            connection.setblocking(False)
+            answer = await asyncio.get_running_loop().sock_recv(connection, 100)
+        return int(answer)
 
     async def all(self, *commands: tuple[str, ...]) -> list[Done]:
-        """Side by side, since starting a process is what they take their time for."""
+        """Side by side."""
         return await asyncio.gather(*(self.run(*command) for command in commands))
 
     @contextlib.asynccontextmanager
     async def started(self, *arguments: str, **changes: str) -> AsyncIterator[Running]:
-        process = await self._start(arguments, stdin=DEVNULL, changes=changes)
+        process = await asyncio.create_subprocess_exec(
+            BOT, *arguments, cwd=self.folder, env=self.env(**changes), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+        )
         running = Running(process)
         try:
             yield running
@@ -146,11 +169,6 @@ class Bot:
             yield terminal
         finally:
             await terminal.close()
-
-    async def _start(self, arguments: tuple[str | bytes, ...], *, stdin: int, changes: dict[str, str]) -> Process:
-        return await asyncio.create_subprocess_exec(
-            BOT, *arguments, cwd=self.folder, env=self.env(**changes), stdin=stdin, stdout=PIPE, stderr=PIPE
-        )
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[Bot]:
@@ -210,7 +228,7 @@ class Running:
     async def told(self, text: str) -> None:
         """Returns when it has said that on stderr."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while text not in self.err:  # noqa: ASYNC110 - it is polled for two streams at once
+            while text not in self.err:
                 assert self.process.returncode is None, f"it has ended: {self.err}"
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -294,3 +312,87 @@ def processes_that_name(text: str) -> list[str]:
     """The commands of all processes on this machine that have this text in them."""
     listing = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True)
     return [line for line in listing.stdout.splitlines() if text in line]
+
+
+# The process that commands are forked from
+
+
+@functools.cache
+def _nursery() -> str:
+    """Where it listens. It lives as long as this process."""
+    folder = tempfile.mkdtemp(prefix="bot-test-", dir="/tmp")
+    path = f"{folder}/nursery.sock"
+    nursery = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.program", path], cwd=ROOT, stdin=PIPE, stdout=PIPE
+    )
+
+    def end() -> None:
+        nursery.communicate()  # its stdin ends, and so does it
+        shutil.rmtree(folder)
+
+    atexit.register(end)
+    assert nursery.stdout
+    assert nursery.stdout.readline() == b"ready\n"
+    return path
+
+
+def _serve(path: str) -> list[str] | None:
+    """Forks for each order. Returns in each child, as the process that was ordered, with its arguments."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(64)
+    woken, wakes = socket.socketpair()
+    wakes.setblocking(False)
+    signal.set_wakeup_fd(wakes.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, socket.socket] = {}
+    with selectors.DefaultSelector() as selector:
+        for source in (listener, woken, sys.stdin):
+            selector.register(source, selectors.EVENT_READ)
+        print("ready", flush=True)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if sys.stdin in ready:
+                return None
+            if woken in ready:
+                woken.recv(4096)
+            if listener in ready:
+                connection, _ = listener.accept()
+                data, streams, _, _ = socket.recv_fds(connection, 1_000_000, 3)
+                while not data.endswith(b"\n"):
+                    data += connection.recv(1_000_000)
+                child = os.fork()
+                if not child:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for one in (listener, woken, wakes, connection, *children.values()):
+                        one.close()
+                    return _become(json.loads(data), streams)
+                for stream in streams:
+                    os.close(stream)
+                children[child] = connection
+            for child, connection in list(children.items()):
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if ended:
+                    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+                    children.pop(child).close()
+
+
+def _become(order: dict[str, Any], streams: list[int]) -> list[str]:
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as the interpreter does at its start
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    return ["bot", *order["arguments"]]
+
+
+if __name__ == "__main__":
+    arguments = _serve(sys.argv[1])
+    if arguments:
+        sys.argv = arguments
+        main()
