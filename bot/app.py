@@ -20,6 +20,7 @@ from agent.definition import Agent
 from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
 from agent.roster import ROSTER
+from bot import console
 from bot.inbox import Inbox
 from bot.settings import Settings, SettingsError
 from bot.worker import Worker
@@ -148,12 +149,8 @@ def set_up_logging(level: str) -> None:
 
 
 class _Log:
-    """stderr. Where nobody takes the log any more (a closed pipe, a full disk), the work goes on without it."""
-
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(text)
+        console.log(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
+        pass

@@ -7,6 +7,7 @@ of ours is shown with BOT_LOG_LEVEL=debug.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -72,12 +73,13 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = 
     except FAILURES as failure:
         console.say(failure.args[0] if isinstance(failure, UnknownThread) else str(failure))
     except (KeyboardInterrupt, asyncio.CancelledError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are going; one more would only make a traceback
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        console.discard_stdout()  # whoever read it has enough
+        console.discard(1)  # whoever read it has enough
         return
     except OSError as error:
-        console.discard_stdout()
+        console.discard(1)
         console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
     except Exception as error:
         where = "BOT_LOG_LEVEL=debug shows where"

@@ -5,7 +5,6 @@ stdout holds answers and nothing else; stderr holds all the rest. Nothing from o
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -47,9 +46,9 @@ def set_up_streams() -> None:
     sys.argv[1:] = [os.fsencode(argument).decode(errors="replace") for argument in sys.argv[1:]]
 
 
-def discard_stdout() -> None:
-    """Nobody takes our output any more; what is still to be written must not fail once again at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def discard(number: int) -> None:
+    """Nobody takes that output any more; what is still to be written must not fail once again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def typed_in() -> str:
@@ -60,8 +59,16 @@ def typed_in() -> str:
 
 def say(text: str) -> None:
     """To the person, beside the answer."""
-    with contextlib.suppress(OSError):  # nobody listens
-        print(visible(text), file=sys.stderr, flush=True)
+    log(visible(text) + "\n")
+
+
+def log(text: str) -> None:
+    """To stderr. Where nobody takes it (a closed pipe, a full disk), the work goes on without it."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        discard(2)
 
 
 def print_json(document: object) -> None:

@@ -234,10 +234,11 @@ def _outside_id(source: str, event_id: str) -> str:
 
     It holds no further slash, so that nobody's id is one that we derive from somebody else's either.
     """
-    if len(event_id) > ID_CHARS_MAX:
-        event_id = hashlib.blake2b(event_id.encode(errors="replace"), digest_size=16).hexdigest()
-    source, event_id = (text.replace("%", "%25").replace("/", "%2F") for text in (source[:20], event_id))
-    return f"from/{source}/{event_id}"[:512]
+    source, event_id = (text.replace("%", "%25").replace("/", "%2F") for text in (source, event_id))
+    if len(source) + len(event_id) > ID_CHARS_MAX:
+        whole = f"{source}/{event_id}".encode(errors="replace")
+        source, event_id = source[:20], hashlib.blake2b(whole, digest_size=16).hexdigest()
+    return f"from/{source}/{event_id}"
 
 
 def call_in_words(step: StepState) -> str:

@@ -4,8 +4,8 @@
     async with bot.started("run") as worker: ...    # goes on: `worker.told("Working")`, `worker.ends()`
     async with bot.terminal("chat") as person: ...  # on a terminal: `person.sees("…")`, `person.types("…")`
 
-Commands that are `run` are forked from one process that has everything imported already, which is what they would take
-most of their time for. The others are started from nothing.
+They are forked from one process that has everything imported already, which is what they would take most of their time
+for. `BOT` is for starting one from nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,20 +115,9 @@ class Bot:
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(stdin)
             given.seek(0)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                code = await self._fork(arguments, (given, out, err), self.env(**changes))
-            out.seek(0)
-            err.seek(0)
-            return Done(code, out.read().decode(), err.read().decode())
-
-    async def _fork(self, arguments: tuple[str | bytes, ...], streams: tuple[IO[bytes], ...], env: Any) -> int:
-        order = {"arguments": [os.fsdecode(a) for a in arguments], "folder": str(self.folder), "environment": env}
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(_nursery())
-            socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [stream.fileno() for stream in streams])
-            connection.setblocking(False)
-            answer = await asyncio.get_running_loop().sock_recv(connection, 100)
-        return int(answer)
+            process = await self._fork(arguments, (given, out, err), changes)
+            code = await process.ends()
+            return Done(code, _whole(out), _whole(err))
 
     async def all(self, *commands: tuple[str, ...]) -> list[Done]:
         """Side by side."""
@@ -137,38 +125,44 @@ class Bot:
 
     @contextlib.asynccontextmanager
     async def started(self, *arguments: str, **changes: str) -> AsyncIterator[Running]:
-        process = await asyncio.create_subprocess_exec(
-            BOT, *arguments, cwd=self.folder, env=self.env(**changes), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
-        )
-        running = Running(process)
-        try:
-            yield running
-        finally:
-            await running.close()
+        with open(os.devnull, "rb") as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = await self._fork(arguments, (given, out, err), changes)
+            try:
+                yield Running(process, out, err)
+            finally:
+                await process.end()
 
     @contextlib.asynccontextmanager
     async def terminal(self, *arguments: str, **changes: str) -> AsyncIterator[Terminal]:
         master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (ROWS, COLUMNS))
-        try:
-            process = await asyncio.create_subprocess_exec(
-                BOT,
-                *arguments,
-                cwd=self.folder,
-                env=self.env(**changes),
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                start_new_session=True,
-                preexec_fn=_take_terminal,
-            )
-        finally:
-            os.close(slave)
+        with open(slave, "r+b", buffering=0) as line:
+            process = await self._fork(arguments, (line, line, line), changes, terminal=True)
         terminal = Terminal(process, master)
         try:
             yield terminal
         finally:
             await terminal.close()
+
+    async def _fork(
+        self,
+        arguments: tuple[str | bytes, ...],
+        streams: tuple[IO[bytes], IO[bytes], IO[bytes]],
+        changes: dict[str, str],
+        *,
+        terminal: bool = False,
+    ) -> Process:
+        order = {
+            "arguments": [os.fsdecode(argument) for argument in arguments],
+            "folder": str(self.folder),
+            "environment": self.env(**changes),
+            "terminal": terminal,
+        }
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(_nursery())
+        socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [stream.fileno() for stream in streams])
+        reader, writer = await asyncio.open_unix_connection(sock=connection)
+        return Process(int(await reader.readline()), reader, writer)
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[Bot]:
@@ -184,11 +178,6 @@ class Bot:
                 await asyncio.sleep(LOOK_SECONDS)
 
 
-def _take_terminal() -> None:
-    """In the child: so that Ctrl-C reaches it as a signal."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
 def _is_free(lock: Path) -> bool:
     file = os.open(lock, os.O_RDWR)
     try:
@@ -200,53 +189,62 @@ def _is_free(lock: Path) -> bool:
     return True
 
 
-class Running:
-    """A process that goes on. Its stdout and stderr are read all the time, so that it never waits for us."""
+def _whole(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self._told = {"out": "", "err": ""}
-        assert process.stdout
-        assert process.stderr
-        self._readers = [
-            asyncio.create_task(self._read(process.stdout, "out")),
-            asyncio.create_task(self._read(process.stderr, "err")),
-        ]
+
+class Process:
+    """A command that was forked. Whoever forked it tells how it ends."""
+
+    def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.pid = pid
+        self._reader, self._writer = reader, writer
+        self._ending = asyncio.create_task(reader.readline())
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ending.done()
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    async def ends(self, within_seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit code; that of a killed one is negative."""
+        async with asyncio.timeout(within_seconds):
+            code = int(await asyncio.shield(self._ending))
+        self._writer.close()
+        return code
+
+    async def end(self) -> None:
+        """By force, where it goes on."""
+        if not self.has_ended:
+            self.signal(signal.SIGKILL)
+        await self.ends()
+
+
+class Running:
+    """A process that goes on."""
+
+    def __init__(self, process: Process, out: IO[bytes], err: IO[bytes]) -> None:
+        self._process = process
+        self._out, self._err = out, err
+        self.signal, self.ends = process.signal, process.ends
 
     @property
     def out(self) -> str:
-        return self._told["out"]
+        return _whole(self._out)
 
     @property
     def err(self) -> str:
-        return self._told["err"]
-
-    async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
-        while data := await stream.read(65_536):
-            self._told[name] += data.decode(errors="replace")
+        return _whole(self._err)
 
     async def told(self, text: str) -> None:
         """Returns when it has said that on stderr."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while text not in self.err:
-                assert self.process.returncode is None, f"it has ended: {self.err}"
+                assert not self._process.has_ended, f"it has ended: {self.err}"
                 await asyncio.sleep(LOOK_SECONDS)
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    async def ends(self, within_seconds: float = PATIENCE_SECONDS) -> int:
-        """Its exit code."""
-        async with asyncio.timeout(within_seconds):
-            code = await self.process.wait()
-        await asyncio.gather(*self._readers)
-        return code
-
-    async def close(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-        await asyncio.gather(*self._readers)
 
 
 class Terminal:
@@ -254,6 +252,7 @@ class Terminal:
 
     def __init__(self, process: Process, master: int) -> None:
         self.process = process
+        self.ends = process.ends
         self.raw = b""
         self._master = master
         self._seen = 0
@@ -296,14 +295,8 @@ class Terminal:
         """A control key: `presses("C")` is Ctrl-C."""
         os.write(self._master, bytes([ord(key) - 64]))
 
-    async def ends(self, within_seconds: float = PATIENCE_SECONDS) -> int:
-        async with asyncio.timeout(within_seconds):
-            return await self.process.wait()
-
     async def close(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
+        await self.process.end()
         self._loop.remove_reader(self._master)
         os.close(self._master)
 
@@ -323,7 +316,10 @@ def _nursery() -> str:
     folder = tempfile.mkdtemp(prefix="bot-test-", dir="/tmp")
     path = f"{folder}/nursery.sock"
     nursery = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.program", path], cwd=ROOT, stdin=PIPE, stdout=PIPE
+        [sys.executable, "-W", "error", "-m", "tests.program", path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
 
     def end() -> None:
@@ -370,11 +366,12 @@ def _serve(path: str) -> list[str] | None:
                     return _become(json.loads(data), streams)
                 for stream in streams:
                     os.close(stream)
+                connection.sendall(b"%d\n" % child)
                 children[child] = connection
             for child, connection in list(children.items()):
                 ended, status = os.waitpid(child, os.WNOHANG)
                 if ended:
-                    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+                    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
                     children.pop(child).close()
 
 
@@ -382,6 +379,9 @@ def _become(order: dict[str, Any], streams: list[int]) -> list[str]:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if order["terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C reaches us as a signal
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as the interpreter does at its start
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
