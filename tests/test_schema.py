@@ -375,8 +375,8 @@ def test_a_field_left_out_takes_its_default() -> None:
         ({"intent": "restart", "services": [None], "windows": []}, "services.0: Input should be a valid string"),
         (
             {"intent": "destroy"},
-            "Unknown intent 'destroy'. Known are: deploy, restart, request_human_input, done_for_now, nothing_to_do, "
-            "withdraw_request.",
+            "Unknown intent 'destroy'. Known are: deploy, restart, request_human_input, done_for_now, send_update, "
+            "nothing_to_do, withdraw_request.",
         ),
         ({"intent": "hand_over", "agent": "x", "reason": "y"}, "Unknown intent 'hand_over'."),
         ({"intent": ["deploy"]}, "The step names no intent. Known are: deploy,"),
