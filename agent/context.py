@@ -3,18 +3,20 @@
 One user message. Every event that matters is `<type>`, YAML, `</type>`; lists of like records are tables, one line a
 record; a step and its result are one block. Whatever came from outside is data: `<` and `&` are escaped, so that no
 message, tag, subject, name or tool output can close a block or open one of its own, and characters that hide or reorder
-text are made visible. YAML is written so that a YAML reader gets back exactly what was put in.
+text are made visible. YAML is written so that a YAML reader gets back what was put in, save line breaks at the ends of
+a text, and what was too long.
 
 The text only grows at its end while it fits, which lets providers cache it; where it does not fit any more it is
-compacted in one go to half its size, solved errors and old results first.
+compacted in one go to half its size, solved errors and old results first, and never the newest words. It is never
+longer than `Limits.context_chars_max`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -39,15 +41,18 @@ from store.events import (
     ToolInterrupted,
     TriggerReceived,
 )
-from store.text import visible
+from store.text import one_line, visible
 from store.thread import OPEN, StepState, Thread
 
 QUESTION = "What should the next step be?"
+WORDS = ("message", "trigger")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./(+$€][^\n\t]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+NAME_CHARS_MAX = 100
+SHARE = 8
+"""One block takes at most this part of the context: the newest four, the first and the newest words always fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +79,22 @@ class Context:
 
     def render(self, thread: Thread) -> str:
         """The whole user message."""
+        limits = self._agent.limits
+        share = limits.context_chars_max // SHARE
         blocks = []
         for index, event in enumerate(thread.events):
             if index in self._done:
                 block = self._done[index]
             else:
-                block, final = _block(event, thread, self._agent.limits)
+                block, final = _block(event, thread, limits)
+                block = block and replace(block, body=_fitting(block.body, share - 2 * len(block.tag) - 16))
                 if final:
                     self._done[index] = block
             if block:
                 blocks.append(block)
-        kept = compacted(blocks, self._agent.limits.context_chars_max)
-        return "\n\n".join([*(block.text for block in kept), _now(thread), QUESTION])
+        now = Block("now", _fitting(_now(thread), share - len("<now>\n</now>\n\n\n\n") - len(QUESTION)))
+        kept = compacted(blocks, limits.context_chars_max - share)
+        return "\n\n".join([*(block.text for block in kept), now.text, QUESTION])
 
 
 def compacted(blocks: Iterable[Block], chars_max: int) -> list[Block]:
@@ -109,20 +118,22 @@ def _shortened(blocks: list[Block], chars_max: int) -> list[Block]:
     newest = blocks[-4:]
     older: list[Block | None] = list(blocks[:-4])
     solved = {block.intent for block in blocks if block.intent and not block.error}
+    # What it was asked for first, and last.
+    kept_always = {0, max((i for i, block in enumerate(blocks) if block.tag in WORDS), default=0)}
 
     def leave_out(which: Callable[[Block], bool], instead: Callable[[Block], Block | None]) -> None:
         nonlocal chars
         for i, block in enumerate(older):
             if chars <= chars_max:
                 return
-            if block and which(block):
+            if block and i not in kept_always and which(block):
                 older[i] = new = instead(block)
                 chars -= len(block.text) + 2 - (len(new.text) + 2 if new else 0)
 
     leave_out(lambda b: b.error and b.intent in solved, lambda b: None)
     leave_out(lambda b: b.result and len(b.body) > 200, lambda b: Block(b.tag, "left_out: it was long\n", b.intent))
-    leave_out(lambda b: b.tag != "message", lambda b: None)
-    leave_out(lambda b: b is not older[0], lambda b: None)
+    leave_out(lambda b: b.tag not in WORDS, lambda b: None)
+    leave_out(lambda b: True, lambda b: None)
     kept = [block for block in older if block]
     if len(kept) < len(older) and not any(block.tag == "left_out" for block in kept):
         kept.insert(1, Block("left_out", "what: older events, for lack of room\n"))
@@ -132,6 +143,7 @@ def _shortened(blocks: list[Block], chars_max: int) -> list[Block]:
 def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, bool]:
     """The event's block, and whether that will stay so."""
     text = Writer(limits.part_chars_max)
+    step = thread.step(str(getattr(event, "step", "")))
     match event:
         case MessageReceived():
             whole = event.clipped_from or len(event.text)
@@ -147,18 +159,18 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
                 text.put("attachments", [a.model_dump(mode="json") for a in event.attachments])
             return Block("message", str(text)), True
         case TriggerReceived():
-            text.put_all({"source": event.source, "name": event.name, **event.data})
+            text.put("source", event.source)
+            text.put("name", event.name)
+            text.put_all(event.data, apart="data")
             return Block("trigger", str(text)), True
-        case StepChosen():
-            return _chosen(event, thread.state.steps[event.step], text)
-        case ApprovalRequested():
-            step = thread.state.steps[event.step]
+        case StepChosen() if step:
+            return _chosen(step, text)
+        case ApprovalRequested() if step:
             text.put("step", step.chosen.intent)
-            text.put_all(step.chosen.arguments)
-            text.put_all(event.facts)
+            text.put_all(step.chosen.arguments, apart="arguments")
+            text.put_all(event.facts, apart="facts")
             return Block("approval_requested", str(text)), True
-        case ApprovalDecided():
-            step = thread.state.steps[event.step]
+        case ApprovalDecided() if step:
             if step.decision is not event and step.decision != event:
                 return None, True
             text.put("by", _who(event.by))
@@ -167,24 +179,24 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
             if event.comment:
                 text.put("comment", event.comment)
             return Block("human_response", str(text)), True
-        case ToolFinished():
-            step = thread.state.steps[event.step]
+        case ToolFinished() if step:
             intent = step.chosen.intent
+            text.reserve("error", "result")
             if not step.request:
-                text.put_all(step.chosen.arguments)
+                text.put_all(step.chosen.arguments, apart="arguments")
             if event.error:
                 text.put("error", event.error)
             elif isinstance(event.result, dict) and (told := _untold(event.result, step.chosen.arguments)) is not None:
-                text.put_all(told)
+                text.put_all(told, apart="result")
             elif event.result is not None:
                 text.put("result", event.result)
             tag = f"{intent}_result" if step.request else intent
             return Block(_tag(tag), str(text), intent, error=bool(event.error), result=not event.error), True
-        case ToolInterrupted() | StepRefused():
-            step = thread.state.steps[event.step]
+        case ToolInterrupted() | StepRefused() if step:
+            text.reserve("error")
             text.put("step", step.chosen.intent)
-            if isinstance(event, StepRefused) and not step.request:
-                text.put_all(step.chosen.arguments)
+            if not step.request:
+                text.put_all(step.chosen.arguments, apart="arguments")
             text.put("error", event.why if isinstance(event, ToolInterrupted) else event.error)
             tag = "outcome_unknown" if isinstance(event, ToolInterrupted) else "refused"
             return Block(tag, str(text), step.chosen.intent, error=isinstance(event, StepRefused)), True
@@ -193,7 +205,8 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
             text.put("error", event.error)
             return Block("error", str(text), "choice", error=True), True
         case AgentChanged():
-            text.put_all({"agent": event.agent, "reason": event.reason})
+            text.put("agent", event.agent)
+            text.put("reason", event.reason)
             return Block("agent_changed", str(text)), True
         case HandedToHuman():
             text.put("reason", event.reason)
@@ -202,7 +215,8 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
             text.put("error", event.error)
             return Block("message_not_delivered", str(text)), True
         case ThreadCancelled():
-            text.put_all({"by": _who(event.by), "reason": event.reason})
+            text.put("by", _who(event.by))
+            text.put("reason", event.reason)
             return Block("cancelled", str(text)), True
         case ThreadForked():
             text.put("what", "a copy of another thread up to here; nothing from before is under way in this one")
@@ -211,15 +225,28 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
             return None, True
 
 
-def _chosen(event: StepChosen, step: StepState, text: Writer) -> tuple[Block | None, bool]:
-    if step.request or (step.ended and not isinstance(step.ended, ToolInterrupted)):
-        return None, True  # told by its request, or together with its result
+def _chosen(step: StepState, text: Writer) -> tuple[Block | None, bool]:
+    event = step.chosen
+    if step.request or step.ended:
+        return None, True  # told by its request, or together with its end
+    if step.status in OPEN and step.status != "chosen":
+        return None, False  # told by `now`
+    match step.status:
+        case "chosen" | "superseded" | "cancelled" if not step.attempt:
+            # Where the model is asked while a step has not begun, somebody spoke: it will begin no more.
+            text.put("status", "not begun, and will not begin")
+        case "superseded" | "cancelled":
+            text.put("status", "nobody follows it here any more")
+        case "kept":
+            text.put("status", "the same call is under way already")
+        case _:
+            pass
     arguments = dict(event.arguments)
     if event.intent == "request_human_input" and isinstance(options := arguments.get("options"), dict):
         del arguments["options"]
         if options.get("choices"):
             arguments["choices"] = options["choices"]
-    text.put_all(arguments)
+    text.put_all(arguments, apart="arguments")
     return Block(_tag(event.intent), str(text), event.intent), step.status not in OPEN
 
 
@@ -234,22 +261,27 @@ def _now(thread: Thread) -> str:
     """What is under way: the only part that changes from one prompt to the next."""
     text = Writer(400)
     text.put("time", f"{thread.events[-1].at:%Y-%m-%d %H:%M} UTC")
+    calls: dict[str, list[str]] = {}
     for step in thread.open_steps():
         call = " ".join([step.chosen.intent, *(f"{k}={v}" for k, v in step.chosen.arguments.items())])
         match step.status:
             case "requested":
-                text.put("waits_for_approval", call)
+                calls.setdefault("waits_for_approval", []).append(call)
             case "approved":
-                text.put("approved_and_about_to_run", call)
+                calls.setdefault("approved_and_about_to_run", []).append(call)
             case "waiting" | "due" | "running":
-                text.put("under_way", call)
+                calls.setdefault("under_way", []).append(call)
             case _:
                 pass
-    return Block("now", str(text)).text
+    for key, found in calls.items():
+        text.put(key, found[0] if len(found) == 1 else found)
+    return str(text)
 
 
 def _who(person: Person) -> str:
-    return f"{person.name or person.address or 'somebody'} ({person.trust.replace('_', ' ')})"
+    """The one pair of round brackets is ours: nobody is verified by their display name."""
+    name = one_line(person.name or person.address or "somebody", NAME_CHARS_MAX)
+    return f"{name.replace('(', '[').replace(')', ']')} ({person.trust.replace('_', ' ')})"
 
 
 def _tag(name: str) -> str:
@@ -262,32 +294,56 @@ class Writer:
     def __init__(self, part_chars_max: int) -> None:
         self._max = part_chars_max
         self._lines: list[str] = []
+        self._taken: set[str] = set()
 
     def __str__(self) -> str:
         return "".join(line + "\n" for line in self._lines)
 
-    def put_all(self, data: dict[str, JsonValue], indent: str = "") -> None:
-        for key, value in data.items():
-            self.put(key, value, indent)
+    def reserve(self, *keys: str) -> None:
+        """Keep these for `put`: other people's data may hold them too."""
+        self._taken.update(keys)
+
+    def put_all(self, data: Mapping[str, JsonValue], *, apart: str) -> None:
+        """The fields of some data; under a name of their own, `apart`, where one of their names is taken."""
+        if data.keys() & self._taken:
+            self.put(apart, dict(data))
+        else:
+            for key, value in data.items():
+                self.put(key, value)
 
     def put(self, key: str, value: Any, indent: str = "") -> None:
-        name = indent + (key if _KEY.fullmatch(key) else _quoted(shown(key, 64)))
+        if not indent:
+            self._taken.add(key)
+        name = indent + (key if _KEY.fullmatch(key) and not _resolves(key) else _quoted(shown(key, 64)))
         inner = indent + "  "
         match value:
             case str() if "\n" in (text := shown(value, self._max)).strip("\n"):
                 lines = text.strip("\n").split("\n")
                 self._lines.append(f"{name}: |{'2' if lines[0][:1] in (' ', chr(9)) or not lines[0] else ''}-")
-                self._lines += (inner + line for line in lines)
+                self._lines += (inner + line if line else "" for line in lines)
             case str():
                 self._lines.append(f"{name}: {_scalar(shown(value, self._max).strip(chr(10)))}")
             case dict() if value:
                 self._lines.append(f"{name}:")
-                self.put_all(value, inner)
+                for inner_key, inner_value in value.items():
+                    self.put(inner_key, inner_value, inner)
             case list() if value and (table := _table(value, self._max)):
                 self._lines.append(f"{name}: |-")
                 self._lines += (inner + line for line in table)
             case _:
                 self._lines.append(f"{name}: {_flow(value, self._max)}")
+
+
+def _fitting(body: str, chars_max: int) -> str:
+    """The body; where it is too long, the beginning and the end of it as mere text."""
+    room = chars_max
+    while len(body) > chars_max:
+        room = room * 2 // 3
+        cut = f"{body[: room // 2]}\n[… {len(body) - room:,} characters left out …]\n{body[len(body) - room // 2 :]}"
+        clipped = "clipped: |2-\n" + "".join(f"  {line}\n" if line else "\n" for line in cut.strip("\n").split("\n"))
+        if len(clipped) <= chars_max or not room:
+            return clipped
+    return body
 
 
 def shown(text: str, chars_max: int) -> str:
@@ -305,9 +361,14 @@ def _scalar(text: str) -> str:
         and ": " not in text
         and " #" not in text
         and text[-1] not in " :"
-        and not any(tag != _TIMESTAMP and form.match(text) for tag, form in _RESOLVERS.get(text[0], []))
+        and not _resolves(text)
     )
     return text if plain else _quoted(text)
+
+
+def _resolves(text: str) -> bool:
+    """Whether YAML reads it as something else than a text: a number, a date, `yes`."""
+    return any(form.match(text) for _, form in _RESOLVERS.get(text[:1], []))
 
 
 def _quoted(text: str) -> str:
@@ -339,7 +400,10 @@ def _table(rows: list[Any], chars_max: int) -> list[str] | None:
         return None
     if not all(_KEY.fullmatch(key) for key in rows[0]):
         return None
-    return [",".join(rows[0]), *(",".join(_cell(cell, chars_max) for cell in row.values()) for row in rows)]
+    if len(rows[0]) == 1 and any(cell is None for row in rows for cell in row.values()):
+        return None  # such a line would be empty
+    header = list(rows[0])
+    return [",".join(header), *(",".join(_cell(row[key], chars_max) for key in header) for row in rows)]
 
 
 def _cell(value: Any, chars_max: int) -> str:

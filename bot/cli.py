@@ -85,7 +85,7 @@ def demo() -> None:
     async def work(settings: Settings) -> None:
         await demo_scenario.demo(settings, _me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
 
-    command.run(work)
+    command.run(work, agents=False)
 
 
 @app.command()
@@ -399,7 +399,7 @@ def doctor(as_json: AsJson = False) -> None:
         if failed := [finding.what for finding in found if finding.state == "failed"]:
             raise Refused(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}.")
 
-    command.run(work)
+    command.run(work, agents=False)
 
 
 async def _answer(

@@ -60,11 +60,12 @@ def exit_code(app: typer.Typer) -> int:
         return error.exit_code
 
 
-def run(work: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = False) -> None:
-    """`model`: it has to be configured. Raises typer.Exit."""
+def run(work: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = False, agents: bool = True) -> None:
+    """`model`: it has to be configured. `agents`: their tables have to be right. Raises typer.Exit."""
     debug = False
     try:
-        settings = load(roster_problems, *([Settings.model_problems] if model else []))
+        wanted = [(agents, roster_problems), (model, Settings.model_problems)]
+        settings = load(*(check for is_wanted, check in wanted if is_wanted))
         debug = settings.bot_log_level == "debug"
         set_up_logging(settings.bot_log_level)
         uvloop.run(work(settings))

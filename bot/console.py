@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.transcript import Entry
@@ -72,32 +73,48 @@ def log(text: str) -> None:
 
 
 def print_json(document: object) -> None:
+    print(as_json(document))
+
+
+def as_json(document: object) -> str:
     """Readable in any language; what a terminal would obey, or not show, is escaped."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
-    print("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
-def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """For a person with its header and within the width; for a program the rows alone, whole."""
-    to_person = sys.stdout.isatty()
-    shown = [header, *rows] if to_person else rows
-    widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
-    for row in shown:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        print(line[: shutil.get_terminal_size().columns] if to_person else line)
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    for line in table(header, rows, _width()):
+        print(line)
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
+    """For a person with its header and within the width; for a program (None) the rows alone, whole."""
+    shown = [header, *rows] if width else list(rows)
+    widths = [max((len(row[column]) for row in shown), default=0) for column in range(len(header))]
+    lines = ("  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in shown)
+    return [line[:width] for line in lines]
 
 
 def show(entry: Entry) -> None:
     """One entry on stdout, in colour and within its width where that is a terminal."""
-    lines = (entry.text or " ").split("\n")
-    to_person = sys.stdout.isatty()
-    if to_person:
-        width = max(shutil.get_terminal_size().columns, COLUMNS_MIN) - NAME_COLUMN - 1
-        lines = [part for line in lines for part in _within(line, width, marked=entry.kind == "request")]
-    who = f"{entry.who}:"
-    text = "\n".join(f"{'' if index else who:<{NAME_COLUMN}} {line}" for index, line in enumerate(lines))
-    coloured = to_person and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    width = _width()
+    text = laid_out(entry, width)
+    coloured = width and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     print(f"\x1b[{_COLOURS[entry.kind]}m{text}\x1b[0m" if coloured else text, flush=True)
+
+
+def laid_out(entry: Entry, width: int | None) -> str:
+    """Who speaks, and beside it what; without a width the lines are as long as they are."""
+    lines = (entry.text or " ").split("\n")
+    if width:
+        room = max(width, COLUMNS_MIN) - NAME_COLUMN - 1
+        lines = [part for line in lines for part in _within(line, room, marked=entry.kind == "request")]
+    who = f"{entry.who}:"
+    return "\n".join(f"{'' if index else who:<{NAME_COLUMN}} {line}" for index, line in enumerate(lines))
+
+
+def _width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _within(line: str, width: int, *, marked: bool) -> list[str]:

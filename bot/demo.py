@@ -42,6 +42,7 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
     home = settings.bot_home / "demo"
     with _alone_in(home):
         site, team_file = _built(home)
+        no_redis = "REDIS_URL= " if settings.redis_url else ""
         settings = settings.model_copy(update={"redis_url": "", "bot_home": home, "team": read_team(team_file)})
         async with opened(settings) as app, _decider(settings) as model:
             print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
@@ -68,7 +69,7 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
             except TimeoutError:
                 raise DidNotHappen(f"The scenario did not end within {SCENARIO_SECONDS_MAX:g} seconds.") from None
             finally:
-                where = f"BOT_HOME={shlex.quote(str(home))} BOT_CONFIG={shlex.quote(str(team_file))}"
+                where = f"{no_redis}BOT_HOME={shlex.quote(str(home))} BOT_CONFIG={shlex.quote(str(team_file))}"
                 print(f"\nThe thread is kept: {where} {console.program()} show {thread.id}", flush=True)
 
 

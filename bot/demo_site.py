@@ -128,8 +128,8 @@ class Site:
         for component in COMPONENTS:
             lines += [
                 f"[agents.deploy.components.{component}]",
-                f"repository = {json.dumps(str(self.repository))}",
-                f"path = {json.dumps(component)}",
+                f"repository = {_toml(str(self.repository))}",
+                f"path = {_toml(component)}",
                 "",
             ]
             for environment in ENVIRONMENTS:
@@ -137,14 +137,14 @@ class Site:
                 status = [str(self.home / "status"), "{component}", "{environment}"]
                 lines += [
                     f"[agents.deploy.components.{component}.targets.{environment}]",
-                    f"deploy = {json.dumps(deploy)}",
-                    f"status = {json.dumps(status)}",
+                    f"deploy = {_toml(deploy)}",
+                    f"status = {_toml(status)}",
                     "timeout_seconds = 60",
                     "",
                 ]
         lines.append("[agents.deploy.end_to_end]")
-        lines += (f"{e} = {json.dumps([str(self.home / 'end-to-end'), '{environment}'])}" for e in ENVIRONMENTS)
-        path.write_text("\n".join(lines) + "\n")
+        lines += (f"{e} = {_toml([str(self.home / 'end-to-end'), '{environment}'])}" for e in ENVIRONMENTS)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _commit_history(self) -> None:
         work = self.home / "work"
@@ -180,6 +180,11 @@ class Site:
             env=_environment(),
         )
         return done.stdout.strip()
+
+
+def _toml(value: str | list[str]) -> str:
+    """JSON's strings are TOML's, save for characters that JSON would write as two."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _environment() -> dict[str, str]:

@@ -94,17 +94,17 @@ def _entry(thread: Thread, index: int) -> Entry:
         case StepChosen():
             return _chosen(thread, event, index)
         case ToolFinished():
-            step = thread.state.steps[event.step]
             if event.error:
-                return Entry("problem", step.chosen.intent, visible(event.error))
-            return Entry("step", step.chosen.intent, _summary(event.result, known=step.chosen.arguments))
+                return Entry("problem", _intent(thread, event.step), event.error)
+            step = thread.step(event.step)
+            known = step.chosen.arguments if step else {}
+            return Entry("step", _intent(thread, event.step), _summary(event.result, known=known))
         case ToolInterrupted():
-            intent = thread.state.steps[event.step].chosen.intent
-            return Entry("problem", intent, f"outcome unknown: {visible(event.why)}")
+            return Entry("problem", _intent(thread, event.step), f"outcome unknown: {event.why}")
         case StepRefused():
-            return Entry("problem", thread.state.steps[event.step].chosen.intent, visible(event.error))
-        case ApprovalRequested():
-            return Entry("request", "bot", render(card(thread, thread.state.steps[event.step], event)))
+            return Entry("problem", _intent(thread, event.step), event.error)
+        case ApprovalRequested() if step := thread.step(event.step):
+            return Entry("request", "bot", render(card(thread, step, event)))
         case ApprovalDecided():
             return _decided(thread, event)
         case ChoiceFailed():
@@ -130,6 +130,11 @@ def _entry(thread: Thread, index: int) -> Entry:
             return Entry("problem", event.kind, "this version cannot read the event; see it with `bot show --json`")
         case _:
             return Entry("note", "log", f"{event.kind} {event.id}")
+
+
+def _intent(thread: Thread, step_id: str) -> str:
+    step = thread.step(step_id)
+    return step.chosen.intent if step else step_id
 
 
 def _chosen(thread: Thread, event: StepChosen, index: int) -> Entry:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.loop import Loop
-from store.base import Lease, LeaseLost, Store, StoreUnavailable
+from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged
 from store.events import HandedToHuman
 from store.thread import Thread
 
@@ -129,23 +129,23 @@ class Worker:
                 await heartbeat
 
     async def _work(self, lease: Lease) -> None:
-        thread: Thread | None = None
-        failure, parked = "", False
+        thread = Thread(lease.thread_id)
+        trouble: tuple[str, str] | None = None  # what it is to be parked for
+        parked = False
         while True:
             try:
-                thread = await self._store.refresh(thread) if thread else await self._store.load(lease.thread_id)
-                if failure and parked:
+                thread = await self._store.refresh(thread)
+                if trouble and (parked or not thread.exists):
                     # It fails where people are told, too: nobody can do more than to leave it alone.
                     if await self._store.release(lease, thread):
                         return
-                    failure, parked = "", False
-                elif failure:
-                    thread = await self._park(thread, lease, "internal_error", failure)
-                    failure, parked = "", True
-                if lease.tries > CLAIMS_WITHOUT_RELEASE_MAX:
-                    thread = await self._park(
-                        thread, lease, "worker_deaths", f"{lease.tries - 1} workers stopped while they worked on this."
-                    )
+                    trouble, parked = None, False
+                elif trouble:
+                    thread = await self._park(thread, lease, *trouble)
+                    trouble, parked = None, True
+                elif lease.tries > CLAIMS_WITHOUT_RELEASE_MAX:
+                    died = f"{lease.tries - 1} workers stopped while they worked on this."
+                    thread = await self._park(thread, lease, "worker_deaths", died)
                     lease = Lease(lease.thread_id, lease.token, 1)
                 thread = await self._loop.advance(thread, lease)
                 parked = False
@@ -159,14 +159,20 @@ class Worker:
                     return  # the lease runs out by itself
                 log.warning("store_unavailable", thread=lease.thread_id, error=str(error))
                 await asyncio.sleep(STORE_RETRY_SECONDS)
+            except ThreadDiverged as error:
+                # What the lost events told is known to nobody else, so nothing may be begun on what is left.
+                log.error("events_lost", thread=lease.thread_id, seen=thread.version, error=str(error))
+                thread = Thread(lease.thread_id)
+                trouble = ("lost_events", "The store lost events of this thread. Please look at what was under way.")
             except (LeaseLost, asyncio.CancelledError):
                 raise
             except Exception as error:
                 # Our own mistake. The thread rests with a person instead of going round.
                 log.exception("thread_failed", thread=lease.thread_id)
-                if thread is None:
-                    return
-                failure = f"An error of the program itself ({type(error).__name__}); its log tells more."
+                trouble = (
+                    "internal_error",
+                    f"An error of the program itself ({type(error).__name__}); its log tells more.",
+                )
 
     def _wake_in(self, thread: Thread) -> float | None:
         if thread.state.unreadable:

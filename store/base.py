@@ -42,6 +42,9 @@ class LeaseLost(Exception):
 class ThreadDiverged(Exception):
     """The store holds fewer events than we have seen: it lost some (a failover, a restored backup)."""
 
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"The store lost events of thread {thread_id} that were seen before. `bot show` what is left.")
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -70,7 +73,7 @@ class Store(Protocol):
         """Raises UnknownThread."""
 
     async def refresh(self, thread: Thread) -> Thread:
-        """The same thread with what was appended since."""
+        """The same thread with what was appended since. Raises ThreadDiverged."""
 
     async def recent(self, limit: int = 50) -> list[str]:
         """Ids of threads, the one that moved last first."""

@@ -66,7 +66,10 @@ class MemoryStore:
         return self._with_tail(Thread(thread_id), self._logs[thread_id])
 
     async def refresh(self, thread: Thread) -> Thread:
-        return self._with_tail(thread, self._logs.get(thread.id) or _Log())
+        log = self._logs.get(thread.id) or _Log()
+        if len(log.lines) < thread.version:
+            raise ThreadDiverged(thread.id)
+        return self._with_tail(thread, log)
 
     async def recent(self, limit: int = 50) -> list[str]:
         return sorted(self._logs, key=lambda thread_id: -self._logs[thread_id].moved_at)[:limit]
@@ -100,7 +103,7 @@ class MemoryStore:
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         if self._leases.get(lease.thread_id) != lease.token:
             return True
-        if len(self._logs[lease.thread_id].lines) != seen.version:
+        if len((self._logs.get(lease.thread_id) or _Log()).lines) != seen.version:
             return False
         del self._leases[lease.thread_id], self._tries[lease.thread_id], self._due[lease.thread_id]
         if wake_in_seconds is not None:

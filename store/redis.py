@@ -269,7 +269,7 @@ class RedisStore:
         if outcome == b"lease lost":
             raise LeaseLost(thread_id)
         if outcome == b"diverged":
-            raise ThreadDiverged(f"{self.where} holds fewer events of thread {thread_id} than were seen before.")
+            raise ThreadDiverged(thread_id)
         # Ours are read back too: what was appended is what the log says, to the last half surrogate.
         now = thread.extended(decode(line) for line in tail)
         if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
@@ -283,8 +283,13 @@ class RedisStore:
         return thread
 
     async def refresh(self, thread: Thread) -> Thread:
-        async with self._errors():
-            tail = cast(list[bytes], await self._client.lrange(self.keys.log(thread.id), thread.version, -1))
+        log = self.keys.log(thread.id)
+        async with self._errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.llen(log)
+            pipe.lrange(log, thread.version, -1)
+            length, tail = await pipe.execute()
+        if length < thread.version:
+            raise ThreadDiverged(thread.id)
         return thread.extended(decode(line) for line in tail)
 
     async def recent(self, limit: int = 50) -> list[str]:

@@ -256,6 +256,8 @@ class ScriptedModel:
         self._script: deque[Line] = deque()
         self.otherwise: Callable[[str], Step] | None = None
         """What it answers where the script has ended."""
+        self.asked: Callable[[str], Awaitable[None]] | None = None
+        """Sees each prompt before it is answered."""
         self.prompts: list[str] = []
         """What it was asked."""
 
@@ -268,6 +270,8 @@ class ScriptedModel:
 
     async def answer(self, prompt: Prompt) -> Answer:
         self.prompts.append(prompt.user)
+        if self.asked:
+            await self.asked(prompt.user)
         assert self._script or self.otherwise, f"the script has no answer to this:\n{prompt.user[-2000:]}"
         line: Any = self._script.popleft() if self._script else self.otherwise
         if callable(line):

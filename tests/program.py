@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import fcntl
 import functools
+import gc
 import json
 import os
 import pty
@@ -42,6 +43,7 @@ ROOT = Path(__file__).parent.parent
 BOT = str(Path(sys.executable).with_name("bot"))
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
+OUTPUT_BYTES_MAX = 16_000_000
 COLUMNS, ROWS = 150, 50
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\r")
@@ -125,8 +127,8 @@ class Bot:
 
     @contextlib.asynccontextmanager
     async def started(self, *arguments: str, **changes: str) -> AsyncIterator[Running]:
-        with open(os.devnull, "rb") as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = await self._fork(arguments, (given, out, err), changes)
+        with tempfile.TemporaryFile() as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = await self._fork(arguments, (nothing, out, err), changes)
             try:
                 yield Running(process, out, err)
             finally:
@@ -136,7 +138,7 @@ class Bot:
     async def terminal(self, *arguments: str, **changes: str) -> AsyncIterator[Terminal]:
         master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (ROWS, COLUMNS))
-        with open(slave, "r+b", buffering=0) as line:
+        with os.fdopen(slave, "r+b", buffering=0) as line:
             process = await self._fork(arguments, (line, line, line), changes, terminal=True)
         terminal = Terminal(process, master)
         try:
@@ -190,8 +192,8 @@ def _is_free(lock: Path) -> bool:
 
 
 def _whole(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
+    # Not seek and read: the process that writes it shares its position.
+    return os.pread(file.fileno(), OUTPUT_BYTES_MAX, 0).decode(errors="replace")
 
 
 class Process:
@@ -231,6 +233,9 @@ class Running:
         self._out, self._err = out, err
         self.signal, self.ends = process.signal, process.ends
 
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+
     @property
     def out(self) -> str:
         return _whole(self._out)
@@ -241,8 +246,15 @@ class Running:
 
     async def told(self, text: str) -> None:
         """Returns when it has said that on stderr."""
+        await self._until_in(self._err, text)
+
+    async def said(self, text: str) -> None:
+        """Returns when it has said that on stdout."""
+        await self._until_in(self._out, text)
+
+    async def _until_in(self, stream: IO[bytes], text: str) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while text not in self.err:
+            while text not in _whole(stream):
                 assert not self._process.has_ended, f"it has ended: {self.err}"
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -301,12 +313,6 @@ class Terminal:
         os.close(self._master)
 
 
-def processes_that_name(text: str) -> list[str]:
-    """The commands of all processes on this machine that have this text in them."""
-    listing = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True)
-    return [line for line in listing.stdout.splitlines() if text in line]
-
-
 # The process that commands are forked from
 
 
@@ -342,7 +348,9 @@ def _serve(path: str) -> list[str] | None:
     signal.set_wakeup_fd(wakes.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: dict[int, socket.socket] = {}
-    with selectors.DefaultSelector() as selector:
+    gc.collect()
+    gc.freeze()  # so that no child copies it all only to clear it away at its end
+    with listener, woken, wakes, selectors.DefaultSelector() as selector:
         for source in (listener, woken, sys.stdin):
             selector.register(source, selectors.EVENT_READ)
         print("ready", flush=True)
@@ -361,7 +369,7 @@ def _serve(path: str) -> list[str] | None:
                 if not child:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    for one in (listener, woken, wakes, connection, *children.values()):
+                    for one in (connection, *children.values()):
                         one.close()
                     return _become(json.loads(data), streams)
                 for stream in streams:

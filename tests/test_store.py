@@ -198,6 +198,8 @@ async def test_a_log_that_lost_events_is_noticed_before_anything_is_appended(sto
     for if_unmoved in (False, True):
         with pytest.raises(ThreadDiverged):
             await store.append(thread, message("m2"), if_unmoved=if_unmoved)
+    with pytest.raises(ThreadDiverged):
+        await store.refresh(thread)
     with pytest.raises(UnknownThread):
         await store.load("t1")
 

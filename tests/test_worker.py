@@ -336,3 +336,39 @@ async def test_a_worker_that_died_with_a_message_on_its_lips_is_followed_by_one_
         await until(world, is_done)
     assert world.lines == ["killed", "said: Done."]
     assert ANN.name in world.model.prompts[0]
+
+
+async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_begun_on_the_rest() -> None:
+    world = World()
+    world.model.answers(Look(), Touch())
+
+    async def a_failover_loses_the_newest() -> None:
+        log = world.store.real._logs[world.thread.id]  # type: ignore[attr-defined]
+        del log.lines[2:]
+
+    world.desk.during("look", a_failover_loses_the_newest)
+    await world.say("look, then touch")
+    async with working(world):
+        thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.owed)
+    assert world.lines == [
+        "ran: look",
+        "noted: I stopped here and need a person: The store lost events of this thread. Please look at what was under "
+        "way. Write to me and I will go on.",
+    ]
+    assert [event.kind for event in thread.events[:3]] == ["thread_opened", "message_received", "handed_to_human"]
+
+
+async def test_a_thread_whose_log_is_gone_is_let_go() -> None:
+    world = World()
+    world.model.answers(Look())
+
+    async def all_of_it_is_lost() -> None:
+        del world.store.real._logs[world.thread.id]  # type: ignore[attr-defined]
+
+    world.desk.during("look", all_of_it_is_lost)
+    await world.say("look")
+    async with working(world):
+        async with asyncio.timeout(SECONDS_MAX):
+            while await world.store.due_in_seconds() is not None:  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.001)
+    assert world.lines == ["ran: look"]

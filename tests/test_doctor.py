@@ -1,0 +1,118 @@
+"""`bot doctor`: asks every resource for real, and says of each what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.model_server import ModelServer
+from tests.program import Bot, Done
+from tests.servers import Server
+
+pytestmark = pytest.mark.slow
+
+FINE = {"intent": "nothing_to_do"}
+
+
+@pytest.fixture
+def bot(tmp_path: Path) -> Bot:
+    return Bot(tmp_path)
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelServer]:
+    async with ModelServer() as server:
+        yield server
+
+
+def findings(result: Done) -> dict[str, tuple[str, str]]:
+    return {found["what"]: (found["state"], found["text"]) for found in result.document}
+
+
+async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer) -> None:
+    bot.site.build()
+    bot.site.write_team_file(bot.folder / "bot.toml")
+    bot.with_model(model)
+    model.script(FINE, FINE)
+    plain = (await bot.run("doctor")).succeeded()
+    assert [line.split()[0] for line in plain.out.splitlines()] == ["ok"] * 8
+    result = (await bot.run("doctor", "--json")).succeeded()
+    found = findings(result)
+    assert {state for state, _ in found.values()} == {"ok"}
+    assert found["agents"] == ("ok", "deploy, rollback")
+    assert "appendfsync always" in found["persistence"][1]
+    assert "test-model-2026 answered the schema" in found["model"][1]
+    assert "sk-secret" not in result.out
+    await bot.nothing_is_left()
+
+
+async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
+    result = await bot.run("doctor", "--json")
+    assert result.code == 1
+    assert result.err == "1 of 8 checks failed: model.\n"
+    found = findings(result)
+    assert found["model"][0] == "failed"
+    assert "OPENAI_MODEL is not set" in found["model"][1]
+    assert found["agents"][0] == "warning"
+    assert "[agents.deploy]" in found["agents"][1]
+    assert found["redis"][0] == "ok"
+
+
+async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelServer) -> None:
+    bot.with_model(model)
+    server = Server("--maxmemory-policy", "allkeys-lru", appendfsync="everysec")
+    server.start()
+    try:
+        server.command("CONFIG", "SET", "appendonly", "yes")
+        model.script(FINE)
+        found = findings(await bot.run("doctor", "--json", REDIS_URL=server.url, BOT_CONCURENCY="3"))
+        assert found["persistence"][0] == "warning"
+        assert "everysec" in found["persistence"][1]
+        assert found["eviction"][0] == "failed"
+        assert "noeviction" in found["eviction"][1]
+        assert found["settings"] == ("warning", "BOT_CONCURENCY is not known; did you mean BOT_CONCURRENCY?")
+        server.command("CONFIG", "SET", "appendonly", "no")
+        server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        model.script(FINE)
+        result = await bot.run("doctor", REDIS_URL=server.url)
+        assert result.code == 1
+        assert result.err == "1 of 8 checks failed: persistence.\n"
+        assert "appendonly yes" in result.out
+    finally:
+        server.stop()
+
+
+async def test_each_thing_that_is_down_is_told_by_itself(bot: Bot) -> None:
+    (bot.folder / "bot.toml").write_text("[agents.deploy]\ncolour = 1\n")
+    result = await bot.run(
+        "doctor",
+        "--json",
+        BOT_HOME=str(bot.folder / "bot.toml"),
+        REDIS_URL="redis://:hunter2@127.0.0.1:1",
+        OPENAI_BASE_URL="http://127.0.0.1:1/v1",
+        OPENAI_MODEL="m",
+        OPENAI_API_KEY="sk-secret",
+    )
+    assert result.code == 1
+    assert result.err == "4 of 5 checks failed: BOT_HOME, agents, redis, model.\n"
+    found = findings(result)
+    assert "cannot be written" in found["BOT_HOME"][1]
+    assert "colour" in found["agents"][1]
+    assert "Cannot reach Redis" in found["redis"][1]
+    assert "refuses connections" in found["model"][1]
+    assert "hunter2" not in result.out
+    assert "sk-secret" not in result.out
+
+
+async def test_a_model_that_does_not_understand_is_told(bot: Bot, model: ModelServer) -> None:
+    bot.with_model(model)
+    model.script(*["Hello! How can I help?"] * 3)
+    found = findings(await bot.run("doctor", "--json"))
+    assert found["model"][0] == "failed"
+    assert "holds no step" in found["model"][1]
+    async with ModelServer({"error": {"status": 401, "message": "bad key sk-secret"}}) as strict:
+        found = findings(await bot.with_model(strict).run("doctor", "--json"))
+    assert "OPENAI_API_KEY" in found["model"][1]
+    assert "sk-secret" not in str(found)

@@ -1,0 +1,214 @@
+"""What is set from outside: read once, everything that is wrong told at once, and no secret ever shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.app import roster_problems
+from bot.settings import Settings, SettingsError, load, misspelt
+from tests.program import Bot
+
+SECRET = "hunter2-is-my-secret"
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and nothing in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.upper() in {field.upper() for field in Settings.model_fields}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def set_all(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def problems(*checks: Callable[[Settings], list[str]]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(*checks)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    assert SECRET not in str(caught.value)
+    return caught.value.problems
+
+
+def test_nothing_set_is_all_that_is_needed() -> None:
+    settings = load(roster_problems)
+    assert (settings.redis_url, settings.bot_home, settings.team.agents) == ("", Path(".bot"), {})
+    assert not settings.has_model
+
+
+def test_everything_wrong_is_told_at_once_and_no_secret_with_it(env: Callable[..., None]) -> None:
+    env(
+        REDIS_URL=f"ftp://user:{SECRET}@host",
+        OPENAI_BASE_URL=f"{SECRET}.example",
+        OPENAI_API_KEY=SECRET,
+        BOT_CONCURRENCY="0",
+        BOT_LEASE_SECONDS="soon",
+        BOT_GRACE_SECONDS="nan",
+        BOT_LOG_LEVEL="loud",
+        BOT_CONFIG="none.toml",
+    )
+    assert problems(roster_problems, Settings.model_problems) == [
+        "REDIS_URL must begin with redis://, rediss:// or unix://.",
+        "OPENAI_BASE_URL must be an http:// or https:// URL.",
+        "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
+        "BOT_LEASE_SECONDS should be a valid number, not 'soon'.",
+        "BOT_GRACE_SECONDS should be less than or equal to 3600, not 'nan'.",
+        "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        "BOT_CONFIG names 'none.toml', which does not exist.",
+        "OPENAI_MODEL is not set: name the model that shall decide, as your endpoint calls it.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET}/x@localhost",
+        f"redis://:1{SECRET}?a@localhost",
+        f"redis://localhost:{SECRET}",
+        f"redis://[{SECRET}",
+        f"redis://[::1]{SECRET}:a",
+    ],
+)
+def test_a_password_that_is_not_escaped_is_not_shown(url: str, env: Callable[..., None]) -> None:
+    env(REDIS_URL=url)
+    assert problems() == ["REDIS_URL is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40."]
+
+
+def test_secrets_are_not_in_what_settings_print(env: Callable[..., None]) -> None:
+    env(REDIS_URL=f"redis://:{SECRET}@localhost", OPENAI_API_KEY=SECRET, OPENAI_BASE_URL=f"https://a:{SECRET}@host/v1/")
+    settings = load()
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+    assert settings.openai_base_url.endswith("/v1")
+    assert settings.openai_api_key.get_secret_value() == SECRET
+
+
+def test_an_empty_variable_is_an_unset_one(env: Callable[..., None]) -> None:
+    env(REDIS_URL="", BOT_CONCURRENCY="", BOT_CONFIG="", OPENAI_BASE_URL="")
+    assert load().bot_concurrency == 50
+
+
+def test_a_key_that_cannot_be_one_is_told_before_anything_is_begun(env: Callable[..., None]) -> None:
+    env(OPENAI_MODEL="m", OPENAI_API_KEY="sk-\N{ROCKET}")
+    assert problems(Settings.model_problems) == ["OPENAI_API_KEY holds characters that no key has: copy it again."]
+
+
+# Files
+
+
+def test_env_file_is_read_and_the_environment_is_stronger(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / ".env").write_text('OPENAI_MODEL="from-file"\nBOT_CONCURRENCY=7 # a few\nUNKNOWN=1\n')
+    env(BOT_CONCURRENCY="8")
+    settings = load()
+    assert (settings.openai_model, settings.bot_concurrency) == ("from-file", 8)
+
+
+def test_an_env_file_that_cannot_be_read_is_told_with_the_rest(tmp_path: Path, env: Callable[..., None]) -> None:
+    env(BOT_LOG_LEVEL="loud")
+    file = tmp_path / ".env"
+    file.write_bytes(b"OPENAI_API_KEY=\xff\xfe\n")
+    assert problems()[0] == ".env cannot be read: it is not UTF-8 text."
+    file.write_text(f'OPENAI_MODEL=m\nOPENAI_API_KEY="{SECRET}\n')
+    assert problems() == [".env: line 2 is not NAME=value.", "BOT_LOG_LEVEL must be debug, info, warning or error."]
+
+
+def test_what_is_wrong_in_an_env_file_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BOT_CONCURRENCY=many\n")
+    assert problems() == ["BOT_CONCURRENCY should be a valid integer, not 'many'."]
+
+
+def test_home_is_understood(env: Callable[..., None], tmp_path: Path) -> None:
+    env(HOME=str(tmp_path), BOT_HOME="~/bot")
+    assert load().bot_home == tmp_path / "bot"
+    env(BOT_HOME="~nobody-has-this-name/bot")
+    assert problems() == ["BOT_HOME begins with ~, and there is no home directory."]
+
+
+def test_the_team_file_beside_us_is_read(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / "bot.toml").write_text("[agents.deploy.components]\n")
+    assert "deploy" in load().team.agents
+    (tmp_path / "other.toml").write_text("")
+    env(BOT_CONFIG="other.toml")
+    assert load().team.agents == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a = [", "bot.toml is not valid TOML: "),
+        (b"\xff\xfe", "bot.toml cannot be read: it is not UTF-8 text."),
+        (b"colour = 'red'", "bot.toml: colour is not known here; known are agents."),
+        (b"agents = 3", "bot.toml: agents should be a valid dictionary."),
+        (b"[agents]\ndeploy = 3", "bot.toml: agents.deploy should be a valid dictionary."),
+        (b"a = " + b"[" * 5_000, "bot.toml"),
+    ],
+)
+def test_a_team_file_that_is_wrong_is_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "bot.toml").write_bytes(content)
+    (told,) = problems()
+    assert told.startswith(problem)
+    assert "\n" not in told
+
+
+def test_a_team_file_that_is_a_folder_is_one_line(tmp_path: Path, env: Callable[..., None]) -> None:
+    env(BOT_CONFIG=str(tmp_path))
+    assert problems() == [f"{tmp_path} cannot be read: Is a directory."]
+
+
+def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: Path, env: Callable[..., None]) -> None:
+    env(BOT_LOG_LEVEL="loud")
+    (tmp_path / "bot.toml").write_text(
+        "[agents.gardener]\n[agents.rollback]\n[agents.deploy]\ncolour = 1\n[agents.deploy.components.backend]\n"
+    )
+    assert problems(roster_problems) == [
+        "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        "agents.gardener in the team file has no agent of its own; known are deploy.",
+        "agents.rollback in the team file has no agent of its own; known are deploy.",
+        "agents.deploy.components.backend.repository in the team file: Field required.",
+        "agents.deploy.components.backend.targets in the team file: Field required.",
+        "agents.deploy.colour in the team file: not known here.",
+    ]
+
+
+def test_a_name_that_was_mistyped_is_noticed(env: Callable[..., None]) -> None:
+    env(BOT_CONCURENCY="5", REDIS_URI="redis://x", OPENAI_ORGANIZATION="mine", BOT_ANY="thing")
+    assert misspelt() == [
+        "BOT_CONCURENCY is not known; did you mean BOT_CONCURRENCY?",
+        "REDIS_URI is not known; did you mean REDIS_URL?",
+    ]
+
+
+@pytest.mark.slow
+async def test_a_command_tells_them_all_and_does_nothing(tmp_path: Path) -> None:
+    bot = Bot(tmp_path)
+    (tmp_path / ".env").write_text(f"BOT_LOG_LEVEL=loud\nOPENAI_API_KEY={SECRET}\n")
+    for command in (("threads", "--json"), ("run",), ("doctor", "--json"), ("demo",), ("send", "hi", "--json")):
+        result = await bot.run(*command, BOT_CONCURRENCY="0")
+        assert (result.code, result.out) == (1, "")
+        assert result.err.splitlines()[:2] == [
+            "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
+            "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        ]
+        assert ("OPENAI_MODEL" in result.err) == (command[0] == "run")
+        assert SECRET not in result.err
+    assert not bot.home.exists()
+
+
+@pytest.mark.slow
+async def test_it_runs_without_a_home_and_without_a_name(tmp_path: Path) -> None:
+    bot = Bot(tmp_path)
+    environment = {"PATH": os.environ["PATH"]}
+    bot.env = lambda **changes: environment | changes  # type: ignore[method-assign]
+    assert (await bot.run("threads", "--json")).succeeded().document == []
+    await bot.nothing_is_left()

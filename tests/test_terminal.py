@@ -1,0 +1,176 @@
+"""The terminal as a channel: what a typed line means, and messages as lines that nothing can draw over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.base import Card, Notice, Outgoing, Question, Settled, Text
+from channels.terminal import TerminalChannel, Typed, fields, parse, render
+from store.events import Person, Place
+
+AT = datetime(2026, 11, 21, 4, 36, tzinfo=UTC)
+DEX = Person(name="dex", address="dex", trust="verified")
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("", Typed("nothing")),
+        (" \t\r\n", Typed("nothing")),
+        ("approve", Typed("approve")),
+        ("  APPROVE \r\n", Typed("approve")),
+        ("approve it", Typed("say", "approve it")),
+        ("approved", Typed("say", "approved")),
+        ("yes", Typed("say", "yes")),
+        ("reject", Typed("reject")),
+        ("reject   the backend first ", Typed("reject", "the backend first")),
+        ("reject\tthe backend first", Typed("reject", "the backend first")),
+        ("rejected!", Typed("say", "rejected!")),
+        ("pause", Typed("pause")),
+        ("pause for a minute", Typed("say", "pause for a minute")),
+        ("resume", Typed("resume")),
+        ("cancel", Typed("cancel")),
+        ("cancel enough", Typed("cancel", "enough")),
+        ("help", Typed("help")),
+        ("?", Typed("help")),
+        ("help me", Typed("say", "help me")),
+        ("quit", Typed("quit")),
+        ("exit", Typed("quit")),
+        ("exit code 3 means what?", Typed("say", "exit code 3 means what?")),
+        ("deploy v1", Typed("say", "deploy v1")),
+    ],
+)
+def test_a_line_is_a_command_or_words(line: str, typed: Typed) -> None:
+    assert parse(line) == typed
+
+
+@given(st.text())
+def test_any_line_is_understood(line: str) -> None:
+    typed = parse(line)
+    assert typed.text == typed.text.strip()
+    assert (typed.command == "approve") == (line.strip().lower() == "approve")
+
+
+def card(**more: Any) -> Card:
+    values: dict[str, Any] = {
+        "step": "s1",
+        "digest": "0123456789abcdef",
+        "intent": "deploy_backend",
+        "arguments": {"environment": "production", "revision": "v3"},
+        "facts": {},
+        "requested_by": "ann",
+        "requested_at": AT,
+    }
+    return Card(**values | more)
+
+
+def test_a_card_shows_everything() -> None:
+    facts = {
+        "new": {"sha": "4af9ec0" * 5, "subject": "Pay by invoice", "links": []},
+        "adds": ["4af9ec0 Pay by invoice, fast (Ada)", "8a1d8cc Show dates (Lin)"],
+        "runs": [{"id": "r1", "state": "ended"}, {"id": "r2", "note": ""}],
+        "on_staging": True,
+        "previous": None,
+        "output": "line one\n  line two\n",
+    }
+    assert (
+        render(card(facts=facts))
+        == """\
+Approval needed
+  deploy_backend
+    environment: production
+    revision: v3
+    new:
+      sha: 4af9ec04af9ec04af9ec04af9ec04af9ec0
+      subject: Pay by invoice
+      links: none
+    adds:
+      - 4af9ec0 Pay by invoice, fast (Ada)
+      - 8a1d8cc Show dates (Lin)
+    runs:
+      - id: r1 · state: ended
+      - id: r2 · note: \n    on_staging: yes
+    previous: none
+    output:
+      line one
+        line two
+  asked for by ann at 04:36 UTC · 0123456789ab"""
+    )
+
+
+def test_a_fact_cannot_pose_as_another_one() -> None:
+    facts = {
+        "subject": "harmless\n    on_staging: yes",
+        "list": ["one\n    on_staging: yes", "two"],
+        "a\n    name": "x",
+        "author": "Ada\u2028    on_staging: yes\x0b\x1b[2K",
+    }
+    lines = render(card(facts=facts, requested_by="ann\n    on_staging: yes")).split("\n")
+    assert not [line for line in lines if line.startswith("    on_staging")], "at the place where a fact stands"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (Text("**done**\nwith it"), "**done**\nwith it"),
+        (Notice("I am paused."), "I am paused."),
+        (Question("s1", "Which tag?", "There are two."), "Which tag?\nThere are two."),
+        (Question("s1", "Did it?", "", "yes_no", urgency="high"), "Urgent: Did it?\nAnswer yes or no."),
+        (Question("s1", "Which?", "", "multiple_choice", ("a", "b\nc")), "Which?\n  - a\n  - b c"),
+        (Settled("s1", "push", "approved", by=DEX, at=AT), "✅ push approved by dex at 04:36 UTC"),
+        (
+            Settled("s1", "push", "rejected", by=DEX, at=AT, comment="why?"),
+            "❌ push rejected by dex at 04:36 UTC — why?",
+        ),
+        (Settled("s1", "push", "withdrawn"), "❌ push withdrawn"),
+    ],
+)
+def test_a_message_is_lines_of_text(message: Outgoing, shown: str) -> None:
+    assert render(message) == shown
+
+
+def is_tame(text: str) -> bool:
+    return not any(
+        (ord(char) < 32 and char not in "\n\t") or 127 <= ord(char) < 160 or char == "\u202e" for char in text
+    )
+
+
+any_text = st.text(st.sampled_from("ab \n\r\t\x00\x1b\x7f\x9b\u202e\u2028\ud800"))
+
+
+@given(any_text, any_text)
+def test_no_text_controls_the_screen(text: str, name: str) -> None:
+    person = Person(name=name, address="a", trust="verified")
+    messages: tuple[Outgoing, ...] = (
+        Text(text),
+        Notice(text),
+        Question("s1", text, name, "multiple_choice", (text, name), "high"),
+        card(intent=name, arguments={name: text}, facts={name: [text, {name: text}]}, requested_by=name),
+        Settled("s1", name, "rejected", by=person, at=AT, comment=text),
+    )
+    for message in messages:
+        assert is_tame(render(message))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), json_values, max_size=4))
+def test_every_argument_has_its_line(arguments: dict[str, Any]) -> None:
+    lines = fields(arguments, "    ")
+    assert sum(not line.startswith("     ") for line in lines) >= len([name for name in arguments if name.strip()])
+
+
+async def test_sending_does_nothing_outside_so_it_can_neither_be_lost_nor_doubled() -> None:
+    channel = TerminalChannel()
+    for _ in range(2):
+        assert await channel.send(Place(channel=channel.name, address="desk"), Text("hi"), key="t1/s1/say") == ""
