@@ -336,7 +336,7 @@ class Writer:
 
 def _fitting(body: str, chars_max: int) -> str:
     """The body; where it is too long, the beginning and the end of it as mere text."""
-    room = chars_max
+    room = max(chars_max, 0)
     while len(body) > chars_max:
         room = room * 2 // 3
         cut = f"{body[: room // 2]}\n[… {len(body) - room:,} characters left out …]\n{body[len(body) - room // 2 :]}"

@@ -215,12 +215,17 @@ def threads(
         elif found:
             console.print_table(
                 ("ID", "STATUS", "AGENT", "MOVED (UTC)", "ABOUT"),
-                [(t.id, t.status, t.agent, f"{t.events[-1].at:%Y-%m-%d %H:%M}", topic(t)) for t in found],
+                [_row(thread) for thread in found],
             )
         elif sys.stdout.isatty():
             console.say("There are none." if status else f"There are none yet. Open one: {console.program()} send TEXT")
 
     command.run(work)
+
+
+def _row(thread: Thread) -> tuple[str, ...]:
+    moved = f"{thread.events[-1].at:%Y-%m-%d %H:%M}"
+    return one_line(thread.id, 100), thread.status, one_line(thread.agent, 40), moved, topic(thread)
 
 
 @app.command()

@@ -196,9 +196,9 @@ def _short(value: JsonValue) -> str:
 def markdown(thread: Thread) -> str:
     """The whole thread for a ticket or a review."""
     head = [
-        f"# Thread {thread.id}",
+        f"# Thread {_escaped(thread.id)}",
         "",
-        f"Agent {thread.agent}, {thread.place.channel}, {thread.status}, {thread.version} events.",
+        f"Agent {_escaped(thread.agent)}, {_escaped(thread.place.channel)}, {thread.status}, {thread.version} events.",
         "",
     ]
     body = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -332,15 +331,22 @@ async def test_output_that_nobody_takes(bot: Bot, template: Path, server: Server
         shell = ["sh", "-c", command.replace("bot", BOT)]
         return subprocess.run(shell, cwd=bot.folder, env=bot.env(), capture_output=True, text=True, check=False)
 
-    left = in_shell("{ bot threads --json; echo $? >&2; } | true")
+    commands = (
+        "{ bot threads --json; echo $? >&2; } | true",
+        "bot threads <&- >&- 2>&-",
+        "bot send - <&-",
+        "PYTHONIOENCODING=ascii bot threads",
+        "bot threads --json > /dev/full",
+    )
+    left, all_closed, no_stdin, ascii_only, full = await asyncio.gather(
+        *(asyncio.to_thread(in_shell, command) for command in commands)
+    )
     assert left.stderr == "0\n", "a reader that leaves is no failure"
-    assert in_shell("bot threads <&- >&- 2>&-").returncode == 0
-    empty = in_shell("bot send - <&-")
-    assert (empty.returncode, empty.stdout) == (2, "")
-    assert "TEXT is empty" in empty.stderr
-    assert "to the \\U0001f680" in in_shell("PYTHONIOENCODING=ascii bot threads").stdout
-    if os.path.exists("/dev/full"):
-        full = in_shell("bot threads --json > /dev/full")
+    assert all_closed.returncode == 0
+    assert (no_stdin.returncode, no_stdin.stdout) == (2, "")
+    assert "TEXT is empty" in no_stdin.stderr
+    assert "to the \\U0001f680" in ascii_only.stdout
+    if Path("/dev/full").exists():
         assert full.returncode == 1
         assert full.stderr == "That did not work: No space left on device (OSError).\n"
 

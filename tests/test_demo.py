@@ -167,7 +167,9 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
     await bot.nothing_is_left(bot.home / "demo")
 
 
-async def test_a_demo_that_is_left_in_the_middle_can_be_played_again(bot: Bot) -> None:
+async def test_a_demo_that_is_left_in_the_middle_can_be_played_again_in_a_folder_with_any_name(bot: Bot) -> None:
+    home = bot.folder / "a 'quoted' $HOME \N{ROCKET}"
+    bot.environment["BOT_HOME"] = str(home)
     async with bot.terminal("demo", NO_COLOR="1") as person:
         await person.sees("run_end_to_end_tests")
         person.presses("C")
@@ -180,8 +182,8 @@ async def test_a_demo_that_is_left_in_the_middle_can_be_played_again(bot: Bot) -
         killed.kill()
         assert await killed.ends() < 0
     again = (await bot.run("demo")).succeeded()
-    assert_told_in_order(again.out, STORY, sha=site_of(bot).sha(MERGED))
-    await bot.nothing_is_left(bot.home / "demo")
+    assert_told_in_order(again.out, STORY, sha=Site(home / "demo" / "site").sha(MERGED))
+    await bot.nothing_is_left(home / "demo")
 
 
 async def test_a_model_that_does_not_play_along_is_said_so(bot: Bot, model: ModelServer) -> None:
@@ -213,9 +215,7 @@ async def test_what_the_demo_needs_and_does_not_find_is_named(bot: Bot) -> None:
     result.failed("git", "PATH")
 
 
-async def test_it_runs_as_a_module_in_a_folder_with_any_name(bot: Bot) -> None:
-    home = bot.folder / "a 'quoted' $HOME \N{ROCKET}"
-    done = from_nothing(bot, sys.executable, "-m", "bot", "demo", folder=ROOT, BOT_HOME=str(home))
+def test_it_is_a_module_as_well(bot: Bot) -> None:
+    done = from_nothing(bot, sys.executable, "-m", "bot", "--version", folder=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    assert Site(home / "demo" / "site").running("backend", "production").startswith(MERGED)
-    await bot.nothing_is_left(home / "demo")
+    assert done.stdout.startswith("deploybot ")

@@ -20,6 +20,8 @@ from tests.servers import Server
 pytestmark = pytest.mark.slow
 
 TESTING = {"intent": "run_end_to_end_tests", "environment": "staging"}
+SHOW_SECONDS = 0.15
+"""Between two looks that take a process each."""
 PROMPTLY_SECONDS = 5.0
 """For ending: what a busy machine may need beyond the grace."""
 
@@ -73,7 +75,7 @@ async def status_is(bot: Bot, thread: str, status: str) -> dict[str, Any]:
             shown: dict[str, Any] = (await bot.run("show", thread, "--json")).succeeded().document
             if shown["status"] == status:
                 return shown
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(SHOW_SECONDS)
 
 
 async def working(bot: Bot, *workers: Running) -> None:

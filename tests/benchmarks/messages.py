@@ -42,7 +42,9 @@ def texts(messages: list[Message]) -> str:
     """What they say without roles, ids and braces of the message itself: the least that any provider can count."""
     parts: list[str] = []
     for message in messages:
-        parts += (f"{call['function']['name']}{call['function']['arguments']}" for call in message.get("tool_calls", ()))
+        parts += (
+            f"{call['function']['name']}{call['function']['arguments']}" for call in message.get("tool_calls", ())
+        )
         if message.get("content"):
             parts.append(message["content"])
     return "\n".join(parts)
@@ -113,5 +115,3 @@ def _call_id(step: str, thread: Thread) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-

@@ -108,7 +108,9 @@ class StandardMessages:
     async def _load(self, conversation: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if self.store is None:
             return messages
-        return list(json.loads(await self.store.get(f"peer:{conversation}")))
+        saved = await self.store.get(f"peer:{conversation}")
+        assert saved
+        return list(json.loads(saved))
 
 
 def _as_tool(name: str, step: type[Any]) -> dict[str, Any]:

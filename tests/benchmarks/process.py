@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator
 async def spoken(module: str, *arguments: str) -> AsyncIterator[AsyncIterator[str]]:
     """Run the module, and give the lines that it says. It is ended when the block ends."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE)
-    assert process.stdin is not None and process.stdout is not None
-    stdout = process.stdout
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin
+    assert stdout
 
     async def lines() -> AsyncIterator[str]:
         while line := await stdout.readline():
@@ -24,7 +25,7 @@ async def spoken(module: str, *arguments: str) -> AsyncIterator[AsyncIterator[st
     try:
         yield lines()
     finally:
-        process.stdin.close()
+        stdin.close()
         try:
             await asyncio.wait_for(process.wait(), 10)
         except TimeoutError:

@@ -2,7 +2,8 @@
 
 Raw HTTP/1.1 over asyncio, so that it takes as little as can be from the machine that is measured. A base URL is
 `http://127.0.0.1:PORT/STYLE/MILLISECONDS`: the style is `steps` (our JSON) or `tools` (a call of a tool), and the rest
-is how long the model thinks. It goes by the marker in the conversation's message, and says in `model` when it was asked.
+is how long the model thinks. It goes by the marker in the conversation's message, and tells in `model` when it was
+asked.
 """
 
 from __future__ import annotations
@@ -126,9 +127,7 @@ def _body(style: str, turn: int, answer: dict[str, str]) -> bytes:
     return json.dumps(completion).encode()
 
 
-_BODIES = {
-    style: [_body(style, turn, answer) for turn, answer in enumerate(ANSWERS)] for style in ("steps", "tools")
-}
+_BODIES = {style: [_body(style, turn, answer) for turn, answer in enumerate(ANSWERS)] for style in ("steps", "tools")}
 
 
 async def _serve() -> None:

@@ -266,7 +266,7 @@ def by_mail(w: World) -> Story:
         (
             Said(
                 "Hello,\n\nour integration test against your staging shop has failed since yesterday evening:\n\n"
-                "  POST /api/orders -> 422 {\"error\": \"vat_rounding\"}\n\nCould you please go back to the version of "
+                '  POST /api/orders -> 422 {"error": "vat_rounding"}\n\nCould you please go back to the version of '
                 "last week? We have a demo at 3 pm.\n\nBest regards\nEve Lindqvist\nPartner Integrations\n",
                 EVE,
                 "Staging broken since yesterday?",
@@ -377,14 +377,10 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
     world.tests_pass = story.tests_pass
     world.failing |= {story.failing} if story.failing else set()
     resources: Mapping[type, object] = {Targets: world.targets()}
-    roster = {
-        name: replace(build(world.table(), Path("/srv")), resources=resources) for name, build in ROSTER.items()
-    }
+    roster = {name: replace(build(world.table(), Path("/srv")), resources=resources) for name, build in ROSTER.items()}
     store, channel, model = MemoryStore(world.clock), BenchChannel(), _Scripted(story.answers)
     inbox = Inbox(store, clock=world.clock)
-    loop = Loop(
-        store=store, roster=roster, channels={channel.name: channel}, model=model, clock=world.clock
-    )
+    loop = Loop(store=store, roster=roster, channels={channel.name: channel}, model=model, clock=world.clock)
     place = Place(channel=channel.name, address=f"{story.name} {world.seed}")
     thread = Thread("")
     for number, act in enumerate(story.acts):

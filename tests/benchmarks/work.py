@@ -9,6 +9,7 @@ import time
 import types
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
@@ -16,14 +17,13 @@ from pydantic import JsonValue
 from agent.definition import Agent
 from agent.llm import Answer, OpenAIModel, Prompt
 from agent.loop import Loop
-from agent.roster.deploy import NAME, __file__ as deploy_folder
+from agent.roster import deploy
 from agent.roster.deploy.tools import TOOLS
 from agent.steps import Call, Facts, Tool
 from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.base import Card, Outgoing, Text
-from pathlib import Path
 from store.events import Person, Place, StepChosen, ToolFinished
 from store.redis import RedisStore
 from store.thread import Thread
@@ -56,8 +56,8 @@ def _answered_at_once(tool: type[Tool]) -> type[Tool]:
 def bench_agent() -> Agent:
     """Deploybot without its plan: here the model takes every step."""
     return Agent(
-        name=NAME,
-        prompt=Path(deploy_folder).with_name("prompt.md").read_text(encoding="utf-8"),
+        name=deploy.NAME,
+        prompt=Path(deploy.__file__).with_name("prompt.md").read_text(encoding="utf-8"),
         tools=tuple(_answered_at_once(tool) for tool in TOOLS),
     )
 
@@ -123,7 +123,7 @@ class Bot:
         self.inbox = Inbox(self.store)
         self.loop = Loop(
             store=self.store,
-            roster={NAME: bench_agent()},
+            roster={deploy.NAME: bench_agent()},
             channels={self.channel.name: self.channel},
             model=self.model,
             clock=now,
@@ -138,7 +138,7 @@ class Bot:
     async def say(self, place: Place, words: str = "deploy v1.4.2 to production") -> Thread:
         """The message that starts a loop, in a new thread or in the one that is there."""
         return await self.inbox.message(
-            place, ANN, f"{words} {place.address}", agent=NAME, event_id=f"m/{place.address}"
+            place, ANN, f"{words} {place.address}", agent=deploy.NAME, event_id=f"m/{place.address}"
         )
 
     async def hold(self, thread_id: str) -> Thread:
@@ -149,23 +149,20 @@ class Bot:
         return thread
 
     async def approve(self, thread: Thread) -> None:
-        assert thread.pending and thread.pending.request, thread.status
-        settlement = await self.inbox.decide(
-            thread.id, BOB, approved=True, digest=thread.pending.request.digest, proof="bench"
-        )
+        request = thread.pending.request if thread.pending else None
+        assert request, thread.status
+        settlement = await self.inbox.decide(thread.id, BOB, approved=True, digest=request.digest, proof="bench")
         assert settlement.outcome == "settled"
 
     async def approve_loop(self, place: Place | None = None) -> tuple[Took, Thread]:
         """One after the other, by hand, so that each part can be timed."""
         place = place or self.new_place()
-        carded_at = 0.0
+        pause = 0.0
 
         def carded(_: Place, __: Card) -> None:
-            nonlocal carded_at, pause
-            carded_at = time.monotonic()
-            pause = carded_at - self.model.answered_at
+            nonlocal pause
+            pause = time.monotonic() - self.model.answered_at
 
-        pause = 0.0
         self.channel.on_card = carded
         began, cpu = time.monotonic(), time.process_time()
         thread = await self.say(place)

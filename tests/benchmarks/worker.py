@@ -1,7 +1,7 @@
 """A worker of the benchmarks as a process of its own: `python -m tests.benchmarks.worker REDIS_URL MODEL_URL PREFIX N`.
 
-It is `bot.worker.Worker` with room for N threads. It says `ready`, then `card THREAD` and `end THREAD` as they come; with
-`approve` behind N it decides each card by itself, as a click that reached this process would.
+It is `bot.worker.Worker` with room for N threads. It says `ready`, then `card THREAD` and `end THREAD` as they come;
+with `approve` behind N it decides each card by itself, as a click that reached this process would.
 """
 
 from __future__ import annotations
@@ -50,4 +50,5 @@ async def _work(redis_url: str, model_url: str, prefix: str, concurrency: int, *
 
 
 if __name__ == "__main__":
-    uvloop.run(_work(*sys.argv[1:4], int(sys.argv[4]), approve="approve" in sys.argv[5:]))  # type: ignore[misc]
+    redis_url, model_url, prefix, concurrency, *more = sys.argv[1:]
+    uvloop.run(_work(redis_url, model_url, prefix, int(concurrency), approve="approve" in more))

@@ -207,7 +207,9 @@ class _EndToEnd(EndToEnd):
     async def check(self, environment: str) -> Checked:
         if self._world.tests_pass:
             return Checked(environment, True, 0, "", "start page ok\nsearch ok\nbasket ok\n18 checks passed in 41.2 s")
-        output = "start page ok\nsearch ok\nbasket FAILED: expected 200, got 502 from /api/basket\n1 of 18 checks failed"
+        output = (
+            "start page ok\nsearch ok\nbasket FAILED: expected 200, got 502 from /api/basket\n1 of 18 checks failed"
+        )
         return Checked(environment, False, 1, "The tests ended with exit code 1.", output)
 
 

@@ -1,0 +1,88 @@
+"""Take every figure and print one table: `python -m tests.benchmarks [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+import uvloop
+
+from tests.benchmarks.figures import Figure, table
+from tests.benchmarks.reading import context_tokens, thousand_events
+from tests.benchmarks.steps import Site, growth, overhead, settle
+from tests.benchmarks.stub import running_stub
+from tests.benchmarks.workers import one_process, parked, through_the_queue, two_processes
+from tests.servers import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of each is done."""
+
+    overhead: int = 210
+    growth: int = 15
+    queue: int = 100
+    flood: int = 500
+    worker_loops: int = 250
+    worker_loops_thinking: int = 150
+    parked: int = 100
+    reading: int = 25
+    with_peer: bool = True
+
+
+QUICK = Size(30, 3, 20, 100, 60, 60, 20, 5, with_peer=False)
+
+
+@contextlib.asynccontextmanager
+async def site() -> AsyncIterator[Site]:
+    server = Server(appendfsync="everysec")
+    try:
+        server.start()
+        async with running_stub() as stub:
+            yield Site(server, stub)
+    finally:
+        server.stop()
+
+
+async def figures(size: Size) -> AsyncIterator[Figure]:
+    async with site() as place:
+        for work in (
+            overhead(place, size.overhead),
+            growth(place, size.growth, with_peer=size.with_peer),
+            thousand_events(place, size.reading),
+            parked(place, size.parked),
+            through_the_queue(place, size.queue),
+            one_process(place, size.flood),
+            two_processes(place, size.worker_loops, size.worker_loops_thinking),
+            context_tokens(),
+        ):
+            await settle()
+            for figure in await work:
+                yield figure
+
+
+async def main(size: Size) -> None:
+    began = time.monotonic()
+    taken = [figure async for figure in figures(size)]
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Valkey on a Unix "
+        "socket, appendonly yes, appendfsync everysec.\nOnly ratios travel to another machine.\n"
+    )
+    print(table(taken))
+    missed = sum(figure.holds is False for figure in taken)
+    print(f"\n{sum(figure.holds is True for figure in taken)} targets hold, {missed} are missed.", end=" ")
+    print(f"It took {time.monotonic() - began:.0f} s.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of everything, in half a minute")
+    chosen = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    uvloop.run(main(QUICK if chosen.quick else Size()))

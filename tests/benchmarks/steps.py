@@ -1,0 +1,195 @@
+"""What one step costs: against its peers in the same run, and when the thread is long already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+import redis.asyncio
+from openai import AsyncOpenAI
+
+from agent.roster.deploy import NAME
+from bot.inbox import thread_id_of
+from store.events import (
+    Event,
+    MessageReceived,
+    Place,
+    StepChosen,
+    ThreadOpened,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+    encode,
+)
+from store.thread import Thread
+from tests.benchmarks.figures import Figure, median_ms
+from tests.benchmarks.peers import Floor, PeerTook, StandardMessages, standard_history
+from tests.benchmarks.stub import LOOKS, STEPS, Stub, marker
+from tests.benchmarks.work import ANN, FOUND, Bot, Took, bench_agent, opened_bot
+from tests.servers import Server, unique_prefix
+
+LENGTHS = (10, 100, 1000)
+WARM = 3
+"""Rounds that are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where everything of one run is."""
+
+    server: Server
+    stub: Stub
+
+    def bot(self) -> AbstractAsyncContextManager[Bot]:
+        """A process of the program (this one), with threads of its own."""
+        return opened_bot(self.server.url, self.stub.url("steps"), unique_prefix())
+
+
+@dataclass(frozen=True, slots=True)
+class _Peers:
+    floor: Floor
+    create: StandardMessages
+    whole: StandardMessages
+
+
+@contextlib.asynccontextmanager
+async def _peers(site: Site, history: int = 0) -> AsyncIterator[_Peers]:
+    agent, before = bench_agent(), standard_history(history)
+    async with (
+        aiohttp.ClientSession() as session,
+        AsyncOpenAI(base_url=site.stub.url("tools"), api_key="sk-bench") as client,
+        redis.asyncio.Redis.from_url(site.server.url) as store,
+    ):
+        yield _Peers(
+            Floor(session, site.stub.url("steps")),
+            StandardMessages(client, agent, before=before),
+            StandardMessages(client, agent, store, before=before),
+        )
+
+
+async def overhead(site: Site, rounds: int) -> list[Figure]:
+    ours: list[Took] = []
+    floor: list[PeerTook] = []
+    create: list[PeerTook] = []
+    whole: list[PeerTook] = []
+    async with site.bot() as bot, _peers(site) as peers:
+        for number in range(WARM + rounds):
+            if number == WARM:
+                for taken in (ours, floor, create, whole):
+                    taken.clear()
+            ours.append((await bot.approve_loop())[0])
+            for peer, took in ((peers.floor, floor), (peers.create, create), (peers.whole, whole)):
+                took.append(await peer.approve_loop(marker(next(bot.numbers))))
+
+    def step(taken: list[Took] | list[PeerTook]) -> float:
+        return median_ms([took.whole / STEPS for took in taken])
+
+    def cpu(taken: list[Took] | list[PeerTook]) -> float:
+        return median_ms([took.cpu / STEPS for took in taken])
+
+    return [
+        Figure("overhead per step", step(ours), "ms", at_most=1.5),
+        Figure("  against bare create", step(ours) / step(create), "x", at_most=0.4, note=f"{step(create):.2f} ms"),
+        Figure("  against whole-thread JSON", step(ours) / step(whole), "x", note=f"{step(whole):.2f} ms"),
+        Figure("  against the floor", step(ours) / step(floor), "x", note=f"bare HTTP client: {step(floor):.2f} ms"),
+        Figure("CPU per step", cpu(ours), "ms"),
+        Figure("  against bare create", cpu(ours) / cpu(create), "x", note=f"{cpu(create):.2f} ms"),
+        Figure("  against whole-thread JSON", cpu(ours) / cpu(whole), "x", note=f"{cpu(whole):.2f} ms"),
+        Figure("  against the floor", cpu(ours) / cpu(floor), "x", note=f"bare HTTP client: {cpu(floor):.2f} ms"),
+        Figure("pause -> durable", median_ms([took.pause for took in ours]), "ms", at_most=1),
+        Figure("approval recorded -> tool started", median_ms([took.resume for took in ours]), "ms", at_most=1),
+    ]
+
+
+async def growth(site: Site, rounds: int, *, with_peer: bool) -> list[Figure]:
+    """The approve-loop on a thread that holds so many events already, all four loads of it included."""
+    took: dict[int, list[float]] = {length: [] for length in LENGTHS}
+    stored: dict[int, float] = {}
+    aof: dict[int, float] = {}
+    peer: dict[int, float] = {}
+    async with site.bot() as bot:
+        for number in range(WARM + rounds):
+            for length in LENGTHS:
+                place = bot.new_place()
+                await _seed(bot, place, length)
+                before = _aof_bytes(site.server)
+                loop, thread = await bot.approve_loop(place)
+                aof[length] = (_aof_bytes(site.server) - before) / STEPS
+                stored[length] = sum(len(encode(event)) for event in thread.events[length:]) / STEPS
+                if number >= WARM:
+                    took[length].append(loop.whole / STEPS)
+        for length in LENGTHS if with_peer else ():
+            async with _peers(site, length) as peers:
+                loops = [await peers.create.approve_loop(marker(next(bot.numbers))) for _ in range(2)]
+            peer[length] = min(each.whole for each in loops) * 1000 / STEPS
+    step = {length: median_ms(taken) for length, taken in took.items()}
+    figures = [
+        Figure(
+            f"step at {length:,} events",
+            step[length],
+            "ms",
+            at_most=4 if length == 1000 else None,
+            note=f"bare create with as many messages: {peer[length]:.1f} ms" if peer else "",
+        )
+        for length in LENGTHS
+    ]
+    figures.append(Figure("  1,000 against 10 events", step[1000] / step[10], "x", at_most=2.5))
+    for length in LENGTHS:
+        note = f"{aof[length]:,.0f} in the append-only file, with ids and indexes"
+        figures.append(Figure(f"bytes of events a step at {length:,}", stored[length], "B", at_most=1000, note=note))
+    return figures
+
+
+def _aof_bytes(server: Server) -> int:
+    return int(server.command("INFO", "persistence")["aof_current_size"])
+
+
+async def _seed(bot: Bot, place: Place, length: int) -> Thread:
+    """A thread with exactly so many events, at rest: questions, and look-ups that answered."""
+    thread = await bot.store.append(Thread(thread_id_of(place)), *history(place, length))
+    assert thread.version == length
+    return thread
+
+
+def history(place: Place, length: int) -> list[Event]:
+    at = datetime.now(UTC)
+    events: list[Event] = [ThreadOpened(id=ThreadOpened.ID, at=at, agent=NAME, place=place)]
+    usage = Usage(input_tokens=2100, output_tokens=31, cached_tokens=1920)
+    while len(events) < length:
+        number = len(events)
+        if (length - number) % 3:
+            events.append(MessageReceived(id=f"before/{number}", at=at, sender=ANN, text="and what runs on staging?"))
+            continue
+        look, step = LOOKS[number % len(LOOKS)], f"s{number}"
+        arguments = {name: value for name, value in look.items() if name != "intent"}
+        events += [
+            StepChosen.model_validate(
+                {
+                    "id": f"{step}/chosen",
+                    "at": at,
+                    "step": step,
+                    "intent": look["intent"],
+                    "arguments": arguments,
+                    "model": "stub@0",
+                    "usage": usage,
+                }
+            ),
+            ToolStarted(id=f"{step}/started/1", at=at, step=step, attempt=1, repeatable=True),
+            ToolFinished(id=f"{step}/finished", at=at, step=step, result=FOUND),
+        ]
+        if number % 30 < 3 and length - len(events) >= 3:
+            for more in range(3):
+                events.append(MessageReceived(id=f"and/{number}/{more}", at=at, sender=ANN, text="thanks, and then?"))
+    return events
+
+
+async def settle() -> None:
+    """Let what the last figure left behind end before the next one is taken."""
+    await asyncio.sleep(0.2)
+    gc.collect()
