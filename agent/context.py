@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -51,6 +52,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./(+$€][^\n\t]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 NAME_CHARS_MAX = 100
+SHORT_CHARS_MAX = 80
 SHARE = 8
 """One block takes at most this part of the context: the newest four, the first and the newest words always fit."""
 
@@ -87,7 +89,9 @@ class Context:
                 block = self._done[index]
             else:
                 block, final = _block(event, thread, limits)
-                block = block and replace(block, body=_fitting(block.body, share - 2 * len(block.tag) - 16))
+                room = share - 2 * len(block.tag) - 16 if block else 0
+                if block and len(block.body) > room:
+                    block = replace(block, body=_fitting(block.body, room))
                 if final:
                     self._done[index] = block
             if block:
@@ -314,9 +318,11 @@ class Writer:
     def put(self, key: str, value: Any, indent: str = "") -> None:
         if not indent:
             self._taken.add(key)
-        name = indent + (key if _KEY.fullmatch(key) and not _resolves(key) else _quoted(shown(key, 64)))
+        name = indent + _key(key)
         inner = indent + "  "
         match value:
+            case str() if len(value) <= min(SHORT_CHARS_MAX, self._max) and value.isprintable():
+                self._lines.append(f"{name}: {_short(value)}")
             case str() if "\n" in (text := shown(value, self._max)).strip("\n"):
                 lines = text.strip("\n").split("\n")
                 self._lines.append(f"{name}: |{'2' if lines[0][:1] in (' ', chr(9)) or not lines[0] else ''}-")
@@ -353,6 +359,17 @@ def shown(text: str, chars_max: int) -> str:
         half = chars_max // 2
         text = f"{text[:half]}\n[… {left_out:,} characters left out …]\n{text[len(text) - (chars_max - half) :]}"
     return visible(text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+@lru_cache(maxsize=2_048)
+def _key(key: str) -> str:
+    return key if _KEY.fullmatch(key) and not _resolves(key) else _quoted(shown(key, 64))
+
+
+@lru_cache(maxsize=8_192)
+def _short(text: str) -> str:
+    """A text of one line. The same ones come again and again: names, SHAs, states."""
+    return _scalar(shown(text, SHORT_CHARS_MAX))
 
 
 def _scalar(text: str) -> str:

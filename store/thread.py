@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import JsonValue
 
@@ -83,8 +83,7 @@ ThreadStatus = Literal[
 Turn = Literal["agent", "human", "clock", "nobody"]
 
 
-@dataclass(frozen=True, slots=True)
-class StepState:
+class StepState(NamedTuple):
     chosen: StepChosen
     status: StepStatus = "chosen"
     attempt: int = 0
@@ -107,8 +106,7 @@ class StepState:
         return self.ended.result if isinstance(self.ended, ToolFinished) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(NamedTuple):
     """Something that people have not been told yet. `event` is the index of the event that it tells of."""
 
     what: Literal["done", "question", "card", "settled", "handed", "notice"]
@@ -318,7 +316,7 @@ def _apply(state: State, event: Event, index: int) -> None:
         case MessageFailed():
             owed = state.owed.pop(event.key, None)
             if owed and event.retry_at:
-                state.owed[event.key] = replace(owed, failures=event.attempt, retry_at=event.retry_at)
+                state.owed[event.key] = owed._replace(failures=event.attempt, retry_at=event.retry_at)
         case HandedToHuman():
             state.handed, state.retry_choice_at = True, None
             state.news = state.unread = False
@@ -398,7 +396,7 @@ def _decide(state: State, event: ApprovalDecided, index: int) -> None:
     step = state.steps.get(event.step)
     if not step or step.status != "requested" or not step.request or not may_decide(step.request, event):
         return
-    state.steps[event.step] = replace(step, status="approved" if event.approved else "rejected", decision=event)
+    state.steps[event.step] = step._replace(status="approved" if event.approved else "rejected", decision=event)
     state.owed[f"{event.step}/settled"] = Owed("settled", index, event.step)
     state.steps_in_turn = state.errors_in_row = 0
     state.handed = False
@@ -417,7 +415,7 @@ def _fire(state: State, timer: str) -> None:
     elif key.endswith("/send"):
         owed = state.owed.get(key.removesuffix("/send"))
         if owed and timer == f"{key}/{owed.failures}":
-            state.owed[key.removesuffix("/send")] = replace(owed, retry_at=None)
+            state.owed[key.removesuffix("/send")] = owed._replace(retry_at=None)
 
 
 def _put(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
@@ -425,7 +423,7 @@ def _put(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: A
     step = state.steps.get(step_id)
     if not step or step.status not in allowed:
         return False
-    state.steps[step_id] = replace(step, **changes)
+    state.steps[step_id] = step._replace(**changes)
     return True
 
 
@@ -433,7 +431,7 @@ def _end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus
     for step_id in state.open_steps:
         step = state.steps[step_id]
         if step.status in which:
-            state.steps[step_id] = replace(step, status=ending, until=None)
+            state.steps[step_id] = step._replace(status=ending, until=None)
             _close_card(state, step_id, index)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bot.demo_site import MERGED, Site
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, step
 from tests.program import BOT, Bot
 from tests.servers import Server
 
@@ -323,6 +323,53 @@ async def test_any_text_can_be_said_and_none_of_it_can_draw(bot: Bot, template: 
 # Where the output goes
 
 
+async def test_a_person_who_looks_on_is_told_what_to_do_next(
+    bot: Bot, template: Path, server: Server, model: ModelServer
+) -> None:
+    bot.with_site(template).with_model(model).environment["REDIS_URL"] = server.url
+    model.script(deploy(MERGED), question("Which?"))
+    async with bot.terminal("send", f"deploy {MERGED} to production") as ann:
+        await ann.sees("run` works on it")
+        assert await ann.ends() == 0
+    thread = (await bot.run("threads", "--json")).document[0]["id"]
+    async with bot.terminal("send", "--thread", thread, "--wait", "please") as ann:
+        card = await ann.sees(f"{thread}: waiting_for_approval")
+        await ann.sees(f"approve {thread} --digest ")
+        digest = (await ann.sees("\n")).strip()
+        assert f"· {digest}" in card
+        await ann.sees(f"reject {thread} --digest {digest} --reason WHY")
+        assert await ann.ends() == 0
+    async with bot.terminal("threads") as ann:
+        await ann.sees("ID ")
+        row = await ann.sees("deploy_backend (environment: production")
+        assert f"{thread}  waiting_for_approval  deploy" in row
+        assert await ann.ends() == 0
+    async with bot.terminal("reject", thread, "--digest", digest, "--wait") as ann:
+        await ann.sees("Rejected: deploy_backend")
+        await ann.sees(f"answer {thread} TEXT")
+        assert await ann.ends() == 0
+    async with bot.terminal("pause", thread) as ann:
+        await ann.sees(f"resume {thread}")
+        assert await ann.ends() == 0
+
+
+async def test_somebody_who_does_not_wait_any_longer_loses_nothing(
+    bot: Bot, template: Path, server: Server, model: ModelServer
+) -> None:
+    bot.with_site(template).with_model(model).environment |= {"REDIS_URL": server.url, "BOT_GRACE_SECONDS": "0.1"}
+    model.script(step(done("never"), after=asyncio.Event()), done("Here I am."))
+    async with bot.terminal("send", "--wait", "hello") as ann:
+        await model.arrived(1)
+        ann.presses("C")
+        await ann.sees("Nothing is lost; look with: ")
+        assert await ann.ends() == 130
+        assert "Traceback" not in ann.screen
+    thread = (await bot.run("threads", "--json")).document[0]["id"]
+    async with bot.started("run", BOT_LEASE_SECONDS="1"):
+        await model.arrived(2)
+    assert "hello" in (await bot.run("show", thread)).out
+
+
 async def test_output_that_nobody_takes(bot: Bot, template: Path, server: Server) -> None:
     bot.with_site(template).environment["REDIS_URL"] = server.url
     (await bot.run("send", "to the \N{ROCKET}")).succeeded()
@@ -383,7 +430,8 @@ async def test_a_model_in_trouble_is_told_and_asked_again(
     bot: Bot, template: Path, server: Server, model: ModelServer
 ) -> None:
     bot.with_site(template).with_model(model).environment["REDIS_URL"] = server.url
-    model.script({"error": {"status": 400, "message": "no sk-secret here"}}, done("Back again."))
+    trouble = {"status": 400, "message": "no sk-secret here", "headers": {"Retry-After": "0.2"}}
+    model.script({"error": trouble}, done("Back again."))
     sent = (await bot.run("send", "--wait", "hello")).succeeded()
     assert "no *** here I ask again at" in " ".join(sent.out.split())
     assert sent.out.splitlines()[-2:] == ["bot:         Back again.", f"{sent.out.split()[0]}: done"]

@@ -256,7 +256,8 @@ async def test_a_worker_ends_promptly_while_its_store_is_away(bot: Bot, model: M
 
 async def test_a_log_that_nobody_takes_does_not_stop_the_work(bot: Bot, model: ModelServer, server: Server) -> None:
     bot.environment["REDIS_URL"] = server.url
-    model.script({"error": {"status": 400, "message": "trouble"}}, done("Done all the same."))
+    trouble = {"status": 400, "message": "trouble", "headers": {"Retry-After": "0.2"}}
+    model.script({"error": trouble}, done("Done all the same."))
     process = await asyncio.create_subprocess_exec(
         BOT, "run", cwd=bot.folder, env=bot.env(BOT_LOG_LEVEL="debug"), stdout=PIPE, stderr=PIPE
     )
@@ -264,6 +265,8 @@ async def test_a_log_that_nobody_takes_does_not_stop_the_work(bot: Bot, model: M
     async with asyncio.timeout(PATIENCE_SECONDS):
         await process.stderr.readline()
         process._transport.get_pipe_transport(2).close()  # type: ignore[attr-defined]
+        server.kill()
+        server.start()
         thread = await opened(bot)
         await status_is(bot, thread, "done")
         process.terminate()
