@@ -123,7 +123,8 @@ class Loop:
             case AskModel():
                 return await self._ask(thread, agent, context, lease)
             case ChooseStep():
-                return await self._begin(thread, lease, self._chosen(thread, agent, action.step, by="code"))
+                chosen = self._chosen(thread, agent, action.step, by="code")
+                return await self._choose(thread, agent, lease, action.step, chosen)
             case RequestApproval():
                 return await self._request(action, thread, agent, lease)
             case RunTool():
@@ -230,7 +231,7 @@ class Loop:
             update={"model": answer.model, "usage": answer.usage}
         )
         try:
-            return await self._begin(thread, lease, chosen)
+            return await self._choose(thread, agent, lease, answer.step, chosen)
         except EventTooLarge as error:
             too_large = ChoiceFailed(
                 id=f"c{at_version}/failed",
@@ -251,6 +252,18 @@ class Loop:
                 usage=answer.usage,
             )
             return await self._note(moved.thread, outdated)
+
+    async def _choose(self, thread: Thread, agent: Agent, lease: Lease, step: Step, chosen: StepChosen) -> Thread:
+        """Write the choice down. A tool that only looks, and needs nothing first, is started in the same append."""
+        if (
+            not isinstance(step, Tool)
+            or agent.acts(step)
+            or step.has_prepare
+            or thread.holds(chosen.intent, chosen.arguments)
+        ):
+            return await self._begin(thread, lease, chosen)
+        thread = await self._begin(thread, lease, chosen, self._started(chosen.step, step, attempt=1))
+        return await self._finish(thread.state.steps[chosen.step], step, thread, agent, {})
 
     def _chosen(self, thread: Thread, agent: Agent, step: Step, *, by: str, step_id: str = "") -> StepChosen:
         # Unique: it is appended only while the thread still has this many events.
@@ -308,15 +321,21 @@ class Loop:
                 facts = await self._prepare(tool, self._call(step, thread, agent, action.attempt))
             except ToolError as error:
                 return await self._begin(thread, lease, self._refused(step, str(error)))
-        started = ToolStarted(
-            id=f"{step.id}/started/{action.attempt}",
+        thread = await self._begin(thread, lease, self._started(step.id, tool, attempt=action.attempt))
+        return await self._finish(thread.state.steps[step.id], tool, thread, agent, facts)
+
+    def _started(self, step_id: str, tool: Tool, *, attempt: int) -> ToolStarted:
+        return ToolStarted(
+            id=f"{step_id}/started/{attempt}",
             at=self._clock(),
-            step=step.id,
-            attempt=action.attempt,
+            step=step_id,
+            attempt=attempt,
             repeatable=tool.repeatable,
         )
-        thread = await self._begin(thread, lease, started)
-        call = self._call(step, thread, agent, action.attempt, facts)
+
+    async def _finish(self, step: StepState, tool: Tool, thread: Thread, agent: Agent, facts: Facts) -> Thread:
+        """Run the tool that was started, and note how it ended."""
+        call = self._call(step, thread, agent, step.attempt, facts)
         try:
             async with asyncio.timeout(tool.timeout_seconds):
                 outcome = await tool.run(call)
@@ -333,10 +352,10 @@ class Loop:
             return await self._note(
                 thread,
                 ToolWaiting(
-                    id=f"{step.id}/waiting/{action.attempt}",
+                    id=f"{step.id}/waiting/{step.attempt}",
                     at=self._clock(),
                     step=step.id,
-                    attempt=action.attempt,
+                    attempt=step.attempt,
                     until=self._clock() + timedelta(seconds=outcome.seconds),
                     note=outcome.note[:ERROR_CHARS_MAX],
                 ),

@@ -83,6 +83,10 @@ class Tool(Step):
     """Running it again does no harm: it only looks, or the other side knows the call's key."""
     timeout_seconds: ClassVar[float] = 60.0
 
+    @property
+    def has_prepare(self) -> bool:
+        return type(self).prepare is not Tool.prepare
+
     def needs_approval(self) -> bool:
         """Whether a person has to approve this very call first."""
         return False

@@ -180,6 +180,10 @@ class Thread:
         found = (self.state.steps[i] for i in self.state.open_steps)
         return [s for s in found if not statuses or s.status in statuses]
 
+    def holds(self, intent: str, arguments: dict[str, JsonValue]) -> bool:
+        """Whether the same call waits for something already, so that choosing it again begins nothing new."""
+        return _held_alike(self.state, intent, arguments) is not None
+
     @property
     def pending(self) -> StepState | None:
         """The step whose request waits for a decision. There is at most one."""
@@ -377,12 +381,10 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
             state.news = True
             _end_open_steps(state, "withdrawn", {"requested", "approved"}, index)
         case _:
-            held = [s for i in state.open_steps if (s := state.steps[i]).status in HELD]
-            same = [s for s in held if (s.chosen.intent, s.chosen.arguments) == (event.intent, event.arguments)]
-            if same:
+            if alike := _held_alike(state, event.intent, event.arguments):
                 status = "kept"
-                if same[0].status == "requested":
-                    state.owed[f"{event.step}/notice"] = Owed("notice", index, same[0].id)
+                if alike.status == "requested":
+                    state.owed[f"{event.step}/notice"] = Owed("notice", index, alike.id)
             elif event.acts:
                 _end_open_steps(state, "superseded", {"requested", "approved"}, index)
     state.steps[event.step] = StepState(event, status)
@@ -390,6 +392,11 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
         # Those that have ended since go now, or a fold of many events would look through all of them at each step.
         still_open = (i for i in state.open_steps if state.steps[i].status in OPEN)
         state.open_steps = (*still_open, event.step)
+
+
+def _held_alike(state: State, intent: str, arguments: dict[str, JsonValue]) -> StepState | None:
+    held = (step for i in state.open_steps if (step := state.steps[i]).status in HELD)
+    return next((s for s in held if (s.chosen.intent, s.chosen.arguments) == (intent, arguments)), None)
 
 
 def _decide(state: State, event: ApprovalDecided, index: int) -> None:

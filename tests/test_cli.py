@@ -356,7 +356,8 @@ async def test_a_person_who_looks_on_is_told_what_to_do_next(
 async def test_somebody_who_does_not_wait_any_longer_loses_nothing(
     bot: Bot, template: Path, server: Server, model: ModelServer
 ) -> None:
-    bot.with_site(template).with_model(model).environment |= {"REDIS_URL": server.url, "BOT_GRACE_SECONDS": "0.1"}
+    bot.with_site(template).with_model(model).environment |= {"REDIS_URL": server.url, "BOT_LEASE_SECONDS": "1"}
+    bot.environment["BOT_GRACE_SECONDS"] = "0.1"
     model.script(step(done("never"), after=asyncio.Event()), done("Here I am."))
     async with bot.terminal("send", "--wait", "hello") as ann:
         await model.arrived(1)
@@ -365,7 +366,7 @@ async def test_somebody_who_does_not_wait_any_longer_loses_nothing(
         assert await ann.ends() == 130
         assert "Traceback" not in ann.screen
     thread = (await bot.run("threads", "--json")).document[0]["id"]
-    async with bot.started("run", BOT_LEASE_SECONDS="1"):
+    async with bot.started("run"):
         await model.arrived(2)
     assert "hello" in (await bot.run("show", thread)).out
 

@@ -949,7 +949,7 @@ async def test_the_story_ends_the_same_wherever_the_worker_dies(when: str) -> No
         assert [line for line in world.lines if line.startswith("said:")] == ["said: It is out."]
         assert world.thread.state.owed == {}
         if "killed" not in world.lines:
-            assert point == 15
+            assert point == 14
             break
 
 
