@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import AsyncIterator
 from typing import Annotated, get_args
 
 import typer
@@ -27,7 +28,7 @@ from bot.settings import Settings
 from bot.transcript import Entry, entries, markdown, topic
 from bot.worker import Worker
 from channels.terminal import NAME as TERMINAL
-from channels.terminal import fields
+from channels.terminal import fields, parse
 from store.base import StoreUnavailable
 from store.events import Person, Place
 from store.text import one_line
@@ -103,13 +104,8 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
             else:
                 known = _known(bot, agent)
                 console.say(HELP)
-                first = ""
-                async for first in lines:
-                    if first.strip() in ("quit", "exit"):
-                        return
-                    if first.strip():
-                        break
-                if not first.strip():
+                first = await _first_words(lines)
+                if not first:
                     return
                 found = await bot.inbox.message(_place(bot, ""), me, first, agent=known, event_id=_message_id())
             try:
@@ -119,6 +115,24 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 console.say(f"Go on with: {console.program()} chat --thread {found.id}")
 
     command.run(work, model=True)
+
+
+async def _first_words(lines: AsyncIterator[str]) -> str:
+    """What opens the thread; nothing where the person leaves without a word."""
+    async for line in lines:
+        typed = parse(line)
+        match typed.command:
+            case "say":
+                return typed.text
+            case "quit":
+                return ""
+            case "nothing":
+                pass
+            case "help":
+                console.say(HELP)
+            case _:
+                console.say(f"There is nothing to {typed.command} yet: there is no thread before you say something.")
+    return ""
 
 
 @app.command()
@@ -152,9 +166,6 @@ def _stop_on_signals(worker: Worker, grace_seconds: float) -> None:
     assert task is not None
     interrupted_at: list[float] = []
 
-    def terminate() -> None:
-        worker.stop()
-
     def interrupt() -> None:
         worker.stop()
         interrupted_at.append(time.monotonic())
@@ -163,7 +174,7 @@ def _stop_on_signals(worker: Worker, grace_seconds: float) -> None:
         elif interrupted_at[-1] - interrupted_at[0] > SECOND_SIGINT_SECONDS:
             task.cancel()
 
-    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
     loop.add_signal_handler(signal.SIGINT, interrupt)
 
 

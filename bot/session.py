@@ -172,13 +172,10 @@ class Session:
         store, away_since = self._app.store, 0.0
         while True:
             try:
-                now = await store.refresh(thread)
                 if away_since:
+                    await store.refresh(thread)
                     away_since = 0.0
                     self._show(Entry("note", "bot", "The store answers again."))
-                if now.version > thread.version:
-                    thread = now
-                    yield thread
                 async with contextlib.aclosing(store.follow(thread)) as follower:  # type: ignore[type-var]
                     async for thread in follower:
                         yield thread

@@ -60,6 +60,10 @@ async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
     async with bot.terminal("chat", "--as", "Ann") as ann:
         await ann.sees("Type to talk. Commands: approve, reject REASON")
         ann.types("")
+        ann.types("cancel")
+        await ann.sees("There is nothing to cancel yet")
+        ann.types("help")
+        await ann.sees("Type to talk.")
         ann.types("deploy the backend")
         await ann.sees("Which version?")
         ann.types("approve")

@@ -134,7 +134,8 @@ async def test_whatever_names_an_unknown_thread_says_so(bot: Bot, server: Server
         ("send", "--thread", "t404", "hi"),
         ("show", ""),
     )
-    for result in await bot.all(*commands):
+    not_utf8 = await bot.run("show", b"t\xff")
+    for result in [not_utf8, *await bot.all(*commands)]:
         result.failed("There is no thread", "`bot threads`")
     assert server.command("DBSIZE") == 0, "asking leaves nothing behind"
 

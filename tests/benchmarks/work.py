@@ -48,7 +48,9 @@ def _answered_at_once(tool: type[Tool]) -> type[Tool]:
         return {"run_id": "r18", "started": time.monotonic()} if self.needs_approval() else FOUND
 
     def body(namespace: dict[str, Any]) -> None:
-        namespace |= {"__doc__": tool.__doc__, "__module__": __name__, "prepare": prepare, "run": run}
+        namespace |= {"__doc__": tool.__doc__, "__module__": __name__, "run": run}
+        if tool.prepare is not Tool.prepare:
+            namespace["prepare"] = prepare
 
     return types.new_class(tool.__name__, (tool,), exec_body=body)
 
