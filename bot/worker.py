@@ -121,6 +121,9 @@ class Worker:
             log.warning("lease_lost", thread=lease.thread_id)
         except asyncio.CancelledError:
             if not heartbeat.done():
+                # Broken off at the end of the grace time. The log tells the next worker what was under way.
+                with contextlib.suppress(StoreUnavailable):
+                    await self._store.hand_back(lease)
                 raise
             log.warning("lease_lost", thread=lease.thread_id)
         finally:
