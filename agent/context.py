@@ -4,7 +4,7 @@ One user message. Every event that matters is `<type>`, YAML, `</type>`; lists o
 record; a step and its result are one block. Whatever came from outside is data: `<` and `&` are escaped, so that no
 message, tag, subject, name or tool output can close a block or open one of its own, and characters that hide or reorder
 text are made visible. YAML is written so that a YAML reader gets back what was put in, save line breaks at the ends of
-a text, and what was too long.
+a text, and what was too long. It is indented by one space: two would be one token more on every such line.
 
 The text only grows at its end while it fits, which lets providers cache it; where it does not fit any more it is
 compacted in one go to half its size, solved errors and old results first, and never the newest words. It is never
@@ -319,13 +319,13 @@ class Writer:
         if not indent:
             self._taken.add(key)
         name = indent + _key(key)
-        inner = indent + "  "
+        inner = indent + " "
         match value:
             case str() if len(value) <= min(SHORT_CHARS_MAX, self._max) and value.isprintable():
                 self._lines.append(f"{name}: {_short(value)}")
             case str() if "\n" in (text := shown(value, self._max)).strip("\n"):
                 lines = text.strip("\n").split("\n")
-                self._lines.append(f"{name}: |{'2' if lines[0][:1] in (' ', chr(9)) or not lines[0] else ''}-")
+                self._lines.append(f"{name}: |{'1' if lines[0][:1] in (' ', chr(9)) or not lines[0] else ''}-")
                 self._lines += (inner + line if line else "" for line in lines)
             case str():
                 self._lines.append(f"{name}: {_scalar(shown(value, self._max).strip(chr(10)))}")
@@ -346,7 +346,7 @@ def _fitting(body: str, chars_max: int) -> str:
     while len(body) > chars_max:
         room = room * 2 // 3
         cut = f"{body[: room // 2]}\n[… {len(body) - room:,} characters left out …]\n{body[len(body) - room // 2 :]}"
-        clipped = "clipped: |2-\n" + "".join(f"  {line}\n" if line else "\n" for line in cut.strip("\n").split("\n"))
+        clipped = "clipped: |1-\n" + "".join(f" {line}\n" if line else "\n" for line in cut.strip("\n").split("\n"))
         if len(clipped) <= chars_max or not room:
             return clipped
     return body

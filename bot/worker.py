@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -62,6 +63,8 @@ class Worker:
 
     async def run(self) -> None:
         """Until `stop`. Raises nothing for trouble with the store: it waits for it to come back."""
+        # What is loaded by now stays. Unfrozen, a full collection walks all of it and nobody is served for 50 ms or more.
+        gc.freeze()
         store_is_down = False
         stopped = asyncio.create_task(self._stopping.wait())
         try:

@@ -286,16 +286,16 @@ text: deploy SHA 4af9ec0 to production
 <list_git_tags>
 component: backend
 tags: |-
-  name,sha,date,author,subject
-  v1.1.0,bbbbbbb,2026-11-18,Lin Berg,"Show, then"
-  v1.0.0,aaaaaaa,2026-11-16,Ada Okafor,First
+ name,sha,date,author,subject
+ v1.1.0,bbbbbbb,2026-11-18,Lin Berg,"Show, then"
+ v1.0.0,aaaaaaa,2026-11-16,Ada Okafor,First
 </list_git_tags>
 
 <list_deployments>
 deployments: |-
-  component,environment,sha,name,since
-  backend,production,bbbbbbb,v1.1.0,
-  frontend,production,"","",
+ component,environment,sha,name,since
+ backend,production,bbbbbbb,v1.1.0,
+ frontend,production,"","",
 </list_deployments>
 
 <approval_requested>
@@ -303,11 +303,11 @@ step: deploy_frontend
 environment: production
 revision: 4af9ec0
 new:
-  sha: 4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
-  subject: Pay by invoice
-  author: Ada Okafor
-  date: "2026-11-20T16:05:00+00:00"
-  link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
+ sha: 4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
+ subject: Pay by invoice
+ author: Ada Okafor
+ date: "2026-11-20T16:05:00+00:00"
+ link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
 running: nothing yet
 on_staging: true
 </approval_requested>
@@ -329,17 +329,17 @@ step: deploy_backend
 environment: production
 revision: 4af9ec0
 new:
-  sha: 4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
-  subject: Pay by invoice
-  author: Ada Okafor
-  date: "2026-11-20T16:05:00+00:00"
-  link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
+ sha: 4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
+ subject: Pay by invoice
+ author: Ada Okafor
+ date: "2026-11-20T16:05:00+00:00"
+ link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
 running:
-  sha: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
-  subject: Show delivery dates in the basket
-  author: Lin Berg
-  date: "2026-11-18T14:40:00+00:00"
-  link: https://git.example/shop/commit/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+ sha: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+ subject: Show delivery dates in the basket
+ author: Lin Berg
+ date: "2026-11-18T14:40:00+00:00"
+ link: https://git.example/shop/commit/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 adds: ["4af9ec0 Pay by invoice"]
 </approval_requested>
 
@@ -357,9 +357,9 @@ state: started
 <message>
 from: Eve (unverified)
 text: |-
-  is it out?
+ is it out?
 
-  - the backend, I mean
+ - the backend, I mean
 </message>
 
 <send_update>
@@ -372,8 +372,8 @@ environment: production
 run_id: 0f3a
 state: succeeded
 output: |-
-  exporting backend
-  switched
+ exporting backend
+ switched
 </wait_for_deployment>
 
 <check_deployment_status>
@@ -398,8 +398,8 @@ from: Ann (verified)
 answers: The frontend, too?
 text: "yes"
 attachments: |-
-  name,media_type,size_bytes
-  plan.txt,text/plain,0
+ name,media_type,size_bytes
+ plan.txt,text/plain,0
 </message>
 
 <approval_requested>
@@ -407,11 +407,11 @@ step: deploy_frontend
 environment: production
 revision: 4af9ec0
 new:
-  sha: 4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
-  subject: Pay by invoice
-  author: Ada Okafor
-  date: "2026-11-20T16:05:00+00:00"
-  link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
+ sha: 4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
+ subject: Pay by invoice
+ author: Ada Okafor
+ date: "2026-11-20T16:05:00+00:00"
+ link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
 running: nothing yet
 </approval_requested>
 
@@ -617,7 +617,7 @@ def in_result(text: str) -> list[Event]:
 
 
 def in_error(text: str) -> list[Event]:
-    gone = chosen("s3", text or "empty")
+    gone = chosen("s3", f"gone {text}")
     return [message(), chosen("s1", "look"), started("s1"), failed("s1", text or "-"), choice_failed(3).model_copy(
         update={"error": text}), gone, refused("s3").model_copy(update={"error": text})]  # fmt: skip
 
@@ -678,7 +678,7 @@ def test_no_text_whatever_adds_or_closes_a_block(slot: Callable[[str], list[Even
 
 def test_a_million_characters_are_clipped_in_their_middle() -> None:
     text = data_of(prompt_of(message("m1", "a" + "<" * 1_000_000 + "z")), "message")["clipped"]
-    assert text.startswith("from: Ann (verified)\ntext: |-\n  a<<<")
+    assert text.startswith("from: Ann (verified)\ntext: |-\n a<<<")
     assert re.search(r"\[… [0-9,]+ characters left out …\]", text)
     plain = data_of(prompt_of(message("m1", "a" + "b" * 1_000_000 + "z")), "message")["text"]
     assert plain == f"a{'b' * 3_999}\n[… 992,002 characters left out …]\n{'b' * 3_999}z"

@@ -517,6 +517,17 @@ async def test_the_id_of_a_message_cannot_stand_in_the_way_of_an_event_of_ours(e
     assert await world.run() == ["noted: I am paused here. I will read this when somebody resumes me."]
 
 
+async def test_the_id_of_a_message_cannot_stand_in_the_way_of_what_answers_another_message() -> None:
+    world = World()
+    world.model.answers(done("Yes."))
+    await world.say("hello?", event_id="a")
+    await world.pause()
+    await world.say("hello??", event_id="b")
+    await world.say("hello???", event_id="b/notice/sent")
+    assert await world.run() == ["noted: I am paused here. I will read this when somebody resumes me."] * 2
+    assert world.thread.state.owed == {}
+
+
 async def test_a_message_that_is_delivered_twice_is_one_message() -> None:
     world = World()
     for event_id in ("<abc/def@mail>", "Ev123"):

@@ -87,29 +87,27 @@ async def test_a_message_that_arrives_while_the_thread_is_let_go_is_not_lost() -
 
 async def test_a_worker_holds_as_many_threads_as_it_may_and_no_more() -> None:
     world = World()
-    thinking, two_think, go_on = 0, asyncio.Event(), asyncio.Event()
+    thinking, most, go_on = 0, 0, asyncio.Semaphore(0)
 
     async def think(_: str) -> Step:
-        nonlocal thinking
+        nonlocal thinking, most
         thinking += 1
-        if thinking == 2:
-            two_think.set()
-        await go_on.wait()
+        most = max(most, thinking)
+        await go_on.acquire()
+        thinking -= 1
         return done()
 
-    world.model.answers(think, think, think)
-    for place in ("a", "b", "c"):
-        world.place = Place(channel="terminal", address=place)
+    places = ("a", "b", "c", "d", "e")
+    for address in places:
+        world.model.answers(think)
+        world.place = Place(channel="terminal", address=address)
         await world.say("hello")
     async with working(world, concurrency=2):
-        await two_think.wait()
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert thinking == 2
-        go_on.set()
+        for _ in places:
+            go_on.release()
         for thread_id in await world.store.recent():
             await until(world, is_done, thread_id)
-    assert world.lines == ["said: Done."] * 3
+    assert (world.lines, most) == (["said: Done."] * len(places), 2)
 
 
 async def test_a_worker_that_stops_finishes_what_is_under_way_and_hands_the_rest_back() -> None:

@@ -30,7 +30,15 @@ Message = dict[str, Any]
 
 
 def standard_messages(thread: Thread) -> list[Message]:
-    return [message for event in thread.events for message in _messages(event, thread)]
+    messages = [message for event in thread.events for message in _messages(event, thread)]
+    answered = {message["tool_call_id"] for message in messages if message["role"] == "tool"}
+    return [whole for message in messages for whole in (message, *_not_run(message, answered))]
+
+
+def _not_run(message: Message, answered: set[str]) -> list[Message]:
+    """Results of the calls that got none: without them no endpoint takes the messages."""
+    ids = [call["id"] for call in message.get("tool_calls", ()) if call["id"] not in answered]
+    return [{"role": "tool", "tool_call_id": call_id, "content": "not run"} for call_id in ids]
 
 
 def wire(messages: list[Message]) -> str:
@@ -74,9 +82,7 @@ def _messages(event: Event, thread: Thread) -> list[Message]:
                     "role": "assistant",
                     "content": None,
                     "tool_calls": [{"id": _call_id(event.step, thread), "type": "function", "function": function}],
-                },
-                # Every call must have an answer.
-                *([_result(event.step, thread, "ok")] if event.intent == "withdraw_request" else []),
+                }
             ]
         case ApprovalRequested():
             return [_told(approval_requested={"tool": thread.state.steps[event.step].chosen.intent, **event.facts})]

@@ -78,7 +78,7 @@ class ListGitTags(Tool):
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
         tags = await targets.repository(self.component).tags(LISTED)
-        return {"tags": [{"name": tag.name, **_row(tag, targets, self.component)} for tag in tags]}
+        return {"tags": [{"name": tag.name, **_row(tag)} for tag in tags], **_links(targets, self.component)}
 
 
 class ListCommits(Tool):
@@ -92,7 +92,7 @@ class ListCommits(Tool):
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
         commits = await targets.repository(self.component).commits(limit=LISTED)
-        return {"commits": [_row(commit, targets, self.component) for commit in commits]}
+        return {"commits": [_row(commit) for commit in commits], **_links(targets, self.component)}
 
 
 class ListDeployments(Tool):
@@ -407,16 +407,19 @@ def _shown(revision: Revision, targets: Targets, component: str) -> dict[str, Js
     return shown
 
 
-def _row(revision: Revision, targets: Targets, component: str) -> dict[str, JsonValue]:
-    row: dict[str, JsonValue] = {
+def _row(revision: Revision) -> dict[str, JsonValue]:
+    return {
         "sha": revision.short,
         "date": revision.date[:16],
         "author": revision.author,
         "subject": revision.subject,
     }
-    if link := targets.link(component, revision.sha):
-        row["link"] = link
-    return row
+
+
+def _links(targets: Targets, component: str) -> dict[str, JsonValue]:
+    """Told once for a whole list: a link in each row would take more room than the rest of it."""
+    link = targets.link(component, "{sha}")
+    return {"commit_link": link} if link else {}
 
 
 def _extra(running: Running) -> dict[str, JsonValue]:
