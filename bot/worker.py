@@ -63,7 +63,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until `stop`. Raises nothing for trouble with the store: it waits for it to come back."""
-        # What is loaded by now stays. Unfrozen, a full collection walks all of it and nobody is served for 50 ms or more.
+        # What is loaded by now stays. Unfrozen, each full collection walks it all, and nobody is served for 50 ms.
         gc.freeze()
         store_is_down = False
         stopped = asyncio.create_task(self._stopping.wait())

@@ -87,12 +87,15 @@ async def test_a_message_that_arrives_while_the_thread_is_let_go_is_not_lost() -
 
 async def test_a_worker_holds_as_many_threads_as_it_may_and_no_more() -> None:
     world = World()
-    thinking, most, go_on = 0, 0, asyncio.Semaphore(0)
+    thinking, most = 0, 0
+    begins: asyncio.Queue[None] = asyncio.Queue()
+    go_on = asyncio.Semaphore(0)
 
     async def think(_: str) -> Step:
         nonlocal thinking, most
         thinking += 1
         most = max(most, thinking)
+        begins.put_nowait(None)
         await go_on.acquire()
         thinking -= 1
         return done()
@@ -103,7 +106,12 @@ async def test_a_worker_holds_as_many_threads_as_it_may_and_no_more() -> None:
         world.place = Place(channel="terminal", address=address)
         await world.say("hello")
     async with working(world, concurrency=2):
-        for _ in places:
+        for _ in places[:2]:
+            await begins.get()
+        for _ in places[2:]:
+            go_on.release()
+            await begins.get()
+        for _ in places[:2]:
             go_on.release()
         for thread_id in await world.store.recent():
             await until(world, is_done, thread_id)
