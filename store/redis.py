@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, cast
 from zlib import crc32
 
+import hiredis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -37,7 +39,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from store.base import Lease, LeaseLost, StoreUnavailable, ThreadDiverged, ThreadMoved, UnknownThread
-from store.events import Event, decode, encode
+from store.events import Event, decode_all, encode
 from store.thread import Thread
 
 SHARDS = 8
@@ -93,12 +95,22 @@ class Keys:
         return f"{self._prefix}:{{{shard}}}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Script:
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
 _NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-_APPEND = (
+_APPEND = _Script(
     _NOW
     + """
 -- KEYS log ids due leases threads   ARGV thread known if_unmoved token bell moved (id line)*
+-- known -1: it was not read, and is not to be read now.
 local thread, known = ARGV[1], tonumber(ARGV[2])
 if ARGV[4] ~= '' and redis.call('HGET', KEYS[4], thread) ~= ARGV[4] then return {'lease lost', {}} end
 local length = redis.call('LLEN', KEYS[1])
@@ -119,10 +131,10 @@ if added then
     redis.call('PUBLISH', ARGV[5], '')
   end
 end
-return {'ok', redis.call('LRANGE', KEYS[1], known, -1)}
+return {'ok', known < 0 and {} or redis.call('LRANGE', KEYS[1], known, -1)}
 """
 )
-_CLAIM = (
+_CLAIM = _Script(
     _NOW
     + """
 -- KEYS due leases fence tries   ARGV limit lease_ms only
@@ -141,7 +153,7 @@ end
 return claims
 """
 )
-_RENEW = (
+_RENEW = _Script(
     _NOW
     + """
 -- KEYS due leases   ARGV thread token lease_ms
@@ -150,7 +162,7 @@ redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 return 1
 """
 )
-_RELEASE = (
+_RELEASE = _Script(
     _NOW
     + """
 -- KEYS due leases tries log   ARGV thread token seen wake_in_ms bell
@@ -169,7 +181,7 @@ end
 return 1
 """
 )
-_WAKE = (
+_WAKE = _Script(
     _NOW
     + """
 -- KEYS due leases log   ARGV thread bell
@@ -200,11 +212,6 @@ class RedisStore:
         self._client = client
         self.where = where
         self.keys = Keys(prefix)
-        self._append = client.register_script(_APPEND)
-        self._claim = client.register_script(_CLAIM)
-        self._renew = client.register_script(_RENEW)
-        self._release = client.register_script(_RELEASE)
-        self._wake = client.register_script(_WAKE)
         self._bell = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
@@ -243,20 +250,31 @@ class RedisStore:
     async def append(
         self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
     ) -> Thread:
-        thread_id, keys = thread.id, self.keys
-        shard = keys.shard(thread_id)
-        args: list[Any] = [
-            thread_id,
-            thread.version,
-            int(if_unmoved),
-            lease.token if lease else "",
-            keys.bell,
-            keys.moved(thread_id),
-        ]
+        token = lease.token if lease else ""
+        outcome, tail = await self._appended(thread.id, thread.version, events, if_unmoved=if_unmoved, token=token)
+        if outcome == b"lease lost":
+            raise LeaseLost(thread.id)
+        if outcome == b"diverged":
+            raise ThreadDiverged(thread.id)
+        # Ours are read back too: what was appended is what the log says, to the last half surrogate.
+        now = thread.extended(decode_all(tail))
+        if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
+            raise ThreadMoved(now)
+        return now
+
+    async def post(self, thread_id: str, *events: Event) -> None:
+        await self._appended(thread_id, -1, events)
+
+    async def _appended(
+        self, thread_id: str, known: int, events: Sequence[Event], *, if_unmoved: bool = False, token: int | str = ""
+    ) -> tuple[bytes, list[bytes]]:
+        keys, shard = self.keys, self.keys.shard(thread_id)
+        args: list[Any] = [thread_id, known, int(if_unmoved), token, keys.bell, keys.moved(thread_id)]
         for event in events:
             args += (event.id, encode(event))
         async with self._errors():
-            outcome, tail = await self._append(
+            outcome, tail = await self._run(
+                _APPEND,
                 keys=[
                     keys.log(thread_id),
                     keys.ids(thread_id),
@@ -266,15 +284,7 @@ class RedisStore:
                 ],
                 args=args,
             )
-        if outcome == b"lease lost":
-            raise LeaseLost(thread_id)
-        if outcome == b"diverged":
-            raise ThreadDiverged(thread_id)
-        # Ours are read back too: what was appended is what the log says, to the last half surrogate.
-        now = thread.extended(decode(line) for line in tail)
-        if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
-            raise ThreadMoved(now)
-        return now
+        return outcome, tail
 
     async def load(self, thread_id: str) -> Thread:
         thread = await self.refresh(Thread(thread_id))
@@ -290,7 +300,7 @@ class RedisStore:
             length, tail = await pipe.execute()
         if length < thread.version:
             raise ThreadDiverged(thread.id)
-        return thread.extended(decode(line) for line in tail)
+        return thread.extended(decode_all(tail))
 
     async def recent(self, limit: int = 50) -> list[str]:
         found: list[tuple[bytes, float]] = []
@@ -323,7 +333,8 @@ class RedisStore:
             if len(leases) >= limit:
                 break
             async with self._errors():
-                claims = await self._claim(
+                claims = await self._run(
+                    _CLAIM,
                     keys=[
                         self.keys.due(shard),
                         self.keys.leases(shard),
@@ -339,7 +350,8 @@ class RedisStore:
         shard = self.keys.shard(lease.thread_id)
         async with self._errors():
             return bool(
-                await self._renew(
+                await self._run(
+                    _RENEW,
                     keys=[self.keys.due(shard), self.keys.leases(shard)],
                     args=[lease.thread_id, lease.token, int(lease_seconds * 1000)],
                 )
@@ -356,7 +368,8 @@ class RedisStore:
         shard = self.keys.shard(lease.thread_id)
         async with self._errors():
             return bool(
-                await self._release(
+                await self._run(
+                    _RELEASE,
                     keys=[
                         self.keys.due(shard),
                         self.keys.leases(shard),
@@ -405,7 +418,8 @@ class RedisStore:
     async def wake(self, thread_id: str) -> None:
         shard = self.keys.shard(thread_id)
         async with self._errors():
-            await self._wake(
+            await self._run(
+                _WAKE,
                 keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
                 args=[thread_id, self.keys.bell],
             )
@@ -433,6 +447,30 @@ class RedisStore:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
         await self._client.aclose()
+
+    async def _run(self, script: _Script, keys: list[str], args: list[Any]) -> Any:
+        """One script, in one round trip.
+
+        Straight on a connection of the pool: `execute_command` and its packing in Python cost half as much again, and
+        this is the road that every step takes three times.
+        """
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        command = hiredis.pack_command(("EVALSHA", script.sha, len(keys), *keys, *args))
+
+        async def call() -> Any:
+            try:
+                await connection.send_packed_command([command], check_health=False)
+                return await connection.read_response()
+            except NoScriptError:
+                whole = hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args))
+                await connection.send_packed_command([whole], check_health=False)
+                return await connection.read_response()
+
+        try:
+            return await connection.retry.call_with_retry(call, lambda error: connection.disconnect())
+        finally:
+            await pool.release(connection)
 
     @contextlib.asynccontextmanager
     async def _errors(self) -> AsyncIterator[None]:

@@ -255,32 +255,16 @@ def _fold(before: State, events: tuple[Event, ...], index: int) -> State:
 
 
 def _apply(state: State, event: Event, index: int) -> None:
+    # The most frequent kinds come first: a class pattern costs something each.
     match event:
-        case ThreadOpened():
-            state.agent, state.place = event.agent, event.place
-        case MessageReceived():
-            _moved_from_outside(state)
-            state.unread = not state.cancelled
-            if state.cancelled or state.paused or event.clipped_from:
-                state.owed[f"{event.id}/notice"] = Owed("notice", index)
-        case TriggerReceived():
-            _moved_from_outside(state)
-        case AgentChanged():
-            state.agent = event.agent
-            _end_open_steps(state, "finished", {"chosen"}, index)
-            _moved_from_outside(state)
         case StepChosen():
             _choose(state, event, index)
-        case ChoiceFailed():
-            if event.reason != "outdated":
-                state.errors_in_row += 1
-                state.choice_failures += 1
-                state.retry_choice_at = event.retry_at
-        case ApprovalRequested():
-            if _put(state, event.step, {"chosen"}, status="requested", request=event):
-                state.owed[f"{event.step}/card"] = Owed("card", index, event.step)
-        case ApprovalDecided():
-            _decide(state, event, index)
+        case ToolFinished():
+            # Also after an interruption, and while a later attempt waits: a step ends once, and this is its one ending.
+            done: StepStatus = "failed" if event.error else "finished"
+            if _put(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
+                state.news = True
+                state.errors_in_row = state.errors_in_row + 1 if event.error else 0
         case ToolStarted():
             step = state.steps.get(event.step)
             restarts = step.restarts + 1 if step and step.status == "running" else 0
@@ -293,17 +277,38 @@ def _apply(state: State, event: Event, index: int) -> None:
                 restarts=restarts,
                 repeatable=event.repeatable,
             )
+        case MessageSent():
+            state.owed.pop(event.key, None)
+        case MessageReceived():
+            _moved_from_outside(state)
+            state.unread = not state.cancelled
+            if state.cancelled or state.paused or event.clipped_from:
+                state.owed[f"{event.id}/notice"] = Owed("notice", index)
         case ToolWaiting():
             step = state.steps.get(event.step)
             # Not that of an earlier attempt, noted late by a worker that was given up for dead.
             if step and step.attempt == event.attempt:
                 _put(state, event.step, {"running"}, status="waiting", restarts=0, until=event.until)
-        case ToolFinished():
-            # Also after an interruption, and while a later attempt waits: a step ends once, and this is its one ending.
-            done: StepStatus = "failed" if event.error else "finished"
-            if _put(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
-                state.news = True
-                state.errors_in_row = state.errors_in_row + 1 if event.error else 0
+        case TimerFired():
+            _fire(state, event.timer)
+        case ChoiceFailed():
+            if event.reason != "outdated":
+                state.errors_in_row += 1
+                state.choice_failures += 1
+                state.retry_choice_at = event.retry_at
+        case ApprovalRequested():
+            if _put(state, event.step, {"chosen"}, status="requested", request=event):
+                state.owed[f"{event.step}/card"] = Owed("card", index, event.step)
+        case ApprovalDecided():
+            _decide(state, event, index)
+        case ThreadOpened():
+            state.agent, state.place = event.agent, event.place
+        case TriggerReceived():
+            _moved_from_outside(state)
+        case AgentChanged():
+            state.agent = event.agent
+            _end_open_steps(state, "finished", {"chosen"}, index)
+            _moved_from_outside(state)
         case ToolInterrupted():
             _put(state, event.step, {"running"}, status="interrupted", ended=event)
         case StepRefused():
@@ -313,10 +318,6 @@ def _apply(state: State, event: Event, index: int) -> None:
                 state.news = True
                 state.errors_in_row += 1
                 _close_card(state, event.step, index)
-        case TimerFired():
-            _fire(state, event.timer)
-        case MessageSent():
-            state.owed.pop(event.key, None)
         case MessageFailed():
             owed = state.owed.pop(event.key, None)
             if owed and event.retry_at:

@@ -137,7 +137,7 @@ async def tell(world: World, processes: list[WorkerProcesses], *, crash_at: int 
 async def _tell(world: World, processes: list[WorkerProcesses], store: RedisStore, crash_at: int) -> Story:
     inbox, roster = Inbox(store), world.roster()
     place = Place(channel=TERMINAL, address=world.home.name)
-    thread = await inbox.trigger(place, merge_of(world.site), agent="deploy")
+    thread = await store.load(await inbox.trigger(place, merge_of(world.site), agent="deploy"))
     workers = {p: await p.run(world, thread.id, crash_at=crash_at if p is processes[0] else 0) for p in processes}
     crashed_at = ""
     deadline = time.monotonic() + STORY_SECONDS_MAX

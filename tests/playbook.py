@@ -362,6 +362,9 @@ class StoreWithHooks:
 
     # The rest as it is
 
+    async def post(self, thread_id: str, *events: Event) -> None:
+        await self.real.post(thread_id, *events)
+
     async def load(self, thread_id: str) -> Thread:
         return await self.real.load(thread_id)
 
@@ -445,7 +448,8 @@ class World:
     async def say(self, text: str, by: Person = ANN, **more: Any) -> Thread:
         self._messages += 1
         event_id = more.pop("event_id", f"m{self._messages}")
-        self.thread = await self.inbox.message(self.place, by, text, agent="ops", event_id=event_id, **more)
+        thread_id = await self.inbox.message(self.place, by, text, agent="ops", event_id=event_id, **more)
+        self.thread = await self.store.load(thread_id)
         return self.thread
 
     async def answer(self, text: str, by: Person = ANN) -> Thread:
@@ -455,7 +459,7 @@ class World:
     async def trigger(self, name: str, **data: JsonValue) -> Thread:
         self._messages += 1
         event = TriggerReceived(id=f"hook/{self._messages}", at=self.clock(), source="hook", name=name, data=data)
-        self.thread = await self.inbox.trigger(self.place, event, agent="ops")
+        self.thread = await self.store.load(await self.inbox.trigger(self.place, event, agent="ops"))
         return self.thread
 
     async def approve(self, by: Person = ANN, comment: str = "", **more: Any) -> Settlement:

@@ -90,7 +90,12 @@ class Bot:
     async def say(self, text: str, place: str = "desk") -> Thread:
         event_id = f"m/{datetime.now(UTC).timestamp()}"
         where = Place(channel="terminal", address=place)
-        return await self.rest(await self.inbox.message(where, ANN, text, agent="deploy", event_id=event_id))
+        return await self.rest(
+            await self.store.load(await self.inbox.message(where, ANN, text, agent="deploy", event_id=event_id))
+        )
+
+    async def trigger(self, place: Place, trigger: TriggerReceived) -> Thread:
+        return await self.store.load(await self.inbox.trigger(place, trigger, agent="deploy"))
 
     async def rest(self, thread: Thread) -> Thread:
         """The thread when it is a person's turn, or nobody's."""
@@ -245,7 +250,7 @@ async def test_the_pipeline_after_a_merge_stops_where_a_deployment_to_staging_fa
     model = Scripted({"intent": "done_for_now", "message": "Staging failed."})
     async with bot.working(model):
         place = Place(channel="terminal", address="merge")
-        thread = await bot.rest(await bot.inbox.trigger(place, merge_of(bot.site), agent="deploy"))
+        thread = await bot.rest(await bot.trigger(place, merge_of(bot.site)))
     assert [s.chosen.intent for s in thread.state.steps.values() if s.chosen.intent.startswith("deploy")] == [
         "deploy_backend"
     ]
@@ -256,7 +261,7 @@ async def test_a_merge_is_deployed_to_staging_and_tested_before_the_model_is_ask
     model = Scripted()
     async with bot.working(model):
         place = Place(channel="terminal", address="merge")
-        thread = await bot.rest(await bot.inbox.trigger(place, merge_of(bot.site), agent="deploy"))
+        thread = await bot.rest(await bot.trigger(place, merge_of(bot.site)))
     assert len(model.prompts) == 1
     assert bot.site.running("backend", "staging") == bot.site.running("frontend", "staging") == bot.site.sha(MERGED)
     assert [s.chosen.by for s in thread.state.steps.values()][:-1] == ["code"] * (len(thread.state.steps) - 1)
@@ -267,9 +272,7 @@ async def test_a_trigger_without_a_commit_starts_no_pipeline(bot: Bot) -> None:
         id="x", at=datetime.now(UTC), source="github", name="pull_request_merged", data={"number": 7}
     )
     async with bot.working(Scripted()):
-        thread = await bot.rest(
-            await bot.inbox.trigger(Place(channel="terminal", address="merge"), trigger, agent="deploy")
-        )
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), trigger))
     assert len(bot.site.deployed()) == 4
     assert thread.status == "done"
 
@@ -282,7 +285,7 @@ async def test_one_target_is_deployed_by_one_thread_at_a_time(bot: Bot) -> None:
     step = deploy("backend", "staging", MERGED)
     async with bot.working(Scripted(step, step)):
         place = Place(channel="terminal", address="first")
-        first = await bot.inbox.message(place, ANN, "deploy", agent="deploy", event_id="m1")
+        first = await bot.store.load(await bot.inbox.message(place, ANN, "deploy", agent="deploy", event_id="m1"))
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for now in bot.store.follow(first):
                 if now.open_steps("waiting"):

@@ -93,7 +93,7 @@ async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> St
     try:
         inbox = Inbox(person)
         place = Place(channel=TERMINAL, address=world.home.name)
-        thread = await inbox.trigger(place, merge_of(world.site), agent="deploy")
+        thread = await store.load(await inbox.trigger(place, merge_of(world.site), agent="deploy"))
         async with asyncio.timeout(90):
             async for now in person.follow(Thread(thread.id)):
                 thread = now

@@ -386,9 +386,10 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
     for number, act in enumerate(story.acts):
         match act:
             case Said():
-                thread = await inbox.message(
+                thread_id = await inbox.message(
                     place, act.by, act.text, agent="deploy", event_id=f"m{number}", subject=act.subject
                 )
+                thread = await store.load(thread_id)
             case Answered():
                 thread = await inbox.answer(thread.id, act.by, act.text)
             case Decided():
@@ -396,7 +397,7 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
                 assert settlement.outcome == "settled", story.name
                 thread = settlement.thread
             case Merged():
-                thread = await inbox.trigger(place, _merged(world, act), agent="deploy")
+                thread = await store.load(await inbox.trigger(place, _merged(world, act), agent="deploy"))
         world.clock.advance(1)
         thread = await _rested(store, loop, world, thread)
         world.clock.advance(120)

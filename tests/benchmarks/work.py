@@ -137,8 +137,8 @@ class Bot:
     def new_place(self) -> Place:
         return Place(channel=self.channel.name, address=marker(next(self.numbers)))
 
-    async def say(self, place: Place, words: str = "deploy v1.4.2 to production") -> Thread:
-        """The message that starts a loop, in a new thread or in the one that is there."""
+    async def say(self, place: Place, words: str = "deploy v1.4.2 to production") -> str:
+        """The message that starts a loop, in a new thread or in the one that is there. Gives the thread's id."""
         return await self.inbox.message(
             place, ANN, f"{words} {place.address}", agent=deploy.NAME, event_id=f"m/{place.address}"
         )
@@ -167,8 +167,7 @@ class Bot:
 
         self.channel.on_card = carded
         began, cpu = time.monotonic(), time.process_time()
-        thread = await self.say(place)
-        thread = await self.hold(thread.id)
+        thread = await self.hold(await self.say(place))
         await self.approve(thread)
         recorded = time.monotonic()
         thread = await self.hold(thread.id)
@@ -189,9 +188,9 @@ class Bot:
             async with seats:
                 place = self.new_place()
                 cards[place.address], ends[place.address] = futures(), futures()
-                thread = await self.say(place)
+                thread_id = await self.say(place)
                 await cards[place.address]
-                settlement = await self.inbox.decide(thread.id, BOB, approved=True, proof="bench")
+                settlement = await self.inbox.decide(thread_id, BOB, approved=True, proof="bench")
                 assert settlement.outcome == "settled"
                 await ends[place.address]
 

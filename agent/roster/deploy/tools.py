@@ -185,8 +185,13 @@ class GetWorkflowStatus(Tool):
         return await _told(await targets.deployer(self.component, self.environment).look(self.run_id), targets)
 
 
+FOR_PEOPLE = frozenset({"link", "date", "since"})
+"""The lists tell the model these already, and how to link to a commit; a card has each link in full."""
+
+
 class _Deploy(Tool):
     component: ClassVar[str]
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
 
     environment: Environment
     revision: str = Field(description="a tag, or a commit's SHA")
@@ -256,6 +261,8 @@ class Rollback(Tool):
     component: Component
     environment: Environment
 
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+
     def needs_approval(self) -> bool:
         return True
 
@@ -295,6 +302,7 @@ class WaitForDeployment(Tool):
     run_id: str
 
     repeatable: ClassVar[bool] = True
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE | {"run_id"}
 
     async def run(self, call: Call) -> JsonValue | Wait:
         targets = call.need(Targets)
@@ -366,6 +374,7 @@ async def _told(run: Run, targets: Targets) -> JsonValue:
         "environment": run.environment,
         "state": run.state,
         **await _described(targets, run.component, run.sha),
+        "sha": run.sha[:7],
     }
     if run.name:
         told["name"] = run.name
