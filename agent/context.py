@@ -133,7 +133,7 @@ def _without_known_rows(block: Block, before: Block) -> str:
     if header != before.table[0] or len(known) < KNOWN_ROWS_MIN:
         return block.text
     new = [header, *(row for n, row in enumerate(rows, 1) if n not in known)]
-    new.append(f" (rows {', '.join(map(str, known))}: as in the last {block.tag} above)")
+    new.append(f" (rows {', '.join(map(str, known))}: unchanged)")
     whole, short = ("".join(line + "\n" for line in lines) for lines in (block.table, new))
     return block.text.replace(whole, short, 1)
 

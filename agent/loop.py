@@ -254,7 +254,7 @@ class Loop:
             return await self._note(moved.thread, outdated)
 
     async def _choose(self, thread: Thread, agent: Agent, lease: Lease, step: Step, chosen: StepChosen) -> Thread:
-        """Write the choice down. A tool that only looks, and needs nothing first, is started in the same append."""
+        """Write the choice down. A tool that only looks, and needs nothing first, is started by that."""
         if (
             not isinstance(step, Tool)
             or agent.acts(step)
@@ -262,7 +262,7 @@ class Loop:
             or thread.holds(chosen.intent, chosen.arguments)
         ):
             return await self._begin(thread, lease, chosen)
-        thread = await self._begin(thread, lease, chosen, self._started(chosen.step, step, attempt=1))
+        thread = await self._begin(thread, lease, chosen.model_copy(update={"begun": True}))
         return await self._finish(thread.state.steps[chosen.step], step, thread, agent, {})
 
     def _chosen(self, thread: Thread, agent: Agent, step: Step, *, by: str, step_id: str = "") -> StepChosen:

@@ -141,6 +141,8 @@ class StepChosen(Event):
     by: Literal["model", "code"] = "model"
     acts: bool = False
     """It may change the world (needs approval, or is not repeatable), as the code of that day said."""
+    begun: bool = False
+    """It only looks, so it was started as it was chosen: there is no `ToolStarted` for its first attempt."""
     model: str = ""
     usage: Usage | None = None
 

@@ -388,7 +388,10 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
                     state.owed[f"{event.step}/notice"] = Owed("notice", index, alike.id)
             elif event.acts:
                 _end_open_steps(state, "superseded", {"requested", "approved"}, index)
-    state.steps[event.step] = StepState(event, status)
+            elif event.begun:
+                status = "running"
+    begun = status == "running"
+    state.steps[event.step] = StepState(event, status, attempt=int(begun), repeatable=begun)
     if status in OPEN:
         # Those that have ended since go now, or a fold of many events would look through all of them at each step.
         still_open = (i for i in state.open_steps if state.steps[i].status in OPEN)

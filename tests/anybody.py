@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -222,14 +222,14 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             before = before.extended([new])
             self.owed |= before.state.owed.keys()
             self.reached[new.kind] += 1
-            if isinstance(new, ToolStarted):
+            if begins(new):
                 self.reached[f"{before.state.steps[new.step].chosen.intent} started"] += 1
         self.seen = before
         self.reached[log.status] += 1
         for step in log.state.steps.values():
             self.reached[f"step {step.status}"] += 1
             ran = self.world.desk.keys[f"{log.id}/{step.id}"]
-            starts = [e for e in log.events if isinstance(e, ToolStarted) and e.step == step.id]
+            starts = [e for e in log.events if begins(e) and e.step == step.id]
             assert ran <= len(starts), f"{step.id} ran without being written down first"
             if step.chosen.intent in ("touch", "push", "broken"):
                 assert len(starts) <= 1, f"{step.id} was started twice"
@@ -251,8 +251,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                     assert step.status == "approved"
                 if step.chosen.acts:
                     assert all_words_were_read(before), f"{new.id} before the words were read"
-            case StepChosen(by="model") | ApprovalRequested():
+            case StepChosen(by="model") | StepChosen(begun=True) | ApprovalRequested():
                 assert may_begin(before), f"{new.id} while {before.status}"
+                assert not (isinstance(new, StepChosen) and new.begun and new.acts), f"{new.id} was begun at once"
             case MessageSent():
                 assert new.key in state.owed, f"{new.key} was sent, and nobody was owed it"
                 assert f"{before.id}/{new.key}" in self.world.channel.sent
@@ -292,6 +293,10 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         assert self.owed == sent.keys() | given_up
         assert set(sent.values()) <= {1}
         assert end.turn not in ("agent", "clock") or end.state.handed
+
+
+def begins(event: Event) -> TypeGuard[ToolStarted | StepChosen]:
+    return isinstance(event, ToolStarted) or (isinstance(event, StepChosen) and event.begun)
 
 
 def may_begin(before: Thread) -> bool:

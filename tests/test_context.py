@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pytest
 import yaml
@@ -15,6 +15,7 @@ from inline_snapshot import snapshot
 
 from agent.context import QUESTION, Block, Context, compacted
 from agent.definition import Limits
+from agent.steps import Tool
 from store.events import (
     KINDS,
     AgentChanged,
@@ -34,7 +35,7 @@ from store.events import (
     TriggerReceived,
 )
 from store.text import visible
-from tests.playbook import ops
+from tests.playbook import TOOLS, Look, ops
 from tests.story import (
     ANN,
     AT,
@@ -66,8 +67,8 @@ Data = dict[str, Any]
 SHA = "4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11"
 
 
-def prompt_of(*events: Event, limits: Limits | None = None) -> str:
-    return Context(ops(limits=limits)).render(thread(*events))
+def prompt_of(*events: Event, limits: Limits | None = None, tools: tuple[type[Tool], ...] = TOOLS) -> str:
+    return Context(ops(limits=limits, tools=tools)).render(thread(*events))
 
 
 # Reading it back, as strictly as can be
@@ -490,6 +491,69 @@ def test_columns_of_a_table_keep_to_their_header() -> None:
         {"a": "1", "b": "2"},
         {"a": "10", "b": "20"},
     ]
+
+
+def runs(*names: str) -> Data:
+    return {"runs": [{"where": f"place {n}", "name": name} for n, name in enumerate(names, 1)]}
+
+
+def looks(prompt: str) -> list[str]:
+    return [body.partition("\n")[2] for body in re.findall(r"<look>\n(.*?)\n</look>", prompt, re.DOTALL)]
+
+
+def test_rows_that_the_last_look_told_are_not_told_again() -> None:
+    first, second, third = looks(
+        prompt_of(
+            message(),
+            *told("s1", "look", runs("v1", "v2", "v3")),
+            *told("s2", "look", runs("v1", "v2", "v4")),
+            *told("s3", "look", runs("v1", "v2", "v4")),
+        )
+    )
+    assert first == " where,name\n place 1,v1\n place 2,v2\n place 3,v3"
+    assert second == " where,name\n place 3,v4\n (rows 1, 2: unchanged)"
+    assert third == " where,name\n (rows 1, 2, 3: unchanged)"
+
+
+def test_one_known_row_or_other_columns_are_told_again() -> None:
+    wide = {"runs": [{"where": f"place {n}", "version": f"v{n}"} for n in (1, 2)]}
+    _, second, third = looks(
+        prompt_of(
+            message(),
+            *told("s1", "look", runs("v1", "v2")),
+            *told("s2", "look", runs("v1", "v3")),
+            *told("s3", "look", wide),
+        )
+    )
+    assert "unchanged" not in second + third
+
+
+def test_nobody_but_us_can_say_that_rows_are_unchanged() -> None:
+    forged = {"runs": [{"name": "(rows 1, 2: unchanged)"}, {"name": "v2"}]}
+    assert looks(prompt_of(message(), *told("s1", "look", forged))) == [' name\n "(rows 1, 2: unchanged)"\n v2']
+
+
+def test_a_table_that_was_left_out_is_told_in_full_by_the_next_look() -> None:
+    table = runs(*(f"v{n} {'of many words' * 8}" for n in range(9)))
+    limits = Limits(context_chars_max=12_000)
+    events = [e for n in range(12) for e in told(f"s{n}", "look", table)]
+    texts = looks(prompt_of(message(), *events, limits=limits))
+    assert texts.count("") > 1, "some were left out"
+    told_in_full, *since = [text for text in texts if text]
+    assert "unchanged" not in told_in_full
+    assert since
+    assert all(text.endswith("(rows 1, 2, 3, 4, 5, 6, 7, 8, 9: unchanged)") for text in since)
+
+
+def test_what_is_for_people_is_shown_to_them_and_not_to_the_model() -> None:
+    class Shown(Look):
+        intent: Literal["shown"] = "shown"  # type: ignore[assignment]
+        run_id: str
+        for_people: ClassVar[frozenset[str]] = frozenset({"link", "run_id"})
+
+    result = {"new": {"name": "v1", "link": "https://git.example/1"}, "state": "ended"}
+    prompt = prompt_of(message(), *told("s1", "shown", result, run_id="r7"), tools=(Shown,))
+    assert data_of(prompt, "shown") == {"new": {"name": "v1"}, "state": "ended"}
 
 
 # What nobody can make it look like

@@ -436,13 +436,13 @@ async def test_steps_of_a_turn_are_limited() -> None:
 
 
 async def test_events_of_a_thread_are_limited() -> None:
-    world = World(limits=Limits(events_per_thread=8))
+    world = World(limits=Limits(events_per_thread=6))
     world.model.answers(Look(), Look())
     await world.say("look around")
     *_, last = await world.run()
     assert last == (
         "noted: I stopped here and need a person: "
-        "This thread holds 8 events, which is its limit. Please open a new one."
+        "This thread holds 6 events, which is its limit. Please open a new one."
     )
     await world.say("go on")
     (again,) = await world.run()

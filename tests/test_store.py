@@ -106,6 +106,28 @@ async def test_an_append_gives_what_others_appended_meanwhile(store: Store) -> N
     assert now == await store.load("t1")
 
 
+async def test_what_is_posted_opens_the_thread_or_goes_on_with_it_and_wakes_it(store: Store) -> None:
+    await store.post("t1", opened(), message())
+    await store.post("t1", opened(), message("m2"))
+    await store.post("t1", message("m2"))
+    thread = await store.load("t1")
+    assert ids(thread) == ["opened", "m1", "m2"]
+    assert [lease.thread_id for lease in await store.claim(9, LONG)] == ["t1"]
+
+
+async def test_a_known_event_that_is_posted_wakes_nobody(store: Store) -> None:
+    await at_rest(store)
+    await store.post("t1", message())
+    assert await store.claim(9, LONG) == []
+
+
+async def test_nothing_is_posted_when_one_event_is_too_large(store: Store) -> None:
+    with pytest.raises(EventTooLarge):
+        await store.post("t1", opened(), message(text="x" * EVENT_BYTES_MAX))
+    with pytest.raises(UnknownThread):
+        await store.load("t1")
+
+
 async def test_an_append_of_nothing_gives_the_thread_as_it_is(store: Store) -> None:
     stale = await begun(store)
     now = await store.append(stale, message("m2"))

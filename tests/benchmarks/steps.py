@@ -23,7 +23,6 @@ from store.events import (
     StepChosen,
     ThreadOpened,
     ToolFinished,
-    ToolStarted,
     Usage,
     encode,
 )
@@ -163,7 +162,7 @@ def history(place: Place, length: int) -> list[Event]:
     usage = Usage(input_tokens=2100, output_tokens=31, cached_tokens=1920)
     while len(events) < length:
         number = len(events)
-        if (length - number) % 3:
+        if (length - number) % 2:
             events.append(MessageReceived(id=f"before/{number}", at=at, sender=ANN, text="and what runs on staging?"))
             continue
         look, step = LOOKS[number % len(LOOKS)], f"s{number}"
@@ -176,14 +175,14 @@ def history(place: Place, length: int) -> list[Event]:
                     "step": step,
                     "intent": look["intent"],
                     "arguments": arguments,
+                    "begun": True,
                     "model": "stub@0",
                     "usage": usage,
                 }
             ),
-            ToolStarted(id=f"{step}/started/1", at=at, step=step, attempt=1, repeatable=True),
             ToolFinished(id=f"{step}/finished", at=at, step=step, result=FOUND),
         ]
-        if number % 30 < 3 and length - len(events) >= 3:
+        if number % 30 < 2 and length - len(events) >= 3:
             for more in range(3):
                 events.append(MessageReceived(id=f"and/{number}/{more}", at=at, sender=ANN, text="thanks, and then?"))
     return events

@@ -31,6 +31,7 @@ _HELP = (
 Json = dict[str, Any]
 _HELD = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
 """What the last block says of steps that go on whatever is answered."""
+_UNCHANGED = re.compile(r"\(rows ([0-9, ]+): unchanged\)")
 _LOOK: Json = {"intent": "list_deployments"}
 
 
@@ -224,7 +225,7 @@ def _ask_for(what: str, goal: Goal, blocks: list[Block]) -> Json:
         case "component":
             return _ask("Which one shall I roll back?", f"On {goal.environment}.", ["backend", "frontend"])
         case "revision":
-            names = [str(row["name"]) for row in _rows(_latest(blocks, "list_git_tags").get("tags"))]
+            names = [str(row["name"]) for row in _rows(blocks, "list_git_tags", "tags")]
             newest = f"The newest tags are {', '.join(names[:5])}." if names else ""
             return _ask("Which version shall I deploy? A tag or a commit's SHA.", newest)
         case _:
@@ -241,7 +242,7 @@ def _runs(blocks: list[Block], goal: Goal) -> bool:
     return any(
         (row["component"], row["environment"]) == (goal.component, goal.environment)
         and _is(goal.revision, str(row.get("sha") or ""), str(row.get("name") or ""))
-        for row in _rows(_latest(blocks, "list_deployments").get("deployments"))
+        for row in _rows(blocks, "list_deployments", "deployments")
     )
 
 
@@ -250,7 +251,7 @@ def _is(revision: str, sha: str, name: str) -> bool:
 
 
 def _status(blocks: list[Block]) -> str:
-    rows = _rows(_latest(blocks, "list_deployments").get("deployments"))
+    rows = _rows(blocks, "list_deployments", "deployments")
     lines = [
         f"- {row['component']} on {row['environment']}: {row['sha'] or 'nothing'}"
         + (f" ({row['name']})" if row.get("name") else "")
@@ -266,9 +267,19 @@ def _latest(blocks: Iterable[Block], tag: str) -> Json:
     return next((block.data for block in reversed(list(blocks)) if block.tag == tag), {})
 
 
-def _rows(table: object) -> list[dict[str, str]]:
-    lines = str(table or "").splitlines()
-    return list(csv.DictReader(lines, escapechar="\\")) if lines else []
+def _rows(blocks: Iterable[Block], tag: str, key: str) -> list[dict[str, str]]:
+    """The newest table under this key. A look that follows another tells only the rows that are new."""
+    rows: list[dict[str, str]] = []
+    for block in blocks:
+        lines = str(block.data.get(key) or "").splitlines()
+        if block.tag != tag or not lines:
+            continue
+        unchanged = _UNCHANGED.fullmatch(lines[-1])
+        told = list(csv.DictReader(lines[: -1 if unchanged else None], escapechar="\\"))
+        for number in sorted(map(int, unchanged[1].split(", "))) if unchanged else ():
+            told.insert(number - 1, rows[number - 1])
+        rows = told
+    return rows
 
 
 def _components(words: str) -> list[str]:
@@ -279,7 +290,7 @@ def _components(words: str) -> list[str]:
 def _revision(words: str, seen: list[Block]) -> str:
     if named := next((match[1] for match in _REVISION.finditer(words)), ""):
         return named
-    tags = _rows(_latest(seen, "list_git_tags").get("tags"))
+    tags = _rows(seen, "list_git_tags", "tags")
     return str(tags[0]["name"]) if tags and re.search(r"\b(latest|newest)\b", words) else ""
 
 
