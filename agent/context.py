@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -30,9 +30,12 @@ from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
+    Attachment,
     ChoiceFailed,
     Event,
     HandedToHuman,
+    MessageDeleted,
+    MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
@@ -57,7 +60,17 @@ from store.thread import OPEN, StepState, Thread
 QUESTION = "What should the next step be?"
 WORDS = ("message", "trigger")
 
-_UNTOLD = (ToolStarted, ToolWaiting, TimerFired, MessageSent, ThreadOpened, ThreadPaused, ThreadResumed)
+_UNTOLD = (
+    MessageEdited,
+    MessageDeleted,
+    ToolStarted,
+    ToolWaiting,
+    TimerFired,
+    MessageSent,
+    ThreadOpened,
+    ThreadPaused,
+    ThreadResumed,
+)
 """Kinds that the model is not told of."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./(+$€][^\n\t]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -197,12 +210,15 @@ def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bo
                 text.put("subject", event.subject)
             if event.answers and (asked := thread.step(event.answers)):
                 text.put("answers", str(asked.chosen.arguments.get("question", "")))
-            text.put("text", event.text)
-            if whole > len(event.text):
-                text.put("clipped", f"the message had {whole:,} characters")
-            if event.attachments:
-                text.put("attachments", [a.model_dump(mode="json") for a in event.attachments])
-            return Block("message", str(text)), True
+            said = thread.state.edited.get(event.id, event.text)
+            if said is None:
+                text.put("deleted", "its author took it back")
+            else:
+                text.put("text", said)
+                if whole > len(event.text):
+                    text.put("clipped", f"the message had {whole:,} characters")
+                _put_attachments(text, event.attachments)
+            return Block("message", str(text)), event.id not in thread.state.fresh
         case TriggerReceived():
             text.put("source", event.source)
             text.put("name", event.name)
@@ -269,6 +285,14 @@ def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bo
             return Block("forked", str(text)), True
         case _:
             return None, True
+
+
+def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
+    if attachments:
+        text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in attachments])
+    for attachment in attachments:
+        if attachment.text:
+            text.put(f"text of {attachment.name}", attachment.text)
 
 
 def _chosen(step: StepState, text: Writer) -> tuple[Block | None, bool]:

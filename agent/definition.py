@@ -32,8 +32,8 @@ class Limits:
     """The longest single text in the prompt: one message, one field of a tool's result."""
     tool_attempts: int = 3
     """How often a repeatable tool is started again after its worker died."""
-    send_attempts: int = 8
-    """How often a channel is tried with one message."""
+    send_attempts: int = 30
+    """How often a channel is tried with one message: for about four hours, the last times every ten minutes."""
     send_seconds: float = 60.0
     """How long a channel may take for one attempt."""
 

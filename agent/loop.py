@@ -39,7 +39,7 @@ from agent.decide import (
 from agent.definition import Agent
 from agent.llm import Model, ModelFailure, Prompt
 from agent.speech import outgoing, requester
-from agent.steps import Call, Facts, Step, Tool, ToolError, Wait
+from agent.steps import Call, Facts, RequestHumanInput, Step, Tool, ToolError, Wait
 from channels.base import Channel, SendFailed
 from store.base import Lease, Store, StoreUnavailable, ThreadMoved
 from store.events import (
@@ -65,10 +65,14 @@ from store.thread import StepState, Thread
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS_MAX = 60.0
+RETRY_SECONDS_MAX = 600.0
+CHANNEL_RETRY_SECONDS = 60.0
+"""Another process may have the channel, or this one after a restart."""
 RESULT_BYTES_MAX = 100_000
 """What one tool may answer. A larger result is dropped, and the model told so."""
 ERROR_CHARS_MAX = 1_000
+MINOR = ("progress", "ended", "answered", "undelivered")
+"""Where one of these cannot be told, nobody needs to hear of it elsewhere."""
 
 
 class Loop:
@@ -95,6 +99,7 @@ class Loop:
         Raises LeaseLost when another worker took over, and StoreUnavailable when the store did not take a decision.
         """
         contexts: dict[str, Context] = {}
+        loaded = thread.version
         while not self.draining:
             if fired := self._timers_due(thread):
                 thread = _grown(thread, await self._store.append(thread, *fired, lease=lease), *fired)
@@ -106,20 +111,24 @@ class Loop:
             else:
                 action = decide(agent, thread)
             if action is None:
+                self._at_rest(thread)
                 return thread
+            self._show(action, thread)
             context = contexts.setdefault(agent.name, Context(agent))
             try:
-                thread = await self._perform(action, thread, agent, context, lease)
+                thread = await self._perform(action, thread, agent, context, lease, loaded)
             except ThreadMoved as moved:
                 thread = moved.thread
         return thread
 
-    async def _perform(self, action: Action, thread: Thread, agent: Agent, context: Context, lease: Lease) -> Thread:
-        """Act, and append what came of it."""
+    async def _perform(
+        self, action: Action, thread: Thread, agent: Agent, context: Context, lease: Lease, loaded: int
+    ) -> Thread:
+        """Act, and append what came of it. `loaded`: how many events there were when this worker took the thread."""
         now = self._clock()
         match action:
             case Say():
-                return await self._say(action, thread, agent)
+                return await self._say(action, thread, agent, loaded)
             case AskModel():
                 return await self._ask(thread, agent, context, lease)
             case ChooseStep():
@@ -173,15 +182,33 @@ class Loop:
 
     # Telling people
 
-    async def _say(self, action: Say, thread: Thread, agent: Agent) -> Thread:
+    def _show(self, action: Action, thread: Thread) -> None:
         channel = self._channels.get(thread.place.channel)
-        attempt = action.owed.failures + 1
+        match action:
+            case AskModel() if channel:
+                channel.busy(thread.place, "is thinking…")
+            case RunTool() if channel:
+                channel.busy(thread.place, doing(action.tool))
+            case _:
+                pass
+
+    def _at_rest(self, thread: Thread) -> None:
+        if channel := self._channels.get(thread.place.channel) if thread.exists else None:
+            channel.at_rest(thread.place, thread.turn)
+
+    async def _say(self, action: Say, thread: Thread, agent: Agent, loaded: int) -> Thread:
+        channel, owed = self._channels.get(thread.place.channel), action.owed
+        attempt = owed.failures + 1
+        # What came to be owed while we held the thread, nobody else can have sent.
+        since = thread.events[owed.event].at if owed.event < loaded or owed.failures else None
         try:
             if channel is None:
-                raise SendFailed(f"The channel {thread.place.channel!r} is not set up in this process.")
+                raise SendFailed(
+                    f"The channel {thread.place.channel!r} is not set up in this process.", CHANNEL_RETRY_SECONDS
+                )
             async with asyncio.timeout(agent.limits.send_seconds):
-                message = outgoing(thread, action.owed)
-                receipt = await channel.send(thread.place, message, key=f"{thread.id}/{action.key}")
+                message = outgoing(thread, owed)
+                receipt = await channel.send(thread.place, message, key=f"{thread.id}/{action.key}", since=since)
         except SendFailed as error:
             text, retry_after = str(error), error.retry_after_seconds
         except Exception as error:
@@ -201,6 +228,7 @@ class Loop:
                 attempt=attempt,
                 error=text[:ERROR_CHARS_MAX],
                 retry_at=now + timedelta(seconds=retry_after or 0) if again else None,
+                elsewhere=not again and owed.what not in MINOR,
             ),
         )
 
@@ -262,6 +290,8 @@ class Loop:
             or thread.holds(chosen.intent, chosen.arguments)
         ):
             return await self._begin(thread, lease, chosen)
+        if channel := self._channels.get(thread.place.channel):
+            channel.busy(thread.place, doing(step))
         thread = await self._begin(thread, lease, chosen.model_copy(update={"begun": True}))
         return await self._finish(thread.state.steps[chosen.step], step, thread, agent, {})
 
@@ -277,6 +307,7 @@ class Loop:
                 "arguments": step.arguments,
                 "by": by,
                 "acts": agent.acts(step),
+                "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
             }
         )
 
@@ -358,6 +389,7 @@ class Loop:
                     attempt=step.attempt,
                     until=self._clock() + timedelta(seconds=outcome.seconds),
                     note=outcome.note[:ERROR_CHARS_MAX],
+                    shown=True,
                 ),
             )
         return await self._note(thread, self._finished(step, result=outcome))
@@ -415,6 +447,10 @@ class Loop:
             return owed_now(thread)
         reason = f"There is no agent {thread.agent!r} here; known are {', '.join(self._roster) or 'none'}."
         return owed_now(thread) or HandToHuman("agent", reason)
+
+
+def doing(tool: Tool) -> str:
+    return f"{tool.doing or f'is at {tool.intent_name()}'}…"
 
 
 def _grown(before: Thread, after: Thread, *events: Event) -> Thread:

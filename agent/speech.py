@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-from channels.base import Card, Notice, Outgoing, Question, Settled, Text
+from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
 from store.events import (
     ApprovalRequested,
     Event,
     HandedToHuman,
+    MessageFailed,
     MessageReceived,
+    MessageSent,
+    Person,
     StepChosen,
     ThreadCancelled,
+    ToolFinished,
+    ToolWaiting,
     TriggerReceived,
 )
 from store.thread import Owed, StepState, Thread
@@ -31,7 +36,14 @@ def outgoing(thread: Thread, owed: Owed) -> Outgoing:
             assert isinstance(event, ApprovalRequested)
             return card(thread, thread.state.steps[owed.step], event)
         case "settled":
-            return settled(thread.state.steps[owed.step])
+            return settled(thread, thread.state.steps[owed.step])
+        case "answered":
+            return _answered(thread, owed, event)
+        case "progress" | "ended":
+            return _progress(thread, owed)
+        case "undelivered":
+            assert isinstance(event, MessageFailed)
+            return _undelivered(thread, event)
         case "handed":
             assert isinstance(event, HandedToHuman)
             ending = "" if event.limit == "events_per_thread" else " Write to me and I will go on."
@@ -52,8 +64,14 @@ def card(thread: Thread, step: StepState, request: ApprovalRequested) -> Card:
     )
 
 
-def settled(step: StepState) -> Settled:
-    decision = step.decision
+def receipt_of(thread: Thread, key: str) -> str:
+    """The channel's reference to what was sent under this key; empty: it never went out."""
+    sent = (e.receipt for e in reversed(thread.events) if isinstance(e, MessageSent) and e.key == key)
+    return next(sent, "")
+
+
+def settled(thread: Thread, step: StepState) -> Settled:
+    decision, request = step.decision, step.request
     outcome: Literal["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]
     match step.status:
         case "withdrawn" | "superseded" | "cancelled" | "refused" as ended:
@@ -65,9 +83,46 @@ def settled(step: StepState) -> Settled:
         intent=step.chosen.intent,
         arguments=step.chosen.arguments,
         outcome=outcome,
+        facts=request.facts if request else {},
+        requested_by=requester(thread.events[: thread.events.index(request)]) if request else "",
+        receipt=receipt_of(thread, f"{step.id}/card"),
         by=decision.by if decision else None,
         at=decision.at if decision else None,
         comment=decision.comment if decision else "",
+    )
+
+
+def _answered(thread: Thread, owed: Owed, event: Event) -> Answered:
+    question = str(thread.state.steps[owed.step].chosen.arguments.get("question", ""))
+    receipt = receipt_of(thread, f"{owed.step}/say")
+    if isinstance(event, MessageReceived) and event.answers == owed.step:
+        return Answered(question, event.sender.name, event.text, receipt)
+    return Answered(question, "", "", receipt)
+
+
+def _progress(thread: Thread, owed: Owed) -> Progress:
+    step = thread.state.steps[owed.step]
+    state: Literal["under_way", "done", "failed", "stopped"] = "under_way"
+    if owed.what == "ended":
+        match step.status:
+            case "finished":
+                state = "done"
+            case "failed" | "refused":
+                state = "failed"
+            case _:
+                state = "stopped"
+    event = thread.events[owed.event]
+    note = event.note if isinstance(event, ToolWaiting) else event.error if isinstance(event, ToolFinished) else ""
+    return Progress(step.chosen.intent, step.chosen.arguments, state, note, receipt_of(thread, f"{owed.step}/progress"))
+
+
+def _undelivered(thread: Thread, failed: MessageFailed) -> Undelivered:
+    told = thread.events[: thread.events.index(failed)]
+    person = next((e.sender for e in reversed(told) if isinstance(e, MessageReceived)), Person(name="nobody"))
+    return Undelivered(
+        person,
+        f"I could not say something in {thread.place.channel}:{thread.place.address} ({failed.error}). "
+        f"`bot show {thread.id}` has all of it.",
     )
 
 

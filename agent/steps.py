@@ -82,8 +82,10 @@ class Tool(Step):
     repeatable: ClassVar[bool] = False
     """Running it again does no harm: it only looks, or the other side knows the call's key."""
     timeout_seconds: ClassVar[float] = 60.0
+    doing: ClassVar[str] = ""
+    """What people are shown while it runs, after the agent's name: `is looking at the tags`. Empty: its intent."""
     for_people: ClassVar[frozenset[str]] = frozenset()
-    """Keys of its arguments, facts and results that people are shown and the model is not: what it knows already, or never uses."""
+    """Keys of its arguments, facts and results that only people are shown: the model knows them, or needs them not."""
 
     @property
     def has_prepare(self) -> bool:

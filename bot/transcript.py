@@ -21,6 +21,8 @@ from store.events import (
     ApprovalRequested,
     ChoiceFailed,
     HandedToHuman,
+    MessageDeleted,
+    MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
@@ -89,6 +91,10 @@ def _entry(thread: Thread, index: int) -> Entry:
             if event.clipped_from:
                 parts.append(f"[… the first {len(event.text):,} of {event.clipped_from:,} characters]")
             return Entry("person", event.sender.name or event.sender.address, "\n".join(filter(None, parts)))
+        case MessageEdited():
+            return Entry("person", "edited", event.text)
+        case MessageDeleted():
+            return Entry("note", "log", f"{event.message} was deleted by its author")
         case TriggerReceived():
             return Entry("person", event.source, "\n".join([event.name, *fields(event.data, "  ")]))
         case StepChosen():

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from pydantic import JsonValue
 
 from store.events import Person, Place
+from store.thread import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,49 @@ class Settled:
     intent: str
     outcome: Literal["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]
     arguments: dict[str, JsonValue] = field(default_factory=dict)
+    facts: dict[str, JsonValue] = field(default_factory=dict)
+    requested_by: str = ""
     by: Person | None = None
     at: datetime | None = None
     comment: str = ""
+    receipt: str = ""
+    """Of the card, as `send` gave it; empty: it never went out."""
 
 
-Outgoing = Text | Notice | Question | Card | Settled
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question that had buttons needs no answer any more: somebody gave one, or spoke of something else."""
+
+    question: str
+    by: str
+    answer: str
+    """Empty: it was not answered."""
+    receipt: str = ""
+    """Of the question, as `send` gave it; empty: it never went out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a step goes that takes long: one message for each, kept up to date. Not every channel tells it."""
+
+    intent: str
+    arguments: dict[str, JsonValue]
+    state: Literal["under_way", "done", "failed", "stopped"]
+    note: str = ""
+    receipt: str = ""
+    """Of the message that told its beginning; empty: this is that message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Something could not be said at its place: the person who asked hears of it where the channel reaches them."""
+
+    person: Person
+    text: str
+    """Plain text, one paragraph."""
+
+
+Outgoing = Text | Notice | Question | Card | Settled | Answered | Progress | Undelivered
 
 
 class SendFailed(Exception):
@@ -77,13 +115,27 @@ class SendFailed(Exception):
 
 
 class Channel(Protocol):
-    @property
-    def name(self) -> str:
-        """As in `Place.channel`."""
+    """A channel that inherits from this need not show how the agent is getting on."""
 
-    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
-        """Say it there, and give the channel's reference to it.
+    name: str
+    """As in `Place.channel`."""
 
-        Sending the same key again, also after a crash between sending and noting that it was sent, says nothing twice.
+    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+        """Say it there, and give the channel's reference to it (its receipt).
+
+        `since`: it has been owed since then and may have been sent already, by a process that died before it could
+        note it. The channel looks before it says it again. None: nobody can have sent it yet.
+
         Raises SendFailed; anything else that it raises is taken for a passing fault.
         """
+
+    def busy(self, place: Place, doing: str) -> None:
+        """Show there that the agent is at work (`is looking at the tags`), until the next message or `at_rest`.
+
+        A courtesy that nothing waits for: it returns at once, keeps nothing and never raises.
+        """
+        return None
+
+    def at_rest(self, place: Place, turn: Turn) -> None:
+        """Show there that the agent has stopped, and whose turn it is. Likewise."""
+        return None

@@ -9,23 +9,33 @@ Everything shown is passed through `visible`: no control sequence from a message
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, assert_never
 
 from pydantic import JsonValue
 
-from channels.base import Card, Notice, Outgoing, Question, Settled, Text
+from channels.base import (
+    Answered,
+    Card,
+    Channel,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Settled,
+    Text,
+    Undelivered,
+)
 from store.events import Place
 from store.text import visible
 
 NAME = "terminal"
 
 
-class TerminalChannel:
-    @property
-    def name(self) -> str:
-        return NAME
+class TerminalChannel(Channel):
+    name = NAME
 
-    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
         return ""
 
 
@@ -75,6 +85,13 @@ def render(message: Outgoing) -> str:
             return "\n".join(_card(message))
         case Settled():
             return _settled(message)
+        case Answered():
+            return f"Answered by {visible(message.by)}: {visible(message.answer)}" if message.by else ""
+        case Progress():
+            called = " ".join([message.intent, *(f"{name}={value}" for name, value in message.arguments.items())])
+            return f"{visible(called)}: {message.state.replace('_', ' ')} {visible(message.note)}".rstrip()
+        case Undelivered():
+            return visible(message.text)
     assert_never(message)
 
 

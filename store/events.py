@@ -65,6 +65,8 @@ class Attachment(Fact):
     name: str
     media_type: str = ""
     size_bytes: int = 0
+    text: str = ""
+    """What it says, where it is a text that the channel could read; else it is known by its name only."""
 
 
 class Usage(Fact):
@@ -122,6 +124,23 @@ class MessageReceived(Event):
     """Characters that the text had, where it was longer than TEXT_CHARS_MAX; 0: it is whole."""
 
 
+class MessageEdited(Event):
+    """The author changed a message. It counts where nobody has acted on that message yet."""
+
+    kind: Literal["message_edited"] = "message_edited"
+    message: str
+    """Its event id."""
+    text: str
+
+
+class MessageDeleted(Event):
+    """The author took a message back. It counts where nobody has acted on that message yet."""
+
+    kind: Literal["message_deleted"] = "message_deleted"
+    message: str
+    """Its event id."""
+
+
 class TriggerReceived(Event):
     """A machine started or woke the thread: a schedule, a webhook."""
 
@@ -143,6 +162,8 @@ class StepChosen(Event):
     """It may change the world (needs approval, or is not repeatable), as the code of that day said."""
     begun: bool = False
     """It only looks, so it was started as it was chosen: there is no `ToolStarted` for its first attempt."""
+    closes: bool = False
+    """A question whose buttons are taken away when it needs no answer any more."""
     model: str = ""
     usage: Usage | None = None
 
@@ -203,6 +224,8 @@ class ToolWaiting(Event):
     attempt: int
     until: AwareDatetime
     note: str = ""
+    shown: bool = False
+    """People are shown that it is under way, and then how it ended."""
 
 
 class ToolFinished(Event):
@@ -252,6 +275,8 @@ class MessageFailed(Event):
     error: str
     retry_at: AwareDatetime | None = None
     """None: it will not be tried again."""
+    elsewhere: bool = False
+    """The person who asked is told so where they can be reached."""
 
 
 class AgentChanged(Event):
@@ -299,6 +324,8 @@ KnownEvent = (
     ThreadOpened
     | ThreadForked
     | MessageReceived
+    | MessageEdited
+    | MessageDeleted
     | TriggerReceived
     | StepChosen
     | ChoiceFailed

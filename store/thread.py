@@ -20,6 +20,8 @@ from store.events import (
     ChoiceFailed,
     Event,
     HandedToHuman,
+    MessageDeleted,
+    MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
@@ -95,6 +97,8 @@ class StepState(NamedTuple):
     decision: ApprovalDecided | None = None
     """The one that settled the request."""
     until: datetime | None = None
+    shown: bool = False
+    """It takes long: people are shown that it is under way, and then how it ended."""
     ended: ToolFinished | ToolInterrupted | StepRefused | None = None
 
     @property
@@ -109,7 +113,9 @@ class StepState(NamedTuple):
 class Owed(NamedTuple):
     """Something that people have not been told yet. `event` is the index of the event that it tells of."""
 
-    what: Literal["done", "question", "card", "settled", "handed", "notice"]
+    what: Literal[
+        "done", "question", "card", "settled", "answered", "progress", "ended", "handed", "notice", "undelivered"
+    ]
     event: int
     step: str = ""
     failures: int = 0
@@ -129,6 +135,10 @@ class State:
     """Something happened since the last step was chosen."""
     unread: bool = False
     """Somebody spoke and the model has not been asked since: code may have chosen steps, but it answers nobody."""
+    fresh: tuple[str, ...] = ()
+    """Event ids of the messages that came since the model last chose: their authors may still change them."""
+    edited: dict[str, str | None] = field(default_factory=dict)
+    """What messages say since their authors changed them in time, by event id; None: deleted."""
     question: str = ""
     """The step that waits for a person's answer."""
     errors_in_row: int = 0
@@ -210,12 +220,12 @@ class Thread:
             return "cancelled"
         if state.paused:
             return "paused"
+        if state.handed:
+            return "handed_to_human"
         if self.open_steps("running", "due", "approved"):
             return "working"
         if state.news or (state.unread and not state.question):
             return "waiting" if state.retry_choice_at else "working"
-        if state.handed:
-            return "handed_to_human"
         if self.pending:
             return "waiting_for_approval"
         if self.open_steps("chosen"):
@@ -246,7 +256,7 @@ def may_decide(request: ApprovalRequested, decision: ApprovalDecided) -> bool:
 
 
 def _fold(before: State, events: tuple[Event, ...], index: int) -> State:
-    state = replace(before, steps=dict(before.steps), owed=dict(before.owed))
+    state = replace(before, steps=dict(before.steps), owed=dict(before.owed), edited=dict(before.edited))
     for event in events:
         _apply(state, event, index)
         index += 1
@@ -265,6 +275,7 @@ def _apply(state: State, event: Event, index: int) -> None:
             if _put(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
                 state.news = True
                 state.errors_in_row = state.errors_in_row + 1 if event.error else 0
+                _end_progress(state, event.step, index)
         case ToolStarted():
             step = state.steps.get(event.step)
             restarts = step.restarts + 1 if step and step.status == "running" else 0
@@ -280,7 +291,8 @@ def _apply(state: State, event: Event, index: int) -> None:
         case MessageSent():
             state.owed.pop(event.key, None)
         case MessageReceived():
-            _moved_from_outside(state)
+            _moved_from_outside(state, index)
+            state.fresh += (event.id,)
             state.unread = not state.cancelled
             if state.cancelled or state.paused or event.clipped_from:
                 state.owed[f"{event.id}/notice"] = Owed("notice", index)
@@ -288,7 +300,10 @@ def _apply(state: State, event: Event, index: int) -> None:
             step = state.steps.get(event.step)
             # Not that of an earlier attempt, noted late by a worker that was given up for dead.
             if step and step.attempt == event.attempt:
-                _put(state, event.step, {"running"}, status="waiting", restarts=0, until=event.until)
+                shown = event.shown and not step.shown
+                waits = {"status": "waiting", "restarts": 0, "until": event.until, "shown": step.shown or shown}
+                if _put(state, event.step, {"running"}, **waits) and shown:
+                    state.owed[f"{event.step}/progress"] = Owed("progress", index, event.step)
         case TimerFired():
             _fire(state, event.timer)
         case ChoiceFailed():
@@ -303,14 +318,21 @@ def _apply(state: State, event: Event, index: int) -> None:
             _decide(state, event, index)
         case ThreadOpened():
             state.agent, state.place = event.agent, event.place
+        case MessageEdited():
+            if event.message in state.fresh:
+                state.edited[event.message] = event.text
+        case MessageDeleted():
+            if event.message in state.fresh:
+                state.edited[event.message] = None
         case TriggerReceived():
-            _moved_from_outside(state)
+            _moved_from_outside(state, index)
         case AgentChanged():
             state.agent = event.agent
             _end_open_steps(state, "finished", {"chosen"}, index)
-            _moved_from_outside(state)
+            _moved_from_outside(state, index)
         case ToolInterrupted():
-            _put(state, event.step, {"running"}, status="interrupted", ended=event)
+            if _put(state, event.step, {"running"}, status="interrupted", ended=event):
+                _end_progress(state, event.step, index)
         case StepRefused():
             if _put(
                 state, event.step, {"chosen", "requested", "approved", "due", "running"}, status="refused", ended=event
@@ -318,10 +340,17 @@ def _apply(state: State, event: Event, index: int) -> None:
                 state.news = True
                 state.errors_in_row += 1
                 _close_card(state, event.step, index)
+                _end_progress(state, event.step, index)
         case MessageFailed():
             owed = state.owed.pop(event.key, None)
             if owed and event.retry_at:
                 state.owed[event.key] = owed._replace(failures=event.attempt, retry_at=event.retry_at)
+            elif owed and event.elsewhere:
+                state.owed[f"{event.key}/undelivered"] = Owed("undelivered", index, owed.step)
+                if owed.what == "card" and _put(state, owed.step, {"requested"}, status="refused"):
+                    # Nobody has seen all of it, so nobody may approve it.
+                    state.news = True
+                    state.errors_in_row += 1
         case HandedToHuman():
             state.handed, state.retry_choice_at = True, None
             state.news = state.unread = False
@@ -333,7 +362,8 @@ def _apply(state: State, event: Event, index: int) -> None:
             state.paused = False
         case ThreadCancelled():
             _end_open_steps(state, "cancelled", {"chosen", "requested", "approved", "waiting", "due"}, index)
-            state.cancelled, state.question, state.retry_choice_at = True, "", None
+            _close_question(state, index)
+            state.cancelled, state.retry_choice_at = True, None
             state.news = state.unread = False
             state.owed[f"{event.id}/notice"] = Owed("notice", index)
         case ThreadForked():
@@ -347,11 +377,12 @@ def _apply(state: State, event: Event, index: int) -> None:
             raise AssertionError(f"no row for {type(event).__name__}")
 
 
-def _moved_from_outside(state: State) -> None:
+def _moved_from_outside(state: State, index: int) -> None:
     if not state.cancelled:
         state.news = True
+    _close_question(state, index)
     state.steps_in_turn = state.errors_in_row = 0
-    state.question, state.handed, state.retry_choice_at = "", False, None
+    state.handed, state.retry_choice_at = False, None
 
 
 def _choose(state: State, event: StepChosen, index: int) -> None:
@@ -359,6 +390,8 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
         return
     state.news, state.retry_choice_at = False, None
     state.unread = state.unread and event.by == "code"
+    if event.by == "model":
+        state.fresh = ()
     state.current = event.step
     state.steps_in_turn += 1
     _end_open_steps(state, "superseded", {"chosen"}, index)
@@ -444,6 +477,21 @@ def _end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus
         if step.status in which:
             state.steps[step_id] = step._replace(status=ending, until=None)
             _close_card(state, step_id, index)
+            _end_progress(state, step_id, index)
+
+
+def _close_question(state: State, index: int) -> None:
+    """Whoever was shown buttons with it is told that they are for nothing now."""
+    asked = state.steps.get(state.question)
+    if asked and asked.chosen.closes:
+        state.owed[f"{state.question}/answered"] = Owed("answered", index, state.question)
+    state.question = ""
+
+
+def _end_progress(state: State, step_id: str, index: int) -> None:
+    if state.steps[step_id].shown:
+        # By the event, not the step alone: what was interrupted may still be found to have ended.
+        state.owed[f"{step_id}/ended/{index}"] = Owed("ended", index, step_id)
 
 
 def _close_card(state: State, step_id: str, index: int) -> None:

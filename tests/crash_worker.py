@@ -78,7 +78,7 @@ class CrashingChannel(TerminalChannel):
     def __init__(self, points: Points) -> None:
         self._points = points
 
-    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
         async with self._points.around(f"sending {key}"):
             return await super().send(place, message, key=key)
 

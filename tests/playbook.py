@@ -21,7 +21,8 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NoReturn
+from datetime import datetime
+from typing import Any, ClassVar, Literal, NoReturn, assert_never
 
 from pydantic import JsonValue
 
@@ -46,7 +47,18 @@ from agent.steps import (
 )
 from bot.inbox import Inbox, Settlement
 from bot.worker import Worker
-from channels.base import Card, Notice, Outgoing, Question, Settled, Text
+from channels.base import (
+    Answered,
+    Card,
+    Channel,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Settled,
+    Text,
+    Undelivered,
+)
 from store.base import Lease, Store
 from store.events import Event, Person, Place, TriggerReceived, Usage
 from store.memory import MemoryStore
@@ -284,7 +296,7 @@ class ScriptedModel:
         return Answer(step, Usage(input_tokens=10, output_tokens=1), self.name)
 
 
-class RecordingChannel:
+class RecordingChannel(Channel):
     """Remembers what was sent under each key; a key that was sent before says nothing again."""
 
     def __init__(self, lines: list[str], name: str = PLACE.channel) -> None:
@@ -300,7 +312,7 @@ class RecordingChannel:
         """What comes of the next attempts: an error, or this is awaited first."""
         self._next.extend(what)
 
-    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
         self.tries[key] += 1
         if self._next:
             item = self._next.popleft()
@@ -311,7 +323,8 @@ class RecordingChannel:
             raise self.fails_with
         if key not in self.sent:
             self.sent[key] = message
-            self._lines.append(heard(message))
+            if line := heard(message):
+                self._lines.append(line)
         return f"receipt {len(self.sent)}"
 
 
@@ -557,3 +570,8 @@ def heard(message: Outgoing) -> str:
             by = f" by {message.by.name}" if message.by else ""
             comment = f": {message.comment}" if message.comment else ""
             return f"settled: {message.intent} {message.outcome}{by}{comment}"
+        case Undelivered():
+            return f"told elsewhere: {message.text}"
+        case Answered() | Progress():
+            return ""  # they change a message that is there
+    assert_never(message)

@@ -17,6 +17,8 @@ from store.events import (
     ChoiceFailed,
     Event,
     HandedToHuman,
+    MessageDeleted,
+    MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
@@ -58,6 +60,14 @@ def opened(agent: str = "deploy", place: Place = PLACE) -> ThreadOpened:
 
 def message(event_id: str = "m1", text: str = "deploy v3, please", *, by: Person = ANN, **more: Any) -> MessageReceived:
     return MessageReceived(id=event_id, at=AT, sender=by, text=text, **more)
+
+
+def edited(event_id: str = "m1", text: str = "deploy v4, please", number: int = 1) -> MessageEdited:
+    return MessageEdited(id=f"{event_id}/edited/{number}", at=AT, message=event_id, text=text)
+
+
+def deleted(event_id: str = "m1") -> MessageDeleted:
+    return MessageDeleted(id=f"{event_id}/deleted", at=AT, message=event_id)
 
 
 def trigger(event_id: str = "cron/nightly/1", name: str = "nightly") -> TriggerReceived:

@@ -570,7 +570,8 @@ async def test_a_channel_that_fails_for_good_is_given_up_and_the_log_says_so() -
     world.model.answers(done("Hello."))
     await world.say("hello?")
     assert await world.run() == []
-    assert (world.channel.tries.total(), world.kinds[-1]) == (1, "message_failed")
+    kinds = [kind for kind in world.kinds if kind.startswith("message_")]
+    assert kinds == ["message_received", "message_failed", "message_failed"], "that it failed was told nowhere either"
     world.channel.fails_with = None
     world.model.answers(done("Hello again."))
     await world.say("hello??")
@@ -586,7 +587,29 @@ async def test_a_channel_that_never_recovers_is_given_up_after_some_attempts() -
     await world.run()
     for _ in range(4):
         await world.advance(60)
-    assert (world.channel.tries.total(), world.thread.timers) == (3, {})
+    assert (list(world.channel.tries.values()), world.thread.timers) == ([3, 3], {}), "the answer, and that it failed"
+
+
+async def test_who_asked_hears_elsewhere_of_what_could_not_be_said() -> None:
+    world = World()
+    world.channel.next(SendFailed("The channel is archived."))
+    world.model.answers(done("Hello."))
+    await world.say("hello?")
+    (told,) = await world.run()
+    assert told.startswith("told elsewhere: I could not say something in terminal:desk (The channel is archived.).")
+
+
+async def test_a_request_that_nobody_could_be_shown_is_refused() -> None:
+    world = World()
+    world.channel.next(SendFailed("The channel is archived."))
+    world.model.answers(PROD, done("I cannot ask you."))
+    await world.say("push to prod")
+    told, said = await world.run()
+    assert told.startswith("told elsewhere: ")
+    assert said == "said: I cannot ask you."
+    settlement = await world.inbox.decide(world.thread.id, ANN, approved=True)
+    assert settlement.outcome == "too_late"
+    assert await world.run() == []
 
 
 async def test_a_channel_that_does_not_come_back_is_given_up_and_tried_again() -> None:

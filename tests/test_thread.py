@@ -19,7 +19,9 @@ from tests.story import (
     cancelled,
     choice_failed,
     chosen,
+    deleted,
     done,
+    edited,
     failed,
     finished,
     fired,
@@ -492,6 +494,28 @@ def test_what_cannot_be_sent_at_all_is_given_up() -> None:
     assert owed(thread(*CARD, not_sent("s1/card", retry_at=None))) == []
 
 
+def test_who_asked_is_told_elsewhere_of_what_cannot_be_sent() -> None:
+    failed_for_good = not_sent("s1/card", retry_at=None).model_copy(update={"elsewhere": True})
+    assert owed(thread(*CARD, failed_for_good)) == ["s1/card/undelivered"]
+
+
+def test_a_request_that_nobody_was_shown_cannot_be_decided() -> None:
+    failed_for_good = not_sent("s1/card", retry_at=None).model_copy(update={"elsewhere": True})
+    assert thread(*CARD, failed_for_good, approved("s1")).state.steps["s1"].status == "refused"
+
+
+def test_an_edit_counts_until_the_model_has_chosen_a_step() -> None:
+    first = thread(message("m1", "deploy v1"), edited("m1", "deploy v2"))
+    assert first.state.edited == {"m1": "deploy v2"}
+    late = first.extended([chosen("s1"), edited("m1", "deploy v3"), deleted("m1")])
+    assert late.state.edited == {"m1": "deploy v2"}
+    assert thread(message(), deleted("m1")).state.edited == {"m1": None}
+
+
+def test_an_edit_of_a_message_that_is_not_here_changes_nothing() -> None:
+    assert thread(message(), edited("elsewhere")).state.edited == {}
+
+
 def test_what_was_not_sent_lets_the_others_go_first() -> None:
     assert owed(thread(*CARD, approved("s1"), not_sent("s1/card"))) == ["s1/settled", "s1/card"]
 
@@ -601,6 +625,7 @@ ANYTHING: list[Event] = [
     *(fired(timer) for timer in ("s1/wait/1", "s1/wait/2", "s2/wait/1", "choice/1", "choice/2", "/send/", "x", "/")),
     *(event for key in _KEYS for event in (sent(key), not_sent(key), not_sent(key, 2), not_sent(key, 2, None))),
     *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled(), forked()),
+    *(event for name in ("m1", "m2") for event in (edited(name), deleted(name))),
     from_the_future(),
 ]
 _any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events: (opened(), message(), *events))

@@ -31,14 +31,16 @@ BLOCKS_MAX = 45
 # Slack refused about 13,200 characters, and 125 less for each block more, without saying how it counts. So we count
 # characters as they are after escaping, in UTF-16, and something for each block and element: `weight`.
 MESSAGE_WEIGHT_MAX = 12_000
-BLOCK_WEIGHT_MAX = 6_000
+BLOCK_WEIGHT_MAX = 5_800  # two fill a message
 ELEMENT_CHARS_MAX = 3_000
-URL_CHARS_MAX = 2_000
+URL_WEIGHT_MAX = 2_000
 INDENT_MAX = 8
 
 _BLOCK_WEIGHT = 130
 _ELEMENT_WEIGHT = 10
+_GLUE_WEIGHT = _ELEMENT_WEIGHT + 2  # the blank line between two paragraphs
 _GRAPHEME_CHARS_MAX = 32
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # two of them are a flag
 
 _HOST = r"[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+"
 _PATH = r"[\w!#$%&'()*+,\-./:;=?@\[\]~]"
@@ -78,7 +80,7 @@ class Part:
 
     @property
     def weight(self) -> int:
-        return sum(run.weight for run in self.runs)
+        return sum(run.weight for run in self.runs) + _GLUE_WEIGHT
 
 
 def escape(text: str) -> str:
@@ -140,7 +142,7 @@ def _entities(text: str) -> str:
 def _read(tag: str, names: Mapping[str, str]) -> str:
     target, _, label = tag.partition("|")
     label, key = _entities(label), target[1:]
-    match target[0]:
+    match target[:1]:
         case "@" | "#" as sign if name := names.get(key) or label:
             return sign + name.removeprefix(sign)
         case "!" if key.startswith("date^") and label:
@@ -166,7 +168,7 @@ def _read(tag: str, names: Mapping[str, str]) -> str:
 
 def is_safe(url: str) -> bool:
     """Whether the URL may be a link: http, https or mailto, to a host that can be read."""
-    return len(url) <= URL_CHARS_MAX and bool(_SAFE_URL.fullmatch(url))
+    return _weight_of_text(url) <= URL_WEIGHT_MAX and bool(_SAFE_URL.fullmatch(url))
 
 
 def linked(text: str, styles: frozenset[Style] = frozenset()) -> list[Run]:
@@ -174,7 +176,7 @@ def linked(text: str, styles: frozenset[Style] = frozenset()) -> list[Run]:
     runs: list[Run] = []
     done = 0
     for found in _BARE_URL.finditer(text):
-        url = _without_closing_marks(found[0]) if len(found[0]) <= URL_CHARS_MAX else ""
+        url = _without_closing_marks(found[0]) if len(found[0]) <= URL_WEIGHT_MAX else ""
         if is_safe(url):
             runs += [Run(text[done : found.start()], styles), Run(url, styles, url)]
             done = found.start() + len(url)
@@ -200,13 +202,18 @@ def blocks_of(parts: list[Part]) -> list[Block]:
     """Rich text blocks that hold these parts in order, each within BLOCK_WEIGHT_MAX."""
     groups: list[list[Part]] = [[]]
     left = BLOCK_WEIGHT_MAX
-    for part in (piece for part in parts for piece in _divided(part)):
-        if part.weight > left and groups[-1]:
+    for piece in (piece for part in parts for piece in _divided(part)):
+        if piece.weight > left and groups[-1]:
             groups.append([])
             left = BLOCK_WEIGHT_MAX
-        groups[-1].append(part)
-        left -= part.weight
-    return [{"type": "rich_text", "elements": _elements(group)} for group in groups if group]
+        groups[-1].append(piece)
+        left -= piece.weight
+    return [block_of(group) for group in groups if group]
+
+
+def block_of(parts: list[Part]) -> Block:
+    """One block of whatever size, for a place that has limits of its own."""
+    return {"type": "rich_text", "elements": _elements(parts)}
 
 
 def packed(blocks: list[Block]) -> list[list[Block]]:
@@ -291,11 +298,10 @@ def _element(part: Part, inside: list[Block]) -> Block:
             section = {"type": "rich_text_section", "elements": inside}
             style = "bullet" if part.number is None else "ordered"
             offset = {"offset": part.number - 1} if part.number and part.number > 1 else {}
-            indent = min(part.indent, INDENT_MAX)
             return {
                 "type": "rich_text_list",
                 "style": style,
-                "indent": indent,
+                "indent": part.indent,
                 "elements": [section],
                 **offset,
                 **border,
@@ -340,7 +346,7 @@ def _short(run: Run) -> Iterator[Run]:
 @dataclass(slots=True)
 class _Piece:
     runs: list[Run] = field(default_factory=list)
-    left: int = BLOCK_WEIGHT_MAX
+    left: int = BLOCK_WEIGHT_MAX - _GLUE_WEIGHT
 
 
 def _divided(part: Part) -> list[Part]:
@@ -378,7 +384,7 @@ def _without_last_newline(runs: list[Run]) -> list[Run]:
 def _fitting(text: str, weight_max: int) -> int:
     """How many characters from the beginning are within that weight, nearly as many as possible."""
     end = max(0, min(len(text), weight_max))
-    while (cost := _weight_of_text(text[:end])) > weight_max:
+    while end and (cost := _weight_of_text(text[:end])) > weight_max:
         end = min(end - 1, end * weight_max // cost)
     return end
 
@@ -402,6 +408,5 @@ def _between_graphemes(text: str, end: int) -> int:
 def _clings(text: str, at: int) -> bool:
     if unicodedata.category(text[at]).startswith("M") or "\U0001f3fb" <= text[at] <= "\U0001f3ff":
         return True
-    before = text[max(0, at - _GRAPHEME_CHARS_MAX) : at]
-    flags = len(before) - len(before.rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
-    return "\U0001f1e6" <= text[at] <= "\U0001f1ff" and flags % 2 == 1
+    flags = at - len(text[:at].rstrip(_FLAG_LETTERS))
+    return text[at] in _FLAG_LETTERS and flags % 2 == 1

@@ -9,6 +9,7 @@ import time
 import types
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from agent.steps import Call, Facts, Tool
 from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
-from channels.base import Card, Outgoing, Text
+from channels.base import Card, Channel, Outgoing, Text
 from store.events import Person, Place, StepChosen, ToolFinished
 from store.redis import RedisStore
 from store.thread import Thread
@@ -65,14 +66,14 @@ def bench_agent() -> Agent:
 
 
 @dataclass
-class BenchChannel:
+class BenchChannel(Channel):
     """Says nothing, and tells whoever asked when a card or the last word came."""
 
     name: str = "bench"
     on_card: Callable[[Place, Card], None] = lambda place, card: None
     on_end: Callable[[Place], None] = lambda place: None
 
-    async def send(self, place: Place, message: Outgoing, *, key: str) -> str:
+    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
         match message:
             case Card():
                 self.on_card(place, message)
