@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from agent.definition import Agent
 from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
-from agent.roster import ROSTER
+from agent.roster import DEFAULT, ROSTER
 from bot import console
 from bot.inbox import Inbox
 from bot.settings import Settings, SettingsError
@@ -34,6 +34,10 @@ TABLE_OF = {"rollback": "deploy"}
 """Agents that read another one's table of the team file."""
 
 
+class ChannelUnavailable(Exception):
+    """A channel that is set up does not work. One line: what is wrong, and what to do."""
+
+
 @dataclass(frozen=True)
 class App:
     settings: Settings
@@ -41,6 +45,11 @@ class App:
     inbox: Inbox
     roster: Mapping[str, Agent]
     channels: Mapping[str, Channel]
+
+    def agent_of(self, place: str) -> str:
+        """Which agent answers at a place that the team file may name in its routes."""
+        default = DEFAULT if DEFAULT in self.roster else next(iter(self.roster), DEFAULT)
+        return self.settings.team.routes.get(place, default)
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
         """`only`: the one thread that it cares for; empty: all."""
@@ -67,8 +76,16 @@ async def opened(settings: Settings) -> AsyncIterator[App]:
         url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
         store = await RedisStore.open(url)
         stack.push_async_callback(store.aclose)
-        channel = TerminalChannel()
-        yield App(settings, store, Inbox(store), roster, {channel.name: channel})
+        channels: list[Channel] = [TerminalChannel()]
+        if settings.has_slack:
+            # Only then: it takes longer to import than all else.
+            from bot.slack import client_of
+            from channels.slack.channel import SlackChannel
+
+            slack = SlackChannel(client_of(settings))
+            stack.push_async_callback(slack.aclose)
+            channels.append(slack)
+        yield App(settings, store, Inbox(store), roster, {channel.name: channel for channel in channels})
 
 
 @contextlib.asynccontextmanager
@@ -108,6 +125,11 @@ def build_roster(settings: Settings) -> dict[str, Agent]:
             roster[name] = build(table, settings.bot_home)
         except ValidationError as error:
             problems += (_problem(name, item) for item in error.errors(include_url=False) if name not in TABLE_OF)
+    problems += (
+        f"routes.{place} in the team file names {agent!r}, which is no agent that is set up: {', '.join(roster)}."
+        for place, agent in settings.team.routes.items()
+        if agent not in roster
+    )
     if problems:
         raise SettingsError(problems)
     return roster

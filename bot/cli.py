@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import importlib.metadata
 import os
@@ -53,6 +54,7 @@ At = Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="whe
 Digest = Annotated[str, typer.Option("--digest", metavar="D", help="of the request that you saw, 8 digits or more")]
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="the agent reads it")]
 
+ROLES = ("web", "worker")
 STATUSES = get_args(ThreadStatus)
 NAME_CHARS_MAX = 100
 SECOND_SIGINT_SECONDS = 1.0
@@ -139,44 +141,88 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
 
 @app.command()
 def run(
-    roles: Annotated[list[str] | None, typer.Argument(metavar="worker", help="none named: all of them")] = None,
+    roles: Annotated[list[str] | None, typer.Argument(metavar="[web] [worker]", help="none named: all of them")] = None,
 ) -> None:
-    """Work on threads until SIGTERM or SIGINT.
+    """Listen to the channels (web) and work on threads (worker) until SIGTERM or SIGINT.
 
-    Then it takes nothing new, and finishes or hands back what is under way. Any number may run.
+    Then it takes nothing new, and finishes or hands back what is under way. Any number of each may run.
     """
     for role in roles or []:
-        if role != "worker":
-            raise command.Misused(f"There is no role {role!r}; there is: worker.")
+        if role not in ROLES:
+            raise command.Misused(f"There is no role {role!r}; there are: {', '.join(ROLES)}.")
+    chosen = set(roles or ROLES)
 
     async def work(settings: Settings) -> None:
-        async with opened(settings) as bot, model_of(settings) as model:
-            worker = bot.worker(model)
-            _stop_on_signals(worker, settings.bot_grace_seconds)
+        async with contextlib.AsyncExitStack() as stack:
+            bot = await stack.enter_async_context(opened(settings))
             if not bot.roster:
                 console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
-            where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
-            console.say(f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}.")
-            await worker.run()
-            console.say("Stopped.")
+            stopping = asyncio.Event()
+            _stop_on_signals(stopping, settings.bot_grace_seconds)
+            if "web" in chosen:
+                for line in await _listen(bot, stack, always="web" in (roles or [])):
+                    console.say(line)
+            if "worker" in chosen:
+                model = await stack.enter_async_context(model_of(settings))
+                worker = bot.worker(model)
+                where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
+                console.say(f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}.")
+                await _until_stopped(worker, stopping)
+            else:
+                await stopping.wait()
+        console.say("Stopped.")
 
-    command.run(work, model=True)
+    command.run(work, model="worker" in chosen, channels=True)
 
 
-def _stop_on_signals(worker: Worker, grace_seconds: float) -> None:
+async def _until_stopped(worker: Worker, stopping: asyncio.Event) -> None:
+    async def stop() -> None:
+        await stopping.wait()
+        worker.stop()
+
+    stop_it = asyncio.create_task(stop())
+    try:
+        await worker.run()
+    finally:
+        stop_it.cancel()
+
+
+async def _listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
+    """Open the ways in that are set up. Gives what to say of each. `always`: the HTTP server too, for its probes."""
+    settings, told = bot.settings, []
+    slack = None
+    if settings.has_slack:
+        from bot.slack import SlackDesk, client_of, listening, who_we_are
+
+        client = client_of(settings)
+        me = await who_we_are(client)
+        desk = SlackDesk(bot.store, bot.inbox, bot.agent_of, me)
+        slack = await stack.enter_async_context(listening(settings, client, desk))
+        told.append(f"Listening to Slack at {me.url or me.team}.")
+    over_http = slack if settings.slack_signing_secret.get_secret_value() else None
+    if always or over_http:
+        from bot.web import application, serving
+
+        app = application(bot.store, over_http)
+        url = await stack.enter_async_context(serving(app, settings.host, settings.port))
+        told.append(f"Serving {url}.")
+    return told
+
+
+def _stop_on_signals(stopping: asyncio.Event, grace_seconds: float) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     interrupted_at: list[float] = []
 
     def interrupt() -> None:
-        worker.stop()
+        stopping.set()
         interrupted_at.append(time.monotonic())
         if len(interrupted_at) == 1:
             console.say(f"Stopping, within {grace_seconds:g} s. Ctrl-C again breaks off what is under way.")
         elif interrupted_at[-1] - interrupted_at[0] > SECOND_SIGINT_SECONDS:
             task.cancel()
 
-    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, interrupt)
 
 

@@ -17,7 +17,7 @@ import typer
 import uvloop
 
 from bot import console
-from bot.app import roster_problems, set_up_logging
+from bot.app import ChannelUnavailable, roster_problems, set_up_logging
 from bot.demo import DidNotHappen
 from bot.inbox import Refused
 from bot.settings import Settings, SettingsError, load
@@ -27,6 +27,7 @@ from store.events import EventTooLarge
 from store.text import one_line
 
 FAILURES = (
+    ChannelUnavailable,
     SettingsError,
     StoreUnavailable,
     ThreadDiverged,
@@ -60,11 +61,21 @@ def exit_code(app: typer.Typer) -> int:
         return error.exit_code
 
 
-def run(work: Callable[[Settings], Coroutine[Any, Any, None]], *, model: bool = False, agents: bool = True) -> None:
-    """`model`: it has to be configured. `agents`: their tables have to be right. Raises typer.Exit."""
+def run(
+    work: Callable[[Settings], Coroutine[Any, Any, None]],
+    *,
+    model: bool = False,
+    agents: bool = True,
+    channels: bool = False,
+) -> None:
+    """`model`: it has to be configured. `agents`, `channels`: what is set of them has to be right. Raises typer.Exit."""
     debug = False
     try:
-        wanted = [(agents, roster_problems), (model, Settings.model_problems)]
+        wanted = [
+            (agents, roster_problems),
+            (model, Settings.model_problems),
+            (channels, Settings.channel_problems),
+        ]
         settings = load(*(check for is_wanted, check in wanted if is_wanted))
         debug = settings.bot_log_level == "debug"
         set_up_logging(settings.bot_log_level)

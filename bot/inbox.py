@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from channels.base import Earlier
 from store.base import Store, ThreadMoved
 from store.events import (
     TEXT_CHARS_MAX,
@@ -21,6 +22,8 @@ from store.events import (
     Attachment,
     Event,
     EventTooLarge,
+    MessageDeleted,
+    MessageEdited,
     MessageReceived,
     Person,
     Place,
@@ -36,6 +39,8 @@ from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread, may_decide
 
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
+ATTACHED_CHARS_MAX = 20_000
+"""Of one attachment's own text; the channel reads no more of it either."""
 ID_CHARS_MAX = 200
 """A longer id of an outside event is replaced by its hash."""
 NAME_CHARS_MAX = 200
@@ -96,25 +101,53 @@ class Inbox:
         event_id: str,
         subject: str = "",
         attachments: tuple[Attachment, ...] = (),
+        before: Sequence[Earlier] = (),
     ) -> str:
         """A message at a place, which opens its thread if it is the first there. Gives the thread's id.
 
         `agent` counts for a new thread only. Nothing is read, so it costs the same however long the thread is.
         """
-        outside = _outside_id(place.channel, event_id)
-        message = self._message(sender, text, outside, subject=subject, attachments=attachments)
-        return await self._open(place, agent, message)
+        earlier = (
+            self._message(
+                Person(name=e.name, address=e.address, trust="third_party"), e.text, _outside(place, e.event_id)
+            )
+            for e in before
+        )
+        message = self._message(sender, text, _outside(place, event_id), subject=subject, attachments=attachments)
+        return await self._open(place, agent, *earlier, message)
+
+    async def reply(
+        self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
+    ) -> bool:
+        """A message at a place where there may be no thread of ours: then nothing happens, and it gives False."""
+        message = self._message(sender, text, _outside(place, event_id), attachments=attachments)
+        return await self._store.post(thread_id_of(place), message, opens=False)
+
+    async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool:
+        """Its author changed the message. Whether that still counts, the thread says. False: no thread of ours."""
+        message = _outside(place, event_id)
+        event = MessageEdited(
+            id=f"{message}/edited/{_short(edit_id)}", at=self._clock(), message=message, text=text[:TEXT_CHARS_MAX]
+        )
+        return await self._store.post(thread_id_of(place), event, opens=False)
+
+    async def deleted(self, place: Place, *, event_id: str) -> bool:
+        """Its author took the message back. Likewise."""
+        message = _outside(place, event_id)
+        event = MessageDeleted(id=f"{message}/deleted", at=self._clock(), message=message)
+        return await self._store.post(thread_id_of(place), event, opens=False)
+
+    async def knows(self, place: Place) -> bool:
+        return await self._store.exists(thread_id_of(place))
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
         """As `message`, for what a machine did."""
         outside = _outside_id(trigger.source, trigger.id)
         return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
 
-    async def _open(self, place: Place, agent: str, event: Event) -> str:
-        thread_id = thread_id_of(place)
-        await self._store.post(
-            thread_id, ThreadOpened(id=ThreadOpened.ID, at=event.at, agent=agent, place=place), event
-        )
+    async def _open(self, place: Place, agent: str, *events: Event) -> str:
+        thread_id, at = thread_id_of(place), events[-1].at
+        await self._store.post(thread_id, ThreadOpened(id=ThreadOpened.ID, at=at, agent=agent, place=place), *events)
         return thread_id
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
@@ -125,13 +158,30 @@ class Inbox:
         outside = _outside_id(thread.place.channel, event_id) if event_id else _new_id("m")
         return await self._store.append(thread, self._message(sender, text, outside))
 
-    async def answer(self, thread_id: str, sender: Person, text: str) -> Thread:
-        """Answer the open question. Raises UnknownThread, Refused when none is open."""
+    async def answer(
+        self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
+    ) -> Thread:
+        """Answer the open question, in words or with the choice of that number (from 0).
+
+        `step`: the question that was seen; another one is not answered by it, and the same person's second click on
+        it is the same answer. Raises UnknownThread, Refused when it is not open.
+        """
         thread = await self._store.load(thread_id)
         question = thread.step(thread.state.question)
+        event_id = f"{step}/answered/{_short(sender.address or sender.name)}" if step else _new_id("m")
+        if step and any(event.id == event_id for event in thread.events):
+            return thread
         if question is None or question.chosen.intent != REQUEST_HUMAN_INPUT or thread.state.cancelled:
             raise Refused(f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it.")
-        event = self._message(sender, text, _new_id("m"), answers=question.id)
+        if step and step != question.id:
+            raise Refused("That question needs no answer any more.")
+        if number >= 0:
+            options = question.chosen.arguments.get("options")
+            choices = options.get("choices") if isinstance(options, dict) else None
+            if not isinstance(choices, list) or number >= len(choices):
+                raise Refused("That question has no such choice.")
+            text = str(choices[number])
+        event = self._message(sender, text, event_id, answers=question.id)
         return await self._store.append(thread, event)
 
     async def decide(
@@ -236,6 +286,10 @@ class Inbox:
         )
 
 
+def _outside(place: Place, event_id: str) -> str:
+    return _outside_id(place.channel, event_id)
+
+
 def _outside_id(source: str, event_id: str) -> str:
     """An id that others gave, apart from those that we derive: nobody's `s5/finished` can pass for ours.
 
@@ -257,7 +311,13 @@ def _fitting(message: MessageReceived) -> MessageReceived:
     """The message, clipped further where its characters take more bytes than an event may have."""
     names = {"name": message.sender.name[:NAME_CHARS_MAX], "address": message.sender.address[:NAME_CHARS_MAX]}
     attachments = tuple(
-        one.model_copy(update={"name": one.name[:NAME_CHARS_MAX], "media_type": one.media_type[:NAME_CHARS_MAX]})
+        one.model_copy(
+            update={
+                "name": one.name[:NAME_CHARS_MAX],
+                "media_type": one.media_type[:NAME_CHARS_MAX],
+                "text": one.text[:ATTACHED_CHARS_MAX],
+            }
+        )
         for one in message.attachments
     )
     message = message.model_copy(update={"sender": message.sender.model_copy(update=names), "attachments": attachments})

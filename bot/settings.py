@@ -34,6 +34,8 @@ class Team(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    routes: dict[str, str] = Field(default_factory=dict)
+    """Which agent answers where: the id of a Slack channel -> the agent's name. Elsewhere the first one answers."""
 
 
 class Settings(BaseSettings):
@@ -46,6 +48,14 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr = SecretStr("")
     openai_base_url: str = Field(default="https://api.openai.com/v1", repr=False)
     openai_model: str = ""
+    slack_bot_token: SecretStr = SecretStr("")
+    slack_app_token: SecretStr = SecretStr("")
+    """For Socket Mode."""
+    slack_signing_secret: SecretStr = SecretStr("")
+    """For HTTP."""
+    slack_api_url: str = Field(default="https://slack.com/api/", repr=False)
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
     """Threads that one worker process holds at once."""
     bot_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15
@@ -63,7 +73,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
 
-    @field_validator("openai_base_url")
+    @field_validator("openai_base_url", "slack_api_url")
     @classmethod
     def _http(cls, url: str) -> str:
         parts = _split(url)
@@ -85,6 +95,32 @@ class Settings(BaseSettings):
         if level.lower() not in ("debug", "info", "warning", "error"):
             raise ValueError("must be debug, info, warning or error")
         return level.lower()
+
+    @property
+    def has_slack(self) -> bool:
+        return bool(self.slack_bot_token.get_secret_value())
+
+    def channel_problems(self) -> list[str]:
+        """Channels that are set up by half."""
+        bot, app, secret = (
+            bool(each.get_secret_value())
+            for each in (self.slack_bot_token, self.slack_app_token, self.slack_signing_secret)
+        )
+        problems = []
+        if (app or secret) and not bot:
+            problems.append(
+                "SLACK_BOT_TOKEN is not set: take the token that begins with xoxb- from OAuth & Permissions."
+            )
+        if bot and not app and not secret:
+            problems.append(
+                "SLACK_APP_TOKEN is not set: for Socket Mode, make one under Basic Information (it begins with xapp-); "
+                "or set SLACK_SIGNING_SECRET for HTTP."
+            )
+        for name, value, prefix in (("BOT", self.slack_bot_token, "xoxb-"), ("APP", self.slack_app_token, "xapp-")):
+            token = value.get_secret_value()
+            if token and not token.startswith(prefix):
+                problems.append(f"SLACK_{name}_TOKEN does not begin with {prefix}: it is another kind of token.")
+        return problems
 
     @property
     def has_model(self) -> bool:
@@ -153,7 +189,7 @@ def misspelt() -> list[str]:
     told = []
     for name in sorted(os.environ):
         near = get_close_matches(name, ours, 1, cutoff=0.8)
-        if name not in ours and name.startswith(("BOT_", "OPENAI_", "REDIS_")) and near:
+        if name not in ours and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_")) and near:
             told.append(f"{name} is not known; did you mean {near[0]}?")
     return told
 

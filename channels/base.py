@@ -106,6 +106,16 @@ class Undelivered:
 Outgoing = Text | Notice | Question | Card | Settled | Answered | Progress | Undelivered
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What somebody said at a place before the agent was called there. Nobody vouches for it."""
+
+    name: str
+    address: str
+    text: str
+    event_id: str
+
+
 class SendFailed(Exception):
     """The message did not go out. One line, for a person. Without `retry_after_seconds` it never will."""
 

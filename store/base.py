@@ -69,11 +69,14 @@ class Store(Protocol):
         EventTooLarge before anything is written.
         """
 
-    async def post(self, thread_id: str, *events: Event) -> None:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
         """Append to a thread that was not read, opening it where it is new, and wake it. Durable when it returns.
 
-        What it costs does not depend on the thread's length. Otherwise as `append`.
+        What it costs does not depend on the thread's length. With `opens` False and no such thread, nothing happens
+        and it gives False. Otherwise as `append`.
         """
+
+    async def exists(self, thread_id: str) -> bool: ...
 
     async def load(self, thread_id: str) -> Thread:
         """Raises UnknownThread."""

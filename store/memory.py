@@ -60,8 +60,14 @@ class MemoryStore:
                 self._moved.notify_all()
         return self._with_tail(thread, log)
 
-    async def post(self, thread_id: str, *events: Event) -> None:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        if not opens and thread_id not in self._logs:
+            return False
         await self.append(Thread(thread_id), *events)
+        return True
+
+    async def exists(self, thread_id: str) -> bool:
+        return thread_id in self._logs
 
     async def load(self, thread_id: str) -> Thread:
         if thread_id not in self._logs:

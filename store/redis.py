@@ -110,10 +110,11 @@ _APPEND = _Script(
     _NOW
     + """
 -- KEYS log ids due leases threads   ARGV thread known if_unmoved token bell moved (id line)*
--- known -1: it was not read, and is not to be read now.
+-- known -1: it was not read, and is not to be read now; -2: nor is it to be opened.
 local thread, known = ARGV[1], tonumber(ARGV[2])
 if ARGV[4] ~= '' and redis.call('HGET', KEYS[4], thread) ~= ARGV[4] then return {'lease lost', {}} end
 local length = redis.call('LLEN', KEYS[1])
+if known == -2 and length == 0 then return {'unknown', {}} end
 if length < known then return {'diverged', {}} end
 if ARGV[3] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
 local added = false
@@ -262,8 +263,13 @@ class RedisStore:
             raise ThreadMoved(now)
         return now
 
-    async def post(self, thread_id: str, *events: Event) -> None:
-        await self._appended(thread_id, -1, events)
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        outcome, _ = await self._appended(thread_id, -1 if opens else -2, events)
+        return outcome == b"ok"
+
+    async def exists(self, thread_id: str) -> bool:
+        async with self._errors():
+            return bool(await self._client.exists(self.keys.log(thread_id)))
 
     async def _appended(
         self, thread_id: str, known: int, events: Sequence[Event], *, if_unmoved: bool = False, token: int | str = ""

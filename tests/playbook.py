@@ -375,8 +375,11 @@ class StoreWithHooks:
 
     # The rest as it is
 
-    async def post(self, thread_id: str, *events: Event) -> None:
-        await self.real.post(thread_id, *events)
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        return await self.real.post(thread_id, *events, opens=opens)
+
+    async def exists(self, thread_id: str) -> bool:
+        return await self.real.exists(thread_id)
 
     async def load(self, thread_id: str) -> Thread:
         return await self.real.load(thread_id)

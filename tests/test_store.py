@@ -115,6 +115,15 @@ async def test_what_is_posted_opens_the_thread_or_goes_on_with_it_and_wakes_it(s
     assert [lease.thread_id for lease in await store.claim(9, LONG)] == ["t1"]
 
 
+async def test_what_is_posted_to_a_thread_that_must_be_there_opens_none(store: Store) -> None:
+    assert not await store.post("t1", message(), opens=False)
+    assert not await store.exists("t1")
+    assert await store.post("t1", opened(), message())
+    assert await store.exists("t1")
+    assert await store.post("t1", message("m2"), opens=False)
+    assert ids(await store.load("t1")) == ["opened", "m1", "m2"]
+
+
 async def test_a_known_event_that_is_posted_wakes_nobody(store: Store) -> None:
     await at_rest(store)
     await store.post("t1", message())

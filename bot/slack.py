@@ -1,0 +1,254 @@
+"""Slack, put together: the desk at which everything ends that people do there, and the two ways of listening."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import structlog
+from channels.slack.home import Home, HomeItem
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.app import ChannelUnavailable
+from bot.inbox import Inbox, Refused, thread_id_of
+from bot.settings import Settings
+from bot.transcript import topic
+from channels.base import Earlier
+from channels.slack.adapter import SlackAdapter
+from channels.slack.channel import NAME
+from channels.slack.parse import Me
+from store.base import Store, StoreUnavailable, UnknownThread
+from store.events import Attachment, MessageReceived, Person, Place
+from store.thread import Thread
+
+log = structlog.get_logger(__name__)
+
+HOME_THREADS_MAX = 60
+"""How many of the newest threads App Home looks through."""
+HOME_ITEMS_MAX = 10
+"""In each of its lists."""
+SWEEP_THREADS_MAX = 200
+SWEEP_DAYS = 7
+SWEEP_RETRIES_MAX = 5
+
+
+def client_of(settings: Settings) -> AsyncWebClient:
+    """Without the SDK's retries: after a broken connection they would post twice."""
+    return AsyncWebClient(
+        token=settings.slack_bot_token.get_secret_value(),
+        base_url=settings.slack_api_url.rstrip("/") + "/",
+        timeout=20,
+        retry_handlers=[],
+        logger=_quiet("slack_sdk"),
+    )
+
+
+async def who_we_are(client: AsyncWebClient) -> Me:
+    """Raises ChannelUnavailable."""
+    try:
+        answer = await client.auth_test()
+    except SlackApiError as error:
+        text = f"Slack does not take SLACK_BOT_TOKEN: {error.response.get('error')}. Install the app again and copy it."
+        raise ChannelUnavailable(text) from None
+    except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
+    return Me(
+        team=str(answer["team_id"]),
+        user=str(answer["user_id"]),
+        bot=str(answer.get("bot_id") or ""),
+        url=str(answer.get("url") or ""),
+    )
+
+
+@dataclass(frozen=True)
+class SlackDesk:
+    """See `channels.slack.adapter.Desk`."""
+
+    store: Store
+    inbox: Inbox
+    agent_of: Callable[[str], str]
+    """Which agent answers in a channel."""
+    me: Me
+
+    async def mentioned(
+        self,
+        place: Place,
+        sender: Person,
+        text: str,
+        *,
+        event_id: str,
+        attachments: tuple[Attachment, ...],
+        before: Sequence[Earlier],
+    ) -> None:
+        agent = self.agent_of(place.address.split("/")[1])
+        await self.inbox.message(
+            place, sender, text, agent=agent, event_id=event_id, attachments=attachments, before=before
+        )
+
+    async def knows(self, place: Place) -> bool:
+        return await self.inbox.knows(place)
+
+    async def reply(
+        self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
+    ) -> bool:
+        return await self.inbox.reply(place, sender, text, event_id=event_id, attachments=attachments)
+
+    async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool:
+        return await self.inbox.edited(place, event_id=event_id, text=text, edit_id=edit_id)
+
+    async def deleted(self, place: Place, *, event_id: str) -> bool:
+        return await self.inbox.deleted(place, event_id=event_id)
+
+    async def decided(self, thread_id: str, by: Person, *, approved: bool, comment: str, step: str, digest: str) -> str:
+        try:
+            settlement = await self.inbox.decide(
+                thread_id,
+                by,
+                approved=approved,
+                comment=comment,
+                step_id=step,
+                digest=digest,
+                proof=f"slack {self.me.team}/{by.address}",
+            )
+        except (Refused, UnknownThread) as error:
+            return str(error)
+        return "" if settlement.outcome == "settled" else settlement.text
+
+    async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
+        try:
+            await self.inbox.answer(thread_id, by, text, step=step, number=-1 if number is None else number)
+        except (Refused, UnknownThread) as error:
+            return str(error)
+        return ""
+
+    async def stopped(self, place: Place, by: Person) -> None:
+        with contextlib.suppress(Refused, UnknownThread):
+            await self.inbox.cancel(thread_id_of(place), by, "stopped in Slack")
+
+    async def home_of(self, user: str) -> Home:
+        waiting: list[HomeItem] = []
+        asked: list[HomeItem] = []
+        recent: list[HomeItem] = []
+        for thread in await self._newest(HOME_THREADS_MAX):
+            if thread.place.channel != NAME:
+                continue
+            item = self._item(thread)
+            people = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
+            if thread.status == "waiting_for_approval" or (thread.turn == "human" and user in people):
+                waiting.append(item)
+            elif people and people[0] == user:
+                asked.append(item)
+            else:
+                recent.append(item)
+        shown = [tuple(items[:HOME_ITEMS_MAX]) for items in (waiting, asked, recent)]
+        return Home(*shown, more=sum(map(len, (waiting, asked, recent))) - sum(map(len, shown)))
+
+    def _item(self, thread: Thread) -> HomeItem:
+        _, channel, ts = thread.place.address.split("/")
+        first = next((e for e in thread.events if isinstance(e, MessageReceived)), None)
+        link = f"{self.me.url}archives/{channel}/p{ts.replace('.', '')}" if self.me.url else ""
+        return HomeItem(
+            thread_id=thread.id,
+            title=topic(thread),
+            status=thread.status.replace("_", " "),
+            link=link,
+            at=thread.events[-1].at,
+            requested_by=first.sender.name if first else "",
+        )
+
+    async def _newest(self, limit: int) -> list[Thread]:
+        ids = await self.store.recent(limit)
+        return list(await asyncio.gather(*map(self.store.load, ids)))
+
+    async def places_to_sweep(self) -> Mapping[Place, str]:
+        """Our threads of the last days, each with the ts of the newest message that is known."""
+        since = datetime.now(UTC) - timedelta(days=SWEEP_DAYS)
+        places = {}
+        for thread in await self._newest(SWEEP_THREADS_MAX):
+            if thread.place.channel == NAME and thread.events[-1].at > since and not thread.state.cancelled:
+                known = [e.id.rpartition(":")[2] for e in thread.events if isinstance(e, MessageReceived)]
+                newest = max((ts for ts in known if _is_ts(ts)), default="")
+                if newest:
+                    places[thread.place] = newest
+        return places
+
+
+@contextlib.asynccontextmanager
+async def listening(settings: Settings, client: AsyncWebClient, desk: SlackDesk) -> AsyncIterator[AsyncApp]:
+    """Hear of what happens in Slack: over a socket where there is an app token. Over HTTP the web server calls the app.
+
+    Raises ChannelUnavailable.
+    """
+    secret = settings.slack_signing_secret.get_secret_value()
+    adapter = SlackAdapter(client, desk.me, desk)
+    app = AsyncApp(
+        client=client,
+        token=client.token,
+        # Socket Mode has no signatures; an empty secret would pass for one over HTTP.
+        signing_secret=secret or None,
+        request_verification_enabled=bool(secret),
+        process_before_response=True,
+        attaching_conversation_kwargs_enabled=False,
+        logger=_quiet("slack_bolt"),
+    )
+    adapter.listen(app)
+    socket: AsyncSocketModeHandler | None = None
+    if app_token := settings.slack_app_token.get_secret_value():
+        socket = AsyncSocketModeHandler(app, app_token, logger=_quiet("slack_socket"))
+        try:
+            await socket.connect_async()  # type: ignore[no-untyped-call]
+        except SlackApiError as error:
+            await socket.close_async()  # type: ignore[no-untyped-call]
+            text = f"Slack opens no socket: {error.response.get('error')}. Check SLACK_APP_TOKEN and Socket Mode."
+            raise ChannelUnavailable(text) from None
+    sweeping = asyncio.create_task(_sweep(adapter, desk), name="slack sweep")
+    try:
+        yield app
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        if socket:
+            await socket.close_async()  # type: ignore[no-untyped-call]
+
+
+async def _sweep(adapter: SlackAdapter, desk: SlackDesk) -> None:
+    """What was said in our threads while nobody listened."""
+    try:
+        places = await desk.places_to_sweep()
+    except StoreUnavailable as error:
+        log.warning("sweep_failed", error=str(error))
+        return
+    for place, since in places.items():
+        for _ in range(SWEEP_RETRIES_MAX):
+            try:
+                if heard := await adapter.sweep(place, since):
+                    log.info("sweep_found", place=place.address, messages=heard)
+                break
+            except SlackApiError as error:
+                if error.response.get("error") != "ratelimited":
+                    log.warning("sweep_failed", place=place.address, error=str(error.response.get("error")))
+                    break
+                await asyncio.sleep(float(error.response.headers.get("Retry-After", "10")))
+            except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, StoreUnavailable) as error:
+                log.warning("sweep_failed", place=place.address, error=str(error)[:200])
+                await asyncio.sleep(5)
+
+
+def _is_ts(text: str) -> bool:
+    whole, _, part = text.partition(".")
+    return whole.isdecimal() and part.isdecimal()
+
+
+def _quiet(name: str) -> logging.Logger:
+    """Bolt and the SDK log payloads at debug and every reconnection as an error."""
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.WARNING)
+    return logger

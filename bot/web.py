@@ -1,0 +1,62 @@
+"""The HTTP side: whether we are alive and ready, and Slack's requests where they come over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import uvicorn
+from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
+from slack_bolt.async_app import AsyncApp
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from store.base import Store, StoreUnavailable
+
+BODY_BYTES_MAX = 1_000_000
+"""Slack's largest payloads are far below it."""
+
+
+def application(store: Store, slack: AsyncApp | None) -> Starlette:
+    async def alive(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_: Request) -> Response:
+        try:
+            await store.due_in_seconds()
+        except StoreUnavailable as error:
+            return JSONResponse({"status": "unavailable", "store": str(error)}, 503)
+        return JSONResponse({"status": "ok"})
+
+    routes = [Route("/healthz", alive), Route("/readyz", ready)]
+    if slack:
+        handler = AsyncSlackRequestHandler(slack)
+
+        async def events(request: Request) -> Response:
+            if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
+                return JSONResponse({"status": "too large"}, 413)
+            return await handler.handle(request)
+
+        routes.append(Route("/slack/events", events, methods=["POST"]))
+    return Starlette(routes=routes)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
+    """The server's URL. Raises OSError where the port is taken."""
+    listener = socket.create_server((host, port))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", loop="none"))
+    # Signals are the program's own business.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        where, number = listener.getsockname()[:2]
+        yield f"http://{where}:{number}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()

@@ -1,0 +1,348 @@
+"""The way in: Bolt's listeners, thin. What a payload means is `channels.slack.parse`; where it goes is the desk.
+
+Each listener ends before Slack is acknowledged (`process_before_response`), and only when what happened is durable. An
+exception, a store that is away for one, leaves it unacknowledged, and Slack delivers it again. Whatever comes again is
+known by its ids: a message by its channel and ts, whichever event brings it, a click by request and person.
+
+Names, files and what was said before the mention come from Slack's API. They are worth WAIT_SECONDS_MAX together, out
+of the 3 seconds that Slack gives; without them the message itself still lands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import structlog
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.base import Earlier
+from channels.slack.blocks import reject_modal
+from channels.slack.channel import place_of
+from channels.slack.home import Home, home_view
+from channels.slack.parse import (
+    Answer,
+    Approve,
+    AskReason,
+    Clicker,
+    Deleted,
+    Edited,
+    File,
+    HomeOpened,
+    Ignored,
+    Me,
+    Reject,
+    Said,
+    Stopped,
+    parse_click,
+    parse_event,
+)
+from channels.slack.text import escape, unescaped
+from store.events import Attachment, Person, Place
+
+log = structlog.get_logger(__name__)
+
+WAIT_SECONDS_MAX = 1.5
+HISTORY_MAX = 30
+"""Messages of a thread that are read when the agent is called into it: the newest ones."""
+FILE_BYTES_MAX = 100_000
+"""A text file beyond it is known by its name only."""
+FILES_READ_MAX = 3
+NAMES_MAX = 5_000
+REFUSED_CHARS_MAX = 2_000
+
+_TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
+_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
+_Failures = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
+T = TypeVar("T")
+
+
+class Desk(Protocol):
+    """Where everything ends that people do in Slack: durable when a call returns."""
+
+    async def mentioned(
+        self,
+        place: Place,
+        sender: Person,
+        text: str,
+        *,
+        event_id: str,
+        attachments: tuple[Attachment, ...],
+        before: Sequence[Earlier],
+    ) -> None: ...
+
+    async def knows(self, place: Place) -> bool: ...
+
+    async def reply(
+        self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
+    ) -> bool: ...
+
+    async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool: ...
+
+    async def deleted(self, place: Place, *, event_id: str) -> bool: ...
+
+    async def decided(self, thread_id: str, by: Person, *, approved: bool, comment: str, step: str, digest: str) -> str:
+        """What to tell the person alone; empty: nothing, the card says it."""
+
+    async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
+        """Likewise."""
+
+    async def stopped(self, place: Place, by: Person) -> None: ...
+
+    async def home_of(self, user: str) -> Home: ...
+
+
+class SlackAdapter:
+    def __init__(self, client: AsyncWebClient, me: Me, desk: Desk) -> None:
+        self._client = client
+        self._me = me
+        self._desk = desk
+        self._names: dict[str, str] = {}
+
+    def listen(self, app: AsyncApp) -> None:
+        """Register for everything: what has no listener would not be acknowledged, and come again."""
+        anything = re.compile("")
+        app.event(anything)(self._event)
+        app.action(anything)(self._click)
+        app.view(anything)(self._click)
+        app.view_closed(anything)(_nothing)
+        app.shortcut(anything)(_nothing)
+        app.command(anything)(_nothing)
+        app.options(anything)(_nothing)
+
+    async def _event(self, body: dict[str, Any], ack: AsyncAck) -> None:
+        happened = parse_event(body, self._me)
+        match happened:
+            case Said():
+                await self.hear(happened)
+            case Edited():
+                text = await self._readable(happened.text)
+                place = self._place(happened)
+                await self._desk.edited(place, event_id=_id(happened), text=text, edit_id=happened.edit)
+            case Deleted():
+                await self._desk.deleted(self._place(happened), event_id=_id(happened))
+            case HomeOpened(tab="home"):
+                view = home_view(await self._desk.home_of(happened.user))
+                await self._try("views.publish", self._client.views_publish(user_id=happened.user, view=view))
+            case HomeOpened():
+                pass  # the manifest has the suggested prompts
+            case Stopped():
+                place = place_of(self._me.team, happened.channel, happened.thread)
+                await self._desk.stopped(place, await self._person(happened.user, external=False))
+            case Ignored():
+                log.debug("slack_ignored", why=happened.why)
+        await ack()
+
+    async def hear(self, said: Said) -> bool:
+        """A person's words. False: they are not for us."""
+        place = self._place(said)
+        begins = said.thread == said.ts
+        if not said.to_us and (begins or not await self._desk.knows(place)):
+            return False
+        new = said.to_us and not begins and not said.direct and not await self._desk.knows(place)
+        sender, text, attachments, before = await asyncio.gather(
+            self._person(said.user, external=said.external),
+            self._readable(said.text),
+            self._attachments(said.files),
+            self._earlier(said) if new else _no_history(),
+        )
+        if said.to_us:
+            await self._desk.mentioned(place, sender, text, event_id=_id(said), attachments=attachments, before=before)
+            return True
+        return await self._desk.reply(place, sender, text, event_id=_id(said), attachments=attachments)
+
+    async def _click(self, body: dict[str, Any], ack: AsyncAck) -> None:
+        clicked = parse_click(body, self._me)
+        match clicked:
+            case AskReason():
+                # First of all: the trigger lives for 3 seconds.
+                view = reject_modal(_with_place(clicked.value, clicked.by))
+                opened = await self._try("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view))
+                await ack()
+                if not opened:
+                    await self._tell(clicked.by, "Slack did not open the form in time. Please press Reject again.")
+            case Approve():
+                text = await self._desk.decided(
+                    clicked.thread_id,
+                    self._by(clicked.by),
+                    approved=True,
+                    comment="",
+                    step=clicked.step,
+                    digest=clicked.digest,
+                )
+                await ack()
+                await self._tell(clicked.by, text)
+            case Reject():
+                text = await self._desk.decided(
+                    clicked.thread_id,
+                    self._by(clicked.by),
+                    approved=False,
+                    comment=clicked.reason,
+                    step=clicked.step,
+                    digest=clicked.digest,
+                )
+                await ack()
+                await self._tell(clicked.by, text)
+            case Answer():
+                text = await self._desk.answered(
+                    clicked.thread_id, self._by(clicked.by), step=clicked.step, text=clicked.text, number=clicked.number
+                )
+                await ack()
+                await self._tell(clicked.by, text)
+            case Ignored():
+                log.debug("slack_ignored", why=clicked.why)
+                await ack()
+
+    async def _tell(self, clicker: Clicker, text: str) -> None:
+        """The person who clicked, alone."""
+        if not text or not clicker.channel:
+            return
+        await self._try(
+            "chat.postEphemeral",
+            self._client.chat_postEphemeral(
+                channel=clicker.channel,
+                user=clicker.user,
+                thread_ts=clicker.thread or None,
+                text=escape(text[:REFUSED_CHARS_MAX]),
+            ),
+        )
+
+    def _by(self, clicker: Clicker) -> Person:
+        name = self._names.get(clicker.user) or clicker.name
+        return Person(name=name, address=clicker.user, trust="unverified" if clicker.external else "verified")
+
+    def _place(self, at: Said | Edited | Deleted) -> Place:
+        return place_of(self._me.team, at.channel, at.thread)
+
+    async def _try(self, what: str, call: Awaitable[object]) -> bool:
+        """Something that may fail without harm to what is durable already."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                await call
+        except _Failures as error:
+            log.warning("slack_call_failed", method=what, error=_told(error))
+            return False
+        return True
+
+    async def _in_time(self, what: str, call: Awaitable[T], otherwise: T) -> T:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                return await call
+        except _Failures as error:
+            log.warning("slack_call_failed", method=what, error=_told(error))
+            return otherwise
+
+    # After downtime
+
+    async def sweep(self, place: Place, since: str) -> int:
+        """Hear what was said in a thread of ours since that ts while nobody listened. Gives how many messages.
+
+        Raises SlackApiError, SlackClientError, aiohttp.ClientError; what was heard until then is durable.
+        """
+        _, channel, thread = place.address.split("/")
+        heard, cursor = 0, None
+        while True:
+            page: Any = await self._client.conversations_replies(
+                channel=channel, ts=thread, oldest=since, limit=200, cursor=cursor
+            )
+            for message in page["messages"]:
+                event = {"type": "message", "channel": channel, "thread_ts": thread, **message}
+                said = parse_event({"event": event}, self._me)
+                if isinstance(said, Said) and said.ts > since:
+                    heard += await self.hear(said)
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return heard
+
+    # What only Slack's API tells
+
+    async def _person(self, user: str, *, external: bool) -> Person:
+        name = await self._in_time("users.info", self._name(user), user)
+        return Person(name=name, address=user, trust="unverified" if external else "verified")
+
+    async def _name(self, user: str) -> str:
+        if user not in self._names:
+            answer: Any = await self._client.users_info(user=user)
+            person = answer["user"]
+            profile = person.get("profile") or {}
+            name = profile.get("display_name") or profile.get("real_name") or person.get("real_name")
+            if len(self._names) >= NAMES_MAX:
+                self._names.pop(next(iter(self._names)))
+            self._names[user] = str(name or person.get("name") or user)
+        return self._names[user]
+
+    async def _readable(self, text: str) -> str:
+        """As people read it, without our own mention at its beginning."""
+        text = text.removeprefix(f"<@{self._me.user}>").lstrip()
+        users = list(dict.fromkeys(_MENTION.findall(text)))[:20]
+        if users:
+            await asyncio.gather(*(self._in_time("users.info", self._name(user), user) for user in users))
+        return unescaped(text, self._names)
+
+    async def _attachments(self, files: Iterable[File]) -> tuple[Attachment, ...]:
+        found = []
+        read = 0
+        for file in files:
+            text = ""
+            readable = file.media_type.startswith(_TEXTS) and file.url and 0 < file.size_bytes <= FILE_BYTES_MAX
+            if readable and read < FILES_READ_MAX:
+                read += 1
+                text = await self._in_time("the file", self._text_of(file), "")
+            found.append(Attachment(name=file.name, media_type=file.media_type, size_bytes=file.size_bytes, text=text))
+        return tuple(found)
+
+    async def _text_of(self, file: File) -> str:
+        headers = {"Authorization": f"Bearer {self._client.token}"}
+        async with aiohttp.ClientSession() as session, session.get(file.url, headers=headers) as response:
+            # Without the right to it, Slack answers 200 with a page to log in.
+            if response.status != 200 or (response.content_type == "text/html" and file.media_type != "text/html"):
+                log.warning("slack_file_not_read", file=file.id, status=response.status, type=response.content_type)
+                return ""
+            data = await response.content.read(FILE_BYTES_MAX)
+        return data.decode(errors="replace")
+
+    async def _earlier(self, said: Said) -> list[Earlier]:
+        return await self._in_time("conversations.replies", self._replies(said), [])
+
+    async def _replies(self, said: Said) -> list[Earlier]:
+        answer: Any = await self._client.conversations_replies(
+            channel=said.channel, ts=said.thread, latest=said.ts, inclusive=False, limit=200
+        )
+        earlier = []
+        for message in answer["messages"][-HISTORY_MAX:]:
+            ts, user, text = (str(message.get(key) or "") for key in ("ts", "user", "text"))
+            if ts == said.ts or not text or user == self._me.user:
+                continue
+            name = await self._name(user) if user else str(message.get("username") or "a bot")
+            earlier.append(Earlier(name, user, await self._readable(text), f"{said.channel}:{ts}"))
+        return earlier
+
+
+async def _nothing(ack: AsyncAck) -> None:
+    await ack()
+
+
+async def _no_history() -> list[Earlier]:
+    return []
+
+
+def _id(at: Said | Edited | Deleted) -> str:
+    """The same message comes as a mention, as a message, by a redelivery and by the sweep."""
+    return f"{at.channel}:{at.ts}"
+
+
+def _with_place(value: str, clicker: Clicker) -> str:
+    """What the modal gives back: the button's value, and where to answer the person."""
+    return json.dumps(json.loads(value) | {"c": clicker.channel, "p": clicker.thread}, separators=(",", ":"))
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, SlackApiError):
+        return str(error.response.get("error"))
+    return f"{type(error).__name__}: {error}"[:200]

@@ -1,0 +1,217 @@
+"""The way out: says the agent's messages in Slack.
+
+Slack has no idempotency key for posting, so each post carries ours in its metadata. Where a message may have gone out
+already (its worker died, the answer got lost), the thread is searched for the key before anything is posted again.
+Cards, questions and progress are rewritten in place, by the receipt of the message that showed them: its ts.
+
+An address is `team/channel/ts`, the ts being that of the message which the thread hangs from. The client comes without
+retries of its own: those would post twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, Settled, Undelivered
+from channels.slack.blocks import Post, TooLongToShow, posts_of
+from store.events import Place
+from store.thread import Turn
+
+log = structlog.get_logger(__name__)
+
+NAME = "slack"
+METADATA = "deploybot_message"
+PAGE = 200
+PAGES_MAX = 20
+"""Of a thread, when a message is looked for: with what came since it was owed, thousands of replies."""
+LOOK_BACK_SECONDS = 60.0
+"""Slack's clock may be so far behind ours."""
+COURTESY_SECONDS_MAX = 5.0
+RETRY_SECONDS = 10.0
+RETRY_AFTER_REPAIR_SECONDS = 600.0
+
+_FOR_GOOD = {
+    "cannot_reply_to_message",
+    "cant_update_message",
+    "channel_is_limited_access",
+    "channel_not_found",
+    "invalid_blocks",
+    "is_archived",
+    "is_inactive",
+    "message_not_found",
+    "msg_too_long",
+    "msg_blocks_too_long",
+    "no_text",
+    "not_in_channel",
+    "restricted_action",
+    "restricted_action_non_threadable_channel",
+    "restricted_action_read_only_channel",
+    "restricted_action_thread_locked",
+    "thread_not_found",
+    "user_not_found",
+    "users_not_found",
+}
+"""Trying again changes nothing. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""
+_UNTIL_REPAIRED = {"account_inactive", "invalid_auth", "missing_scope", "not_authed", "token_expired", "token_revoked"}
+"""Somebody has to repair the installation first."""
+
+_Failures = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
+
+
+def place_of(team: str, channel: str, thread: str) -> Place:
+    return Place(channel=NAME, address=f"{team}/{channel}/{thread}")
+
+
+class SlackChannel(Channel):
+    name = NAME
+
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+        self._wanted: dict[str, Callable[[], Awaitable[object]]] = {}
+        self._status: dict[str, str] = {}
+        self._courtesies: dict[str, asyncio.Task[None]] = {}
+
+    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+        _, channel, thread = place.address.split("/")
+        thread_id = key.partition("/")[0]
+        try:
+            posts = posts_of(message, thread_id)
+        except TooLongToShow as error:
+            raise SendFailed(f"It is too long to be shown whole: {error}") from None
+        try:
+            match message:
+                case Settled(receipt=receipt) | Answered(receipt=receipt) | Progress(receipt=receipt) if receipt:
+                    return await self._rewrite(channel, receipt, posts)
+                case Answered():
+                    return ""  # the question never went out
+                case Undelivered():
+                    opened = await self._client.conversations_open(users=message.person.address)
+                    channel, thread = str(opened["channel"]["id"]), ""
+                    return await self._post(channel, thread, posts, key, since)
+                case _:
+                    self._status.pop(place.address, None)  # Slack clears it by itself
+                    return await self._post(channel, thread, posts, key, since)
+        except SlackApiError as error:
+            raise _failure(error) from error
+
+    async def _post(self, channel: str, thread: str, posts: list[Post], key: str, since: datetime | None) -> str:
+        sent = await self._sent(channel, thread, key, since) if since else {}
+        ts = ""
+        for number, post in enumerate(posts):
+            ts = sent.get(number, "")
+            if not ts:
+                answer = await self._client.chat_postMessage(
+                    channel=channel,
+                    thread_ts=thread or None,
+                    text=post.text,
+                    blocks=post.blocks,
+                    metadata={"event_type": METADATA, "event_payload": {"key": key, "part": number}},
+                    unfurl_links=False,
+                    unfurl_media=False,
+                )
+                ts = str(answer["ts"])
+        return ts
+
+    async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
+        """A message has to stay one message: what is too long for that has its end in the thread itself."""
+        first, *_ = posts
+        await self._client.chat_update(channel=channel, ts=ts, text=first.text, blocks=first.blocks)
+        return ts
+
+    async def _sent(self, channel: str, thread: str, key: str, since: datetime) -> dict[int, str]:
+        """Which parts of the message are there, by their numbers."""
+        found: dict[int, str] = {}
+        cursor = None
+        oldest = f"{since.timestamp() - LOOK_BACK_SECONDS:.6f}"
+        for _ in range(PAGES_MAX):
+            method = self._client.conversations_replies if thread else self._client.conversations_history
+            where = {"channel": channel} | ({"ts": thread} if thread else {})
+            page: Any = await method(
+                **where, oldest=oldest, limit=PAGE, cursor=cursor, include_all_metadata=True, inclusive=True
+            )
+            for message in page["messages"]:
+                match message.get("metadata"):
+                    case {"event_type": "deploybot_message", "event_payload": {"key": str(its), "part": int(part)}}:
+                        if its == key:
+                            found.setdefault(part, str(message["ts"]))
+                    case _:
+                        pass
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
+        return found
+
+    # How the agent is getting on: nobody waits for it
+
+    def busy(self, place: Place, doing: str) -> None:
+        _, channel, thread = place.address.split("/")
+        if self._status.get(place.address) != doing:
+            self._status[place.address] = doing
+            self._show(place, lambda: self._set_status(channel, thread, doing, "processing"))
+
+    def at_rest(self, place: Place, turn: Turn) -> None:
+        if self._status.pop(place.address, ""):
+            _, channel, thread = place.address.split("/")
+            session = "suspended" if turn == "human" else "active"
+            self._show(place, lambda: self._set_status(channel, thread, "", session))
+
+    async def _set_status(self, channel: str, thread: str, status: str, session: str) -> None:
+        await self._client.assistant_threads_setStatus(channel_id=channel, thread_ts=thread, status=status)
+        if channel.startswith("D"):
+            await self._client.agents_sessions_setStatus(channel_id=channel, thread_ts=thread, status=session)
+
+    def _show(self, place: Place, what: Callable[[], Awaitable[object]]) -> None:
+        """The newest wish for a place counts; the others are dropped while one is on its way."""
+        address = place.address
+        self._wanted[address] = what
+        if address not in self._courtesies:
+            self._courtesies[address] = asyncio.create_task(self._showing(address), name=f"slack status {address}")
+
+    async def _showing(self, address: str) -> None:
+        try:
+            while what := self._wanted.pop(address, None):
+                try:
+                    async with asyncio.timeout(COURTESY_SECONDS_MAX):
+                        await what()
+                except _Failures as error:
+                    log.debug("status_not_shown", place=address, error=str(error)[:200])
+        finally:
+            self._courtesies.pop(address, None)
+
+    async def aclose(self) -> None:
+        tasks = list(self._courtesies.values())
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _failure(error: SlackApiError) -> SendFailed:
+    response: Any = error.response
+    code = str(response.get("error") or f"HTTP {response.status_code}")
+    if code == "ratelimited" or response.status_code == 429:
+        return SendFailed("Slack asks to slow down.", _retry_after(response))
+    needed = f" (it needs {response['needed']})" if response.get("needed") else ""
+    if code in _FOR_GOOD:
+        return SendFailed(f"Slack refuses: {code}{needed}.")
+    if code in _UNTIL_REPAIRED:
+        text = f"Slack refuses: {code}{needed}. `bot doctor` says what to repair."
+        return SendFailed(text, RETRY_AFTER_REPAIR_SECONDS)
+    return SendFailed(f"Slack is in trouble: {code}.", RETRY_SECONDS)
+
+
+def _retry_after(response: Any) -> float:
+    headers = {str(name).lower(): value for name, value in (response.headers or {}).items()}
+    try:
+        return min(max(float(headers.get("retry-after", "")), 1.0), 3_600.0)
+    except ValueError:
+        return RETRY_SECONDS
