@@ -195,7 +195,7 @@ async def _listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -
         from bot.slack import SlackDesk, client_of, listening, who_we_are
 
         client = client_of(settings)
-        me = await who_we_are(client)
+        me, _ = await who_we_are(client)
         desk = SlackDesk(bot.store, bot.inbox, bot.agent_of, me)
         slack = await stack.enter_async_context(listening(settings, client, desk))
         told.append(f"Listening to Slack at {me.url or me.team}.")

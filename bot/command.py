@@ -68,7 +68,7 @@ def run(
     agents: bool = True,
     channels: bool = False,
 ) -> None:
-    """`model`: it has to be configured. `agents`, `channels`: what is set of them has to be right. Raises typer.Exit."""
+    """`model`: it has to be configured; `agents`, `channels`: what is set of them has to be right. Raises Exit."""
     debug = False
     try:
         wanted = [

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
-from bot.app import build_roster, model_of
+from bot.app import ChannelUnavailable, build_roster, model_of
 from bot.settings import Settings, SettingsError, misspelt
 from store.base import StoreUnavailable
 from store.embedded import EmbeddedRedisError, embedded
@@ -39,6 +39,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in _store(settings):
         yield finding
     async for finding in _model(settings):
+        yield finding
+    async for finding in _slack(settings):
         yield finding
 
 
@@ -136,3 +138,29 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
             )
     except (SettingsError, ModelFailure) as error:
         yield Finding("model", "failed", str(error))
+
+
+async def _slack(settings: Settings) -> AsyncIterator[Finding]:
+    if problems := settings.channel_problems():
+        yield Finding("slack", "failed", " ".join(problems))
+        return
+    if not settings.has_slack:
+        yield Finding("slack", "off", "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET.")
+        return
+    from bot.slack import SCOPES, client_of, opens_sockets, who_we_are
+
+    client = client_of(settings)
+    try:
+        me, scopes = await who_we_are(client)
+        yield Finding("slack", "ok", f"the token is good at {me.url or me.team}.")
+        if missing := SCOPES - scopes:
+            lacks = ", ".join(sorted(missing))
+            text = f"the token lacks {lacks}. Add them under OAuth & Permissions and install the app again."
+            yield Finding("slack scopes", "failed", text)
+        else:
+            yield Finding("slack scopes", "ok", "all that are needed.")
+        if token := settings.slack_app_token.get_secret_value():
+            await opens_sockets(client, token)
+            yield Finding("slack socket", "ok", "Socket Mode is on.")
+    except ChannelUnavailable as error:
+        yield Finding("slack", "failed", str(error))

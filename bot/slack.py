@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import structlog
-from channels.slack.home import Home, HomeItem
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -24,6 +23,7 @@ from bot.transcript import topic
 from channels.base import Earlier
 from channels.slack.adapter import SlackAdapter
 from channels.slack.channel import NAME
+from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import Attachment, MessageReceived, Person, Place
@@ -31,6 +31,21 @@ from store.thread import Thread
 
 log = structlog.get_logger(__name__)
 
+SCOPES = frozenset(
+    {
+        "app_mentions:read",
+        "assistant:write",
+        "channels:history",
+        "chat:write",
+        "files:read",
+        "groups:history",
+        "im:history",
+        "im:write",
+        "mpim:history",
+        "users:read",
+    }
+)
+"""What the code needs, and manifest.yml asks for."""
 HOME_THREADS_MAX = 60
 """How many of the newest threads App Home looks through."""
 HOME_ITEMS_MAX = 10
@@ -51,8 +66,8 @@ def client_of(settings: Settings) -> AsyncWebClient:
     )
 
 
-async def who_we_are(client: AsyncWebClient) -> Me:
-    """Raises ChannelUnavailable."""
+async def who_we_are(client: AsyncWebClient) -> tuple[Me, frozenset[str]]:
+    """And the scopes that we were given. Raises ChannelUnavailable."""
     try:
         answer = await client.auth_test()
     except SlackApiError as error:
@@ -60,12 +75,28 @@ async def who_we_are(client: AsyncWebClient) -> Me:
         raise ChannelUnavailable(text) from None
     except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
-    return Me(
+    headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
+    scopes = (scope.strip() for scope in headers.get("x-oauth-scopes", "").split(","))
+    me = Me(
         team=str(answer["team_id"]),
         user=str(answer["user_id"]),
         bot=str(answer.get("bot_id") or ""),
         url=str(answer.get("url") or ""),
     )
+    return me, frozenset(filter(None, scopes))
+
+
+async def opens_sockets(client: AsyncWebClient, app_token: str) -> None:
+    """Raises ChannelUnavailable where Socket Mode is off or the token is not for it."""
+    try:
+        await client.apps_connections_open(app_token=app_token)
+    except SlackApiError as error:
+        text = (
+            f"Slack opens no socket: {error.response.get('error')}. Check SLACK_APP_TOKEN, and that Socket Mode is on."
+        )
+        raise ChannelUnavailable(text) from None
+    except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -148,8 +179,12 @@ class SlackDesk:
                 asked.append(item)
             else:
                 recent.append(item)
-        shown = [tuple(items[:HOME_ITEMS_MAX]) for items in (waiting, asked, recent)]
-        return Home(*shown, more=sum(map(len, (waiting, asked, recent))) - sum(map(len, shown)))
+        return Home(
+            waiting=tuple(waiting[:HOME_ITEMS_MAX]),
+            asked=tuple(asked[:HOME_ITEMS_MAX]),
+            recent=tuple(recent[:HOME_ITEMS_MAX]),
+            more=sum(max(len(items) - HOME_ITEMS_MAX, 0) for items in (waiting, asked, recent)),
+        )
 
     def _item(self, thread: Thread) -> HomeItem:
         _, channel, ts = thread.place.address.split("/")
@@ -203,12 +238,8 @@ async def listening(settings: Settings, client: AsyncWebClient, desk: SlackDesk)
     socket: AsyncSocketModeHandler | None = None
     if app_token := settings.slack_app_token.get_secret_value():
         socket = AsyncSocketModeHandler(app, app_token, logger=_quiet("slack_socket"))
-        try:
-            await socket.connect_async()  # type: ignore[no-untyped-call]
-        except SlackApiError as error:
-            await socket.close_async()  # type: ignore[no-untyped-call]
-            text = f"Slack opens no socket: {error.response.get('error')}. Check SLACK_APP_TOKEN and Socket Mode."
-            raise ChannelUnavailable(text) from None
+        await opens_sockets(client, app_token)  # or the SDK would try for ever, in silence
+        await socket.connect_async()  # type: ignore[no-untyped-call]
     sweeping = asyncio.create_task(_sweep(adapter, desk), name="slack sweep")
     try:
         yield app

@@ -1,0 +1,266 @@
+"""What the agent says, as Slack messages: pure functions from `channels.base` to blocks.
+
+Every text of a person, a model or a tool goes into rich text, where Slack reads no markup, or into a button's plain
+text. Nothing is cut in silence: what a card has no room for stands in full in the messages before it, and what cannot
+be shown at all is not asked for.
+
+A button carries which request it decides: thread, step, and the digest of what was shown. A click is judged by that
+alone, so an old card can decide nothing new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from pydantic import JsonValue
+
+from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
+from channels.slack.markdown import messages_of
+from channels.slack.text import (
+    MESSAGE_WEIGHT_MAX,
+    Block,
+    Part,
+    Run,
+    Style,
+    blocks_of,
+    is_safe,
+    linked,
+    packed,
+    plain,
+    rich,
+    weight,
+)
+from store.text import one_line, visible
+
+FALLBACK_CHARS_MAX = 500
+"""Of the text beside the blocks, for notifications."""
+DETAILS_WEIGHT_MAX = 4_000
+"""A click sends the whole card back: longer details stand in messages of their own, before it."""
+POSTS_MAX = 20
+BUTTON_CHARS_MAX = 75
+VALUE_CHARS_MAX = 2_000
+BUTTONS_MAX = 5
+OPTIONS_MAX = 100
+BLOCK_ID_CHARS_MAX = 255
+DIGEST_CHARS = 16
+REASON_CHARS_MAX = 3_000
+"""Slack's own limit for what is typed into a modal."""
+NESTING_MAX = 6
+"""Of facts that are written as lines; deeper ones as JSON."""
+
+_BOLD: frozenset[Style] = frozenset({"bold"})
+_CODE: frozenset[Style] = frozenset({"code"})
+_ITALIC: frozenset[Style] = frozenset({"italic"})
+
+
+class TooLongToShow(ValueError):
+    """It would take more than POSTS_MAX messages to show all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One Slack message."""
+
+    text: str
+    """Escaped; for notifications and screen readers. The blocks hold everything."""
+    blocks: list[Block]
+
+
+def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
+    """In order; of a card and a question, the last one has the buttons. Raises TooLongToShow."""
+    match message:
+        case Text(text):
+            posts = _posts(text, messages_of(text) or [rich("(nothing)")])
+        case Notice(text) | Undelivered(text=text):
+            posts = _posts(text, packed(rich(f"ℹ️ {text}")))
+        case Card():
+            posts = _card(message, thread_id)
+        case Question():
+            posts = _question(message, thread_id)
+        case Settled():
+            posts = _settled(message)
+        case Answered():
+            said = f"answered by {message.by}: {message.answer}" if message.by else "no answer is needed any more"
+            parts = [Part("section", [Run(visible(message.question), _BOLD)]), _line(f"✔ {said}")]
+            posts = _posts(said, packed(blocks_of(parts)))
+        case Progress():
+            posts = _progress(message)
+        case _:
+            assert_never(message)
+    if len(posts) > POSTS_MAX:
+        raise TooLongToShow(f"it takes {len(posts)} messages; the limit is {POSTS_MAX}")
+    return posts
+
+
+def _posts(text: str, messages: Iterable[list[Block]]) -> list[Post]:
+    fallback = plain(text, FALLBACK_CHARS_MAX)
+    return [Post(fallback, blocks) for blocks in messages]
+
+
+def _line(text: str, *runs: Run) -> Part:
+    return Part("section", [*linked(visible(text)), *runs])
+
+
+# Approvals
+
+
+def _card(card: Card, thread_id: str) -> list[Post]:
+    title = f"Approval needed: {one_line(card.intent, 100)}"
+    asked = f"Asked for by {one_line(card.requested_by, 100)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}"
+    details = blocks_of([*_fields(card.arguments), *_fields(card.facts)])
+    value = json.dumps({"t": thread_id, "s": card.step, "d": card.digest[:DIGEST_CHARS]}, separators=(",", ":"))
+    before: list[Post] = []
+    if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
+        introduction = blocks_of([Part("section", [Run(f"Details of {one_line(card.intent, 100)}", _BOLD)])])
+        before = _posts(f"Details of {card.intent}", packed([*introduction, *details]))
+        details = blocks_of([_line("All details stand in the messages above, and are what is approved.")])
+    buttons = [_button("approve", "Approve", value, "primary"), _button("reject", "Reject", value, "danger")]
+    blocks = [
+        {"type": "header", "text": _plain_text(title, 150)},
+        *details,
+        *blocks_of([Part("section", linked(asked, _ITALIC))]),
+        {"type": "actions", "block_id": f"{thread_id}/{card.step}/decide"[:BLOCK_ID_CHARS_MAX], "elements": buttons},
+    ]
+    return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
+
+
+def _settled(settled: Settled) -> list[Post]:
+    mark = {"approved": "✅", "rejected": "❌"}.get(settled.outcome, "⏹")
+    said = f"{mark} {settled.outcome}"
+    if settled.by and settled.at and settled.outcome in ("approved", "rejected"):
+        said += f" by {one_line(settled.by.name, 100)} at {settled.at:%H:%M} UTC"
+    else:
+        said += ": nothing is run"
+    if settled.comment:
+        said += f" — {settled.comment}"
+    details = blocks_of([*_fields(settled.arguments), *_fields(settled.facts)])
+    if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
+        details = blocks_of([_line("The details stand in the messages above.")])
+    title = Part("section", [Run(one_line(settled.intent, 100), _BOLD)])
+    blocks = [*blocks_of([title]), *details, *blocks_of([_line(said)])]
+    if sum(map(weight, blocks)) > MESSAGE_WEIGHT_MAX:
+        # A card stays one message; the agent and the log have the reason in full.
+        blocks = blocks_of([title, _line(one_line(said, REASON_CHARS_MAX))])
+    return [Post(plain(f"{settled.intent}: {said}", FALLBACK_CHARS_MAX), blocks)]
+
+
+def reject_modal(value: str) -> Block:
+    """Asks why. `value` comes back with what was typed."""
+    reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": REASON_CHARS_MAX}
+    label = _plain_text("Why? The agent reads it and plans anew.", 150)
+    return {
+        "type": "modal",
+        "callback_id": "reject",
+        "private_metadata": value,
+        "title": _plain_text("Reject", 24),
+        "submit": _plain_text("Reject", 24),
+        "close": _plain_text("Back", 24),
+        "blocks": [{"type": "input", "block_id": "reason", "optional": True, "label": label, "element": reason}],
+    }
+
+
+# Questions
+
+
+def _question(question: Question, thread_id: str) -> list[Post]:
+    mark = {"high": "🔴 Urgent: ", "medium": "", "low": ""}[question.urgency]
+    parts = [Part("section", [Run(visible(f"{mark}{question.question}"), _BOLD)])]
+    if question.context:
+        parts.append(_line(question.context))
+    choices = ("yes", "no") if question.format == "yes_no" else question.choices
+    actions: list[Block] = []
+    if question.format != "free_text" and choices:
+        as_buttons = len(choices) <= BUTTONS_MAX and all(len(visible(c)) <= BUTTON_CHARS_MAX for c in choices)
+        if not as_buttons:
+            # In full here: a select shows only their beginnings.
+            parts += [Part("item", _runs(choice), number=n) for n, choice in enumerate(choices, 1)]
+        if as_buttons:
+            actions = [_choice(question, thread_id, n, choice) for n, choice in enumerate(choices)]
+        elif len(choices) <= OPTIONS_MAX:
+            actions = [_select(choices)]
+    parts.append(_line("Or reply here in your own words." if actions else "Reply here in this thread."))
+    messages = packed(blocks_of(parts))
+    if actions:
+        block_id = f"{thread_id}/{question.step}/answer"[:BLOCK_ID_CHARS_MAX]
+        messages[-1].append({"type": "actions", "block_id": block_id, "elements": actions})
+    return _posts(f"{mark}{question.question}", messages)
+
+
+def _runs(text: str) -> list[Run]:
+    return linked(visible(text)) or [Run("(empty)")]
+
+
+def _choice(question: Question, thread_id: str, number: int, choice: str) -> Block:
+    name = choice if question.format == "yes_no" else str(number)
+    value: dict[str, JsonValue] = {"t": thread_id, "s": question.step}
+    value |= {"a": choice} if choice.strip() else {"n": number}
+    return _button(f"answer:{name}", choice, json.dumps(value, separators=(",", ":")))
+
+
+def _select(choices: Iterable[str]) -> Block:
+    options = [
+        {"text": _plain_text(f"{n}. {choice}", BUTTON_CHARS_MAX), "value": str(n - 1)}
+        for n, choice in enumerate(choices, 1)
+    ]
+    return {
+        "type": "static_select",
+        "action_id": "answer",
+        "placeholder": _plain_text("Choose one", 75),
+        "options": options,
+    }
+
+
+# Progress
+
+
+def _progress(progress: Progress) -> list[Post]:
+    mark = {"under_way": "⏳", "done": "✅", "failed": "❌", "stopped": "⏹"}[progress.state]
+    called = " ".join([progress.intent, *(f"{name}={value}" for name, value in progress.arguments.items())])
+    said = f"{mark} {one_line(called, 300)}: {progress.state.replace('_', ' ')}"
+    if progress.note:
+        said += f", {one_line(progress.note, 300)}"
+    return _posts(said, packed(blocks_of([_line(said)])))
+
+
+# Small parts
+
+
+def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[Part]:
+    """A line for each value, with its path as the name."""
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        match value:
+            case dict() if value and depth < NESTING_MAX:
+                yield from _fields(value, f"{name}.", depth + 1)
+            case list() if value and all(isinstance(item, str) for item in value):
+                yield Part("section", [Run(f"{visible(name)}:", _BOLD)])
+                yield from (Part("item", _runs(str(item))) for item in value)
+            case _:
+                yield Part("section", [Run(f"{visible(name)}: ", _BOLD), *_value(value)])
+
+
+def _value(value: JsonValue) -> list[Run]:
+    if isinstance(value, str):
+        text = visible(value)
+        if is_safe(text):
+            return [Run(text, url=text)]
+        return linked(text) or [Run("(empty)")]
+    return [Run(visible(json.dumps(value, ensure_ascii=False)), _CODE)]
+
+
+def _button(action: str, text: str, value: str, style: str = "") -> Block:
+    assert len(value) <= VALUE_CHARS_MAX, "ids are short, and so are the choices on buttons"
+    button: Block = {
+        "type": "button",
+        "action_id": action,
+        "text": _plain_text(text, BUTTON_CHARS_MAX),
+        "value": value,
+    }
+    return button | ({"style": style} if style else {})
+
+
+def _plain_text(text: str, chars_max: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": one_line(text, chars_max) or "(empty)", "emoji": False}

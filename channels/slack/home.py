@@ -1,0 +1,63 @@
+"""App Home: what waits for a person, what they asked for, and what else goes on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from channels.slack.text import Block, Part, Run, blocks_of, is_safe
+from store.text import one_line
+
+TITLE_CHARS_MAX = 120
+
+
+@dataclass(frozen=True, slots=True)
+class HomeItem:
+    """One thread."""
+
+    thread_id: str
+    title: str
+    status: str
+    link: str
+    """To the thread in Slack; may be empty."""
+    at: datetime
+    """When it last moved."""
+    requested_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    waiting: tuple[HomeItem, ...]
+    asked: tuple[HomeItem, ...]
+    recent: tuple[HomeItem, ...]
+    more: int = 0
+    """Threads that there was no room for."""
+
+
+def home_view(home: Home) -> Block:
+    """For views.publish."""
+    if not (home.waiting or home.asked or home.recent):
+        empty = "Nothing goes on yet. Mention me in a channel, or write to me under Messages: what runs on staging?"
+        return {"type": "home", "blocks": blocks_of([Part("section", [Run(empty)])])}
+    blocks = [
+        *_list("Waits for you", home.waiting, "Nothing waits for you."),
+        *_list("What you asked for", home.asked, "You asked for nothing lately."),
+        *_list("Recent threads", home.recent, "Nothing else goes on."),
+    ]
+    if home.more:
+        blocks += blocks_of([Part("section", [Run(f"And {home.more} more.")])])
+    return {"type": "home", "blocks": blocks}
+
+
+def _list(title: str, items: Iterable[HomeItem], otherwise: str) -> list[Block]:
+    header = {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}}
+    parts = [Part("item", _item(item)) for item in items] or [Part("section", [Run(otherwise)])]
+    return [header, *blocks_of(parts)]
+
+
+def _item(item: HomeItem) -> list[Run]:
+    title = one_line(item.title, TITLE_CHARS_MAX) or item.thread_id
+    by = f", asked for by {one_line(item.requested_by, 60)}" if item.requested_by else ""
+    link = Run(title, url=item.link) if is_safe(item.link) else Run(title)
+    return [link, Run(f": {item.status}{by}, {item.at:%Y-%m-%d %H:%M} UTC")]

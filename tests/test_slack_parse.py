@@ -1,0 +1,247 @@
+"""What Slack's payloads mean, and that no shape of them does harm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.slack.parse import (
+    Answer,
+    Approve,
+    AskReason,
+    Deleted,
+    Edited,
+    HomeOpened,
+    Ignored,
+    Me,
+    Reject,
+    Said,
+    Stopped,
+    parse_click,
+    parse_event,
+)
+
+ME = Me(team="T0ACME", user="U0BOT", bot="B0BOT")
+VALUE = {"t": "tabc", "s": "s4", "d": "0123456789abcdef"}
+TS = "1795000000.000100"
+ROOT = "1794999999.000100"
+
+
+def event(kind: str = "message", **fields: Any) -> dict[str, Any]:
+    base = {"type": kind, "channel": "C0REL", "channel_type": "channel", "user": "U0DEX", "ts": TS, "text": "hello"}
+    return {"type": "event_callback", "team_id": "T0ACME", "event_id": "Ev1", "event": base | fields}
+
+
+def click(action: str, value: Any = VALUE, **fields: Any) -> dict[str, Any]:
+    body = {
+        "type": "block_actions",
+        "user": {"id": "U0DEX", "username": "dex", "team_id": "T0ACME"},
+        "container": {"type": "message", "channel_id": "C0REL", "message_ts": TS, "thread_ts": ROOT},
+        "trigger_id": "1.2.3",
+        "actions": [{"action_id": action, "block_id": "b", "value": json.dumps(value), "type": "button"}],
+    }
+    return body | fields
+
+
+def test_a_mention_is_for_us_and_begins_a_thread_at_its_own_ts() -> None:
+    said = parse_event(event("app_mention", text="<@U0BOT> deploy"), ME)
+    assert said == Said("C0REL", TS, TS, "U0DEX", "<@U0BOT> deploy", to_us=True)
+
+
+def test_a_mention_in_a_thread_belongs_to_that_thread() -> None:
+    said = parse_event(event("app_mention", text="<@U0BOT> deploy", thread_ts=ROOT), ME)
+    assert isinstance(said, Said)
+    assert (said.thread, said.ts) == (ROOT, TS)
+
+
+def test_the_message_event_of_a_mention_says_the_same_as_its_mention_event() -> None:
+    text = "please, <@U0BOT>, deploy"
+    assert parse_event(event("message", text=text), ME) == parse_event(event("app_mention", text=text), ME)
+
+
+def test_a_message_that_mentions_nobody_is_not_for_us_by_itself() -> None:
+    said = parse_event(event(thread_ts=ROOT), ME)
+    assert isinstance(said, Said)
+    assert not said.to_us
+
+
+@pytest.mark.parametrize(
+    "place", [{"channel_type": "im", "channel": "D0DEX"}, {"channel": "D0DEX", "channel_type": ""}]
+)
+def test_a_direct_message_is_for_us(place: dict[str, str]) -> None:
+    said = parse_event(event(**place), ME)
+    assert isinstance(said, Said)
+    assert said.to_us
+    assert said.direct
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bot_id": "B0OTHER"},
+        {"bot_profile": {"id": "B0OTHER"}},
+        {"subtype": "bot_message", "bot_id": "B0OTHER"},
+        {"user": "U0BOT"},
+        {"user": "USLACKBOT"},
+        {"user": None},
+        {"subtype": "channel_join"},
+        {"subtype": "channel_topic"},
+        {"subtype": "something_of_next_year"},
+        {"channel": None},
+        {"ts": 17},
+    ],
+)
+def test_bots_joins_and_broken_messages_wake_nobody(fields: dict[str, Any]) -> None:
+    assert isinstance(parse_event(event(**fields), ME), Ignored)
+
+
+@pytest.mark.parametrize("fields", [{"user_team": "T0OTHER"}, {"source_team": "T0OTHER"}])
+def test_whoever_is_of_another_organisation_is_external(fields: dict[str, str]) -> None:
+    said = parse_event(event("app_mention", **fields), ME)
+    assert isinstance(said, Said)
+    assert said.external
+
+
+def test_files_are_told_by_name_type_and_size() -> None:
+    files = [
+        {"id": "F1", "name": "log.txt", "mimetype": "text/plain", "size": 12, "url_private": "https://files/1"},
+        {"id": "F2", "mode": "tombstone"},
+        "rubbish",
+    ]
+    said = parse_event(event(subtype="file_share", files=files), ME)
+    assert isinstance(said, Said)
+    assert [(file.name, file.media_type, file.size_bytes) for file in said.files] == [
+        ("log.txt", "text/plain", 12),
+        ("F2", "", 0),
+    ]
+
+
+def test_an_edit_tells_which_message_says_what_now() -> None:
+    message = {"ts": TS, "user": "U0DEX", "text": "deploy v2", "thread_ts": ROOT}
+    changed = event(subtype="message_changed", message=message, previous_message={"text": "deploy v1"}, ts="3.1")
+    assert parse_event(changed, ME) == Edited("C0REL", TS, ROOT, "deploy v2", "3.1")
+
+
+def test_an_unfurl_is_no_edit() -> None:
+    message = {"ts": TS, "user": "U0DEX", "text": "https://x", "attachments": [{}]}
+    changed = event(subtype="message_changed", message=message, previous_message={"text": "https://x"})
+    assert isinstance(parse_event(changed, ME), Ignored)
+
+
+def test_our_own_rewritten_card_is_no_edit() -> None:
+    message = {"ts": TS, "user": "U0BOT", "bot_id": "B0BOT", "text": "approved"}
+    changed = event(subtype="message_changed", message=message, previous_message={"text": "Approval needed"})
+    assert isinstance(parse_event(changed, ME), Ignored)
+
+
+def test_a_deletion_and_a_tombstone_take_the_message_back() -> None:
+    gone = event(subtype="message_deleted", deleted_ts=TS, previous_message={"user": "U0DEX", "thread_ts": ROOT})
+    assert parse_event(gone, ME) == Deleted("C0REL", TS, ROOT)
+    tombstone = {"subtype": "tombstone", "ts": TS, "user": "USLACKBOT", "text": "This message was deleted."}
+    assert parse_event(event(subtype="message_changed", message=tombstone), ME) == Deleted("C0REL", TS, TS)
+
+
+def test_the_home_tab_and_the_stop_button() -> None:
+    opened = {"event": {"type": "app_home_opened", "user": "U0DEX", "channel": "D0DEX", "tab": "messages"}}
+    assert parse_event(opened, ME) == HomeOpened("U0DEX", "D0DEX", "messages")
+    stop = {"event": {"type": "agent_session_stopped", "user": "U0DEX", "channel": "D0DEX", "thread_ts": ROOT}}
+    assert parse_event(stop, ME) == Stopped("D0DEX", ROOT, "U0DEX")
+
+
+def test_a_click_tells_who_decides_which_request() -> None:
+    approve = parse_click(click("approve"), ME)
+    assert isinstance(approve, Approve)
+    assert (approve.thread_id, approve.step, approve.digest) == ("tabc", "s4", "0123456789abcdef")
+    assert (approve.by.user, approve.by.external, approve.by.channel, approve.by.thread) == (
+        "U0DEX",
+        False,
+        "C0REL",
+        ROOT,
+    )
+
+
+def test_reject_asks_why_first() -> None:
+    asked = parse_click(click("reject"), ME)
+    assert isinstance(asked, AskReason)
+    body = {
+        "type": "view_submission",
+        "user": {"id": "U0DEX", "name": "dex", "team_id": "T0ACME"},
+        "view": {
+            "callback_id": "reject",
+            "private_metadata": json.dumps(VALUE | {"c": "C0REL", "p": ROOT}),
+            "state": {"values": {"reason": {"text": {"type": "plain_text_input", "value": " not today "}}}},
+        },
+    }
+    rejected = parse_click(body, ME)
+    assert isinstance(rejected, Reject)
+    assert (rejected.reason, rejected.by.channel, rejected.by.thread) == ("not today", "C0REL", ROOT)
+    body["view"]["state"] = {}  # type: ignore[index]
+    without = parse_click(body, ME)
+    assert isinstance(without, Reject)
+    assert without.reason == ""
+
+
+def test_an_answer_is_the_choice_in_words_or_its_number() -> None:
+    words = parse_click(click("answer:yes", {"t": "tabc", "s": "s4", "a": "yes"}), ME)
+    assert isinstance(words, Answer)
+    assert (words.text, words.number) == ("yes", None)
+    number = parse_click(click("answer:7", {"t": "tabc", "s": "s4", "n": 7}), ME)
+    assert isinstance(number, Answer)
+    assert (number.text, number.number) == ("", 7)
+    select = {"action_id": "answer", "block_id": "tabc/s4/answer", "selected_option": {"value": "12"}}
+    chosen = parse_click(click("answer", actions=[select]), ME)
+    assert isinstance(chosen, Answer)
+    assert (chosen.thread_id, chosen.step, chosen.number) == ("tabc", "s4", 12)
+
+
+def test_somebody_of_another_organisation_is_known_as_such_when_they_click() -> None:
+    clicked = parse_click(click("approve", user={"id": "U1", "team_id": "T0OTHER"}), ME)
+    assert isinstance(clicked, Approve)
+    assert clicked.by.external
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"type": "block_actions"},
+        click("approve", {}),
+        click("approve", {"t": "tabc", "s": "s4"}),
+        click("approve", "no object"),
+        click("approve", {"t": 1, "s": 2, "d": 3}),
+        click("something", VALUE),
+        click("approve", user=None),
+        click("approve", actions=[]),
+        click("reject", trigger_id=""),
+        {"type": "shortcut", "user": {"id": "U1"}},
+    ],
+)
+def test_what_is_no_click_of_ours_is_ignored(body: dict[str, Any]) -> None:
+    assert isinstance(parse_click(body, ME), Ignored)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+_KEYS = sorted({*event()["event"], "subtype", "message", "previous_message", "files", "thread_ts", "bot_id", "tab"})
+
+
+@given(
+    st.sampled_from(["message", "app_mention", "app_home_opened", "agent_session_stopped", "x"]),
+    st.dictionaries(st.sampled_from(_KEYS), _json | st.sampled_from(["message_changed", "message_deleted", TS])),
+)
+def test_no_event_crashes_the_parser(kind: str, fields: dict[str, Any]) -> None:
+    parse_event({"event": {"type": kind, **fields}}, ME)
+
+
+@given(_json, st.dictionaries(st.sampled_from(sorted(click("approve"))), _json))
+def test_no_click_crashes_the_parser(value: Any, fields: dict[str, Any]) -> None:
+    parse_event({"event": value}, ME)
+    parse_click(click("answer", value) | fields, ME)
+    parse_click({"type": "view_submission", "user": {"id": "U"}, "view": value}, ME)
