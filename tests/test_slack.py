@@ -116,7 +116,7 @@ def team(slack: SlackServer, tmp_path: Path, template: Path, model: ModelServer,
 async def test_from_a_mention_to_both_components_in_production(team: Team, mode: str) -> None:
     site = team.bot.site
     async with team.running(mode):
-        await team.asks(f"deploy {MERGED[:7]} of the frontend to production")
+        await team.asks(f"deploy {MERGED} to production")
         card = await team.hears("deploy_frontend")
         assert team.slack.buttons_of(card) == ["Approve", "Reject"]
         assert site.sha(MERGED) in team.slack.text_of(card)

@@ -110,7 +110,7 @@ def _line(text: str, *runs: Run) -> Part:
 def _card(card: Card, thread_id: str) -> list[Post]:
     title = f"Approval needed: {one_line(card.intent, 100)}"
     asked = f"Asked for by {one_line(card.requested_by, 100)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}"
-    details = blocks_of([*_fields(card.arguments), *_fields(card.facts)])
+    details = blocks_of(_details(card))
     value = json.dumps({"t": thread_id, "s": card.step, "d": card.digest[:DIGEST_CHARS]}, separators=(",", ":"))
     before: list[Post] = []
     if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
@@ -136,7 +136,7 @@ def _settled(settled: Settled) -> list[Post]:
         said += ": nothing is run"
     if settled.comment:
         said += f" — {settled.comment}"
-    details = blocks_of([*_fields(settled.arguments), *_fields(settled.facts)])
+    details = blocks_of(_details(settled))
     if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
         details = blocks_of([_line("The details stand in the messages above.")])
     title = Part("section", [Run(one_line(settled.intent, 100), _BOLD)])
@@ -228,18 +228,25 @@ def _progress(progress: Progress) -> list[Post]:
 # Small parts
 
 
-def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[Part]:
-    """A line for each value, with its path as the name."""
+def _details(request: Card | Settled) -> list[Part]:
+    """The arguments, then what was found out: a line each."""
+    lines = [*_fields(request.arguments), *_fields(request.facts)]
+    runs = [run for number, line in enumerate(lines) for run in ([Run("\n"), *line] if number else line)]
+    return [Part("section", runs)] if runs else []
+
+
+def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run]]:
+    """The lines of these values, each with its path as the name."""
     for key, value in data.items():
         name = f"{prefix}{key}"
         match value:
             case dict() if value and depth < NESTING_MAX:
                 yield from _fields(value, f"{name}.", depth + 1)
             case list() if value and all(isinstance(item, str) for item in value):
-                yield Part("section", [Run(f"{visible(name)}:", _BOLD)])
-                yield from (Part("item", _runs(str(item))) for item in value)
+                yield [Run(f"{visible(name)}:", _BOLD)]
+                yield from ([Run("• "), *_runs(str(item))] for item in value)
             case _:
-                yield Part("section", [Run(f"{visible(name)}: ", _BOLD), *_value(value)])
+                yield [Run(f"{visible(name)}: ", _BOLD), *_value(value)]
 
 
 def _value(value: JsonValue) -> list[Run]:
