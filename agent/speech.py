@@ -15,6 +15,7 @@ from store.events import (
     MessageSent,
     Person,
     StepChosen,
+    StepRefused,
     ThreadCancelled,
     ToolFinished,
     ToolWaiting,
@@ -112,8 +113,10 @@ def _progress(thread: Thread, owed: Owed) -> Progress:
             case _:
                 state = "stopped"
     event = thread.events[owed.event]
-    note = event.note if isinstance(event, ToolWaiting) else event.error if isinstance(event, ToolFinished) else ""
-    return Progress(step.chosen.intent, step.chosen.arguments, state, note, receipt_of(thread, f"{owed.step}/progress"))
+    first = next(e for e in thread.events if isinstance(e, ToolWaiting) and e.step == step.id)
+    called = " ".join([step.chosen.intent, *(f"{name}={value}" for name, value in step.chosen.arguments.items())])
+    error = event.error if isinstance(event, ToolFinished | StepRefused) else ""
+    return Progress(first.note or called, state, error, receipt_of(thread, f"{owed.step}/progress"))
 
 
 def _undelivered(thread: Thread, failed: MessageFailed) -> Undelivered:

@@ -47,6 +47,7 @@ class Wait:
 
     seconds: float
     note: str = ""
+    """What it waits for; people are shown it. Empty: the call itself."""
 
 
 @dataclass(frozen=True, slots=True)

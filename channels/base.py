@@ -86,10 +86,9 @@ class Answered:
 class Progress:
     """How a step goes that takes long: one message for each, kept up to date. Not every channel tells it."""
 
-    intent: str
-    arguments: dict[str, JsonValue]
+    what: str
     state: Literal["under_way", "done", "failed", "stopped"]
-    note: str = ""
+    error: str = ""
     receipt: str = ""
     """Of the message that told its beginning; empty: this is that message."""
 

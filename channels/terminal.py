@@ -88,8 +88,7 @@ def render(message: Outgoing) -> str:
         case Answered():
             return f"Answered by {visible(message.by)}: {visible(message.answer)}" if message.by else ""
         case Progress():
-            called = " ".join([message.intent, *(f"{name}={value}" for name, value in message.arguments.items())])
-            return f"{visible(called)}: {message.state.replace('_', ' ')} {visible(message.note)}".rstrip()
+            return f"{visible(message.what)}: {message.state.replace('_', ' ')} {visible(message.error)}".rstrip()
         case Undelivered():
             return visible(message.text)
     assert_never(message)

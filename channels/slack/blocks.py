@@ -218,10 +218,9 @@ def _select(choices: Iterable[str]) -> Block:
 
 def _progress(progress: Progress) -> list[Post]:
     mark = {"under_way": "⏳", "done": "✅", "failed": "❌", "stopped": "⏹"}[progress.state]
-    called = " ".join([progress.intent, *(f"{name}={value}" for name, value in progress.arguments.items())])
-    said = f"{mark} {one_line(called, 300)}: {progress.state.replace('_', ' ')}"
-    if progress.note:
-        said += f", {one_line(progress.note, 300)}"
+    said = f"{mark} {one_line(progress.what, 300)}: {progress.state.replace('_', ' ')}"
+    if progress.error:
+        said += f", {one_line(progress.error, 300)}"
     return _posts(said, packed(blocks_of([_line(said)])))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -71,14 +71,21 @@ def place_of(team: str, channel: str, thread: str) -> Place:
     return Place(channel=NAME, address=f"{team}/{channel}/{thread}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    status: str = ""
+    session: str = ""
+
+
 class SlackChannel(Channel):
     name = NAME
 
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
-        self._wanted: dict[str, Callable[[], Awaitable[object]]] = {}
-        self._status: dict[str, str] = {}
-        self._courtesies: dict[str, asyncio.Task[None]] = {}
+        self._wanted: dict[Place, _Shown] = {}
+        self._shown: dict[Place, _Shown] = {}
+        """Where the agent is at work, as far as this process knows."""
+        self._courtesies: dict[Place, asyncio.Task[None]] = {}
 
     async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
         _, channel, thread = place.address.split("/")
@@ -98,8 +105,10 @@ class SlackChannel(Channel):
                     channel, thread = str(opened["channel"]["id"]), ""
                     return await self._post(channel, thread, posts, key, since)
                 case _:
-                    self._status.pop(place.address, None)  # Slack clears it by itself
-                    return await self._post(channel, thread, posts, key, since)
+                    ts = await self._post(channel, thread, posts, key, since)
+                    if place in self._shown:
+                        self._shown[place] = replace(self._shown[place], status="")  # Slack cleared it by itself
+                    return ts
         except SlackApiError as error:
             raise _failure(error) from error
 
@@ -153,39 +162,42 @@ class SlackChannel(Channel):
     # How the agent is getting on: nobody waits for it
 
     def busy(self, place: Place, doing: str) -> None:
-        _, channel, thread = place.address.split("/")
-        if self._status.get(place.address) != doing:
-            self._status[place.address] = doing
-            self._show(place, lambda: self._set_status(channel, thread, doing, "processing"))
+        self._want(place, _Shown(doing, "processing"))
 
     def at_rest(self, place: Place, turn: Turn) -> None:
-        if self._status.pop(place.address, ""):
-            _, channel, thread = place.address.split("/")
-            session = "suspended" if turn == "human" else "active"
-            self._show(place, lambda: self._set_status(channel, thread, "", session))
+        if place in self._wanted or place in self._shown:
+            self._want(place, _Shown("", "suspended" if turn == "human" else "active"))
 
-    async def _set_status(self, channel: str, thread: str, status: str, session: str) -> None:
-        await self._client.assistant_threads_setStatus(channel_id=channel, thread_ts=thread, status=status)
-        if channel.startswith("D"):
-            await self._client.agents_sessions_setStatus(channel_id=channel, thread_ts=thread, status=session)
-
-    def _show(self, place: Place, what: Callable[[], Awaitable[object]]) -> None:
+    def _want(self, place: Place, shown: _Shown) -> None:
         """The newest wish for a place counts; the others are dropped while one is on its way."""
-        address = place.address
-        self._wanted[address] = what
-        if address not in self._courtesies:
-            self._courtesies[address] = asyncio.create_task(self._showing(address), name=f"slack status {address}")
+        self._wanted[place] = shown
+        if place not in self._courtesies:
+            self._courtesies[place] = asyncio.create_task(self._show(place), name=f"slack status {place.address}")
 
-    async def _showing(self, address: str) -> None:
+    async def _show(self, place: Place) -> None:
+        _, channel, thread = place.address.split("/")
         try:
-            while what := self._wanted.pop(address, None):
+            while wanted := self._wanted.pop(place, None):
+                before = self._shown.get(place, _Shown())
                 try:
                     async with asyncio.timeout(COURTESY_SECONDS_MAX):
-                        await what()
+                        # Only direct messages are agent sessions, with a stop button.
+                        if wanted.session != before.session and channel.startswith("D"):
+                            await self._client.agents_sessions_setStatus(
+                                channel_id=channel, thread_ts=thread, status=wanted.session
+                            )
+                        if wanted.status != before.status:
+                            await self._client.assistant_threads_setStatus(
+                                channel_id=channel, thread_ts=thread, status=wanted.status
+                            )
                 except _Failures as error:
-                    log.debug("status_not_shown", place=address, error=str(error)[:200])
+                    log.debug("status_not_shown", place=place.address, error=str(error)[:200])
+                if wanted.status:
+                    self._shown[place] = wanted
+                else:
+                    self._shown.pop(place, None)
         finally:
-            self._courtesies.pop(address, None)
+            self._courtesies.pop(place, None)
 
     async def aclose(self) -> None:
         tasks = list(self._courtesies.values())

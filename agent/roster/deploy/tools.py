@@ -74,6 +74,7 @@ class ListGitTags(Tool):
     component: Component
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at the tags"
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
@@ -88,6 +89,7 @@ class ListCommits(Tool):
     component: Component
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at the commits"
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
@@ -101,6 +103,7 @@ class ListDeployments(Tool):
     intent: Literal["list_deployments"]
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at what runs where"
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
@@ -135,6 +138,7 @@ class CheckDeploymentStatus(Tool):
     environment: Environment
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at a deployment"
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
@@ -152,6 +156,7 @@ class ListWorkflowRuns(Tool):
     environment: Environment
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at past deployments"
 
     async def run(self, call: Call) -> JsonValue:
         runs = await call.need(Targets).command_deployer(self.component, self.environment).history(LISTED)
@@ -179,6 +184,7 @@ class GetWorkflowStatus(Tool):
     run_id: str = Field(description="as in list_workflow_runs")
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at a deployment"
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
@@ -191,6 +197,7 @@ FOR_PEOPLE = frozenset({"link", "date", "since"})
 
 class _Deploy(Tool):
     component: ClassVar[str]
+    doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
 
     environment: Environment
@@ -261,6 +268,7 @@ class Rollback(Tool):
     component: Component
     environment: Environment
 
+    doing: ClassVar[str] = "is starting a rollback"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
 
     def needs_approval(self) -> bool:
@@ -302,13 +310,15 @@ class WaitForDeployment(Tool):
     run_id: str
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is waiting for a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE | {"run_id"}
 
     async def run(self, call: Call) -> JsonValue | Wait:
         targets = call.need(Targets)
         run = await targets.deployer(self.component, self.environment).look(self.run_id)
         if run.state == "running":
-            return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], f"since {_time(run.started_at)}")
+            what = f"deployment of {self.component} to {self.environment}, since {_time(run.started_at)}"
+            return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
         return await _told(run, targets)
 
 
@@ -319,6 +329,7 @@ class RunEndToEndTests(Tool):
     environment: Environment
 
     repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is running the end-to-end tests"
     timeout_seconds: ClassVar[float] = 960.0
 
     async def run(self, call: Call) -> JsonValue:

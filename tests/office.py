@@ -1,0 +1,111 @@
+"""A Slack workspace with the agent `ops` in it: everything in one process, over real sockets to the Slack for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from agent.definition import Limits
+from agent.loop import Loop
+from bot.inbox import Inbox, thread_id_of
+from bot.settings import Settings
+from bot.slack import SlackDesk, client_of, listening, who_we_are
+from bot.worker import Worker
+from channels.slack.channel import SlackChannel, place_of
+from store.base import Store
+from store.events import Event
+from store.memory import MemoryStore
+from store.thread import Thread
+from tests.playbook import Desk, ScriptedModel, ops
+from tests.slack import Message, SlackServer
+
+MANIFEST = Path(__file__).parent.parent / "manifest.yml"
+PATIENCE_SECONDS = 10.0
+
+
+class Office:
+    def __init__(self, slack: SlackServer, store: Store, inbox: Inbox) -> None:
+        self.slack = slack
+        self.store = store
+        self.inbox = inbox
+        self.desk = Desk([])
+        self.model = ScriptedModel()
+        self.settings = Settings(
+            slack_api_url=slack.api_url,
+            slack_bot_token=SecretStr(slack.bot_token),
+            slack_app_token=SecretStr(slack.app_token),
+        )
+        self.client = client_of(self.settings)
+        self.limits = Limits()
+
+    @contextlib.asynccontextmanager
+    async def listens(self) -> AsyncIterator[None]:
+        me, _ = await who_we_are(self.client)
+        async with listening(self.settings, self.client, SlackDesk(self.store, self.inbox, lambda _: "ops", me)):
+            await self.slack.connected()
+            yield
+
+    @contextlib.asynccontextmanager
+    async def works(self) -> AsyncIterator[None]:
+        channel = SlackChannel(self.client)
+        loop = Loop(
+            store=self.store,
+            roster={"ops": ops(self.desk, limits=self.limits)},
+            channels={channel.name: channel},
+            model=self.model,
+            clock=lambda: datetime.now(UTC),
+        )
+        worker = Worker(self.store, loop, grace_seconds=1)
+        working = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            worker.stop()
+            await working
+            await channel.aclose()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with self.listens(), self.works():
+            yield
+
+    async def thread(self, message: Message) -> Thread:
+        place = place_of(self.slack.workspace.team_id, message.channel, message.thread or message.ts)
+        return await self.store.load(thread_id_of(place))
+
+    async def until(self, message: Message, *statuses: str) -> Thread:
+        """The thread of this message when it has one of these states."""
+        await self.slack.acknowledged(message)
+        thread = await self.thread(message)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if thread.status in statuses and not thread.state.owed:
+                return thread
+            async for now in self.store.follow(thread):
+                if now.status in statuses and not now.state.owed:
+                    return now
+        raise AssertionError
+
+    async def says(self, text: str, thread: Message) -> Message:
+        """The bot's message with these words in that thread, as soon as it is there."""
+        return await self.slack.said(text, thread.channel, thread, PATIENCE_SECONDS)
+
+    def of_bot(self, thread: Message) -> list[str]:
+        bot = self.slack.workspace.bot.id
+        return [self.slack.text_of(m) for m in self.slack.messages(thread.channel, thread) if m.user == bot]
+
+
+@contextlib.asynccontextmanager
+async def new_office(**settings: Any) -> AsyncIterator[Office]:
+    store = MemoryStore()
+    async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.05, 0.2, 0.5), **settings) as slack:
+        yield Office(slack, store, Inbox(store))
+
+
+def kinds(thread: Thread, *wanted: type[Event]) -> list[Event]:
+    return [event for event in thread.events if isinstance(event, wanted)]
