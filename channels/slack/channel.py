@@ -165,7 +165,7 @@ class SlackChannel(Channel):
         self._want(place, _Shown(doing, "processing"))
 
     def at_rest(self, place: Place, turn: Turn) -> None:
-        if place in self._wanted or place in self._shown:
+        if place in self._courtesies or place in self._shown:
             self._want(place, _Shown("", "suspended" if turn == "human" else "active"))
 
     def _want(self, place: Place, shown: _Shown) -> None:
