@@ -102,6 +102,9 @@ class Team:
     async def approves(self, card: Message, user: str = "ben") -> None:
         await self.slack.acknowledged(await self.slack.click(user, card, "Approve"))
 
+    def is_told(self, text: str) -> bool:
+        return any(text in self.slack.text_of(message) for message in self.from_bot())
+
     def cards(self) -> list[Message]:
         return [m for m in self.from_bot() if "Approve" in self.slack.buttons_of(m)]
 

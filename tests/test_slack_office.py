@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from agent.steps import as_question
+from agent.steps import Step, as_question
 from bot.slack import SCOPES, SlackDesk, who_we_are
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent, Person
@@ -296,16 +296,33 @@ async def test_home_shows_what_waits_and_what_one_asked_for(office: Office) -> N
     assert "are you there?" in rest
 
 
-async def test_the_stop_button_ends_what_waits(office: Office) -> None:
+async def test_the_stop_button_ends_what_is_under_way(office: Office) -> None:
+    thinking = asyncio.Event()
+
+    async def thinks(_: str) -> Step:
+        await thinking.wait()
+        return PROD
+
+    office.model.answers(thinks)
+    async with office.open():
+        said = await office.slack.dm("ana", "push to prod")
+        await office.slack.wait_for(lambda: office.slack.session_status(said.channel, said) == "processing")
+        stopped = await office.slack.stop_session("ana", said.channel, said)
+        assert stopped
+        await office.slack.acknowledged(stopped)
+        thinking.set()
+        await office.says("Cancelled by", said)
+        thread = await office.until(said, "cancelled")
+    assert thread.state.steps == {}
+    assert office.desk.ran == []
+
+
+async def test_a_session_that_waits_for_a_person_is_suspended(office: Office) -> None:
     office.model.answers(PROD)
     async with office.open():
         said = await office.slack.dm("ana", "push to prod")
-        card = await office.says("Approval needed", said)
+        await office.says("Approval needed", said)
         await office.slack.wait_for(lambda: office.slack.session_status(said.channel, said) == "suspended")
-        await office.slack.stop_session("ana", said.channel, said)
-        await office.says("Cancelled by", said)
-        assert office.slack.buttons_of(office.slack.now(card)) == []
-    assert office.desk.ran == []
 
 
 async def test_it_is_shown_what_the_agent_is_doing(office: Office) -> None:

@@ -1,0 +1,154 @@
+"""Killed anywhere, with Slack: the program dies before and after each of its calls to Slack that people can see.
+
+The story is the office's shortest with everything in it: a mention, a card, a reject with a reason, another card, an
+approval, the last word. Slack holds the nth such call, before or after it took effect; the process is killed with it,
+another one is started, and the story goes on. It must end the same: each message there once, each card settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.demo_site import MERGED, Site
+from tests.model_server import ModelServer
+from tests.program import Bot
+from tests.slack import Message, SlackServer
+from tests.test_slack import MANIFEST, Team, decider
+
+pytestmark = pytest.mark.slow
+
+LANES = 2
+CALLS = {"chat.postMessage": 7, "chat.update": 5}
+"""How many are tried. People see three cards, two last words and up to four deployments; cards are rewritten."""
+STORY_SECONDS_MAX = 90.0
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = Site(tmp_path_factory.mktemp("template") / "site")
+    site.build()
+    return site.home
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelServer]:
+    async with ModelServer(decider) as server:
+        yield server
+
+
+async def test_nothing_is_doubled_or_lost_wherever_the_program_is_killed(
+    template: Path, tmp_path: Path, model: ModelServer, redis_url: str
+) -> None:
+    points = iter(
+        [(method, n, after) for method, count in CALLS.items() for n in range(1, count + 1) for after in (False, True)]
+    )
+    reached: list[tuple[str, int, bool]] = []
+
+    async def lane(lane_number: int) -> None:
+        for number, point in enumerate(points):
+            folder = tmp_path / f"{lane_number}-{number}"
+            folder.mkdir()
+            # The lanes share a server, and each has a database of its own.
+            bot = Bot(folder, {"REDIS_URL": f"{redis_url}?db={lane_number + 1}"}).with_site(template).with_model(model)
+            async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.2, 0.5, 2.0, 5.0)) as slack:
+                team = Team(slack, bot)
+                try:
+                    if await story(team, *point):
+                        reached.append(point)
+                except TimeoutError as error:
+                    said = "\n".join(slack.text_of(message) for message in team.from_bot())
+                    raise AssertionError(f"the story hangs, killed at {point}:\n{said}") from error
+
+    async with asyncio.TaskGroup() as lanes:
+        for number in range(LANES):
+            lanes.create_task(lane(number))
+    assert len(reached) >= 2 * (5 + 3), "a deployment that ends at once is shown no progress of, and that only"
+
+
+async def story(team: Team, method: str, number: int, after: bool) -> bool:
+    """Whether the program was killed in it."""
+    slack = team.slack
+    told = asyncio.create_task(tell(team), name="the person")
+    async with slack.hold(method, after_effect=after, when=_nth(number)) as gate, asyncio.timeout(STORY_SECONDS_MAX):
+        async with team.running() as process:
+            reached = asyncio.create_task(gate.reached(seconds=STORY_SECONDS_MAX))
+            await asyncio.wait({told, reached}, return_when=asyncio.FIRST_COMPLETED)
+            killed = reached.done() and not told.done()
+            process.kill()
+            await process.ends()
+            reached.cancel()
+        if killed:
+            await gate.abandoned()
+            gate.release()
+            async with team.running() as process:
+                await told
+    await told
+    thread = await slack.wait_for(lambda: slack.messages("deploys", team.thread))
+    said = [slack.text_of(m) for m in thread if m.user == slack.workspace.bot.id]
+    what = f"killed {'after' if after else 'before'} {method} {number}:\n" + "\n".join(said)
+    cards = [text for text in said if text.startswith(("Approval needed", "deploy_"))]
+    assert [card.split("\n", 1)[0] for card in cards] == ["deploy_frontend", "deploy_backend", "deploy_frontend"], what
+    assert [word for card in cards for word in ("❌ rejected", "✅ approved") if word in card] == [
+        "❌ rejected",
+        "✅ approved",
+        "✅ approved",
+    ], what
+    assert sum(text.startswith("Done.") for text in said) == 1, what
+    assert sum("end-to-end tests on production passed" in text for text in said) == 1, what
+    progress = [text.split(",")[0] for text in said if "deployment of" in text]
+    assert len(progress) == len(set(progress)), what
+    assert all(text.startswith("✅") for text in progress), what
+    assert not any("Did it happen" in text for text in said), what
+    site = team.bot.site
+    assert [line.split()[:2] for line in site.deployed()[-2:]] == [
+        ["backend", "production"],
+        ["frontend", "production"],
+    ]
+    assert site.running("backend", "production") == site.running("frontend", "production") == site.sha(MERGED)
+    return killed
+
+
+def _nth(number: int):  # type: ignore[no-untyped-def]
+    seen = 0
+
+    def is_it(_: dict[str, object]) -> bool:
+        nonlocal seen
+        seen += 1
+        return seen == number
+
+    return is_it
+
+
+async def tell(team: Team) -> None:
+    """The person's part, who acts on what there is to see. A click that Slack could not deliver is made again."""
+    slack = team.slack
+    await slack.connected(seconds=STORY_SECONDS_MAX)
+    await team.asks(f"deploy {MERGED} to production")
+    while not team.is_told("end-to-end tests on production passed"):
+        await slack.wait_for(lambda: team.cards() or team.is_told("end-to-end tests"), STORY_SECONDS_MAX)
+        if not (cards := team.cards()):
+            return
+        card = cards[0]
+        if team.is_told("❌ rejected"):
+            if not await _pressed(team, card, "Approve"):
+                continue
+        elif await _pressed(team, card, "Reject"):
+            view = (await slack.wait_for(lambda: slack.views, STORY_SECONDS_MAX))[-1]
+            given = await slack.submit("ben", view, {"reason": "can you deploy the backend first?"})
+            await slack.wait_for(lambda d=given: d.state != "waiting", STORY_SECONDS_MAX)  # type: ignore[misc]
+            if given.state != "acknowledged":
+                await slack.close_view("ben", view)
+                continue
+        else:
+            continue
+        await slack.wait_for(lambda c=card: not slack.buttons_of(slack.now(c)), STORY_SECONDS_MAX)  # type: ignore[misc]
+
+
+async def _pressed(team: Team, card: Message, button: str) -> bool:
+    click = await team.slack.click("ben", card, button)
+    await team.slack.wait_for(lambda: click.state != "waiting", STORY_SECONDS_MAX)
+    return click.state == "acknowledged"
