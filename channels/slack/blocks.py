@@ -84,7 +84,7 @@ def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
             posts = _settled(message)
         case Answered():
             said = f"answered by {message.by}: {message.answer}" if message.by else "no answer is needed any more"
-            parts = [Part("section", [Run(visible(message.question), _BOLD)]), _line(f"✔ {said}")]
+            parts = [_bold(message.question), _line(f"✔ {said}")]
             posts = _posts(said, packed(blocks_of(parts)))
         case Progress():
             posts = _progress(message)
@@ -96,8 +96,12 @@ def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
 
 
 def _posts(text: str, messages: Iterable[list[Block]]) -> list[Post]:
-    fallback = plain(text, FALLBACK_CHARS_MAX)
+    fallback = plain(text, FALLBACK_CHARS_MAX) or "(nothing)"
     return [Post(fallback, blocks) for blocks in messages]
+
+
+def _bold(text: str) -> Part:
+    return Part("section", [Run(visible(text).strip() or "(empty)", _BOLD)])
 
 
 def _line(text: str, *runs: Run) -> Part:
@@ -139,7 +143,7 @@ def _settled(settled: Settled) -> list[Post]:
     details = blocks_of(_details(settled))
     if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
         details = blocks_of([_line("The details stand in the messages above.")])
-    title = Part("section", [Run(one_line(settled.intent, 100), _BOLD)])
+    title = _bold(one_line(settled.intent, 100))
     blocks = [*blocks_of([title]), *details, *blocks_of([_line(said)])]
     if sum(map(weight, blocks)) > MESSAGE_WEIGHT_MAX:
         # A card stays one message; the agent and the log have the reason in full.
@@ -167,7 +171,7 @@ def reject_modal(value: str) -> Block:
 
 def _question(question: Question, thread_id: str) -> list[Post]:
     mark = {"high": "🔴 Urgent: ", "medium": "", "low": ""}[question.urgency]
-    parts = [Part("section", [Run(visible(f"{mark}{question.question}"), _BOLD)])]
+    parts = [_bold(f"{mark}{question.question}")]
     if question.context:
         parts.append(_line(question.context))
     choices = ("yes", "no") if question.format == "yes_no" else question.choices
