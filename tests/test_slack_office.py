@@ -61,6 +61,8 @@ async def test_a_direct_message_needs_no_mention(office: Office) -> None:
         await office.says("Hello.", said)
         await office.until(said, "done")
         await office.slack.wait_for(lambda: office.slack.session_status(said.channel, said) == "active")
+        titles = await office.slack.wait_for(lambda: office.slack.calls_of("assistant.threads.setTitle"))
+    assert titles[0].args["title"] == "are you there?"
 
 
 async def test_what_is_said_to_others_wakes_nobody(office: Office) -> None:

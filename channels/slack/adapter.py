@@ -45,6 +45,7 @@ from channels.slack.parse import (
 )
 from channels.slack.text import escape, unescaped
 from store.events import Attachment, Person, Place
+from store.text import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ FILE_BYTES_MAX = 100_000
 """A text file beyond it is known by its name only."""
 FILES_READ_MAX = 3
 NAMES_MAX = 5_000
+TITLE_CHARS_MAX = 80
 REFUSED_CHARS_MAX = 2_000
 
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
@@ -104,6 +106,7 @@ class SlackAdapter:
         self._me = me
         self._desk = desk
         self._names: dict[str, str] = {}
+        self._courtesies: set[asyncio.Task[bool]] = set()
 
     def listen(self, app: AsyncApp) -> None:
         """Register for everything: what has no listener would not be acknowledged, and come again."""
@@ -154,8 +157,19 @@ class SlackAdapter:
         )
         if said.to_us:
             await self._desk.mentioned(place, sender, text, event_id=_id(said), attachments=attachments, before=before)
+            if said.direct and begins:
+                self._entitle(said, text)
             return True
         return await self._desk.reply(place, sender, text, event_id=_id(said), attachments=attachments)
+
+    def _entitle(self, said: Said, text: str) -> None:
+        """Name the conversation in the agent view. Nobody waits for it."""
+        call = self._client.assistant_threads_setTitle(
+            channel_id=said.channel, thread_ts=said.thread, title=one_line(text, TITLE_CHARS_MAX) or "(no words)"
+        )
+        task = asyncio.create_task(self._try("assistant.threads.setTitle", call))
+        self._courtesies.add(task)
+        task.add_done_callback(self._courtesies.discard)
 
     async def _click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
@@ -286,16 +300,18 @@ class SlackAdapter:
         return unescaped(text, self._names)
 
     async def _attachments(self, files: Iterable[File]) -> tuple[Attachment, ...]:
-        found = []
-        read = 0
-        for file in files:
-            text = ""
-            readable = file.media_type.startswith(_TEXTS) and file.url and 0 < file.size_bytes <= FILE_BYTES_MAX
-            if readable and read < FILES_READ_MAX:
-                read += 1
-                text = await self._in_time("the file", self._text_of(file), "")
-            found.append(Attachment(name=file.name, media_type=file.media_type, size_bytes=file.size_bytes, text=text))
-        return tuple(found)
+        files = list(files)
+        readable = [
+            file
+            for file in files
+            if file.media_type.startswith(_TEXTS) and file.url and 0 < file.size_bytes <= FILE_BYTES_MAX
+        ][:FILES_READ_MAX]
+        read = await asyncio.gather(*(self._in_time("the file", self._text_of(file), "") for file in readable))
+        texts = dict(zip(readable, read, strict=True))
+        return tuple(
+            Attachment(name=file.name, media_type=file.media_type, size_bytes=file.size_bytes, text=texts.get(file, ""))
+            for file in files
+        )
 
     async def _text_of(self, file: File) -> str:
         headers = {"Authorization": f"Bearer {self._client.token}"}
