@@ -219,6 +219,8 @@ class Loop:
             return await self._note(thread, sent)
         now = self._clock()
         again = retry_after is not None and attempt < agent.limits.send_attempts
+        # Also where the other side names a time: many who wait for the same second get there one at a time.
+        backoff = min(2.0 ** (attempt - 1), RETRY_SECONDS_MAX) if attempt > 1 else 0.0
         return await self._note(
             thread,
             MessageFailed(
@@ -227,7 +229,7 @@ class Loop:
                 key=action.key,
                 attempt=attempt,
                 error=text[:ERROR_CHARS_MAX],
-                retry_at=now + timedelta(seconds=retry_after or 0) if again else None,
+                retry_at=now + timedelta(seconds=max(retry_after or 0, backoff)) if again else None,
                 elsewhere=not again and owed.what not in MINOR,
             ),
         )

@@ -143,9 +143,10 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
 def run(
     roles: Annotated[list[str] | None, typer.Argument(metavar="[web] [worker]", help="none named: all of them")] = None,
 ) -> None:
-    """Listen to the channels (web) and work on threads (worker) until SIGTERM or SIGINT.
+    """Listen to the channels and work on threads until SIGTERM or SIGINT.
 
-    Then it takes nothing new, and finishes or hands back what is under way. Any number of each may run.
+    Roles scale apart: web listens to Slack and serves HTTP, worker works on threads; any number of each may run. At
+    the end it takes nothing new, and finishes or hands back what is under way.
     """
     for role in roles or []:
         if role not in ROLES:

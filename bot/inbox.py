@@ -126,9 +126,8 @@ class Inbox:
     async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool:
         """Its author changed the message. Whether that still counts, the thread says. False: no thread of ours."""
         message = _outside(place, event_id)
-        event = MessageEdited(
-            id=f"{message}/edited/{_short(edit_id)}", at=self._clock(), message=message, text=text[:TEXT_CHARS_MAX]
-        )
+        fitting = self._message(Person(name=""), text, message).text
+        event = MessageEdited(id=f"{message}/edited/{_short(edit_id)}", at=self._clock(), message=message, text=fitting)
         return await self._store.post(thread_id_of(place), event, opens=False)
 
     async def deleted(self, place: Place, *, event_id: str) -> bool:
@@ -182,7 +181,11 @@ class Inbox:
                 raise Refused("That question has no such choice.")
             text = str(choices[number])
         event = self._message(sender, text, event_id, answers=question.id)
-        return await self._store.append(thread, event)
+        try:
+            return await self._store.append(thread, event, if_unmoved=True)
+        except ThreadMoved:
+            # Somebody may have answered meanwhile: of two at the same moment one answers.
+            return await self.answer(thread_id, sender, text, step=step, number=number)
 
     async def decide(
         self,
@@ -321,6 +324,10 @@ def _fitting(message: MessageReceived) -> MessageReceived:
         for one in message.attachments
     )
     message = message.model_copy(update={"sender": message.sender.model_copy(update=names), "attachments": attachments})
+    if sum(len(one.text.encode(errors="replace")) for one in attachments) > ATTACHED_CHARS_MAX * 4:
+        # Control characters take six bytes each in JSON.
+        bare = tuple(one.model_copy(update={"text": ""}) for one in attachments)
+        message = message.model_copy(update={"attachments": bare})
     while message.text:
         try:
             encode(message)

@@ -13,7 +13,9 @@ import aiohttp
 import structlog
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import ChannelUnavailable
@@ -26,7 +28,7 @@ from channels.slack.channel import NAME
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
 from store.base import Store, StoreUnavailable, UnknownThread
-from store.events import Attachment, MessageReceived, Person, Place
+from store.events import ApprovalDecided, Attachment, MessageReceived, Person, Place
 from store.thread import Thread
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ HOME_THREADS_MAX = 60
 """How many of the newest threads App Home looks through."""
 HOME_ITEMS_MAX = 10
 """In each of its lists."""
+SOCKET_LOOK_SECONDS = 15.0
 SWEEP_THREADS_MAX = 200
 SWEEP_DAYS = 7
 SWEEP_RETRIES_MAX = 5
@@ -149,15 +152,15 @@ class SlackDesk:
                 digest=digest,
                 proof=f"slack {self.me.team}/{by.address}",
             )
-        except (Refused, UnknownThread) as error:
-            return str(error)
+        except (Refused, UnknownThread):
+            return "There is nothing to decide here any more."
         return "" if settlement.outcome == "settled" else settlement.text
 
     async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
         try:
             await self.inbox.answer(thread_id, by, text, step=step, number=-1 if number is None else number)
-        except (Refused, UnknownThread) as error:
-            return str(error)
+        except (Refused, UnknownThread):
+            return "That question needs no answer any more."
         return ""
 
     async def stopped(self, place: Place, by: Person) -> None:
@@ -169,13 +172,14 @@ class SlackDesk:
         asked: list[HomeItem] = []
         recent: list[HomeItem] = []
         for thread in await self._newest(HOME_THREADS_MAX):
-            if thread.place.channel != NAME:
-                continue
-            item = self._item(thread)
             people = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
-            if thread.status == "waiting_for_approval" or (thread.turn == "human" and user in people):
+            people += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided)]
+            if user not in people:
+                continue  # it may be held where this person cannot look
+            item = self._item(thread)
+            if thread.turn == "human":
                 waiting.append(item)
-            elif people and people[0] == user:
+            elif people[0] == user:
                 asked.append(item)
             else:
                 recent.append(item)
@@ -200,15 +204,16 @@ class SlackDesk:
         )
 
     async def _newest(self, limit: int) -> list[Thread]:
-        ids = await self.store.recent(limit)
-        return list(await asyncio.gather(*map(self.store.load, ids)))
+        """Of those in Slack."""
+        threads = await asyncio.gather(*map(self.store.load, await self.store.recent(limit)))
+        return [thread for thread in threads if _is_ours(thread)]
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads of the last days, each with the ts of the newest message that is known."""
         since = datetime.now(UTC) - timedelta(days=SWEEP_DAYS)
         places = {}
         for thread in await self._newest(SWEEP_THREADS_MAX):
-            if thread.place.channel == NAME and thread.events[-1].at > since and not thread.state.cancelled:
+            if thread.events[-1].at > since and not thread.state.cancelled:
                 known = [e.id.rpartition(":")[2] for e in thread.events if isinstance(e, MessageReceived)]
                 newest = max((ts for ts in known if _is_ts(ts)), default="")
                 if newest:
@@ -224,9 +229,22 @@ async def listening(settings: Settings, client: AsyncWebClient, desk: SlackDesk)
     """
     secret = settings.slack_signing_secret.get_secret_value()
     adapter = SlackAdapter(client, desk.me, desk)
+    known = AuthorizeResult(
+        enterprise_id=None,
+        team_id=desk.me.team,
+        bot_user_id=desk.me.user,
+        bot_id=desk.me.bot,
+        bot_token=client.token,
+    )
+
+    async def authorize() -> AuthorizeResult:
+        return known
+
     app = AsyncApp(
-        client=client,
-        token=client.token,
+        # Without the token: with it Bolt asks auth.test by itself at the first event, and acknowledges that event
+        # unheard where Slack is in trouble.
+        client=AsyncWebClient(base_url=client.base_url, retry_handlers=[], logger=_quiet("slack_sdk")),
+        authorize=authorize,
         # Socket Mode has no signatures; an empty secret would pass for one over HTTP.
         signing_secret=secret or None,
         request_verification_enabled=bool(secret),
@@ -240,14 +258,30 @@ async def listening(settings: Settings, client: AsyncWebClient, desk: SlackDesk)
         socket = AsyncSocketModeHandler(app, app_token, logger=_quiet("slack_socket"))
         await opens_sockets(client, app_token)  # or the SDK would try for ever, in silence
         await socket.connect_async()  # type: ignore[no-untyped-call]
-    sweeping = asyncio.create_task(_sweep(adapter, desk), name="slack sweep")
+    keeping = asyncio.create_task(_keep_up(adapter, desk, socket.client if socket else None), name="slack")
     try:
         yield app
     finally:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
         if socket:
             await socket.close_async()  # type: ignore[no-untyped-call]
+        await adapter.aclose()
+
+
+async def _keep_up(adapter: SlackAdapter, desk: SlackDesk, socket: SocketModeClient | None) -> None:
+    """Fetch what was missed, now and each time that the socket was away."""
+    await _sweep(adapter, desk)
+    was_away = False
+    while socket:
+        await asyncio.sleep(SOCKET_LOOK_SECONDS)
+        is_away = not await socket.is_connected()
+        if is_away:
+            # The SDK tries the same URL again and again, and the ticket in it is good for half a minute.
+            socket.wss_uri = None
+        elif was_away:
+            await _sweep(adapter, desk)
+        was_away = is_away
 
 
 async def _sweep(adapter: SlackAdapter, desk: SlackDesk) -> None:
@@ -271,6 +305,11 @@ async def _sweep(adapter: SlackAdapter, desk: SlackDesk) -> None:
             except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, StoreUnavailable) as error:
                 log.warning("sweep_failed", place=place.address, error=str(error)[:200])
                 await asyncio.sleep(5)
+
+
+def _is_ours(thread: Thread) -> bool:
+    place = thread.state.place
+    return place is not None and place.channel == NAME and place.address.count("/") == 2
 
 
 def _is_ts(text: str) -> bool:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import uvicorn
-from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
+from slack_bolt.adapter.starlette.async_handler import to_async_bolt_request, to_starlette_response
 from slack_bolt.async_app import AsyncApp
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from store.base import Store, StoreUnavailable
 
+SHUTDOWN_SECONDS_MAX = 5
 BODY_BYTES_MAX = 1_000_000
 """Slack's largest payloads are far below it."""
 
@@ -34,12 +35,18 @@ def application(store: Store, slack: AsyncApp | None) -> Starlette:
 
     routes = [Route("/healthz", alive), Route("/readyz", ready)]
     if slack:
-        handler = AsyncSlackRequestHandler(slack)
 
         async def events(request: Request) -> Response:
-            if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
-                return JSONResponse({"status": "too large"}, 413)
-            return await handler.handle(request)
+            body = b""
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:  # before anybody's signature is looked at
+                    return JSONResponse({"status": "too large"}, 413)
+            try:
+                asked = to_async_bolt_request(request, body)
+            except UnicodeDecodeError:
+                return JSONResponse({"status": "not UTF-8"}, 400)
+            return to_starlette_response(await slack.async_dispatch(asked))
 
         routes.append(Route("/slack/events", events, methods=["POST"]))
     return Starlette(routes=routes)
@@ -49,7 +56,15 @@ def application(store: Store, slack: AsyncApp | None) -> Starlette:
 async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
     """The server's URL. Raises OSError where the port is taken."""
     listener = socket.create_server((host, port))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", loop="none"))
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        loop="none",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
+    )
+    server = uvicorn.Server(config)
     # Signals are the program's own business.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")

@@ -139,6 +139,8 @@ class State:
     """Event ids of the messages that came since the model last chose: their authors may still change them."""
     edited: dict[str, str | None] = field(default_factory=dict)
     """What messages say since their authors changed them in time, by event id; None: deleted."""
+    early: dict[str, str | None] = field(default_factory=dict)
+    """Changes of messages that are not here, or were acted on; they count only where the message comes later."""
     question: str = ""
     """The step that waits for a person's answer."""
     errors_in_row: int = 0
@@ -257,6 +259,7 @@ def may_decide(request: ApprovalRequested, decision: ApprovalDecided) -> bool:
 
 def _fold(before: State, events: tuple[Event, ...], index: int) -> State:
     state = replace(before, steps=dict(before.steps), owed=dict(before.owed), edited=dict(before.edited))
+    state.early = dict(before.early)
     for event in events:
         _apply(state, event, index)
         index += 1
@@ -293,6 +296,8 @@ def _apply(state: State, event: Event, index: int) -> None:
         case MessageReceived():
             _moved_from_outside(state, index)
             state.fresh += (event.id,)
+            if event.id in state.early:
+                state.edited[event.id] = state.early[event.id]
             state.unread = not state.cancelled
             if state.cancelled or state.paused or event.clipped_from:
                 state.owed[f"{event.id}/notice"] = Owed("notice", index)
@@ -319,11 +324,9 @@ def _apply(state: State, event: Event, index: int) -> None:
         case ThreadOpened():
             state.agent, state.place = event.agent, event.place
         case MessageEdited():
-            if event.message in state.fresh:
-                state.edited[event.message] = event.text
+            _edit(state, event.message, event.text)
         case MessageDeleted():
-            if event.message in state.fresh:
-                state.edited[event.message] = None
+            _edit(state, event.message, None)
         case TriggerReceived():
             _moved_from_outside(state, index)
         case AgentChanged():
@@ -375,6 +378,12 @@ def _apply(state: State, event: Event, index: int) -> None:
             state.unreadable = True
         case _:
             raise AssertionError(f"no row for {type(event).__name__}")
+
+
+def _edit(state: State, message: str, text: str | None) -> None:
+    """Deliveries overtake each other: the change may be here before the message."""
+    where = state.edited if message in state.fresh else state.early
+    where[message] = text
 
 
 def _moved_from_outside(state: State, index: int) -> None:

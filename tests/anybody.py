@@ -279,6 +279,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.store.forget()
+        self.world.channel.forget()
         for _ in range(40):
             self.runs()
             if self.world.at_rest and not self.world.thread.timers:

@@ -312,6 +312,10 @@ class RecordingChannel(Channel):
         """What comes of the next attempts: an error, or this is awaited first."""
         self._next.extend(what)
 
+    def forget(self) -> None:
+        """Nothing comes in between any more."""
+        self._next.clear()
+
     async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
         self.tries[key] += 1
         if self._next:

@@ -10,6 +10,7 @@ import pytest
 from tests.model_server import ModelServer
 from tests.program import Bot, Done
 from tests.servers import Server
+from tests.slack import SlackServer
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +38,10 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     bot.with_model(model)
     model.script(FINE, FINE)
     plain = (await bot.run("doctor")).succeeded()
-    assert [line.split()[0] for line in plain.out.splitlines()] == ["ok"] * 8
+    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 8, "off"]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
-    assert {state for state, _ in found.values()} == {"ok"}
+    assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack"}
     assert found["agents"] == ("ok", "deploy, rollback")
     assert "appendfsync always" in found["persistence"][1]
     assert "test-model-2026 answered the schema" in found["model"][1]
@@ -51,7 +52,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
 async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
     result = await bot.run("doctor", "--json")
     assert result.code == 1
-    assert result.err == "1 of 8 checks failed: model.\n"
+    assert result.err == "1 of 9 checks failed: model.\n"
     found = findings(result)
     assert found["model"][0] == "failed"
     assert "OPENAI_MODEL is not set" in found["model"][1]
@@ -78,7 +79,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
         model.script(FINE)
         result = await bot.run("doctor", REDIS_URL=server.url)
         assert result.code == 1
-        assert result.err == "1 of 8 checks failed: persistence.\n"
+        assert result.err == "1 of 9 checks failed: persistence.\n"
         assert "appendonly yes" in result.out
     finally:
         server.stop()
@@ -96,7 +97,7 @@ async def test_each_thing_that_is_down_is_told_by_itself(bot: Bot) -> None:
         OPENAI_API_KEY="sk-secret",
     )
     assert result.code == 1
-    assert result.err == "4 of 5 checks failed: BOT_HOME, agents, redis, model.\n"
+    assert result.err == "4 of 6 checks failed: BOT_HOME, agents, redis, model.\n"
     found = findings(result)
     assert "cannot be written" in found["BOT_HOME"][1]
     assert "colour" in found["agents"][1]
@@ -116,3 +117,51 @@ async def test_a_model_that_does_not_understand_is_told(bot: Bot, model: ModelSe
         found = findings(await bot.with_model(strict).run("doctor", "--json"))
     assert "OPENAI_API_KEY" in found["model"][1]
     assert "sk-secret" not in str(found)
+
+
+# Slack
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[SlackServer]:
+    async with SlackServer.from_manifest("manifest.yml") as server:
+        yield server
+
+
+def with_slack(bot: Bot, slack: SlackServer, **others: str) -> Bot:
+    tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token}
+    bot.environment |= {"SLACK_API_URL": slack.api_url} | tokens | others
+    return bot
+
+
+async def slack_lines(bot: Bot) -> list[str]:
+    return [line for line in (await bot.run("doctor")).out.splitlines() if " slack" in line]
+
+
+async def test_slack_is_asked_for_its_token_its_scopes_and_a_socket(bot: Bot, slack: SlackServer) -> None:
+    lines = await slack_lines(with_slack(bot, slack))
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "ok"]
+
+
+async def test_a_scope_that_the_token_lacks_is_named(bot: Bot, slack: SlackServer) -> None:
+    slack.scopes -= {"im:write"}
+    lines = await slack_lines(with_slack(bot, slack))
+    assert [line for line in lines if line.startswith("failed")] == [
+        "failed   slack scopes: the token lacks im:write. Add them under OAuth & Permissions and install the app again."
+    ]
+
+
+async def test_a_token_that_slack_does_not_take_is_told(bot: Bot, slack: SlackServer) -> None:
+    (line,) = await slack_lines(with_slack(bot, slack, SLACK_BOT_TOKEN="xoxb-wrong"))
+    assert line.startswith("failed   slack: Slack does not take SLACK_BOT_TOKEN: invalid_auth.")
+    assert "xoxb-wrong" not in line
+
+
+async def test_slack_that_is_set_up_by_half_is_told(bot: Bot, slack: SlackServer) -> None:
+    (line,) = await slack_lines(with_slack(bot, slack, SLACK_APP_TOKEN=""))
+    assert line.startswith("failed   slack: SLACK_APP_TOKEN is not set")
+
+
+async def test_slack_that_cannot_be_reached_is_told(bot: Bot, slack: SlackServer) -> None:
+    (line,) = await slack_lines(with_slack(bot, slack, SLACK_API_URL="http://127.0.0.1:9/api/"))
+    assert line.startswith("failed   slack: Cannot reach Slack at http://127.0.0.1:9/api/")

@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -44,6 +46,7 @@ from channels.slack.parse import (
     parse_event,
 )
 from channels.slack.text import escape, unescaped
+from store.base import StoreUnavailable
 from store.events import Attachment, Person, Place
 from store.text import one_line
 
@@ -57,6 +60,7 @@ FILE_BYTES_MAX = 100_000
 FILES_READ_MAX = 3
 NAMES_MAX = 5_000
 TITLE_CHARS_MAX = 80
+CHANGES_MAX = 1_000
 REFUSED_CHARS_MAX = 2_000
 
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
@@ -100,13 +104,22 @@ class Desk(Protocol):
     async def home_of(self, user: str) -> Home: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _User:
+    name: str
+    member: bool
+    """Of this workspace in full: no guest, no stranger, not gone."""
+
+
 class SlackAdapter:
     def __init__(self, client: AsyncWebClient, me: Me, desk: Desk) -> None:
         self._client = client
         self._me = me
         self._desk = desk
-        self._names: dict[str, str] = {}
-        self._courtesies: set[asyncio.Task[bool]] = set()
+        self._users: dict[str, _User] = {}
+        self._courtesies: set[asyncio.Task[Any]] = set()
+        self._changed: dict[str, Edited | Deleted] = {}
+        """The last changes of messages, by message: one may arrive before the message itself."""
 
     def listen(self, app: AsyncApp) -> None:
         """Register for everything: what has no listener would not be acknowledged, and come again."""
@@ -124,12 +137,11 @@ class SlackAdapter:
         match happened:
             case Said():
                 await self.hear(happened)
-            case Edited():
-                text = await self._readable(happened.text)
-                place = self._place(happened)
-                await self._desk.edited(place, event_id=_id(happened), text=text, edit_id=happened.edit)
-            case Deleted():
-                await self._desk.deleted(self._place(happened), event_id=_id(happened))
+            case Edited() | Deleted():
+                self._changed[_id(happened)] = happened
+                if len(self._changed) > CHANGES_MAX:
+                    self._changed.pop(next(iter(self._changed)))
+                await self._change(happened)
             case HomeOpened(tab="home"):
                 view = home_view(await self._desk.home_of(happened.user))
                 await self._try("views.publish", self._client.views_publish(user_id=happened.user, view=view))
@@ -141,6 +153,14 @@ class SlackAdapter:
             case Ignored():
                 log.debug("slack_ignored", why=happened.why)
         await ack()
+
+    async def _change(self, changed: Edited | Deleted) -> None:
+        place = self._place(changed)
+        if isinstance(changed, Edited):
+            text = await self._readable(changed.text)
+            await self._desk.edited(place, event_id=_id(changed), text=text, edit_id=changed.edit)
+        else:
+            await self._desk.deleted(place, event_id=_id(changed))
 
     async def hear(self, said: Said) -> bool:
         """A person's words. False: they are not for us."""
@@ -155,6 +175,11 @@ class SlackAdapter:
             self._attachments(said.files),
             self._earlier(said) if new else _no_history(),
         )
+        changed = self._changed.get(_id(said))
+        if isinstance(changed, Deleted):
+            return False  # its author was quicker than we are, or than a redelivery
+        if changed:
+            text = await self._readable(changed.text)
         if said.to_us:
             await self._desk.mentioned(place, sender, text, event_id=_id(said), attachments=attachments, before=before)
             if said.direct and begins:
@@ -167,69 +192,70 @@ class SlackAdapter:
         call = self._client.assistant_threads_setTitle(
             channel_id=said.channel, thread_ts=said.thread, title=one_line(text, TITLE_CHARS_MAX) or "(no words)"
         )
-        task = asyncio.create_task(self._try("assistant.threads.setTitle", call))
-        self._courtesies.add(task)
-        task.add_done_callback(self._courtesies.discard)
+        self._later(self._try("assistant.threads.setTitle", call))
 
     async def _click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
-        match clicked:
-            case AskReason():
-                # First of all: the trigger lives for 3 seconds.
-                view = reject_modal(_with_place(clicked.value, clicked.by))
-                opened = await self._try("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view))
-                await ack()
-                if not opened:
-                    await self._tell(clicked.by, "Slack did not open the form in time. Please press Reject again.")
-            case Approve():
-                text = await self._desk.decided(
-                    clicked.thread_id,
-                    self._by(clicked.by),
-                    approved=True,
-                    comment="",
-                    step=clicked.step,
-                    digest=clicked.digest,
-                )
-                await ack()
-                await self._tell(clicked.by, text)
-            case Reject():
-                text = await self._desk.decided(
-                    clicked.thread_id,
-                    self._by(clicked.by),
-                    approved=False,
-                    comment=clicked.reason,
-                    step=clicked.step,
-                    digest=clicked.digest,
-                )
-                await ack()
-                await self._tell(clicked.by, text)
-            case Answer():
-                text = await self._desk.answered(
-                    clicked.thread_id, self._by(clicked.by), step=clicked.step, text=clicked.text, number=clicked.number
-                )
-                await ack()
-                await self._tell(clicked.by, text)
-            case Ignored():
-                log.debug("slack_ignored", why=clicked.why)
-                await ack()
+        if isinstance(clicked, Ignored):
+            log.debug("slack_ignored", why=clicked.why)
+        elif isinstance(clicked, AskReason):
+            # First of all: the trigger lives for 3 seconds.
+            view = reject_modal(_with_place(clicked.value, clicked.by))
+            if not await self._try("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view)):
+                self._tell(clicked.by, "Slack did not open the form in time. Please press Reject again.")
+        else:
+            try:
+                self._tell(clicked.by, await self._settle(clicked))
+            except StoreUnavailable:
+                # Slack does not deliver a click again.
+                self._tell(clicked.by, "That was not recorded: my store is away. Please press it again in a minute.")
+                raise
+        await ack()
 
-    async def _tell(self, clicker: Clicker, text: str) -> None:
-        """The person who clicked, alone."""
-        if not text or not clicker.channel:
-            return
-        await self._try(
-            "chat.postEphemeral",
-            self._client.chat_postEphemeral(
+    async def _settle(self, clicked: Approve | Reject | Answer) -> str:
+        """What to tell the person alone."""
+        by = await self._clicker(clicked.by)
+        if by is None:
+            return "Slack did not tell me who you are, so nothing was recorded. Please press it again."
+        if isinstance(clicked, Answer):
+            return await self._desk.answered(
+                clicked.thread_id, by, step=clicked.step, text=clicked.text, number=clicked.number
+            )
+        return await self._desk.decided(
+            clicked.thread_id,
+            by,
+            approved=isinstance(clicked, Approve),
+            comment=clicked.reason if isinstance(clicked, Reject) else "",
+            step=clicked.step,
+            digest=clicked.digest,
+        )
+
+    def _tell(self, clicker: Clicker, text: str) -> None:
+        """The person who clicked, alone. Slack is not kept waiting for it."""
+        if text and clicker.channel:
+            call = self._client.chat_postEphemeral(
                 channel=clicker.channel,
                 user=clicker.user,
                 thread_ts=clicker.thread or None,
                 text=escape(text[:REFUSED_CHARS_MAX]),
-            ),
-        )
+            )
+            self._later(self._try("chat.postEphemeral", call))
 
-    def _by(self, clicker: Clicker) -> Person:
-        name = self._names.get(clicker.user) or clicker.name
-        return Person(name=name, address=clicker.user, trust="unverified" if clicker.external else "verified")
+    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._courtesies.add(task)
+        task.add_done_callback(self._courtesies.discard)
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*self._courtesies, return_exceptions=True)
+
+    async def _clicker(self, clicker: Clicker) -> Person | None:
+        """Who may decide depends on it, so without Slack's word nobody is anybody."""
+        user = await self._in_time("users.info", self._user(clicker.user), None)
+        if user is None:
+            return None
+        trusted = user.member and not clicker.external
+        return Person(name=user.name, address=clicker.user, trust="verified" if trusted else "unverified")
 
     def _place(self, at: Said | Edited | Deleted) -> Place:
         return place_of(self._me.team, at.channel, at.thread)
@@ -277,34 +303,44 @@ class SlackAdapter:
     # What only Slack's API tells
 
     async def _person(self, user: str, *, external: bool) -> Person:
-        name = await self._in_time("users.info", self._name(user), user)
-        return Person(name=name, address=user, trust="unverified" if external else "verified")
+        known = await self._in_time("users.info", self._user(user), None)
+        trusted = known is not None and known.member and not external
+        return Person(name=known.name if known else user, address=user, trust="verified" if trusted else "unverified")
 
     async def _name(self, user: str) -> str:
-        if user not in self._names:
-            answer: Any = await self._client.users_info(user=user)
-            person = answer["user"]
-            profile = person.get("profile") or {}
-            name = profile.get("display_name") or profile.get("real_name") or person.get("real_name")
-            if len(self._names) >= NAMES_MAX:
-                self._names.pop(next(iter(self._names)))
-            self._names[user] = str(name or person.get("name") or user)
-        return self._names[user]
+        return (await self._user(user)).name
+
+    async def _user(self, user_id: str) -> _User:
+        if user_id not in self._users:
+            answer: Any = await self._client.users_info(user=user_id)
+            user = answer["user"]
+            profile = user.get("profile") or {}
+            name = profile.get("display_name") or profile.get("real_name") or user.get("real_name")
+            # Guests see a card too, and nobody gave them a say.
+            member = user.get("team_id", self._me.team) == self._me.team and not any(
+                user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
+            )
+            if len(self._users) >= NAMES_MAX:
+                self._users.pop(next(iter(self._users)))
+            self._users[user_id] = _User(str(name or user.get("name") or user_id), member)
+        return self._users[user_id]
 
     async def _readable(self, text: str) -> str:
         """As people read it, without our own mention at its beginning."""
         text = text.removeprefix(f"<@{self._me.user}>").lstrip()
         users = list(dict.fromkeys(_MENTION.findall(text)))[:20]
         if users:
-            await asyncio.gather(*(self._in_time("users.info", self._name(user), user) for user in users))
-        return unescaped(text, self._names)
+            await asyncio.gather(*(self._in_time("users.info", self._name(user), "") for user in users))
+        return unescaped(text, {user: known.name for user in users if (known := self._users.get(user))})
 
     async def _attachments(self, files: Iterable[File]) -> tuple[Attachment, ...]:
         files = list(files)
         readable = [
             file
             for file in files
-            if file.media_type.startswith(_TEXTS) and file.url and 0 < file.size_bytes <= FILE_BYTES_MAX
+            if file.media_type.startswith(_TEXTS)
+            and 0 < file.size_bytes <= FILE_BYTES_MAX
+            and is_slacks(file.url, self._client.base_url)
         ][:FILES_READ_MAX]
         read = await asyncio.gather(*(self._in_time("the file", self._text_of(file), "") for file in readable))
         texts = dict(zip(readable, read, strict=True))
@@ -315,12 +351,20 @@ class SlackAdapter:
 
     async def _text_of(self, file: File) -> str:
         headers = {"Authorization": f"Bearer {self._client.token}"}
-        async with aiohttp.ClientSession() as session, session.get(file.url, headers=headers) as response:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(file.url, headers=headers, allow_redirects=False) as response,
+        ):
             # Without the right to it, Slack answers 200 with a page to log in.
             if response.status != 200 or (response.content_type == "text/html" and file.media_type != "text/html"):
                 log.warning("slack_file_not_read", file=file.id, status=response.status, type=response.content_type)
                 return ""
-            data = await response.content.read(FILE_BYTES_MAX)
+            data = b""
+            async for chunk in response.content.iter_chunked(65_536):
+                data += chunk
+                if len(data) > FILE_BYTES_MAX:
+                    log.warning("slack_file_not_read", file=file.id, why="it is larger than it said")
+                    return ""
         return data.decode(errors="replace")
 
     async def _earlier(self, said: Said) -> list[Earlier]:
@@ -338,6 +382,17 @@ class SlackAdapter:
             name = await self._name(user) if user else str(message.get("username") or "a bot")
             earlier.append(Earlier(name, user, await self._readable(text), f"{said.channel}:{ts}"))
         return earlier
+
+
+def is_slacks(url: str, base_url: str) -> bool:
+    """Whether our token may be shown there. An external file's URL is whatever its author says."""
+    try:
+        parts, base = urlsplit(url), urlsplit(base_url)
+        if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
+            return True
+        return parts.scheme == "https" and (parts.hostname or "").endswith((".slack.com", ".slack-gov.com"))
+    except ValueError:
+        return False
 
 
 async def _nothing(ack: AsyncAck) -> None:

@@ -90,7 +90,7 @@ def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
             posts = _progress(message)
         case _:
             assert_never(message)
-    if len(posts) > POSTS_MAX:
+    if len(posts) > POSTS_MAX and not isinstance(message, Settled | Answered | Progress):
         raise TooLongToShow(f"it takes {len(posts)} messages; the limit is {POSTS_MAX}")
     return posts
 
@@ -176,6 +176,7 @@ def _question(question: Question, thread_id: str) -> list[Post]:
         parts.append(_line(question.context))
     choices = ("yes", "no") if question.format == "yes_no" else question.choices
     actions: list[Block] = []
+    as_buttons = True
     if question.format != "free_text" and choices:
         as_buttons = len(choices) <= BUTTONS_MAX and all(len(visible(c)) <= BUTTON_CHARS_MAX for c in choices)
         if not as_buttons:
@@ -189,6 +190,8 @@ def _question(question: Question, thread_id: str) -> list[Post]:
     messages = packed(blocks_of(parts))
     if actions:
         block_id = f"{thread_id}/{question.step}/answer"[:BLOCK_ID_CHARS_MAX]
+        if not as_buttons:
+            messages.append([])  # a select may be half as large as a message can be
         messages[-1].append({"type": "actions", "block_id": block_id, "elements": actions})
     return _posts(f"{mark}{question.question}", messages)
 

@@ -40,14 +40,21 @@ RETRY_SECONDS = 10.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
 
 _FOR_GOOD = {
+    "block_mismatch",
     "cannot_reply_to_message",
     "cant_update_message",
     "channel_is_limited_access",
     "channel_not_found",
+    "edit_window_closed",
+    "invalid_arguments",
     "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
     "is_archived",
     "is_inactive",
     "message_not_found",
+    "metadata_too_large",
     "msg_too_long",
     "msg_blocks_too_long",
     "no_text",
@@ -88,6 +95,8 @@ class SlackChannel(Channel):
         self._courtesies: dict[Place, asyncio.Task[None]] = {}
 
     async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+        if place.address.count("/") != 2:
+            raise SendFailed(f"{place.address!r} is no place in Slack.")
         _, channel, thread = place.address.split("/")
         thread_id = key.partition("/")[0]
         try:
@@ -162,7 +171,8 @@ class SlackChannel(Channel):
     # How the agent is getting on: nobody waits for it
 
     def busy(self, place: Place, doing: str) -> None:
-        self._want(place, _Shown(doing, "processing"))
+        if place.address.count("/") == 2:
+            self._want(place, _Shown(doing, "processing"))
 
     def at_rest(self, place: Place, turn: Turn) -> None:
         if place in self._courtesies or place in self._shown:

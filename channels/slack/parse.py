@@ -309,7 +309,7 @@ def _clicker(body: Payload, me: Me) -> Clicker | None:
             pass
     team = _text(user, "team_id")
     name = _text(user, "name") or _text(user, "username") or _text(user, "id")
-    return Clicker(_text(user, "id"), name, bool(team) and team != me.team, channel, thread)
+    return Clicker(_text(user, "id"), name, team != me.team, channel, thread)
 
 
 def files_of(event: Payload) -> tuple[File, ...]:
@@ -335,7 +335,7 @@ def _is_bot(event: Payload, me: Me) -> bool:
 
 
 def _is_external(event: Payload, me: Me) -> bool:
-    home = _text(event, "user_team") or _text(event, "source_team")
+    home = _text(event, "user_team") or _text(event, "source_team") or _text(event, "team")
     return bool(home) and home != me.team
 
 
