@@ -143,7 +143,7 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
 def run(
     roles: Annotated[list[str] | None, typer.Argument(metavar="[web] [worker]", help="none named: all of them")] = None,
 ) -> None:
-    """Listen to the channels and work on threads until SIGTERM or SIGINT.
+    """Listen to channels and work on threads until SIGTERM.
 
     Roles scale apart: web listens to Slack and serves HTTP, worker works on threads; any number of each may run. At
     the end it takes nothing new, and finishes or hands back what is under way.

@@ -11,6 +11,7 @@ import yaml
 
 from agent.steps import Step, as_question
 from bot.slack import SCOPES, SlackDesk, who_we_are
+from channels.slack.adapter import is_slacks
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent, Person
 from store.memory import MemoryStore
@@ -233,6 +234,29 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
     assert office.desk.ran == []
 
 
+async def test_a_guest_can_approve_nothing(office: Office) -> None:
+    office.slack.workspace.change_user("ben", is_guest=True)
+    async with office.open():
+        asked, card = await asked_for_prod(office)
+        await office.slack.click("ben", card, "Approve")
+        told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
+        thread = await office.until(asked, "waiting_for_approval")
+    assert "You may not decide this request" in told[0].args["text"]
+    assert thread.pending
+    assert office.desk.ran == []
+
+
+async def test_without_slacks_word_on_who_clicked_nothing_is_recorded(office: Office) -> None:
+    async with office.open():
+        asked, card = await asked_for_prod(office)
+        office.slack.fail("users.info", times=9)
+        await office.slack.click("ben", card, "Approve")
+        told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
+        thread = await office.until(asked, "waiting_for_approval")
+    assert "press it again" in told[0].args["text"]
+    assert "approval_decided" not in [event.kind for event in thread.events]
+
+
 async def test_an_approval_of_a_request_that_was_replaced_changes_nothing(office: Office) -> None:
     async with office.open():
         asked, card = await asked_for_prod(office)
@@ -279,6 +303,19 @@ async def test_a_question_may_be_answered_in_words(office: Office) -> None:
         assert office.slack.buttons_of(office.slack.now(question)) == []
 
 
+async def test_of_two_answers_at_the_same_moment_one_counts(office: Office) -> None:
+    office.model.answers(as_question("Really?", "", yes_no=True), done("Good."))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "push")
+        question = await office.says("Really?", asked)
+        await office.until(asked, "waiting_for_answer")
+        await asyncio.gather(office.slack.click("ana", question, "yes"), office.slack.click("ben", question, "no"))
+        told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
+        thread = await office.until(asked, "done")
+    assert "needs no answer any more" in told[0].args["text"]
+    assert len([e for e in kinds(thread, MessageReceived) if e.answers]) == 1  # type: ignore[attr-defined]
+
+
 # App Home, the stop button, what it is doing
 
 
@@ -293,9 +330,14 @@ async def test_home_shows_what_waits_and_what_one_asked_for(office: Office) -> N
         home = office.slack.home_of("ana")
         assert home
         text = office.slack.text_of(home)
+        await office.slack.open_home("ben")
+        await office.slack.wait_for(lambda: office.slack.home_of("ben"))
+        bens = office.slack.home_of("ben")
+        assert bens
     waits, _, rest = text.partition("What you asked for")
     assert "push (target: prod): waiting for approval" in waits
     assert "are you there?" in rest
+    assert "push" not in office.slack.text_of(bens), "it may be held where he cannot look"
 
 
 async def test_the_stop_button_ends_what_is_under_way(office: Office) -> None:
@@ -361,6 +403,25 @@ async def test_without_the_store_nothing_is_acknowledged_and_slack_brings_it_aga
         store.away = False
         await office.says("Hello.", asked)
     assert office.of_bot(asked) == ["Hello."]
+
+
+async def test_slack_in_trouble_at_the_first_event_loses_nothing(office: Office) -> None:
+    office.model.answers(done("Hello."))
+    async with office.open():
+        office.slack.fail("auth.test", times=9)
+        asked = await office.slack.mention("deploys", "ana", "are you there?")
+        await office.says("Hello.", asked)
+
+
+async def test_a_deletion_that_overtakes_its_message_counts(office: Office) -> None:
+    async with office.open():
+        office.slack.delay(2, until=0.5)
+        asked = await office.slack.mention("deploys", "ana", "deploy v1")
+        await office.slack.delete(asked)
+        await office.slack.wait_for(lambda: len(office.slack.deliveries.all) >= 3)
+        for delivery in list(office.slack.deliveries.all):
+            await office.slack.acknowledged(delivery)
+    assert await office.store.recent() == []
 
 
 async def test_an_answer_of_slack_that_was_lost_doubles_nothing(office: Office) -> None:
@@ -464,6 +525,25 @@ async def test_no_mention_of_a_model_goes_out_live(office: Office) -> None:
     assert "&lt;!channel&gt;" in answer.text
     types = {element["type"] for block in answer.blocks for part in block["elements"] for element in part["elements"]}
     assert types == {"text"}
+
+
+@pytest.mark.parametrize(
+    ("url", "is_slacks_own"),
+    [
+        ("https://files.slack.com/files-pri/T1-F1/a.txt", True),
+        ("https://files.slack-gov.com/files-pri/T1-F1/a.txt", True),
+        ("http://127.0.0.1:8100/files-pri/a.txt", True),
+        ("http://127.0.0.1:8101/a.txt", False),
+        ("https://evil.example/a.txt", False),
+        ("https://files.slack.com.evil.example/a.txt", False),
+        ("https://files.slack.com@evil.example/a.txt", False),
+        ("http://files.slack.com/a.txt", False),
+        ("https://[bad/a.txt", False),
+        ("", False),
+    ],
+)
+def test_our_token_is_shown_to_slack_alone(url: str, is_slacks_own: bool) -> None:
+    assert is_slacks(url, "http://127.0.0.1:8100/api/") is is_slacks_own
 
 
 # The manifest

@@ -512,8 +512,10 @@ def test_an_edit_counts_until_the_model_has_chosen_a_step() -> None:
     assert thread(message(), deleted("m1")).state.edited == {"m1": None}
 
 
-def test_an_edit_of_a_message_that_is_not_here_changes_nothing() -> None:
-    assert thread(message(), edited("elsewhere")).state.edited == {}
+def test_an_edit_of_a_message_that_is_not_here_counts_when_that_comes() -> None:
+    early = thread(message(), edited("m2"))
+    assert early.state.edited == {}
+    assert early.extended([message("m2")]).state.edited == {"m2": "deploy v4, please"}
 
 
 def test_what_was_not_sent_lets_the_others_go_first() -> None:

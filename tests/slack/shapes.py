@@ -35,7 +35,7 @@ def user_json(workspace: Workspace, user: User, *, with_email: bool) -> Json:
         "profile": profile,
         "is_bot": user.is_bot,
         "is_app_user": False,
-        "is_restricted": False,
+        "is_restricted": user.is_guest,
         "is_ultra_restricted": False,
         "updated": 1_790_000_000,
     }

@@ -33,6 +33,7 @@ class User:
     tz: str = "Etc/UTC"
     tz_offset_seconds: int = 0
     deleted: bool = False
+    is_guest: bool = False
     bot_id: str | None = None
     """Set for bots: their messages carry it."""
     app_id: str | None = None
