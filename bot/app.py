@@ -34,10 +34,6 @@ TABLE_OF = {"rollback": "deploy"}
 """Agents that read another one's table of the team file."""
 
 
-class ChannelUnavailable(Exception):
-    """A channel that is set up does not work. One line: what is wrong, and what to do."""
-
-
 @dataclass(frozen=True)
 class App:
     settings: Settings
@@ -79,10 +75,10 @@ async def opened(settings: Settings) -> AsyncIterator[App]:
         channels: list[Channel] = [TerminalChannel()]
         if settings.has_slack:
             # Only then: it takes longer to import than all else.
-            from bot.slack import client_of
             from channels.slack.channel import SlackChannel
+            from channels.slack.connection import client_of
 
-            slack = SlackChannel(client_of(settings))
+            slack = SlackChannel(client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url))
             stack.push_async_callback(slack.aclose)
             channels.append(slack)
         yield App(settings, store, Inbox(store), roster, {channel.name: channel for channel in channels})

@@ -193,12 +193,20 @@ async def _listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -
     settings, told = bot.settings, []
     slack = None
     if settings.has_slack:
-        from bot.slack import SlackDesk, client_of, listening, who_we_are
+        from bot.slack import SlackDesk
+        from channels.slack.connection import client_of, listening, who_we_are
 
-        client = client_of(settings)
+        client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
         me, _ = await who_we_are(client)
-        desk = SlackDesk(bot.store, bot.inbox, bot.agent_of, me)
-        slack = await stack.enter_async_context(listening(settings, client, desk))
+        slack = await stack.enter_async_context(
+            listening(
+                client,
+                me,
+                SlackDesk(bot.store, bot.inbox, bot.agent_of, me),
+                app_token=settings.slack_app_token.get_secret_value(),
+                signing_secret=settings.slack_signing_secret.get_secret_value(),
+            )
+        )
         told.append(f"Listening to Slack at {me.url or me.team}.")
     over_http = slack if settings.slack_signing_secret.get_secret_value() else None
     if always or over_http:

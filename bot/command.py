@@ -17,10 +17,11 @@ import typer
 import uvloop
 
 from bot import console
-from bot.app import ChannelUnavailable, roster_problems, set_up_logging
+from bot.app import roster_problems, set_up_logging
 from bot.demo import DidNotHappen
 from bot.inbox import Refused
 from bot.settings import Settings, SettingsError, load
+from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
 from store.embedded import EmbeddedRedisError
 from store.events import EventTooLarge

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
-from bot.app import ChannelUnavailable, build_roster, model_of
+from bot.app import build_roster, model_of
 from bot.settings import Settings, SettingsError, misspelt
+from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable
 from store.embedded import EmbeddedRedisError, embedded
 from store.redis import RedisStore
@@ -147,9 +148,9 @@ async def _slack(settings: Settings) -> AsyncIterator[Finding]:
     if not settings.has_slack:
         yield Finding("slack", "off", "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET.")
         return
-    from bot.slack import SCOPES, client_of, opens_sockets, who_we_are
+    from channels.slack.connection import SCOPES, client_of, opens_sockets, who_we_are
 
-    client = client_of(settings)
+    client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
     try:
         me, scopes = await who_we_are(client)
         yield Finding("slack", "ok", f"the token is good at {me.url or me.team}.")

@@ -8,13 +8,12 @@ import socket
 from collections.abc import AsyncIterator
 
 import uvicorn
-from slack_bolt.adapter.starlette.async_handler import to_async_bolt_request, to_starlette_response
-from slack_bolt.async_app import AsyncApp
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from channels.base import AnswersHttp
 from store.base import Store, StoreUnavailable
 
 SHUTDOWN_SECONDS_MAX = 5
@@ -22,7 +21,8 @@ BODY_BYTES_MAX = 1_000_000
 """Slack's largest payloads are far below it."""
 
 
-def application(store: Store, slack: AsyncApp | None) -> Starlette:
+def application(store: Store, slack: AnswersHttp | None) -> Starlette:
+
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -43,10 +43,10 @@ def application(store: Store, slack: AsyncApp | None) -> Starlette:
                 if len(body) > BODY_BYTES_MAX:  # before anybody's signature is looked at
                     return JSONResponse({"status": "too large"}, 413)
             try:
-                asked = to_async_bolt_request(request, body)
+                status, headers, answer = await slack(request.query_params, request.headers, body)
             except UnicodeDecodeError:
                 return JSONResponse({"status": "not UTF-8"}, 400)
-            return to_starlette_response(await slack.async_dispatch(asked))
+            return Response(answer, status, headers)
 
         routes.append(Route("/slack/events", events, methods=["POST"]))
     return Starlette(routes=routes)

@@ -6,6 +6,7 @@ there is to say is told in the plain data below, and each channel renders it as 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -113,6 +114,17 @@ class Earlier:
     address: str
     text: str
     event_id: str
+
+
+AnswersHttp = Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[tuple[int, dict[str, str], str]]]
+"""Takes query, headers and body of what was posted to a channel; gives status, headers and body of the answer.
+
+Raises UnicodeDecodeError.
+"""
+
+
+class ChannelUnavailable(Exception):
+    """A channel that is set up does not work. One line: what is wrong, and what to do."""
 
 
 class SendFailed(Exception):

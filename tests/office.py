@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.inbox import Inbox, thread_id_of
-from bot.settings import Settings
-from bot.slack import SlackDesk, client_of, listening, who_we_are
+from bot.slack import SlackDesk
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel, place_of
+from channels.slack.connection import client_of, listening, who_we_are
 from store.base import Store
 from store.events import Event
 from store.memory import MemoryStore
@@ -36,18 +34,14 @@ class Office:
         self.inbox = inbox
         self.desk = Desk([])
         self.model = ScriptedModel()
-        self.settings = Settings(
-            slack_api_url=slack.api_url,
-            slack_bot_token=SecretStr(slack.bot_token),
-            slack_app_token=SecretStr(slack.app_token),
-        )
-        self.client = client_of(self.settings)
+        self.client = client_of(slack.bot_token, slack.api_url)
         self.limits = Limits()
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
         me, _ = await who_we_are(self.client)
-        async with listening(self.settings, self.client, SlackDesk(self.store, self.inbox, lambda _: "ops", me)):
+        desk = SlackDesk(self.store, self.inbox, lambda _: "ops", me)
+        async with listening(self.client, me, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()
             yield
 

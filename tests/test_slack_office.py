@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from agent.steps import Step, as_question
-from bot.slack import SCOPES, SlackDesk, who_we_are
+from bot.slack import SlackDesk
 from channels.slack.adapter import is_slacks
+from channels.slack.connection import SCOPES, who_we_are
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent, Person
 from store.memory import MemoryStore

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -102,6 +102,9 @@ class Desk(Protocol):
     async def stopped(self, place: Place, by: Person) -> None: ...
 
     async def home_of(self, user: str) -> Home: ...
+
+    async def places_to_sweep(self) -> Mapping[Place, str]:
+        """Our threads of the last days, each with the ts of the newest message that is known."""
 
 
 @dataclass(frozen=True, slots=True)
