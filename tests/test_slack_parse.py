@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,3 +247,49 @@ def test_no_click_crashes_the_parser(value: Any, fields: dict[str, Any]) -> None
     parse_event({"event": value}, ME)
     parse_click(click("answer", value) | fields, ME)
     parse_click({"type": "view_submission", "user": {"id": "U"}, "view": value}, ME)
+
+
+# Recorded shapes. Keys and nesting are those of the samples in slackapi/java-slack-sdk (json-logs/samples: whatever a
+# payload of that kind may hold, all at once); the values are ours.
+
+_LINES = (Path(__file__).parent / "payloads" / "slack.jsonl").read_text().splitlines()
+RECORDED: list[dict[str, Any]] = [json.loads(line) for line in _LINES]
+WORDS = {"message", "app_mention", "message_me", "message_file_share", "message_thread_broadcast"}
+"""The kinds that are a person's words, once nothing in them says that a bot wrote them."""
+OURS = WORDS | {"message_changed", "message_deleted", "app_home_opened"}
+
+
+def test_there_are_many_recorded_shapes() -> None:
+    assert len(RECORDED) > 100
+    assert {each["name"] for each in RECORDED} >= OURS | {"block_action", "view_submission", "view_closed"}
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda each: each["name"])
+def test_each_recorded_shape_is_parsed_whole_and_with_anything_missing(recorded: dict[str, Any]) -> None:
+    body = recorded["body"]
+    for variant in (body, *_variants(body)):
+        assert parse_event(variant, ME) is not None
+        assert parse_click(variant, ME) is not None
+
+
+def _variants(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    event: dict[str, Any] = body.get("event") or {}
+    for outer in (body, event):
+        for key in outer:
+            for changed in ({k: v for k, v in outer.items() if k != key}, {**outer, key: None}, {**outer, key: [1]}):
+                yield changed if outer is body else {**body, "event": changed}
+
+
+@pytest.mark.parametrize("recorded", [r for r in RECORDED if r["kind"] == "event"], ids=lambda each: each["name"])
+def test_of_the_recorded_events_only_those_that_concern_us_are_heard(recorded: dict[str, Any]) -> None:
+    event = {k: v for k, v in (recorded["body"].get("event") or {}).items() if not k.startswith("bot_")}
+    for inner in ("message", "previous_message"):
+        if isinstance(event.get(inner), dict):
+            event[inner] = {k: v for k, v in event[inner].items() if not k.startswith("bot_")}
+    if recorded["name"] == "message_changed":
+        event["message"] |= {"text": "deploy v2"}
+    happened = parse_event(recorded["body"] | {"event": event}, ME)
+    if recorded["name"] in WORDS:
+        assert isinstance(happened, Said)
+    else:
+        assert isinstance(happened, Ignored) is (recorded["name"] not in OURS)
