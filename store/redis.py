@@ -135,6 +135,7 @@ end
 return {'ok', known < 0 and {} or redis.call('LRANGE', KEYS[1], known, -1)}
 """
 )
+_TAIL = _Script("return {redis.call('LLEN', KEYS[1]), redis.call('LRANGE', KEYS[1], ARGV[1], -1)}")
 _CLAIM = _Script(
     _NOW
     + """
@@ -299,11 +300,8 @@ class RedisStore:
         return thread
 
     async def refresh(self, thread: Thread) -> Thread:
-        log = self.keys.log(thread.id)
-        async with self._errors(), self._client.pipeline(transaction=False) as pipe:
-            pipe.llen(log)
-            pipe.lrange(log, thread.version, -1)
-            length, tail = await pipe.execute()
+        async with self._errors():
+            length, tail = await self._run(_TAIL, keys=[self.keys.log(thread.id)], args=[thread.version])
         if length < thread.version:
             raise ThreadDiverged(thread.id)
         return thread.extended(decode_all(tail))
