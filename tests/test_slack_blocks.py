@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
+from slack_sdk.models.blocks import Block as ModelOfSlack
 
 from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
 from channels.slack.blocks import POSTS_MAX, Post, TooLongToShow, posts_of, reject_modal
-from channels.slack.home import Home, HomeItem, home_view
+from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
 from channels.slack.parse import Answer, Approve, AskReason, Me, parse_click
 from store.events import Person
+from store.text import visible
 from tests.slack import check_blocks, check_view
 
 AT = datetime(2026, 11, 20, 4, 36, tzinfo=UTC)
@@ -59,6 +62,34 @@ def seen(posts: list[Post]) -> str:
 
     walk([post.blocks for post in posts])
     return "".join(found)
+
+
+def kinds(node: Any) -> set[str]:
+    """The types of all blocks, elements and texts in it."""
+    match node:
+        case dict():
+            return kinds([*node.values()]) | {str(node.get("type", ""))}
+        case list():
+            return set().union(*map(kinds, node))
+    return set()
+
+
+def lines(posts: list[Post]) -> list[str]:
+    """What stands as a line of its own, outside of boxes."""
+    blocks = [block for post in posts for block in post.blocks if block["type"] == "rich_text"]
+    sections = [part for block in blocks for part in block["elements"] if part["type"] == "rich_text_section"]
+    return [line for section in sections for line in seen([Post("", [section])]).split("\n")]
+
+
+def texts_in(value: Any) -> list[str]:
+    match value:
+        case str():
+            return [value]
+        case list():
+            return [text for item in value for text in texts_in(item)]
+        case dict():
+            return [text for item in value.values() for text in texts_in(item)]
+    return []
 
 
 def clicked(block: dict[str, Any], number: int) -> Any:
@@ -157,11 +188,137 @@ def test_what_cannot_be_shown_whole_is_not_asked_for() -> None:
         posts_of(card(facts={"log": "x " * 400_000}), "tabc")
 
 
+def test_what_is_nested_too_deeply_is_not_asked_for_and_its_end_can_be_told() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(TooLongToShow):
+        posts_of(card(deep), "tabc")
+    (post,) = posts_of(Settled("s4", "deploy_backend", "cancelled", deep), "tabc")
+    assert lines([post]) == snapshot(
+        ["deploy_backend", "The details are long: see `bot show tabc`.", "⏹ cancelled: nothing is run"]
+    )
+
+
+def test_many_short_lines_stand_before_the_card_too() -> None:
+    details, last = posts_of(card({f"name{n}": n for n in range(70)}, {}), "tabc")
+    assert "name69: 69" in lines([details])
+    assert "name69" not in seen([last])
+
+
+def test_no_value_and_no_name_can_pass_for_another_line() -> None:
+    forged = "main\nenvironment: staging"
+    arguments = {"revision": forged, "a\nenvironment": "staging", "notes": ["one", forged], "environment": "production"}
+    posts = posts_of(card(arguments, {}), "tabc")
+    assert [line for line in lines(posts) if line.startswith("environment")] == ["environment: production"]
+    assert forged in seen(posts)
+    assert "rich_text_preformatted" in kinds(posts[-1].blocks)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a.b": "c"}, {"a": {"b": "c"}}),
+        ({"a": "1"}, {"a": 1}),
+        ({"a": ""}, {"a": " "}),
+        ({"a": ""}, {"a": "(empty)"}),
+        ({"a": None}, {"a": "null"}),
+        ({"a: b": "c"}, {"a": "b: c"}),
+        ({"a": ["b", "c"]}, {"a": ["b\n• c"]}),
+        ({"a": "b\u202e"}, {"a": "b"}),
+        ({"": "a"}, {" ": "a"}),
+    ],
+)
+def test_requests_that_differ_do_not_look_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert posts_of(card(one, {}), "tabc")[-1].blocks != posts_of(card(other, {}), "tabc")[-1].blocks
+
+
+@pytest.mark.parametrize(("value", "shown"), [("", '""'), ("  ", '"  "'), (None, "null"), ([], "[]"), ({}, "{}")])
+def test_what_is_empty_is_shown_as_such(value: Any, shown: str) -> None:
+    assert f"note: {shown}" in lines(posts_of(card({"note": value}, {}), "tabc"))
+
+
+def test_a_name_that_is_too_long_for_the_headline_is_shown_in_full_below() -> None:
+    intent = "deploy_" + "backend_" * 30 + "of_ana"
+    (post,) = posts_of(replace(card(), intent=intent), "tabc")
+    assert f"tool: {intent}" in lines([post])
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "mailto:dex@acme.example", "https://good.example@evil.example"])
+def test_only_a_plain_web_address_becomes_a_link(url: str) -> None:
+    (post,) = posts_of(card({"url": url}, {}), "tabc")
+    assert "link" not in kinds(post.blocks)
+    assert f"url: {url}" in lines([post])
+
+
 def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
     settled = Settled("s4", "deploy_backend", "rejected", {"environment": "production"}, by=DEX, at=AT, comment="later")
     (post,) = posts_of(settled, "tabc")
     assert "❌ rejected by dex at 04:36 UTC — later" in seen([post])
     assert all(block["type"] != "actions" for block in post.blocks)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("approved", "✅ approved"),
+        ("rejected", "❌ rejected: nothing is run"),
+        ("withdrawn", "⏹ withdrawn: nothing is run"),
+        ("cancelled", "⏹ cancelled: nothing is run"),
+    ],
+)
+def test_an_end_that_nobody_decided_is_told_in_plain_words(outcome: Any, said: str) -> None:
+    assert lines(posts_of(Settled("s4", "deploy_backend", outcome), "tabc")) == ["deploy_backend", said]
+
+
+def test_the_longest_reason_that_slacks_form_takes_is_shown_whole_beside_the_details() -> None:
+    reason = f"{'no ' * 998}\nnever"
+    arguments: dict[str, Any] = {"notes": "x" * 3_000}
+    settled = Settled("s4", "deploy_backend", "rejected", arguments, by=DEX, at=AT, comment=reason)
+    (post,) = posts_of(settled, "tabc")
+    assert reason in seen([post])
+    assert arguments["notes"] in seen([post])
+
+
+def test_a_reason_that_no_message_holds_says_where_the_rest_is() -> None:
+    settled = Settled("s4", "deploy_backend", "rejected", {}, by=DEX, at=AT, comment="no " * 30_000)
+    (post,) = posts_of(settled, "tabc")
+    assert "❌ rejected by dex at 04:36 UTC — no no" in seen([post])
+    assert lines([post])[-1] == "This goes on: see `bot show tabc` for all of it."
+
+
+def test_a_tools_name_that_no_message_holds_is_not_dropped_in_silence() -> None:
+    assert "`bot show tabc`" in seen(posts_of(Settled("s4", "deploy" * 2_000, "refused"), "tabc"))
+
+
+@pytest.mark.parametrize(("receipt", "where"), [("1.2", "in the messages above"), ("", "`bot show tabc`")])
+def test_long_details_are_not_said_to_be_above_when_they_never_went_out(receipt: str, where: str) -> None:
+    settled = Settled("s4", "deploy_backend", "refused", {"notes": "x" * 9_000}, receipt=receipt)
+    assert where in seen(posts_of(settled, "tabc"))
+
+
+@pytest.mark.parametrize(("times", "kept"), [(1, 1), (900, 900), (5_000, 45)])
+def test_an_answered_question_stays_one_message_that_tells_the_answer(times: int, kept: int) -> None:
+    (post,) = posts_of(Answered("Which one? " * times, "dex", "yes"), "tabc")
+    assert lines([post])[-1] == "✔ answered by dex: yes"
+    assert seen([post]).count("Which one?") == kept
+
+
+def test_a_question_that_nobody_answered_says_so() -> None:
+    assert lines(posts_of(Answered("Which one?", "", ""), "tabc"))[-1] == "✔ no answer is needed any more"
+
+
+@pytest.mark.parametrize(
+    ("progress", "said"),
+    [
+        (Progress("deploy v1.4.2", "under_way"), "⏳ deploy v1.4.2: under way"),
+        (Progress("deploy v1.4.2", "done"), "✅ deploy v1.4.2: done"),
+        (Progress("deploy v1.4.2", "failed", "no such tag"), "❌ deploy v1.4.2: failed, no such tag"),
+        (Progress("deploy v1.4.2", "stopped"), "⏹ deploy v1.4.2: stopped"),
+    ],
+)
+def test_progress_is_one_line(progress: Progress, said: str) -> None:
+    assert lines(posts_of(progress, "tabc")) == [said]
 
 
 def test_whoever_is_asked_for_yes_or_no_has_two_buttons() -> None:
@@ -201,7 +358,18 @@ def test_the_form_for_a_reason_is_within_the_limits() -> None:
 
 
 _texts = st.text(max_size=60) | st.sampled_from(
-    ["", " ", "<!channel>", "<@U1>", "\u202eevil", "x" * 5_000, "a\nb", "https://evil.example/x?a=b", "*bold* `code`"]
+    [
+        "",
+        " ",
+        "<!channel>",
+        "<@U1>",
+        "\u202eevil",
+        "x" * 5_000,
+        "& " * 25_000,
+        "a\nb",
+        "https://a.example/?a=b",
+        "*b* `c`",
+    ]
 )
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | _texts,
@@ -243,15 +411,55 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(_outgoing)
 def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(message: Outgoing) -> None:
-    posts = posts_of(message, "tabc")
-    assert 1 <= len(posts) <= POSTS_MAX
+    try:
+        posts = posts_of(message, "tabc")
+    except TooLongToShow:
+        assert not isinstance(message, Settled | Answered | Progress)
+        return
+    assert 1 <= len(posts) <= (1 if isinstance(message, Settled | Answered | Progress) else POSTS_MAX)
     for post in posts:
         check_blocks(post.blocks, "message")
         assert post.text.strip()
-        assert "<!" not in post.text
+        assert "<" not in post.text
+        assert not kinds(post.blocks) & {"mrkdwn", "user", "usergroup", "channel", "broadcast", "emoji"}
+        for model in ModelOfSlack.parse_all(post.blocks):
+            model.validate_json()
+
+
+@settings(max_examples=100, deadline=None)
+@given(_data, _data)
+def test_every_character_of_a_request_is_shown(arguments: dict[str, Any], facts: dict[str, Any]) -> None:
+    try:
+        shown = seen(posts_of(card(arguments, facts), "tabc")).replace("\n", "")
+    except TooLongToShow:
+        return
+    for text in texts_in([arguments, facts]):
+        readable = visible(text).replace("\n", "")
+        # Inside of JSON, where a list holds more than texts, quotes and backslashes are escaped.
+        assert readable in shown or visible(json.dumps(text, ensure_ascii=False))[1:-1] in shown
 
 
 def test_home_is_within_the_limits_whatever_is_in_it() -> None:
-    items = tuple(HomeItem(f"t{n}", "<!here> " * 40, "done", "javascript:alert(1)", AT, "x" * 500) for n in range(30))
-    check_view(home_view(Home(items, items, items, more=7)))
-    check_view(home_view(Home((), (), ())))
+    link = "https://acme.slack.example/" + "a" * 1_900
+    hostile = HomeItem("", "<!here> " * 40, "done\u202e" * 900, link, AT, "x" * 500)
+    items = (hostile, replace(hostile, title="", link="javascript:alert(1)")) * 100
+    view = home_view(Home(items, items, items, more=7))
+    check_view(view)
+    assert "javascript" not in str(view)
+    assert "(no title): done" in seen([Post("", view["blocks"])])
+    assert f"And {3 * (200 - ITEMS_MAX) + 7} more." in seen([Post("", view["blocks"])])
+
+
+def test_home_leads_to_each_thread() -> None:
+    link = "https://acme.slack.example/archives/C1/p1"
+    view = home_view(Home((HomeItem("tabc", "deploy v1.4.2", "waits for approval", link, AT, "dex"),), (), ()))
+    assert "deploy v1.4.2: waits for approval, asked for by dex, 2026-11-20 04:36 UTC" in seen(
+        [Post("", view["blocks"])]
+    )
+    assert link in str(view)
+
+
+def test_an_empty_home_says_how_to_begin() -> None:
+    view = home_view(Home((), (), ()))
+    check_view(view)
+    assert "Mention me in a channel" in seen([Post("", view["blocks"])])

@@ -2,7 +2,10 @@
 
 Every text of a person, a model or a tool goes into rich text, where Slack reads no markup, or into a button's plain
 text. Nothing is cut in silence: what a card has no room for stands in full in the messages before it, and what cannot
-be shown at all is not asked for.
+be shown at all is not asked for. What is rewritten has to stay one message: where its room ends, it says so.
+
+Two requests that differ must not look alike, nor a value like another line of the card. So a name that could be taken
+for something else is quoted, a text of several lines stands in a box, and what is no text is JSON, in code.
 
 A button carries which request it decides: thread, step, and the digest of what was shown. A click is judged by that
 alone, so an old card can decide nothing new.
@@ -11,6 +14,7 @@ alone, so an old card can decide nothing new.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -39,6 +43,10 @@ FALLBACK_CHARS_MAX = 500
 """Of the text beside the blocks, for notifications."""
 DETAILS_WEIGHT_MAX = 4_000
 """A click sends the whole card back: longer details stand in messages of their own, before it."""
+DETAILS_LINES_MAX = 60
+"""Likewise: Slack folds a tall message, and the buttons are at its end."""
+NAME_CHARS_MAX = 100
+"""Of a tool and of who asked, in a headline; a longer one is among the details, in full."""
 POSTS_MAX = 20
 BUTTON_CHARS_MAX = 75
 VALUE_CHARS_MAX = 2_000
@@ -54,10 +62,12 @@ NESTING_MAX = 6
 _BOLD: frozenset[Style] = frozenset({"bold"})
 _CODE: frozenset[Style] = frozenset({"code"})
 _ITALIC: frozenset[Style] = frozenset({"italic"})
+_PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
+"""No dot: `new.sha` is the `sha` of `new`."""
 
 
 class TooLongToShow(ValueError):
-    """It would take more than POSTS_MAX messages to show all of it."""
+    """It would take more than POSTS_MAX messages to show all of it, or it is nested too deeply for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,11 @@ class Post:
 
 
 def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
-    """In order; of a card and a question, the last one has the buttons. Raises TooLongToShow."""
+    """In order; of a card and a question, the last one has the buttons.
+
+    Settled, Answered and Progress take the place of a message: they are one, whatever they hold. The others raise
+    TooLongToShow.
+    """
     match message:
         case Text(text):
             posts = _posts(text, messages_of(text) or [rich("(nothing)")])
@@ -81,16 +95,14 @@ def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
         case Question():
             posts = _question(message, thread_id)
         case Settled():
-            posts = _settled(message)
+            posts = _settled(message, thread_id)
         case Answered():
-            said = f"answered by {message.by}: {message.answer}" if message.by else "no answer is needed any more"
-            parts = [_bold(message.question), _line(f"✔ {said}")]
-            posts = _posts(said, packed(blocks_of(parts)))
+            posts = _answered(message, thread_id)
         case Progress():
             posts = _progress(message)
         case _:
             assert_never(message)
-    if len(posts) > POSTS_MAX and not isinstance(message, Settled | Answered | Progress):
+    if len(posts) > POSTS_MAX:
         raise TooLongToShow(f"it takes {len(posts)} messages; the limit is {POSTS_MAX}")
     return posts
 
@@ -112,13 +124,15 @@ def _line(text: str, *runs: Run) -> Part:
 
 
 def _card(card: Card, thread_id: str) -> list[Post]:
-    title = f"Approval needed: {one_line(card.intent, 100)}"
-    asked = f"Asked for by {one_line(card.requested_by, 100)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}"
-    details = blocks_of(_details(card))
+    title = f"Approval needed: {one_line(card.intent, NAME_CHARS_MAX)}"
+    requester = one_line(card.requested_by, NAME_CHARS_MAX)
+    asked = f"Asked for by {requester} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}"
+    parts = _details(card)
+    details = blocks_of(parts)
     value = json.dumps({"t": thread_id, "s": card.step, "d": card.digest[:DIGEST_CHARS]}, separators=(",", ":"))
     before: list[Post] = []
-    if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
-        introduction = blocks_of([Part("section", [Run(f"Details of {one_line(card.intent, 100)}", _BOLD)])])
+    if _is_long(parts):
+        introduction = blocks_of([_bold(f"Details of {one_line(card.intent, NAME_CHARS_MAX)}")])
         before = _posts(f"Details of {card.intent}", packed([*introduction, *details]))
         details = blocks_of([_line("All details stand in the messages above, and are what is approved.")])
     buttons = [_button("approve", "Approve", value, "primary"), _button("reject", "Reject", value, "danger")]
@@ -131,24 +145,26 @@ def _card(card: Card, thread_id: str) -> list[Post]:
     return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
 
 
-def _settled(settled: Settled) -> list[Post]:
+def _settled(settled: Settled, thread_id: str) -> list[Post]:
     mark = {"approved": "✅", "rejected": "❌"}.get(settled.outcome, "⏹")
     said = f"{mark} {settled.outcome}"
     if settled.by and settled.at and settled.outcome in ("approved", "rejected"):
-        said += f" by {one_line(settled.by.name, 100)} at {settled.at:%H:%M} UTC"
-    else:
+        said += f" by {one_line(settled.by.name, NAME_CHARS_MAX)} at {settled.at:%H:%M} UTC"
+    elif settled.outcome != "approved":
         said += ": nothing is run"
     if settled.comment:
         said += f" — {settled.comment}"
-    details = blocks_of(_details(settled))
-    if sum(map(weight, details)) > DETAILS_WEIGHT_MAX:
-        details = blocks_of([_line("The details stand in the messages above.")])
-    title = _bold(one_line(settled.intent, 100))
-    blocks = [*blocks_of([title]), *details, *blocks_of([_line(said)])]
-    if sum(map(weight, blocks)) > MESSAGE_WEIGHT_MAX:
-        # A card stays one message; the agent and the log have the reason in full.
-        blocks = blocks_of([title, _line(one_line(said, REASON_CHARS_MAX))])
-    return [Post(plain(f"{settled.intent}: {said}", FALLBACK_CHARS_MAX), blocks)]
+    # Without a receipt no card went out, so there is nothing above.
+    where = "stand in the messages above" if settled.receipt else f"are long: see `bot show {thread_id}`"
+    elsewhere = [_line(f"The details {where}.")]
+    try:
+        details = _details(settled)
+        details = elsewhere if _is_long(details) else details
+    except TooLongToShow:
+        details = elsewhere
+    title = _bold(one_line(settled.intent, NAME_CHARS_MAX))
+    blocks = [*blocks_of([title]), *blocks_of(details), *blocks_of([_line(said)])]
+    return [Post(plain(f"{settled.intent}: {said}", FALLBACK_CHARS_MAX), _one_message(blocks, thread_id))]
 
 
 def reject_modal(value: str) -> Block:
@@ -220,6 +236,15 @@ def _select(choices: Iterable[str]) -> Block:
     }
 
 
+def _answered(answered: Answered, thread_id: str) -> list[Post]:
+    said = f"answered by {answered.by}: {answered.answer}" if answered.by else "no answer is needed any more"
+    parts = [_bold(answered.question), _line(f"✔ {said}")]
+    if len(packed(blocks_of(parts))) > 1:
+        # The answer needs the room more; what the question has in messages before this one stays there.
+        parts[0] = _bold(one_line(answered.question, FALLBACK_CHARS_MAX))
+    return _posts(said, [_one_message(blocks_of(parts), thread_id)])
+
+
 # Progress
 
 
@@ -234,34 +259,72 @@ def _progress(progress: Progress) -> list[Post]:
 # Small parts
 
 
+def _one_message(blocks: list[Block], thread_id: str) -> list[Block]:
+    """Of these blocks what fits; where that is not all, it says so."""
+    message, *others = packed(blocks)
+    if others:
+        rest = blocks_of([_line(f"This goes on: see `bot show {thread_id}` for all of it.")])
+        while sum(map(weight, [*message, *rest])) > MESSAGE_WEIGHT_MAX:
+            message.pop()
+        message += rest
+    return message
+
+
+def _is_long(details: list[Part]) -> bool:
+    lines = sum(run.text.count("\n") for part in details for run in part.runs)
+    return lines >= DETAILS_LINES_MAX or sum(map(weight, blocks_of(details))) > DETAILS_WEIGHT_MAX
+
+
 def _details(request: Card | Settled) -> list[Part]:
-    """The arguments, then what was found out: a line each."""
-    lines = [*_fields(request.arguments), *_fields(request.facts)]
-    runs = [run for number, line in enumerate(lines) for run in ([Run("\n"), *line] if number else line)]
-    return [Part("section", runs)] if runs else []
+    """The arguments, then what was found out: a line each, or a box. Raises TooLongToShow."""
+    names = {"tool": request.intent, "asked for by": request.requested_by}
+    clipped: dict[str, JsonValue] = {
+        name: text for name, text in names.items() if one_line(text, NAME_CHARS_MAX) != text
+    }
+    parts: list[Part] = []
+    for data in (clipped, request.arguments, request.facts):
+        for line in _fields(data):
+            if isinstance(line, Part) or not parts or parts[-1].kind != "section":
+                parts.append(line if isinstance(line, Part) else Part("section", line))
+            else:
+                parts[-1].runs.extend([Run("\n"), *line])
+    return parts
 
 
-def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run]]:
+def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
     """The lines of these values, each with its path as the name."""
     for key, value in data.items():
-        name = f"{prefix}{key}"
+        name = prefix + (key if _PLAIN_NAME.fullmatch(visible(key)) else _json(key))
         match value:
             case dict() if value and depth < NESTING_MAX:
                 yield from _fields(value, f"{name}.", depth + 1)
             case list() if value and all(isinstance(item, str) for item in value):
-                yield [Run(f"{visible(name)}:", _BOLD)]
-                yield from ([Run("• "), *_runs(str(item))] for item in value)
+                yield [Run(f"{name}:", _BOLD)]
+                for item in value:
+                    yield from _value([Run("• ")], item)
             case _:
-                yield [Run(f"{visible(name)}: ", _BOLD), *_value(value)]
+                yield from _value([Run(f"{name}: ", _BOLD)], value)
 
 
-def _value(value: JsonValue) -> list[Run]:
-    if isinstance(value, str):
-        text = visible(value)
-        if is_safe(text):
-            return [Run(text, url=text)]
-        return linked(text) or [Run("(empty)")]
-    return [Run(visible(json.dumps(value, ensure_ascii=False)), _CODE)]
+def _value(label: list[Run], value: JsonValue) -> Iterator[list[Run] | Part]:
+    if not isinstance(value, str) or not value.strip():
+        yield [*label, Run(_json(value), _CODE)]
+        return
+    text = visible(value)
+    if "\n" in text:
+        yield label
+        yield Part("code", [Run(text)])
+    elif is_safe(text) and text.lower().startswith("http"):
+        yield [*label, Run(text, url=text)]
+    else:
+        yield [*label, *linked(text)]
+
+
+def _json(value: JsonValue) -> str:
+    try:
+        return visible(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        raise TooLongToShow("it is nested too deeply") from None
 
 
 def _button(action: str, text: str, value: str, style: str = "") -> Block:

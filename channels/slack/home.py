@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +9,10 @@ from channels.slack.text import Block, Part, Run, blocks_of, is_safe
 from store.text import one_line
 
 TITLE_CHARS_MAX = 120
+STATUS_CHARS_MAX = 100
+NAME_CHARS_MAX = 60
+ITEMS_MAX = 20
+"""Of each list: with the longest links, three of them are within a view's 250,000 bytes and 100 blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,20 @@ def home_view(home: Home) -> Block:
         *_list("What you asked for", home.asked, "You asked for nothing lately."),
         *_list("Recent threads", home.recent, "Nothing else goes on."),
     ]
-    if home.more:
-        blocks += blocks_of([Part("section", [Run(f"And {home.more} more.")])])
+    more = home.more + sum(len(items[ITEMS_MAX:]) for items in (home.waiting, home.asked, home.recent))
+    if more:
+        blocks += blocks_of([Part("section", [Run(f"And {more} more.")])])
     return {"type": "home", "blocks": blocks}
 
 
-def _list(title: str, items: Iterable[HomeItem], otherwise: str) -> list[Block]:
+def _list(title: str, items: tuple[HomeItem, ...], otherwise: str) -> list[Block]:
     header = {"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}}
-    parts = [Part("item", _item(item)) for item in items] or [Part("section", [Run(otherwise)])]
+    parts = [Part("item", _item(item)) for item in items[:ITEMS_MAX]] or [Part("section", [Run(otherwise)])]
     return [header, *blocks_of(parts)]
 
 
 def _item(item: HomeItem) -> list[Run]:
-    title = one_line(item.title, TITLE_CHARS_MAX) or item.thread_id
-    by = f", asked for by {one_line(item.requested_by, 60)}" if item.requested_by else ""
+    title = one_line(item.title, TITLE_CHARS_MAX) or item.thread_id or "(no title)"
+    by = f", asked for by {one_line(item.requested_by, NAME_CHARS_MAX)}" if item.requested_by else ""
     link = Run(title, url=item.link) if is_safe(item.link) else Run(title)
-    return [link, Run(f": {item.status}{by}, {item.at:%Y-%m-%d %H:%M} UTC")]
+    return [link, Run(f": {one_line(item.status, STATUS_CHARS_MAX)}{by}, {item.at:%Y-%m-%d %H:%M} UTC")]
