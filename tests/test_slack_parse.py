@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,47 +250,67 @@ def test_no_click_crashes_the_parser(value: Any, fields: dict[str, Any]) -> None
     parse_click({"type": "view_submission", "user": {"id": "U"}, "view": value}, ME)
 
 
-# Recorded shapes. Keys and nesting are those of the samples in slackapi/java-slack-sdk (json-logs/samples: whatever a
-# payload of that kind may hold, all at once); the values are ours.
+# Whatever Slack sends, as public documentation shows it: see tests/payloads/slack/README.md
 
-_LINES = (Path(__file__).parent / "payloads" / "slack.jsonl").read_text().splitlines()
-RECORDED: list[dict[str, Any]] = [json.loads(line) for line in _LINES]
-WORDS = {"message", "app_mention", "message_me", "message_file_share", "message_thread_broadcast"}
-"""The kinds that are a person's words, once nothing in them says that a bot wrote them."""
-OURS = WORDS | {"message_changed", "message_deleted", "app_home_opened"}
+PAYLOADS = Path(__file__).parent / "payloads" / "slack"
+FILES = {f"{file.parent.name}/{file.stem}": file for file in sorted(PAYLOADS.glob("*/*.json"))}
+ACME = Me(team="T0ACME", user="U0DEPLOYBOT", bot="B0DEPLOYBOT")
 
 
-def test_there_are_many_recorded_shapes() -> None:
-    assert len(RECORDED) > 100
-    assert {each["name"] for each in RECORDED} >= OURS | {"block_action", "view_submission", "view_closed"}
+def payload(name: str) -> Any:
+    body = json.loads(FILES[name].read_text())
+    is_frame = isinstance(body, dict) and isinstance(body.get("payload"), dict) and "envelope_id" in body
+    return body["payload"] if is_frame else body
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=lambda each: each["name"])
-def test_each_recorded_shape_is_parsed_whole_and_with_anything_missing(recorded: dict[str, Any]) -> None:
-    body = recorded["body"]
+def test_there_are_samples_of_every_kind() -> None:
+    kinds = Counter(name.partition("/")[0] for name in FILES)
+    assert len(FILES) > 500
+    assert set(kinds) == {"events", "actions", "commands", "web", "odd"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_sample_is_parsed_whole_and_with_anything_missing(name: str) -> None:
+    body = payload(name)
     for variant in (body, *_variants(body)):
-        assert parse_event(variant, ME) is not None
-        assert parse_click(variant, ME) is not None
+        assert parse_event(variant, ACME) is not None
+        assert parse_click(variant, ACME) is not None
 
 
-def _variants(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    event: dict[str, Any] = body.get("event") or {}
-    for outer in (body, event):
+def _variants(body: Any) -> Iterator[Any]:
+    parts = [body, body.get("event")] if isinstance(body, dict) else []
+    for outer in (part for part in parts if isinstance(part, dict)):
         for key in outer:
             for changed in ({k: v for k, v in outer.items() if k != key}, {**outer, key: None}, {**outer, key: [1]}):
                 yield changed if outer is body else {**body, "event": changed}
 
 
-@pytest.mark.parametrize("recorded", [r for r in RECORDED if r["kind"] == "event"], ids=lambda each: each["name"])
-def test_of_the_recorded_events_only_those_that_concern_us_are_heard(recorded: dict[str, Any]) -> None:
-    event = {k: v for k, v in (recorded["body"].get("event") or {}).items() if not k.startswith("bot_")}
-    for inner in ("message", "previous_message"):
-        if isinstance(event.get(inner), dict):
-            event[inner] = {k: v for k, v in event[inner].items() if not k.startswith("bot_")}
-    if recorded["name"] == "message_changed":
-        event["message"] |= {"text": "deploy v2"}
-    happened = parse_event(recorded["body"] | {"event": event}, ME)
-    if recorded["name"] in WORDS:
-        assert isinstance(happened, Said)
-    else:
-        assert isinstance(happened, Ignored) is (recorded["name"] not in OURS)
+HEARD: dict[str, type] = {
+    "events/app_mention": Said,
+    "events/app_mention_in_thread": Said,
+    "events/app_mention_with_files": Said,
+    "events/app_mention_edited": Said,
+    "events/app_mention_only_the_mention": Said,
+    "events/app_mention_from_slack_connect": Said,
+    "events/app_home_opened_home_with_view": HomeOpened,
+    "events/app_home_opened_messages": HomeOpened,
+    "events/agent_session_stopped_streaming": Stopped,
+    "events/app_mention_by_ourselves": Ignored,
+    "events/app_mention_by_workflow": Ignored,
+    "events/message_by_ourselves": Ignored,
+    "events/message_by_another_app": Ignored,
+    "events/member_joined_channel": Ignored,
+    "events/channel_archive": Ignored,
+    "events/link_shared": Ignored,
+}
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_what_a_sample_means(name: str) -> None:
+    assert isinstance(parse_event(payload(name), ACME), HEARD[name])
+
+
+def test_a_mention_over_slack_connect_is_from_outside() -> None:
+    said = parse_event(payload("events/app_mention_from_slack_connect"), ACME)
+    assert isinstance(said, Said)
+    assert said.external

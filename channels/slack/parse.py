@@ -298,7 +298,7 @@ def _fields(value: str) -> dict[str, Any] | None:
 
 
 def _clicker(body: Payload, me: Me) -> Clicker | None:
-    user = body.get("user")
+    user = body.get("user") if isinstance(body, Mapping) else None
     if not isinstance(user, Mapping) or not _text(user, "id"):
         return None
     channel = thread = ""
