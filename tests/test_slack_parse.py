@@ -102,7 +102,15 @@ def test_bots_joins_and_broken_messages_wake_nobody(fields: dict[str, Any]) -> N
     assert isinstance(parse_event(event(**fields), ME), Ignored)
 
 
-@pytest.mark.parametrize("fields", [{"user_team": "T0OTHER"}, {"source_team": "T0OTHER"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"user_team": "T0OTHER"},
+        {"source_team": "T0OTHER"},
+        {"user_team": "T0ACME", "source_team": "T0OTHER"},
+        {"team": "T0OTHER"},
+    ],
+)
 def test_whoever_is_of_another_organisation_is_external(fields: dict[str, str]) -> None:
     said = parse_event(event("app_mention", **fields), ME)
     assert isinstance(said, Said)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -58,7 +59,9 @@ HISTORY_MAX = 30
 FILE_BYTES_MAX = 100_000
 """A text file beyond it is known by its name only."""
 FILES_READ_MAX = 3
-NAMES_MAX = 5_000
+USERS_MAX = 5_000
+USER_SECONDS = 600.0
+"""Whoever loses their membership keeps their say for so long at most."""
 TITLE_CHARS_MAX = 80
 CHANGES_MAX = 1_000
 REFUSED_CHARS_MAX = 2_000
@@ -112,6 +115,8 @@ class _User:
     name: str
     member: bool
     """Of this workspace in full: no guest, no stranger, not gone."""
+    good_until: float
+    """By the monotonic clock, seconds."""
 
 
 class SlackAdapter:
@@ -314,7 +319,8 @@ class SlackAdapter:
         return (await self._user(user)).name
 
     async def _user(self, user_id: str) -> _User:
-        if user_id not in self._users:
+        known = self._users.pop(user_id, None)
+        if known is None or known.good_until < time.monotonic():
             answer: Any = await self._client.users_info(user=user_id)
             user = answer["user"]
             profile = user.get("profile") or {}
@@ -323,10 +329,12 @@ class SlackAdapter:
             member = user.get("team_id", self._me.team) == self._me.team and not any(
                 user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
             )
-            if len(self._users) >= NAMES_MAX:
-                self._users.pop(next(iter(self._users)))
-            self._users[user_id] = _User(str(name or user.get("name") or user_id), member)
-        return self._users[user_id]
+            good_until = time.monotonic() + USER_SECONDS
+            known = _User(str(name or user.get("name") or user_id), member, good_until)
+        self._users[user_id] = known
+        if len(self._users) > USERS_MAX:
+            self._users.pop(next(iter(self._users)))
+        return known
 
     async def _readable(self, text: str) -> str:
         """As people read it, without our own mention at its beginning."""

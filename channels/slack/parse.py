@@ -335,8 +335,8 @@ def _is_bot(event: Payload, me: Me) -> bool:
 
 
 def _is_external(event: Payload, me: Me) -> bool:
-    home = _text(event, "user_team") or _text(event, "source_team") or _text(event, "team")
-    return bool(home) and home != me.team
+    named = [team for key in ("user_team", "source_team") if (team := _text(event, key))] or [_text(event, "team")]
+    return any(team not in ("", me.team) for team in named)
 
 
 def _text(data: Payload, key: str) -> str:
