@@ -324,15 +324,16 @@ def _fitting(message: MessageReceived) -> MessageReceived:
         for one in message.attachments
     )
     message = message.model_copy(update={"sender": message.sender.model_copy(update=names), "attachments": attachments})
-    if sum(len(one.text.encode(errors="replace")) for one in attachments) > ATTACHED_CHARS_MAX * 4:
-        # Control characters take six bytes each in JSON.
-        bare = tuple(one.model_copy(update={"text": ""}) for one in attachments)
-        message = message.model_copy(update={"attachments": bare})
-    while message.text:
+    while message.text or any(one.text for one in message.attachments):
         try:
             encode(message)
             break
         except EventTooLarge:
+            if any(one.text for one in message.attachments):
+                # They stay known by their names, as those that could not be read.
+                bare = tuple(one.model_copy(update={"text": ""}) for one in message.attachments)
+                message = message.model_copy(update={"attachments": bare})
+                continue
             half = message.text[: len(message.text) // 2]
             whole = message.clipped_from or len(message.text)
             message = message.model_copy(update={"text": half, "clipped_from": whole})

@@ -7,18 +7,23 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 import yaml
 
 from agent.steps import Step, as_question
+from bot.inbox import thread_id_of
 from bot.slack import SlackDesk
+from channels.base import SendFailed, Undelivered
 from channels.slack.adapter import is_slacks
+from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import SCOPES, who_we_are
 from store.base import StoreUnavailable
-from store.events import Event, MessageFailed, MessageReceived, MessageSent, Person
+from store.events import Attachment, Event, MessageFailed, MessageReceived, MessageSent, Person
 from store.memory import MemoryStore
 from tests.office import MANIFEST, Office, kinds, new_office
 from tests.playbook import NOTHING, Push, done
 from tests.slack import Message
+from tests.story import ANN
 
 PROD = Push(target="prod")
 
@@ -423,6 +428,41 @@ async def test_a_deletion_that_overtakes_its_message_counts(office: Office) -> N
         for delivery in list(office.slack.deliveries.all):
             await office.slack.acknowledged(delivery)
     assert await office.store.recent() == []
+
+
+async def test_files_and_edits_that_take_too_much_room_lose_no_message(office: Office) -> None:
+    controls = "\x01" * 20_000
+    place = place_of(office.slack.workspace.team_id, "C1", "1795000000.000100")
+    files = tuple(Attachment(name=f"{n}.log", text=controls) for n in range(3))
+    await office.inbox.message(place, ANN, "look at these", agent="ops", event_id="C1:1", attachments=files)
+    await office.inbox.edited(place, event_id="C1:1", text=controls * 3, edit_id="2")
+    _, message, edit = (await office.store.load(thread_id_of(place))).events
+    assert isinstance(message, MessageReceived)
+    assert message.text == "look at these"
+    assert [(file.name, file.text) for file in message.attachments] == [("0.log", ""), ("1.log", ""), ("2.log", "")]
+    assert edit.kind == "message_edited"
+
+
+async def test_where_no_person_asked_nobody_is_told_elsewhere(office: Office) -> None:
+    place = place_of(office.slack.workspace.team_id, "C1", "1795000000.000100")
+    with pytest.raises(SendFailed) as failed:
+        await SlackChannel(office.client).send(place, Undelivered(Person(name="nobody"), "It failed."), key="t1/x")
+    assert failed.value.retry_after_seconds is None
+    assert office.slack.calls == []
+
+
+async def test_a_sweep_that_goes_wrong_ends_nothing(office: Office) -> None:
+    office.model.answers(done("Hello."))
+
+    async def wrong(limit: int = 50) -> list[str]:
+        raise AssertionError("a mistake of ours")
+
+    office.store.recent = wrong  # type: ignore[method-assign]
+    with structlog.testing.capture_logs() as logs:
+        async with office.open():
+            asked = await office.slack.mention("deploys", "ana", "are you there?")
+            await office.says("Hello.", asked)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["sweep_failed"]
 
 
 async def test_an_answer_of_slack_that_was_lost_doubles_nothing(office: Office) -> None:

@@ -326,7 +326,7 @@ class SlackAdapter:
             profile = user.get("profile") or {}
             name = profile.get("display_name") or profile.get("real_name") or user.get("real_name")
             # Guests see a card too, and nobody gave them a say.
-            member = user.get("team_id", self._me.team) == self._me.team and not any(
+            member = user.get("team_id") == self._me.team and not any(
                 user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
             )
             good_until = time.monotonic() + USER_SECONDS

@@ -109,6 +109,8 @@ class SlackChannel(Channel):
                     return await self._rewrite(channel, receipt, posts)
                 case Answered():
                     return ""  # the question never went out
+                case Undelivered() if not message.person.address:
+                    raise SendFailed("No person asked for it, so there is nobody to tell elsewhere.")
                 case Undelivered():
                     opened = await self._client.conversations_open(users=message.person.address)
                     channel, thread = str(opened["channel"]["id"]), ""
@@ -158,8 +160,8 @@ class SlackChannel(Channel):
             )
             for message in page["messages"]:
                 match message.get("metadata"):
-                    case {"event_type": "deploybot_message", "event_payload": {"key": str(its), "part": int(part)}}:
-                        if its == key:
+                    case {"event_type": kind, "event_payload": {"key": str(its), "part": int(part)}}:
+                        if (kind, its) == (METADATA, key):
                             found.setdefault(part, str(message["ts"]))
                     case _:
                         pass

@@ -21,6 +21,7 @@ from channels.base import AnswersHttp, ChannelUnavailable
 from channels.slack.adapter import Desk, SlackAdapter
 from channels.slack.parse import Me
 from store.base import StoreUnavailable
+from store.events import Place
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +119,8 @@ async def listening(
         request_verification_enabled=bool(signing_secret),
         process_before_response=True,
         attaching_conversation_kwargs_enabled=False,
-        logger=_quiet("slack_bolt"),
+        # Its warnings are for those who write Bolt apps: that the token in the environment is unused, say.
+        logger=_quiet("slack_bolt", logging.ERROR),
     )
     adapter.listen(app)
     socket: AsyncSocketModeHandler | None = None
@@ -164,10 +166,15 @@ async def _keep_up(adapter: SlackAdapter, desk: Desk, socket: SocketModeClient |
 async def _sweep(adapter: SlackAdapter, desk: Desk) -> None:
     """What was said in our threads while nobody listened."""
     try:
-        places = await desk.places_to_sweep()
+        await _sweep_all(adapter, await desk.places_to_sweep())
     except StoreUnavailable as error:
         log.warning("sweep_failed", error=str(error))
-        return
+    except Exception:
+        # Our own mistake, about one thread perhaps. Whoever looks after the socket goes on.
+        log.exception("sweep_failed")
+
+
+async def _sweep_all(adapter: SlackAdapter, places: Mapping[Place, str]) -> None:
     for place, since in places.items():
         for _ in range(SWEEP_RETRIES_MAX):
             try:
@@ -184,8 +191,8 @@ async def _sweep(adapter: SlackAdapter, desk: Desk) -> None:
                 await asyncio.sleep(SWEEP_RETRY_SECONDS)
 
 
-def _quiet(name: str) -> logging.Logger:
-    """Bolt and the SDK log payloads at debug and every reconnection as an error."""
+def _quiet(name: str, level: int = logging.WARNING) -> logging.Logger:
+    """Bolt and the SDK log whole payloads at debug."""
     logger = logging.getLogger(name)
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(level)
     return logger
