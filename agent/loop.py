@@ -208,7 +208,13 @@ class Loop:
                 )
             async with asyncio.timeout(agent.limits.send_seconds):
                 message = outgoing(thread, owed)
-                receipt = await channel.send(thread.place, message, key=f"{thread.id}/{action.key}", since=since)
+                receipt = await channel.send(
+                    thread.place,
+                    message,
+                    key=f"{thread.id}/{action.key}",
+                    since=since,
+                    so_far=thread.events[: owed.event + 1],
+                )
         except SendFailed as error:
             text, retry_after = str(error), error.retry_after_seconds
         except Exception as error:

@@ -6,14 +6,14 @@ there is to say is told in the plain data below, and each channel renders it as 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from store.events import Person, Place
+from store.events import Event, Person, Place
 from store.thread import Turn
 
 
@@ -141,11 +141,15 @@ class Channel(Protocol):
     name: str
     """As in `Place.channel`."""
 
-    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
         """Say it there, and give the channel's reference to it (its receipt).
 
         `since`: it has been owed since then and may have been sent already, by a process that died before it could
         note it. The channel looks before it says it again. None: nobody can have sent it yet.
+        `so_far`: the thread's events up to the one that it is owed for, the same each time that it is tried; for a
+        channel whose messages name those before them.
 
         Raises SendFailed; anything else that it raises is taken for a passing fault.
         """

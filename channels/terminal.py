@@ -8,6 +8,7 @@ Everything shown is passed through `visible`: no control sequence from a message
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never
@@ -26,7 +27,7 @@ from channels.base import (
     Text,
     Undelivered,
 )
-from store.events import Place
+from store.events import Event, Place
 from store.text import visible
 
 NAME = "terminal"
@@ -35,7 +36,9 @@ NAME = "terminal"
 class TerminalChannel(Channel):
     name = NAME
 
-    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
         return ""
 
 

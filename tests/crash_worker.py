@@ -14,7 +14,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,9 @@ class CrashingChannel(TerminalChannel):
     def __init__(self, points: Points) -> None:
         self._points = points
 
-    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
         async with self._points.around(f"sending {key}"):
             return await super().send(place, message, key=key)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -23,7 +24,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, Settled, Undelivered
 from channels.slack.blocks import Post, TooLongToShow, posts_of
-from store.events import Place
+from store.events import Event, Place
 from store.thread import Turn
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,9 @@ class SlackChannel(Channel):
         """Where the agent is at work, as far as this process knows."""
         self._courtesies: dict[Place, asyncio.Task[None]] = {}
 
-    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
         if place.address.count("/") != 2:
             raise SendFailed(f"{place.address!r} is no place in Slack.")
         _, channel, thread = place.address.split("/")

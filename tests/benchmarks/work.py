@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import time
 import types
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.base import Card, Channel, Outgoing, Text
-from store.events import Person, Place, StepChosen, ToolFinished
+from store.events import Event, Person, Place, StepChosen, ToolFinished
 from store.redis import RedisStore
 from store.thread import Thread
 from tests.benchmarks.stub import DEPLOY, marker
@@ -73,7 +73,9 @@ class BenchChannel(Channel):
     on_card: Callable[[Place, Card], None] = lambda place, card: None
     on_end: Callable[[Place], None] = lambda place: None
 
-    async def send(self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None) -> str:
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
         match message:
             case Card():
                 self.on_card(place, message)
