@@ -32,6 +32,7 @@ from store.events import (
     ApprovalRequested,
     Attachment,
     ChoiceFailed,
+    DeliveryFailed,
     Event,
     HandedToHuman,
     MessageDeleted,
@@ -273,7 +274,9 @@ def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bo
         case HandedToHuman():
             text.put("reason", event.reason)
             return Block("handed_to_human", str(text)), True
-        case MessageFailed() if event.retry_at is None:
+        case MessageFailed() | DeliveryFailed() if getattr(event, "retry_at", None) is None:
+            if isinstance(event, DeliveryFailed):
+                text.put("to", event.recipient)
             text.put("error", event.error)
             return Block("message_not_delivered", str(text)), True
         case ThreadCancelled():

@@ -94,18 +94,18 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
         return say
     resting = state.paused or state.cancelled or state.handed
     if running := next(iter(thread.open_steps("running")), None):
-        return _after_interruption(agent, running, resting=resting)
+        return _after_interruption(agent, thread, running, resting=resting)
     if resting:
         return None
     if state.news:
         return _think(agent, thread)
     if chosen := next(iter(thread.open_steps("chosen")), None):
-        return _begin(agent, chosen)
+        return _begin(agent, thread, chosen)
     if state.unread and not state.question:
         return _think(agent, thread)
     if ready := next(iter(thread.open_steps("approved", "due")), None):
         too_long = _too_long(agent, thread) if ready.status == "due" else None
-        return too_long or _begin(agent, ready)
+        return too_long or _begin(agent, thread, ready)
     current = state.steps.get(state.current)
     if current and current.chosen.intent == DONE_FOR_NOW and current.status == "said":
         # The model is done: what code does after it, a test of production say, is the plan's to tell.
@@ -158,7 +158,12 @@ def _last_error(thread: Thread) -> str:
     return "(no text)"
 
 
-def _begin(agent: Agent, state: StepState) -> Action:
+def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
+    """What the tool itself says; and whatever acts, where the model chose it in a thread in which anybody may speak."""
+    return tool.needs_approval() or (thread.state.unproven and state.chosen.by == "model" and agent.acts(tool))
+
+
+def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
     try:
         step = agent.parse(state.chosen.intent, state.chosen.arguments)
     except UnusableStep as error:
@@ -166,7 +171,7 @@ def _begin(agent: Agent, state: StepState) -> Action:
     match step:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)
-        case Tool() if state.status == "chosen" and step.needs_approval():
+        case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
             return RequestApproval(state, step)
         case Tool():
             return RunTool(state, step, state.attempt + 1)
@@ -174,13 +179,13 @@ def _begin(agent: Agent, state: StepState) -> Action:
             return RefuseStep(state, f"{state.chosen.intent!r} is not something that can be run.")
 
 
-def _after_interruption(agent: Agent, state: StepState, *, resting: bool) -> Action | None:
+def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, resting: bool) -> Action | None:
     """The tool was started and never ended: its worker died, or gave up waiting for it."""
     if state.repeatable:
         if resting:
             return None
         if state.restarts + 1 < agent.limits.tool_attempts:
-            begin = _begin(agent, state)
+            begin = _begin(agent, thread, state)
             if isinstance(begin, RunTool) and begin.tool.repeatable:
                 return begin
         return RefuseStep(state, f"{state.chosen.intent} was interrupted {state.restarts + 1} times.")

@@ -33,6 +33,7 @@ from agent.decide import (
     RunTool,
     Say,
     decide,
+    must_be_approved,
     owed_now,
     question_of_outcome,
 )
@@ -353,7 +354,7 @@ class Loop:
             if not still_binds(thread.id, step, step.request):
                 return await self._begin(thread, lease, self._refused(step, "It is not what was approved."))
             facts = step.request.facts
-        elif tool.needs_approval():
+        elif must_be_approved(agent, thread, step, tool):
             return await self._begin(thread, lease, self._refused(step, "It needs an approval that it does not have."))
         else:
             try:

@@ -7,7 +7,9 @@ from typing import Any, Literal, cast
 
 from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
 from store.events import (
+    ApprovalDecided,
     ApprovalRequested,
+    DeliveryFailed,
     Event,
     HandedToHuman,
     MessageFailed,
@@ -43,7 +45,7 @@ def outgoing(thread: Thread, owed: Owed) -> Outgoing:
         case "progress" | "ended":
             return _progress(thread, owed)
         case "undelivered":
-            assert isinstance(event, MessageFailed)
+            assert isinstance(event, MessageFailed | DeliveryFailed)
             return _undelivered(thread, event)
         case "handed":
             assert isinstance(event, HandedToHuman)
@@ -119,12 +121,16 @@ def _progress(thread: Thread, owed: Owed) -> Progress:
     return Progress(first.note or called, state, error, receipt_of(thread, f"{owed.step}/progress"))
 
 
-def _undelivered(thread: Thread, failed: MessageFailed) -> Undelivered:
+def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> Undelivered:
+    """For the last person of whom we know who they are, and who can be reached."""
+    lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
     told = thread.events[: thread.events.index(failed)]
-    person = next((e.sender for e in reversed(told) if isinstance(e, MessageReceived)), Person(name="nobody"))
+    senders = (e.sender for e in reversed(told) if isinstance(e, MessageReceived))
+    known = (sender for sender in senders if sender.trust == "verified" and sender.address != lost)
+    what = f"A message of mine to {lost} came back" if lost else "I could not say something"
     return Undelivered(
-        person,
-        f"I could not say something in {thread.place.channel}:{thread.place.address} ({failed.error}). "
+        next(known, Person(name="nobody")),
+        f"{what} in {thread.place.channel}:{thread.place.address} ({failed.error}). "
         f"`bot show {thread.id}` has all of it.",
     )
 
@@ -158,6 +164,8 @@ def _question(event: StepChosen) -> Question:
 def _notice(thread: Thread, owed: Owed) -> str:
     event = thread.events[owed.event]
     match event:
+        case ApprovalDecided():
+            return _decided_nothing(thread.state.steps[owed.step], event)
         case ThreadCancelled():
             return f"Cancelled by {event.by.name}{': ' + event.reason if event.reason else ''}. Nothing more is begun."
         case MessageReceived() if thread.state.cancelled:
@@ -173,3 +181,17 @@ def _notice(thread: Thread, owed: Owed) -> str:
             return "I was paused when you wrote this; I go on now."
         case _:
             return "That is what I asked approval for above; I am waiting for the decision."
+
+
+def _decided_nothing(step: StepState, event: ApprovalDecided) -> str:
+    """For whoever decided by a message that settled nothing."""
+    if event.by.trust != "verified":
+        return (
+            f"Somebody wrote as {event.by.address or event.by.name} to decide on {step.chosen.intent}. "
+            "I could not verify who it was, so nothing was changed; that it was tried is on record."
+        )
+    if step.decision:
+        verb = "approved" if step.decision.approved else "rejected"
+        at = f"{step.decision.at:%H:%M} UTC"
+        return f"{step.chosen.intent} was already {verb} by {step.decision.by.name} at {at}; nothing was changed."
+    return f"The request for {step.chosen.intent} is {step.status}; nothing was changed."

@@ -197,6 +197,7 @@ class Inbox:
         step_id: str = "",
         digest: str = "",
         proof: str = "",
+        by_message: bool = False,
     ) -> Settlement:
         """Settle a request; the log's fold judges, so that of any number at the same moment one wins.
 
@@ -220,6 +221,7 @@ class Inbox:
             by=by,
             comment=comment[:TEXT_CHARS_MAX],
             proof=proof,
+            by_message=by_message,
         )
         thread = await self._store.append(thread, decision)
         step = thread.state.steps[step.id]

@@ -20,6 +20,7 @@ from store.events import (
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
+    DeliveryFailed,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
@@ -118,6 +119,8 @@ def _entry(thread: Thread, index: int) -> Entry:
         case MessageFailed():
             ending = " It will be tried again." if event.retry_at else " It will not be tried again."
             return Entry("problem", "channel", visible(event.error) + ending)
+        case DeliveryFailed():
+            return Entry("problem", "channel", visible(f"A message to {event.recipient} came back: {event.error}"))
         case MessageSent() if event.key.endswith("/notice"):
             return _notice(thread, event, index)
         case HandedToHuman():

@@ -115,4 +115,16 @@ class Store(Protocol):
     async def wake(self, thread_id: str) -> None:
         """Make the thread due now, if nobody holds it."""
 
+    async def recall(self, name: str) -> str:
+        """What a channel has noted under this name (how far it has read, say); empty: nothing."""
+
+    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+        """Note it, if what stands there is what `instead_of` says (empty: nothing). False: it is not, and stays."""
+
+    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+        """How many different members were counted under this name within the window, this one included.
+
+        The same member again counts once, so it may be counted by any number of processes.
+        """
+
     async def aclose(self) -> None: ...

@@ -120,6 +120,10 @@ class MessageReceived(Event):
     attachments: tuple[Attachment, ...] = ()
     answers: str = ""
     """The step whose question this was given as an answer to; empty for a plain message."""
+    quoted: str = ""
+    """What was taken off the text: the history that it quotes, a signature. People see it; the model does not."""
+    origin: dict[str, JsonValue] = {}
+    """What its channel has to know of it to answer it (a mail's ids and recipients). Nobody else reads it."""
     clipped_from: int = 0
     """Characters that the text had, where it was longer than TEXT_CHARS_MAX; 0: it is whole."""
 
@@ -205,6 +209,8 @@ class ApprovalDecided(Event):
     comment: str = ""
     proof: str = ""
     """How we know who it was: `terminal`, a Slack user id, a signed link, an aligned mail."""
+    by_message: bool = False
+    """It came as a message, to which nobody could answer at once: where it settles nothing, that person is told."""
 
 
 class ToolStarted(Event):
@@ -279,6 +285,16 @@ class MessageFailed(Event):
     """The person who asked is told so where they can be reached."""
 
 
+class DeliveryFailed(Event):
+    """A message that had gone out came back: the other side could not deliver it."""
+
+    kind: Literal["delivery_failed"] = "delivery_failed"
+    key: str
+    """As in `MessageSent`."""
+    recipient: str
+    error: str
+
+
 class AgentChanged(Event):
     """Another agent goes on with the thread."""
 
@@ -339,6 +355,7 @@ KnownEvent = (
     | TimerFired
     | MessageSent
     | MessageFailed
+    | DeliveryFailed
     | AgentChanged
     | HandedToHuman
     | ThreadPaused

@@ -28,6 +28,8 @@ class MemoryStore:
         self._tries: dict[str, int] = {}
         self._tokens = 0
         self._moves = 0
+        self._notes: dict[str, str] = {}
+        self._tallies: dict[str, dict[str, datetime]] = {}
         self._bell = asyncio.Event()
         self._moved = asyncio.Condition()
 
@@ -141,6 +143,23 @@ class MemoryStore:
         if thread_id in self._logs and thread_id not in self._leases:
             self._due[thread_id] = self._clock()
             self._bell.set()
+
+    async def recall(self, name: str) -> str:
+        return self._notes.get(name, "")
+
+    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+        if self._notes.get(name, "") != instead_of:
+            return False
+        self._notes[name] = text
+        return True
+
+    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+        now = self._clock()
+        since = now - timedelta(seconds=window_seconds)
+        counted = {who: at for who, at in self._tallies.get(name, {}).items() if at > since}
+        counted.setdefault(member, now)
+        self._tallies[name] = counted
+        return len(counted)
 
     async def aclose(self) -> None:
         pass

@@ -91,6 +91,15 @@ class Keys:
         """Channel that hears of every append to the thread."""
         return f"{self._prefix}:moved:{thread_id}"
 
+    @property
+    def notes(self) -> str:
+        """Hash: what channels have noted, by its name."""
+        return f"{self._prefix}:notes"
+
+    def tally(self, name: str) -> str:
+        """Sorted set: member -> when it was counted (ms)."""
+        return f"{self._prefix}:tally:{name}"
+
     def _tag(self, shard: int) -> str:
         return f"{self._prefix}:{{{shard}}}"
 
@@ -191,6 +200,26 @@ if redis.call('EXISTS', KEYS[3]) == 1 and redis.call('HEXISTS', KEYS[2], ARGV[1]
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('PUBLISH', ARGV[2], '')
 end
+"""
+)
+
+
+_NOTE = _Script(
+    """
+-- KEYS notes   ARGV name text instead_of
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+)
+_TALLY = _Script(
+    _NOW
+    + """
+-- KEYS tally   ARGV member window_ms
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])
 """
 )
 
@@ -427,6 +456,21 @@ class RedisStore:
                 keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
                 args=[thread_id, self.keys.bell],
             )
+
+    async def recall(self, name: str) -> str:
+        async with self._errors():
+            told = cast(bytes | None, await self._client.hget(self.keys.notes, name))
+        return told.decode() if told else ""
+
+    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+        async with self._errors():
+            outcome = await self._run(_NOTE, keys=[self.keys.notes], args=[name, text, instead_of])
+        # It may have been run twice, the answer to the first having got lost.
+        return bool(outcome) or await self.recall(name) == text
+
+    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+        async with self._errors():
+            return int(await self._run(_TALLY, keys=[self.keys.tally(name)], args=[member, int(window_seconds * 1000)]))
 
     async def facts(self) -> ServerFacts:
         """How the server is set up."""

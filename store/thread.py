@@ -18,6 +18,7 @@ from store.events import (
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
+    DeliveryFailed,
     Event,
     HandedToHuman,
     MessageDeleted,
@@ -141,6 +142,8 @@ class State:
     """What messages say since their authors changed them in time, by event id; None: deleted."""
     early: dict[str, str | None] = field(default_factory=dict)
     """Changes of messages that are not here, or were acted on; they count only where the message comes later."""
+    unproven: bool = False
+    """Somebody spoke here of whom we are not sure who they are: what acts needs an approval then, whatever it is."""
     question: str = ""
     """The step that waits for a person's answer."""
     errors_in_row: int = 0
@@ -296,6 +299,7 @@ def _apply(state: State, event: Event, index: int) -> None:
         case MessageReceived():
             _moved_from_outside(state, index)
             state.fresh += (event.id,)
+            state.unproven = state.unproven or event.sender.trust in ("unverified", "forwarded")
             if event.id in state.early:
                 state.edited[event.id] = state.early[event.id]
             state.unread = not state.cancelled
@@ -354,6 +358,10 @@ def _apply(state: State, event: Event, index: int) -> None:
                     # Nobody has seen all of it, so nobody may approve it.
                     state.news = True
                     state.errors_in_row += 1
+        case DeliveryFailed():
+            # Nothing but this: an answer of the agent's to it would come back too.
+            if not event.key.endswith("/undelivered"):
+                state.owed[f"{event.id}/undelivered"] = Owed("undelivered", index)
         case HandedToHuman():
             state.handed, state.retry_choice_at = True, None
             state.news = state.unread = False
@@ -448,6 +456,8 @@ def _held_alike(state: State, intent: str, arguments: dict[str, JsonValue]) -> S
 def _decide(state: State, event: ApprovalDecided, index: int) -> None:
     step = state.steps.get(event.step)
     if not step or step.status != "requested" or not step.request or not may_decide(step.request, event):
+        if step and event.by_message:
+            state.owed[f"{event.id}/notice"] = Owed("notice", index, event.step)
         return
     state.steps[event.step] = step._replace(status="approved" if event.approved else "rejected", decision=event)
     state.owed[f"{event.step}/settled"] = Owed("settled", index, event.step)

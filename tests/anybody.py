@@ -98,11 +98,13 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         world = self.world
 
         async def act() -> None:
+            # Where a stranger has spoken, everything that acts needs an approval: in some stories they do not.
+            writes = by if by.trust == "verified" or self.strangers else BOB
             with contextlib.suppress(Refused):
                 match does:
                     case "speaks":
                         self.words += 1
-                        await world.say(f"by the way, {self.words}", by=by)
+                        await world.say(f"by the way, {self.words}", by=writes)
                     case "approves":
                         await world.approve(by=by)
                     case "approves what is gone":
@@ -112,7 +114,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                     case "rejects":
                         await world.reject("not now", by=by)
                     case "answers":
-                        await world.answer("yes", by=by)
+                        await world.answer("yes", by=writes)
                     case "pauses":
                         await world.pause()
                     case "resumes":
@@ -130,8 +132,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     )
     points = st.integers(1, 8)
 
-    @initialize(planned=st.booleans(), tight=st.booleans())
-    def begins(self, planned: bool, tight: bool) -> None:
+    @initialize(planned=st.booleans(), tight=st.booleans(), strangers=st.booleans())
+    def begins(self, planned: bool, tight: bool, strangers: bool) -> None:
+        self.strangers = strangers
         limits = TIGHT if tight else Limits()
         self.world = World(plan=look_when_spoken_to if planned else no_plan, limits=limits)
         self.world.model.otherwise = lambda _: done()
@@ -240,7 +243,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             case ToolStarted():
                 step = state.steps[new.step]
                 assert may_begin(before), f"{new.id} while {before.status}"
-                if step.chosen.intent == "push":
+                if step.chosen.intent == "push" or (state.unproven and step.chosen.acts and step.chosen.by == "model"):
                     request, decision = step.request, step.decision
                     assert request is not None
                     assert decision is not None

@@ -420,6 +420,15 @@ class StoreWithHooks:
     async def wake(self, thread_id: str) -> None:
         await self.real.wake(thread_id)
 
+    async def recall(self, name: str) -> str:
+        return await self.real.recall(name)
+
+    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+        return await self.real.note(name, text, instead_of=instead_of)
+
+    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+        return await self.real.tally(name, member, window_seconds)
+
     async def aclose(self) -> None:
         await self.real.aclose()
 

@@ -15,6 +15,7 @@ from store.events import (
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
+    DeliveryFailed,
     Event,
     HandedToHuman,
     MessageDeleted,
@@ -166,6 +167,10 @@ def not_sent(key: str, attempt: int = 1, retry_at: datetime | None = LATER) -> M
     return MessageFailed(
         id=f"{key}/failed/{attempt}", at=AT, key=key, attempt=attempt, error="no answer", retry_at=retry_at
     )
+
+
+def came_back(key: str, number: int = 1, recipient: str = "ann@example.com") -> DeliveryFailed:
+    return DeliveryFailed(id=f"bounce/{key}/{number}", at=AT, key=key, recipient=recipient, error="no such mailbox")
 
 
 def handed_over_to(agent: str) -> AgentChanged:

@@ -215,6 +215,15 @@ def test_a_chosen_tool_runs_or_asks_for_approval_as_its_class_says() -> None:
     assert (run.tool, run.attempt, request.tool) == (Touch(), 1, Push(target="prod"))
 
 
+def test_what_acts_needs_an_approval_where_anybody_may_have_spoken() -> None:
+    assert isinstance(next_action(message(by=EVE), touch("s1")), RequestApproval)
+    assert isinstance(next_action(message(by=EVE), message("m2"), touch("s1")), RequestApproval)
+    assert isinstance(next_action(message(by=EVE), look("s1")), RunTool)
+    # What code chose follows from the log and its own rules, not from somebody's words.
+    by_code = chosen("s1", "touch", acts=True).model_copy(update={"by": "code"})
+    assert isinstance(next_action(message(by=EVE), by_code), RunTool)
+
+
 def test_a_rejection_is_for_the_model() -> None:
     assert next_action(*REQUESTED, rejected("s1"), sent("s1/settled")) == AskModel()
 

@@ -386,6 +386,31 @@ async def test_a_thread_that_moves_before_its_timer_is_due_at_once(store: Store)
     assert (await claimed(store)).thread_id == "t1"
 
 
+async def test_a_note_is_changed_only_by_who_knows_what_stands_there(store: Store) -> None:
+    assert await store.recall("email/read") == ""
+    assert await store.note("email/read", "7 100", instead_of="")
+    assert not await store.note("email/read", "7 50", instead_of="")
+    assert not await store.note("email/read", "7 50", instead_of="7 99")
+    assert await store.recall("email/read") == "7 100"
+    assert await store.note("email/read", "7 101 ✓", instead_of="7 100")
+    assert await store.recall("email/read") == "7 101 ✓"
+    assert await store.recall("other") == ""
+
+
+async def test_of_many_who_note_at_once_one_does(store: Store) -> None:
+    outcomes = await asyncio.gather(*(store.note("secret", f"mine {n}", instead_of="") for n in range(20)))
+    assert sum(outcomes) == 1
+    assert await store.recall("secret") == f"mine {outcomes.index(True)}"
+
+
+async def test_a_tally_counts_each_member_once_within_its_window(store: Store, backend: Backend) -> None:
+    assert [await store.tally("ana", member, LONG) for member in ("m1", "m2", "m1", "m3")] == [1, 2, 2, 3]
+    assert await store.tally("ben", "m1", LONG) == 1
+    assert await store.tally("eve", "m1", SHORT) == 1
+    await backend.pass_time(SHORT + 0.01)
+    assert await store.tally("eve", "m2", SHORT) == 1
+
+
 async def test_no_more_are_claimed_than_there_is_room_for(store: Store) -> None:
     for number in range(20):
         await begun(store, f"t{number}")

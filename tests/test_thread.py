@@ -16,6 +16,7 @@ from tests.story import (
     PLACE,
     approved,
     asked,
+    came_back,
     cancelled,
     choice_failed,
     chosen,
@@ -626,6 +627,7 @@ ANYTHING: list[Event] = [
     *(fired(f"{key}/send/{attempt}") for key in _KEYS for attempt in (1, 2)),
     *(fired(timer) for timer in ("s1/wait/1", "s1/wait/2", "s2/wait/1", "choice/1", "choice/2", "/send/", "x", "/")),
     *(event for key in _KEYS for event in (sent(key), not_sent(key), not_sent(key, 2), not_sent(key, 2, None))),
+    *(came_back(key) for key in ("s1/say", "s1/card/undelivered")),
     *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled(), forked()),
     *(event for name in ("m1", "m2") for event in (edited(name), deleted(name))),
     from_the_future(),
@@ -635,6 +637,37 @@ _any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events:
 
 def test_the_random_stories_hold_every_kind_of_event() -> None:
     assert {event.kind for event in ANYTHING} == {*KINDS, from_the_future().kind}
+
+
+def test_a_message_that_came_back_is_told_elsewhere_once_and_wakes_no_model() -> None:
+    thread = Thread("t1").extended([opened(), message(), done("s1"), sent("s1/say"), came_back("s1/say")])
+    assert owed(thread) == ["bounce/s1/say/1/undelivered"]
+    assert not thread.state.news
+    # What was told elsewhere and came back too is the end of it.
+    again = thread.extended([sent("bounce/s1/say/1/undelivered"), came_back("bounce/s1/say/1/undelivered")])
+    assert owed(again) == []
+
+
+@pytest.mark.parametrize("by_message", [True, False])
+def test_who_decides_by_a_message_that_settles_nothing_is_told_so(by_message: bool) -> None:
+    yes = approved("s1", ANN, "d1")
+    late = rejected("s1", EVE, "d1").model_copy(update={"by_message": by_message})
+    events = [opened(), message(), chosen("s1", acts=True), requested("s1", "d1"), yes, late]
+    thread = Thread("t1").extended(events)
+    assert (f"{late.id}/notice" in owed(thread)) is by_message
+    assert thread.state.steps["s1"].decision == yes
+    # The one that settles it is told by the settlement.
+    first = Thread("t1").extended([*events[:4], yes.model_copy(update={"by_message": True})])
+    assert owed(first) == ["s1/card", "s1/settled"]
+
+
+def test_one_unproven_message_makes_the_whole_thread_unproven() -> None:
+    thread = Thread("t1").extended(
+        [opened(), message(by=ANN), message("m2", by=EVE.model_copy(update={"trust": "third_party"}))]
+    )
+    assert not thread.state.unproven
+    thread = thread.extended([message("m3", by=EVE.model_copy(update={"trust": "unverified"})), message("m4", by=ANN)])
+    assert thread.state.unproven
 
 
 def _probe(now: Thread) -> None:
