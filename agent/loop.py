@@ -41,17 +41,19 @@ from agent.definition import Agent
 from agent.llm import Model, ModelFailure, Prompt
 from agent.speech import outgoing, requester
 from agent.steps import Call, Facts, RequestHumanInput, Step, Tool, ToolError, Wait
-from channels.base import Channel, SendFailed
+from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
 from store.base import Lease, Store, StoreUnavailable, ThreadMoved
 from store.events import (
     AgentChanged,
     ApprovalRequested,
     ChoiceFailed,
+    DeliveryFailed,
     Event,
     EventTooLarge,
     HandedToHuman,
     MessageFailed,
     MessageSent,
+    Place,
     StepChosen,
     StepRefused,
     TimerFired,
@@ -85,12 +87,15 @@ class Loop:
         channels: Mapping[str, Channel],
         model: Model,
         clock: Callable[[], datetime],
+        alerts: Place | None = None,
     ) -> None:
+        """`alerts`: where people hear of what could not be said in its own place; None: the last of them who spoke."""
         self._store = store
         self._roster = roster
         self._channels = channels
         self._model = model
         self._clock = clock
+        self._alerts = alerts
         self.draining = False
         """Set it, and every thread is left alone after the action that is under way."""
 
@@ -198,24 +203,34 @@ class Loop:
             channel.at_rest(thread.place, thread.turn)
 
     async def _say(self, action: Say, thread: Thread, agent: Agent, loaded: int) -> Thread:
-        channel, owed = self._channels.get(thread.place.channel), action.owed
+        owed = action.owed
+        place = self._alerts if self._alerts and owed.what == "undelivered" else thread.place
+        channel = self._channels.get(place.channel)
         attempt = owed.failures + 1
         # What came to be owed while we held the thread, nobody else can have sent.
         since = thread.events[owed.event].at if owed.event < loaded or owed.failures else None
         try:
             if channel is None:
-                raise SendFailed(
-                    f"The channel {thread.place.channel!r} is not set up in this process.", CHANNEL_RETRY_SECONDS
-                )
+                raise SendFailed(f"The channel {place.channel!r} is not set up in this process.", CHANNEL_RETRY_SECONDS)
             async with asyncio.timeout(agent.limits.send_seconds):
                 message = outgoing(thread, owed)
+                so_far = thread.events[: owed.event + 1]
+                if isinstance(message, Undelivered) and place is self._alerts:
+                    message, so_far = Notice(message.text), so_far[-1:]
                 receipt = await channel.send(
-                    thread.place,
-                    message,
-                    key=f"{thread.id}/{action.key}",
-                    since=since,
-                    so_far=thread.events[: owed.event + 1],
+                    place, message, key=f"{thread.id}/{action.key}", since=since, so_far=so_far
                 )
+        except SentInPart as partly:
+            return await self._note(
+                thread,
+                MessageSent(id=f"{action.key}/sent", at=self._clock(), key=action.key, receipt=partly.receipt),
+                *(
+                    DeliveryFailed(
+                        id=f"{action.key}/refused/{number}", at=self._clock(), key=action.key, recipient=who, error=why
+                    )
+                    for number, (who, why) in enumerate(partly.refused.items())
+                ),
+            )
         except SendFailed as error:
             text, retry_after = str(error), error.retry_after_seconds
         except Exception as error:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 from pydantic import ValidationError
@@ -25,10 +26,16 @@ from bot.inbox import Inbox
 from bot.settings import Settings, SettingsError
 from bot.worker import Worker
 from channels.base import Channel
+from channels.email.senders import AllowedSenders
+from channels.email.servers import smtp_server
 from channels.terminal import TerminalChannel
 from store.base import Store
 from store.embedded import embedded
+from store.events import Place
 from store.redis import RedisStore
+
+if TYPE_CHECKING:
+    from channels.email.letters import Writer
 
 TABLE_OF = {"rollback": "deploy"}
 """Agents that read another one's table of the team file."""
@@ -41,6 +48,18 @@ class App:
     inbox: Inbox
     roster: Mapping[str, Agent]
     channels: Mapping[str, Channel]
+    writer: Writer | None = None
+    """Where mail is set up: what signs and reads our links and Message-IDs."""
+
+    def agent_at(self, addresses: Sequence[str]) -> str:
+        """As `agent_of`, for mail: by one of our addresses in the routes, or bot+NAME@ for an agent of that name."""
+        for address in addresses:
+            if address.lower() in self.settings.team.routes:
+                return self.agent_of(address.lower())
+            tag = address.partition("@")[0].partition("+")[2]
+            if tag in self.roster and self.writer and self.writer.is_ours(address):
+                return tag
+        return self.agent_of("")
 
     def agent_of(self, place: str) -> str:
         """Which agent answers at a place that the team file may name in its routes."""
@@ -49,7 +68,14 @@ class App:
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
         """`only`: the one thread that it cares for; empty: all."""
-        loop = Loop(store=self.store, roster=self.roster, channels=self.channels, model=model, clock=now)
+        loop = Loop(
+            store=self.store,
+            roster=self.roster,
+            channels=self.channels,
+            model=model,
+            clock=now,
+            alerts=_alerts(self.settings.team.alerts),
+        )
         return Worker(
             self.store,
             loop,
@@ -58,6 +84,17 @@ class App:
             grace_seconds=self.settings.bot_grace_seconds,
             only=only,
         )
+
+
+def _alerts(text: str) -> Place | None:
+    channel, _, address = text.partition(":")
+    match channel:
+        case "slack":
+            return Place(channel="slack", address=f"/{address}/")
+        case "email":
+            return Place(channel="email", address=f"{address}/alerts")
+        case _:
+            return None
 
 
 def now() -> datetime:
@@ -81,7 +118,38 @@ async def opened(settings: Settings) -> AsyncIterator[App]:
             slack = SlackChannel(client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url))
             stack.push_async_callback(slack.aclose)
             channels.append(slack)
-        yield App(settings, store, Inbox(store), roster, {channel.name: channel for channel in channels})
+        writer = None
+        if settings.has_email:
+            from channels.email.channel import EmailChannel
+            from channels.email.outbox import Outbox
+
+            writer = await _writer(settings, store)
+            email = EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address))
+            stack.push_async_callback(email.aclose)
+            channels.append(email)
+        yield App(settings, store, Inbox(store), roster, {channel.name: channel for channel in channels}, writer)
+
+
+async def _writer(settings: Settings, store: Store) -> Writer:
+    from channels.email.letters import Writer
+    from channels.email.tokens import Signer
+
+    secret = settings.bot_secret_key.get_secret_value() or await _kept_secret(store)
+    return Writer(
+        address=settings.email_address,
+        signer=Signer(secret, settings.email_address),
+        allowed=AllowedSenders.parse(settings.email_allowed_senders).allow,
+        public_url=settings.bot_public_url,
+        replies_decide=bool(settings.email_authserv_id),
+        plus_addresses=settings.email_plus_addresses,
+        aliases=frozenset(place.lower() for place in settings.team.routes if "@" in place),
+    )
+
+
+async def _kept_secret(store: Store) -> str:
+    """The one that the first process made: all of them have to sign alike."""
+    await store.note("secret", secrets.token_hex(32), instead_of="")
+    return await store.recall("secret")
 
 
 @contextlib.asynccontextmanager

@@ -21,15 +21,18 @@ from agent.roster import DEFAULT
 from bot import command, console
 from bot import demo as demo_scenario
 from bot import doctor as checks
-from bot.app import App, model_of, opened
+from bot.app import App, model_of, now, opened
 from bot.document import document
 from bot.inbox import Refused, Settlement
 from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings
 from bot.transcript import Entry, entries, markdown, topic
 from bot.worker import Worker
+from channels.email.senders import AllowedSenders
+from channels.email.servers import imap_server
+from channels.plain import fields
 from channels.terminal import NAME as TERMINAL
-from channels.terminal import fields, parse
+from channels.terminal import parse
 from store.base import StoreUnavailable
 from store.events import Person, Place
 from store.text import one_line
@@ -145,8 +148,8 @@ def run(
 ) -> None:
     """Listen to channels and work on threads until SIGTERM.
 
-    Roles scale apart: web listens to Slack and serves HTTP, worker works on threads; any number of each may run. At
-    the end it takes nothing new, and finishes or hands back what is under way.
+    Roles scale apart: web listens to Slack, reads mail and serves HTTP, worker works on threads; any number of each
+    may run. At the end it takes nothing new, and finishes or hands back what is under way.
     """
     for role in roles or []:
         if role not in ROLES:
@@ -208,14 +211,46 @@ async def _listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -
             )
         )
         told.append(f"Listening to Slack at {me.url or me.team}.")
+    if settings.has_email:
+        await _watch_mail(bot, stack)
+        told.append(f"Reading mail to {settings.email_address}.")
+        told += settings.email_warnings()
     over_http = slack if settings.slack_signing_secret.get_secret_value() else None
-    if always or over_http:
+    has_links = bool(bot.writer and bot.writer.public_url)
+    if always or over_http or has_links:
+        from bot.decisions import Decisions
         from bot.web import application, serving
 
-        app = application(bot.store, over_http)
+        decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now) if bot.writer and has_links else None
+        app = application(bot.store, over_http, decisions)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
         told.append(f"Serving {url}.")
     return told
+
+
+async def _watch_mail(bot: App, stack: contextlib.AsyncExitStack) -> None:
+    from bot.email import EmailDesk
+    from channels.email.adapter import EmailAdapter
+    from channels.email.mailbox import Mailbox
+
+    settings, writer = bot.settings, bot.writer
+    assert writer is not None
+    adapter = EmailAdapter(
+        EmailDesk(bot.store, bot.inbox, bot.agent_at, writer.signer.message_id),
+        writer,
+        AllowedSenders.parse(settings.email_allowed_senders),
+        authserv_id=settings.email_authserv_id,
+    )
+    mailbox = Mailbox(
+        imap_server(settings.imap_url), bot.store, adapter.take, first_start=settings.team.email.first_start
+    )
+    task = asyncio.create_task(mailbox.watch(), name="mailbox")
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
 
 
 def _stop_on_signals(stopping: asyncio.Event, grace_seconds: float) -> None:

@@ -13,6 +13,7 @@ from agent.llm import ModelFailure, Prompt
 from bot.app import build_roster, model_of
 from bot.settings import Settings, SettingsError, misspelt
 from channels.base import ChannelUnavailable
+from channels.email.servers import imap_server, smtp_server
 from store.base import StoreUnavailable
 from store.embedded import EmbeddedRedisError, embedded
 from store.redis import RedisStore
@@ -42,6 +43,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in _model(settings):
         yield finding
     async for finding in _slack(settings):
+        yield finding
+    async for finding in _email(settings):
         yield finding
 
 
@@ -142,7 +145,7 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _slack(settings: Settings) -> AsyncIterator[Finding]:
-    if problems := settings.channel_problems():
+    if problems := settings.slack_problems():
         yield Finding("slack", "failed", " ".join(problems))
         return
     if not settings.has_slack:
@@ -165,3 +168,28 @@ async def _slack(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("slack socket", "ok", "Socket Mode is on.")
     except ChannelUnavailable as error:
         yield Finding("slack", "failed", str(error))
+
+
+async def _email(settings: Settings) -> AsyncIterator[Finding]:
+    if problems := settings.email_problems():
+        yield Finding("email", "failed", " ".join(problems))
+        return
+    if not settings.has_email:
+        yield Finding("email", "off", "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL.")
+        return
+    from channels.email.imap import check as check_imap
+    from channels.email.outbox import check as check_smtp
+
+    imap, smtp = imap_server(settings.imap_url), smtp_server(settings.smtp_url)
+    try:
+        yield Finding("imap", "ok", f"{imap.where}: {await check_imap(imap)}")
+    except ChannelUnavailable as error:
+        yield Finding("imap", "failed", str(error))
+    try:
+        await check_smtp(smtp)
+        secured = "without TLS" if smtp.security == "none" else "with TLS, and the certificate is good"
+        yield Finding("smtp", "ok", f"{smtp.where} lets us in, {secured}.")
+    except ChannelUnavailable as error:
+        yield Finding("smtp", "failed", str(error))
+    for warning in settings.email_warnings():
+        yield Finding("email", "warning", warning)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+
+from pydantic import JsonValue
 
 from channels.base import Earlier
 from store.base import Store, ThreadMoved
@@ -20,6 +22,7 @@ from store.events import (
     TEXT_CHARS_MAX,
     ApprovalDecided,
     Attachment,
+    DeliveryFailed,
     Event,
     EventTooLarge,
     MessageDeleted,
@@ -41,6 +44,7 @@ SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
 ATTACHED_CHARS_MAX = 20_000
 """Of one attachment's own text; the channel reads no more of it either."""
+QUOTED_CHARS_MAX = 20_000
 ID_CHARS_MAX = 200
 """A longer id of an outside event is replaced by its hash."""
 NAME_CHARS_MAX = 200
@@ -102,6 +106,8 @@ class Inbox:
         subject: str = "",
         attachments: tuple[Attachment, ...] = (),
         before: Sequence[Earlier] = (),
+        quoted: str = "",
+        origin: Mapping[str, JsonValue] | None = None,
     ) -> str:
         """A message at a place, which opens its thread if it is the first there. Gives the thread's id.
 
@@ -113,7 +119,15 @@ class Inbox:
             )
             for e in before
         )
-        message = self._message(sender, text, _outside(place, event_id), subject=subject, attachments=attachments)
+        message = self._message(
+            sender,
+            text,
+            _outside(place, event_id),
+            subject=subject,
+            attachments=attachments,
+            quoted=quoted,
+            origin=origin,
+        )
         return await self._open(place, agent, *earlier, message)
 
     async def reply(
@@ -122,6 +136,44 @@ class Inbox:
         """A message at a place where there may be no thread of ours: then nothing happens, and it gives False."""
         message = self._message(sender, text, _outside(place, event_id), attachments=attachments)
         return await self._store.post(thread_id_of(place), message, opens=False)
+
+    async def reply_in(
+        self,
+        thread_id: str,
+        channel: str,
+        sender: Person,
+        text: str,
+        *,
+        event_id: str,
+        subject: str = "",
+        attachments: tuple[Attachment, ...] = (),
+        quoted: str = "",
+        origin: Mapping[str, JsonValue] | None = None,
+    ) -> bool:
+        """As `reply`, where the channel knows the thread and not its place."""
+        message = self._message(
+            sender,
+            text,
+            _outside_id(channel, event_id),
+            subject=subject,
+            attachments=attachments,
+            quoted=quoted,
+            origin=origin,
+        )
+        return await self._store.post(thread_id, message, opens=False)
+
+    async def came_back(
+        self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
+    ) -> None:
+        """A message that was sent under this key did not reach somebody."""
+        event = DeliveryFailed(
+            id=_outside_id(channel, event_id),
+            at=self._clock(),
+            key=key,
+            recipient=recipient[:NAME_CHARS_MAX],
+            error=error[:SUBJECT_CHARS_MAX],
+        )
+        await self._store.post(thread_id, event, opens=False)
 
     async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool:
         """Its author changed the message. Whether that still counts, the thread says. False: no thread of ours."""
@@ -276,6 +328,8 @@ class Inbox:
         subject: str = "",
         attachments: tuple[Attachment, ...] = (),
         answers: str = "",
+        quoted: str = "",
+        origin: Mapping[str, JsonValue] | None = None,
     ) -> MessageReceived:
         return _fitting(
             MessageReceived(
@@ -287,6 +341,8 @@ class Inbox:
                 clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
                 attachments=attachments[:ATTACHMENTS_MAX],
                 answers=answers,
+                quoted=quoted[:QUOTED_CHARS_MAX],
+                origin=dict(origin or {}),
             )
         )
 
@@ -331,6 +387,9 @@ def _fitting(message: MessageReceived) -> MessageReceived:
             encode(message)
             break
         except EventTooLarge:
+            if message.quoted:
+                message = message.model_copy(update={"quoted": ""})
+                continue
             if any(one.text for one in message.attachments):
                 # They stay known by their names, as those that could not be read.
                 bare = tuple(one.model_copy(update={"text": ""}) for one in message.attachments)

@@ -12,12 +12,17 @@ import tomllib
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from channels.email.senders import AllowedSenders, can_be_written_to
+from channels.email.servers import imap_server, is_loopback, smtp_server
+
+SECRET_CHARS_MIN = 16
 
 
 class SettingsError(Exception):
@@ -28,6 +33,13 @@ class SettingsError(Exception):
         self.problems = problems
 
 
+class EmailTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_start: Literal["new", "unread", "all"] = "new"
+    """What is read of a mailbox that was never read before: what comes from then on, what is unread, everything."""
+
+
 class Team(BaseModel):
     """The TOML file. Each agent reads its own table under `[agents.NAME]`."""
 
@@ -35,7 +47,21 @@ class Team(BaseModel):
 
     agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
     routes: dict[str, str] = Field(default_factory=dict)
-    """Which agent answers where: the id of a Slack channel -> the agent's name. Elsewhere the first one answers."""
+    """Which agent answers where: the id of a Slack channel, or one of our mail addresses -> the agent's name.
+
+    Elsewhere the first one answers.
+    """
+    email: EmailTable = Field(default_factory=EmailTable)
+    alerts: str = ""
+    """Where people hear of what could not be said in its own place: `slack:C0123456789` or `email:ops@example.com`."""
+
+    @field_validator("alerts")
+    @classmethod
+    def _place(cls, text: str) -> str:
+        channel, _, address = text.partition(":")
+        if text and (channel not in ("slack", "email") or not address or (channel == "email") != ("@" in address)):
+            raise ValueError("must be slack: and a channel's id, or email: and an address")
+        return text
 
 
 class Settings(BaseSettings):
@@ -54,6 +80,20 @@ class Settings(BaseSettings):
     slack_signing_secret: SecretStr = SecretStr("")
     """For HTTP."""
     slack_api_url: str = Field(default="https://slack.com/api/", repr=False)
+    email_address: str = ""
+    """As people write to us."""
+    imap_url: str = Field(default="", repr=False)
+    smtp_url: str = Field(default="", repr=False)
+    email_authserv_id: str = ""
+    """The name of our own receiving server in Authentication-Results. Empty: nobody's mail proves who wrote it."""
+    email_allowed_senders: str = ""
+    """Addresses and domains. Empty: nobody."""
+    email_plus_addresses: bool = True
+    """Our mail server delivers bot+anything@ to bot@."""
+    bot_public_url: str = ""
+    """Under which people reach our pages. Empty: mails carry no links."""
+    bot_secret_key: SecretStr = SecretStr("")
+    """Signs links and reply addresses. Empty: one is made and kept in the store."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
@@ -81,6 +121,43 @@ class Settings(BaseSettings):
             raise ValueError("must be an http:// or https:// URL")
         return url.rstrip("/")
 
+    @field_validator("bot_public_url")
+    @classmethod
+    def _public(cls, url: str) -> str:
+        parts = _split(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError("must be an https:// URL")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("must begin with https://: its links decide on deployments")
+        return url.rstrip("/")
+
+    @field_validator("imap_url", "smtp_url")
+    @classmethod
+    def _mail(cls, url: str, info: ValidationInfo) -> str:
+        if url:
+            _ = imap_server(url) if info.field_name == "imap_url" else smtp_server(url)
+        return url
+
+    @field_validator("email_address")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        if address and not can_be_written_to(address):
+            raise ValueError("must be one plain address, such as deploybot@example.com")
+        return address
+
+    @field_validator("email_allowed_senders")
+    @classmethod
+    def _senders(cls, text: str) -> str:
+        AllowedSenders.parse(text)
+        return text
+
+    @field_validator("bot_secret_key")
+    @classmethod
+    def _secret(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < SECRET_CHARS_MIN:
+            raise ValueError(f"must have {SECRET_CHARS_MIN} characters or more, such as `openssl rand -hex 32` gives")
+        return secret
+
     @field_validator("bot_home", "bot_config")
     @classmethod
     def _expanded(cls, path: Path | None) -> Path | None:
@@ -100,8 +177,39 @@ class Settings(BaseSettings):
     def has_slack(self) -> bool:
         return bool(self.slack_bot_token.get_secret_value())
 
+    @property
+    def has_email(self) -> bool:
+        return bool(self.email_address and self.imap_url and self.smtp_url)
+
     def channel_problems(self) -> list[str]:
         """Channels that are set up by half."""
+        return self.slack_problems() + self.email_problems()
+
+    def email_problems(self) -> list[str]:
+        needed = {
+            "EMAIL_ADDRESS": (self.email_address, "the address that people write to"),
+            "IMAP_URL": (self.imap_url, "where its mailbox is, imaps://user:password@host:993/INBOX"),
+            "SMTP_URL": (self.smtp_url, "where mail goes out, smtps://user:password@host:465"),
+        }
+        if not any(value for value, _ in needed.values()):
+            return []
+        return [f"{name} is not set: {what}." for name, (value, what) in needed.items() if not value]
+
+    def email_warnings(self) -> list[str]:
+        """What people will miss, and should know before they do."""
+        warnings = []
+        if not AllowedSenders.parse(self.email_allowed_senders):
+            warnings.append("EMAIL_ALLOWED_SENDERS is empty, so nobody may write to me by mail.")
+        if not self.email_authserv_id:
+            warnings.append(
+                "EMAIL_AUTHSERV_ID is not set, so no mail proves who wrote it: replies decide nothing, "
+                "and whatever acts needs an approval."
+            )
+        if not self.bot_public_url:
+            warnings.append("BOT_PUBLIC_URL is not set, so mails carry no links to decide with.")
+        return warnings
+
+    def slack_problems(self) -> list[str]:
         bot, app, secret = (
             bool(each.get_secret_value())
             for each in (self.slack_bot_token, self.slack_app_token, self.slack_signing_secret)
@@ -189,7 +297,11 @@ def misspelt() -> list[str]:
     told = []
     for name in sorted(os.environ):
         near = get_close_matches(name, ours, 1, cutoff=0.8)
-        if name not in ours and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_")) and near:
+        if (
+            name not in ours
+            and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_", "EMAIL_", "IMAP_", "SMTP_"))
+            and near
+        ):
             told.append(f"{name} is not known; did you mean {near[0]}?")
     return told
 

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from agent.speech import card, outgoing
 from bot.inbox import call_in_words
-from channels.terminal import fields, render
+from channels.plain import fields, render
 from store.events import (
     AgentChanged,
     ApprovalDecided,

@@ -1,4 +1,4 @@
-"""The HTTP side: whether we are alive and ready, and Slack's requests where they come over HTTP."""
+"""The HTTP side: whether we are alive and ready, the pages behind a mail's links, and Slack's requests over HTTP."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bot.decisions import Decisions
 from channels.base import AnswersHttp
 from store.base import Store, StoreUnavailable
 
@@ -21,7 +22,7 @@ BODY_BYTES_MAX = 1_000_000
 """Slack's largest payloads are far below it."""
 
 
-def application(store: Store, slack: AnswersHttp | None) -> Starlette:
+def application(store: Store, slack: AnswersHttp | None, decisions: Decisions | None = None) -> Starlette:
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -34,6 +35,8 @@ def application(store: Store, slack: AnswersHttp | None) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     routes = [Route("/healthz", alive), Route("/readyz", ready)]
+    if decisions:
+        routes.append(decisions.route)
     if slack:
 
         async def events(request: Request) -> Response:

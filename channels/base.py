@@ -135,6 +135,16 @@ class SendFailed(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class SentInPart(Exception):
+    """The message went out, and some of those whom it is for will never get it."""
+
+    def __init__(self, receipt: str, refused: Mapping[str, str]) -> None:
+        super().__init__(f"not to {', '.join(refused)}")
+        self.receipt = receipt
+        self.refused = dict(refused)
+        """Address -> why, in one line."""
+
+
 class Channel(Protocol):
     """A channel that inherits from this need not show how the agent is getting on."""
 
@@ -151,7 +161,8 @@ class Channel(Protocol):
         `so_far`: the thread's events up to the one that it is owed for, the same each time that it is tried; for a
         channel whose messages name those before them.
 
-        Raises SendFailed; anything else that it raises is taken for a passing fault.
+        Raises SendFailed, and SentInPart instead of giving a receipt; anything else that it raises is taken for a
+        passing fault.
         """
 
     def busy(self, place: Place, doing: str) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.base import Card, Notice, Outgoing, Question, Settled, Text
-from channels.terminal import TerminalChannel, Typed, fields, parse, render
+from channels.plain import fields, render
+from channels.terminal import TerminalChannel, Typed, parse
 from store.events import Person, Place
 
 AT = datetime(2026, 11, 21, 4, 36, tzinfo=UTC)

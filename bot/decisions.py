@@ -1,0 +1,194 @@
+"""The pages behind the links in a mail: a look asks once more, and only its form decides.
+
+Mail programs and scanners open every link, so a GET or HEAD changes nothing. The link itself is the proof: it is
+signed, goes to one person, names the request and what it showed, and ends. A request is settled once, so a link that is
+used again finds it settled. Whatever is wrong with a link, the page tells no more than that.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from agent.speech import card
+from bot.inbox import Inbox, Refused
+from channels.email.page import table
+from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
+from store.base import Store, StoreUnavailable, UnknownThread
+from store.events import TEXT_CHARS_MAX, Person
+from store.text import one_line, visible
+from store.thread import StepState, Thread
+
+FORM_BYTES_MAX = 1_000_000
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #1d1c1d }
+th, td { overflow-wrap: anywhere } textarea { width: 100%; font: inherit } small { color: #555 }
+button { font: inherit; padding: .5rem 1.2rem; margin-top: .6rem }
+"""
+
+
+class _Wrong(Exception):
+    """The link leads nowhere: status and words."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Decisions:
+    store: Store
+    inbox: Inbox
+    signer: Signer
+    clock: Callable[[], datetime]
+
+    @property
+    def route(self) -> Route:
+        return Route("/decide/{sealed}", self.answer, methods=["GET", "POST"])
+
+    async def answer(self, request: Request) -> Response:
+        """GET and HEAD show what there is to decide, POST decides it."""
+        try:
+            link, thread, step = await self._opened(request.path_params["sealed"])
+            if request.method != "POST":
+                return _page(
+                    *(self._question(thread, step, link) if link.number >= 0 else self._card(thread, step, link))
+                )
+            comment = await _comment(request)
+            by = Person(name=link.person, address=link.person, trust="verified")
+            if link.number >= 0:
+                return await self._answered(link, by)
+            return await self._decided(link, by, comment)
+        except _Wrong as wrong:
+            return _page("Not possible", f"<p>{html.escape(str(wrong))}</p>", wrong.status)
+        except StoreUnavailable:
+            return _page("Not now", "<p>That could not be looked up. Nothing was changed; please try again.</p>", 503)
+
+    async def _opened(self, sealed: str) -> tuple[Link, Thread, StepState]:
+        try:
+            link = self.signer.open(sealed, self.clock())
+            thread = await self.store.load(link.thread_id)
+        except LinkExpired:
+            raise _Wrong(410, "This link is too old. Please answer in the mail thread and ask again.") from None
+        except (LinkForged, UnknownThread):
+            raise _Wrong(404, "This link leads nowhere. Was it copied whole?") from None
+        step = thread.step(link.step)
+        if step is None or (link.number < 0 and step.request is None):
+            raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
+        return link, thread, step
+
+    def _card(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
+        request = step.request
+        assert request is not None
+        shown = card(thread, step, request)
+        body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments | shown.facts)}"
+        asked = f"asked for by {shown.requested_by} at {shown.requested_at:%Y-%m-%d %H:%M} UTC · {shown.digest[:12]}"
+        body += f"<p><small>{_said(asked)}</small></p>"
+        if step.status != "requested" or link.digest != request.digest:
+            return "Settled", body + f"<p><b>{_said(_standing(step))}</b></p>", 200
+        verb = "Approve" if link.approved else "Reject"
+        label = "A word to it (optional)" if link.approved else "Why? The agent reads it."
+        body += (
+            f'<form method="post"><p><label>{label}<br><textarea name="comment" rows="3" maxlength="5000"></textarea>'
+            f"</label></p><button>{verb}</button></form><p><small>You decide as {_said(link.person)}.</small></p>"
+        )
+        return f"{verb}?", body, 200
+
+    def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
+        arguments = step.chosen.arguments
+        body = f"<h1>{_said(str(arguments.get('question', '')))}</h1>"
+        if arguments.get("context"):
+            body += f"<p>{_said(str(arguments['context']))}</p>"
+        if thread.state.question != step.id or thread.state.cancelled:
+            return "Answered", body + "<p><b>This question needs no answer any more.</b></p>", 200
+        choice = _choice(step, link.number)
+        body += (
+            f'<form method="post"><button>{_said(choice)}</button></form>'
+            f"<p><small>You answer as {_said(link.person)}.</small></p>"
+        )
+        return "Answer?", body, 200
+
+    async def _decided(self, link: Link, by: Person, comment: str) -> Response:
+        settlement = await self.inbox.decide(
+            link.thread_id,
+            by,
+            approved=link.approved,
+            comment=comment,
+            step_id=link.step,
+            digest=link.digest,
+            proof=f"signed link to {link.person}",
+        )
+        status = {"settled": 200, "too_late": 409, "not_entitled": 403, "other_request": 409}[settlement.outcome]
+        return _page("Done" if status == 200 else "Not changed", f"<p><b>{_said(settlement.text)}</b></p>", status)
+
+    async def _answered(self, link: Link, by: Person) -> Response:
+        try:
+            thread = await self.store.load(link.thread_id)
+            step = thread.step(link.step)
+            choice = _choice(step, link.number) if step else ""
+            await self.inbox.answer(link.thread_id, by, choice, step=link.step)
+        except Refused as error:
+            return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", 409)
+        return _page("Done", f"<p><b>Answered: {_said(choice)}</b></p>")
+
+
+async def _comment(request: Request) -> str:
+    """Of our form, as a browser sends it (application/x-www-form-urlencoded). Raises _Wrong."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise _Wrong(413, "That is too long. Nothing was changed.")
+    try:
+        form = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=10)
+    except ValueError:
+        raise _Wrong(400, "That form could not be read. Nothing was changed.") from None
+    [comment, *_] = form.get("comment", [""])
+    return comment.replace("\r\n", "\n").strip()[:TEXT_CHARS_MAX]
+
+
+def _choice(step: StepState, number: int) -> str:
+    options = step.chosen.arguments.get("options")
+    choices = options.get("choices") if isinstance(options, dict) else None
+    if not choices:
+        choices = ["yes", "no"]
+    if not isinstance(choices, list) or number >= len(choices):
+        raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
+    return str(choices[number])
+
+
+def _standing(step: StepState) -> str:
+    if decision := step.decision:
+        verb = "approved" if decision.approved else "rejected"
+        why = f" — {decision.comment}" if decision.comment else ""
+        return f"Already {verb} by {decision.by.name} at {decision.at:%Y-%m-%d %H:%M} UTC{why}"
+    return f"This request is {step.status}: there is nothing to decide any more."
+
+
+def _said(text: str) -> str:
+    return html.escape(visible(text))
+
+
+def _page(title: str, body: str, status: int = 200) -> Response:
+    title = html.escape(one_line(title, 100))
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>{body}</body></html>\n'
+    )
+    return HTMLResponse(page, status, _HEADERS)

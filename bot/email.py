@@ -1,0 +1,115 @@
+"""The desk at which everything ends that people do by mail. See `channels.email.adapter.Desk`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bot.inbox import Inbox, Refused, thread_id_of
+from channels.base import Earlier
+from channels.email.adapter import MAILS_MAX, WINDOW_SECONDS, Received
+from channels.email.channel import NAME
+from store.base import Store, UnknownThread
+from store.events import MessageReceived, MessageSent, Person, Place
+from store.thread import Thread
+
+
+@dataclass(frozen=True)
+class EmailDesk:
+    store: Store
+    inbox: Inbox
+    agent_at: Callable[[Sequence[str]], str]
+    """Which agent answers at the first of these addresses that the team's routes know."""
+    message_id: Callable[[str, str], str]
+    """Of the mail of a thread with a key, as `channels.email.tokens.Signer` makes it."""
+
+    async def too_many(self, sender: str, mail: str) -> bool:
+        return await self.store.tally(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > MAILS_MAX
+
+    async def written(self, place: Place, mail: Received, *, agent: str, before: Sequence[Earlier]) -> None:
+        await self.inbox.message(
+            place,
+            mail.sender,
+            mail.text,
+            agent=agent,
+            event_id=mail.event_id,
+            subject=mail.subject,
+            attachments=mail.attachments,
+            before=before,
+            quoted=mail.quoted,
+            origin=mail.origin,
+        )
+
+    async def reply(self, thread_id: str, mail: Received) -> bool:
+        return await self.inbox.reply_in(
+            thread_id,
+            NAME,
+            mail.sender,
+            mail.text,
+            event_id=mail.event_id,
+            subject=mail.subject,
+            attachments=mail.attachments,
+            quoted=mail.quoted,
+            origin=mail.origin,
+        )
+
+    async def opened_by(self, place: Place) -> str | None:
+        thread_id = thread_id_of(place)
+        if not await self.store.exists(thread_id):
+            return None
+        thread = await self.store.load(thread_id)
+        first = (e.sender for e in thread.events if isinstance(e, MessageReceived) and e.sender.trust != "third_party")
+        return next((sender.address for sender in first), "")
+
+    async def decided(self, thread_id: str, by: Person, *, approved: bool, reason: str, card: str, proof: str) -> bool:
+        try:
+            thread = await self.store.load(thread_id)
+        except UnknownThread:
+            return False
+        key = self._key_of(thread, card) or self._card_not_noted(thread, card, by)
+        step = thread.step(key.removesuffix("/card"))
+        if step is None or step.request is None:
+            return False
+        try:
+            await self.inbox.decide(
+                thread_id,
+                by,
+                approved=approved,
+                comment=reason,
+                step_id=step.id,
+                digest=step.request.digest,
+                proof=proof,
+                by_message=True,
+            )
+        except Refused:
+            return False
+        return True
+
+    async def bounced(self, thread_id: str, message_id: str, *, recipient: str, error: str, event_id: str) -> bool:
+        try:
+            thread = await self.store.load(thread_id)
+        except UnknownThread:
+            return False
+        if not (key := self._key_of(thread, message_id)):
+            return False
+        await self.inbox.came_back(thread_id, NAME, key=key, recipient=recipient, error=error, event_id=event_id)
+        return True
+
+    def agent_of(self, addresses: Sequence[str]) -> str:
+        return self.agent_at(addresses)
+
+    def _key_of(self, thread: Thread, message_id: str) -> str:
+        """Under which the mail with this Message-ID was sent; empty: it was not, or that is not noted yet."""
+        sent = (e for e in thread.events if isinstance(e, MessageSent))
+        return next((e.key for e in sent if message_id.lower() in e.receipt.lower().split()), "")
+
+    def _card_not_noted(self, thread: Thread, message_id: str, to: Person) -> str:
+        """The key of a card that was sent by a process which died before it could say so."""
+        for step in thread.state.steps.values():
+            key = f"{thread.id}/{step.id}/card"
+            if message_id.lower() in (
+                self.message_id(thread.id, key),
+                self.message_id(thread.id, f"{key} {to.address}"),
+            ):
+                return f"{step.id}/card"
+        return ""

@@ -1,0 +1,59 @@
+"""The way out by mail. What a mail says is `channels.email.letters`, who takes it `channels.email.outbox`.
+
+A mail has no second version: what other channels rewrite in place is told by another mail in the same thread, or, where
+it only says how things are going, not at all. A mail that may have gone out already is sent again under the same
+Message-ID, since nobody can look into other people's mailboxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, SentInPart, Undelivered
+from channels.email.letters import Writer
+from channels.email.outbox import Outbox
+from store.events import Event, Place
+
+NAME = "email"
+
+
+class EmailChannel(Channel):
+    name = NAME
+
+    def __init__(self, writer: Writer, outbox: Outbox) -> None:
+        self._writer = writer
+        self._outbox = outbox
+
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
+        """The receipt is the Message-IDs, one for each mail, a space between them."""
+        if isinstance(message, Progress | Answered):
+            return ""
+        letters = self._writer.letters(place, message, key=key, so_far=so_far)
+        if not letters:
+            who = "that person" if isinstance(message, Undelivered) else "anybody in this thread"
+            raise SendFailed(f"There is no mail address of {who}.")
+        owed_seconds = (datetime.now(UTC) - since).total_seconds() if since else 0.0
+        refused: dict[str, str] = {}
+        failed: list[SendFailed] = []
+        for letter in letters:
+            try:
+                await self._outbox.deliver(letter, owed_seconds=owed_seconds)
+            except SentInPart as partly:
+                refused |= partly.refused
+            except SendFailed as error:
+                if error.retry_after_seconds is not None:
+                    raise
+                failed.append(error)
+                refused |= dict.fromkeys(letter.recipients, str(error))
+        if len(failed) == len(letters):
+            raise failed[0]
+        receipt = " ".join(letter.message_id for letter in letters)
+        if refused:
+            raise SentInPart(receipt, refused)
+        return receipt
+
+    async def aclose(self) -> None:
+        await self._outbox.aclose()

@@ -1,0 +1,225 @@
+"""From what there is to say to the mails that say it: pure, and the same bytes each time that it is tried.
+
+A mail's Message-ID comes from the key of what it says, so one that was sent twice is the same mail. Everything else in
+it depends on the thread's events up to the one that it is owed for. A line break from outside can start no header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from email.utils import format_datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from channels.base import Card, Notice, Outgoing, Question, Settled, Text, Undelivered
+from channels.email.page import Page
+from channels.email.senders import can_be_written_to
+from channels.email.tokens import Link, Signer
+from store.events import ApprovalDecided, Event, MessageReceived, MessageSent, Place
+from store.text import one_line
+
+SUBJECT_CHARS_MAX = 200
+LINK_SECONDS = 7 * 24 * 3600
+"""How long a link decides."""
+REFERENCES_MAX = 100
+"""The first, and the last of the others."""
+
+_IDS = ("message-id", "in-reply-to", "references")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    message_id: str
+    recipients: tuple[str, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """The mails of a thread so far, as far as the next one depends on them."""
+
+    people: tuple[str, ...]
+    """To the first of them, Cc to the others."""
+    subject: str = ""
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    """Oldest first, the one that is answered included."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Everything that a mail of ours depends on, beside what it says."""
+
+    address: str
+    """Our own."""
+    signer: Signer
+    allowed: Callable[[str], bool]
+    """Whether we may write to somebody only because a mail named them beside us."""
+    public_url: str = ""
+    """Under which people open our links; empty: there are none."""
+    replies_decide: bool = False
+    plus_addresses: bool = True
+    aliases: frozenset[str] = frozenset()
+    """Other addresses, in lower case, under which people reach us."""
+    name: str = "deploybot"
+
+    def letters(self, place: Place, message: Outgoing, *, key: str, so_far: Sequence[Event]) -> list[Letter]:
+        """The mails that say it; none where mail does not tell it, or there is nobody to tell."""
+        thread_id = key.partition("/")[0]
+        mails = self.correspondence(place, so_far)
+        match message:
+            case Notice() if so_far and isinstance(so_far[-1], ApprovalDecided):
+                # It decided nothing: nobody else needs to know.
+                mails = replace(mails, people=_mailable(so_far[-1].by.address))
+                page = Page("deploybot").says(message)
+            case Text() | Notice():
+                page = Page("deploybot").says(message)
+            case Undelivered():
+                mails = replace(mails, people=_mailable(message.person.address))
+                page = Page("deploybot").says(message)
+            case Settled():
+                first, *_ = (*message.receipt.split(), "")
+                mails = replace(mails, in_reply_to=first or mails.in_reply_to)
+                page = Page(f"{message.intent} {message.outcome}").tells_end(message)
+            case Card() | Question() if self.public_url:
+                # A link is for one person, so each gets a mail of their own.
+                apart = ((one, replace(mails, people=(one,))) for one in mails.people)
+                return [
+                    self._letter(
+                        thread_id, f"{key} {one}", alone, self._asking(message, thread_id, one, so_far), so_far
+                    )
+                    for one, alone in apart
+                ]
+            case Card() | Question():
+                page = self._asking(message, thread_id, "", so_far)
+            case _:
+                return []
+        return [self._letter(thread_id, key, mails, page, so_far)] if mails.people else []
+
+    def is_ours(self, address: str) -> bool:
+        local, _, domain = address.lower().rpartition("@")
+        own, _, our_domain = self.address.lower().rpartition("@")
+        return (domain == our_domain and local.partition("+")[0] == own) or address.lower() in self.aliases
+
+    def correspondence(self, place: Place, so_far: Sequence[Event]) -> Correspondence:
+        """Whom the next mail goes to, and which mails it follows. Words that came otherwise change neither."""
+        at = next((i for i in reversed(range(len(so_far))) if _is_mail(so_far[i])), -1)
+        ours = tuple(e.receipt.split()[0] for e in so_far[at + 1 :] if isinstance(e, MessageSent) and e.receipt.strip())
+        if at < 0:
+            people = _mailable(place.address.partition("/")[0])
+            return Correspondence(people, in_reply_to=ours[-1] if ours else "", references=ours)
+        last = so_far[at]
+        assert isinstance(last, MessageReceived)
+        subject = next((e.subject for e in so_far if isinstance(e, MessageReceived) and e.subject), "")
+        named = [*_strings(last.origin.get("to")), *_strings(last.origin.get("cc"))]
+        if isinstance(so_far[-1], ApprovalDecided):
+            named += _mailable(so_far[-1].by.address)
+        sender = last.sender.address
+        others = (one for one in named if one != sender and not self.is_ours(one) and self.allowed(one))
+        message_id = str(last.origin["message_id"])
+        before = [one for one in _strings(last.origin.get("references")) if one != message_id]
+        return Correspondence(
+            people=(sender, *dict.fromkeys(others)),
+            subject=subject,
+            in_reply_to=message_id,
+            references=tuple(filter(None, (*before, message_id, *ours))),
+        )
+
+    def _asking(self, message: Card | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Page:
+        since = so_far[-1].at.timestamp() if so_far else 0
+
+        def link(**what: Any) -> str:
+            until = int(since + LINK_SECONDS)
+            sealed = self.signer.seal(
+                Link(thread_id=thread_id, step=message.step, person=person, good_until=until, **what)
+            )
+            return f"{self.public_url}/decide/{sealed}"
+
+        match message:
+            case Card():
+                page = Page(f"Approval needed: {message.intent}").requests(message)
+                if person:
+                    both = (("Approve", True), ("Reject", False))
+                    page.offers([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
+                if self.replies_decide:
+                    page.adds('You can also reply to this mail: "approve", or "reject: " and why.')
+                elif not person:
+                    page.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
+                return page
+            case Question():
+                page = Page(message.question).asks(message)
+                choices = message.choices or (("yes", "no") if message.format == "yes_no" else ())
+                if person and choices:
+                    page.offers([(choice, link(digest="", number=n)) for n, choice in enumerate(choices)])
+                return page.adds("Reply to this mail to answer.")
+
+    def _letter(self, thread_id: str, key: str, mails: Correspondence, page: Page, so_far: Sequence[Event]) -> Letter:
+        message = EmailMessage(policy=_POLICY)
+        message["From"] = Address(self.name, addr_spec=self.address)
+        message["To"] = Address(addr_spec=mails.people[0])
+        if len(mails.people) > 1:
+            message["Cc"] = [Address(addr_spec=one) for one in mails.people[1:]]
+        reply_to = self.signer.reply_address(thread_id)
+        if self.plus_addresses and reply_to != self.address:
+            message["Reply-To"] = Address(self.name, addr_spec=reply_to)
+        message["Subject"] = _subject(mails, page)
+        if so_far:
+            message["Date"] = format_datetime(so_far[-1].at)
+        message_id = self.signer.message_id(thread_id, key)
+        message["Message-ID"] = message_id
+        if mails.in_reply_to:
+            message["In-Reply-To"] = mails.in_reply_to
+        if references := _trimmed(list(dict.fromkeys(filter(None, (*mails.references, mails.in_reply_to))))):
+            message["References"] = " ".join(references)
+        message["Auto-Submitted"] = "auto-replied" if mails.in_reply_to else "auto-generated"
+        message["X-Auto-Response-Suppress"] = "All"
+        message.set_content(page.text, cte="quoted-printable")
+        message.add_alternative(page.html, subtype="html", cte="quoted-printable")
+        # Else it would be drawn anew each time.
+        message.set_boundary(f"=_{message_id[1:].partition('@')[0]}")
+        return Letter(message_id, mails.people, message.as_bytes())
+
+
+class _Policy(EmailPolicy):
+    """As SMTP wants it. A long id is never broken: the standard library would write it as an encoded word."""
+
+    def fold(self, name: str, value: Any) -> str:
+        if name.lower() in _IDS:
+            return f"{name}: " + "\r\n ".join(str(value).split()) + "\r\n"
+        folded: str = super().fold(name, value)
+        return folded
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        return self.fold(name, value).encode("ascii", "surrogateescape")
+
+
+_POLICY = _Policy(linesep="\r\n")
+
+
+def _is_mail(event: Event) -> bool:
+    return isinstance(event, MessageReceived) and "message_id" in event.origin
+
+
+def _mailable(address: str) -> tuple[str, ...]:
+    return (address,) if can_be_written_to(address) else ()
+
+
+def _strings(value: JsonValue) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _trimmed(references: list[str]) -> list[str]:
+    over = len(references) > REFERENCES_MAX
+    return [references[0], *references[1 - REFERENCES_MAX :]] if over else references
+
+
+def _subject(mails: Correspondence, page: Page) -> str:
+    if not mails.subject:
+        return page.title
+    subject = one_line(mails.subject, SUBJECT_CHARS_MAX)
+    return subject if subject[:3].lower() == "re:" else f"Re: {subject}"

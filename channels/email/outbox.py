@@ -1,0 +1,168 @@
+"""The way out: a few SMTP connections that are used again, and what a server's refusal means.
+
+What is owed is in the thread's log, so there is no queue here: a mail that was not taken is tried again by whoever asks
+for it. 4xx means later, 5xx means never (RFC 5321, 4.2.1); a connection that breaks means later, with the same
+Message-ID, since nobody knows whether the server took it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import aiosmtplib
+import structlog
+from aiosmtplib.errors import (
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
+
+from channels.base import ChannelUnavailable, SendFailed, SentInPart
+from channels.email.letters import Letter
+from channels.email.servers import MailServer
+from store.text import one_line
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS_MAX = 4
+IDLE_SECONDS_MAX = 30.0
+"""A connection that was not used for longer is made anew: servers close them without a word."""
+SECONDS_MAX = 45.0
+RETRY_SECONDS = 30.0
+RETRY_AFTER_REPAIR_SECONDS = 600.0
+GIVE_UP_SECONDS = 3.5 * 3600
+"""After so long, a mail that some of its recipients got counts as sent, and the others as not reached."""
+REMEMBERED_MAX = 1_000
+
+
+class Outbox:
+    def __init__(self, server: MailServer, sender: str) -> None:
+        self._server = server
+        self._sender = sender
+        self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
+        self._room = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._taken: dict[str, set[str]] = {}
+        """Who got which of the last mails, by its Message-ID: what is tried again for others is not sent to them."""
+
+    async def deliver(self, letter: Letter, *, owed_seconds: float = 0.0) -> None:
+        """Raises SendFailed, and SentInPart where some of its recipients never get it."""
+        taken = self._taken.get(letter.message_id, set())
+        left = [one for one in letter.recipients if one not in taken]
+        refused = await self._hand_over(letter, left) if left else {}
+        taken = taken | set(left) - set(refused)
+        self._remember(letter.message_id, taken)
+        later = {one: text for one, (code, text) in refused.items() if code < 500}
+        if later and not (taken and owed_seconds > GIVE_UP_SECONDS):
+            raise SendFailed(_listed(later), RETRY_SECONDS)
+        if not taken:
+            raise SendFailed(_listed({one: text for one, (_, text) in refused.items()}))
+        if refused:
+            raise SentInPart(letter.message_id, {one: text for one, (_, text) in refused.items()})
+
+    def _remember(self, message_id: str, taken: set[str]) -> None:
+        if taken:
+            self._taken[message_id] = taken
+            if len(self._taken) > REMEMBERED_MAX:
+                self._taken.pop(next(iter(self._taken)))
+
+    async def _hand_over(self, letter: Letter, recipients: list[str]) -> dict[str, tuple[int, str]]:
+        """Who was refused, with code and words."""
+        try:
+            async with self._connection() as client:
+                refused, _ = await client.sendmail(self._sender, recipients, letter.data)
+                return {one: (answer.code, _words(answer.code, answer.message)) for one, answer in refused.items()}
+        except SMTPRecipientsRefused as error:
+            return {one.recipient: (one.code, _words(one.code, one.message)) for one in error.recipients}
+        except SMTPAuthenticationError as error:
+            text = f"The mail server {self._server.where} does not let us in: {_words(error.code, error.message)}."
+            raise SendFailed(text, RETRY_AFTER_REPAIR_SECONDS) from error
+        except SMTPResponseException as error:
+            # Of the whole mail, or of us as its sender.
+            words = _words(error.code, error.message)
+            if error.code < 500:
+                raise SendFailed(f"The mail server says: {words}.", RETRY_SECONDS) from error
+            return dict.fromkeys(recipients, (error.code, words))
+        except (SMTPException, OSError, TimeoutError) as error:
+            raise SendFailed(
+                f"The mail server {self._server.where} is in trouble: {_told(error)}.", RETRY_SECONDS
+            ) from error
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiosmtplib.SMTP]:
+        async with self._room:
+            client = await self._ready()
+            try:
+                yield client
+            except SMTPResponseException:
+                self._keep(client)  # it answered, so it lives
+                raise
+            except BaseException:
+                client.close()
+                raise
+            self._keep(client)
+
+    def _keep(self, client: aiosmtplib.SMTP) -> None:
+        if client.is_connected:
+            self._idle.append((client, time.monotonic()))
+
+    async def _ready(self) -> aiosmtplib.SMTP:
+        while self._idle:
+            client, since = self._idle.pop()
+            if client.is_connected and time.monotonic() - since < IDLE_SECONDS_MAX:
+                with contextlib.suppress(SMTPException, OSError, TimeoutError):
+                    await client.rset()  # also tells whether the other side is still there
+                    return client
+            client.close()
+        return await connect(self._server)
+
+    async def aclose(self) -> None:
+        while self._idle:
+            client, _ = self._idle.pop()
+            with contextlib.suppress(SMTPException, OSError, TimeoutError):
+                await client.quit(timeout=2)
+            client.close()
+
+
+async def connect(server: MailServer) -> aiosmtplib.SMTP:
+    """Connected, encrypted as the URL says, and logged in. Raises what aiosmtplib raises."""
+    client = aiosmtplib.SMTP(
+        hostname=server.host,
+        port=server.port,
+        use_tls=server.security == "tls",
+        start_tls=server.security == "starttls",
+        tls_context=server.tls(),
+        username=server.user or None,
+        password=server.password or None,
+        timeout=SECONDS_MAX,
+    )
+    try:
+        await client.connect()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+async def check(server: MailServer) -> None:
+    """For `bot doctor`. Raises ChannelUnavailable."""
+    try:
+        client = await connect(server)
+        await client.quit()
+    except (SMTPException, OSError, TimeoutError) as error:
+        raise ChannelUnavailable(f"SMTP at {server.where}: {_told(error)}. Correct SMTP_URL.") from None
+
+
+def _listed(refused: dict[str, str]) -> str:
+    return "Refused: " + "; ".join(f"{one}: {text}" for one, text in refused.items())[:800] + "."
+
+
+def _words(code: int, text: str) -> str:
+    return f"{code} {one_line(text, 300)}"
+
+
+def _told(error: BaseException) -> str:
+    return one_line(str(error), 300).rstrip(".") or type(error).__name__

@@ -1,0 +1,166 @@
+"""What a mail shows, twice: as plain text and as simple HTML. Pure.
+
+The HTML is ours: no image, no script, no style from outside. Markdown from the model keeps its formatting and nothing
+else; a link shows where it leads.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from pydantic import JsonValue
+
+from channels.base import Card, Notice, Question, Settled, Text, Undelivered
+from channels.plain import fields, render
+from store.text import one_line, visible
+
+MARKDOWN_CHARS_MAX = 100_000
+TITLE_CHARS_MAX = 150
+
+_BODY = 'style="font-family:sans-serif;font-size:14px;line-height:1.45;color:#1d1c1d"'
+_CELL = 'style="text-align:left;vertical-align:top;padding:3px 14px 3px 0;border-bottom:1px solid #ddd"'
+_BUTTON = 'style="display:inline-block;margin:4px 12px 4px 0;padding:8px 16px;border:1px solid #666;color:#1d1c1d"'
+
+
+class Page:
+    def __init__(self, title: str) -> None:
+        self.title = one_line(title, TITLE_CHARS_MAX)
+        self._text: list[str] = []
+        self._html: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(self._text) + "\n"
+
+    @property
+    def html(self) -> str:
+        return f"<!doctype html>\n<html><body {_BODY}>\n" + "\n".join(self._html) + "\n</body></html>\n"
+
+    def says(self, message: Text | Notice | Undelivered) -> Page:
+        self._text.append(visible(message.text))
+        self._html.append(markdown(message.text) if isinstance(message, Text) else _paragraphs(message.text))
+        return self
+
+    def asks(self, question: Question) -> Page:
+        self._text.append(render(question))
+        urgent = "Urgent: " if question.urgency == "high" else ""
+        self._html.append(f"<p><b>{_escaped(urgent + question.question)}</b></p>")
+        if question.context:
+            self._html.append(_paragraphs(question.context))
+        if question.choices:
+            self._html.append("<ul>" + "".join(f"<li>{_escaped(one)}</li>" for one in question.choices) + "</ul>")
+        return self
+
+    def requests(self, card: Card) -> Page:
+        """Every argument and every fact, in full."""
+        self._text.append(render(card))
+        self._html.append(f"<h3>Approval needed: {_escaped(card.intent)}</h3>")
+        self._html.append(table(card.arguments | card.facts))
+        asked = f"asked for by {card.requested_by} at {card.requested_at:%Y-%m-%d %H:%M} UTC · {card.digest[:12]}"
+        self._html.append(f"<p><small>{_escaped(asked)}</small></p>")
+        return self
+
+    def tells_end(self, settled: Settled) -> Page:
+        rows = "\n".join(fields(settled.arguments | settled.facts, "  "))
+        self._text.append(f"{render(settled)}\n{rows}".rstrip())
+        self._html.append(f"<p><b>{_escaped(render(settled))}</b></p>{table(settled.arguments | settled.facts)}")
+        return self
+
+    def offers(self, links: Sequence[tuple[str, str]]) -> Page:
+        self._text.append("\n".join(f"{one_line(name, 200)}: {url}" for name, url in links))
+        buttons = (f'<a href="{html.escape(url)}" {_BUTTON}>{_escaped(name)}</a>' for name, url in links)
+        self._html.append(f"<p>{''.join(buttons)}</p>")
+        return self
+
+    def adds(self, note: str) -> Page:
+        self._text.append(note)
+        self._html.append(f"<p><small>{_escaped(note)}</small></p>")
+        return self
+
+
+def table(data: dict[str, JsonValue]) -> str:
+    """The data as an HTML table, whole."""
+    rows = (
+        f"<tr><th {_CELL}>{_escaped(name)}</th><td {_CELL}>{_value(value)}</td></tr>" for name, value in data.items()
+    )
+    return f'<table style="border-collapse:collapse">{"".join(rows)}</table>' if data else ""
+
+
+def _value(value: JsonValue) -> str:
+    match value:
+        case dict() | list() if value:
+            # As in the plain text; `fields` needs a name, whose own line is left out.
+            lines = fields({"": value}, "")
+            inner = lines[1:] if len(lines) > 1 else [lines[0].removeprefix(":").strip()]
+            return _lines(line.removeprefix("  ") for line in inner)
+        case _:
+            [line, *more] = fields({"": value}, "")
+            return _lines([line.removeprefix(":").strip(), *more] if line.strip(": ") else more)
+
+
+def is_web_link(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable() and " " not in text
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "<br>".join(_linked(line) for line in lines)
+
+
+def _linked(line: str) -> str:
+    """The line, indented as it is; an address at its end can be followed."""
+    start, space, last = line.rpartition(" ")
+    if not is_web_link(last):
+        return _escaped(line).replace("  ", "&nbsp; ")
+    url = html.escape(last)
+    return f'{_escaped(start + space).replace("  ", "&nbsp; ")}<a href="{url}" rel="noreferrer">{url}</a>'
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{_lines(part.split(chr(10)))}</p>" for part in text.split("\n\n") if part.strip())
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
+
+
+# Markdown
+
+
+class _Renderer(RendererHTML):
+    def link_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """After a link's words stands where it leads, unless they say so themselves."""
+        depth, opened = 1, idx
+        while depth and opened:
+            opened -= 1
+            depth += {"link_close": 1, "link_open": -1}.get(tokens[opened].type, 0)
+        url = str(tokens[opened].attrGet("href") or "")
+        words = "".join(token.content for token in tokens[opened + 1 : idx])
+        shown = "" if words.strip().rstrip("/") == url.rstrip("/") else f" ({_escaped(url)})"
+        return f"</a>{shown}"
+
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer).enable("table")
+_MARKDOWN.disable("image")
+_MARKDOWN.validateLink = is_web_link  # type: ignore[method-assign, assignment]
+
+
+def markdown(text: str) -> str:
+    """The model's Markdown as HTML. What the parser cannot take is shown as it is."""
+    text = visible(text)
+    if len(text) > MARKDOWN_CHARS_MAX:
+        return f"<pre>{html.escape(text)}</pre>"
+    try:
+        return str(_MARKDOWN.render(text))
+    except Exception:
+        # The parser is not ours, and this text must arrive whatever it is.
+        return f"<pre>{html.escape(text)}</pre>"

@@ -1,0 +1,295 @@
+"""From the bytes of a mail to what it says. Pure; no bytes make it raise.
+
+Read with the standard library's oldest rules (`compat32`): they take anything, while the newer ones raise in the middle
+of a malformed header. What is not readable is replaced, never dropped in silence: the mail itself stays in the mailbox.
+
+Nothing here is believed: who wrote it is `channels.email.senders`, which thread it belongs to `channels.email.adapter`.
+"""
+
+from __future__ import annotations
+
+import email
+import email.header
+import email.policy
+import email.utils
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+from channels.email.replies import split, text_of_html
+from channels.email.robots import Bounce, bounce_of, robot
+from channels.email.senders import can_be_written_to
+from store.events import Attachment
+from store.text import one_line
+
+TEXT_CHARS_MAX = 200_000
+"""Of a body, before its quotes are looked for."""
+ATTACHED_BYTES_MAX = 100_000
+"""An attached text beyond it is known by its name only."""
+ATTACHMENTS_READ_MAX = 3
+DEPTH_MAX = 30
+PARTS_MAX = 300
+IDS_MAX = 100
+"""Message-IDs that are read of References: the first one, and the last of the others."""
+PEOPLE_MAX = 50
+HEADER_CHARS_MAX = 20_000
+
+_TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
+_ID = re.compile(r"<[^<>\s]{1,900}>")
+_ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    message_id: str
+    """With its angle brackets; empty: it has none."""
+    digest: str
+    """Of sender, date, subject and body: stands in for a Message-ID where there is none."""
+    sender: str
+    """The From address, its domain in lower case; empty: there is not exactly one."""
+    name: str
+    """What the From line calls the sender. Anybody may call themselves anything."""
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    delivered_to: tuple[str, ...]
+    """Where our server put it: with a plus-address whole."""
+    subject: str
+    in_reply_to: tuple[str, ...]
+    references: tuple[str, ...]
+    """Oldest first."""
+    text: str
+    """What its author wrote anew."""
+    quoted: str
+    """The rest of the body: history, signature."""
+    attachments: tuple[Attachment, ...]
+    robot: str
+    """Why nobody should answer it; empty: a person seems to have written it."""
+    bounce: Bounce | None
+    """It tells that a mail could not be delivered."""
+    authentication: tuple[str, ...]
+    """Authentication-Results, topmost first."""
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.to, *self.cc, *self.delivered_to)))
+
+
+def parse(raw: bytes) -> Mail:
+    message = _message(raw)
+    body, attachments = _body_of(message)
+    text, quoted = split(body[:TEXT_CHARS_MAX])
+    quoted += body[TEXT_CHARS_MAX:]
+    senders = _people(message, "From")
+    # Two From lines, or two people in one: what one program shows is not what another one checked.
+    name, sender = senders[0] if len(senders) == 1 and len(message.get_all("From", [])) == 1 else ("", "")
+    subject = one_line(_decoded(message, "Subject"), 1_000)
+    ids = _ids(message, "Message-ID")
+    signed_by = "\0".join((sender, _raw(message, "Date"), subject, body))
+    return Mail(
+        message_id=ids[0] if ids else "",
+        digest=hashlib.blake2b(signed_by.encode(errors="replace"), digest_size=16).hexdigest(),
+        sender=sender,
+        name=one_line(name, 100),
+        to=tuple(address for _, address in _people(message, "To")),
+        cc=tuple(address for _, address in _people(message, "Cc")),
+        delivered_to=tuple(
+            address for header in ("Delivered-To", "X-Original-To") for _, address in _people(message, header)
+        ),
+        subject=subject,
+        in_reply_to=_ids(message, "In-Reply-To"),
+        references=_ids(message, "References"),
+        text=text,
+        quoted=quoted,
+        attachments=attachments,
+        robot=robot(message, sender),
+        bounce=bounce_of(message, body),
+        authentication=tuple(_unfolded(value) for value in message.get_all("Authentication-Results", [])),
+    )
+
+
+def _message(raw: bytes) -> Message[Any, Any]:
+    try:
+        return email.message_from_bytes(raw, policy=email.policy.compat32)
+    except Exception:
+        # Parts in parts without end, say. Its headers can be read all the same.
+        head = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
+        message = email.message_from_bytes(head + b"\r\n\r\n", policy=email.policy.compat32)
+        message.set_payload("(This mail could not be read: its parts are not put together as mail is.)")
+        return message
+
+
+# Headers
+
+
+def _unfolded(value: Any) -> str:
+    return " ".join(str(value).split())
+
+
+def _raw(message: Message[Any, Any], header: str) -> str:
+    return _unfolded(message.get(header, ""))[:HEADER_CHARS_MAX]
+
+
+def _decoded(message: Message[Any, Any], header: str) -> str:
+    return decoded(_raw(message, header))
+
+
+def decoded(value: str) -> str:
+    """RFC 2047. What cannot be decoded stays as it is."""
+    try:
+        return str(email.header.make_header(email.header.decode_header(value)))
+    except Exception:
+        return value
+
+
+def _ids(message: Message[Any, Any], header: str) -> tuple[str, ...]:
+    # A folded id is one; a comment, or words before it, are none.
+    found = list(dict.fromkeys(_ID.findall(_raw(message, header).replace("> <", "><"))))
+    return tuple(found if len(found) <= IDS_MAX else [found[0], *found[1 - IDS_MAX :]])
+
+
+def _people(message: Message[Any, Any], header: str) -> list[tuple[str, str]]:
+    """(name, address), of addresses that are some. The name is decoded last: it can smuggle no address in."""
+    values = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all(header, [])]
+    try:
+        found = email.utils.getaddresses(values)
+    except Exception:
+        return []
+    people = []
+    for name, address in found[:PEOPLE_MAX]:
+        local, _, domain = address.rpartition("@")
+        if _ADDRESS.fullmatch(address) and can_be_written_to(address := f"{local}@{domain.lower()}"):
+            people.append((decoded(name), address))
+    return people
+
+
+# Body and attachments
+
+
+def _body_of(message: Message[Any, Any]) -> tuple[str, tuple[Attachment, ...]]:
+    texts: list[str] = []
+    attachments: list[Attachment] = []
+    read = 0
+    for count, part in enumerate(_leaves(message, 0)):
+        if count >= PARTS_MAX:
+            attachments.append(Attachment(name=f"and more than {PARTS_MAX} other parts"))
+            break
+        if _is_body(part):
+            texts.append(_text(part))
+            continue
+        attachment, was_read = _attachment(part, read < ATTACHMENTS_READ_MAX)
+        read += was_read
+        attachments.append(attachment)
+    return "\n".join(text for text in texts if text.strip()), tuple(attachments)
+
+
+def _leaves(part: Message[Any, Any], depth: int) -> Iterator[Message[Any, Any]]:
+    """What a mail program would show or list. Of alternatives one: the plain text if it says anything."""
+    children = part.get_payload() if part.is_multipart() and not _is_message(part) else None
+    if not isinstance(children, list) or depth >= DEPTH_MAX:
+        yield part
+        return
+    if part.get_content_type() == "multipart/alternative" and children:
+        children = [_best(children)]
+    for child in children:
+        if isinstance(child, Message):
+            yield from _leaves(child, depth + 1)
+
+
+def _best(alternatives: list[Any]) -> Any:
+    for one in alternatives:
+        if isinstance(one, Message) and one.get_content_type() == "text/plain" and _text(one).strip():
+            return one
+    others = [a for a in alternatives if isinstance(a, Message)]
+    html = [a for a in others if any(leaf.get_content_type() == "text/html" for leaf in a.walk())]
+    return (html or others or alternatives)[0]
+
+
+def _is_message(part: Message[Any, Any]) -> bool:
+    return part.get_content_maintype() == "message"
+
+
+def _is_body(part: Message[Any, Any]) -> bool:
+    if part.get_content_type() not in ("text/plain", "text/html") or part.is_multipart():
+        return False
+    return part.get_content_disposition() != "attachment" and not _filename(part)
+
+
+def _text(part: Message[Any, Any]) -> str:
+    text = _characters(part)
+    if part.get_content_type() == "text/html":
+        return text_of_html(text[:TEXT_CHARS_MAX])
+    if str(part.get_param("format", "")).lower() == "flowed":
+        text = _unflowed(text, joined=str(part.get_param("delsp", "")).lower() == "yes")
+    return text
+
+
+def _characters(part: Message[Any, Any]) -> str:
+    data = _bytes(part)
+    said = str(part.get_content_charset() or "utf-8")
+    for charset in (said, "utf-8"):
+        try:
+            return _one_newline(data.decode(charset))
+        except (UnicodeError, LookupError, ValueError):
+            continue
+    try:
+        return _one_newline(data.decode(said, errors="replace"))
+    except (UnicodeError, LookupError, ValueError):
+        return _one_newline(data.decode("latin-1"))
+
+
+def _bytes(part: Message[Any, Any]) -> bytes:
+    try:
+        data = part.get_payload(decode=True)
+    except Exception:
+        return b""
+    return data if isinstance(data, bytes) else b""
+
+
+def _one_newline(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unflowed(text: str, *, joined: bool) -> str:
+    """RFC 3676: a line that ends in a space goes on in the next one of the same depth."""
+    lines: list[str] = []
+    goes_on = False
+    depth = -1
+    for line in text.split("\n"):
+        bare = line.lstrip(">")
+        quotes = len(line) - len(bare)
+        bare = bare.removeprefix(" ")
+        if goes_on and quotes == depth:
+            lines[-1] += bare
+        else:
+            lines.append(">" * quotes + (" " if quotes else "") + bare)
+        goes_on = bare.endswith(" ") and bare != "-- "
+        depth = quotes
+        if goes_on and joined:
+            lines[-1] = lines[-1][:-1]
+    return "\n".join(lines)
+
+
+def _attachment(part: Message[Any, Any], may_read: bool) -> tuple[Attachment, bool]:
+    media_type = part.get_content_type()
+    if _is_message(part):
+        inner = part.get_payload()
+        size = sum(len(str(one)) for one in inner) if isinstance(inner, list) else len(str(inner))
+        first = inner[0] if isinstance(inner, list) and inner and isinstance(inner[0], Message) else None
+        subject = one_line(_decoded(first, "Subject"), 200) if first is not None else ""
+        return Attachment(name=_filename(part) or subject or "a mail", media_type=media_type, size_bytes=size), False
+    data = _bytes(part)
+    text = ""
+    if may_read and media_type.startswith(_TEXTS) and 0 < len(data) <= ATTACHED_BYTES_MAX:
+        text = _characters(part)
+    name = one_line(_filename(part), 200) or f"without a name ({media_type})"
+    return Attachment(name=name, media_type=media_type, size_bytes=len(data), text=text), bool(text)
+
+
+def _filename(part: Message[Any, Any]) -> str:
+    try:
+        return decoded(_unfolded(part.get_filename() or ""))
+    except Exception:
+        return ""

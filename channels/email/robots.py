@@ -1,0 +1,111 @@
+"""Mail that no person wrote to us, and mail that tells of a mail of ours that did not arrive. Pure.
+
+RFC 3834: what answers by itself answers nothing that says it was sent by itself, and nothing without a return path.
+RFC 3464: delivery reports. Some senders of them follow no standard, so the original's Message-ID is looked for in all
+of the report; that it is one of ours, the adapter checks by its signature.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+from store.text import one_line
+
+_DAEMONS = {"mailer-daemon", "postmaster", "mail-daemon", "bounce", "bounces"}
+_NOBODY = re.compile(r"(no-?reply|do-?not-?reply|donotreply)", re.IGNORECASE)
+_ID = re.compile(r"^\s*(?:Message-ID|X-Original-Message-ID|Original-Message-ID)\s*:\s*(<[^<>\s]{1,900}>)", re.I | re.M)
+_SUPPRESS = {"all", "oof", "autoreply"}
+_FIELDS_MAX = 50
+_LOOK_CHARS_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    originals: tuple[str, ...]
+    """Message-IDs that the report names."""
+    recipient: str
+    """Whom it did not reach; empty: it does not say."""
+    error: str
+
+
+def robot(message: Message[Any, Any], sender: str) -> str:
+    """Why nobody should answer it; empty: a person seems to have written it."""
+    header = {name.lower(): " ".join(str(value).split()).lower() for name, value in message.items()}
+    kind = header.get("auto-submitted", "no").partition(";")[0].strip()
+    local = sender.partition("@")[0].lower()
+    checks = {
+        f"auto-submitted: {one_line(kind, 40)}": kind not in ("no", ""),
+        "null return path": header.get("return-path") == "<>",
+        "no sender": not sender,
+        "mail system": local in _DAEMONS,
+        "no-reply address": bool(_NOBODY.fullmatch(local)),
+        "report": message.get_content_type() == "multipart/report",
+        "read receipt": message.get_content_type() == "message/disposition-notification",
+        f"precedence: {one_line(header.get('precedence', ''), 40)}": header.get("precedence", "")
+        in ("bulk", "list", "junk", "auto_reply"),
+        "mailing list": "list-id" in header or "list-unsubscribe" in header,
+        "automatic answer": "x-autoreply" in header or "x-autorespond" in header or "x-autoresponder" in header,
+        "feedback loop": "feedback-id" in header,
+        "asks for no automatic answer": bool(
+            _SUPPRESS & {word.strip() for word in header.get("x-auto-response-suppress", "").split(",")}
+        ),
+    }
+    return next((why for why, is_so in checks.items() if is_so), "")
+
+
+def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
+    """Of a report that a mail was not delivered for good; None for all else, a mere delay too."""
+    local = " ".join(str(message.get("From", "")).split()).lower()
+    is_report = message.get_content_type() == "multipart/report" and "delivery-status" in str(
+        message.get_param("report-type", "delivery-status")
+    )
+    if not is_report and not any(f"{daemon}@" in local for daemon in _DAEMONS):
+        return None
+    parts = [part for _, part in zip(range(_FIELDS_MAX), message.walk(), strict=False)]
+    fields = _fields(parts)
+    actions = [value.lower() for name, value in fields if name == "action"]
+    if actions and not any(action.startswith("failed") for action in actions):
+        return None
+    originals = [_clean(part.get("Message-ID", "")) for part in parts[1:]]
+    originals += _ID.findall(_text_of(parts) + "\n" + body[:_LOOK_CHARS_MAX])
+    recipient = _field(fields, "original-recipient") or _field(fields, "final-recipient")
+    error = _field(fields, "diagnostic-code") or _field(fields, "status") or body.strip().partition("\n\n")[0]
+    return Bounce(
+        originals=tuple(dict.fromkeys(one for one in originals if one)),
+        recipient=one_line(recipient.rpartition(";")[2].strip().strip("<>"), 200),
+        error=one_line(error, 500) or "it says no more",
+    )
+
+
+def _fields(parts: list[Message[Any, Any]]) -> list[tuple[str, str]]:
+    """Of message/delivery-status: each of its blocks is parsed as a message of its own."""
+    found = []
+    for part in parts:
+        if part.get_content_type() == "message/delivery-status":
+            blocks = part.get_payload()
+            for block in blocks if isinstance(blocks, list) else []:
+                if isinstance(block, Message):
+                    found += [(name.lower(), " ".join(str(value).split())) for name, value in block.items()]
+    return found[:_FIELDS_MAX]
+
+
+def _field(fields: list[tuple[str, str]], name: str) -> str:
+    return next((value for its, value in fields if its == name), "")
+
+
+def _text_of(parts: list[Message[Any, Any]]) -> str:
+    """The returned headers, where they come as text."""
+    texts = []
+    for part in parts:
+        if part.get_content_type() in ("text/rfc822-headers", "text/plain", "message/rfc822-headers"):
+            payload = part.get_payload(decode=True)
+            if isinstance(payload, bytes):
+                texts.append(payload[:_LOOK_CHARS_MAX].decode("latin-1"))
+    return "\n".join(texts)
+
+
+def _clean(value: Any) -> str:
+    return " ".join(str(value).split())

@@ -1,0 +1,88 @@
+"""Where mail comes from and where it goes: IMAP_URL and SMTP_URL, taken apart. Nothing here connects.
+
+Without TLS only to this machine: a password and a request for production do not cross a network in the clear.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+Security = Literal["tls", "starttls", "none"]
+
+_PORTS = {"imaps": 993, "imap": 143, "smtps": 465, "smtp": 587}
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    host: str
+    port: int
+    security: Security
+    user: str = ""
+    password: str = field(default="", repr=False)
+    folder: str = "INBOX"
+    """IMAP only."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Certificate and host name are checked. More authorities: SSL_CERT_FILE, as OpenSSL reads it."""
+        return None if self.security == "none" else ssl.create_default_context()
+
+
+def imap_server(url: str) -> MailServer:
+    """`imaps://user:password@host:993/INBOX`. Raises ValueError, which shows nothing of the URL."""
+    server = _server(url, ("imaps", "imap"))
+    if server.security == "starttls":
+        raise ValueError("takes no starttls: write imaps://")
+    if not server.user or not server.password:
+        raise ValueError("needs a user and a password, as in imaps://user:password@host/INBOX")
+    return server
+
+
+def smtp_server(url: str) -> MailServer:
+    """`smtps://user:password@host:465` or `smtp://…:587?starttls=required`. Raises ValueError, likewise."""
+    return _server(url, ("smtps", "smtp"))
+
+
+def _server(url: str, schemes: tuple[str, str]) -> MailServer:
+    secure, plain = schemes
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40") from None
+    if parts.scheme not in schemes or not host:
+        raise ValueError(f"must be a URL that begins with {secure}:// (or {plain}://)")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if options not in ({}, {"starttls": "required"}):
+        raise ValueError("knows no other option than starttls=required")
+    security: Security = "tls" if parts.scheme == secure else "starttls" if options else "none"
+    if parts.scheme == secure and options:
+        raise ValueError(f"takes no starttls with {secure}://, which is TLS from the first byte")
+    if security == "none" and not is_loopback(host):
+        raise ValueError(
+            f"would cross the network in the clear: write {secure}://, or add ?starttls=required to smtp://"
+        )
+    if any(ord(char) < 32 for char in unquote(parts.username or "") + unquote(parts.password or "")):
+        raise ValueError("has a control character in its user or password")
+    return MailServer(
+        host=host,
+        port=port or _PORTS[parts.scheme],
+        security=security,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        folder=unquote(parts.path.strip("/")) or "INBOX",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,111 @@
+"""What we sign: which thread a mail belongs to, and who may decide which request by opening a link.
+
+Ids are no secrets, so an id alone proves nothing. A Message-ID or a reply address of ours carries the thread and a
+signature over it; a link carries person, request and digest. Signed with BOT_SECRET_KEY, or with the key that the
+first process kept in the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from itsdangerous import BadData, URLSafeSerializer
+
+LOCAL_PART_CHARS_MAX = 64
+"""RFC 5321, 4.5.3.1.1."""
+
+_MESSAGE_ID = re.compile(r"<([a-z0-9-]{1,40})\.([a-z2-7]{16})\.([a-z2-7]{16})@([^<>@\s]+)>", re.IGNORECASE)
+_TAG = re.compile(r"([a-z0-9-]{1,40})\.([a-z2-7]{16})", re.IGNORECASE)
+
+
+class LinkExpired(Exception):
+    """It was ours, and is too old."""
+
+
+class LinkForged(Exception):
+    """It is not what we gave out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a link stands for. `number` is a question's choice, from 0; -1: it is a decision."""
+
+    thread_id: str
+    step: str
+    digest: str
+    person: str
+    """The mail address that it was sent to."""
+    good_until: int
+    """Seconds since the epoch."""
+    approved: bool = False
+    number: int = -1
+
+
+class Signer:
+    def __init__(self, secret: str, address: str) -> None:
+        """`address`: our own, as people write to us."""
+        self._key = hashlib.blake2b(secret.encode(), digest_size=32).digest()
+        self._links = URLSafeSerializer(self._key, salt="link", signer_kwargs={"digest_method": hashlib.sha256})
+        self._local, _, self._domain = address.rpartition("@")
+
+    def message_id(self, thread_id: str, key: str) -> str:
+        """The same for the same message, however often it is sent."""
+        which = _base32(hashlib.blake2b(key.encode(errors="replace"), digest_size=10).digest())
+        return f"<{thread_id}.{which}.{self._signature('message', f'{thread_id}.{which}')}@{self._domain}>"
+
+    def thread_of_message(self, message_id: str) -> str:
+        """The thread that this message of ours belongs to; empty: it is not ours."""
+        found = _MESSAGE_ID.fullmatch(message_id.strip())
+        if not found or found[4].lower() != self._domain.lower():
+            return ""
+        thread_id, which, signature, _ = (part.lower() for part in found.groups())
+        return thread_id if self._is(signature, "message", f"{thread_id}.{which}") else ""
+
+    def reply_address(self, thread_id: str) -> str:
+        """Where an answer comes to that names no message of the thread; our own address where it would be too long."""
+        local = f"{self._local}+{thread_id}.{self._signature('address', thread_id)}"
+        return f"{local if len(local) <= LOCAL_PART_CHARS_MAX else self._local}@{self._domain}"
+
+    def thread_of_address(self, address: str) -> str:
+        """Likewise."""
+        found = _TAG.fullmatch(address.rpartition("@")[0].rpartition("+")[2])
+        if not found:
+            return ""
+        thread_id, signature = found[1].lower(), found[2].lower()
+        return thread_id if self._is(signature, "address", thread_id) else ""
+
+    def seal(self, link: Link) -> str:
+        what = [link.thread_id, link.step, link.digest, link.person, link.good_until, link.approved, link.number]
+        sealed = self._links.dumps(what)
+        return sealed if isinstance(sealed, str) else sealed.decode()
+
+    def open(self, sealed: str, now: datetime) -> Link:
+        """Raises LinkExpired, LinkForged."""
+        try:
+            what: Any = self._links.loads(sealed)
+        except BadData:
+            raise LinkForged from None
+        match what:
+            case [str(thread_id), str(step), str(digest), str(person), int(until), bool(approved), int(number)]:
+                if now.timestamp() > until:
+                    raise LinkExpired
+                return Link(thread_id, step, digest, person, until, approved, number)
+            case _:
+                raise LinkForged
+
+    def _signature(self, purpose: str, text: str) -> str:
+        return _base32(hmac.digest(self._key, f"{purpose}\0{text}".encode(), "sha256")[:10])
+
+    def _is(self, signature: str, purpose: str, text: str) -> bool:
+        return hmac.compare_digest(signature, self._signature(purpose, text))
+
+
+def _base32(data: bytes) -> str:
+    """In lower case: some mail programs change the case of an address."""
+    return base64.b32encode(data).decode().lower()
