@@ -2,7 +2,8 @@
 
 Slack has no idempotency key for posting, so each post carries ours in its metadata. Where a message may have gone out
 already (its worker died, the answer got lost), the thread is searched for the key before anything is posted again.
-Cards, questions and progress are rewritten in place, by the receipt of the message that showed them: its ts.
+Cards, questions and progress are rewritten in place, by the receipt of the message that showed them: its ts. A text
+that takes more than one post is streamed, where Slack streams: `channels.slack.stream`.
 
 An address is `team/channel/ts`, the ts being that of the message which the thread hangs from. The client comes without
 retries of its own: those would post twice.
@@ -22,55 +23,23 @@ import structlog
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, Settled, Undelivered
+from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, Settled, Text, Undelivered
 from channels.slack.blocks import Post, TooLongToShow, posts_of
-from store.events import Event, Place
+from channels.slack.marks import is_left_stream, mark, parts_in
+from channels.slack.refusals import failure_of
+from channels.slack.stream import Reader, Streams
+from store.events import Event, MessageReceived, Place
 from store.thread import Turn
 
 log = structlog.get_logger(__name__)
 
 NAME = "slack"
-METADATA = "deploybot_message"
 PAGE = 200
 PAGES_MAX = 20
 """Of a thread, when a message is looked for: with what came since it was owed, thousands of replies."""
 LOOK_BACK_SECONDS = 60.0
 """Slack's clock may be so far behind ours."""
 COURTESY_SECONDS_MAX = 5.0
-RETRY_SECONDS = 10.0
-RETRY_AFTER_REPAIR_SECONDS = 600.0
-
-_FOR_GOOD = {
-    "block_mismatch",
-    "cannot_reply_to_message",
-    "cant_update_message",
-    "channel_is_limited_access",
-    "channel_not_found",
-    "edit_window_closed",
-    "invalid_arguments",
-    "invalid_blocks",
-    "invalid_blocks_format",
-    "invalid_metadata_format",
-    "invalid_metadata_schema",
-    "is_archived",
-    "is_inactive",
-    "message_not_found",
-    "metadata_too_large",
-    "msg_too_long",
-    "msg_blocks_too_long",
-    "no_text",
-    "not_in_channel",
-    "restricted_action",
-    "restricted_action_non_threadable_channel",
-    "restricted_action_read_only_channel",
-    "restricted_action_thread_locked",
-    "thread_not_found",
-    "user_not_found",
-    "users_not_found",
-}
-"""Trying again changes nothing. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""
-_UNTIL_REPAIRED = {"account_inactive", "invalid_auth", "missing_scope", "not_authed", "token_expired", "token_revoked"}
-"""Somebody has to repair the installation first."""
 
 _Failures = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
 
@@ -90,6 +59,8 @@ class SlackChannel(Channel):
 
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
+        self._streams = Streams(client)
+        self._user = ""
         self._wanted: dict[Place, _Shown] = {}
         self._shown: dict[Place, _Shown] = {}
         """Where the agent is at work, as far as this process knows."""
@@ -119,15 +90,26 @@ class SlackChannel(Channel):
                     channel, thread = str(opened["channel"]["id"]), ""
                     return await self._post(channel, thread, posts, key, since)
                 case _:
-                    ts = await self._post(channel, thread, posts, key, since)
+                    reader = self._reader(place, so_far) if isinstance(message, Text) and len(posts) > 1 else None
+                    ts = await self._post(channel, thread, posts, key, since, reader)
                     if place in self._shown:
                         self._shown[place] = replace(self._shown[place], status="")  # Slack cleared it by itself
                     return ts
         except SlackApiError as error:
-            raise _failure(error) from error
+            raise failure_of(error) from error
 
-    async def _post(self, channel: str, thread: str, posts: list[Post], key: str, since: datetime | None) -> str:
+    async def _post(
+        self,
+        channel: str,
+        thread: str,
+        posts: list[Post],
+        key: str,
+        since: datetime | None,
+        reader: Reader | None = None,
+    ) -> str:
         sent = await self._sent(channel, thread, key, since) if since else {}
+        if reader and thread and not sent:
+            sent = await self._streams.say(channel, thread, posts, reader, key=key)
         ts = ""
         for number, post in enumerate(posts):
             ts = sent.get(number, "")
@@ -137,12 +119,22 @@ class SlackChannel(Channel):
                     thread_ts=thread or None,
                     text=post.text,
                     blocks=post.blocks,
-                    metadata={"event_type": METADATA, "event_payload": {"key": key, "part": number}},
+                    metadata=mark(key, number),
                     unfurl_links=False,
                     unfurl_media=False,
                 )
                 ts = str(answer["ts"])
         return ts
+
+    def _reader(self, place: Place, so_far: Sequence[Event]) -> Reader | None:
+        """Who spoke last: the text is an answer to them."""
+        team, channel, _ = place.address.split("/")
+        said = next((event for event in reversed(so_far) if isinstance(event, MessageReceived)), None)
+        if said is None or not said.sender.address:
+            return None
+        # Stopping a stream would take the stop button away while the agent is still at work.
+        session = self._shown.get(place, _Shown()).session if channel.startswith("D") else ""
+        return Reader(team, said.sender.address, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
         """A message has to stay one message: what is too long for that has its end in the thread itself."""
@@ -151,8 +143,9 @@ class SlackChannel(Channel):
         return ts
 
     async def _sent(self, channel: str, thread: str, key: str, since: datetime) -> dict[int, str]:
-        """Which parts of the message are there, by their numbers."""
+        """Which parts of the message are there, by their numbers. Streams that nobody ended are taken away."""
         found: dict[int, str] = {}
+        left: list[str] = []
         cursor = None
         oldest = f"{since.timestamp() - LOOK_BACK_SECONDS:.6f}"
         for _ in range(PAGES_MAX):
@@ -162,16 +155,22 @@ class SlackChannel(Channel):
                 **where, oldest=oldest, limit=PAGE, cursor=cursor, include_all_metadata=True, inclusive=True
             )
             for message in page["messages"]:
-                match message.get("metadata"):
-                    case {"event_type": kind, "event_payload": {"key": str(its), "part": int(part)}}:
-                        if (kind, its) == (METADATA, key):
-                            found.setdefault(part, str(message["ts"]))
-                    case _:
-                        pass
+                for part in parts_in(message, key):
+                    found.setdefault(part, str(message["ts"]))
+                if thread and is_left_stream(message) and message.get("user") == await self._who_we_are():
+                    left.append(str(message["ts"]))
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 break
+        # One worker serves a thread at a time, so none of them is still being written.
+        for ts in dict.fromkeys(left):
+            await self._streams.take_away(channel, ts)
         return found
+
+    async def _who_we_are(self) -> str:
+        if not self._user:
+            self._user = str((await self._client.auth_test())["user_id"])
+        return self._user
 
     # How the agent is getting on: nobody waits for it
 
@@ -220,25 +219,3 @@ class SlackChannel(Channel):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _failure(error: SlackApiError) -> SendFailed:
-    response: Any = error.response
-    code = str(response.get("error") or f"HTTP {response.status_code}")
-    if code == "ratelimited" or response.status_code == 429:
-        return SendFailed("Slack asks to slow down.", _retry_after(response))
-    needed = f" (it needs {response['needed']})" if response.get("needed") else ""
-    if code in _FOR_GOOD:
-        return SendFailed(f"Slack refuses: {code}{needed}.")
-    if code in _UNTIL_REPAIRED:
-        text = f"Slack refuses: {code}{needed}. `bot doctor` says what to repair."
-        return SendFailed(text, RETRY_AFTER_REPAIR_SECONDS)
-    return SendFailed(f"Slack is in trouble: {code}.", RETRY_SECONDS)
-
-
-def _retry_after(response: Any) -> float:
-    headers = {str(name).lower(): value for name, value in (response.headers or {}).items()}
-    try:
-        return min(max(float(headers.get("retry-after", "")), 1.0), 3_600.0)
-    except ValueError:
-        return RETRY_SECONDS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.slack import limits
 from tests.slack.limits import Refused, check_blocks, check_metadata
-from tests.slack.shapes import message_json, texts_in
+from tests.slack.shapes import message_json
 from tests.slack.web_api import method, truth
 from tests.slack.workspace import Channel, Json, Message
 
@@ -60,7 +60,7 @@ def _content(server: SlackServer, arguments: Json, text_chars_max: int = limits.
     }
 
 
-def _own(server: SlackServer, arguments: Json, refusal: str) -> Message:
+def own(server: SlackServer, arguments: Json, refusal: str) -> Message:
     channel = place(server, arguments["channel"])
     message = server.workspace.message(channel.id, str(arguments.get("ts")))
     if message is None or message.visible_to:
@@ -70,7 +70,7 @@ def _own(server: SlackServer, arguments: Json, refusal: str) -> Message:
     return message
 
 
-def _root_ts(server: SlackServer, channel: Channel, thread_ts: Any) -> str | None:
+def root_ts(server: SlackServer, channel: Channel, thread_ts: Any) -> str | None:
     """Stricter than Slack, which hangs a reply on a wrong `thread_ts` somewhere: that is always the bot's mistake."""
     if not thread_ts:
         return None
@@ -94,7 +94,7 @@ def post_message(server: SlackServer, arguments: Json) -> Json:
     message = by_bot(
         server,
         channel,
-        thread_ts=_root_ts(server, channel, arguments.get("thread_ts")),
+        thread_ts=root_ts(server, channel, arguments.get("thread_ts")),
         username=arguments.get("username"),
         broadcast=truth(arguments, "reply_broadcast"),
         unfurl_links=truth(arguments, "unfurl_links") if "unfurl_links" in arguments else None,
@@ -108,7 +108,7 @@ def post_message(server: SlackServer, arguments: Json) -> Json:
 @method("chat.update", "chat:write", required="channel ts")
 def update(server: SlackServer, arguments: Json) -> Json:
     """Blocks that are not given stay only when there is no text either: a new text alone takes the blocks away."""
-    before = _own(server, arguments, "cant_update_message")
+    before = own(server, arguments, "cant_update_message")
     if before.streaming:
         raise Refused("streaming_state_conflict")
     content = _content(server, arguments, limits.UPDATED_TEXT_CHARS_MAX)
@@ -124,7 +124,9 @@ def update(server: SlackServer, arguments: Json) -> Json:
 
 @method("chat.delete", "chat:write", required="channel ts")
 def delete(server: SlackServer, arguments: Json) -> Json:
-    message = _own(server, arguments, "cant_delete_message")
+    message = own(server, arguments, "cant_delete_message")
+    if message.streaming:
+        raise Refused("cant_delete_message")
     server.remove(message)
     return {"channel": message.channel, "ts": message.ts}
 
@@ -134,7 +136,7 @@ def post_ephemeral(server: SlackServer, arguments: Json) -> Json:
     channel = place(server, arguments["channel"], writing=True)
     if arguments["user"] not in channel.members:
         raise Refused("user_not_in_channel")
-    thread_ts = _root_ts(server, channel, arguments.get("thread_ts"))
+    thread_ts = root_ts(server, channel, arguments.get("thread_ts"))
     content = _content(server, arguments)
     message = by_bot(server, channel, thread_ts=thread_ts, visible_to=arguments["user"], **content)
     server.post(message)
@@ -148,71 +150,6 @@ def get_permalink(server: SlackServer, arguments: Json) -> Json:
     if message is None:
         raise Refused("message_not_found")
     return {"channel": channel.id, "permalink": server.permalink(message)}
-
-
-# Streams
-
-
-def _stream_text(arguments: Json) -> str:
-    text: str = arguments.get("markdown_text") or ""
-    if len(text) > limits.MARKDOWN_CHARS_MAX:
-        raise Refused("msg_too_long")
-    chunks = arguments.get("chunks") or []
-    if not isinstance(chunks, list) or not all(isinstance(chunk, dict) and "type" in chunk for chunk in chunks):
-        raise Refused("invalid_chunks")
-    return text + "".join(texts_in(chunks))
-
-
-def _open_stream(server: SlackServer, arguments: Json) -> Message:
-    message = _own(server, arguments, "message_not_owned_by_app")
-    if message.ts in server.stopped_streams:
-        raise Refused("stopped_by_user")
-    if not message.streaming:
-        raise Refused("message_not_in_streaming_state")
-    return message
-
-
-@method("chat.startStream", "chat:write", required="channel thread_ts")
-def start_stream(server: SlackServer, arguments: Json) -> Json:
-    channel = place(server, arguments["channel"], writing=True)
-    thread_ts = _root_ts(server, channel, arguments["thread_ts"])
-    if channel.kind != "im" and not arguments.get("recipient_user_id"):
-        raise Refused("missing_recipient_user_id")
-    if channel.kind != "im" and not arguments.get("recipient_team_id"):
-        raise Refused("missing_recipient_team_id")
-    message = by_bot(server, channel, thread_ts=thread_ts, text=_stream_text(arguments), streaming=True)
-    server.post(message)
-    return {"channel": channel.id, "ts": message.ts}
-
-
-@method("chat.appendStream", "chat:write", required="channel ts")
-def append_stream(server: SlackServer, arguments: Json) -> Json:
-    message = _open_stream(server, arguments)
-    text = _stream_text(arguments)
-    if not text and not arguments.get("chunks"):
-        raise Refused("no_text")
-    server.workspace.put(replace(message, text=message.text + text))  # No event: people just see it grow.
-    return {"channel": message.channel, "ts": message.ts}
-
-
-@method("chat.stopStream", "chat:write", required="channel ts")
-def stop_stream(server: SlackServer, arguments: Json) -> Json:
-    message = _open_stream(server, arguments)
-    blocks = arguments.get("blocks") or []
-    check_blocks(blocks)
-    check_metadata(arguments.get("metadata"))
-    after = replace(
-        message,
-        text=message.text + _stream_text(arguments),
-        blocks=server.named(blocks),
-        metadata=arguments.get("metadata"),
-        streaming=False,
-    )
-    if arguments.get("session_status"):
-        server.set_session(message.channel, message.thread_ts or "", str(arguments["session_status"]))
-    server.change(message, after)
-    shape = message_json(server.workspace, after, with_metadata=True)
-    return {"channel": after.channel, "ts": after.ts, "message": shape}
 
 
 # Reactions

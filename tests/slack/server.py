@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from tests.slack import conversations_api, people_api, views_api, web_api
+from tests.slack import conversations_api, people_api, streams_api, views_api, web_api
 from tests.slack.delivery import ACKNOWLEDGE_SECONDS, RETRY_WAITS_SECONDS, Deliveries, Delivery
 from tests.slack.driver import People
 from tests.slack.effects import Installation, elements_of
@@ -29,6 +29,7 @@ from tests.slack.workspace import Channel, Json, Message, Workspace
 # Importing these is what fills the table of methods.
 assert conversations_api
 assert people_api
+assert streams_api
 
 Found = TypeVar("Found")
 

@@ -116,6 +116,8 @@ def message_json(workspace: Workspace, message: Message, *, with_metadata: bool 
         shape["reactions"] = [
             {"name": name, "users": list(users), "count": len(users)} for name, users in message.reactions
         ]
+    if message.stream_mode is not None:
+        shape["streaming_state"] = "in_progress" if message.streaming else "completed"
     if message.metadata and with_metadata:
         shape["metadata"] = message.metadata
     return shape | _thread_fields(workspace, message)

@@ -1,8 +1,9 @@
 """The Web API's door: reads a call, checks its token, its scopes, the rate and the planned faults, and answers.
 
-The methods themselves are in `chat_api`, `conversations_api`, `people_api` and `views_api`; each is a function of the
-server and the arguments that returns the answer's fields or raises Refused. They are not async: an effect is whole or
-is not there. Not here: tiers per method and workspace, warnings about charset or missing text, and user tokens.
+The methods themselves are in `chat_api`, `streams_api`, `conversations_api`, `people_api` and `views_api`; each is a
+function of the server and the arguments that returns the answer's fields or raises Refused. They are not async: an
+effect is whole or is not there. Not here: tiers per method and workspace, warnings about charset or missing text, and
+user tokens.
 """
 
 from __future__ import annotations

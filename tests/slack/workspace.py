@@ -85,6 +85,8 @@ class Message:
     visible_to: str | None = None
     """An ephemeral message: the one person who sees it. It is in no history."""
     streaming: bool = False
+    stream_mode: str | None = None
+    """What a stream is made of, `markdown_text` or `chunks`; "" before there is any. None: it never was a stream."""
     unfurl_links: bool | None = None
     client_msg_id: str | None = None
 

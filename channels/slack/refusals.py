@@ -1,0 +1,90 @@
+"""What Slack's errors mean to us: for good, until somebody repairs it, or only for now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+
+from channels.base import SendFailed
+
+RETRY_SECONDS = 10.0
+RETRY_AFTER_REPAIR_SECONDS = 600.0
+
+_FOR_GOOD = {
+    "block_mismatch",
+    "cannot_reply_to_message",
+    "cant_update_message",
+    "channel_is_limited_access",
+    "channel_not_found",
+    "edit_window_closed",
+    "invalid_arguments",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
+    "is_archived",
+    "is_inactive",
+    "message_not_found",
+    "metadata_too_large",
+    "msg_too_long",
+    "msg_blocks_too_long",
+    "no_text",
+    "not_in_channel",
+    "restricted_action",
+    "restricted_action_non_threadable_channel",
+    "restricted_action_read_only_channel",
+    "restricted_action_thread_locked",
+    "thread_not_found",
+    "user_not_found",
+    "users_not_found",
+}
+"""Trying again changes nothing. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""
+_UNTIL_REPAIRED = {"account_inactive", "invalid_auth", "missing_scope", "not_authed", "token_expired", "token_revoked"}
+"""Somebody has to repair the installation first."""
+_FOR_NOW = {
+    "fatal_error",
+    "internal_error",
+    "message_limit_exceeded",
+    "messaging_processing_failed",
+    "rate_limited",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
+}
+"""Slack says that something is wrong with it, or that we are too fast: what was asked may even have been done."""
+
+
+def code_of(error: SlackApiError) -> str:
+    response: Any = error.response
+    return str(response.get("error") or f"HTTP {response.status_code}")
+
+
+def is_refusal(error: SlackApiError) -> bool:
+    """Slack understood and did nothing, and the installation is in order: another way may do."""
+    response: Any = error.response
+    code = response.get("error")
+    return response.status_code == 200 and bool(code) and code not in _FOR_NOW and code not in _UNTIL_REPAIRED
+
+
+def failure_of(error: SlackApiError) -> SendFailed:
+    response: Any = error.response
+    code = code_of(error)
+    if code in ("ratelimited", "rate_limited") or response.status_code == 429:
+        return SendFailed("Slack asks to slow down.", _retry_after(response))
+    needed = f" (it needs {response['needed']})" if response.get("needed") else ""
+    if code in _FOR_GOOD:
+        return SendFailed(f"Slack refuses: {code}{needed}.")
+    if code in _UNTIL_REPAIRED:
+        text = f"Slack refuses: {code}{needed}. `bot doctor` says what to repair."
+        return SendFailed(text, RETRY_AFTER_REPAIR_SECONDS)
+    return SendFailed(f"Slack is in trouble: {code}.", RETRY_SECONDS)
+
+
+def _retry_after(response: Any) -> float:
+    headers = {str(name).lower(): value for name, value in (response.headers or {}).items()}
+    try:
+        return min(max(float(headers.get("retry-after", "")), 1.0), 3_600.0)
+    except ValueError:
+        return RETRY_SECONDS

@@ -1,0 +1,152 @@
+"""A long text as one message: a stream, which takes more blocks than a post does.
+
+A stream is begun without metadata; it gets our mark when it is stopped. What a dead process left has none, and is taken
+away before the text is said anew. An open stream cannot be deleted, so it is stopped first.
+
+Our blocks go in as `blocks` chunks, as literal as in a post; never as `markdown_text`, in which a model's `<!channel>`
+would be live. Slack documents 50 blocks through chunks (it drops what is more) and 50 in the call that stops the
+stream. It does not document how much text that may be, and about 12,000 characters of Markdown were measured. So
+where Slack refuses on the way, the stream ends with what it has taken, and the caller posts the rest.
+
+Sources: docs.slack.dev/reference/methods/chat.startStream, chat.appendStream and chat.stopStream. Measured by others:
+the limit above (github.com/CopilotKit/CopilotKit/pull/6244), and that Slack itself ends a stream after five minutes
+(github.com/slackapi/python-slack-sdk/issues/1859).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.slack.blocks import POSTS_MAX, Post
+from channels.slack.marks import mark
+from channels.slack.refusals import code_of, is_refusal
+from channels.slack.text import MESSAGE_WEIGHT_MAX, Block, weight
+
+log = structlog.get_logger(__name__)
+
+BLOCKS_MAX = 50
+"""Through all chunks of a stream together, and as many again in the call that stops it."""
+
+_OVER = {"message_not_found", "message_not_in_streaming_state", "stopped_by_user"}
+_TOO_MUCH = {"msg_blocks_too_long", "msg_blocks_too_many", "msg_too_long"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whom a stream is for. They see it grow; others in the channel see it when it is whole."""
+
+    team: str
+    user: str
+    session: str | None = None
+    """The status of the thread's agent session when the stream is over; without one it is `active`."""
+
+
+class Streams:
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+        self._weight_max = POSTS_MAX * MESSAGE_WEIGHT_MAX
+        """Of one stream. Less as soon as Slack has found one too long: that one is not tried again."""
+
+    async def say(
+        self, channel: str, thread: str, posts: Sequence[Post], reader: Reader, *, key: str
+    ) -> dict[int, str]:
+        """Say the first of these posts as one message. Gives their numbers, each with its ts; the others are to post.
+
+        Nothing where a stream would hold no more than a post, and where Slack refuses it. Raises SlackApiError for
+        trouble; a stream may be left then, or be whole.
+        """
+        chunks, closing = _room(posts, self._weight_max)
+        if chunks + closing < 2:
+            return {}
+        try:
+            begun = await self._client.chat_startStream(
+                channel=channel,
+                thread_ts=thread,
+                recipient_team_id=reader.team,
+                recipient_user_id=reader.user,
+                chunks=_chunks(posts[0]),
+            )
+        except SlackApiError as error:
+            self._refused(error, posts[:1])
+            return {}
+        ts = str(begun["ts"])
+        held = 1
+        try:
+            for post in posts[1:chunks]:
+                await self._client.chat_appendStream(channel=channel, ts=ts, chunks=_chunks(post))
+                held += 1
+        except SlackApiError as error:
+            self._refused(error, posts[: held + 1])
+            closing = 0
+        for more in (closing, 0) if closing else (0,):
+            try:
+                await self._client.chat_stopStream(
+                    channel=channel,
+                    ts=ts,
+                    blocks=_blocks(posts[held : held + more]) or None,
+                    metadata=mark(key, 0, holds=held + more),
+                    session_status=reader.session,
+                )
+            except SlackApiError as error:
+                self._refused(error, posts[: held + more])
+            else:
+                return dict.fromkeys(range(held + more), ts)
+        await self.take_away(channel, ts)
+        return {}
+
+    async def take_away(self, channel: str, ts: str) -> None:
+        """Delete a stream, open or not. Raises SlackApiError for trouble only: the text is more than a clean thread."""
+        for call in (self._client.chat_stopStream, self._client.chat_delete):
+            try:
+                await call(channel=channel, ts=ts)
+            except SlackApiError as error:
+                if not is_refusal(error):
+                    raise
+                if code_of(error) not in _OVER:
+                    log.warning("stream_not_taken_away", channel=channel, ts=ts, error=code_of(error))
+
+    def _refused(self, error: SlackApiError, posts: Sequence[Post]) -> None:
+        """Raises the error again where it is no refusal. The posts are those that it would have held."""
+        if not is_refusal(error):
+            raise error
+        log.info("stream_refused", error=code_of(error))
+        if code_of(error) in _TOO_MUCH:
+            self._weight_max = min(self._weight_max, _weight(posts) - 1)
+
+
+def _room(posts: Sequence[Post], weight_max: int) -> tuple[int, int]:
+    """How many posts fit through chunks, and how many after those into the call that stops the stream.
+
+    As in a post, a table is the last thing: Slack takes one in a message.
+    """
+    chunks = closing = 0
+    for end, post in enumerate(posts, 1):
+        last = posts[chunks:end]
+        if _weight(posts[:end]) > weight_max:
+            break
+        if len(_blocks(posts[:end])) <= BLOCKS_MAX:
+            chunks += 1
+        elif len(_blocks(last)) <= BLOCKS_MAX and _weight(last) <= MESSAGE_WEIGHT_MAX:
+            closing += 1
+        else:
+            break
+        if post.blocks[-1]["type"] == "table":
+            break
+    return chunks, closing
+
+
+def _blocks(posts: Sequence[Post]) -> list[Block]:
+    return [block for post in posts for block in post.blocks]
+
+
+def _weight(posts: Sequence[Post]) -> int:
+    return sum(map(weight, _blocks(posts)))
+
+
+def _chunks(post: Post) -> list[Block]:
+    return [{"type": "blocks", "blocks": post.blocks}]
