@@ -460,11 +460,6 @@ def stage() -> Iterator[None]:
 
 @pytest.mark.usefixtures("stage")
 def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
-    AnybodyDoesAnything.reached.clear()
-    run_state_machine_as_test(
-        AnybodyDoesAnything,
-        settings=settings(max_examples=300, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]),
-    )
     interesting = {
         *("tool_waiting", "tool_interrupted", "step_refused", "choice_failed", "timer_fired", "message_failed"),
         *("push started", "touch started", "slow started", "compacted"),
@@ -472,4 +467,13 @@ def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
         *(f"step {status}" for status in ("finished", "failed", "rejected", "refused", "interrupted", "superseded")),
         *(f"step {status}" for status in ("withdrawn", "cancelled", "said", "kept", "waiting", "requested")),
     }
-    assert interesting <= {what for what, often in AnybodyDoesAnything.reached.items() if often}
+    reached = AnybodyDoesAnything.reached
+    reached.clear()
+    for _ in range(4):  # some of it is rare
+        run_state_machine_as_test(
+            AnybodyDoesAnything,
+            settings=settings(max_examples=300, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]),
+        )
+        if all(reached[what] for what in interesting):
+            return
+    assert interesting <= {what for what, often in reached.items() if often}

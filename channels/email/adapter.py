@@ -148,8 +148,11 @@ class EmailAdapter:
         for thread_id in self._threads_of(mail):
             if await self._desk.reply(thread_id, received):
                 return
-        place = await self._place_of(mail, mail_id)
-        before = [Earlier("quoted in the mail", "", received.quoted, f"{mail_id} quoted")] if received.quoted else []
+        place, is_new = await self._place_of(mail, mail_id)
+        before = []
+        if is_new and received.quoted:
+            # What it answers or passes on, and we have not seen.
+            before = [Earlier("quoted in the mail", "", received.quoted, f"{mail_id} quoted")]
         agent = self._desk.agent_of(mail.recipients)
         await self._desk.written(place, received, agent=agent, before=before)
 
@@ -175,17 +178,20 @@ class EmailAdapter:
         found += [self._writer.signer.thread_of_address(one) for one in mail.recipients if self._writer.is_ours(one)]
         return list(dict.fromkeys(filter(None, found)))
 
-    async def _place_of(self, mail: Mail, mail_id: str) -> Place:
-        """That of the thread which one of the mails it answers has opened; else a place of its own."""
+    async def _place_of(self, mail: Mail, mail_id: str) -> tuple[Place, bool]:
+        """That of the thread which one of the mails it answers has opened; else a new one."""
         for one in dict.fromkeys(
             (*mail.in_reply_to[:1], *mail.references[:1], *reversed(mail.references[-LOOKED_UP_MAX:]))
         ):
             if await self._desk.opened_by(place := place_of(one)) is not None:
-                return place
+                return place, False
         own = place_of(mail.message_id or mail_id)
         opener = await self._desk.opened_by(own)
         # Somebody else's mail with the same Message-ID is not the same mail.
-        return own if opener in (None, mail.sender) else place_of(f"{mail.message_id} {mail.sender}")
+        if opener not in (None, mail.sender):
+            own = place_of(f"{mail.message_id} {mail.sender}")
+            opener = await self._desk.opened_by(own)
+        return own, opener is None
 
     async def _bounced(self, mail: Mail) -> bool:
         bounce = mail.bounce

@@ -1,0 +1,558 @@
+"""The agent behind a mail address: what people write there and what they are told, trouble included."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+
+from agent.steps import RequestHumanInput
+from store.base import StoreUnavailable
+from store.events import (
+    ApprovalDecided,
+    DeliveryFailed,
+    MessageFailed,
+    MessageReceived,
+    MessageSent,
+    Place,
+    StepChosen,
+)
+from tests.mail.dovecot import DOMAIN, address
+from tests.mail.wire import Wire
+from tests.playbook import NOTHING, Push, Touch, done
+from tests.post_office import BOT, PostOffice, eventually, kinds, new_post_office, text_of
+
+PROD = Push(target="prod")
+WHICH = RequestHumanInput.model_validate(
+    {
+        "intent": "request_human_input",
+        "question": "Which one?",
+        "context": "Both are ready.",
+        "options": {"urgency": "medium", "format": "multiple_choice", "choices": ["v1", "v2"]},
+    }
+)
+
+
+@pytest.fixture
+async def post() -> AsyncIterator[PostOffice]:
+    async with new_post_office() as it:
+        yield it
+
+
+async def answered(post: PostOffice) -> None:
+    """A mail that came last is answered, so that all before it were looked at."""
+    post.model.answers(done("I am here."))
+    async with post.open():
+        await post.writes("are you there?", subject="Ping")
+        await post.hears("I am here.")
+
+
+# Being written to
+
+
+async def test_a_mail_is_answered_in_its_thread_and_replies_go_on_with_it(post: PostOffice) -> None:
+    post.model.answers(done("Hello."), done("Still here."))
+    async with post.open():
+        asked = await post.writes("are you there?")
+        answer = await post.hears("Hello.")
+        assert (answer["Subject"], answer["In-Reply-To"]) == ("Re: Release", asked["Message-ID"])
+        assert answer["References"] == asked["Message-ID"]
+        assert answer["Auto-Submitted"] == "auto-replied"
+        more = await post.writes("and now?", answers=answer)
+        second = await post.hears("Still here.")
+    assert second["References"].split() == [asked["Message-ID"], answer["Message-ID"], more["Message-ID"]]
+    first, reply = kinds(await post.thread(), MessageReceived)
+    assert isinstance(first, MessageReceived)
+    assert isinstance(reply, MessageReceived)
+    assert (first.text, first.sender.address, first.sender.trust) == ("are you there?", address("ana"), "verified")
+    assert first.sender.name == f"Ana <{address('ana')}>"
+    assert (reply.text, "Hello." in reply.quoted) == ("and now?", True)
+    assert post.unread() == [False, False]
+
+
+async def test_a_reply_to_somebodys_mail_is_in_the_same_thread(post: PostOffice) -> None:
+    post.model.answers(NOTHING, done("Both of you are heard."))
+    async with post.open():
+        asked = await post.writes("who deploys?", Cc=address("ben"))
+        await eventually(lambda: post.model.prompts, "the first is read")
+        await post.writes("I do", by="ben", answers=asked)
+        heard = await post.hears("Both of you", "ben")
+    assert heard["To"] == address("ben")
+    assert len(kinds(await post.thread(), MessageReceived)) == 2
+
+
+async def test_a_signed_plus_address_finds_the_thread_where_no_reference_does(post: PostOffice) -> None:
+    post.model.answers(done("Hello."), done("Found."))
+    async with post.open():
+        await post.writes("are you there?")
+        answer = await post.hears("Hello.")
+        await post.writes("a new mail", subject="Something else", To=answer["Reply-To"])
+        await post.hears("Found.")
+    assert len(kinds(await post.thread(), MessageReceived)) == 2
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"In_Reply_To": "<t222222222222.aaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaa@team.example>"},
+        {"References": "<nobody@knows> <t222222222222.aaaaaaaaaaaaaaaa.aaaaaaaaaaaaaaaa@team.example>"},
+        {"To": "deploybot+t222222222222.aaaaaaaaaaaaaaaa@team.example"},
+    ],
+)
+async def test_a_forged_reference_leads_nowhere(post: PostOffice, headers: dict[str, str]) -> None:
+    post.model.answers(done("Hello."), done("A new one."))
+    async with post.open():
+        await post.writes("are you there?")
+        await post.hears("Hello.")
+        await post.writes("let me in", **headers)
+        await post.hears("A new one.")
+    assert len(await post.threads()) == 2
+
+
+async def test_two_senders_with_one_message_id_have_a_thread_each(post: PostOffice) -> None:
+    post.model.answers(done("To Ana."), done("To Ben."))
+    async with post.open():
+        await post.writes("mine", Message_ID="<same@team.example>")
+        await post.hears("To Ana.")
+        await post.writes("no, mine", by="ben", Message_ID="<same@team.example>")
+        await post.hears("To Ben.", "ben")
+    assert len(await post.threads()) == 2
+
+
+async def test_two_copies_of_a_mail_are_one(post: PostOffice) -> None:
+    post.model.answers(done("Once."))
+    async with post.open():
+        mail = await post.writes("hello")
+        await post.gets(mail)
+        await post.hears("Once.")
+        await eventually(lambda: post.unread() == [False, False], "both are read")
+    assert len(kinds(await post.thread(), MessageReceived)) == 1
+    assert len(post.mails_of("ana")) == 1
+
+
+async def test_a_mail_without_a_message_id_is_answered_once(post: PostOffice) -> None:
+    post.model.answers(done("Once."))
+    mail = post.letter("hello")
+    del mail["Message-ID"]
+    async with post.open():
+        await post.gets(mail)
+        await post.gets(mail)
+        await post.hears("Once.")
+        await eventually(lambda: post.unread() == [False, False], "both are read")
+    assert len(post.mails_of("ana")) == 1
+
+
+async def test_who_is_in_cc_stays_there_if_they_may_write_to_us(post: PostOffice) -> None:
+    post.model.answers(done("Hello all."))
+    async with post.open():
+        await post.writes("hello", Cc=f"Ben <{address('ben')}>, eve@elsewhere.example, {BOT}, deploybot+x@{DOMAIN}")
+        heard = await post.hears("Hello all.", "ben")
+    assert (heard["To"], heard["Cc"]) == (address("ana"), address("ben"))
+
+
+async def test_an_address_of_ours_chooses_the_agent(post: PostOffice) -> None:
+    async with post.reads():
+        await post.writes("hello", To=f"other@{DOMAIN}")
+        await eventually(lambda: post.unread() == [False], "it is taken in")
+    assert (await post.thread()).agent == "other"
+
+
+async def test_what_a_new_mail_quotes_is_told_as_somebody_elses(post: PostOffice) -> None:
+    post.model.answers(done("I see."))
+    async with post.open():
+        await post.writes("see below\n\nOn Mon, 23 Nov 2026 at 10:12, Cleo <cleo@x.example> wrote:\n> it is broken\n")
+        await post.hears("I see.")
+    before, said = kinds(await post.thread(), MessageReceived)
+    assert isinstance(before, MessageReceived)
+    assert isinstance(said, MessageReceived)
+    assert before.sender.trust == "third_party"
+    assert "it is broken" in before.text
+    assert said.text == "see below"
+
+
+async def test_attachments_are_listed_and_texts_read(post: PostOffice) -> None:
+    post.model.answers(done("Read."))
+    mail = post.letter("look at this")
+    mail.add_attachment("retries = 3\n", filename="app.toml")
+    mail.add_attachment(b"%PDF-1.7", maintype="application", subtype="pdf", filename="plan.pdf")
+    async with post.open():
+        await post.gets(mail)
+        await post.hears("Read.")
+    [said] = kinds(await post.thread(), MessageReceived)
+    assert isinstance(said, MessageReceived)
+    assert [(one.name, one.size_bytes) for one in said.attachments] == [("app.toml", 13), ("plan.pdf", 8)]
+    assert "retries = 3" in said.attachments[0].text
+
+
+async def test_of_a_huge_mail_the_beginning_is_read_and_the_rest_named(post: PostOffice) -> None:
+    post.model.answers(done("That was long."))
+    mail = post.letter("the beginning says it all")
+    mail.add_attachment(b"\0" * 11_000_000, maintype="application", subtype="zip", filename="bomb.zip")
+    async with post.open():
+        await post.gets(mail)
+        await post.hears("That was long.")
+    [said] = kinds(await post.thread(), MessageReceived)
+    assert isinstance(said, MessageReceived)
+    assert said.text == "the beginning says it all"
+    assert "was not read" in said.attachments[-1].name
+    assert said.attachments[-1].size_bytes > 1_000_000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-replied"},
+        {"Precedence": "bulk"},
+        {"List_Id": "<dev.team.example>"},
+        {"X_Auto_Response_Suppress": "OOF, AutoReply"},
+        {"From": f"MAILER-DAEMON@{DOMAIN}"},
+        {"From": f"no-reply@{DOMAIN}"},
+        {"From": "eve@elsewhere.example"},
+        {"From": BOT},
+        {"From": f"deploybot+x@{DOMAIN}"},
+        {"From": f"{address('ana')}, {address('ben')}"},
+        {"From": "undisclosed:;"},
+    ],
+)
+async def test_what_nobody_answers_stays_unread_and_is_in_the_log(post: PostOffice, headers: dict[str, str]) -> None:
+    with structlog.testing.capture_logs() as logs:
+        post.model.answers(done("I am here."))
+        async with post.open():
+            await post.writes("hello", **headers)
+            await post.writes("are you there?", subject="Ping")
+            await post.hears("I am here.")
+    assert post.unread() == [True, False]
+    assert len(await post.threads()) == 1
+    assert [line["why"] for line in logs if line["event"] == "mail_not_answered"]
+    assert sum(map(len, map(post.mails_of, ("ana", "ben")))) == 1
+
+
+async def test_two_from_lines_are_nobodys(post: PostOffice) -> None:
+    raw = post.letter("approve").as_bytes().replace(b"Subject:", b"From: ben@team.example\nSubject:", 1)
+    async with post.reads():
+        await post.gets(raw)
+    await answered(post)
+    assert post.unread() == [True, False]
+
+
+async def test_a_loop_of_two_robots_ends(post: PostOffice) -> None:
+    async with post.reads():
+        for number in range(63):
+            await post.gets(post.letter(f"again {number}"))
+        await eventually(lambda: post.unread().count(False) == 60, "sixty are taken in")
+        # Somebody else is not kept out.
+        await post.writes("hello", by="ben")
+        await eventually(lambda: post.unread().count(False) == 61, "ben's too")
+    assert post.unread().count(True) == 3
+
+
+# Deciding
+
+
+async def card(post: PostOffice, user: str = "ana", **headers: str) -> tuple[object, object]:
+    post.model.answers(PROD)
+    asked = await post.writes("push to prod", by=user, **headers)
+    return asked, await post.hears("Approval needed", user)
+
+
+async def test_a_reply_of_nothing_but_approve_approves(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        post.model.answers(done("It is out."))
+        await post.writes("Approve.", answers=request)
+        settled = await post.hears("approved by Ana")
+        await post.hears("It is out.")
+    assert settled["In-Reply-To"] == request["Message-ID"]  # type: ignore[index]
+    assert post.desk.ran == ["push(target: prod)"]
+    [decision] = kinds(await post.thread(), ApprovalDecided)
+    assert isinstance(decision, ApprovalDecided)
+    assert (decision.by.address, decision.by.trust) == (address("ana"), "verified")
+    assert "mail <" in decision.proof
+
+
+async def test_a_reply_rejects_with_its_reason(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        post.model.answers(done("Then not."))
+        await post.writes("Reject: wait for QA", answers=request)
+        assert "wait for QA" in text_of(await post.hears("rejected by Ana"))
+        await post.hears("Then not.")
+    assert post.desk.ran == []
+    assert "wait for QA" in post.model.prompts[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["approve, but only staging", "I do not approve", "approve?", "sure", "approve\nreject", "yes", "rejected?"],
+)
+async def test_words_that_might_mean_something_else_are_a_message(post: PostOffice, words: str) -> None:
+    async with post.open():
+        _, request = await card(post)
+        post.model.answers(done("What do you mean?"))
+        await post.writes(words, answers=request)
+        await post.hears("What do you mean?")
+    thread = await post.thread()
+    assert kinds(thread, ApprovalDecided) == []
+    assert thread.pending
+
+
+async def test_approve_in_reply_to_anything_else_is_a_message(post: PostOffice) -> None:
+    async with post.open():
+        asked, _ = await card(post)
+        post.model.answers(done("Please reply to the request."))
+        await post.writes("approve", answers=asked)
+        await post.hears("Please reply to the request.")
+    assert kinds(await post.thread(), ApprovalDecided) == []
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        "",
+        f"mx.team.example; dmarc=fail header.from={DOMAIN}",
+        f"mx.elsewhere.example; dmarc=pass header.from={DOMAIN}",
+        "mx.team.example; dmarc=pass header.from=elsewhere.example",
+        f"mx.team.example; spf=pass smtp.mailfrom={DOMAIN}; dkim=pass header.d={DOMAIN}",
+    ],
+)
+async def test_a_spoofed_sender_decides_nothing_and_the_person_is_told(post: PostOffice, results: str) -> None:
+    async with post.open():
+        _, request = await card(post)
+        forged = post.letter("approve", answers=request, aligned=False)  # type: ignore[arg-type]
+        if results:
+            forged["Authentication-Results"] = results
+        await post.gets(forged)
+        told = await post.hears("could not verify")
+    assert told["To"] == address("ana")
+    thread = await post.thread()
+    [decision] = kinds(thread, ApprovalDecided)
+    assert isinstance(decision, ApprovalDecided)
+    assert decision.by.trust == "unverified"
+    assert thread.pending
+    assert post.desk.ran == []
+
+
+async def test_a_forged_result_below_that_of_our_server_counts_for_nothing(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        forged = post.letter("approve", answers=request).as_bytes()  # type: ignore[arg-type]
+        ours = f"Authentication-Results: mx.team.example; dmarc=fail header.from={DOMAIN}\n".encode()
+        await post.gets(ours + forged)
+        await post.hears("could not verify")
+    assert (await post.thread()).pending
+
+
+async def test_whoever_is_late_is_told_who_decided(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post, Cc=address("ben"))
+        his = await post.hears("Approval needed", "ben")
+        assert his["Message-ID"] != request["Message-ID"]  # type: ignore[index]
+        post.model.answers(done("It is out."))
+        await post.writes("approve", answers=request)
+        await post.hears("It is out.", "ben")
+        await post.writes("reject: no", by="ben", answers=his)
+        late = await post.hears("was already approved by Ana", "ben")
+    assert (late["To"], late["Cc"]) == (address("ben"), None)
+    assert not any("already approved" in text_of(mail) for mail in post.mails_of("ana"))
+    assert post.desk.ran == ["push(target: prod)"]
+
+
+async def test_each_person_gets_links_of_their_own(post: PostOffice) -> None:
+    async with post.open():
+        _, hers = await card(post, Cc=f"{address('ben')}, cleo@elsewhere.example")
+        his = await post.hears("Approval needed", "ben")
+    people = set()
+    for mail in (hers, his):
+        assert mail["Cc"] is None  # type: ignore[index]
+        for sealed in re.findall(r"/decide/(\S+)", text_of(mail)):  # type: ignore[arg-type]
+            link = post.writer.signer.open(sealed, (await post.thread()).events[-1].at)
+            people.add((link.person, link.approved))
+    assert people == {(address(who), yes) for who in ("ana", "ben") for yes in (True, False)}
+
+
+async def test_without_a_trusted_server_no_reply_decides_and_the_mail_does_not_say_so(post: PostOffice) -> None:
+    post.authserv_id = ""
+    async with post.open():
+        _, request = await card(post)
+        assert "reply" not in text_of(request).partition("Approve:")[2]  # type: ignore[arg-type]
+        await post.writes("approve", answers=request)
+        await post.hears("could not verify")
+    assert (await post.thread()).pending
+
+
+async def test_what_acts_needs_an_approval_where_nobody_vouches_for_the_sender(post: PostOffice) -> None:
+    post.model.answers(Touch())
+    async with post.open():
+        await post.writes("touch it", aligned=False)
+        await post.hears("Approval needed")
+    assert post.desk.ran == []
+
+
+async def test_a_question_comes_with_its_choices_as_links_and_a_reply_answers_it(post: PostOffice) -> None:
+    post.model.answers(WHICH, done("v2 it is."))
+    async with post.open():
+        await post.writes("deploy")
+        asked = await post.hears("Which one?")
+        assert re.search(r"^v2: https://bot\.team\.example/decide/", text_of(asked), re.MULTILINE)
+        await post.writes("v2", answers=asked)
+        await post.hears("v2 it is.")
+
+
+# Trouble
+
+
+async def test_a_mail_that_came_while_nobody_read_is_answered_later(post: PostOffice) -> None:
+    post.model.answers(done("Better late."))
+    async with post.reads():
+        pass
+    await post.writes("hello")
+    async with post.open():
+        await post.hears("Better late.")
+
+
+async def test_a_full_mailbox_is_not_answered_from_its_beginning(post: PostOffice) -> None:
+    for number in range(20):
+        await post.gets(post.letter(f"old {number}"))
+    await answered(post)
+    assert len(await post.threads()) == 1
+    assert post.unread() == [True] * 20 + [False]
+
+
+async def test_at_the_first_start_it_may_be_told_to_read_what_is_unread(post: PostOffice) -> None:
+    post.first_start = "unread"
+    await post.gets(post.letter("old"))
+    async with post.reads():
+        await eventually(lambda: post.unread() == [False], "it is taken in")
+    assert len(await post.threads()) == 1
+
+
+async def test_two_processes_on_one_mailbox_answer_once(post: PostOffice) -> None:
+    post.model.answers(*(done(f"Number {n}.") for n in range(8)))
+    async with post.open(), post.reads(), post.works():
+        for number in range(8):
+            await post.writes(f"mail {number}", subject=f"Subject {number}")
+        await eventually(lambda: len(post.mails_of("ana")) >= 8, "all are answered")
+        await eventually(lambda: post.unread() == [False] * 8, "all are read")
+    subjects = sorted(mail["Subject"] for mail in post.mails_of("ana"))
+    assert subjects == sorted(f"Re: Subject {n}" for n in range(8))
+
+
+async def test_a_store_that_is_away_loses_no_mail(post: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channels.email.mailbox.STORE_RETRY_SECONDS", 0.05)
+    real, failures = post.store.post, 0
+
+    async def away(*args: object, **more: object) -> bool:
+        nonlocal failures
+        failures += 1
+        if failures <= 3:
+            raise StoreUnavailable("away")
+        return await real(*args, **more)  # type: ignore[arg-type]
+
+    post.store.post = away  # type: ignore[method-assign]
+    post.model.answers(done("Here again."))
+    async with post.open():
+        await post.writes("hello")
+        await post.hears("Here again.")
+    assert failures > 3
+    assert len(post.mails_of("ana")) == 1
+
+
+async def test_a_mail_that_nobody_understands_keeps_no_other_out(post: PostOffice) -> None:
+    with structlog.testing.capture_logs() as logs:
+        real = post.inbox.message
+
+        async def breaks(place: Place, *args: object, **more: object) -> str:
+            if more["subject"] == "poison":
+                raise RuntimeError("a mistake of ours")
+            return await real(place, *args, **more)  # type: ignore[arg-type]
+
+        post.inbox.message = breaks  # type: ignore[method-assign, assignment]
+        post.model.answers(done("I am here."))
+        async with post.open():
+            await post.writes("x", subject="poison")
+            await post.writes("are you there?")
+            await post.hears("I am here.")
+    assert post.unread() == [True, False]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["mail_not_understood"]
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_mail_comes_with_and_without_idle_and_after_a_restart_of_the_server(idle: bool) -> None:
+    async with new_post_office(idle=idle) as post:
+        post.model.answers(done("One."), done("Two."))
+        async with post.open():
+            await post.writes("one", subject="One")
+            await post.hears("One.")
+            await asyncio.to_thread(post.server.restart)
+            await post.writes("two", subject="Two")
+            await post.hears("Two.")
+        assert len(post.mails_of("ana")) == 2
+
+
+async def test_a_dead_network_is_noticed_and_the_mail_read(post: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channels.email.imap.CALL_SECONDS_MAX", 0.5)
+    async with Wire(post.server.imap_port) as wire:
+        post.imap_port = wire.port
+        post.model.answers(done("Found you."))
+        async with post.open():
+            wire.freeze()
+            await post.writes("hello")
+            # What was frozen stays so; only a new connection goes through.
+            await eventually(lambda: wire.cut() or wire.thaw() or True, "the network is back")
+            await post.hears("Found you.")
+
+
+async def test_a_refused_recipient_is_told_to_others_and_seen(post: PostOffice) -> None:
+    post.server.refuse(address("ana"), "550 5.1.1 gone")
+    post.alerts = Place(channel="email", address=f"{address('ben')}/alerts")
+    post.model.answers(done("Hello."))
+    async with post.open():
+        await post.writes("hello")
+        alert = await post.hears("I could not say something", "ben")
+        thread = await post.until("done")
+    assert "550" in text_of(alert)
+    [failed] = kinds(thread, MessageFailed)
+    assert isinstance(failed, MessageFailed)
+    assert failed.retry_at is None
+
+
+async def test_one_of_two_who_is_refused_is_told_of(post: PostOffice) -> None:
+    post.server.refuse(address("ben"), "550 5.1.1 gone")
+    post.model.answers(done("Hello."))
+    async with post.open():
+        await post.writes("hello", Cc=address("ben"))
+        await post.hears("Hello.")
+        # Ana wrote, and is known: she hears of it.
+        assert address("ben") in text_of(await post.hears("came back"))
+        thread = await post.until("done")
+    [failed] = kinds(thread, DeliveryFailed)
+    assert isinstance(failed, DeliveryFailed)
+    assert failed.recipient == address("ben")
+    assert [type(event) for event in kinds(thread, MessageSent)][:1] == [MessageSent]
+
+
+async def test_a_bounce_is_seen_and_told_and_wakes_no_model(post: PostOffice) -> None:
+    post.model.answers(done("Hello."))
+    async with post.open():
+        # Ben is accepted at the door, and his server finds out later that there is nobody of that name.
+        await post.writes("hello", Cc=f"nobody@{DOMAIN}")
+        await post.hears("Hello.")
+        told = await post.hears("came back")
+        assert f"nobody@{DOMAIN}" in text_of(told)
+        thread = await post.until("done")
+    [failed] = kinds(thread, DeliveryFailed)
+    assert isinstance(failed, DeliveryFailed)
+    assert (failed.recipient, failed.key) == (f"nobody@{DOMAIN}", "s2/say")
+    assert len(kinds(thread, StepChosen)) == 1
+
+
+async def test_progress_and_answers_are_no_mails(post: PostOffice) -> None:
+    post.model.answers(done("Hello."))
+    async with post.open():
+        await post.writes("hello")
+        await post.hears("Hello.")
+        await post.until("done")
+    assert len(post.mails_of("ana")) == 1
