@@ -19,6 +19,7 @@ from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.email.adapter import EmailAdapter
 from channels.email.channel import EmailChannel
+from channels.email.imap import Pace
 from channels.email.letters import Writer
 from channels.email.mailbox import FirstStart, Mailbox
 from channels.email.outbox import Outbox
@@ -51,7 +52,7 @@ class PostOffice:
         self.alerts: Place | None = None
         self.authserv_id = AUTHSERV_ID
         self.first_start: FirstStart = "new"
-        self.poll_seconds = 0.05
+        self.pace = Pace(idle=1.0, poll=0.05)
         self.imap_port = server.imap_port
         self.smtp_port = server.port
         self.public_url = "https://bot.team.example"
@@ -80,8 +81,7 @@ class PostOffice:
             self.store,
             adapter.take,
             first_start=self.first_start,
-            idle_seconds=1.0,
-            poll_seconds=self.poll_seconds,
+            pace=self.pace,
         )
 
     @contextlib.asynccontextmanager
@@ -162,7 +162,7 @@ class PostOffice:
 
     def mails_of(self, user: str) -> list[EmailMessage]:
         raws = self.server.mailbox(user)
-        return [email.message_from_bytes(raw, policy=email.policy.default) for raw in raws]  # type: ignore[misc]
+        return [email.message_from_bytes(raw, policy=email.policy.default) for raw in raws]
 
     async def hears(self, words: str, user: str = "ana", count: int = 1) -> EmailMessage:
         """The newest mail of this person with these words, when there are so many of them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.mail.dovecot import PASSWORD, address
+from tests.mail.light import Light
 from tests.model_server import ModelServer
 from tests.program import Bot, Done
 from tests.servers import Server
@@ -165,3 +167,58 @@ async def test_slack_that_is_set_up_by_half_is_told(bot: Bot, slack: SlackServer
 async def test_slack_that_cannot_be_reached_is_told(bot: Bot, slack: SlackServer) -> None:
     (line,) = await slack_lines(with_slack(bot, slack, SLACK_API_URL="http://127.0.0.1:9/api/"))
     assert line.startswith("failed   slack: Cannot reach Slack at http://127.0.0.1:9/api/")
+
+
+# Mail
+
+
+@pytest.fixture
+def mail() -> Iterator[Light]:
+    with Light() as server:
+        yield server
+
+
+def with_mail(bot: Bot, mail: Light, password: str = PASSWORD, **others: str) -> Bot:
+    bot.environment |= {
+        "EMAIL_ADDRESS": address("deploybot"),
+        "IMAP_URL": f"imap://deploybot%40team.example:{password}@127.0.0.1:{mail.imap_port}/INBOX",
+        "SMTP_URL": f"smtp://127.0.0.1:{mail.port}",
+    }
+    bot.environment |= others
+    return bot
+
+
+async def mail_lines(bot: Bot) -> list[str]:
+    lines = (await bot.run("doctor")).out.splitlines()
+    return [line for line in lines if line.split()[1].rstrip(":") in ("email", "imap", "smtp")]
+
+
+async def test_mail_servers_are_logged_in_to(bot: Bot, mail: Light) -> None:
+    settings = {"EMAIL_ALLOWED_SENDERS": "team.example", "EMAIL_AUTHSERV_ID": "mx.team.example"}
+    lines = await mail_lines(with_mail(bot, mail, BOT_PUBLIC_URL="https://bot.team.example", **settings))
+    assert [line.split()[:2] for line in lines] == [["ok", "imap:"], ["ok", "smtp:"]]
+    assert "tells of new mail at once" in lines[0]
+
+
+async def test_what_mail_cannot_do_as_it_is_set_up_is_told(bot: Bot, mail: Light) -> None:
+    lines = await mail_lines(with_mail(bot, mail))
+    warnings = [line for line in lines if line.startswith("warning")]
+    assert [line.split()[2] for line in warnings] == ["EMAIL_ALLOWED_SENDERS", "EMAIL_AUTHSERV_ID", "BOT_PUBLIC_URL"]
+
+
+async def test_mail_servers_that_do_not_let_us_in_are_told(bot: Bot, mail: Light) -> None:
+    lines = await mail_lines(with_mail(bot, mail, "wrong", SMTP_URL="smtp://127.0.0.1:9"))
+    assert [line.split()[:2] for line in lines[:2]] == [["failed", "imap:"], ["failed", "smtp:"]]
+    assert "logging in: the server says NO" in lines[0]
+    assert "wrong" not in "".join(lines)
+
+
+async def test_mail_that_is_set_up_by_half_is_told(bot: Bot, mail: Light) -> None:
+    (line,) = await mail_lines(with_mail(bot, mail, SMTP_URL=""))
+    assert line.startswith("failed   email: SMTP_URL is not set: where mail goes out")
+
+
+async def test_a_folder_that_is_not_there_is_told(bot: Bot, mail: Light) -> None:
+    bot = with_mail(bot, mail)
+    lines = await mail_lines(with_mail(bot, mail, IMAP_URL=bot.environment["IMAP_URL"].replace("INBOX", "No where")))
+    assert "SELECT: the server says NO" in lines[0]

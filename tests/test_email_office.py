@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 
 import pytest
 import structlog
 
 from agent.steps import RequestHumanInput
+from channels.email.imap import Pace
 from store.base import StoreUnavailable
 from store.events import (
     ApprovalDecided,
@@ -440,14 +441,13 @@ async def test_two_processes_on_one_mailbox_answer_once(post: PostOffice) -> Non
     assert subjects == sorted(f"Re: Subject {n}" for n in range(8))
 
 
-async def test_a_store_that_is_away_loses_no_mail(post: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("channels.email.mailbox.STORE_RETRY_SECONDS", 0.05)
+async def test_a_store_that_is_away_loses_no_mail(post: PostOffice) -> None:
     real, failures = post.store.post, 0
 
     async def away(*args: object, **more: object) -> bool:
         nonlocal failures
         failures += 1
-        if failures <= 3:
+        if failures <= 2:
             raise StoreUnavailable("away")
         return await real(*args, **more)  # type: ignore[arg-type]
 
@@ -456,7 +456,7 @@ async def test_a_store_that_is_away_loses_no_mail(post: PostOffice, monkeypatch:
     async with post.open():
         await post.writes("hello")
         await post.hears("Here again.")
-    assert failures > 3
+    assert failures > 2
     assert len(post.mails_of("ana")) == 1
 
 
@@ -469,7 +469,7 @@ async def test_a_mail_that_nobody_understands_keeps_no_other_out(post: PostOffic
                 raise RuntimeError("a mistake of ours")
             return await real(place, *args, **more)  # type: ignore[arg-type]
 
-        post.inbox.message = breaks  # type: ignore[method-assign, assignment]
+        post.inbox.message = breaks  # type: ignore[method-assign]
         post.model.answers(done("I am here."))
         async with post.open():
             await post.writes("x", subject="poison")
@@ -492,16 +492,21 @@ async def test_mail_comes_with_and_without_idle_and_after_a_restart_of_the_serve
         assert len(post.mails_of("ana")) == 2
 
 
-async def test_a_dead_network_is_noticed_and_the_mail_read(post: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("channels.email.imap.CALL_SECONDS_MAX", 0.5)
+async def test_a_dead_network_is_noticed_and_the_mail_read(post: PostOffice) -> None:
+    post.pace = Pace(call=0.5, idle=1.0)
+    with structlog.testing.capture_logs() as logs:
+        await _over_a_dead_network(post, logs)
+
+
+async def _over_a_dead_network(post: PostOffice, logs: Sequence[MutableMapping[str, object]]) -> None:
     async with Wire(post.server.imap_port) as wire:
         post.imap_port = wire.port
         post.model.answers(done("Found you."))
         async with post.open():
             wire.freeze()
             await post.writes("hello")
-            # What was frozen stays so; only a new connection goes through.
-            await eventually(lambda: wire.cut() or wire.thaw() or True, "the network is back")
+            await eventually(lambda: [log for log in logs if log["event"] == "mailbox_lost"], "it is noticed")
+            wire.thaw()
             await post.hears("Found you.")
 
 

@@ -181,6 +181,39 @@ def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: P
     ]
 
 
+def test_mail_that_is_wrong_is_told_at_once_and_no_password_with_it(env: Callable[..., None]) -> None:
+    env(
+        EMAIL_ADDRESS="Deploy Bot <bot@example.com>",
+        IMAP_URL=f"imap://user:{SECRET}@mail.example.com/INBOX",
+        SMTP_URL=f"smtps://user:{SECRET}@mail.example.com?verify=no",
+        EMAIL_ALLOWED_SENDERS="example.com, *@example.org",
+        BOT_PUBLIC_URL="http://bot.example.com",
+        BOT_SECRET_KEY="short",
+    )
+    told = problems()
+    assert [line.split()[0] for line in told] == [
+        *("EMAIL_ADDRESS", "IMAP_URL", "SMTP_URL", "EMAIL_ALLOWED_SENDERS", "BOT_PUBLIC_URL", "BOT_SECRET_KEY")
+    ]
+    assert "in the clear" in told[1]
+    assert "'*@example.org'" in told[3]
+    assert "short" not in told[5]
+
+
+def test_mail_that_is_set_up_by_half_names_what_is_missing(env: Callable[..., None]) -> None:
+    env(IMAP_URL=f"imaps://user:{SECRET}@mail.example.com")
+    assert [line.split()[0] for line in problems(Settings.channel_problems)] == ["EMAIL_ADDRESS", "SMTP_URL"]
+    env(EMAIL_ADDRESS="bot@example.com", SMTP_URL="smtp://mail.example.com?starttls=required")
+    assert load(Settings.channel_problems).has_email
+
+
+def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
+    for text in ("slack", "slack:", "irc:x", "email:C0123", "slack:a@b.c"):
+        (tmp_path / "bot.toml").write_text(f"alerts = {text!r}")
+        assert problems() == ["bot.toml: alerts must be slack: and a channel's id, or email: and an address."]
+    (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
+    assert load().team.alerts == "slack:C0123456789"
+
+
 def test_a_name_that_was_mistyped_is_noticed(env: Callable[..., None]) -> None:
     env(BOT_CONCURENCY="5", REDIS_URI="redis://x", OPENAI_ORGANIZATION="mine", BOT_ANY="thing")
     assert misspelt() == [

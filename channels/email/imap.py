@@ -4,7 +4,7 @@
 - a call that times out leaves the connection unusable: whatever goes wrong, it is dropped and made anew;
 - a refused login or SELECT raises nothing: every answer's status is looked at;
 - what arrives together with the end of IDLE is dropped: IDLE only says when to look, and one looks by UID;
-- `idle_start` may hang and its wait may sleep for 29 minutes: both are bounded, by IDLE_SECONDS;
+- `idle_start` may hang and its wait may sleep for 29 minutes: both are bounded, by `Pace`;
 - it recurses once for each line of one read: mails are fetched one at a time;
 - it takes `* ` out of untagged lines: only literals are read (`BODY.PEEK[]`), beside numbers.
 
@@ -26,12 +26,7 @@ from channels.base import ChannelUnavailable
 from channels.email.servers import MailServer
 from store.text import one_line
 
-CALL_SECONDS_MAX = 30.0
-FETCH_SECONDS_MAX = 120.0
-IDLE_SECONDS = 60.0
-"""How long one IDLE lasts, and so how late a mail may be seen whose notice got lost."""
-POLL_SECONDS = 10.0
-"""Between two looks, where the server has no IDLE."""
+LOGOUT_SECONDS_MAX = 3.0
 MAIL_BYTES_MAX = 10_000_000
 """Of a larger mail, so much is read; most have their text at the beginning."""
 
@@ -39,6 +34,22 @@ _FETCHED = re.compile(rb"\d+ FETCH \(.*", re.IGNORECASE)
 _UID = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
 _SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)", re.IGNORECASE)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds."""
+
+    call: float = 30.0
+    """The longest that a server may take to answer, beside sending a mail."""
+    fetch: float = 120.0
+    idle: float = 60.0
+    """How long one IDLE lasts, and so how late a mail may be seen whose notice got lost."""
+    poll: float = 10.0
+    """Between two looks, where the server has no IDLE."""
+
+
+PACE = Pace()
 
 
 class ImapError(Exception):
@@ -65,13 +76,14 @@ class Fetched:
 class ImapConnection:
     """Use `connected`. Every method raises ImapError, and the connection is to be closed then."""
 
-    def __init__(self, server: MailServer) -> None:
+    def __init__(self, server: MailServer, pace: Pace) -> None:
         self._server = server
+        self._pace = pace
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._client = aioimaplib.IMAP4(
             host=server.host,
             port=server.port,
-            timeout=CALL_SECONDS_MAX,
+            timeout=pace.fetch,
             conn_lost_cb=self._on_lost,
             ssl_context=server.tls(),
         )
@@ -117,7 +129,7 @@ class ImapConnection:
     async def fetch(self, uid: int) -> Fetched | None:
         """None: it is not there any more."""
         parts = f"(UID RFC822.SIZE BODY.PEEK[]<0.{MAIL_BYTES_MAX}>)"
-        lines = await self._ok("FETCH", self._client.uid("fetch", str(uid), parts), FETCH_SECONDS_MAX)
+        lines = await self._ok("FETCH", self._client.uid("fetch", str(uid), parts), self._pace.fetch)
         told = b" ".join(line for line in lines if isinstance(line, bytes) and not line.startswith(b"Fetch "))
         # A literal comes as a bytearray, all else as bytes.
         literals = [bytes(line) for line in lines if isinstance(line, bytearray)]
@@ -129,9 +141,10 @@ class ImapConnection:
     async def mark_seen(self, uid: int) -> None:
         await self._ok("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen)"))
 
-    async def idle(self, seconds: float = IDLE_SECONDS) -> None:
-        """Returns when something may have happened, and after `seconds` at the latest."""
-        idling = await self._call("IDLE", self._client.idle_start(timeout=seconds + CALL_SECONDS_MAX))
+    async def idle(self) -> None:
+        """Returns when something may have happened, and after `Pace.idle` at the latest."""
+        seconds = self._pace.idle
+        idling = await self._call("IDLE", self._client.idle_start(timeout=seconds + self._pace.call))
         try:
             with contextlib.suppress(TimeoutError):
                 await self._or_lost(asyncio.wait_for(self._client.wait_server_push(), seconds))
@@ -143,15 +156,15 @@ class ImapConnection:
             raise ImapError(self._lost.result())
         self._drop_old_pushes()
 
-    async def rest(self, seconds: float = POLL_SECONDS) -> None:
+    async def rest(self) -> None:
         """As `idle`, for a server that has none."""
         with contextlib.suppress(TimeoutError):
-            await self._or_lost(asyncio.wait_for(asyncio.Event().wait(), seconds))
+            await self._or_lost(asyncio.wait_for(asyncio.Event().wait(), self._pace.poll))
 
     async def close(self, *, politely: bool) -> None:
         if politely:
             with contextlib.suppress(ImapError):
-                await self._call("LOGOUT", self._client.logout(), 3.0)
+                await self._call("LOGOUT", self._client.logout(), LOGOUT_SECONDS_MAX)
         if transport := self._client.protocol.transport:
             transport.abort()
         task = self._client._client_task
@@ -167,14 +180,15 @@ class ImapConnection:
         if not self._lost.done():
             self._lost.set_result(one_line(str(error or ""), 200) or "the server closed the connection")
 
-    async def _ok(self, what: str, call: Awaitable[Any], seconds: float = CALL_SECONDS_MAX) -> list[Any]:
+    async def _ok(self, what: str, call: Awaitable[Any], seconds: float = 0.0) -> list[Any]:
         answer = await self._call(what, call, seconds)
         if answer.result != "OK":
             told = b" ".join(bytes(line) for line in answer.lines[-1:]).decode(errors="replace")
             raise ImapError(f"{what}: the server says {answer.result} {one_line(told, 200)}")
         return list(answer.lines)
 
-    async def _call(self, what: str, call: Awaitable[T], seconds: float = CALL_SECONDS_MAX) -> T:
+    async def _call(self, what: str, call: Awaitable[T], seconds: float = 0.0) -> T:
+        seconds = seconds or self._pace.call
         try:
             async with asyncio.timeout(seconds):
                 return await self._or_lost(call)
@@ -200,9 +214,9 @@ class ImapConnection:
 
 
 @contextlib.asynccontextmanager
-async def connected(server: MailServer) -> AsyncIterator[ImapConnection]:
+async def connected(server: MailServer, pace: Pace = PACE) -> AsyncIterator[ImapConnection]:
     """A connection that is logged in. Raises ImapError."""
-    connection = ImapConnection(server)
+    connection = ImapConnection(server, pace)
     politely = False
     try:
         await connection.log_in()

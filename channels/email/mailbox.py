@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from channels.email.imap import IDLE_SECONDS, POLL_SECONDS, Fetched, ImapConnection, ImapError, Selected, connected
+from channels.email.imap import PACE, Fetched, ImapConnection, ImapError, Pace, Selected, connected
 from channels.email.servers import MailServer
 from store.base import StoreUnavailable
 
@@ -72,16 +72,14 @@ class Mailbox:
         take: Takes,
         *,
         first_start: FirstStart = "new",
-        idle_seconds: float = IDLE_SECONDS,
-        poll_seconds: float = POLL_SECONDS,
+        pace: Pace = PACE,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._server = server
         self._notes = notes
         self._take = take
         self._first_start = first_start
-        self._idle_seconds = idle_seconds
-        self._poll_seconds = poll_seconds
+        self._pace = pace
         self._clock = clock
         self._name = f"email/{server.user}@{server.where}/{server.folder}"
         self.listening = asyncio.Event()
@@ -92,7 +90,7 @@ class Mailbox:
         failures = 0
         while True:
             try:
-                async with connected(self._server) as connection:
+                async with connected(self._server, self._pace) as connection:
                     async for _ in self._looks(connection):
                         failures = 0
             except ImapError as error:
@@ -113,9 +111,9 @@ class Mailbox:
             self.listening.set()
             yield
             if connection.has_idle:
-                await connection.idle(self._idle_seconds)
+                await connection.idle()
             else:
-                await connection.rest(self._poll_seconds)
+                await connection.rest()
 
     async def catch_up(self, connection: ImapConnection, selected: Selected) -> None:
         """Everything that is there and was not read yet, oldest first."""

@@ -37,6 +37,17 @@ IDS_MAX = 100
 PEOPLE_MAX = 50
 HEADER_CHARS_MAX = 20_000
 
+
+class _Policy(email.policy.Compat32):
+    """Bytes beyond ASCII in a header are UTF-8 where they can be (RFC 6532), and U+FFFD where not."""
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if not value.isascii() else value
+        return super().header_fetch_parse(name, value)
+
+
+_POLICY = _Policy()
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
 _ID = re.compile(r"<[^<>\s]{1,900}>")
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}")
@@ -112,11 +123,11 @@ def parse(raw: bytes) -> Mail:
 
 def _message(raw: bytes) -> Message[Any, Any]:
     try:
-        return email.message_from_bytes(raw, policy=email.policy.compat32)
+        return email.message_from_bytes(raw, policy=_POLICY)
     except Exception:
         # Parts in parts without end, say. Its headers can be read all the same.
         head = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
-        message = email.message_from_bytes(head + b"\r\n\r\n", policy=email.policy.compat32)
+        message = email.message_from_bytes(head + b"\r\n\r\n", policy=_POLICY)
         message.set_payload("(This mail could not be read: its parts are not put together as mail is.)")
         return message
 

@@ -17,6 +17,13 @@ from store.text import one_line
 _DAEMONS = {"mailer-daemon", "postmaster", "mail-daemon", "bounce", "bounces"}
 _NOBODY = re.compile(r"(no-?reply|do-?not-?reply|donotreply)", re.IGNORECASE)
 _ID = re.compile(r"^\s*(?:Message-ID|X-Original-Message-ID|Original-Message-ID)\s*:\s*(<[^<>\s]{1,900}>)", re.I | re.M)
+# What mail programs put before the subject in the languages that we met; all of them also say so in a header, mostly.
+_AWAY = re.compile(
+    r"(automatic reply|auto(matic)?[- ]?(reply|response)|out of (the )?office|ooo|automatische antwort"
+    r"|abwesenheits\w+|r\S+ponse automatique|absence du bureau|respuesta autom\S+tica|fuera de (la )?oficina"
+    r"|risposta automatica|resposta autom\S+tica|automatisch antwoord|afwezig\w*|autosvar|automatiskt svar)\b",
+    re.IGNORECASE,
+)
 _SUPPRESS = {"all", "oof", "autoreply"}
 _FIELDS_MAX = 50
 _LOOK_CHARS_MAX = 100_000
@@ -48,12 +55,21 @@ def robot(message: Message[Any, Any], sender: str) -> str:
         in ("bulk", "list", "junk", "auto_reply"),
         "mailing list": "list-id" in header or "list-unsubscribe" in header,
         "automatic answer": "x-autoreply" in header or "x-autorespond" in header or "x-autoresponder" in header,
-        "feedback loop": "feedback-id" in header,
+        "answer of a calendar": _is_calendar_reply(message),
+        "out of office": bool(_AWAY.match(" ".join(str(message.get("Subject", "")).split()))),
         "asks for no automatic answer": bool(
             _SUPPRESS & {word.strip() for word in header.get("x-auto-response-suppress", "").split(",")}
         ),
     }
     return next((why for why, is_so in checks.items() if is_so), "")
+
+
+def _is_calendar_reply(message: Message[Any, Any]) -> bool:
+    parts = (part for _, part in zip(range(_FIELDS_MAX), message.walk(), strict=False))
+    return any(
+        part.get_content_type() == "text/calendar" and str(part.get_param("method", "")).upper() == "REPLY"
+        for part in parts
+    )
 
 
 def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
