@@ -22,6 +22,10 @@ CALL_CHARS_MAX = 500
 """How much of a call's arguments a question repeats."""
 
 
+MINOR = ("progress", "ended", "answered", "undelivered")
+"""Where one of these cannot be told, nobody needs to hear of it elsewhere, and nothing waits for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Say:
     """Send what is owed under this key, on the thread's channel."""
@@ -115,8 +119,13 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
 
 
 def owed_now(thread: Thread) -> Say | None:
-    """What is to be told next, and waits for no timer."""
-    return next((Say(key, owed) for key, owed in thread.state.owed.items() if owed.retry_at is None), None)
+    """What is to be told next. What waits to be tried again holds back all that came after it, save what is minor."""
+    for key, owed in thread.state.owed.items():
+        if owed.retry_at is None:
+            return Say(key, owed)
+        if owed.what not in MINOR:
+            return None
+    return None
 
 
 def _think(agent: Agent, thread: Thread) -> Action | None:

@@ -22,6 +22,7 @@ from pydantic import JsonValue
 from agent.approval import digest, still_binds
 from agent.context import Context
 from agent.decide import (
+    MINOR,
     Action,
     AskModel,
     ChangeAgent,
@@ -74,8 +75,6 @@ CHANNEL_RETRY_SECONDS = 60.0
 RESULT_BYTES_MAX = 100_000
 """What one tool may answer. A larger result is dropped, and the model told so."""
 ERROR_CHARS_MAX = 1_000
-MINOR = ("progress", "ended", "answered", "undelivered")
-"""Where one of these cannot be told, nobody needs to hear of it elsewhere."""
 
 
 class Loop:

@@ -71,6 +71,7 @@ from tests.story import (
     waits,
 )
 from tests.story import done as said_done
+from tests.story import told as heard
 from tests.test_thread import ANYTHING
 
 OPS = ops()
@@ -213,6 +214,15 @@ def test_a_chosen_tool_runs_or_asks_for_approval_as_its_class_says() -> None:
     assert isinstance(run, RunTool)
     assert isinstance(request, RequestApproval)
     assert (run.tool, run.attempt, request.tool) == (Touch(), 1, Push(target="prod"))
+
+
+def test_what_is_to_be_told_keeps_its_order_while_the_first_of_it_waits() -> None:
+    waits = (message(), heard("s1"), not_sent("s1/say"), said_done("s2"))
+    assert not isinstance(next_action(*waits), Say)
+    assert isinstance(first := next_action(*waits, fired("s1/say/send/1")), Say)
+    assert first.key == "s1/say"
+    # Given up, it holds back nothing.
+    assert isinstance(next_action(message(), heard("s1"), not_sent("s1/say", retry_at=None), said_done("s2")), Say)
 
 
 def test_what_acts_needs_an_approval_where_anybody_may_have_spoken() -> None:
