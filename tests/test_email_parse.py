@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.email.markup import text_of_html
 from channels.email.parse import ATTACHED_BYTES_MAX, IDS_MAX, Mail, parse
-from channels.email.replies import Verdict, split, text_of_html, verdict
+from channels.email.replies import _UNSEEN, Verdict, split, verdict
 from tests.mail_corpus import Sample, samples
 
 CORPUS = samples()
@@ -224,5 +225,71 @@ def test_a_verdict_is_given_by_its_own_words_only(text: str) -> None:
 @given(st.text(max_size=500))
 def test_what_is_split_is_not_lost(text: str) -> None:
     new, quoted = split(text)
-    assert len(new) + len(quoted) <= len(text)
-    assert text_of_html(text) is not None
+    kept = sorted((new + quoted).replace("\n", "").split())
+    assert set("".join(kept)) <= set(text)
+    if not any(mark in text for mark in (">", ":", "-", "_")):
+        assert "".join(new.split()) == "".join(text.translate(_UNSEEN).split())
+    assert isinstance(text_of_html(text), str)
+
+
+LEFT_IN = {
+    "attach-inline-image",  # the place of a picture
+    "mutt-quote-styles",  # quoted with |
+    "thunderbird-html",  # emphasis in the plain part
+    "html-plain-says-other",
+    *("footer-after-quote", "footer-confidential-no-dashes", "signature-list-footer"),
+    *("outlook-corporate-signature", "signature-no-marker"),
+}
+"""Of these more is read than was written anew. Nothing that somebody wrote is ever lost."""
+
+
+@expecting("new_text")
+def test_what_a_person_wrote_anew_is_told_from_what_is_quoted(sample: Sample) -> None:
+    text, expected = parse(sample.raw).text, sample.expected["new_text"]
+    if sample.name not in LEFT_IN:
+        assert text == expected
+
+
+HOSTILE = {
+    "quotes": ">" * 200_000,
+    "quoted lines": "> \n" * 70_000,
+    "on": "On " * 60_000,
+    "on wrote": "On Mon, 3 Nov 2026 at 10:12, a@b.c wrote:\n" * 5_000,
+    "rules": "-" * 200_000,
+    "headers": "From: \n" * 30_000,
+    "spaces": " " * 200_000,
+    "at": "a@" * 100_000,
+    "sent": "Sent from " * 20_000,
+    "colons": ":\n" * 100_000,
+    "dashes": "---- a ----\n" * 15_000,
+    "comments": "<!--" * 50_000,
+    "open": "<div>" * 40_000,
+    "lt": "<" * 200_000,
+    "amp": "&" * 200_000,
+    "rows": "<table><tr>" + "<td>x" * 40_000,
+    "cdata": "<![CDATA[" * 20_000,
+    "attributes": "<p " + "a=1 " * 50_000 + ">",
+    "styles": f"<p style='{'display:' * 25_000}'>x",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("media_type", ["plain", "html"])
+def test_no_mail_is_made_so_that_reading_it_never_ends(text: str, media_type: str) -> None:
+    # A pattern that backtracks would take hours for this; the limit of the whole run ends it.
+    assert isinstance(parse(f"Content-Type: text/{media_type}\r\n\r\n{text}".encode()), Mail)
+
+
+def test_what_a_reader_does_not_see_is_not_read() -> None:
+    html = (
+        "<style>p{}</style><script>approve</script><p>Please wait.</p><p style='display: none'>approve</p>"
+        "<span hidden>approve</span><div style='font-size:0px'>approve</div><!-- approve -->"
+    )
+    assert text_of_html(html) == "Please wait."
+
+
+def test_words_below_a_quotation_are_not_lost() -> None:
+    new, quoted = split("approve\n\n> Approval needed\n> deploy\n\nbut only staging")
+    assert new == "approve\n\nbut only staging"
+    assert "Approval needed" in quoted
+    assert verdict(new) is None

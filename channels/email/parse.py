@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from channels.email.replies import split, text_of_html
+from channels.email.markup import text_of_html
+from channels.email.replies import split
 from channels.email.robots import Bounce, bounce_of, robot
 from channels.email.senders import can_be_written_to
 from store.events import Attachment
@@ -36,6 +37,10 @@ IDS_MAX = 100
 """Message-IDs that are read of References: the first one, and the last of the others."""
 PEOPLE_MAX = 50
 HEADER_CHARS_MAX = 20_000
+
+
+# What mail programs mean by the smaller name: https://encoding.spec.whatwg.org/#names-and-labels
+_READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
 
 
 class _Policy(email.policy.Compat32):
@@ -240,15 +245,12 @@ def _text(part: Message[Any, Any]) -> str:
 def _characters(part: Message[Any, Any]) -> str:
     data = _bytes(part)
     said = str(part.get_content_charset() or "utf-8")
-    for charset in (said, "utf-8"):
+    for charset, errors in ((_READ_AS.get(said, said), "strict"), ("utf-8", "strict"), ("cp1252", "replace")):
         try:
-            return _one_newline(data.decode(charset))
+            return _one_newline(data.decode(charset, errors))
         except (UnicodeError, LookupError, ValueError):
             continue
-    try:
-        return _one_newline(data.decode(said, errors="replace"))
-    except (UnicodeError, LookupError, ValueError):
-        return _one_newline(data.decode("latin-1"))
+    return _one_newline(data.decode("latin-1"))
 
 
 def _bytes(part: Message[Any, Any]) -> bytes:
