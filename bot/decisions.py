@@ -22,7 +22,7 @@ from bot.inbox import Inbox, Refused
 from channels.email.page import table
 from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
 from store.base import Store, StoreUnavailable, UnknownThread
-from store.events import TEXT_CHARS_MAX, Person
+from store.events import TEXT_CHARS_MAX, MessageReceived, Person
 from store.text import one_line, visible
 from store.thread import StepState, Thread
 
@@ -97,7 +97,7 @@ class Decisions:
         request = step.request
         assert request is not None
         shown = card(thread, step, request)
-        body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments | shown.facts)}"
+        body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}"
         asked = f"asked for by {shown.requested_by} at {shown.requested_at:%Y-%m-%d %H:%M} UTC · {shown.digest[:12]}"
         body += f"<p><small>{_said(asked)}</small></p>"
         if step.status != "requested" or link.digest != request.digest:
@@ -142,7 +142,10 @@ class Decisions:
             thread = await self.store.load(link.thread_id)
             step = thread.step(link.step)
             choice = _choice(step, link.number) if step else ""
-            await self.inbox.answer(link.thread_id, by, choice, step=link.step)
+            thread = await self.inbox.answer(link.thread_id, by, choice, step=link.step)
+            given = (e.text for e in thread.events if isinstance(e, MessageReceived) and e.answers == link.step)
+            if (standing := next(given, choice)) != choice:
+                raise Refused(f"You have answered it already: {standing}")
         except Refused as error:
             return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", 409)
         return _page("Done", f"<p><b>Answered: {_said(choice)}</b></p>")

@@ -134,8 +134,9 @@ class Inbox:
         self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
     ) -> bool:
         """A message at a place where there may be no thread of ours: then nothing happens, and it gives False."""
-        message = self._message(sender, text, _outside(place, event_id), attachments=attachments)
-        return await self._store.post(thread_id_of(place), message, opens=False)
+        return await self.reply_in(
+            thread_id_of(place), place.channel, sender, text, event_id=event_id, attachments=attachments
+        )
 
     async def reply_in(
         self,
@@ -275,7 +276,7 @@ class Inbox:
             proof=proof,
             by_message=by_message,
         )
-        thread = await self._store.append(thread, decision)
+        thread = await self._store.append(thread, _with_room(decision))
         step = thread.state.steps[step.id]
         if not may_decide(request, decision):
             return Settlement("not_entitled", thread, step)
@@ -399,6 +400,16 @@ def _fitting(message: MessageReceived) -> MessageReceived:
             whole = message.clipped_from or len(message.text)
             message = message.model_copy(update={"text": half, "clipped_from": whole})
     return message
+
+
+def _with_room(decision: ApprovalDecided) -> ApprovalDecided:
+    """The decision, its comment clipped where its characters take more bytes than an event may have."""
+    while True:
+        try:
+            encode(decision)
+            return decision
+        except EventTooLarge:
+            decision = decision.model_copy(update={"comment": decision.comment[: len(decision.comment) // 2]})
 
 
 def _short(name: str) -> str:

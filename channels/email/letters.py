@@ -120,11 +120,12 @@ class Writer:
         if isinstance(so_far[-1], ApprovalDecided):
             named += _mailable(so_far[-1].by.address)
         sender = last.sender.address
-        others = (one for one in named if one != sender and not self.is_ours(one) and self.allowed(one))
+        others = {one.lower(): one for one in reversed(named) if not self.is_ours(one) and self.allowed(one)}
+        others.pop(sender.lower(), None)
         message_id = str(last.origin["message_id"])
         before = [one for one in _strings(last.origin.get("references")) if one != message_id]
         return Correspondence(
-            people=(sender, *dict.fromkeys(others)),
+            people=(sender, *reversed(others.values())),
             subject=subject,
             in_reply_to=message_id,
             references=tuple(filter(None, (*before, message_id, *ours))),
@@ -172,9 +173,10 @@ class Writer:
             message["Date"] = format_datetime(so_far[-1].at)
         message_id = self.signer.message_id(thread_id, key)
         message["Message-ID"] = message_id
-        if mails.in_reply_to:
+        if _can_be_named(mails.in_reply_to):
             message["In-Reply-To"] = mails.in_reply_to
-        if references := _trimmed(list(dict.fromkeys(filter(None, (*mails.references, mails.in_reply_to))))):
+        named = filter(_can_be_named, (*mails.references, mails.in_reply_to))
+        if references := _trimmed(list(dict.fromkeys(named))):
             message["References"] = " ".join(references)
         message["Auto-Submitted"] = "auto-replied" if mails.in_reply_to else "auto-generated"
         message["X-Auto-Response-Suppress"] = "All"
@@ -186,7 +188,13 @@ class Writer:
 
 
 class _Policy(EmailPolicy):
-    """As SMTP wants it. A long id is never broken: the standard library would write it as an encoded word."""
+    """As SMTP wants it. An id is written as it is: the standard library would decode it, or break a long one."""
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        if name.lower() in _IDS:
+            return name, str(value)
+        stored: tuple[str, Any] = super().header_store_parse(name, value)
+        return stored
 
     def fold(self, name: str, value: Any) -> str:
         if name.lower() in _IDS:
@@ -199,6 +207,10 @@ class _Policy(EmailPolicy):
 
 
 _POLICY = _Policy(linesep="\r\n")
+
+
+def _can_be_named(message_id: str) -> bool:
+    return bool(message_id) and message_id.isascii() and message_id.isprintable()
 
 
 def _is_mail(event: Event) -> bool:
@@ -220,6 +232,7 @@ def _trimmed(references: list[str]) -> list[str]:
 
 def _subject(mails: Correspondence, page: Page) -> str:
     if not mails.subject:
-        return page.title
-    subject = one_line(mails.subject, SUBJECT_CHARS_MAX)
+        return page.title.replace("=?", "= ?")
+    # What looks like an encoded word would be decoded, line breaks in it too.
+    subject = one_line(mails.subject, SUBJECT_CHARS_MAX).replace("=?", "= ?")
     return subject if subject[:3].lower() == "re:" else f"Re: {subject}"

@@ -16,9 +16,11 @@ import aiosmtplib
 import structlog
 from aiosmtplib.errors import (
     SMTPAuthenticationError,
+    SMTPDataError,
     SMTPException,
     SMTPRecipientsRefused,
     SMTPResponseException,
+    SMTPSenderRefused,
 )
 
 from channels.base import ChannelUnavailable, SendFailed, SentInPart
@@ -80,12 +82,14 @@ class Outbox:
         except SMTPAuthenticationError as error:
             text = f"The mail server {self._server.where} does not let us in: {_words(error.code, error.message)}."
             raise SendFailed(text, RETRY_AFTER_REPAIR_SECONDS) from error
-        except SMTPResponseException as error:
+        except (SMTPSenderRefused, SMTPDataError) as error:
             # Of the whole mail, or of us as its sender.
-            words = _words(error.code, error.message)
-            if error.code < 500:
-                raise SendFailed(f"The mail server says: {words}.", RETRY_SECONDS) from error
-            return dict.fromkeys(recipients, (error.code, words))
+            return dict.fromkeys(recipients, (error.code, _words(error.code, error.message)))
+        except SMTPResponseException as error:
+            # What it says to everybody (no service here, say) is no answer to this mail.
+            text = f"The mail server {self._server.where} says: {_words(error.code, error.message)}."
+            retry = RETRY_SECONDS if error.code < 500 else RETRY_AFTER_REPAIR_SECONDS
+            raise SendFailed(text, retry) from error
         except (SMTPException, OSError, TimeoutError) as error:
             raise SendFailed(
                 f"The mail server {self._server.where} is in trouble: {_told(error)}.", RETRY_SECONDS
@@ -97,7 +101,7 @@ class Outbox:
             client = await self._ready()
             try:
                 yield client
-            except SMTPResponseException:
+            except (SMTPResponseException, SMTPRecipientsRefused):
                 self._keep(client)  # it answered, so it lives
                 raise
             except BaseException:
@@ -113,9 +117,14 @@ class Outbox:
         while self._idle:
             client, since = self._idle.pop()
             if client.is_connected and time.monotonic() - since < IDLE_SECONDS_MAX:
-                with contextlib.suppress(SMTPException, OSError, TimeoutError):
+                try:
                     await client.rset()  # also tells whether the other side is still there
                     return client
+                except (SMTPException, OSError, TimeoutError):
+                    pass
+                except BaseException:
+                    client.close()
+                    raise
             client.close()
         return await connect(self._server)
 

@@ -61,15 +61,15 @@ class Page:
         """Every argument and every fact, in full."""
         self._text.append(render(card))
         self._html.append(f"<h3>Approval needed: {_escaped(card.intent)}</h3>")
-        self._html.append(table(card.arguments | card.facts))
+        self._html.append(table(card.arguments, card.facts))
         asked = f"asked for by {card.requested_by} at {card.requested_at:%Y-%m-%d %H:%M} UTC · {card.digest[:12]}"
         self._html.append(f"<p><small>{_escaped(asked)}</small></p>")
         return self
 
     def tells_end(self, settled: Settled) -> Page:
-        rows = "\n".join(fields(settled.arguments | settled.facts, "  "))
+        rows = "\n".join((*fields(settled.arguments, "  "), *fields(settled.facts, "  ")))
         self._text.append(f"{render(settled)}\n{rows}".rstrip())
-        self._html.append(f"<p><b>{_escaped(render(settled))}</b></p>{table(settled.arguments | settled.facts)}")
+        self._html.append(f"<p><b>{_escaped(render(settled))}</b></p>{table(settled.arguments, settled.facts)}")
         return self
 
     def offers(self, links: Sequence[tuple[str, str]]) -> Page:
@@ -84,24 +84,23 @@ class Page:
         return self
 
 
-def table(data: dict[str, JsonValue]) -> str:
+def table(*data: dict[str, JsonValue]) -> str:
     """The data as an HTML table, whole."""
-    rows = (
-        f"<tr><th {_CELL}>{_escaped(name)}</th><td {_CELL}>{_value(value)}</td></tr>" for name, value in data.items()
-    )
-    return f'<table style="border-collapse:collapse">{"".join(rows)}</table>' if data else ""
+    rows = [
+        f"<tr><th {_CELL}>{_escaped(name)}</th><td {_CELL}>{_value(value)}</td></tr>"
+        for part in data
+        for name, value in part.items()
+    ]
+    return f'<table style="border-collapse:collapse">{"".join(rows)}</table>' if rows else ""
 
 
 def _value(value: JsonValue) -> str:
-    match value:
-        case dict() | list() if value:
-            # As in the plain text; `fields` needs a name, whose own line is left out.
-            lines = fields({"": value}, "")
-            inner = lines[1:] if len(lines) > 1 else [lines[0].removeprefix(":").strip()]
-            return _lines(line.removeprefix("  ") for line in inner)
-        case _:
-            [line, *more] = fields({"": value}, "")
-            return _lines([line.removeprefix(":").strip(), *more] if line.strip(": ") else more)
+    if isinstance(value, str):
+        return _lines(visible(value).split("\n"))
+    # As in the plain text, where a name stands before it.
+    first, *more = fields({"x": value}, "")
+    first = first.removeprefix("x:").strip()
+    return _lines(([first] if first else []) + [line.removeprefix("  ") for line in more])
 
 
 def is_web_link(text: str) -> bool:
@@ -160,7 +159,7 @@ def markdown(text: str) -> str:
     if len(text) > MARKDOWN_CHARS_MAX:
         return f"<pre>{html.escape(text)}</pre>"
     try:
-        return str(_MARKDOWN.render(text))
+        return visible(str(_MARKDOWN.render(text)))  # again: it may have held them as entities
     except Exception:
         # The parser is not ours, and this text must arrive whatever it is.
         return f"<pre>{html.escape(text)}</pre>"

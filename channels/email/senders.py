@@ -7,6 +7,7 @@ take away what senders put in under that name, as every common one does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.headerregistry import Address
@@ -17,6 +18,8 @@ import authres
 Alignment = Literal["aligned", "unaligned", "unknown"]
 """`unaligned`: our server looked and does not vouch for the From address; `unknown`: it did not say."""
 HEADER_CHARS_MAX = 10_000
+
+_DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,12 @@ class AllowedSenders:
         addresses, domains = set[str](), set[str]()
         for entry in text.replace(",", " ").lower().split():
             local, _, domain = entry.rpartition("@")
-            if not domain or any(char in entry for char in "<>*;:/\\") or "." not in domain.strip("."):
+            if (
+                any(char in entry for char in "<>*;:/\\")
+                or not _DOMAIN.fullmatch(domain)
+                or (local and not can_be_written_to(entry))
+                or entry.startswith("@@")
+            ):
                 raise ValueError(f"holds {entry!r}, which is neither an address nor a domain (example.com)")
             if local:
                 addresses.add(entry)
@@ -80,4 +88,4 @@ def alignment(headers: Sequence[str], authserv_id: str, sender: str) -> Alignmen
 def _domain_in(verdict: Any) -> str:
     """Of the From header that was judged; empty where it does not say."""
     said = (str(p.value) for p in verdict.properties if (p.type.lower(), p.name.lower()) == ("header", "from"))
-    return next(said, "").rpartition("@")[2].lower()
+    return " ".join(one.rpartition("@")[2].lower() for one in said)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 Security = Literal["tls", "starttls", "none"]
 
+_NOT_A_URL = "is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40"
 _PORTS = {"imaps": 993, "imap": 143, "smtps": 465, "smtp": 587}
 
 
@@ -56,9 +57,11 @@ def _server(url: str, schemes: tuple[str, str]) -> MailServer:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError("is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40") from None
+        raise ValueError(_NOT_A_URL) from None
     if parts.scheme not in schemes or not host:
         raise ValueError(f"must be a URL that begins with {secure}:// (or {plain}://)")
+    if parts.fragment or ("@" not in parts.netloc and "@" in f"{parts.path}?{parts.query}"):
+        raise ValueError(_NOT_A_URL)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if options not in ({}, {"starttls": "required"}):
         raise ValueError("knows no other option than starttls=required")

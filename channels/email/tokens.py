@@ -20,8 +20,8 @@ from itsdangerous import BadData, URLSafeSerializer
 LOCAL_PART_CHARS_MAX = 64
 """RFC 5321, 4.5.3.1.1."""
 
-_MESSAGE_ID = re.compile(r"<([a-z0-9-]{1,40})\.([a-z2-7]{16})\.([a-z2-7]{16})@([^<>@\s]+)>", re.IGNORECASE)
-_TAG = re.compile(r"([a-z0-9-]{1,40})\.([a-z2-7]{16})", re.IGNORECASE)
+_MESSAGE_ID = re.compile(r"<([a-z0-9-]{1,40})\.([a-z2-7]{16})\.([a-z2-7]{16})@([^<>@\s]+)>", re.IGNORECASE | re.ASCII)
+_TAG = re.compile(r"([a-z0-9-]{1,40})\.([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
 
 
 class LinkExpired(Exception):
@@ -89,7 +89,7 @@ class Signer:
         """Raises LinkExpired, LinkForged."""
         try:
             what: Any = self._links.loads(sealed)
-        except BadData:
+        except (BadData, UnicodeError):
             raise LinkForged from None
         match what:
             case [str(thread_id), str(step), str(digest), str(person), int(until), bool(approved), int(number)]:
