@@ -1,5 +1,6 @@
 """Fixtures that the tests share.
 
+template       the folder of a demo site, for copying: `Bot.with_site(template)`
 clock          a Clock that stands still until `clock.advance(seconds)`
 redis_url      a real server, the same one for the whole run; take a prefix of your own (`servers.unique_prefix`)
 redis_store    a RedisStore on it, under a prefix that no other test has
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from bot.demo_site import Site
 from store.base import Store
 from store.redis import RedisStore
 from tests.clock import Clock
@@ -35,6 +38,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 # A slow moment of the machine is no failure.
 settings.register_profile("deploybot", deadline=None)
 settings.load_profile("deploybot")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = Site(tmp_path_factory.mktemp("template") / "site")
+    site.build()
+    return site.home
 
 
 @pytest.fixture

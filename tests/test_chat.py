@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.demo_site import MERGED, Site
+from bot.demo_site import MERGED
 from tests.model_server import ModelServer, step
 from tests.program import Bot, Terminal
 from tests.servers import Server
@@ -29,13 +29,6 @@ def done(message: str) -> dict[str, Any]:
 def question(text: str) -> dict[str, Any]:
     options = {"urgency": "low", "format": "free_text", "choices": []}
     return {"intent": "request_human_input", "question": text, "context": "", "options": options}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 @pytest.fixture

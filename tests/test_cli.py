@@ -14,19 +14,12 @@ from typing import Any
 
 import pytest
 
-from bot.demo_site import MERGED, Site
+from bot.demo_site import MERGED
 from tests.model_server import ModelServer, step
 from tests.program import BOT, Bot
 from tests.servers import Server
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 @pytest.fixture

@@ -36,13 +36,6 @@ from tests.story import ANN
 PATIENCE_SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
-
-
 class Scripted:
     """Answers these steps in order, and then nothing_to_do."""
 

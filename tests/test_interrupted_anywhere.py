@@ -11,7 +11,6 @@ import pytest
 
 from agent.loop import Loop
 from agent.roster.deploy.stand_in import StandIn
-from bot.demo_site import Site
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.terminal import NAME as TERMINAL
@@ -27,13 +26,6 @@ pytestmark = pytest.mark.slow
 LANES = 4
 ADA = Person(name="ada", address="ada", trust="verified")
 WORDS = ("status?", "thanks", "what a day")
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 class InterruptedStore(RedisStore):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo_site import Site
 from tests.canonical import Story, WorkerProcesses, World, assert_ends_well, new_world, tell
 from tests.servers import Server
 
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.slow
 
 LANES = 2
 POINTS_MAX = 1_000
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 async def test_the_story_ends_the_same_wherever_the_worker_is_killed(

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from bot.demo_site import Site
 from tests.model_server import ModelServer, Reply, step
 from tests.program import BOT, LOOK_SECONDS, PATIENCE_SECONDS, Bot, Running
 from tests.servers import Server
@@ -34,13 +33,6 @@ echo "checked at leisure"
 
 def done(message: str) -> dict[str, Any]:
     return {"intent": "done_for_now", "message": message}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.roster.deploy.stand_in import next_step
-from bot.demo_site import MERGED, Site
+from bot.demo_site import MERGED
 from tests.model_server import ModelServer, Reply
 from tests.program import Bot, Running
 from tests.servers import free_port
@@ -29,13 +29,6 @@ MODES = ("socket", "http")
 
 def decider(request: dict[str, Any]) -> Reply:
     return Reply(next_step(request["messages"][-1]["content"]))
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 @pytest.fixture

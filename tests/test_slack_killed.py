@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo_site import MERGED, Site
+from bot.demo_site import MERGED
 from tests.model_server import ModelServer
 from tests.program import Bot
 from tests.slack import Message, SlackServer
@@ -27,13 +27,6 @@ CALLS = {"users.info": 2, "views.open": 1, "chat.postMessage": 7, "chat.update":
 to four deployments; cards are rewritten.
 """
 STORY_SECONDS_MAX = 90.0
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 @pytest.fixture
