@@ -12,24 +12,24 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from agent.context import Context
 from agent.roster import DEFAULT
-from bot import command, console
+from bot import audit, command, console
 from bot import demo as demo_scenario
 from bot import doctor as checks
-from bot.app import App, model_of, now, opened
+from bot.app import App, model_of, opened
 from bot.document import document
 from bot.inbox import Refused, Settlement
+from bot.listen import listen
 from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings
 from bot.transcript import Entry, entries, markdown, topic
 from bot.worker import Worker
-from channels.email.senders import AllowedSenders
-from channels.email.servers import imap_server
 from channels.plain import fields
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import parse
@@ -164,7 +164,7 @@ def run(
             stopping = asyncio.Event()
             _stop_on_signals(stopping, settings.bot_grace_seconds)
             if "web" in chosen:
-                for line in await _listen(bot, stack, always="web" in (roles or [])):
+                for line in await listen(bot, stack, always="web" in (roles or [])):
                     console.say(line)
             if "worker" in chosen:
                 model = await stack.enter_async_context(model_of(settings))
@@ -189,68 +189,6 @@ async def _until_stopped(worker: Worker, stopping: asyncio.Event) -> None:
         await worker.run()
     finally:
         stop_it.cancel()
-
-
-async def _listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
-    """Open the ways in that are set up. Gives what to say of each. `always`: the HTTP server too, for its probes."""
-    settings, told = bot.settings, []
-    slack = None
-    if settings.has_slack:
-        from bot.slack import SlackDesk
-        from channels.slack.connection import client_of, listening, who_we_are
-
-        client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
-        me, _ = await who_we_are(client)
-        slack = await stack.enter_async_context(
-            listening(
-                client,
-                me,
-                SlackDesk(bot.store, bot.inbox, bot.agent_of, me),
-                app_token=settings.slack_app_token.get_secret_value(),
-                signing_secret=settings.slack_signing_secret.get_secret_value(),
-            )
-        )
-        told.append(f"Listening to Slack at {me.url or me.team}.")
-    if settings.has_email:
-        await _watch_mail(bot, stack)
-        told.append(f"Reading mail to {settings.email_address}.")
-        told += settings.email_warnings()
-    over_http = slack if settings.slack_signing_secret.get_secret_value() else None
-    has_links = bool(bot.writer and bot.writer.public_url)
-    if always or over_http or has_links:
-        from bot.decisions import Decisions
-        from bot.web import application, serving
-
-        decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now) if bot.writer and has_links else None
-        app = application(bot.store, over_http, decisions)
-        url = await stack.enter_async_context(serving(app, settings.host, settings.port))
-        told.append(f"Serving {url}.")
-    return told
-
-
-async def _watch_mail(bot: App, stack: contextlib.AsyncExitStack) -> None:
-    from bot.email import EmailDesk
-    from channels.email.adapter import EmailAdapter
-    from channels.email.mailbox import Mailbox
-
-    settings, writer = bot.settings, bot.writer
-    assert writer is not None
-    adapter = EmailAdapter(
-        EmailDesk(bot.store, bot.inbox, bot.agent_at, writer.signer.message_id),
-        writer,
-        AllowedSenders.parse(settings.email_allowed_senders),
-        authserv_id=settings.email_authserv_id,
-    )
-    mailbox = Mailbox(
-        imap_server(settings.imap_url), bot.store, adapter.take, first_start=settings.team.email.first_start
-    )
-    task = asyncio.create_task(mailbox.watch(), name="mailbox")
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(stop)
 
 
 def _stop_on_signals(stopping: asyncio.Event, grace_seconds: float) -> None:
@@ -491,6 +429,41 @@ def fork(
             await _answer(bot, copy, me, as_json=as_json, otherwise=copy.id)
 
     command.run(work)
+
+
+@app.command()
+def export(thread: ThreadId) -> None:
+    """Print the thread's record as JSON lines, each bound to the one before it."""
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            found = await bot.store.load(thread)
+        for line in audit.record(found, settings.bot_secret_key.get_secret_value()):
+            print(line)
+
+    command.run(work)
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="what `bot export` printed", exists=True, dir_okay=False)
+    ],
+) -> None:
+    """Tell whether an exported record is whole and unchanged."""
+
+    async def work(settings: Settings) -> None:
+        try:
+            with file.open(encoding="utf-8") as lines:
+                found = audit.verify(lines, settings.bot_secret_key.get_secret_value())
+        except UnicodeDecodeError:
+            raise Refused(f"{file} is not a record: it is not UTF-8 text.") from None
+        except audit.Altered as error:
+            raise Refused(f"{file}: {error}") from None
+        signed = "signed with BOT_SECRET_KEY" if found.signed else "not checked for a signature (no BOT_SECRET_KEY)"
+        print(f"Thread {found.thread}: {found.events} events, whole and unchanged, {signed}. Last hash {found.head}.")
+
+    command.run(work, agents=False)
 
 
 @app.command()

@@ -1,0 +1,109 @@
+"""The record of a thread that leaves the house: JSON lines, each bound to the one before it by a hash.
+
+    {"record": "deploybot/1", "thread": "t…", "prev": "", "hash": "…"}
+    {"n": 1, "event": {…}, "prev": "…", "hash": "…"}             one for each event: requested, shown, decided …
+    {"end": 41, "prev": "…", "hash": "…", "signature": "…"}
+
+A hash is SHA-256 over the hash before it and the line's own content as canonical JSON, so a line that was changed,
+left out, added or moved shows, and so does an end that was cut off. Whoever rewrites all of it can also hash all of
+it: against that, the end is signed (HMAC-SHA-256) where BOT_SECRET_KEY is set; else keep the last hash where nobody
+rewrites it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from store.events import encode
+from store.thread import Thread
+
+FORMAT = "deploybot/1"
+LINE_CHARS_MAX = 2_000_000
+
+
+class Altered(Exception):
+    """The record is not what was exported. One line: where, and what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    thread: str
+    events: int
+    head: str
+    """The last hash."""
+    signed: bool
+
+
+def record(thread: Thread, secret: str = "") -> Iterator[str]:
+    """The lines, without their ends. `secret` signs the last one."""
+    head = ""
+    contents: list[dict[str, Any]] = [{"record": FORMAT, "thread": thread.id}]
+    contents += ({"n": n, "event": json.loads(encode(event))} for n, event in enumerate(thread.events, 1))
+    for content in contents:
+        line = _line(content, head)
+        head = line["hash"]
+        yield _canonical(line)
+    end = _line({"end": thread.version}, head)
+    if secret:
+        end["signature"] = _signature(end["hash"], secret)
+    yield _canonical(end)
+
+
+def verify(lines: Iterable[str], secret: str = "") -> Verified:
+    """Raises Altered. With `secret`, the record has to be signed with it."""
+    head, thread, count, end = "", "", 0, None
+    for number, text in enumerate(lines, 1):
+        where = f"Line {number}"
+        if end is not None:
+            raise Altered(f"{where} stands after the end of the record.")
+        line = _parsed(text, where)
+        signature = line.pop("signature", "")
+        if line.pop("prev", None) != head or line.pop("hash", None) != _hash(line, head):
+            raise Altered(f"{where} is not what was exported there.")
+        head = _hash(line, head)
+        match line:
+            case {"record": str(form), "thread": str(thread)} if number == 1:
+                if form != FORMAT:
+                    raise Altered(f"{where}: the format {form!r} is not known; this reads {FORMAT!r}.")
+            case {"n": n, "event": dict()} if n == count + 1 and number > 1:
+                count = n
+            case {"end": n} if n == count and number > 1:
+                end = signature
+            case _:
+                raise Altered(f"{where} does not follow on the line before it.")
+    if end is None:
+        raise Altered("The record has no end: the last lines are missing.")
+    if secret and not (isinstance(end, str) and hmac.compare_digest(end.encode(), _signature(head, secret).encode())):
+        raise Altered("The record is not signed with the key in BOT_SECRET_KEY.")
+    return Verified(thread, count, head, signed=bool(secret))
+
+
+def _line(content: dict[str, Any], prev: str) -> dict[str, Any]:
+    return content | {"prev": prev, "hash": _hash(content, prev)}
+
+
+def _hash(content: dict[str, Any], prev: str) -> str:
+    return hashlib.sha256(f"{prev}\n{_canonical(content)}".encode()).hexdigest()
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _signature(head: str, secret: str) -> str:
+    return hmac.digest(secret.encode(), f"audit\n{head}".encode(), "sha256").hex()
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text[:LINE_CHARS_MAX])
+    except (ValueError, RecursionError):
+        raise Altered(f"{where} is not a line of a record.") from None
+    if not isinstance(line, dict):
+        raise Altered(f"{where} is not a line of a record.")
+    return line

@@ -1,0 +1,78 @@
+"""The ways in of a process with the role `web`: Slack, the mailbox, HTTP. Each is imported only where it is set up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from bot.app import App, now
+from channels.base import AnswersHttp
+from channels.email.senders import AllowedSenders
+from channels.email.servers import imap_server
+
+
+async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
+    """Open the ways in that are set up. Gives what to say of each. `always`: the HTTP server too, for its probes."""
+    settings, told = bot.settings, []
+    over_http = None
+    if settings.has_slack:
+        slack, where = await _slack(bot, stack)
+        told.append(f"Listening to Slack at {where}.")
+        over_http = slack if settings.slack_signing_secret.get_secret_value() else None
+    if settings.has_email:
+        await _mailbox(bot, stack)
+        told += [f"Reading mail to {settings.email_address}.", *settings.email_warnings()]
+    has_links = bool(bot.writer and bot.writer.public_url)
+    if always or over_http or has_links:
+        from bot.decisions import Decisions
+        from bot.web import application, serving
+
+        decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now) if bot.writer and has_links else None
+        app = application(bot.store, over_http, decisions)
+        url = await stack.enter_async_context(serving(app, settings.host, settings.port))
+        told.append(f"Serving {url}.")
+    return told
+
+
+async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:
+    from bot.slack import SlackDesk
+    from channels.slack.connection import client_of, listening, who_we_are
+
+    settings = bot.settings
+    client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+    me, _ = await who_we_are(client)
+    slack = await stack.enter_async_context(
+        listening(
+            client,
+            me,
+            SlackDesk(bot.store, bot.inbox, bot.agent_of, me),
+            app_token=settings.slack_app_token.get_secret_value(),
+            signing_secret=settings.slack_signing_secret.get_secret_value(),
+        )
+    )
+    return slack, me.url or me.team
+
+
+async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
+    from bot.email import EmailDesk
+    from channels.email.adapter import EmailAdapter
+    from channels.email.mailbox import Mailbox
+
+    settings, writer = bot.settings, bot.writer
+    assert writer is not None
+    adapter = EmailAdapter(
+        EmailDesk(bot.store, bot.inbox, bot.agent_at, writer.signer.message_id),
+        writer,
+        AllowedSenders.parse(settings.email_allowed_senders),
+        authserv_id=settings.email_authserv_id,
+    )
+    mailbox = Mailbox(
+        imap_server(settings.imap_url), bot.store, adapter.take, first_start=settings.team.email.first_start
+    )
+    task = asyncio.create_task(mailbox.watch(), name="mailbox")
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
