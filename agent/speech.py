@@ -39,7 +39,7 @@ def outgoing(thread: Thread, owed: Owed) -> Outgoing:
             assert isinstance(event, ApprovalRequested)
             return card(thread, thread.state.steps[owed.step], event)
         case "settled":
-            return settled(thread, thread.state.steps[owed.step])
+            return settled(thread, thread.state.steps[owed.step], event)
         case "answered":
             return _answered(thread, owed, event)
         case "progress" | "ended":
@@ -73,11 +73,12 @@ def receipt_of(thread: Thread, key: str) -> str:
     return next(sent, "")
 
 
-def settled(thread: Thread, step: StepState) -> Settled:
+def settled(thread: Thread, step: StepState, event: Event | None = None) -> Settled:
+    """`event`: what it tells of. However the step went on meanwhile, that says the same each time that it is tried."""
     decision, request = step.decision, step.request
     outcome: Literal["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]
     match step.status:
-        case "withdrawn" | "superseded" | "cancelled" | "refused" as ended:
+        case "withdrawn" | "superseded" | "cancelled" | "refused" as ended if not isinstance(event, ApprovalDecided):
             outcome = ended
         case _:
             outcome = "approved" if decision and decision.approved else "rejected"
@@ -140,7 +141,8 @@ def requester(events: Sequence[Event]) -> str:
     for event in reversed(events):
         match event:
             case MessageReceived():
-                return event.sender.name or event.sender.address
+                name = event.sender.name or event.sender.address
+                return name if event.sender.trust == "verified" else f"{name} ({event.sender.trust.replace('_', ' ')})"
             case TriggerReceived():
                 return event.source
             case _:

@@ -57,6 +57,8 @@ class Decisions:
     inbox: Inbox
     signer: Signer
     clock: Callable[[], datetime]
+    allowed: Callable[[str], bool]
+    """Whether this address may still write to us, and so decide."""
 
     @property
     def route(self) -> Route:
@@ -88,6 +90,8 @@ class Decisions:
             raise _Wrong(410, "This link is too old. Please answer in the mail thread and ask again.") from None
         except (LinkForged, UnknownThread):
             raise _Wrong(404, "This link leads nowhere. Was it copied whole?") from None
+        if not self.allowed(link.person):
+            raise _Wrong(403, "You may not decide here any more. Nothing was changed.")
         step = thread.step(link.step)
         if step is None or (link.number < 0 and step.request is None):
             raise _Wrong(404, "This link leads nowhere. Was it copied whole?")

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from bot.inbox import Inbox, Refused, thread_id_of
 from channels.base import Earlier
-from channels.email.adapter import MAILS_MAX, WINDOW_SECONDS, Received
+from channels.email.adapter import WINDOW_SECONDS, Received
 from channels.email.channel import NAME
 from store.base import Store, UnknownThread
-from store.events import MessageReceived, MessageSent, Person, Place
-from store.thread import Thread
+from store.events import DeliveryFailed, MessageReceived, MessageSent, Person, Place
+from store.thread import StepState, Thread
+
+REPORTS_MAX = 10
+"""That one message came back; whoever writes more of them makes them up."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class EmailDesk:
     message_id: Callable[[str, str], str]
     """Of the mail of a thread with a key, as `channels.email.tokens.Signer` makes it."""
 
-    async def too_many(self, sender: str, mail: str) -> bool:
-        return await self.store.tally(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > MAILS_MAX
+    async def too_many(self, sender: str, mail: str, most: int) -> bool:
+        return await self.store.tally(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > most
 
     async def written(self, place: Place, mail: Received, *, agent: str, before: Sequence[Earlier]) -> None:
         await self.inbox.message(
@@ -66,8 +69,7 @@ class EmailDesk:
             thread = await self.store.load(thread_id)
         except UnknownThread:
             return False
-        key = self._key_of(thread, card) or self._card_not_noted(thread, card, by)
-        step = thread.step(key.removesuffix("/card"))
+        step = self._shown_by(thread, card, by)
         if step is None or step.request is None:
             return False
         try:
@@ -90,7 +92,9 @@ class EmailDesk:
             thread = await self.store.load(thread_id)
         except UnknownThread:
             return False
-        if not (key := self._key_of(thread, message_id)):
+        key = self._key_of(thread, message_id)
+        known = sum(isinstance(event, DeliveryFailed) and event.key == key for event in thread.events)
+        if not key or known >= REPORTS_MAX:
             return False
         await self.inbox.came_back(thread_id, NAME, key=key, recipient=recipient, error=error, event_id=event_id)
         return True
@@ -103,13 +107,13 @@ class EmailDesk:
         sent = (e for e in thread.events if isinstance(e, MessageSent))
         return next((e.key for e in sent if message_id.lower() in e.receipt.lower().split()), "")
 
-    def _card_not_noted(self, thread: Thread, message_id: str, to: Person) -> str:
-        """The key of a card that was sent by a process which died before it could say so."""
+    def _shown_by(self, thread: Thread, card: str, to: Person) -> StepState | None:
+        """The step whose request this mail showed to this person; a mail to somebody else is not theirs to answer.
+
+        By its id alone: that it was sent, its process may have died before it could note.
+        """
         for step in thread.state.steps.values():
             key = f"{thread.id}/{step.id}/card"
-            if message_id.lower() in (
-                self.message_id(thread.id, key),
-                self.message_id(thread.id, f"{key} {to.address}"),
-            ):
-                return f"{step.id}/card"
-        return ""
+            if card.lower() in (self.message_id(thread.id, key), self.message_id(thread.id, f"{key} {to.address}")):
+                return step
+        return None

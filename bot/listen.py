@@ -27,7 +27,9 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
         from bot.decisions import Decisions
         from bot.web import application, serving
 
-        decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now) if bot.writer and has_links else None
+        decisions = None
+        if bot.writer and has_links:
+            decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now, bot.writer.allowed)
         app = application(bot.store, over_http, decisions)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
         told.append(f"Serving {url}.")

@@ -69,17 +69,19 @@ class PostOffice:
             replies_decide=bool(self.authserv_id),
         )
 
-    def mailbox(self) -> Mailbox:
+    def adapter(self) -> EmailAdapter:
         def agent_at(addresses: Sequence[str]) -> str:
             return "other" if f"other@{DOMAIN}" in addresses else "ops"
 
         desk = EmailDesk(self.store, self.inbox, agent_at, self.writer.signer.message_id)
-        adapter = EmailAdapter(desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id)
+        return EmailAdapter(desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id)
+
+    def mailbox(self) -> Mailbox:
         url = f"imap://{BOT.replace('@', '%40')}:{PASSWORD}@127.0.0.1:{self.imap_port}/INBOX"
         return Mailbox(
             imap_server(url),
             self.store,
-            adapter.take,
+            self.adapter().take,
             first_start=self.first_start,
             pace=self.pace,
         )

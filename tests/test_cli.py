@@ -78,7 +78,8 @@ async def test_help_says_what_there_is(bot: Bot) -> None:
     bare, general, of_send, version = await bot.all((), ("--help",), ("send", "-h"), ("--version",))
     assert (bare.code, bare.out) == (2, "")
     assert bare.err.strip() == general.out.strip()
-    for name in ("demo", "run", "chat", "send", "threads", "show", "approve", "reject", "answer", "fork", "doctor"):
+    names = "demo run chat send threads show approve reject answer fork export verify doctor"
+    for name in names.split():
         assert f"\n  {name} " in general.succeeded().out
     assert "..." not in general.out.partition("Commands:")[2], "each command's line is whole"
     assert "--wait" in of_send.succeeded().out

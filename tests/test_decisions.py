@@ -145,10 +145,14 @@ class Browser:
         return (await self.world.store.real.load(self.world.thread.id)).events
 
 
+GONE = "gone@team.example"
+"""Has left the team."""
+
+
 @contextlib.asynccontextmanager
 async def browsing(world: World) -> AsyncIterator[Browser]:
     store = world.store.real
-    pages = Decisions(store, world.inbox, SIGNER, world.clock)
+    pages = Decisions(store, world.inbox, SIGNER, world.clock, lambda person: person != GONE)
     async with serving(application(store, None, pages), "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield Browser(world, url, session)
 
@@ -592,3 +596,12 @@ async def test_an_approval_by_link_and_one_elsewhere_at_once_settle_it_once() ->
         assert sorted(statuses)[-9:] == [409] * 9
     await world.run()
     assert len(world.desk.ran) <= 1
+
+
+async def test_a_link_ends_with_its_persons_right_to_write_to_us() -> None:
+    world = await requested()
+    async with browsing(world) as browser:
+        link = browser.link(person=GONE)
+        assert (await browser.look(link)).status == 403
+        assert (await browser.press(link)).status == 403
+        assert decisions(await browser.log()) == []

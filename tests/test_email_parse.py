@@ -224,7 +224,8 @@ def test_a_verdict_is_given_by_its_own_words_only(text: str) -> None:
 
 @given(st.text(max_size=500))
 def test_what_is_split_is_not_lost(text: str) -> None:
-    new, quoted = split(text)
+    words = split(text)
+    new, quoted = words.new, words.rest
     kept = sorted((new + quoted).replace("\n", "").split())
     assert set("".join(kept)) <= set(text)
     if not any(mark in text for mark in (">", ":", "-", "_")):
@@ -289,7 +290,27 @@ def test_what_a_reader_does_not_see_is_not_read() -> None:
 
 
 def test_words_below_a_quotation_are_not_lost() -> None:
-    new, quoted = split("approve\n\n> Approval needed\n> deploy\n\nbut only staging")
-    assert new == "approve\n\nbut only staging"
-    assert "Approval needed" in quoted
-    assert verdict(new) is None
+    words = split("approve\n\n> Approval needed\n> deploy\n\nbut only staging")
+    assert words.new == "approve\n\nbut only staging"
+    assert "Approval needed" in words.rest
+    assert verdict(words.new) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "whole"),
+    [
+        *(("approve", True), ("approve\n\n> quoted", True), ("approve\n\nSent from my iPhone", True)),
+        *(("approve\n\n-- \nAna", True), ("approve\n\nOn Mon, 3 Nov 2026, Bot <b@x.y> wrote:\n> card", True)),
+        *(("approve\n--\nonly staging please", False), ("approve\nSent with care: only to staging", True)),
+        *(("approve\n\nSent from staging first then prod", False), ("approve\n" * 30_000, False)),
+    ],
+)
+def test_where_words_were_left_out_nothing_is_decided(body: str, whole: bool) -> None:
+    words = split(body)
+    decides = words.whole and verdict(words.new) == Verdict(True)
+    assert decides is (whole and "care" not in body)
+
+
+def test_of_a_text_that_was_cut_nothing_is_decided() -> None:
+    mail = parse(b"From: ana@team.example\r\n\r\napprove" + b"\r\n" * 210_000 + b"but only staging\r\n")
+    assert not mail.decisive

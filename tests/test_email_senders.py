@@ -206,6 +206,10 @@ def test_nothing_but_a_pass_for_the_from_domain_aligns(rest: str) -> None:
     assert alignment([f"{OURS}; {rest}"], OURS, ANA) == "unaligned"
 
 
+def test_a_verdict_that_names_no_domain_does_not_align() -> None:
+    assert alignment([f"{OURS}; dmarc=pass"], OURS, ANA) == "unaligned"
+
+
 def test_a_verdict_that_names_two_domains_does_not_align() -> None:
     assert alignment([f"{OURS}; dmarc=pass header.from=team.example header.from=evil.example"], OURS, ANA) != "aligned"
 
@@ -219,7 +223,6 @@ def test_a_verdict_that_names_two_domains_does_not_align() -> None:
         f"{OURS.upper()}; DMARC=PASS Header.From=TEAM.example",
         f"{OURS};dmarc=pass header.from=team.example",
         f"{OURS}; dmarc=pass header.from=ana@team.example",
-        f"{OURS}; dmarc=pass",
     ],
 )
 def test_comments_quotes_and_case_change_nothing(header: str) -> None:

@@ -9,7 +9,9 @@ What nobody answers is logged and left unread: robots, ourselves, people who are
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,9 +21,9 @@ from pydantic import JsonValue
 
 from channels.base import Earlier
 from channels.email.channel import NAME
-from channels.email.imap import Fetched
+from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
-from channels.email.parse import Mail, parse
+from channels.email.parse import Mail, glance, parse
 from channels.email.replies import Verdict, verdict
 from channels.email.senders import AllowedSenders, alignment
 from store.events import Attachment, Person, Place
@@ -29,13 +31,17 @@ from store.text import one_line
 
 log = structlog.get_logger(__name__)
 
-MAILS_MAX = 60
-"""Of one sender within WINDOW_SECONDS: two robots that do not know each other stop here."""
+MAILS_MAX = 120
+"""Of one verified sender within WINDOW_SECONDS: two robots that do not know each other stop here."""
+OTHERS_MAX = 60
+"""Of everybody together who writes in the name of a domain, and may be anybody."""
 WINDOW_SECONDS = 3600.0
 QUOTED_CHARS_MAX = 20_000
 ADDRESS_CHARS_MAX = 150
 LOOKED_UP_MAX = 8
 """Of the mails that a mail answers, so many are looked for as the opening ones of a thread."""
+
+_LINK = re.compile(r"/decide/[\w.=-]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,8 @@ class Received:
 class Desk(Protocol):
     """Where everything ends that people do by mail: durable when a call returns."""
 
-    async def too_many(self, sender: str, mail: str) -> bool:
-        """Whether this sender wrote more than MAILS_MAX within WINDOW_SECONDS, `mail` included."""
+    async def too_many(self, sender: str, mail: str, most: int) -> bool:
+        """Whether more came from there within WINDOW_SECONDS than that, `mail` included."""
 
     async def written(self, place: Place, mail: Received, *, agent: str, before: Sequence[Earlier]) -> None:
         """A mail that opens a thread, or goes on with the one that another of the same place has opened."""
@@ -92,19 +98,21 @@ class EmailAdapter:
 
     async def take(self, fetched: Fetched) -> bool:
         """True: it was taken in, durably. False: nobody will answer it."""
-        mail = parse(fetched.raw)
-        if mail.bounce:
-            return await self._bounced(mail)
+        # By its headers first: a stranger's mail costs no more than that.
+        mail = glance(fetched.raw)
         why = self._why_not(mail)
-        mail_id = event_id_of(mail)
-        if not why and await self._desk.too_many(mail.sender, mail_id):
-            why = f"more than {MAILS_MAX} mails within {WINDOW_SECONDS / 60:g} minutes"
+        if not why or mail.bounce:
+            # In a thread: it may take a second, which nobody else has to wait.
+            mail = await asyncio.to_thread(parse, fetched.raw)
+            why = self._why_not(mail)
+        if mail.bounce:
+            why = "" if await self._bounced(mail) else "a report of a mail that is not ours"
+        elif not why:
+            why = await self._received(mail, fetched)
         if why:
             sender = one_line(mail.sender, 200)
             log.warning("mail_not_answered", why=why, sender=sender, uid=fetched.uid, message_id=mail.message_id[:200])
-            return False
-        await self._received(mail, mail_id, fetched)
-        return True
+        return not why
 
     def _why_not(self, mail: Mail) -> str:
         if mail.robot:
@@ -115,16 +123,27 @@ class EmailAdapter:
             return "its sender is not in EMAIL_ALLOWED_SENDERS"
         return ""
 
-    async def _received(self, mail: Mail, mail_id: str, fetched: Fetched) -> None:
+    async def _received(self, mail: Mail, fetched: Fetched) -> str:
+        """Why it was not taken in; empty: it was."""
+        mail_id = event_id_of(mail)
         aligned = alignment(mail.authentication, self._authserv_id, mail.sender)
         sender = Person(
             name=f"{mail.name} <{mail.sender}>" if mail.name else mail.sender,
             address=mail.sender,
             trust="verified" if aligned == "aligned" else "unverified",
         )
-        if await self._decides(mail, sender):
-            return
-        left_out = fetched.size_bytes - len(fetched.raw)
+        left_out = fetched.size_bytes - len(fetched.raw) if len(fetched.raw) >= MAIL_BYTES_MAX else 0
+        may_decide = mail.decisive and not left_out
+        if may_decide and sender.trust == "verified" and await self._decides(mail, sender):
+            return ""
+        # Whoever writes in somebody's name must not use up what that person may write.
+        counted, most = (
+            (sender.address, MAILS_MAX) if aligned == "aligned" else (f"{aligned} {_domain(mail)}", OTHERS_MAX)
+        )
+        if await self._desk.too_many(counted, mail_id, most):
+            return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
+        if may_decide and await self._decides(mail, sender):
+            return ""
         cut = [
             Attachment(
                 name=f"(the rest of the mail, beyond {len(fetched.raw):,} bytes, was not read)", size_bytes=left_out
@@ -132,11 +151,11 @@ class EmailAdapter:
         ]
         received = Received(
             sender=sender,
-            text=mail.text,
+            text=_without_links(mail.text),
             event_id=mail_id,
             subject=mail.subject,
-            attachments=(*mail.attachments, *(cut if left_out > 0 else [])),
-            quoted=mail.quoted[:QUOTED_CHARS_MAX],
+            attachments=(*map(_linkless, mail.attachments), *(cut if left_out else [])),
+            quoted=_without_links(mail.quoted[:QUOTED_CHARS_MAX]),
             origin={
                 "message_id": mail.message_id,
                 "references": [*mail.references] or [*mail.in_reply_to],
@@ -147,20 +166,21 @@ class EmailAdapter:
         )
         for thread_id in self._threads_of(mail):
             if await self._desk.reply(thread_id, received):
-                return
-        place, is_new = await self._place_of(mail, mail_id)
+                return ""
+        place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
         before = []
         if is_new and received.quoted:
             # What it answers or passes on, and we have not seen.
             before = [Earlier("quoted in the mail", "", received.quoted, f"{mail_id} quoted")]
         agent = self._desk.agent_of(mail.recipients)
         await self._desk.written(place, received, agent=agent, before=before)
+        return ""
 
     async def _decides(self, mail: Mail, sender: Person) -> bool:
         given: Verdict | None = verdict(mail.text)
         card = mail.in_reply_to[0] if len(mail.in_reply_to) == 1 else ""
         thread_id = self._writer.signer.thread_of_message(card)
-        if not given or not thread_id or mail.attachments:
+        if not given or not thread_id:
             return False
         return await self._desk.decided(
             thread_id,
@@ -178,32 +198,57 @@ class EmailAdapter:
         found += [self._writer.signer.thread_of_address(one) for one in mail.recipients if self._writer.is_ours(one)]
         return list(dict.fromkeys(filter(None, found)))
 
-    async def _place_of(self, mail: Mail, mail_id: str) -> tuple[Place, bool]:
-        """That of the thread which one of the mails it answers has opened; else a new one."""
-        for one in dict.fromkeys(
-            (*mail.in_reply_to[:1], *mail.references[:1], *reversed(mail.references[-LOOKED_UP_MAX:]))
-        ):
-            if await self._desk.opened_by(place := place_of(one)) is not None:
-                return place, False
+    async def _place_of(self, mail: Mail, mail_id: str, *, may_join: bool) -> tuple[Place, bool]:
+        """Its own where it has one; that of the thread which one of the mails it answers has opened; else a new one.
+
+        `may_join`: anybody can name such a mail, so only those whom we know join a thread that way.
+        """
         own = place_of(mail.message_id or mail_id)
         opener = await self._desk.opened_by(own)
+        if opener == mail.sender:
+            return own, False
+        named = dict.fromkeys(
+            (*mail.in_reply_to[:1], *mail.references[:1], *reversed(mail.references[-LOOKED_UP_MAX:]))
+        )
+        for one in named if may_join else ():
+            if await self._desk.opened_by(place := place_of(one)) is not None:
+                return place, False
         # Somebody else's mail with the same Message-ID is not the same mail.
-        if opener not in (None, mail.sender):
+        if opener is not None:
             own = place_of(f"{mail.message_id} {mail.sender}")
             opener = await self._desk.opened_by(own)
         return own, opener is None
 
     async def _bounced(self, mail: Mail) -> bool:
+        """Anybody can write a report: it counts once for each mail and person, and only for people we write to."""
         bounce = mail.bounce
         assert bounce is not None
+        if bounce.recipient and not self._allowed.allow(bounce.recipient):
+            return False
         for one in bounce.originals:
             thread_id = self._writer.signer.thread_of_message(one)
             if thread_id and await self._desk.bounced(
-                thread_id, one, recipient=bounce.recipient, error=bounce.error, event_id=event_id_of(mail)
+                thread_id,
+                one,
+                recipient=bounce.recipient,
+                error=bounce.error,
+                event_id=f"bounce {one} {bounce.recipient.lower()}",
             ):
                 return True
-        log.warning("mail_not_answered", why="a report of a mail that is not ours", message_id=mail.message_id[:200])
         return False
+
+
+def _domain(mail: Mail) -> str:
+    return mail.sender.rpartition("@")[2]
+
+
+def _without_links(text: str) -> str:
+    """A link decides for whoever holds it: neither the model nor a log gets one from a card that somebody forwards."""
+    return _LINK.sub("/decide/(removed)", text)
+
+
+def _linkless(attachment: Attachment) -> Attachment:
+    return attachment.model_copy(update={"text": _without_links(attachment.text)}) if attachment.text else attachment
 
 
 def place_of(message_id: str) -> Place:

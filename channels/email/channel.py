@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, SentInPart, Undelivered
 from channels.email.letters import Writer
-from channels.email.outbox import Outbox
+from channels.email.outbox import GIVE_UP_SECONDS, Outbox
 from store.events import Event, Place
 
 NAME = "email"
@@ -38,16 +38,18 @@ class EmailChannel(Channel):
         owed_seconds = (datetime.now(UTC) - since).total_seconds() if since else 0.0
         refused: dict[str, str] = {}
         failed: list[SendFailed] = []
+        # All of them are tried before any is given up: one full mailbox keeps nothing from the others.
         for letter in letters:
             try:
                 await self._outbox.deliver(letter, owed_seconds=owed_seconds)
             except SentInPart as partly:
                 refused |= partly.refused
             except SendFailed as error:
-                if error.retry_after_seconds is not None:
-                    raise
                 failed.append(error)
                 refused |= dict.fromkeys(letter.recipients, str(error))
+        later = [error for error in failed if error.retry_after_seconds is not None]
+        if later and (len(failed) == len(letters) or owed_seconds < GIVE_UP_SECONDS):
+            raise later[0]
         if len(failed) == len(letters):
             raise failed[0]
         receipt = " ".join(letter.message_id for letter in letters)

@@ -21,12 +21,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aioimaplib
+import structlog
 
 from channels.base import ChannelUnavailable
 from channels.email.servers import MailServer
 from store.text import one_line
 
+log = structlog.get_logger(__name__)
+
 LOGOUT_SECONDS_MAX = 3.0
+FETCH_SECONDS_MAX = 1_800.0
 MAIL_BYTES_MAX = 10_000_000
 """Of a larger mail, so much is read; most have their text at the beginning."""
 
@@ -43,6 +47,7 @@ class Pace:
     call: float = 30.0
     """The longest that a server may take to answer, beside sending a mail."""
     fetch: float = 120.0
+    """The longest silence while it sends a mail."""
     idle: float = 60.0
     """How long one IDLE lasts, and so how late a mail may be seen whose notice got lost."""
     poll: float = 10.0
@@ -54,6 +59,10 @@ PACE = Pace()
 
 class ImapError(Exception):
     """The connection is of no use any more. One line."""
+
+
+class MailUnreadable(Exception):
+    """The connection is good, and the server does not give this mail. One line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ class ImapConnection:
     def __init__(self, server: MailServer, pace: Pace) -> None:
         self._server = server
         self._pace = pace
+        self._takes_idle = True
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._client = aioimaplib.IMAP4(
             host=server.host,
@@ -96,7 +106,7 @@ class ImapConnection:
 
     @property
     def has_idle(self) -> bool:
-        return bool(self._client.has_capability("IDLE"))
+        return bool(self._client.has_capability("IDLE")) and self._takes_idle
 
     async def select(self) -> Selected:
         lines = await self._ok("SELECT", self._client.select(_quoted(self._server.folder)))
@@ -127,30 +137,55 @@ class ImapConnection:
         return [found for found in await self.search(f"UID {uid + 1}:*") if found > uid]
 
     async def fetch(self, uid: int) -> Fetched | None:
-        """None: it is not there any more."""
+        """None: it is not there any more. Raises MailUnreadable where the server has it and does not give it."""
         parts = f"(UID RFC822.SIZE BODY.PEEK[]<0.{MAIL_BYTES_MAX}>)"
-        lines = await self._ok("FETCH", self._client.uid("fetch", str(uid), parts), self._pace.fetch)
-        told = b" ".join(line for line in lines if isinstance(line, bytes) and not line.startswith(b"Fetch "))
-        # A literal comes as a bytearray, all else as bytes.
-        literals = [bytes(line) for line in lines if isinstance(line, bytearray)]
-        found, size = _UID.search(told), _SIZE.search(told)
-        if not literals or not found or int(found[1]) != uid:
-            return None
-        return Fetched(uid, literals[0], int(size[1]) if size else len(literals[0]))
+        # The client's own limit is one of silence, so that a long mail may come slowly.
+        answer = await self._call("FETCH", self._client.uid("fetch", str(uid), parts), FETCH_SECONDS_MAX)
+        if answer.result != "OK":
+            raise MailUnreadable(f"FETCH {uid}: the server says {answer.result} {_last_words(answer)}")
+        # The server may tell of other mails in between. A literal comes as a bytearray, all else as bytes.
+        told, literal = b"", None
+        is_there = False
+        for line in answer.lines[:-1]:
+            if isinstance(line, bytearray):
+                literal = bytes(line)
+            elif _FETCHED.match(line):
+                told, literal = bytes(line), None
+            else:
+                told += b" " + bytes(line)
+            found = _UID.search(told)
+            is_ours = bool(found) and int(found[1]) == uid if found else False
+            is_there = is_there or is_ours
+            if is_ours and literal is not None:
+                size = _SIZE.search(told)
+                return Fetched(uid, literal, int(size[1]) if size else len(literal))
+        if is_there:
+            raise MailUnreadable(f"FETCH {uid}: the server gives no body")
+        return None
 
     async def mark_seen(self, uid: int) -> None:
-        await self._ok("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen)"))
+        """For people who look into the mailbox; a server that does not let us is told of in the log."""
+        answer = await self._call("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen)"))
+        if answer.result != "OK":
+            log.info("mail_not_marked", uid=uid, answer=f"{answer.result} {_last_words(answer)}")
 
     async def idle(self) -> None:
         """Returns when something may have happened, and after `Pace.idle` at the latest."""
         seconds = self._pace.idle
-        idling = await self._call("IDLE", self._client.idle_start(timeout=seconds + self._pace.call))
+        try:
+            idling = await self._call("IDLE", self._client.idle_start(timeout=seconds + self._pace.call))
+        except ImapError as error:
+            if isinstance(error.__cause__, aioimaplib.Abort) and not self._lost.done():
+                self._takes_idle = False  # it offers it, and refuses: from now on we ask
+                return
+            raise
         try:
             with contextlib.suppress(TimeoutError):
                 await self._or_lost(asyncio.wait_for(self._client.wait_server_push(), seconds))
         finally:
-            if self._client.has_pending_idle():
-                self._client.idle_done()
+            if self._client.has_pending_idle() and not self._lost.done():
+                with contextlib.suppress(RuntimeError, OSError):  # uvloop writes to no transport that is closed
+                    self._client.idle_done()
         await self._call("the end of IDLE", idling)
         if self._lost.done():
             raise ImapError(self._lost.result())
@@ -183,8 +218,7 @@ class ImapConnection:
     async def _ok(self, what: str, call: Awaitable[Any], seconds: float = 0.0) -> list[Any]:
         answer = await self._call(what, call, seconds)
         if answer.result != "OK":
-            told = b" ".join(bytes(line) for line in answer.lines[-1:]).decode(errors="replace")
-            raise ImapError(f"{what}: the server says {answer.result} {one_line(told, 200)}")
+            raise ImapError(f"{what}: the server says {answer.result} {_last_words(answer)}")
         return list(answer.lines)
 
     async def _call(self, what: str, call: Awaitable[T], seconds: float = 0.0) -> T:
@@ -196,7 +230,7 @@ class ImapConnection:
             raise ImapError(f"{what}: no answer within {seconds:g} s") from None
         except ImapError as error:
             raise ImapError(f"{what}: {error}") from None
-        except (aioimaplib.AioImapException, OSError, ValueError) as error:
+        except (aioimaplib.AioImapException, OSError, ValueError, RuntimeError) as error:
             raise ImapError(f"{what}: {one_line(str(error), 200) or type(error).__name__}") from error
 
     async def _or_lost(self, call: Awaitable[T]) -> T:
@@ -238,6 +272,10 @@ async def check(server: MailServer) -> str:
             return f"the folder {server.folder!r} opens, {secured}; the server {pushes}."
     except ImapError as error:
         raise ChannelUnavailable(f"IMAP at {server.where}: {error}. Correct IMAP_URL.") from None
+
+
+def _last_words(answer: Any) -> str:
+    return one_line(b" ".join(bytes(line) for line in answer.lines[-1:]).decode(errors="replace"), 200)
 
 
 def _quoted(text: str) -> str:

@@ -104,11 +104,15 @@ class Writer:
     def is_ours(self, address: str) -> bool:
         local, _, domain = address.lower().rpartition("@")
         own, _, our_domain = self.address.lower().rpartition("@")
-        return (domain == our_domain and local.partition("+")[0] == own) or address.lower() in self.aliases
+        is_it = domain == our_domain and own in (local, local.partition("+")[0])
+        return is_it or address.lower() in self.aliases
 
     def correspondence(self, place: Place, so_far: Sequence[Event]) -> Correspondence:
         """Whom the next mail goes to, and which mails it follows. Words that came otherwise change neither."""
-        at = next((i for i in reversed(range(len(so_far))) if _is_mail(so_far[i])), -1)
+        mails = [i for i, event in enumerate(so_far) if _is_mail(event)]
+        # In somebody's name anybody can write: it changes nobody's place, unless all we have is like that.
+        known = [i for i in mails if isinstance(e := so_far[i], MessageReceived) and e.sender.trust == "verified"]
+        at = (known or mails or [-1])[-1]
         ours = tuple(e.receipt.split()[0] for e in so_far[at + 1 :] if isinstance(e, MessageSent) and e.receipt.strip())
         if at < 0:
             people = _mailable(place.address.partition("/")[0])

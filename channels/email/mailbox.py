@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from channels.email.imap import PACE, Fetched, ImapConnection, ImapError, Pace, Selected, connected
+from channels.email.imap import PACE, Fetched, ImapConnection, ImapError, MailUnreadable, Pace, Selected, connected
 from channels.email.servers import MailServer
 from store.base import StoreUnavailable
 
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS_MAX = 60.0
 STORE_RETRY_SECONDS = 2.0
+READ_TRIES = 3
+"""Each over a connection of its own."""
 LOOK_BACK_DAYS = 2
 """Where a mailbox was made anew (another UIDVALIDITY), mail that came so long before the last look is read again."""
 
@@ -82,6 +84,8 @@ class Mailbox:
         self._pace = pace
         self._clock = clock
         self._name = f"email/{server.user}@{server.where}/{server.folder}"
+        self._failures: dict[int, int] = {}
+        """How often the server did not give a mail, by UID."""
         self.listening = asyncio.Event()
         """Set while it would hear of a new mail."""
 
@@ -100,6 +104,10 @@ class Mailbox:
             except StoreUnavailable as error:
                 delay = STORE_RETRY_SECONDS
                 log.warning("mail_waits_for_store", error=str(error), again_in_seconds=delay)
+            except Exception:
+                # A mistake of ours; without this, nobody would read mail until the next start.
+                delay = RECONNECT_SECONDS_MAX
+                log.exception("mailbox_not_understood", where=self._server.where, again_in_seconds=delay)
             finally:
                 self.listening.clear()
             await asyncio.sleep(delay)
@@ -119,17 +127,18 @@ class Mailbox:
         """Everything that is there and was not read yet, oldest first."""
         known = await self._notes.recall(self._name)
         progress = Progress.parse(known)
-        if progress and progress.validity == selected.validity:
-            for uid in await connection.since(progress.uid):
+        if not progress or progress.validity != selected.validity:
+            uids = await (self._anew(connection, progress) if progress else self._first(connection))
+            for uid in uids:
+                await self._read(connection, uid)
+            # Only now: what was chosen to be read must not be everything that came since, if we die in the middle.
+            last = max(*uids, selected.next_uid - 1) if uids else selected.next_uid - 1
+            known, progress = await self._advance(known, Progress(selected.validity, last, self._today()))
+        # Until there is none: what comes while we read, the server tells us then, and IDLE does not say it again.
+        while uids := await connection.since(progress.uid):
+            for uid in uids:
                 await self._read(connection, uid)
                 known, progress = await self._advance(known, replace(progress, uid=max(uid, progress.uid)))
-            return
-        uids = await (self._anew(connection, progress) if progress else self._first(connection))
-        for uid in uids:
-            await self._read(connection, uid)
-        # Only now: what was chosen to be read must not be everything that came since, if we die in the middle.
-        last = max(uids, default=selected.next_uid - 1)
-        await self._advance(known, Progress(selected.validity, max(last, selected.next_uid - 1), self._today()))
 
     async def _first(self, connection: ImapConnection) -> list[int]:
         match self._first_start:
@@ -149,8 +158,18 @@ class Mailbox:
         return uids
 
     async def _read(self, connection: ImapConnection, uid: int) -> None:
-        mail = await connection.fetch(uid)
-        if mail and await self._taken(mail):
+        try:
+            mail = await connection.fetch(uid)
+        except MailUnreadable as error:
+            self._failures[uid] = self._failures.get(uid, 0) + 1
+            if self._failures[uid] < READ_TRIES:
+                raise ImapError(str(error)) from error
+            # It stays there, unread. All that came after it must not wait for it for ever.
+            log.error("mail_not_readable", uid=uid, error=str(error), tries=self._failures.pop(uid))
+            return
+        if mail is None:
+            log.info("mail_gone", uid=uid)
+        elif await self._taken(mail):
             await connection.mark_seen(uid)
 
     async def _taken(self, mail: Fetched) -> bool:

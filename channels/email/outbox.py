@@ -20,7 +20,6 @@ from aiosmtplib.errors import (
     SMTPException,
     SMTPRecipientsRefused,
     SMTPResponseException,
-    SMTPSenderRefused,
 )
 
 from channels.base import ChannelUnavailable, SendFailed, SentInPart
@@ -36,8 +35,10 @@ IDLE_SECONDS_MAX = 30.0
 SECONDS_MAX = 45.0
 RETRY_SECONDS = 30.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
-GIVE_UP_SECONDS = 3.5 * 3600
-"""After so long, a mail that some of its recipients got counts as sent, and the others as not reached."""
+GIVE_UP_SECONDS = 120.0
+"""After so long, a mail that some of its recipients got counts as sent, and the others as not reached: all that is to
+be told in its thread waits for it. A mail that nobody got is tried for hours.
+"""
 REMEMBERED_MAX = 1_000
 
 
@@ -82,11 +83,10 @@ class Outbox:
         except SMTPAuthenticationError as error:
             text = f"The mail server {self._server.where} does not let us in: {_words(error.code, error.message)}."
             raise SendFailed(text, RETRY_AFTER_REPAIR_SECONDS) from error
-        except (SMTPSenderRefused, SMTPDataError) as error:
-            # Of the whole mail, or of us as its sender.
+        except SMTPDataError as error:
             return dict.fromkeys(recipients, (error.code, _words(error.code, error.message)))
         except SMTPResponseException as error:
-            # What it says to everybody (no service here, say) is no answer to this mail.
+            # What it says to everybody (no service here, log in first, not from you) is no answer to this mail.
             text = f"The mail server {self._server.where} says: {_words(error.code, error.message)}."
             retry = RETRY_SECONDS if error.code < 500 else RETRY_AFTER_REPAIR_SECONDS
             raise SendFailed(text, retry) from error

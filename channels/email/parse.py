@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
+from itertools import islice
 from typing import Any
 
 from channels.email.markup import text_of_html
@@ -33,6 +34,14 @@ ATTACHED_BYTES_MAX = 100_000
 ATTACHMENTS_READ_MAX = 3
 DEPTH_MAX = 30
 PARTS_MAX = 300
+HEAD_BYTES_MAX = 256_000
+"""Of a mail's own headers. The standard library takes much longer for twice as many."""
+VALUE_CHARS_MAX = 20_000
+"""Of any one header, of a part's too; likewise."""
+BOUNDARIES_MAX = 2_000
+"""Lines that begin with `--`: beyond so many, the rest of a mail is not read."""
+REPORT_BYTES_MAX = 200_000
+"""Of a delivery report: what was not delivered may hang on it whole."""
 IDS_MAX = 100
 """Message-IDs that are read of References: the first one, and the last of the others."""
 PEOPLE_MAX = 50
@@ -44,7 +53,11 @@ _READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "k
 
 
 class _Policy(email.policy.Compat32):
-    """Bytes beyond ASCII in a header are UTF-8 where they can be (RFC 6532), and U+FFFD where not."""
+    """No header is longer than VALUE_CHARS_MAX. Bytes beyond ASCII in a header are UTF-8 where they can be (RFC 6532), and U+FFFD where not."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:VALUE_CHARS_MAX] if name.lower() not in _MAY_BE_LONG else value
 
     def header_fetch_parse(self, name: str, value: Any) -> Any:
         if isinstance(value, str):
@@ -52,9 +65,12 @@ class _Policy(email.policy.Compat32):
         return super().header_fetch_parse(name, value)
 
 
+# Of these the end matters as much as the beginning; each is cut where it is read.
+_MAY_BE_LONG = ("references", "in-reply-to")
 _POLICY = _Policy()
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
 _ID = re.compile(r"<[^<>\s]{1,900}>")
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n|\r\r")
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}")
 
 
@@ -80,6 +96,8 @@ class Mail:
     """What its author wrote anew."""
     quoted: str
     """The rest of the body: history, signature."""
+    decisive: bool
+    """All that its author wrote anew is in `text`, so that it may decide something."""
     attachments: tuple[Attachment, ...]
     robot: str
     """Why nobody should answer it; empty: a person seems to have written it."""
@@ -93,14 +111,16 @@ class Mail:
         return tuple(dict.fromkeys((*self.to, *self.cc, *self.delivered_to)))
 
 
+def glance(raw: bytes) -> Mail:
+    """What its headers alone say: whether somebody's mail is worth more than that."""
+    return parse(raw[: _end_of_head(raw)])
+
+
 def parse(raw: bytes) -> Mail:
-    message = _message(raw)
+    message, whole = _message(raw)
     body, attachments = _body_of(message)
-    text, quoted = split(body[:TEXT_CHARS_MAX])
-    quoted += body[TEXT_CHARS_MAX:]
-    senders = _people(message, "From")
-    # Two From lines, or two people in one: what one program shows is not what another one checked.
-    name, sender = senders[0] if len(senders) == 1 and len(message.get_all("From", [])) == 1 else ("", "")
+    words = split(body[:TEXT_CHARS_MAX])
+    sender, name = _sender(message)
     subject = one_line(_decoded(message, "Subject"), 1_000)
     ids = _ids(message, "Message-ID")
     signed_by = "\0".join((sender, _raw(message, "Date"), subject, body))
@@ -117,8 +137,9 @@ def parse(raw: bytes) -> Mail:
         subject=subject,
         in_reply_to=_ids(message, "In-Reply-To"),
         references=_ids(message, "References"),
-        text=text,
-        quoted=quoted,
+        text=words.new,
+        quoted=words.rest + body[TEXT_CHARS_MAX:],
+        decisive=whole and words.whole and len(body) <= TEXT_CHARS_MAX,
         attachments=attachments,
         robot=robot(message, sender),
         bounce=bounce_of(message, body),
@@ -126,15 +147,42 @@ def parse(raw: bytes) -> Mail:
     )
 
 
-def _message(raw: bytes) -> Message[Any, Any]:
+def _message(raw: bytes) -> tuple[Message[Any, Any], bool]:
+    """The mail, and whether that is all of it."""
+    end = _end_of_head(raw)
+    head, body = raw[: min(end, HEAD_BYTES_MAX)], raw[end:]
+    if b"delivery-status" in head.lower():
+        body = body[:REPORT_BYTES_MAX]
+    pieces = body.split(b"\n--", BOUNDARIES_MAX + 1)
+    kept = body if len(pieces) <= BOUNDARIES_MAX else b"\n--".join(pieces[:BOUNDARIES_MAX])
+    whole = len(head) + len(kept) == len(raw)
     try:
-        return email.message_from_bytes(raw, policy=_POLICY)
+        return email.message_from_bytes(head + kept, policy=_POLICY), whole
     except Exception:
         # Parts in parts without end, say. Its headers can be read all the same.
-        head = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
-        message = email.message_from_bytes(head + b"\r\n\r\n", policy=_POLICY)
+        message = email.message_from_bytes(head, policy=_POLICY)
         message.set_payload("(This mail could not be read: its parts are not put together as mail is.)")
-        return message
+        return message, False
+
+
+def _end_of_head(raw: bytes) -> int:
+    found = _BLANK_LINE.search(raw)
+    return found.end() if found else len(raw)
+
+
+def _sender(message: Message[Any, Any]) -> tuple[str, str]:
+    """(address, name). Of two From lines, or two people in one, neither: programs differ in which one they show."""
+    values = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all("From", [])]
+    try:
+        named = [pair for pair in email.utils.getaddresses(values) if any(pair)]
+    except Exception:
+        return "", ""
+    people = _people(message, "From")
+    if len(values) != 1 or len(named) != 1 or len(people) != 1:
+        return "", ""
+    [(name, sender)] = people
+    # Nobody's name is an address, which may be another's.
+    return sender, re.sub(r"[@<>]+", " ", name)
 
 
 # Headers
@@ -162,7 +210,10 @@ def decoded(value: str) -> str:
 
 def _ids(message: Message[Any, Any], header: str) -> tuple[str, ...]:
     # A folded id is one; a comment, or words before it, are none.
-    found = list(dict.fromkeys(_ID.findall(_raw(message, header).replace("> <", "><"))))
+    value = _unfolded(message.get(header, "")).replace("> <", "><")
+    if len(value) > HEADER_CHARS_MAX:
+        value = value[: HEADER_CHARS_MAX // 2] + " " + value[-HEADER_CHARS_MAX // 2 :]
+    found = list(dict.fromkeys(_ID.findall(value)))
     return tuple(found if len(found) <= IDS_MAX else [found[0], *found[1 - IDS_MAX :]])
 
 
@@ -216,10 +267,10 @@ def _leaves(part: Message[Any, Any], depth: int) -> Iterator[Message[Any, Any]]:
 
 def _best(alternatives: list[Any]) -> Any:
     for one in alternatives:
-        if isinstance(one, Message) and one.get_content_type() == "text/plain" and _text(one).strip():
+        if isinstance(one, Message) and one.get_content_type() == "text/plain" and _bytes(one).strip():
             return one
     others = [a for a in alternatives if isinstance(a, Message)]
-    html = [a for a in others if any(leaf.get_content_type() == "text/html" for leaf in a.walk())]
+    html = [a for a in others if any(leaf.get_content_type() == "text/html" for leaf in islice(a.walk(), DEPTH_MAX))]
     return (html or others or alternatives)[0]
 
 

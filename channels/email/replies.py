@@ -54,6 +54,15 @@ _DEVICE = re.compile(
     r"|发自我的|Diese Nachricht wurde von .* gesendet)",
     re.IGNORECASE,
 )
+# Whole lines that mail programs write by themselves: nobody's words are among them.
+_SENT_FROM = re.compile(
+    r"Sent from my (?:iPhone|iPad|Galaxy|Android device|mobile device|phone)|Get Outlook for (?:iOS|Android|Mac)"
+    r"|Sent from Outlook for (?:iOS|Android)|Sent from (?:Yahoo Mail|Proton Mail|Gmail Mobile|Mail for Windows)"
+    r"|Sent from (?:Yahoo Mail on Android|Yahoo Mail for iPhone|Proton Mail for iOS|Proton Mail for Android)"
+    r"|Von meinem (?:iPhone|iPad) gesendet|Envoyé de mon (?:iPhone|iPad)|Enviado desde mi (?:iPhone|iPad)"
+    r"|Outlook für (?:iOS|Android) beziehen|Télécharger Outlook pour (?:iOS|Android)|iPhoneから送信",
+    re.IGNORECASE,
+)
 _QUOTE = re.compile(r"[ \t]{0,4}>")
 _PGP_BEGIN, _PGP_END = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
 # Mail programs put these where nobody sees them: they would stand between a line and its pattern.
@@ -84,9 +93,22 @@ def verdict(text: str) -> Verdict | None:
     return None
 
 
-def split(body: str) -> tuple[str, str]:
-    """(the new text, the rest): what is quoted, and signatures. A mail of nothing but quotations has no new text."""
-    lines = [line.rstrip() for line in body.translate(_UNSEEN).split("\n")]
+@dataclass(frozen=True, slots=True)
+class Words:
+    new: str
+    rest: str
+    """What is quoted, and signatures."""
+    whole: bool
+    """Nothing else was taken off: what was no quotation is in `new`, or is beyond doubt a mail program's own."""
+
+
+def split(body: str) -> Words:
+    """The new text and the rest. A mail of nothing but quotations has no new text."""
+    given = body.translate(_UNSEEN).split("\n")
+    whole = len(given) <= LINES_MAX and _PGP_BEGIN not in body
+    # An unmistakable mark of a signature is `-- ` with its blank; without it, somebody may have typed the dashes.
+    whole = whole and not any(line in ("--", "--\r") for line in given)
+    lines = [line.rstrip() for line in given]
     beyond = lines[LINES_MAX:]
     lines = _without_pgp(lines[:LINES_MAX])
     pieces: list[list[str]] = [[]]
@@ -111,9 +133,11 @@ def split(body: str) -> tuple[str, str]:
     for piece in pieces:
         words, signature = _unsigned(piece)
         rest += signature
+        marked = next((line for line in signature if line), "") == "--"
+        whole = whole and (marked or all(map(_is_programs_own, signature)))
         if words:
             new.append("\n".join(words))
-    return "\n\n".join(new).strip(), "\n".join((*rest, *beyond)).strip("\n")
+    return Words("\n\n".join(new).strip(), "\n".join((*rest, *beyond)).strip("\n"), whole)
 
 
 def _without_pgp(lines: list[str]) -> list[str]:
@@ -174,6 +198,10 @@ def _unsigned(piece: list[str]) -> tuple[list[str], list[str]]:
         end -= 1
     begin = next((n for n in range(end) if piece[n]), end)
     return piece[begin:end], piece[end:]
+
+
+def _is_programs_own(line: str) -> bool:
+    return not line or bool(_SENT_FROM.fullmatch(line.strip()))
 
 
 def _names_device(line: str) -> bool:

@@ -21,10 +21,11 @@ _ID = re.compile(r"^\s*(?:Message-ID|X-Original-Message-ID|Original-Message-ID)\
 _AWAY = re.compile(
     r"(automatic reply|auto(matic)?[- ]?(reply|response)|out of (the )?office|ooo|automatische antwort"
     r"|abwesenheits\w+|r\S+ponse automatique|absence du bureau|respuesta autom\S+tica|fuera de (la )?oficina"
-    r"|risposta automatica|resposta autom\S+tica|automatisch antwoord|afwezig\w*|autosvar|automatiskt svar)\b",
+    r"|risposta automatica|resposta autom\S+tica|automatisch antwoord|afwezig\w*|autosvar|automatiskt svar) ?:",
     re.IGNORECASE,
 )
 _SUPPRESS = {"all", "oof", "autoreply"}
+_STATUS = re.compile(r"\b[45](?:\d\d(?=[ -])|\.\d{1,3}\.\d{1,3}\b)")
 _FIELDS_MAX = 50
 _LOOK_CHARS_MAX = 100_000
 
@@ -40,7 +41,10 @@ class Bounce:
 
 def robot(message: Message[Any, Any], sender: str) -> str:
     """Why nobody should answer it; empty: a person seems to have written it."""
-    header = {name.lower(): " ".join(str(value).split()).lower() for name, value in message.items()}
+    # Of a header that is there twice, the topmost: our own server wrote it last.
+    header: dict[str, str] = {}
+    for name, value in message.items():
+        header.setdefault(name.lower(), " ".join(str(value).split()).lower())
     kind = header.get("auto-submitted", "no").partition(";")[0].strip()
     local = sender.partition("@")[0].lower()
     checks = {
@@ -92,8 +96,14 @@ def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
     return Bounce(
         originals=tuple(dict.fromkeys(one for one in originals if one)),
         recipient=one_line(recipient.rpartition(";")[2].strip().strip("<>"), 200),
-        error=one_line(error, 500) or "it says no more",
+        error=_code_in(error),
     )
+
+
+def _code_in(error: str) -> str:
+    """Its codes, and none of its words: anybody can write a report."""
+    found = _STATUS.findall(error[:_LOOK_CHARS_MAX])
+    return f"not delivered: {' '.join(dict.fromkeys(found[:4]))}" if found else "not delivered"
 
 
 def _fields(parts: list[Message[Any, Any]]) -> list[tuple[str, str]]:

@@ -81,7 +81,7 @@ def alignment(headers: Sequence[str], authserv_id: str, sender: str) -> Alignmen
     if not verdicts:
         return "unaligned"
     domain = sender.rpartition("@")[2].lower()
-    passed = all(verdict.result.lower() == "pass" and _domain_in(verdict) in ("", domain) for verdict in verdicts)
+    passed = all(verdict.result.lower() == "pass" and _domain_in(verdict) == domain for verdict in verdicts)
     return "aligned" if passed else "unaligned"
 
 
