@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.demo_site import MERGED, Site
+from bot.demo_site import MERGED
 from tests.mail import missing
 from tests.mail.dovecot import Dovecot
 from tests.mail.postfix import Postfix
@@ -70,13 +70,6 @@ def points() -> Iterator[Point]:
             yield Point("smtp", r"^\.$", "client", number, False)
         # The server has it, and the program does not know. When it does, it goes on, to what is the next point.
         yield Point("smtp", r"^250 .* queued as", "server", number, False)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("template") / "site")
-    site.build()
-    return site.home
 
 
 @pytest.fixture

@@ -689,7 +689,7 @@ async def test_a_mail_made_to_keep_us_busy_keeps_nobody_waiting(post: PostOffice
         b"Content-Type: message/delivery-status\n\n" + b"A: b\n\n" * 900_000,
     ]
     adapter = post.adapter()
-    taken = []
+    taken: list[bool] = []
     for sender in ("eve@elsewhere.example", address("ana")):
         for raw in hostile:
             head = f"Authentication-Results: mx.team.example; dmarc=pass header.from={DOMAIN}\nFrom: {sender}\n"

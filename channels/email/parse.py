@@ -53,7 +53,7 @@ _READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "k
 
 
 class _Policy(email.policy.Compat32):
-    """No header is longer than VALUE_CHARS_MAX. Bytes beyond ASCII in a header are UTF-8 where they can be (RFC 6532), and U+FFFD where not."""
+    """No header is longer than VALUE_CHARS_MAX. Bytes beyond ASCII in it are UTF-8 (RFC 6532), or U+FFFD."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
