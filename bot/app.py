@@ -74,7 +74,7 @@ class App:
             channels=self.channels,
             model=model,
             clock=now,
-            alerts=_alerts(self.settings.team.alerts),
+            alerts=alerts_place(self.settings.team.alerts),
         )
         return Worker(
             self.store,
@@ -86,7 +86,8 @@ class App:
         )
 
 
-def _alerts(text: str) -> Place | None:
+def alerts_place(text: str) -> Place | None:
+    """Of the team file's `alerts`."""
     channel, _, address = text.partition(":")
     match channel:
         case "slack":

@@ -11,9 +11,10 @@ import structlog
 import yaml
 
 from agent.steps import Step, as_question
+from bot.app import alerts_place
 from bot.inbox import thread_id_of
 from bot.slack import SlackDesk
-from channels.base import SendFailed, Undelivered
+from channels.base import Notice, SendFailed, Undelivered
 from channels.slack.adapter import is_slacks
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import SCOPES, who_we_are
@@ -449,6 +450,17 @@ async def test_where_no_person_asked_nobody_is_told_elsewhere(office: Office) ->
         await SlackChannel(office.client).send(place, Undelivered(Person(name="nobody"), "It failed."), key="t1/x")
     assert failed.value.retry_after_seconds is None
     assert office.slack.calls == []
+
+
+async def test_an_alert_is_a_message_of_its_own_in_the_channel_that_is_named_once(office: Office) -> None:
+    deploys = office.slack.workspace.channel("deploys").id
+    place, channel = alerts_place(f"slack:{deploys}"), SlackChannel(office.client)
+    assert place
+    for since in (None, datetime.now(UTC)):
+        await channel.send(place, Notice("Something could not be said."), key="t1/s1/say/undelivered", since=since)
+    [told] = office.slack.messages("deploys")
+    assert "Something could not be said." in office.slack.text_of(told)
+    assert told.thread in ("", told.ts), "it hangs from no other message"
 
 
 async def test_a_sweep_that_goes_wrong_ends_nothing(office: Office) -> None:
