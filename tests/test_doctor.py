@@ -40,7 +40,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     bot.with_model(model)
     model.script(FINE, FINE)
     plain = (await bot.run("doctor")).succeeded()
-    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 8, "off"]
+    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 8, "off", "off"]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
     assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack"}
@@ -54,7 +54,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
 async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
     result = await bot.run("doctor", "--json")
     assert result.code == 1
-    assert result.err == "1 of 9 checks failed: model.\n"
+    assert result.err == "1 of 10 checks failed: model.\n"
     found = findings(result)
     assert found["model"][0] == "failed"
     assert "OPENAI_MODEL is not set" in found["model"][1]
@@ -81,7 +81,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
         model.script(FINE)
         result = await bot.run("doctor", REDIS_URL=server.url)
         assert result.code == 1
-        assert result.err == "1 of 9 checks failed: persistence.\n"
+        assert result.err == "1 of 10 checks failed: persistence.\n"
         assert "appendonly yes" in result.out
     finally:
         server.stop()
@@ -99,7 +99,7 @@ async def test_each_thing_that_is_down_is_told_by_itself(bot: Bot) -> None:
         OPENAI_API_KEY="sk-secret",
     )
     assert result.code == 1
-    assert result.err == "4 of 6 checks failed: BOT_HOME, agents, redis, model.\n"
+    assert result.err == "4 of 7 checks failed: BOT_HOME, agents, redis, model.\n"
     found = findings(result)
     assert "cannot be written" in found["BOT_HOME"][1]
     assert "colour" in found["agents"][1]
