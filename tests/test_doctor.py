@@ -43,7 +43,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 8, "off", "off"]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
-    assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack"}
+    assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email"}
     assert found["agents"] == ("ok", "deploy, rollback")
     assert "appendfsync always" in found["persistence"][1]
     assert "test-model-2026 answered the schema" in found["model"][1]
