@@ -433,7 +433,7 @@ def fork(
 
 @app.command()
 def export(thread: ThreadId) -> None:
-    """Print the thread's record as JSON lines, each bound to the one before it."""
+    """Print the thread's record: JSON lines, hash-chained."""
 
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
@@ -450,7 +450,7 @@ def verify(
         Path, typer.Argument(metavar="FILE", help="what `bot export` printed", exists=True, dir_okay=False)
     ],
 ) -> None:
-    """Tell whether an exported record is whole and unchanged."""
+    """Check an exported record: whole and unchanged?"""
 
     async def work(settings: Settings) -> None:
         try:
