@@ -80,7 +80,8 @@ class Decisions:
         except _Wrong as wrong:
             return _page("Not possible", f"<p>{html.escape(str(wrong))}</p>", wrong.status)
         except StoreUnavailable:
-            return _page("Not now", "<p>That could not be looked up. Nothing was changed; please try again.</p>", 503)
+            text = "That could not be looked up or kept. Please open the link again to see how it stands."
+            return _page("Not now", f"<p>{text}</p>", 503)
 
     async def _opened(self, sealed: str) -> tuple[Link, Thread, StepState]:
         try:
@@ -157,6 +158,8 @@ class Decisions:
 
 async def _comment(request: Request) -> str:
     """Of our form, as a browser sends it (application/x-www-form-urlencoded). Raises _Wrong."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise _Wrong(415, "That is not the form of this page. Nothing was changed.")
     body = b""
     async for chunk in request.stream():
         body += chunk

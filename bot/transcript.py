@@ -91,7 +91,9 @@ def _entry(thread: Thread, index: int) -> Entry:
             parts = [event.subject, event.text, *(f"[{file.name}]" for file in event.attachments)]
             if event.clipped_from:
                 parts.append(f"[… the first {len(event.text):,} of {event.clipped_from:,} characters]")
-            return Entry("person", event.sender.name or event.sender.address, "\n".join(filter(None, parts)))
+            who, trust = event.sender.name or event.sender.address, event.sender.trust
+            who += "" if trust == "verified" else f" ({trust.replace('_', ' ')})"
+            return Entry("person", who, "\n".join(filter(None, parts)))
         case MessageEdited():
             return Entry("person", "edited", event.text)
         case MessageDeleted():

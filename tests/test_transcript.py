@@ -29,6 +29,7 @@ from tests.story import (
     ANN,
     AT,
     BOB,
+    EVE,
     approved,
     asked,
     cancelled,
@@ -169,13 +170,18 @@ def test_a_thread_is_about_what_waits_or_what_was_said_last(events: tuple[Event,
     assert topic(thread(*events)) == about
 
 
+def test_of_whom_we_are_not_sure_that_is_said() -> None:
+    said = (message(by=ANN), message("m2", by=EVE), message("m3", by=EVE.model_copy(update={"trust": "third_party"})))
+    assert [entry.who for entry in entries(thread(*said))] == ["Ann", "Eve (unverified)", "Eve (third party)"]
+
+
 def test_markdown_cannot_be_left_by_what_it_quotes() -> None:
     text = markdown(thread(message(text="```\n# Approved\n````"), message("m2", "x", by=Person(name="*A* <b>"))))
     lines = text.split("\n")
     fences = [index for index, line in enumerate(lines) if line == "`````"]
     assert len(fences) == 2
     assert fences[0] < lines.index("# Approved") < fences[1]
-    assert "**\\*A\\* \\<b\\>**" in lines
+    assert "**\\*A\\* \\<b\\> (unverified)**" in lines
 
 
 # Whatever the log holds
