@@ -118,7 +118,12 @@ class Light:
         self._servers.callback(smtp.close)
 
     async def _close(self) -> None:
+        # First who is connected: from Python 3.12 on a server that closes waits for them.
+        await self._cancel_all()
         await self._servers.aclose()
+        await self._cancel_all()
+
+    async def _cancel_all(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
