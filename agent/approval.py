@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from pydantic import JsonValue
 
-from store.events import ApprovalRequested, StepChosen
+from store.events import ApprovalRequested, Person, Place, StandingGranted, StepChosen
+from store.policy import ANYONE, Terms, identity, terms_of
 from store.thread import StepState
 
 
@@ -22,6 +26,63 @@ def digest(thread_id: str, chosen: StepChosen, facts: dict[str, JsonValue], poli
 
 
 def still_binds(thread_id: str, step: StepState, request: ApprovalRequested) -> bool:
-    """Whether the call that is about to run is, to the letter, the one that was decided on."""
+    """Whether the call that is about to run is, to the letter, the one that was decided on, by as many as it takes."""
     seen = digest(thread_id, step.chosen, request.facts, request.policy)
-    return request.digest == seen and step.decision is not None and step.decision.digest == seen
+    decision, terms = step.decision, terms_of(request.policy)
+    if request.digest != seen or decision is None or not decision.approved:
+        return False
+    needed = 1 if terms.standing else terms.quorum
+    people = {identity(vote.by) for vote in step.votes if vote.digest == seen}
+    return decision.digest == seen and len(people) >= needed
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call that needs an approval, for whoever knows the team's policies."""
+
+    agent: str
+    intent: str
+    scope: str
+    """As in `agent.steps.Tool.scope`."""
+    at: datetime
+    requesters: tuple[str, ...]
+    """`store.policy.identity` of everybody whose words led to it."""
+    unproven: bool
+    """Somebody's words are among them of whom we are not sure who they are, or that nobody vouches for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Who may decide it, until when, and where they are asked."""
+
+    terms: Terms
+    asks: tuple[Place, ...] = ()
+    then_asks: tuple[Place, ...] = ()
+    approvers: tuple[Person, ...] = ()
+
+
+class Authority(Protocol):
+    """Who may approve what."""
+
+    def who(self, person: Person) -> str:
+        """`store.policy.identity` of the person as the team knows them now."""
+        return identity(person)
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        """None: nobody may approve it."""
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        """A standing approval that covers it now; None: somebody has to look at this very call.
+
+        Raises StoreUnavailable.
+        """
+
+
+class AnyoneMay(Authority):
+    """Everybody may approve everything of whom a channel says for sure who they are."""
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        return Ruling(Terms(group=ANYONE, requesters=wanted.requesters))
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        return None

@@ -66,7 +66,6 @@ _UNTOLD = (
     MessageDeleted,
     ToolStarted,
     ToolWaiting,
-    TimerFired,
     MessageSent,
     ThreadOpened,
     ThreadPaused,
@@ -229,6 +228,8 @@ def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bo
             return _chosen(step, text)
         case ApprovalRequested() if step:
             text.put("step", step.chosen.intent)
+            if step.chosen.editor:
+                text.put("changed_by", _who(step.chosen.editor))
             text.put_all(step.chosen.arguments, apart="arguments")
             text.put_all(_without(event.facts, for_people), apart="facts")
             return Block("approval_requested", str(text)), True
@@ -241,6 +242,8 @@ def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bo
             if event.comment:
                 text.put("comment", event.comment)
             return Block("human_response", str(text)), True
+        case TimerFired():
+            return _fired(thread, event, text), True
         case ToolFinished() if step:
             intent = step.chosen.intent
             text.reserve("error", "result")
@@ -290,6 +293,22 @@ def _block(event: Event, thread: Thread, agent: Agent) -> tuple[Block | None, bo
             return None, True
 
 
+def _fired(thread: Thread, event: TimerFired, text: Writer) -> Block | None:
+    step_id, _, what = event.timer.rpartition("/")[0].rpartition("/")
+    step = thread.step(step_id)
+    if step is None:
+        return None
+    if what == "expire" and step.status == "expired":
+        text.put("step", step.chosen.intent)
+        text.put("expired", "nobody decided in time, so it was not run")
+        return Block("approval_expired", str(text))
+    if what == "wait" and step.chosen.until:
+        text.put("step", step.chosen.intent)
+        text.put_all(step.chosen.arguments, apart="arguments")
+        return Block("time_is_up", str(text))
+    return None
+
+
 def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
     if attachments:
         text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in attachments])
@@ -300,7 +319,7 @@ def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
 
 def _chosen(step: StepState, text: Writer) -> tuple[Block | None, bool]:
     event = step.chosen
-    if step.request or step.ended:
+    if step.request or step.ended or (event.until and step.status == "finished"):
         return None, True  # told by its request, or together with its end
     if step.status in OPEN and step.status != "chosen":
         return None, False  # told by `now`
@@ -349,6 +368,8 @@ def _now(thread: Thread) -> str:
                 calls.setdefault("waits_for_approval", []).append(call)
             case "approved":
                 calls.setdefault("approved_and_about_to_run", []).append(call)
+            case "waiting" if step.chosen.until:
+                calls.setdefault("waits", []).append(f"{call} (until {step.chosen.until:%Y-%m-%d %H:%M} UTC)")
             case "waiting" | "due" | "running":
                 calls.setdefault("under_way", []).append(call)
             case _:

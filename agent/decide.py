@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.definition import Agent, UnusableStep
+from agent.outreach import opening_step
 from agent.steps import HandOver, Step, Tool, as_question
 from store.events import ChoiceFailed, StepRefused, ToolFinished
 from store.text import one_line
@@ -22,7 +23,7 @@ CALL_CHARS_MAX = 500
 """How much of a call's arguments a question repeats."""
 
 
-MINOR = ("progress", "ended", "answered", "undelivered")
+MINOR = ("progress", "ended", "answered", "undelivered", "votes", "reminder")
 """Where one of these cannot be told, nobody needs to hear of it elsewhere, and nothing waits for it."""
 
 
@@ -111,7 +112,7 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
         too_long = _too_long(agent, thread) if ready.status == "due" else None
         return too_long or _begin(agent, thread, ready)
     current = state.steps.get(state.current)
-    if current and current.chosen.intent == DONE_FOR_NOW and current.status == "said":
+    if current and current.chosen.by == "model" and current.chosen.intent == DONE_FOR_NOW:
         # The model is done: what code does after it, a test of production say, is the plan's to tell.
         step = agent.plan(thread)
         return _within_limits(agent, thread) or ChooseStep(step) if step else None
@@ -119,12 +120,16 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
 
 
 def owed_now(thread: Thread) -> Say | None:
-    """What is to be told next. What waits to be tried again holds back all that came after it, save what is minor."""
+    """What is to be told next. What waits to be tried again holds back all that came after it at the same place, save
+    what is minor.
+    """
+    held = set()
     for key, owed in thread.state.owed.items():
-        if owed.retry_at is None:
+        place = thread.where(owed)
+        if owed.retry_at is None and place not in held:
             return Say(key, owed)
-        if owed.what not in MINOR:
-            return None
+        if owed.retry_at is not None and owed.what not in MINOR:
+            held.add(place)
     return None
 
 
@@ -134,7 +139,7 @@ def _think(agent: Agent, thread: Thread) -> Action | None:
         return limit
     if state.retry_choice_at:
         return None
-    step = agent.plan(thread)
+    step = opening_step(thread) or agent.plan(thread)
     return ChooseStep(step) if step else AskModel()
 
 
@@ -168,8 +173,12 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """What the tool itself says; and whatever acts, where the model chose it in a thread in which anybody may speak."""
-    return tool.needs_approval() or (thread.state.unproven and state.chosen.by == "model" and agent.acts(tool))
+    """What the tool itself says; and whatever acts and code did not choose, where nobody whom we know has asked for it.
+
+    That is a thread in which anybody may speak, or one that a schedule began and in which nobody has spoken yet.
+    """
+    doubtful = thread.state.unproven or thread.state.unasked
+    return tool.needs_approval() or (doubtful and state.chosen.by != "code" and agent.acts(tool))
 
 
 def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:

@@ -56,6 +56,8 @@ class Agent:
     limits: Limits = field(default_factory=Limits)
     resources: Mapping[type, object] = field(default_factory=dict)
     """What its tools may ask for with `call.need(...)`."""
+    openings: Mapping[str, str] = field(default_factory=dict)
+    """What its `plan` begins by itself where a schedule names it (`opening`), with what that is, for people."""
 
     @cached_property
     def steps(self) -> dict[str, type[Step]]:

@@ -19,7 +19,7 @@ from typing import assert_never
 import structlog
 from pydantic import JsonValue
 
-from agent.approval import digest, still_binds
+from agent.approval import Authority, Wanted, digest, still_binds
 from agent.context import Context
 from agent.decide import (
     MINOR,
@@ -41,11 +41,12 @@ from agent.decide import (
 from agent.definition import Agent
 from agent.llm import Model, ModelFailure, Prompt
 from agent.speech import outgoing, requester
-from agent.steps import Call, Facts, RequestHumanInput, Step, Tool, ToolError, Wait
+from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool, ToolError, Wait
 from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
 from store.base import Lease, Store, StoreUnavailable, ThreadMoved
 from store.events import (
     AgentChanged,
+    ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
     DeliveryFailed,
@@ -53,8 +54,10 @@ from store.events import (
     EventTooLarge,
     HandedToHuman,
     MessageFailed,
+    MessageReceived,
     MessageSent,
     Place,
+    StandingGranted,
     StepChosen,
     StepRefused,
     TimerFired,
@@ -65,6 +68,7 @@ from store.events import (
     decode,
     encode,
 )
+from store.policy import has_expired, identity
 from store.thread import StepState, Thread
 
 log = structlog.get_logger(__name__)
@@ -86,14 +90,19 @@ class Loop:
         channels: Mapping[str, Channel],
         model: Model,
         clock: Callable[[], datetime],
+        authority: Authority,
         alerts: Place | None = None,
     ) -> None:
-        """`alerts`: where people hear of what could not be said in its own place; None: the last of them who spoke."""
+        """`authority`: who may approve what.
+
+        `alerts`: where people hear of what could not be said in its own place; None: the last of them who spoke.
+        """
         self._store = store
         self._roster = roster
         self._channels = channels
         self._model = model
         self._clock = clock
+        self._authority = authority
         self._alerts = alerts
         self.draining = False
         """Set it, and every thread is left alone after the action that is under way."""
@@ -203,7 +212,7 @@ class Loop:
 
     async def _say(self, action: Say, thread: Thread, agent: Agent, loaded: int) -> Thread:
         owed = action.owed
-        place = self._alerts if self._alerts and owed.what == "undelivered" else thread.place
+        place = self._alerts if self._alerts and owed.what == "undelivered" else thread.where(owed)
         channel = self._channels.get(place.channel)
         attempt = owed.failures + 1
         # What came to be owed while we held the thread, nobody else can have sent.
@@ -215,7 +224,9 @@ class Loop:
                 message = outgoing(thread, owed)
                 so_far = thread.events[: owed.event + 1]
                 if isinstance(message, Undelivered) and place is self._alerts:
-                    message, so_far = Notice(message.text), so_far[-1:]
+                    message = Notice(message.text)
+                if place != thread.place:
+                    so_far = so_far[-1:]  # what was said here is not for the people there
                 receipt = await channel.send(
                     place, message, key=f"{thread.id}/{action.key}", since=since, so_far=so_far
                 )
@@ -236,7 +247,13 @@ class Loop:
             log.exception("send_failed", thread=thread.id, key=action.key)
             text, retry_after = f"{type(error).__name__}: {error}", min(2.0**attempt, RETRY_SECONDS_MAX)
         else:
-            sent = MessageSent(id=f"{action.key}/sent", at=self._clock(), key=action.key, receipt=receipt)
+            sent = MessageSent(
+                id=f"{action.key}/sent",
+                at=self._clock(),
+                key=action.key,
+                receipt=receipt,
+                place=channel.anchored(place, receipt) if place == thread.place else None,
+            )
             return await self._note(thread, sent)
         now = self._clock()
         again = retry_after is not None and attempt < agent.limits.send_attempts
@@ -331,6 +348,7 @@ class Loop:
                 "by": by,
                 "acts": agent.acts(step),
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
+                "until": step.until(self._clock()) if isinstance(step, LookAgain | SetReminder) else None,
             }
         )
 
@@ -341,14 +359,32 @@ class Loop:
             facts = await self._prepare(action.tool, self._call(action.step, thread, agent, 1))
         except ToolError as error:
             return await self._begin(thread, lease, self._refused(action.step, str(error)))
-        chosen = action.step.chosen
+        chosen, now = action.step.chosen, self._clock()
+        wanted = self._wanted(action.step, action.tool, thread, agent, now)
+        ruling = self._authority.rule(wanted)
+        if ruling is None:
+            where = f" in {wanted.scope}" if wanted.scope else ""
+            nobody = (
+                f"It needs an approval, and nobody may approve {chosen.intent}{where}: the team file has no policy."
+            )
+            return await self._begin(thread, lease, self._refused(action.step, nobody))
+        grant = await self._authority.standing(wanted)
+        terms = ruling.terms
+        if grant:
+            terms = terms.model_copy(update={"standing": grant.id, "expires_at": grant.until})
+        policy = terms.model_dump(mode="json", exclude_defaults=True)
         try:
             request = ApprovalRequested(
                 id=f"{chosen.step}/requested",
-                at=self._clock(),
+                at=now,
                 step=chosen.step,
                 digest=digest(thread.id, chosen, {}, {}),
                 facts=facts,
+                policy=policy,
+                asks=self._elsewhere(ruling.asks, thread),
+                then_asks=ruling.then_asks,
+                approvers=ruling.approvers,
+                editable=tuple(name for name in action.tool.editable if isinstance(chosen.arguments.get(name), str)),
             )
             # What is bound is what the log gives back: some characters and numbers are not kept as they were.
             stored = decode(encode(request))
@@ -358,8 +394,29 @@ class Loop:
             why = f"What was found out for the approval cannot be shown: {error}"
             return await self._begin(thread, lease, self._refused(action.step, why))
         assert isinstance(stored, ApprovalRequested)
-        bound = digest(thread.id, chosen, stored.facts, {})
-        return await self._begin(thread, lease, stored.model_copy(update={"digest": bound}))
+        bound = digest(thread.id, chosen, stored.facts, stored.policy)
+        requested = stored.model_copy(update={"digest": bound})
+        return await self._begin(thread, lease, requested, *([_granted(requested, grant)] if grant else []))
+
+    def _elsewhere(self, places: tuple[Place, ...], thread: Thread) -> tuple[Place, ...]:
+        """Those at which the thread itself does not show it already."""
+        channel = self._channels.get(thread.place.channel)
+        return tuple(place for place in places if not (channel and channel.covers(thread.place, place)))
+
+    def _wanted(self, step: StepState, tool: Tool, thread: Thread, agent: Agent, now: datetime) -> Wanted:
+        spoke = [e for e in thread.events if isinstance(e, MessageReceived)]
+        editors = [e.editor for e in thread.events if isinstance(e, StepChosen) and e.editor]
+        people = [*(e.sender for e in spoke), *editors]
+        return Wanted(
+            agent=agent.name,
+            intent=step.chosen.intent,
+            scope=tool.scope,
+            at=now,
+            requesters=tuple(
+                dict.fromkeys(name for one in people for name in (identity(one), self._authority.who(one)))
+            ),
+            unproven=any(e.sender.trust != "verified" for e in spoke),
+        )
 
     async def _run(self, action: RunTool, thread: Thread, agent: Agent, lease: Lease) -> Thread:
         step, tool = action.step, action.tool
@@ -367,6 +424,8 @@ class Loop:
         if step.request:
             if not still_binds(thread.id, step, step.request):
                 return await self._begin(thread, lease, self._refused(step, "It is not what was approved."))
+            if step.status == "approved" and (why := await self._stands_no_more(step, tool, thread, agent)):
+                return await self._begin(thread, lease, self._refused(step, why))
             facts = step.request.facts
         elif must_be_approved(agent, thread, step, tool):
             return await self._begin(thread, lease, self._refused(step, "It needs an approval that it does not have."))
@@ -377,6 +436,17 @@ class Loop:
                 return await self._begin(thread, lease, self._refused(step, str(error)))
         thread = await self._begin(thread, lease, self._started(step.id, tool, attempt=action.attempt))
         return await self._finish(thread.state.steps[step.id], tool, thread, agent, facts)
+
+    async def _stands_no_more(self, step: StepState, tool: Tool, thread: Thread, agent: Agent) -> str:
+        """Why its approval is good no longer; empty: it is. It may have lain for a while: a pause, no worker."""
+        now = self._clock()
+        if has_expired(step.terms, now):
+            return "Its approval has expired before it began. Ask for a new one if it is still wanted."
+        if step.terms.standing:
+            grant = await self._authority.standing(self._wanted(step, tool, thread, agent, now))
+            if grant is None or grant.id != step.terms.standing:
+                return "The standing approval that approved it was revoked before it began."
+        return ""
 
     def _started(self, step_id: str, tool: Tool, *, attempt: int) -> ToolStarted:
         return ToolStarted(
@@ -470,6 +540,21 @@ class Loop:
             return owed_now(thread)
         reason = f"There is no agent {thread.agent!r} here; known are {', '.join(self._roster) or 'none'}."
         return owed_now(thread) or HandToHuman("agent", reason)
+
+
+def _granted(request: ApprovalRequested, grant: StandingGranted) -> ApprovalDecided:
+    return ApprovalDecided(
+        id=f"{request.step}/decided/standing",
+        at=request.at,
+        step=request.step,
+        digest=request.digest,
+        approved=True,
+        by=grant.by,
+        groups=grant.groups,
+        comment=grant.reason,
+        proof=f"standing approval {grant.id}, until {grant.until:%Y-%m-%d %H:%M} UTC",
+        standing=grant.id,
+    )
 
 
 def doing(tool: Tool) -> str:

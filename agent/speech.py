@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
-from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
+from channels.base import (
+    Answered,
+    Card,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminder,
+    Settled,
+    Text,
+    Undelivered,
+    Vote,
+)
 from store.events import (
     ApprovalDecided,
-    ApprovalRequested,
     DeliveryFailed,
     Event,
     HandedToHuman,
@@ -23,6 +35,7 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
 )
+from store.policy import identity, judge
 from store.thread import Owed, StepState, Thread
 
 
@@ -36,10 +49,14 @@ def outgoing(thread: Thread, owed: Owed) -> Outgoing:
             assert isinstance(event, StepChosen)
             return _question(event)
         case "card":
-            assert isinstance(event, ApprovalRequested)
-            return card(thread, thread.state.steps[owed.step], event)
+            return card(thread, thread.state.steps[owed.step], surface=owed.surface, at=owed.event)
+        case "votes":
+            shown = card(thread, thread.state.steps[owed.step], surface=owed.surface, at=owed.event)
+            return replace(shown, receipt=_card_receipt(thread, thread.state.steps[owed.step], owed.surface))
+        case "reminder":
+            return _reminder(thread, thread.state.steps[owed.step], owed)
         case "settled":
-            return settled(thread, thread.state.steps[owed.step], event)
+            return settled(thread, thread.state.steps[owed.step], event, surface=owed.surface)
         case "answered":
             return _answered(thread, owed, event)
         case "progress" | "ended":
@@ -55,7 +72,16 @@ def outgoing(thread: Thread, owed: Owed) -> Outgoing:
             return Notice(_notice(thread, owed))
 
 
-def card(thread: Thread, step: StepState, request: ApprovalRequested) -> Card:
+def card(thread: Thread, step: StepState, *, surface: int = 0, at: int | None = None) -> Card:
+    """`surface`: where it is shown, as in `Owed`. `at`: as it stood with that event; None: as it stands.
+
+    However the step went on since `at`, that says the same each time that it is tried.
+    """
+    request, terms = step.request, step.terms
+    assert request is not None
+    votes = step.votes
+    if at is not None:
+        votes = tuple(vote for vote in votes if vote in thread.events[: at + 1])
     return Card(
         step=step.id,
         digest=request.digest,
@@ -64,6 +90,39 @@ def card(thread: Thread, step: StepState, request: ApprovalRequested) -> Card:
         facts=request.facts,
         requested_by=requester(thread.events[: thread.events.index(request)]),
         requested_at=request.at,
+        group=_groups(step, widened=surface > len(request.asks)),
+        approvers=request.approvers,
+        quorum=terms.quorum,
+        votes=tuple(Vote(vote.by.name, vote.at) for vote in votes),
+        expires_at=terms.expires_at,
+        editable=request.editable,
+    )
+
+
+def _groups(step: StepState, *, widened: bool) -> str:
+    """Who may decide it, in words."""
+    names = [step.terms.group, *([step.terms.then] if widened and step.terms.then else [])]
+    return " or ".join(filter(None, names))
+
+
+def _card_receipt(thread: Thread, step: StepState, surface: int) -> str:
+    return receipt_of(thread, f"{step.id}/card/at/{surface}" if surface else f"{step.id}/card")
+
+
+def _reminder(thread: Thread, step: StepState, owed: Owed) -> Reminder:
+    request = step.request
+    assert request is not None
+    widened = "/widen/" in f"{thread.events[owed.event].id}/"
+    return Reminder(
+        step=step.id,
+        intent=step.chosen.intent,
+        requested_by=requester(thread.events[: thread.events.index(request)]),
+        requested_at=request.at,
+        group=_groups(step, widened=widened),
+        people=request.approvers,
+        expires_at=step.terms.expires_at,
+        widened=widened,
+        receipt=_card_receipt(thread, step, owed.surface),
     )
 
 
@@ -73,12 +132,14 @@ def receipt_of(thread: Thread, key: str) -> str:
     return next(sent, "")
 
 
-def settled(thread: Thread, step: StepState, event: Event | None = None) -> Settled:
+def settled(thread: Thread, step: StepState, event: Event | None = None, *, surface: int = 0) -> Settled:
     """`event`: what it tells of. However the step went on meanwhile, that says the same each time that it is tried."""
     decision, request = step.decision, step.request
-    outcome: Literal["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]
+    outcome: Literal["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]
     match step.status:
-        case "withdrawn" | "superseded" | "cancelled" | "refused" as ended if not isinstance(event, ApprovalDecided):
+        case "expired" | "withdrawn" | "superseded" | "cancelled" | "refused" as ended if not isinstance(
+            event, ApprovalDecided
+        ):
             outcome = ended
         case _:
             outcome = "approved" if decision and decision.approved else "rejected"
@@ -89,7 +150,9 @@ def settled(thread: Thread, step: StepState, event: Event | None = None) -> Sett
         outcome=outcome,
         facts=request.facts if request else {},
         requested_by=requester(thread.events[: thread.events.index(request)]) if request else "",
-        receipt=receipt_of(thread, f"{step.id}/card"),
+        receipt=_card_receipt(thread, step, surface),
+        votes=tuple(Vote(vote.by.name, vote.at) for vote in step.votes) if step.terms.quorum > 1 else (),
+        standing=decision.standing if decision else "",
         by=decision.by if decision else None,
         at=decision.at if decision else None,
         comment=decision.comment if decision else "",
@@ -185,8 +248,28 @@ def _notice(thread: Thread, owed: Owed) -> str:
             return "That is what I asked approval for above; I am waiting for the decision."
 
 
+def voted(step: StepState) -> set[str]:
+    """`identity` of everybody whose approval counts."""
+    return {identity(vote.by) for vote in step.votes}
+
+
+def may(step: StepState) -> str:
+    """Who may decide, in words."""
+    who = _groups(step, widened=step.widened) or "nobody"
+    who = f"{who} may, where I know for sure who they are"
+    return who if step.terms.requester_may else f"{who}, but nobody who asked for it"
+
+
 def _decided_nothing(step: StepState, event: ApprovalDecided) -> str:
     """For whoever decided by a message that settled nothing."""
+    if event.by.trust == "verified" and step.status == "requested" and identity(event.by) in voted(step):
+        return f"Your approval of {step.chosen.intent} counts already; nothing was changed."
+    if event.by.trust == "verified" and step.request and not step.decision:
+        why = judge(step.request, step.terms, event, widened=step.widened)
+        if why == "not_entitled":
+            return f"You may not decide on {step.chosen.intent} ({may(step)}); that you tried is on record."
+        if why == "expired":
+            return f"The request for {step.chosen.intent} has expired; nothing was changed."
     if event.by.trust != "verified":
         return (
             f"Somebody wrote as {event.by.address or event.by.name} to decide on {step.chosen.intent}. "

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 T = TypeVar("T")
+MINUTES_MAX = 30 * 24 * 60
+"""How far ahead the agent may plan to look at something."""
 Facts = dict[str, JsonValue]
 
 
@@ -85,12 +87,21 @@ class Tool(Step):
     timeout_seconds: ClassVar[float] = 60.0
     doing: ClassVar[str] = ""
     """What people are shown while it runs, after the agent's name: `is looking at the tags`. Empty: its intent."""
+    scoped_by: ClassVar[str] = ""
+    """The argument that policies tell its calls apart by (`environment`); empty: one policy for all of them."""
+    editable: ClassVar[tuple[str, ...]] = ()
+    """Arguments, all of them texts, that a person may change instead of approving: that is a new request."""
     for_people: ClassVar[frozenset[str]] = frozenset()
     """Keys of its arguments, facts and results that only people are shown: the model knows them, or needs them not."""
 
     @property
     def has_prepare(self) -> bool:
         return type(self).prepare is not Tool.prepare
+
+    @property
+    def scope(self) -> str:
+        """Which of the policies for its intent holds for this call."""
+        return str(getattr(self, self.scoped_by)) if self.scoped_by else ""
 
     def needs_approval(self) -> bool:
         """Whether a person has to approve this very call first."""
@@ -152,6 +163,28 @@ class WithdrawRequest(Step):
     reason: str
 
 
+class LookAgain(Step):
+    """Do nothing until so many minutes have passed, then go on. Whoever writes meanwhile is heard at once."""
+
+    intent: Literal["look_again"]
+    in_minutes: int = Field(ge=1, le=MINUTES_MAX)
+    reason: str = Field(description="what to look at then")
+
+    def until(self, now: datetime) -> datetime:
+        return now + timedelta(minutes=self.in_minutes)
+
+
+class SetReminder(Step):
+    """Be woken at a later time with this note. What is under way goes on meanwhile."""
+
+    intent: Literal["set_reminder"]
+    in_minutes: int = Field(ge=1, le=MINUTES_MAX)
+    note: str = Field(description="what to do then, so that you understand it without having the conversation in mind")
+
+    def until(self, now: datetime) -> datetime:
+        return now + timedelta(minutes=self.in_minutes)
+
+
 class HandOver(Step):
     """Let another agent go on with this thread. Chosen by code."""
 
@@ -160,7 +193,15 @@ class HandOver(Step):
     reason: str
 
 
-OWN_STEPS: tuple[type[Step], ...] = (RequestHumanInput, DoneForNow, SendUpdate, NothingToDo, WithdrawRequest)
+OWN_STEPS: tuple[type[Step], ...] = (
+    RequestHumanInput,
+    DoneForNow,
+    SendUpdate,
+    NothingToDo,
+    WithdrawRequest,
+    LookAgain,
+    SetReminder,
+)
 """The steps that every agent has. `HandOver` is for code alone, so the model is not offered it."""
 
 

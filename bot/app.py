@@ -10,7 +10,7 @@ import logging
 import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -22,7 +22,10 @@ from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
 from agent.roster import DEFAULT, ROSTER
 from bot import console
+from bot.clock import Clock, schedules_of
 from bot.inbox import Inbox
+from bot.people import People
+from bot.policies import Policies, policy_problems, tools_of
 from bot.settings import Settings, SettingsError
 from bot.worker import Worker
 from channels.base import Channel
@@ -50,6 +53,9 @@ class App:
     channels: Mapping[str, Channel]
     writer: Writer | None = None
     """Where mail is set up: what signs and reads our links and Message-IDs."""
+    people: People = field(default_factory=People)
+    authority: Policies = field(default_factory=Policies)
+    """Without policies nobody may approve anything."""
 
     def agent_at(self, addresses: Sequence[str]) -> str:
         """As `agent_of`, for mail: by one of our addresses in the routes, or bot+NAME@ for an agent of that name."""
@@ -74,6 +80,7 @@ class App:
             channels=self.channels,
             model=model,
             clock=now,
+            authority=self.authority,
             alerts=alerts_place(self.settings.team.alerts),
         )
         return Worker(
@@ -84,6 +91,10 @@ class App:
             grace_seconds=self.settings.bot_grace_seconds,
             only=only,
         )
+
+    def clock(self) -> Clock:
+        """Fires the team's schedules. Raises SettingsError."""
+        return Clock(self.store, self.inbox, schedules_of(self.settings, self.roster), clock=now)
 
 
 def alerts_place(text: str) -> Place | None:
@@ -128,7 +139,24 @@ async def opened(settings: Settings) -> AsyncIterator[App]:
             email = EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address))
             stack.push_async_callback(email.aclose)
             channels.append(email)
-        yield App(settings, store, Inbox(store), roster, {channel.name: channel for channel in channels}, writer)
+        people = People(settings.team.people)
+        yield App(
+            settings,
+            store,
+            Inbox(store, people=people),
+            roster,
+            {channel.name: channel for channel in channels},
+            writer,
+            people,
+            policies_of(settings, store),
+        )
+
+
+def policies_of(settings: Settings, store: Store | None = None) -> Policies:
+    team = settings.team
+    return Policies(
+        People(team.people), team.policy, team.business_hours, channels=settings.channel_names(), store=store
+    )
 
 
 async def _writer(settings: Settings, store: Store) -> Writer:
@@ -203,10 +231,21 @@ def build_roster(settings: Settings) -> dict[str, Agent]:
 def roster_problems(settings: Settings) -> list[str]:
     """For `settings.load`, so that these are reported together with all others."""
     try:
-        build_roster(settings)
+        roster, problems = build_roster(settings), []
     except SettingsError as error:
-        return error.problems
-    return []
+        roster, problems = None, error.problems
+    team = settings.team
+    try:
+        schedules_of(settings, roster)
+    except SettingsError as error:
+        problems = problems + error.problems
+    return problems + policy_problems(
+        team.policy,
+        People(team.people),
+        team.business_hours,
+        tools=None if roster is None else tools_of(roster),
+        channels=settings.channel_names(),
+    )
 
 
 def _problem(agent: str, item: Any) -> str:

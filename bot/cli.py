@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import importlib.metadata
-import os
 import signal
 import sys
 import time
@@ -19,13 +17,15 @@ import typer
 
 from agent.context import Context
 from agent.roster import DEFAULT
-from bot import audit, command, console
+from bot import audit, cli_schedules, cli_standing, command, console
 from bot import demo as demo_scenario
 from bot import doctor as checks
 from bot.app import App, model_of, opened
+from bot.clock import ticking
 from bot.document import document
 from bot.inbox import Refused, Settlement
 from bot.listen import listen
+from bot.policies import policy_warnings
 from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings
 from bot.transcript import Entry, entries, markdown, topic
@@ -45,6 +45,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_schedules.app, name="schedules")
+app.add_typer(cli_standing.app, name="standing")
 
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
 Words = Annotated[str, typer.Argument(metavar="TEXT", help="what to say; - reads it from stdin")]
@@ -57,9 +59,8 @@ At = Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="whe
 Digest = Annotated[str, typer.Option("--digest", metavar="D", help="of the request that you saw, 8 digits or more")]
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="the agent reads it")]
 
-ROLES = ("web", "worker")
+ROLES = ("web", "worker", "clock")
 STATUSES = get_args(ThreadStatus)
-NAME_CHARS_MAX = 100
 SECOND_SIGINT_SECONDS = 1.0
 """Only after that does another SIGINT break off: whoever starts us may pass on one that we got ourselves."""
 
@@ -89,7 +90,7 @@ def demo() -> None:
     """Play the main job for real; in a terminal, with you."""
 
     async def work(settings: Settings) -> None:
-        await demo_scenario.demo(settings, _me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+        await demo_scenario.demo(settings, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
 
     command.run(work, agents=False)
 
@@ -97,7 +98,7 @@ def demo() -> None:
 @app.command()
 def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     """Talk to an agent here, with the configured model."""
-    me = _me(name)
+    me = command.me(name)
     _not_both(thread, agent, "--agent", "it has its agent")
 
     async def work(settings: Settings) -> None:
@@ -144,12 +145,15 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
 
 @app.command()
 def run(
-    roles: Annotated[list[str] | None, typer.Argument(metavar="[web] [worker]", help="none named: all of them")] = None,
+    roles: Annotated[
+        list[str] | None, typer.Argument(metavar="[web] [worker] [clock]", help="none named: all of them")
+    ] = None,
 ) -> None:
     """Listen to channels and work on threads until SIGTERM.
 
-    Roles scale apart: web listens to Slack, reads mail and serves HTTP, worker works on threads; any number of each
-    may run. At the end it takes nothing new, and finishes or hands back what is under way.
+    Roles scale apart: web listens to Slack, reads mail and serves HTTP, worker works on threads, clock fires the
+    schedules; any number of each may run. At the end it takes nothing new, and finishes or hands back what is under
+    way.
     """
     for role in roles or []:
         if role not in ROLES:
@@ -161,11 +165,18 @@ def run(
             bot = await stack.enter_async_context(opened(settings))
             if not bot.roster:
                 console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
+            for line in policy_warnings(bot.roster, bot.authority):
+                console.say(line)
             stopping = asyncio.Event()
             _stop_on_signals(stopping, settings.bot_grace_seconds)
             if "web" in chosen:
                 for line in await listen(bot, stack, always="web" in (roles or [])):
                     console.say(line)
+            if "clock" in chosen:
+                clock = bot.clock()
+                if clock.names or "clock" in (roles or []):
+                    console.say(f"Schedules: {', '.join(clock.names) or 'none; bot.toml has no [schedules.NAME]'}.")
+                await stack.enter_async_context(ticking(clock, stopping))
             if "worker" in chosen:
                 model = await stack.enter_async_context(model_of(settings))
                 worker = bot.worker(model)
@@ -219,7 +230,7 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Open a thread, or go on with one. Prints its id."""
-    words, me = _words(text), _me(name)
+    words, me = _words(text), command.me(name)
     _not_both(thread, agent, "--agent", "it has its agent")
     _not_both(thread, place, "--place", "it has its place")
     if place and not all(place.partition(":")):
@@ -316,7 +327,7 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve the request that waits."""
-    _settle(thread, True, comment, digest, _me(name), wait, as_json)
+    _settle(thread, True, comment, digest, command.me(name), wait, as_json)
 
 
 @app.command()
@@ -329,7 +340,7 @@ def reject(
     as_json: AsJson = False,
 ) -> None:
     """Reject the request that waits."""
-    _settle(thread, False, reason, digest, _me(name), wait, as_json)
+    _settle(thread, False, reason, digest, command.me(name), wait, as_json)
 
 
 def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
@@ -338,7 +349,7 @@ def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, 
             settlement = await bot.inbox.decide(
                 thread, me, approved=approved, comment=comment, digest=digest, proof="terminal"
             )
-            if settlement.outcome != "settled":
+            if settlement.outcome not in ("settled", "counted"):
                 raise Refused(settlement.text)
             await _answer(
                 bot, settlement.thread, me, wait=wait, as_json=as_json, otherwise=_what_was_decided(settlement)
@@ -354,9 +365,38 @@ def _what_was_decided(settlement: Settlement) -> str:
 
 
 @app.command()
+def edit(
+    thread: ThreadId,
+    changes: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="arguments to change")],
+    digest: Digest,
+    name: As = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the call that waits instead of approving it.
+
+    That is a new request, which is decided on by itself.
+    """
+    me, arguments = command.me(name), {}
+    for change in changes:
+        key, is_one, value = change.partition("=")
+        if not is_one or not key:
+            raise command.Misused(f"{change!r} is not NAME=VALUE.")
+        arguments[key] = value
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            changed = await bot.inbox.edit(thread, me, step_id="", digest=digest, arguments=arguments, proof="terminal")
+            done = "Changed. The new request comes with the next card."
+            await _answer(bot, changed, me, wait=wait, as_json=as_json, otherwise=done)
+
+    command.run(work, model=wait)
+
+
+@app.command()
 def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Answer the question that the agent asked."""
-    words, me = _words(text), _me(name)
+    words, me = _words(text), command.me(name)
 
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
@@ -369,7 +409,7 @@ def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_
 @app.command()
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     """Begin nothing more on it until it is resumed."""
-    me = _me(name)
+    me = command.me(name)
 
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
@@ -383,7 +423,7 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
 @app.command()
 def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Go on with a paused thread."""
-    me = _me(name)
+    me = command.me(name)
 
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
@@ -396,7 +436,7 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 @app.command()
 def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
     """End it: nothing more is begun, requests are void."""
-    me = _me(name)
+    me = command.me(name)
 
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
@@ -419,7 +459,7 @@ def fork(
 
     Nothing that was under way is under way in the copy.
     """
-    me = _me(name)
+    me = command.me(name)
     if place and not all(place.partition(":")):
         raise command.Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
@@ -536,19 +576,6 @@ def _words(text: str) -> str:
     if not words.strip():
         raise command.Misused("There is nothing to say: TEXT is empty.")
     return words
-
-
-def _me(name: str) -> Person:
-    if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
-        raise command.Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
-    login = name.strip()
-    if not login:
-        try:
-            login = getpass.getuser()
-        except (KeyError, OSError):
-            login = f"uid-{os.getuid()}"
-    # Who can run commands here can read and write the store: the machine has already said who they are.
-    return Person(name=login, address=login, trust="verified")
 
 
 def _not_both(thread: str, other: str, option: str, why: str) -> None:

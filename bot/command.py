@@ -7,6 +7,8 @@ of ours is shown with BOT_LOG_LEVEL=debug.
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import signal
 import sys
 import traceback
@@ -24,8 +26,10 @@ from bot.settings import Settings, SettingsError, load
 from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
 from store.embedded import EmbeddedRedisError
-from store.events import EventTooLarge
+from store.events import EventTooLarge, Person
 from store.text import one_line
+
+NAME_CHARS_MAX = 100
 
 FAILURES = (
     ChannelUnavailable,
@@ -42,6 +46,20 @@ FAILURES = (
 
 class Misused(Exception):
     """The command line itself is wrong."""
+
+
+def me(name: str) -> Person:
+    """Who types this, by `--as` or else by their login. Raises Misused."""
+    if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
+        raise Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
+    login = name.strip()
+    if not login:
+        try:
+            login = getpass.getuser()
+        except (KeyError, OSError):
+            login = f"uid-{os.getuid()}"
+    # Who can run commands here can read and write the store: the machine has already said who they are.
+    return Person(name=login, address=login, trust="verified")
 
 
 def exit_code(app: typer.Typer) -> int:

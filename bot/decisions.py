@@ -1,4 +1,4 @@
-"""The pages behind the links in a mail: a look asks once more, and only its form decides.
+"""The pages behind the links in a mail: a look asks once more, and only its form decides, or changes what is asked.
 
 Mail programs and scanners open every link, so a GET or HEAD changes nothing. The link itself is the proof: it is
 signed, goes to one person, names the request and what it showed, and ends. A request is settled once, so a link that is
@@ -8,7 +8,7 @@ used again finds it settled. Whatever is wrong with a link, the page tells no mo
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs
@@ -17,16 +17,30 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from agent.speech import card
+from agent.speech import card, may, voted
 from bot.inbox import Inbox, Refused
-from channels.email.page import table
+from bot.people import People
+from channels.email.page import table, terms_of
 from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
 from store.base import Store, StoreUnavailable, UnknownThread
-from store.events import TEXT_CHARS_MAX, MessageReceived, Person
+from store.events import TEXT_CHARS_MAX, ApprovalDecided, ApprovalRequested, MessageReceived, Person
+from store.policy import has_expired, identity, judge
 from store.text import one_line, visible
 from store.thread import StepState, Thread
 
 FORM_BYTES_MAX = 1_000_000
+FIELDS_MAX = 10
+"""Of a form, beside one for each argument that can be changed."""
+ARGUMENT = "argument "
+"""Before its name: the field of an argument."""
+_STATUS = {
+    "settled": 200,
+    "counted": 200,
+    "too_late": 409,
+    "other_request": 409,
+    "not_entitled": 403,
+    "expired": 410,
+}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -59,6 +73,8 @@ class Decisions:
     clock: Callable[[], datetime]
     allowed: Callable[[str], bool]
     """Whether this address may still write to us, and so decide."""
+    people: People | None = None
+    """Whom the inbox knows; without, a page shows its form to everybody, and only what it sends is judged."""
 
     @property
     def route(self) -> Route:
@@ -72,11 +88,14 @@ class Decisions:
                 return _page(
                     *(self._question(thread, step, link) if link.number >= 0 else self._card(thread, step, link))
                 )
-            comment = await _comment(request)
+            editable = step.request.editable if step.request else ()
+            form = await _form(request, FIELDS_MAX + len(editable))
             by = Person(name=link.person, address=link.person, trust="verified")
             if link.number >= 0:
                 return await self._answered(link, by)
-            return await self._decided(link, by, comment)
+            if form.get("action") == "edit":
+                return await self._edited(link, by, _changed(step, form))
+            return await self._decided(link, by, form.get("comment", "").strip()[:TEXT_CHARS_MAX])
         except _Wrong as wrong:
             return _page("Not possible", f"<p>{html.escape(str(wrong))}</p>", wrong.status)
         except StoreUnavailable:
@@ -101,19 +120,44 @@ class Decisions:
     def _card(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         request = step.request
         assert request is not None
-        shown = card(thread, step, request)
-        body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}"
-        asked = f"asked for by {shown.requested_by} at {shown.requested_at:%Y-%m-%d %H:%M} UTC · {shown.digest[:12]}"
-        body += f"<p><small>{_said(asked)}</small></p>"
+        shown = card(thread, step)
+        body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
             return "Settled", body + f"<p><b>{_said(_standing(step))}</b></p>", 200
+        if why_not := self._why_not(step, request, link):
+            return "Not yours to decide", body + f"<p><b>{_said(why_not)}</b></p>", 200
         verb = "Approve" if link.approved else "Reject"
         label = "A word to it (optional)" if link.approved else "Why? The agent reads it."
         body += (
             f'<form method="post"><p><label>{label}<br><textarea name="comment" rows="3" maxlength="5000"></textarea>'
-            f"</label></p><button>{verb}</button></form><p><small>You decide as {_said(link.person)}.</small></p>"
+            f"</label></p><button>{verb}</button></form>{_changes(step, request)}"
+            f"<p><small>You decide as {_said(link.person)}.</small></p>"
         )
         return f"{verb}?", body, 200
+
+    def _why_not(self, step: StepState, request: ApprovalRequested, link: Link) -> str:
+        """Why this person has nothing to decide here; empty: they have."""
+        now = self.clock()
+        if has_expired(step.terms, now):
+            return "This request has expired: nothing is run."
+        by = Person(name=link.person, address=link.person, trust="verified")
+        by = self.people.identified(by) if self.people else by
+        if link.approved and identity(by) in voted(step):
+            return f"Your approval counts already: {len(step.votes)} of {step.terms.quorum}."
+        if self.people is None:
+            return ""
+        trial = ApprovalDecided(
+            id="trial",
+            at=now,
+            step=step.id,
+            digest=request.digest,
+            approved=link.approved,
+            by=by,
+            groups=self.people.groups_of(by),
+        )
+        if judge(request, step.terms, trial, widened=step.widened) == "not_entitled":
+            return f"You may not decide this as {link.person}: {may(step)}."
+        return ""
 
     def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         arguments = step.chosen.arguments
@@ -139,8 +183,23 @@ class Decisions:
             digest=link.digest,
             proof=f"signed link to {link.person}",
         )
-        status = {"settled": 200, "too_late": 409, "not_entitled": 403, "other_request": 409}[settlement.outcome]
+        status = _STATUS[settlement.outcome]
         return _page("Done" if status == 200 else "Not changed", f"<p><b>{_said(settlement.text)}</b></p>", status)
+
+    async def _edited(self, link: Link, by: Person, arguments: dict[str, str]) -> Response:
+        try:
+            await self.inbox.edit(
+                link.thread_id,
+                by,
+                step_id=link.step,
+                digest=link.digest,
+                arguments=arguments,
+                proof=f"signed link to {link.person}",
+            )
+        except Refused as error:
+            return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", 409)
+        text = "Changed. That makes a new request, and a mail with its links follows. This one is not decided any more."
+        return _page("Done", f"<p><b>{text}</b></p>")
 
     async def _answered(self, link: Link, by: Person) -> Response:
         try:
@@ -156,8 +215,8 @@ class Decisions:
         return _page("Done", f"<p><b>Answered: {_said(choice)}</b></p>")
 
 
-async def _comment(request: Request) -> str:
-    """Of our form, as a browser sends it (application/x-www-form-urlencoded). Raises _Wrong."""
+async def _form(request: Request, fields_max: int) -> dict[str, str]:
+    """Of our page, as a browser sends it (application/x-www-form-urlencoded). Raises _Wrong."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise _Wrong(415, "That is not the form of this page. Nothing was changed.")
     body = b""
@@ -166,11 +225,36 @@ async def _comment(request: Request) -> str:
         if len(body) > FORM_BYTES_MAX:
             raise _Wrong(413, "That is too long. Nothing was changed.")
     try:
-        form = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=10)
+        form = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=fields_max)
     except ValueError:
         raise _Wrong(400, "That form could not be read. Nothing was changed.") from None
-    [comment, *_] = form.get("comment", [""])
-    return comment.replace("\r\n", "\n").strip()[:TEXT_CHARS_MAX]
+    return {name: first.replace("\r\n", "\n") for name, (first, *_) in form.items()}
+
+
+def _changes(step: StepState, request: ApprovalRequested) -> str:
+    """The form in which the call can be changed; empty: it cannot."""
+    fields = "".join(
+        # A browser takes the first line break away.
+        f'<p><label>{_said(name)}<br><textarea name="{_said(ARGUMENT + name)}" rows="1">\n{_said(text)}</textarea>'
+        "</label></p>"
+        for name, text in _editable(step, request).items()
+    )
+    if not fields:
+        return ""
+    button = '<button name="action" value="edit">Ask with this instead</button>'
+    return f'<h2>Change it</h2><form method="post">{fields}{button}</form>'
+
+
+def _editable(step: StepState, request: ApprovalRequested) -> dict[str, str]:
+    return {name: text for name in request.editable if isinstance(text := step.chosen.arguments.get(name), str)}
+
+
+def _changed(step: StepState, form: Mapping[str, str]) -> dict[str, str]:
+    """The arguments in the form, without those that are as they were shown."""
+    assert step.request is not None
+    shown = {name: visible(text).strip() for name, text in _editable(step, step.request).items()}
+    given = {name.removeprefix(ARGUMENT): text for name, text in form.items() if name.startswith(ARGUMENT)}
+    return {name: text for name, text in given.items() if text.strip() != shown.get(name)}
 
 
 def _choice(step: StepState, number: int) -> str:
@@ -187,7 +271,10 @@ def _standing(step: StepState) -> str:
     if decision := step.decision:
         verb = "approved" if decision.approved else "rejected"
         why = f" — {decision.comment}" if decision.comment else ""
-        return f"Already {verb} by {decision.by.name} at {decision.at:%Y-%m-%d %H:%M} UTC{why}"
+        whose = "the standing approval of " if decision.standing else ""
+        return f"Already {verb} by {whose}{decision.by.name} at {decision.at:%Y-%m-%d %H:%M} UTC{why}"
+    if step.status == "expired":
+        return "This request has expired: nothing is run."
     return f"This request is {step.status}: there is nothing to decide any more."
 
 

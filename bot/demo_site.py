@@ -144,6 +144,7 @@ class Site:
                 ]
         lines.append("[agents.deploy.end_to_end]")
         lines += (f"{e} = {_toml([str(self.home / 'end-to-end'), '{environment}'])}" for e in ENVIRONMENTS)
+        lines += ["", '[policy."*"."*"]', 'group = "anyone"']
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _commit_history(self) -> None:

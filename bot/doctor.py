@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
-from bot.app import build_roster, model_of
+from bot.app import build_roster, model_of, policies_of, roster_problems
+from bot.policies import policy_warnings
 from bot.settings import Settings, SettingsError, misspelt
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
@@ -38,6 +39,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _variables()
     yield _home(settings)
     yield _agents(settings)
+    for finding in _policies(settings):
+        yield finding
     async for finding in _store(settings):
         yield finding
     async for finding in _model(settings):
@@ -73,6 +76,20 @@ def _agents(settings: Settings) -> Finding:
     if not roster:
         return Finding("agents", "warning", "none is set up: give one its table in bot.toml, such as [agents.deploy].")
     return Finding("agents", "ok", ", ".join(roster))
+
+
+def _policies(settings: Settings) -> Iterator[Finding]:
+    """Nothing where no agent could ask for an approval."""
+    try:
+        roster = build_roster(settings)
+    except SettingsError:
+        return
+    if problems := roster_problems(settings):
+        yield Finding("policies", "failed", " ".join(problems))
+    elif warnings := policy_warnings(roster, policies_of(settings)):
+        yield Finding("policies", "warning", " ".join(warnings))
+    elif roster:
+        yield Finding("policies", "ok", "whatever needs an approval has people who may give it.")
 
 
 async def _store(settings: Settings) -> AsyncIterator[Finding]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from store.thread import Thread
+from store.thread import StepState, Thread
 
 
 def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
     """`version` counts its events; the events themselves only where asked for."""
-    last = thread.events[-1].model_dump(mode="json", include={"at"})
     told: dict[str, Any] = {
         "id": thread.id,
         "agent": thread.agent,
@@ -17,7 +17,7 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
         "status": thread.status,
         "turn": thread.turn,
         "version": thread.version,
-        "updated_at": last["at"],
+        "updated_at": _instant(thread.events[-1].at),
         "pending": None,
         "question": None,
     }
@@ -29,9 +29,26 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
             "intent": pending.chosen.intent,
             "arguments": pending.chosen.arguments,
             "facts": pending.request.facts,
+            "group": _group(pending),
+            "quorum": pending.terms.quorum,
+            "votes": [
+                {"name": vote.by.name, "member": vote.by.member, "at": _instant(vote.at)} for vote in pending.votes
+            ],
+            "expires_at": _instant(pending.terms.expires_at),
+            "editable": list(pending.request.editable),
         }
     if asked := thread.step(thread.state.question):
         told["question"] = {"step": asked.id, **asked.chosen.arguments}
     if with_events:
         told["events"] = [event.model_dump(mode="json") for event in thread.events]
     return told
+
+
+def _group(pending: StepState) -> str:
+    """Who may decide it by now, as the team file calls them."""
+    terms = pending.terms
+    return f"{terms.group} or {terms.then}" if pending.widened and terms.then else terms.group
+
+
+def _instant(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None

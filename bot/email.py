@@ -110,10 +110,16 @@ class EmailDesk:
     def _shown_by(self, thread: Thread, card: str, to: Person) -> StepState | None:
         """The step whose request this mail showed to this person; a mail to somebody else is not theirs to answer.
 
-        By its id alone: that it was sent, its process may have died before it could note.
+        By its id alone: that it was sent, its process may have died before it could note. What follows a card (another
+        approval, a reminder) does not show all of it: a reply to that decides nothing and goes to the agent.
         """
         for step in thread.state.steps.values():
-            key = f"{thread.id}/{step.id}/card"
-            if card.lower() in (self.message_id(thread.id, key), self.message_id(thread.id, f"{key} {to.address}")):
+            shown = {f"{thread.id}/{step.id}/card {to.address}", f"{thread.id}/{step.id}/card"}
+            for number, place in enumerate((*step.request.asks, *step.request.then_asks) if step.request else (), 1):
+                person = place.address.partition("/")[0]
+                if place.channel == NAME and person.lower() == to.address.lower():
+                    key = f"{thread.id}/{step.id}/card/at/{number}"
+                    shown |= {f"{key} {person}", key}
+            if card.lower() in (self.message_id(thread.id, key) for key in shown):
                 return step
         return None

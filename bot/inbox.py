@@ -16,11 +16,14 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from agent.speech import may
+from bot.people import People
 from channels.base import Earlier
 from store.base import Store, ThreadMoved
 from store.events import (
     TEXT_CHARS_MAX,
     ApprovalDecided,
+    ApprovalRequested,
     Attachment,
     DeliveryFailed,
     Event,
@@ -30,6 +33,7 @@ from store.events import (
     MessageReceived,
     Person,
     Place,
+    StepChosen,
     ThreadCancelled,
     ThreadForked,
     ThreadOpened,
@@ -38,7 +42,8 @@ from store.events import (
     TriggerReceived,
     encode,
 )
-from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread, may_decide
+from store.policy import judge
+from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread
 
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
@@ -47,6 +52,7 @@ ATTACHED_CHARS_MAX = 20_000
 QUOTED_CHARS_MAX = 20_000
 ID_CHARS_MAX = 200
 """A longer id of an outside event is replaced by its hash."""
+DIGEST_CHARS_MIN = 8
 NAME_CHARS_MAX = 200
 """Of a sender, an address, an attachment."""
 
@@ -59,7 +65,8 @@ class Refused(Exception):
 class Settlement:
     """How a decision was taken."""
 
-    outcome: Literal["settled", "too_late", "not_entitled", "other_request"]
+    outcome: Literal["settled", "counted", "too_late", "not_entitled", "other_request", "expired"]
+    """`counted`: it is one of several approvals that it takes."""
     thread: Thread
     step: StepState
 
@@ -69,6 +76,11 @@ class Settlement:
         match self.outcome:
             case "settled":
                 return f"{'Approved' if standing and standing.approved else 'Rejected'}: {call_in_words(self.step)}"
+            case "counted":
+                votes = f"{len(self.step.votes)} of {self.step.terms.quorum}"
+                return f"Counted, {votes} approvals: {call_in_words(self.step)}"
+            case "too_late" if self.step.status == "requested":
+                return "Your approval counts already; nothing was changed."
             case "too_late" if standing:
                 verb = "approved" if standing.approved else "rejected"
                 return f"Already {verb} by {standing.by.name} at {standing.at:%H:%M} UTC; nothing was changed."
@@ -76,8 +88,10 @@ class Settlement:
                 return f"The request is {self.step.status}; nothing was changed."
             case "other_request":
                 return "That decision is for another request than the one that stands; nothing was changed."
-            case _:
-                return "You may not decide this request; that you tried is on record."
+            case "expired":
+                return "The request has expired; nothing was changed."
+            case "not_entitled":
+                return f"You may not decide this request ({may(self.step)}); that you tried is on record."
 
 
 def thread_id_of(place: Place) -> str:
@@ -91,8 +105,9 @@ def _now() -> datetime:
 
 
 class Inbox:
-    def __init__(self, store: Store, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, store: Store, *, people: People | None = None, clock: Callable[[], datetime] = _now) -> None:
         self._store = store
+        self._people = people or People()
         self._clock = clock
 
     async def message(
@@ -115,28 +130,22 @@ class Inbox:
         """
         earlier = (
             self._message(
-                Person(name=e.name, address=e.address, trust="third_party"), e.text, _outside(place, e.event_id)
+                Person(name=e.name, address=e.address, trust="third_party"),
+                e.text,
+                outside_id(place.channel, e.event_id),
             )
             for e in before
         )
         message = self._message(
             sender,
             text,
-            _outside(place, event_id),
+            outside_id(place.channel, event_id),
             subject=subject,
             attachments=attachments,
             quoted=quoted,
             origin=origin,
         )
         return await self._open(place, agent, *earlier, message)
-
-    async def reply(
-        self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
-    ) -> bool:
-        """A message at a place where there may be no thread of ours: then nothing happens, and it gives False."""
-        return await self.reply_in(
-            thread_id_of(place), place.channel, sender, text, event_id=event_id, attachments=attachments
-        )
 
     async def reply_in(
         self,
@@ -151,11 +160,11 @@ class Inbox:
         quoted: str = "",
         origin: Mapping[str, JsonValue] | None = None,
     ) -> bool:
-        """As `reply`, where the channel knows the thread and not its place."""
+        """A message in a thread that is there: where it is not, nothing happens, and it gives False."""
         message = self._message(
             sender,
             text,
-            _outside_id(channel, event_id),
+            outside_id(channel, event_id),
             subject=subject,
             attachments=attachments,
             quoted=quoted,
@@ -168,7 +177,7 @@ class Inbox:
     ) -> None:
         """A message that was sent under this key did not reach somebody."""
         event = DeliveryFailed(
-            id=_outside_id(channel, event_id),
+            id=outside_id(channel, event_id),
             at=self._clock(),
             key=key,
             recipient=recipient[:NAME_CHARS_MAX],
@@ -176,25 +185,25 @@ class Inbox:
         )
         await self._store.post(thread_id, event, opens=False)
 
-    async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool:
-        """Its author changed the message. Whether that still counts, the thread says. False: no thread of ours."""
-        message = _outside(place, event_id)
+    async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
+        """Its author changed the message. Whether that still counts, the thread says. False: there is no such thread.
+
+        `event_id` as the message was given in with.
+        """
+        message = outside_id(channel, event_id)
         fitting = self._message(Person(name=""), text, message).text
         event = MessageEdited(id=f"{message}/edited/{_short(edit_id)}", at=self._clock(), message=message, text=fitting)
-        return await self._store.post(thread_id_of(place), event, opens=False)
+        return await self._store.post(thread_id, event, opens=False)
 
-    async def deleted(self, place: Place, *, event_id: str) -> bool:
+    async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """Its author took the message back. Likewise."""
-        message = _outside(place, event_id)
+        message = outside_id(channel, event_id)
         event = MessageDeleted(id=f"{message}/deleted", at=self._clock(), message=message)
-        return await self._store.post(thread_id_of(place), event, opens=False)
-
-    async def knows(self, place: Place) -> bool:
-        return await self._store.exists(thread_id_of(place))
+        return await self._store.post(thread_id, event, opens=False)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
         """As `message`, for what a machine did."""
-        outside = _outside_id(trigger.source, trigger.id)
+        outside = outside_id(trigger.source, trigger.id)
         return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
 
     async def _open(self, place: Place, agent: str, *events: Event) -> str:
@@ -207,7 +216,7 @@ class Inbox:
         thread = await self._store.load(thread_id)
         if thread.state.cancelled:
             raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
-        outside = _outside_id(thread.place.channel, event_id) if event_id else _new_id("m")
+        outside = outside_id(thread.place.channel, event_id) if event_id else _new_id("m")
         return await self._store.append(thread, self._message(sender, text, outside))
 
     async def answer(
@@ -252,7 +261,7 @@ class Inbox:
         proof: str = "",
         by_message: bool = False,
     ) -> Settlement:
-        """Settle a request; the log's fold judges, so that of any number at the same moment one wins.
+        """Decide on a request; the log's fold judges, so that of any number at the same moment one settles it.
 
         Without `step_id` it is the one that waits. `digest` is what the person saw (its first 8 digits or more): where
         given, it must be that of the request. Raises UnknownThread, and Refused where there is no request at all.
@@ -262,26 +271,104 @@ class Inbox:
         if step is None or step.request is None:
             raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).")
         request = step.request
-        if digest and (len(digest) < 8 or not request.digest.startswith(digest)):
+        if digest and (len(digest) < DIGEST_CHARS_MIN or not request.digest.startswith(digest)):
             return Settlement("other_request", thread, step)
+        by = self._people.identified(by)
+        groups = self._people.groups_of(by)
+        who = [by.trust, _short(by.address or by.name)]
+        if groups or step.widened:
+            who.append(_short_hash(f"{groups} {step.widened}"))
         decision = ApprovalDecided(
-            # The same person's second click on the same button is the same event.
-            id=f"{step.id}/decided/{'yes' if approved else 'no'}/{by.trust}/{_short(by.address or by.name)}",
+            # The same person's second click on the same button is the same event, unless they may do more by now.
+            id="/".join([step.id, "decided", "yes" if approved else "no", *who]),
             at=self._clock(),
             step=step.id,
             digest=request.digest,
             approved=approved,
             by=by,
+            groups=groups,
             comment=comment[:TEXT_CHARS_MAX],
             proof=proof,
             by_message=by_message,
         )
         thread = await self._store.append(thread, _with_room(decision))
         step = thread.state.steps[step.id]
-        if not may_decide(request, decision):
-            return Settlement("not_entitled", thread, step)
-        won = step.decision is not None and step.decision.id == decision.id and step.decision.at == decision.at
-        return Settlement("settled" if won else "too_late", thread, step)
+
+        def is_ours(other: ApprovalDecided | None) -> bool:
+            return other is not None and other.id == decision.id and other.at == decision.at
+
+        if is_ours(step.decision):
+            return Settlement("settled", thread, step)
+        if any(map(is_ours, step.votes)):
+            return Settlement("counted", thread, step)
+        judgement = judge(request, step.terms, decision, widened=step.widened)
+        if judgement == "valid" or (judgement == "expired" and step.decision):
+            return Settlement("too_late", thread, step)
+        return Settlement(judgement, thread, step)
+
+    async def edit(
+        self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
+    ) -> Thread:
+        """Change the call that waits, instead of approving it: that is another call, with a request of its own.
+
+        `digest` as in `decide`, `arguments` those that change. Raises UnknownThread, Refused.
+        """
+        thread = await self._store.load(thread_id)
+        by = self._people.identified(by)
+        while True:
+            step = thread.step(step_id) if step_id else thread.pending
+            if step is None or step.request is None or step.status != "requested":
+                raise Refused(f"Thread {thread_id} has no such request that waits (it is {thread.status}).")
+            if len(digest) < DIGEST_CHARS_MIN or not step.request.digest.startswith(digest):
+                raise Refused("That is for another request than the one that stands; nothing was changed.")
+            chosen = self._edited(step, step.request, by, arguments, proof)
+            try:
+                return await self._store.append(thread, chosen, if_unmoved=True)
+            except EventTooLarge as error:
+                raise Refused(f"That is too long: {error}") from None
+            except ThreadMoved as moved:
+                thread = moved.thread
+
+    def _edited(
+        self, step: StepState, request: ApprovalRequested, by: Person, arguments: Mapping[str, str], proof: str
+    ) -> StepChosen:
+        now = self._clock()
+        # To change it is to decide that it shall not run like this.
+        trial = ApprovalDecided(
+            id="trial",
+            at=now,
+            step=step.id,
+            digest=request.digest,
+            approved=False,
+            by=by,
+            groups=self._people.groups_of(by),
+        )
+        match judge(request, step.terms, trial, widened=step.widened):
+            case "expired":
+                raise Refused("The request has expired; nothing was changed.")
+            case "not_entitled":
+                raise Refused(f"You may not change this request ({may(step)}).")
+            case _:
+                pass
+        if unknown := [name for name in arguments if name not in request.editable]:
+            can = ", ".join(request.editable) or "nothing"
+            raise Refused(f"{unknown[0][:NAME_CHARS_MAX]!r} cannot be changed here; what can is: {can}.")
+        changed = {**step.chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
+        if changed == step.chosen.arguments:
+            raise Refused("Nothing is different from what stands in the request.")
+        new = f"{step.id}e{_short_hash(repr(sorted(arguments.items())))}"
+        return StepChosen(
+            id=f"{new}/chosen",
+            at=now,
+            step=new,
+            intent=step.chosen.intent,
+            arguments=changed,
+            by="person",
+            edits=step.id,
+            editor=by,
+            proof=proof,
+            acts=True,
+        )
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
         thread = await self._alive(thread_id)
@@ -336,7 +423,7 @@ class Inbox:
             MessageReceived(
                 id=event_id,
                 at=self._clock(),
-                sender=sender,
+                sender=self._people.identified(sender),
                 subject=subject[:SUBJECT_CHARS_MAX],
                 text=text[:TEXT_CHARS_MAX],
                 clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
@@ -348,11 +435,7 @@ class Inbox:
         )
 
 
-def _outside(place: Place, event_id: str) -> str:
-    return _outside_id(place.channel, event_id)
-
-
-def _outside_id(source: str, event_id: str) -> str:
+def outside_id(source: str, event_id: str) -> str:
     """An id that others gave, apart from those that we derive: nobody's `s5/finished` can pass for ours.
 
     It holds no further slash, so that nobody's id is one that we derive from somebody else's either.
@@ -414,6 +497,10 @@ def _with_room(decision: ApprovalDecided) -> ApprovalDecided:
 
 def _short(name: str) -> str:
     return name if len(name) <= 200 else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def _new_id(kind: str) -> str:

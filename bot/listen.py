@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 from bot.app import App, now
 from channels.base import AnswersHttp
 from channels.email.senders import AllowedSenders
 from channels.email.servers import imap_server
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 
 async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
@@ -23,17 +27,26 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
         await _mailbox(bot, stack)
         told += [f"Reading mail to {settings.email_address}.", *settings.email_warnings()]
     has_links = bool(bot.writer and bot.writer.public_url)
-    if always or over_http or has_links:
+    token = settings.bot_api_token.get_secret_value()
+    has_api = bool(token) or any(member.api_token_sha256 for member in bot.people.members.values())
+    if always or over_http or has_links or has_api:
         from bot.decisions import Decisions
         from bot.web import application, serving
 
         decisions = None
         if bot.writer and has_links:
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now, bot.writer.allowed)
-        app = application(bot.store, over_http, decisions)
+        app = application(bot.store, over_http, decisions, _api(bot, token) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
-        told.append(f"Serving {url}.")
+        told.append(f"Serving {url}{' with the API under /api' if has_api else ''}.")
     return told
+
+
+def _api(bot: App, token: str) -> Starlette:
+    from bot.api import Api
+
+    agent, channels = bot.agent_of(""), tuple(bot.channels)
+    return Api(bot.store, bot.inbox, bot.people, token, tuple(bot.roster), agent, channels).app()
 
 
 async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:
@@ -47,7 +60,7 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
         listening(
             client,
             me,
-            SlackDesk(bot.store, bot.inbox, bot.agent_of, me),
+            SlackDesk(bot.store, bot.inbox, bot.agent_of, me, bot.people),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
         )

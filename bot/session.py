@@ -24,7 +24,7 @@ from store.base import StoreUnavailable
 from store.events import Person
 from store.thread import Thread
 
-HELP = "Type to talk. Commands: approve, reject REASON, pause, resume, cancel REASON, help, quit."
+HELP = "Type to talk. Commands: approve, reject REASON, edit NAME=VALUE, pause, resume, cancel REASON, help, quit."
 STORE_RETRY_SECONDS = 0.5
 STORE_AWAY_SECONDS_MAX = 60.0
 """A store that is away for longer ends the session. The thread can be opened again."""
@@ -137,8 +137,20 @@ class Session:
                     proof="terminal",
                 )
                 self._show_new(settlement.thread)
-                if settlement.outcome != "settled":
+                if settlement.outcome not in ("settled", "counted"):
                     self._problem(settlement.text)
+            case "edit" if typed.error:
+                raise Refused(typed.error)
+            case "edit":
+                edited = await inbox.edit(
+                    thread_id,
+                    self._me,
+                    step_id="",
+                    digest=self._digest_shown(),
+                    arguments=typed.arguments,
+                    proof="terminal",
+                )
+                self._show_new(edited)
             case "pause":
                 self._show_new(await inbox.pause(thread_id, self._me))
             case "resume":
@@ -202,7 +214,9 @@ class Session:
         pending = thread.pending
         if self._types and pending and pending.id != self._prompted:
             self._prompted = pending.id
-            self._show(Entry("request", "bot", "Type: approve, or: reject REASON"))
+            editable = pending.request.editable if pending.request else ()
+            change = f", or: edit {' '.join(f'{name}=…' for name in editable)}" if editable else ""
+            self._show(Entry("request", "bot", f"Type: approve, or: reject REASON{change}"))
 
     def _problem(self, text: str) -> None:
         self._show(Entry("problem", "bot", text))

@@ -19,6 +19,11 @@ from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.hours import Hours, HoursTable
+from bot.people import Member, checked
+from bot.policies import Policy
+from bot.schedules import ScheduleTable
+from bot.schedules import checked as checked_schedules
 from channels.email.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, is_loopback, smtp_server
 
@@ -54,6 +59,12 @@ class Team(BaseModel):
     email: EmailTable = Field(default_factory=EmailTable)
     alerts: str = ""
     """Where people hear of what could not be said in its own place: `slack:C0123456789` or `email:ops@example.com`."""
+    people: dict[str, Member] = Field(default_factory=dict)
+    policy: dict[str, dict[str, Policy]] = Field(default_factory=dict)
+    """Who may approve what: by tool, and by scope. Where there is none for a call, nobody may."""
+    hours: HoursTable | None = None
+    """When people are at work. None: always."""
+    schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
 
     @field_validator("alerts")
     @classmethod
@@ -62,6 +73,28 @@ class Team(BaseModel):
         if text and (channel not in ("slack", "email") or not address or (channel == "email") != ("@" in address)):
             raise ValueError("must be slack: and a channel's id, or email: and an address")
         return text
+
+    @field_validator("people")
+    @classmethod
+    def _people(cls, members: dict[str, Member]) -> dict[str, Member]:
+        return checked(members)
+
+    @field_validator("schedules")
+    @classmethod
+    def _schedules(cls, tables: dict[str, ScheduleTable]) -> dict[str, ScheduleTable]:
+        return checked_schedules(tables)
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _scopes(cls, table: Any) -> Any:
+        for tool, scopes in table.items() if isinstance(table, dict) else ():
+            if isinstance(scopes, dict) and any(not isinstance(policy, dict) for policy in scopes.values()):
+                raise ValueError(f'needs a scope for {tool!r}: write [policy.{tool}.SCOPE], or [policy.{tool}."*"]')
+        return table
+
+    @property
+    def business_hours(self) -> Hours:
+        return self.hours.hours() if self.hours else Hours()
 
 
 class Settings(BaseSettings):
@@ -94,6 +127,8 @@ class Settings(BaseSettings):
     """Under which people reach our pages. Empty: mails carry no links."""
     bot_secret_key: SecretStr = SecretStr("")
     """Signs links and reply addresses. Empty: one is made and kept in the store."""
+    bot_api_token: SecretStr = SecretStr("")
+    """Of the machine `api`, over HTTP. Empty: only people with a token of their own call there."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
@@ -151,7 +186,7 @@ class Settings(BaseSettings):
         AllowedSenders.parse(text)
         return text
 
-    @field_validator("bot_secret_key")
+    @field_validator("bot_secret_key", "bot_api_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < SECRET_CHARS_MIN:
@@ -180,6 +215,11 @@ class Settings(BaseSettings):
     @property
     def has_email(self) -> bool:
         return bool(self.email_address and self.imap_url and self.smtp_url)
+
+    def channel_names(self) -> frozenset[str]:
+        """Those at which people can be asked."""
+        set_up = {"slack": self.has_slack, "email": self.has_email}
+        return frozenset(name for name, is_so in set_up.items() if is_so)
 
     def channel_problems(self) -> list[str]:
         """Channels that are set up by half."""

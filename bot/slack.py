@@ -5,17 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from bot.inbox import Inbox, Refused, thread_id_of
+from pydantic import JsonValue
+
+from bot.inbox import Inbox, Refused, outside_id, thread_id_of
+from bot.people import People
 from bot.transcript import topic
 from channels.base import Earlier
-from channels.slack.channel import NAME
+from channels.slack.channel import NAME, is_thread
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
 from store.base import Store, UnknownThread
-from store.events import ApprovalDecided, Attachment, MessageReceived, Person, Place
+from store.events import (
+    ApprovalDecided,
+    Attachment,
+    Event,
+    MessageReceived,
+    MessageSent,
+    Person,
+    Place,
+)
+from store.policy import identity, judge
 from store.thread import Thread
 
 HOME_THREADS_MAX = 60
@@ -24,6 +36,7 @@ HOME_ITEMS_MAX = 10
 """In each of its lists."""
 SWEEP_THREADS_MAX = 200
 SWEEP_DAYS = 7
+"""As long as a message in Slack may be."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class SlackDesk:
     agent_of: Callable[[str], str]
     """Which agent answers in a channel."""
     me: Me
+    people: People = field(default_factory=People)
 
     async def mentioned(
         self,
@@ -49,19 +63,38 @@ class SlackDesk:
             place, sender, text, agent=agent, event_id=event_id, attachments=attachments, before=before
         )
 
-    async def knows(self, place: Place) -> bool:
-        return await self.inbox.knows(place)
+    async def thread_at(self, place: Place) -> str:
+        thread_id = thread_id_of(place)
+        return thread_id if await self.store.exists(thread_id) else await self.store.recall(_note_of(place))
 
-    async def reply(
-        self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
+    async def goes_on_at(self, place: Place, thread_id: str) -> bool:
+        if not await self.store.exists(thread_id):
+            return False
+        # Where it was noted meanwhile, it is the same: a message is said for one thread.
+        await self.store.note(_note_of(place), thread_id, instead_of="")
+        return True
+
+    async def replied(
+        self,
+        thread_id: str,
+        place: Place,
+        sender: Person,
+        text: str,
+        *,
+        event_id: str,
+        attachments: tuple[Attachment, ...],
     ) -> bool:
-        return await self.inbox.reply(place, sender, text, event_id=event_id, attachments=attachments)
+        # Where it was said is told where it is not what the thread's id is of: the sweep has to know.
+        origin: dict[str, JsonValue] = {} if thread_id == thread_id_of(place) else {"slack": place.address}
+        return await self.inbox.reply_in(
+            thread_id, NAME, sender, text, event_id=event_id, attachments=attachments, origin=origin
+        )
 
-    async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool:
-        return await self.inbox.edited(place, event_id=event_id, text=text, edit_id=edit_id)
+    async def edited(self, thread_id: str, *, event_id: str, text: str, edit_id: str) -> None:
+        await self.inbox.edited(thread_id, NAME, event_id=event_id, text=text, edit_id=edit_id)
 
-    async def deleted(self, place: Place, *, event_id: str) -> bool:
-        return await self.inbox.deleted(place, event_id=event_id)
+    async def deleted(self, thread_id: str, *, event_id: str) -> None:
+        await self.inbox.deleted(thread_id, NAME, event_id=event_id)
 
     async def decided(self, thread_id: str, by: Person, *, approved: bool, comment: str, step: str, digest: str) -> str:
         try:
@@ -72,11 +105,36 @@ class SlackDesk:
                 comment=comment,
                 step_id=step,
                 digest=digest,
-                proof=f"slack {self.me.team}/{by.address}",
+                proof=self._proof(by),
             )
         except (Refused, UnknownThread):
             return "There is nothing to decide here any more."
-        return "" if settlement.outcome == "settled" else settlement.text
+        # The card says it.
+        return "" if settlement.outcome in ("settled", "counted") else settlement.text
+
+    async def may_be_edited(self, thread_id: str, *, step: str, digest: str) -> tuple[str, Mapping[str, str]]:
+        try:
+            pending = (await self.store.load(thread_id)).pending
+        except UnknownThread:
+            return "", {}
+        request = pending.request if pending and pending.id == step else None
+        if pending is None or request is None or not request.digest.startswith(digest):
+            return "", {}
+        arguments = ((name, pending.chosen.arguments.get(name)) for name in request.editable)
+        return pending.chosen.intent, {name: text for name, text in arguments if isinstance(text, str)}
+
+    async def edited_call(
+        self, thread_id: str, by: Person, *, step: str, digest: str, arguments: Mapping[str, str]
+    ) -> str:
+        try:
+            await self.inbox.edit(
+                thread_id, by, step_id=step, digest=digest, arguments=arguments, proof=self._proof(by)
+            )
+        except UnknownThread:
+            return "There is nothing to change here any more."
+        except Refused as refused:
+            return str(refused)
+        return ""
 
     async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
         try:
@@ -85,21 +143,30 @@ class SlackDesk:
             return "That question needs no answer any more."
         return ""
 
-    async def stopped(self, place: Place, by: Person) -> None:
-        with contextlib.suppress(Refused, UnknownThread):
-            await self.inbox.cancel(thread_id_of(place), by, "stopped in Slack")
+    def _proof(self, by: Person) -> str:
+        return f"slack {self.me.team}/{by.address}"
 
-    async def home_of(self, user: str) -> Home:
+    async def stopped(self, thread_id: str, by: Person) -> None:
+        with contextlib.suppress(Refused, UnknownThread):
+            await self.inbox.cancel(thread_id, by, "stopped in Slack")
+
+    async def home_of(self, by: Person) -> Home:
+        by, user = self.people.identified(by), by.address
         waiting: list[HomeItem] = []
         asked: list[HomeItem] = []
         recent: list[HomeItem] = []
         for thread in await self._newest(HOME_THREADS_MAX):
+            if self._may_decide(thread, by):
+                waiting.append(self._item(thread))
+                continue
+            if not _is_ours(thread):
+                continue
             people = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
             people += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided)]
             if user not in people:
                 continue  # it may be held where this person cannot look
             item = self._item(thread)
-            if thread.turn == "human":
+            if thread.turn == "human" and not _has_voted(thread, by):
                 waiting.append(item)
             elif people[0] == user:
                 asked.append(item)
@@ -112,10 +179,26 @@ class SlackDesk:
             more=sum(max(len(items) - HOME_ITEMS_MAX, 0) for items in (waiting, asked, recent)),
         )
 
+    def _may_decide(self, thread: Thread, by: Person) -> bool:
+        """Whether a request waits there for somebody whom the team file knows, and may decide it."""
+        step = thread.pending
+        if step is None or step.request is None or not by.member or _has_voted(thread, by):
+            return False
+        approval = ApprovalDecided(
+            id="-",
+            at=datetime.now(UTC),
+            step=step.id,
+            digest=step.request.digest,
+            approved=True,
+            by=by,
+            groups=self.people.groups_of(by),
+        )
+        return judge(step.request, step.terms, approval, widened=step.widened) == "valid"
+
     def _item(self, thread: Thread) -> HomeItem:
-        _, channel, ts = thread.place.address.split("/")
+        _, channel, ts = thread.place.address.split("/") if is_thread(thread.place) else ("", "", "")
         first = next((e for e in thread.events if isinstance(e, MessageReceived)), None)
-        link = f"{self.me.url}archives/{channel}/p{ts.replace('.', '')}" if self.me.url else ""
+        link = f"{self.me.url}archives/{channel}/p{ts.replace('.', '')}" if self.me.url and ts else ""
         return HomeItem(
             thread_id=thread.id,
             title=topic(thread),
@@ -126,26 +209,45 @@ class SlackDesk:
         )
 
     async def _newest(self, limit: int) -> list[Thread]:
-        """Of those in Slack."""
-        threads = await asyncio.gather(*map(self.store.load, await self.store.recent(limit)))
-        return [thread for thread in threads if _is_ours(thread)]
+        return await asyncio.gather(*map(self.store.load, await self.store.recent(limit)))
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads of the last days, each with the ts of the newest message that is known."""
         since = datetime.now(UTC) - timedelta(days=SWEEP_DAYS)
         places = {}
         for thread in await self._newest(SWEEP_THREADS_MAX):
-            if thread.events[-1].at > since and not thread.state.cancelled:
-                known = [e.id.rpartition(":")[2] for e in thread.events if isinstance(e, MessageReceived)]
-                newest = max((ts for ts in known if _is_ts(ts)), default="")
+            if _is_ours(thread) and thread.events[-1].at > since and not thread.state.cancelled:
+                newest = max((ts for event in thread.events if _is_ts(ts := _ts_at(thread.place, event))), default="")
                 if newest:
                     places[thread.place] = newest
         return places
 
 
+def _has_voted(thread: Thread, by: Person) -> bool:
+    """Whether they approved what waits there, and others have to."""
+    return thread.pending is not None and identity(by) in (identity(vote.by) for vote in thread.pending.votes)
+
+
 def _is_ours(thread: Thread) -> bool:
-    place = thread.state.place
-    return place is not None and place.channel == NAME and place.address.count("/") == 2
+    return thread.state.place is not None and is_thread(thread.state.place)
+
+
+def _note_of(place: Place) -> str:
+    _, channel, ts = place.address.split("/")
+    return f"slack/held/{channel}/{ts}"
+
+
+def _ts_at(place: Place, event: Event) -> str:
+    """Of the message in this thread of Slack that the event tells of; empty: of none."""
+    match event:
+        case MessageReceived() if event.origin.get("slack", place.address) == place.address:
+            channel = place.address.split("/")[1]
+            begins = outside_id(NAME, f"{channel}:")
+            return event.id.removeprefix(begins) if event.id.startswith(begins) else ""
+        case MessageSent() if event.place == place:
+            return event.receipt
+        case _:
+            return ""
 
 
 def _is_ts(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from agent.speech import card, outgoing
+from agent.speech import card, outgoing, settled
 from bot.inbox import call_in_words
 from channels.plain import fields, render
 from store.events import (
@@ -27,17 +27,21 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
+    StandingGranted,
+    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
     ThreadForked,
     ThreadPaused,
     ThreadResumed,
+    TimerFired,
     ToolFinished,
     ToolInterrupted,
     TriggerReceived,
     UnknownEvent,
 )
+from store.policy import judge
 from store.text import one_line, visible
 from store.thread import Owed, Thread
 
@@ -112,10 +116,19 @@ def _entry(thread: Thread, index: int) -> Entry:
             return Entry("problem", _intent(thread, event.step), f"outcome unknown: {event.why}")
         case StepRefused():
             return Entry("problem", _intent(thread, event.step), event.error)
-        case ApprovalRequested() if step := thread.step(event.step):
-            return Entry("request", "bot", render(card(thread, step, event)))
+        case ApprovalRequested() if (step := thread.step(event.step)) and step.request == event:
+            return Entry("request", "bot", render(card(thread, step, at=index)))
         case ApprovalDecided():
-            return _decided(thread, event)
+            return _decided(thread, event, index)
+        case TimerFired():
+            return _rung(thread, event, index)
+        case StandingGranted():
+            call = " ".join(filter(None, (event.intent, event.scope)))
+            reason = f" — {event.reason}" if event.reason else ""
+            until = f"{event.until:%Y-%m-%d %H:%M} UTC"
+            return Entry("decision", event.by.name, f"✅ approved {call} by {event.agent} until {until}{reason}")
+        case StandingRevoked():
+            return Entry("decision", event.by.name, f"❌ revoked the standing approval {event.grant}")
         case ChoiceFailed():
             return Entry("note" if event.reason == "outdated" else "problem", "model", _in_words(event))
         case MessageFailed():
@@ -155,28 +168,72 @@ def _chosen(thread: Thread, event: StepChosen, index: int) -> Entry:
         case "request_human_input":
             return Entry("bot", "bot", render(outgoing(thread, Owed("question", index, event.step))))
     arguments = " ".join(f"{name}={_short(value)}" for name, value in event.arguments.items())
+    if event.by == "person":
+        by = event.editor.name if event.editor else "somebody"
+        return Entry("decision", by, f"✏️ changed it: {event.intent} {arguments}".rstrip())
     who = "code" if event.by == "code" else "agent"
     return Entry("step", who, f"{event.intent} {arguments}".rstrip())
 
 
 def _notice(thread: Thread, event: MessageSent, index: int) -> Entry:
     """Words of the program that no other event tells, as things stood when they were said."""
-    then = Thread(thread.id).extended(thread.events[:index])
+    then = _before(thread, index)
     owed = then.state.owed.get(event.key)
     if owed is None or isinstance(then.events[owed.event], ThreadCancelled):
         return Entry("note", "log", event.id)
     return Entry("bot", "bot", render(outgoing(then, owed)))
 
 
-def _decided(thread: Thread, event: ApprovalDecided) -> Entry:
+def _decided(thread: Thread, event: ApprovalDecided, index: int) -> Entry:
     step = thread.state.steps.get(event.step)
     verb = "approved" if event.approved else "rejected"
     comment = f" — {visible(event.comment)}" if event.comment else ""
-    if step is None or step.decision is None or step.decision.id != event.id:
-        changed_nothing = "which changed nothing: it was settled already, or not theirs to decide"
-        return Entry("problem", event.by.name, f"{verb} it{comment}, {changed_nothing}")
+    votes = [vote.id for vote in step.votes] if step else []
+    if step is None or (event.id not in votes and (step.decision is None or step.decision.id != event.id)):
+        return Entry("problem", event.by.name, f"{verb} it{comment}, which changed nothing: {_in_vain(thread, index)}")
     mark = "✅" if event.approved else "❌"
-    return Entry("decision", event.by.name, f"{mark} {verb} {step.chosen.intent} at {event.at:%H:%M} UTC{comment}")
+    text = f"{mark} {verb} {step.chosen.intent}"
+    if event.id in votes and step.terms.quorum > 1 and not event.standing:
+        text += f" ({votes.index(event.id) + 1} of {step.terms.quorum})"
+    if event.standing:
+        text += " by a standing approval"
+    return Entry("decision", event.by.name, f"{text} at {event.at:%H:%M} UTC{comment}")
+
+
+def _in_vain(thread: Thread, index: int) -> str:
+    """Why this decision counted for nothing, as things stood then."""
+    event = thread.events[index]
+    assert isinstance(event, ApprovalDecided)
+    step = _before(thread, index).step(event.step)
+    if step is None or step.request is None:
+        return "nothing was asked"
+    if step.decision or step.status != "requested":
+        return "it was settled already"
+    match judge(step.request, step.terms, event, widened=step.widened):
+        case "valid":
+            return "they have approved it already"
+        case "not_entitled":
+            return "it is not theirs to decide"
+        case "expired":
+            return "it has expired"
+        case "other_request":
+            return "it was for another request"
+
+
+def _rung(thread: Thread, event: TimerFired, index: int) -> Entry:
+    """What a request comes to that nobody decides."""
+    step_id, rung, _ = (*event.timer.rsplit("/", 2), "", "")[:3]
+    step = thread.step(step_id)
+    before = _before(thread, index).step(step_id) if rung in ("remind", "widen", "expire") else None
+    if step is None or before is None or before.status != "requested":
+        return Entry("note", "log", f"{event.kind} {event.id}")
+    if rung == "expire":
+        return Entry("decision", "bot", render(settled(thread, step, event)))
+    return Entry("request", "bot", render(outgoing(thread, Owed("reminder", index, step_id))))
+
+
+def _before(thread: Thread, index: int) -> Thread:
+    return Thread(thread.id).extended(thread.events[:index])
 
 
 def _in_words(event: ChoiceFailed) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP side: whether we are alive and ready, the pages behind a mail's links, and Slack's requests over HTTP."""
+"""The HTTP side: whether we are alive and ready, the pages behind a mail's links, Slack's requests, the API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ BODY_BYTES_MAX = 1_000_000
 """Slack's largest payloads are far below it."""
 
 
-def application(store: Store, slack: AnswersHttp | None, decisions: Decisions | None = None) -> Starlette:
+def application(
+    store: Store, slack: AnswersHttp | None, decisions: Decisions | None = None, api: Starlette | None = None
+) -> Starlette:
+    """`api`: the application of `bot.api`, which takes the other routes in."""
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -52,12 +55,18 @@ def application(store: Store, slack: AnswersHttp | None, decisions: Decisions | 
             return Response(answer, status, headers)
 
         routes.append(Route("/slack/events", events, methods=["POST"]))
-    return Starlette(routes=routes)
+    app = api or Starlette()
+    app.router.routes.extend(routes)
+    return app
 
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
-    """The server's URL. Raises OSError where the port is taken."""
+    """The server's URL. Raises OSError where the port is taken.
+
+    `app.state.stopping` is set at the end: answers without an end take it for theirs.
+    """
+    app.state.stopping = asyncio.Event()
     listener = socket.create_server((host, port))
     config = uvicorn.Config(
         app,
@@ -75,6 +84,7 @@ async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
         where, number = listener.getsockname()[:2]
         yield f"http://{where}:{number}"
     finally:
+        app.state.stopping.set()
         server.should_exit = True
         await task
         listener.close()

@@ -42,6 +42,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """An approval that counts."""
+
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A request for approval. Everything in it is shown in full or the card is not sent at all."""
 
@@ -52,6 +60,38 @@ class Card:
     facts: dict[str, JsonValue]
     requested_by: str
     requested_at: datetime
+    group: str = ""
+    """Who may decide it, as the team file calls them; empty: the request does not say."""
+    approvers: tuple[Person, ...] = ()
+    """Some of them, by name."""
+    quorum: int = 1
+    """Approvals that it takes."""
+    votes: tuple[Vote, ...] = ()
+    """Those that there are."""
+    expires_at: datetime | None = None
+    editable: tuple[str, ...] = ()
+    """Names of the arguments (all texts) that a person may change: that makes a new request, with a card of its own."""
+    receipt: str = ""
+    """Of this card, as `send` gave it, where it is out and its votes have changed; empty: it is to be shown anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A card still waits."""
+
+    step: str
+    intent: str
+    requested_by: str
+    requested_at: datetime
+    group: str
+    """Who may decide it by now, in words."""
+    people: tuple[Person, ...] = ()
+    """Those to call, by name."""
+    expires_at: datetime | None = None
+    widened: bool = False
+    """It says that more people may decide from now on."""
+    receipt: str = ""
+    """Of the card, as `send` gave it; empty: it never went out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +100,17 @@ class Settled:
 
     step: str
     intent: str
-    outcome: Literal["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]
+    outcome: Literal["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]
     arguments: dict[str, JsonValue] = field(default_factory=dict)
     facts: dict[str, JsonValue] = field(default_factory=dict)
     requested_by: str = ""
     by: Person | None = None
     at: datetime | None = None
     comment: str = ""
+    votes: tuple[Vote, ...] = ()
+    """Where it took more than one approval, all that counted; else empty."""
+    standing: str = ""
+    """The standing approval that approved it; empty: a person did, who saw it."""
     receipt: str = ""
     """Of the card, as `send` gave it; empty: it never went out."""
 
@@ -103,7 +147,7 @@ class Undelivered:
     """Plain text, one paragraph."""
 
 
-Outgoing = Text | Notice | Question | Card | Settled | Answered | Progress | Undelivered
+Outgoing = Text | Notice | Question | Card | Reminder | Settled | Answered | Progress | Undelivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +208,17 @@ class Channel(Protocol):
         Raises SendFailed, and SentInPart instead of giving a receipt; anything else that it raises is taken for a
         passing fault.
         """
+
+    def anchored(self, place: Place, receipt: str) -> Place | None:
+        """Where a thread is held whose first message there has this receipt; None: at `place`, as before.
+
+        A thread that we open in a Slack channel has no place of its own before that message has.
+        """
+        return None
+
+    def covers(self, place: Place, other: Place) -> bool:
+        """Whether people who look at `other` see what is said at `place` as well."""
+        return place == other
 
     def busy(self, place: Place, doing: str) -> None:
         """Show there that the agent is at work (`is looking at the tags`), until the next message or `at_rest`.

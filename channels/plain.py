@@ -5,6 +5,7 @@ Everything is passed through `visible`: no control sequence from a message, a ta
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from pydantic import JsonValue
@@ -16,11 +17,17 @@ from channels.base import (
     Outgoing,
     Progress,
     Question,
+    Reminder,
     Settled,
     Text,
     Undelivered,
+    Vote,
 )
+from store.events import Person
 from store.text import visible
+
+APPROVERS_MAX = 5
+"""Names of those who may decide, on a card."""
 
 
 def render(message: Outgoing) -> str:
@@ -38,8 +45,13 @@ def render(message: Outgoing) -> str:
             if message.urgency == "high":
                 lines[0] = f"Urgent: {lines[0]}"
             return "\n".join(lines)
+        case Card() if message.receipt:
+            return f"{visible(message.intent)}: {_count(message)}"
         case Card():
             return "\n".join(_card(message))
+        case Reminder():
+            lines = [f"⏰ {visible(message.intent)} still waits for approval", *(f"  {one}" for one in terms(message))]
+            return "\n".join(lines)
         case Settled():
             return _settled(message)
         case Answered():
@@ -55,18 +67,54 @@ def _card(card: Card) -> list[str]:
     rows = ["Approval needed", f"  {visible(card.intent)}"]
     rows += fields(card.arguments, "    ")
     rows += fields(card.facts, "    ")
-    rows.append(f"  asked for by {_inline(card.requested_by)} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}")
-    return rows
+    return [*rows, *(f"  {line}" for line in terms(card))]
+
+
+def terms(request: Card | Reminder) -> list[str]:
+    """Who asked, who may decide, until when, and who has approved it so far: a line for each."""
+    lines = [f"asked for by {_inline(request.requested_by)} at {request.requested_at:%Y-%m-%d %H:%M} UTC"]
+    match request:
+        case Card():
+            lines[0] += f" · {request.digest[:12]}"
+            people = request.approvers
+            count = [_count(request)] if request.quorum > 1 else []
+        case Reminder():
+            people = request.people
+            count = ["more people may decide from now on"] if request.widened else []
+    if request.group:
+        names = f" ({_names(people)})" if people else ""
+        lines.append(f"may decide: {_inline(request.group)}{names}")
+    if request.expires_at:
+        lines.append(f"expires at {request.expires_at:%Y-%m-%d %H:%M} UTC")
+    return [*lines, *count]
+
+
+def _names(people: Sequence[Person]) -> str:
+    names = [_inline(person.name) for person in people[:APPROVERS_MAX]]
+    return ", ".join([*names, *(["and others"] if len(people) > APPROVERS_MAX else [])])
+
+
+def _count(card: Card) -> str:
+    return f"{len(card.votes)} of {card.quorum} approvals" + (f": {_given(card.votes)}" if card.votes else "")
+
+
+def _given(votes: Iterable[Vote]) -> str:
+    return ", ".join(f"{_inline(vote.name)} at {vote.at:%H:%M} UTC" for vote in votes)
 
 
 def _settled(message: Settled) -> str:
-    mark = "✅" if message.outcome == "approved" else "❌"
-    text = f"{mark} {visible(message.intent)} {message.outcome}"
-    if message.outcome in ("approved", "rejected") and message.by and message.at:
-        text += f" by {visible(message.by.name)} at {message.at:%H:%M} UTC"
-        if message.comment:
-            text += f" — {visible(message.comment)}"
-    return text
+    """The comment, which is somebody's words, comes last."""
+    text = f"{'✅' if message.outcome == 'approved' else '❌'} {visible(message.intent)} {message.outcome}"
+    if message.outcome == "approved" and message.votes:
+        text += f" by {_given(message.votes)}"
+    elif message.outcome in ("approved", "rejected") and message.by and message.at:
+        through = "the standing approval of " if message.standing else ""
+        text += f" by {through}{_given([Vote(message.by.name, message.at)])}"
+    if message.outcome != "approved" and message.votes:
+        text += f", after an approval by {_given(message.votes)}"
+    if message.outcome == "expired":
+        text += ": nothing is run"
+    return f"{text} — {visible(message.comment)}" if message.comment and message.by else text
 
 
 def fields(data: dict[str, JsonValue], indent: str) -> list[str]:

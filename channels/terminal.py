@@ -6,8 +6,9 @@ A terminal shows the thread's log as it grows (`bot.transcript`), so a message i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -30,8 +31,12 @@ class TerminalChannel(Channel):
 class Typed:
     """What a person typed: a command with its text, or words for the agent (`say`)."""
 
-    command: Literal["say", "approve", "reject", "pause", "resume", "cancel", "help", "quit", "nothing"]
+    command: Literal["say", "approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "nothing"]
     text: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """What `edit` changes, by name."""
+    error: str = ""
+    """Why the command cannot be obeyed, in one line; empty: it can."""
 
 
 def parse(line: str) -> Typed:
@@ -40,6 +45,7 @@ def parse(line: str) -> Typed:
     if not line:
         return Typed("nothing")
     word, *rest = line.split(maxsplit=1)
+    text = rest[0] if rest else ""
     match word.lower():
         case "approve" | "pause" | "resume" | "help" | "quit" as command if not rest:
             return Typed(command)
@@ -47,7 +53,20 @@ def parse(line: str) -> Typed:
             return Typed("help")
         case "exit" if not rest:
             return Typed("quit")
+        case "edit" if "=" in text or not text:
+            return _edit(text)
         case "reject" | "cancel" as command:
-            return Typed(command, *rest)
+            return Typed(command, text)
         case _:
             return Typed("say", line)
+
+
+def _edit(text: str) -> Typed:
+    """`edit NAME=VALUE …`, quoted as in a shell."""
+    try:
+        pairs = [word.partition("=") for word in shlex.split(text)]
+    except ValueError as error:
+        return Typed("edit", error=f"That could not be read ({error}). Quotes have to be closed.")
+    if not pairs or any(not name or not sign for name, sign, _ in pairs):
+        return Typed("edit", error="Write: edit NAME=VALUE, with quotes around a value that has spaces.")
+    return Typed("edit", arguments={name: value for name, _, value in pairs})

@@ -37,6 +37,9 @@ EVENT_BYTES_MAX = 256_000
 TEXT_CHARS_MAX = 50_000
 """The longest text that one message may hold; `bot.inbox` clips what a channel brings and says so."""
 
+CRON = "cron"
+"""`TriggerReceived.source` of the team's own schedules."""
+
 Trust = Literal["verified", "unverified", "third_party", "forwarded"]
 """How sure we are of who is speaking. Only `verified` people may decide requests."""
 
@@ -59,6 +62,10 @@ class Person(Fact):
     address: str = ""
     """As the channel knows the person: a Slack user id, a mail address, a login name."""
     trust: Trust = "unverified"
+    member: str = ""
+    """Who they are in the team file, the same for all their addresses; empty: it does not know them."""
+    email: str = ""
+    """A mail address that the channel vouches for, beside the one that it knows them by."""
 
 
 class Attachment(Fact):
@@ -161,13 +168,20 @@ class StepChosen(Event):
     step: str
     intent: str
     arguments: dict[str, JsonValue] = {}
-    by: Literal["model", "code"] = "model"
+    by: Literal["model", "code", "person"] = "model"
+    edits: str = ""
+    """The step whose call a person changed into this one, instead of approving it."""
+    editor: Person | None = None
+    proof: str = ""
+    """How we know who it was; as in `ApprovalDecided`."""
     acts: bool = False
     """It may change the world (needs approval, or is not repeatable), as the code of that day said."""
     begun: bool = False
     """It only looks, so it was started as it was chosen: there is no `ToolStarted` for its first attempt."""
     closes: bool = False
     """A question whose buttons are taken away when it needs no answer any more."""
+    until: AwareDatetime | None = None
+    """It waits until then, and has nothing to run."""
     model: str = ""
     usage: Usage | None = None
 
@@ -195,11 +209,19 @@ class ApprovalRequested(Event):
     facts: dict[str, JsonValue] = {}
     """What the tool found out for the person to see, and is then bound to (the full SHA behind a tag, say)."""
     policy: dict[str, JsonValue] = {}
-    """Who may decide. Empty: any verified person."""
+    """Who may decide, and until when: `store.policy.Terms`."""
+    asks: tuple[Place, ...] = ()
+    """Where it is shown beside the thread's own place."""
+    then_asks: tuple[Place, ...] = ()
+    """Where it is shown too once more people may decide."""
+    approvers: tuple[Person, ...] = ()
+    """Some of those who may decide, by name, for people to know whom to ask. Nothing is judged by it."""
+    editable: tuple[str, ...] = ()
+    """The arguments that a person may change instead of approving."""
 
 
 class ApprovalDecided(Event):
-    """Somebody said yes or no. The first valid one settles the request; others change nothing and are kept."""
+    """Somebody said yes or no. Those that count settle the request; others change nothing and are kept."""
 
     kind: Literal["approval_decided"] = "approval_decided"
     step: str
@@ -209,6 +231,10 @@ class ApprovalDecided(Event):
     comment: str = ""
     proof: str = ""
     """How we know who it was: `terminal`, a Slack user id, a signed link, an aligned mail."""
+    groups: tuple[str, ...] = ()
+    """That the person was in, as the team file said then."""
+    standing: str = ""
+    """The standing approval (`StandingGranted.id`) that gave it; empty: the person looked at this very request."""
     by_message: bool = False
     """It came as a message, to which nobody could answer at once: where it settles nothing, that person is told."""
 
@@ -270,6 +296,8 @@ class MessageSent(Event):
     key: str
     receipt: str = ""
     """The channel's own reference to it (a Slack ts, a Message-ID)."""
+    place: Place | None = None
+    """Where the thread is held from now on: it was opened where nothing stood yet, and hangs from this message."""
 
 
 class MessageFailed(Event):
@@ -330,6 +358,30 @@ class ThreadCancelled(Event):
     reason: str = ""
 
 
+class StandingGranted(Event):
+    """Calls of one kind are approved from now on, for a while, by somebody who may say so. In the log `standing`."""
+
+    kind: Literal["standing_granted"] = "standing_granted"
+    agent: str
+    intent: str
+    scope: str = ""
+    """As in `agent.steps.Tool.scope`."""
+    policy: dict[str, JsonValue] = {}
+    """What the team file said of such calls then. It holds only while that is the same."""
+    by: Person
+    groups: tuple[str, ...] = ()
+    until: AwareDatetime
+    reason: str = ""
+    proof: str = ""
+
+
+class StandingRevoked(Event):
+    kind: Literal["standing_revoked"] = "standing_revoked"
+    grant: str
+    by: Person
+    proof: str = ""
+
+
 class UnknownEvent(Event):
     """An event that this version cannot read. It is shown; a thread that holds one is not acted on."""
 
@@ -361,6 +413,8 @@ KnownEvent = (
     | ThreadPaused
     | ThreadResumed
     | ThreadCancelled
+    | StandingGranted
+    | StandingRevoked
 )
 KINDS: dict[str, type[Event]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import JsonValue
 
 from store.events import (
+    CRON,
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
@@ -27,6 +28,8 @@ from store.events import (
     MessageReceived,
     MessageSent,
     Place,
+    StandingGranted,
+    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -42,6 +45,7 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
+from store.policy import Terms, identity, judge, terms_of
 
 # Steps with these intents are the program's own: every agent may have them, and none has a `run()`.
 DONE_FOR_NOW = "done_for_now"
@@ -50,6 +54,8 @@ NOTHING_TO_DO = "nothing_to_do"
 REQUEST_HUMAN_INPUT = "request_human_input"
 WITHDRAW_REQUEST = "withdraw_request"
 HAND_OVER = "hand_over"
+LOOK_AGAIN = "look_again"
+SET_REMINDER = "set_reminder"
 
 StepStatus = Literal[
     "chosen",  # selected, not begun
@@ -61,6 +67,7 @@ StepStatus = Literal[
     "finished",
     "failed",
     "rejected",
+    "expired",  # nobody decided in time
     "refused",
     "interrupted",  # started, and nobody knows whether it happened
     "superseded",
@@ -95,8 +102,17 @@ class StepState(NamedTuple):
     """How often in a row it was started again because nobody knew how it had ended."""
     repeatable: bool = False
     request: ApprovalRequested | None = None
+    terms: Terms = Terms()
+    """Of the request."""
+    votes: tuple[ApprovalDecided, ...] = ()
+    """Approvals that count, each of another person."""
     decision: ApprovalDecided | None = None
     """The one that settled the request."""
+    reminded: bool = False
+    widened: bool = False
+    """More people may decide than at first."""
+    shown_at: frozenset[int] = frozenset()
+    """At which of its surfaces the request was shown: see `Owed.surface`."""
     until: datetime | None = None
     shown: bool = False
     """It takes long: people are shown that it is under way, and then how it ended."""
@@ -115,10 +131,23 @@ class Owed(NamedTuple):
     """Something that people have not been told yet. `event` is the index of the event that it tells of."""
 
     what: Literal[
-        "done", "question", "card", "settled", "answered", "progress", "ended", "handed", "notice", "undelivered"
+        "done",
+        "question",
+        "card",
+        "votes",
+        "reminder",
+        "settled",
+        "answered",
+        "progress",
+        "ended",
+        "handed",
+        "notice",
+        "undelivered",
     ]
     event: int
     step: str = ""
+    surface: int = 0
+    """Where: 0 is the thread's own place, 1 and up are the other places where the step's request is shown, in order."""
     failures: int = 0
     retry_at: datetime | None = None
 
@@ -144,6 +173,8 @@ class State:
     """Changes of messages that are not here, or were acted on; they count only where the message comes later."""
     unproven: bool = False
     """Somebody spoke here of whom we are not sure who they are: what acts needs an approval then, whatever it is."""
+    unasked: bool = False
+    """A schedule began this and nobody whom we know has spoken since: likewise."""
     question: str = ""
     """The step that waits for a person's answer."""
     errors_in_row: int = 0
@@ -212,9 +243,16 @@ class Thread:
             waits = {}
         else:
             waits = {f"{s.id}/wait/{s.attempt}": s.until for s in self.open_steps("waiting") if s.until}
+            for step in self.open_steps("requested"):
+                waits |= _rungs(step)
             if state.retry_choice_at and not state.paused:
                 waits[f"choice/{state.choice_failures}"] = state.retry_choice_at
         return waits | {f"{key}/send/{o.failures}": o.retry_at for key, o in state.owed.items() if o.retry_at}
+
+    def where(self, owed: Owed) -> Place:
+        """Where it is to be said."""
+        request = self.state.steps[owed.step].request if owed.surface else None
+        return (*request.asks, *request.then_asks)[owed.surface - 1] if request else self.place
 
     @property
     def status(self) -> ThreadStatus:
@@ -237,7 +275,9 @@ class Thread:
             return "working"
         if state.question:
             return "waiting_for_answer"
-        return "waiting" if self.open_steps("waiting") else "done"
+        # A reminder is for later: nothing goes on until then.
+        waiting = any(step.chosen.intent != SET_REMINDER for step in self.open_steps("waiting"))
+        return "waiting" if waiting else "done"
 
     @property
     def turn(self) -> Turn:
@@ -250,14 +290,6 @@ class Thread:
                 return "nobody"
             case _:
                 return "human"
-
-
-def may_decide(request: ApprovalRequested, decision: ApprovalDecided) -> bool:
-    """Whether this decision settles this request: the right call, by somebody who is who they say.
-
-    The one place that judges it: the fold, the inbox and every channel ask here.
-    """
-    return request.digest == decision.digest and decision.by.trust == "verified"
 
 
 def _fold(before: State, events: tuple[Event, ...], index: int) -> State:
@@ -295,11 +327,17 @@ def _apply(state: State, event: Event, index: int) -> None:
                 repeatable=event.repeatable,
             )
         case MessageSent():
-            state.owed.pop(event.key, None)
+            owed = state.owed.pop(event.key, None)
+            if owed and owed.what == "card":
+                step = state.steps[owed.step]
+                state.steps[owed.step] = step._replace(shown_at=step.shown_at | {owed.surface})
+            if event.place:
+                state.place = event.place
         case MessageReceived():
             _moved_from_outside(state, index)
             state.fresh += (event.id,)
             state.unproven = state.unproven or event.sender.trust in ("unverified", "forwarded")
+            state.unasked = state.unasked and event.sender.trust != "verified"
             if event.id in state.early:
                 state.edited[event.id] = state.early[event.id]
             state.unread = not state.cancelled
@@ -314,15 +352,18 @@ def _apply(state: State, event: Event, index: int) -> None:
                 if _put(state, event.step, {"running"}, **waits) and shown:
                     state.owed[f"{event.step}/progress"] = Owed("progress", index, event.step)
         case TimerFired():
-            _fire(state, event.timer)
+            _fire(state, event.timer, index)
         case ChoiceFailed():
             if event.reason != "outdated":
                 state.errors_in_row += 1
                 state.choice_failures += 1
                 state.retry_choice_at = event.retry_at
         case ApprovalRequested():
-            if _put(state, event.step, {"chosen"}, status="requested", request=event):
-                state.owed[f"{event.step}/card"] = Owed("card", index, event.step)
+            terms = terms_of(event.policy)
+            if _put(state, event.step, {"chosen"}, status="requested", request=event, terms=terms):
+                # What a standing approval settles, nobody has to look at first.
+                for surface in range(0 if terms.standing else 1 + len(event.asks)):
+                    state.owed[_at(f"{event.step}/card", surface)] = Owed("card", index, event.step, surface)
         case ApprovalDecided():
             _decide(state, event, index)
         case ThreadOpened():
@@ -333,6 +374,7 @@ def _apply(state: State, event: Event, index: int) -> None:
             _edit(state, event.message, None)
         case TriggerReceived():
             _moved_from_outside(state, index)
+            state.unasked = event.source == CRON
         case AgentChanged():
             state.agent = event.agent
             _end_open_steps(state, "finished", {"chosen"}, index)
@@ -353,11 +395,14 @@ def _apply(state: State, event: Event, index: int) -> None:
             if owed and event.retry_at:
                 state.owed[event.key] = owed._replace(failures=event.attempt, retry_at=event.retry_at)
             elif owed and event.elsewhere:
+                if owed.what == "card":
+                    _forget_surface(state, owed)
                 state.owed[f"{event.key}/undelivered"] = Owed("undelivered", index, owed.step)
-                if owed.what == "card" and _put(state, owed.step, {"requested"}, status="refused"):
+                if owed.what == "card" and not _is_shown(state, owed.step):
                     # Nobody has seen all of it, so nobody may approve it.
-                    state.news = True
-                    state.errors_in_row += 1
+                    if _put(state, owed.step, {"requested"}, status="refused"):
+                        state.news = True
+                        state.errors_in_row += 1
         case DeliveryFailed():
             # Nothing but this: an answer of the agent's to it would come back too.
             if not event.key.endswith("/undelivered"):
@@ -382,6 +427,8 @@ def _apply(state: State, event: Event, index: int) -> None:
             state.owed.clear()
             state.news = state.unread = state.handed = state.paused = state.cancelled = False
             state.current, state.question, state.retry_choice_at = "", "", None
+        case StandingGranted() | StandingRevoked():
+            pass  # of no step: see `bot.standing`
         case UnknownEvent():
             state.unreadable = True
         case _:
@@ -406,7 +453,7 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
     if event.step in state.steps:
         return
     state.news, state.retry_choice_at = False, None
-    state.unread = state.unread and event.by == "code"
+    state.unread = state.unread and event.by != "model"
     if event.by == "model":
         state.fresh = ()
     state.current = event.step
@@ -427,6 +474,10 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
             state.owed[f"{event.step}/say"] = Owed("done", index, event.step)
         case "nothing_to_do":
             status = "said"
+        case "look_again" | "set_reminder" if event.until:
+            status = "waiting"
+            # A reminder is for later: what was under way goes on.
+            state.news = event.intent == SET_REMINDER
         case "withdraw_request":
             status = "said"
             state.news = True
@@ -441,7 +492,8 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
             elif event.begun:
                 status = "running"
     begun = status == "running"
-    state.steps[event.step] = StepState(event, status, attempt=int(begun), repeatable=begun)
+    until = event.until if status == "waiting" else None
+    state.steps[event.step] = StepState(event, status, attempt=int(begun), repeatable=begun, until=until)
     if status in OPEN:
         # Those that have ended since go now, or a fold of many events would look through all of them at each step.
         still_open = (i for i in state.open_steps if state.steps[i].status in OPEN)
@@ -455,30 +507,108 @@ def _held_alike(state: State, intent: str, arguments: dict[str, JsonValue]) -> S
 
 def _decide(state: State, event: ApprovalDecided, index: int) -> None:
     step = state.steps.get(event.step)
-    if not step or step.status != "requested" or not step.request or not may_decide(step.request, event):
+    if not step or not _counts(step, event):
         if step and event.by_message:
             state.owed[f"{event.id}/notice"] = Owed("notice", index, event.step)
         return
-    state.steps[event.step] = step._replace(status="approved" if event.approved else "rejected", decision=event)
-    state.owed[f"{event.step}/settled"] = Owed("settled", index, event.step)
+    votes = (*step.votes, event) if event.approved else step.votes
+    if event.approved and len(votes) < step.terms.quorum and not event.standing:
+        state.steps[step.id] = step._replace(votes=votes)
+        _tell(state, step.id, f"{step.id}/votes/{index}", "votes", index)
+        return
+    status: StepStatus = "approved" if event.approved else "rejected"
+    state.steps[step.id] = step._replace(status=status, decision=event, votes=votes)
+    _tell(state, step.id, f"{step.id}/settled", "settled", index)
     state.steps_in_turn = state.errors_in_row = 0
     state.handed = False
     if not event.approved:
         state.news = True
 
 
-def _fire(state: State, timer: str) -> None:
+def _counts(step: StepState, event: ApprovalDecided) -> bool:
+    """Whoever approved it has one vote, and may still reject it."""
+    if step.status != "requested" or not step.request:
+        return False
+    if judge(step.request, step.terms, event, widened=step.widened) != "valid":
+        return False
+    return not event.approved or identity(event.by) not in (identity(vote.by) for vote in step.votes)
+
+
+def _fire(state: State, timer: str, index: int) -> None:
     key, _, _ = timer.rpartition("/")
+    step_id, _, what = key.rpartition("/")
+    step = state.steps.get(step_id)
     if timer == f"choice/{state.choice_failures}":
         state.retry_choice_at = None
-    elif key.endswith("/wait"):
-        step = state.steps.get(key.removesuffix("/wait"))
+    elif what == "wait":
         if step and timer == f"{step.id}/wait/{step.attempt}":
-            _put(state, step.id, {"waiting"}, status="due", until=None)
-    elif key.endswith("/send"):
-        owed = state.owed.get(key.removesuffix("/send"))
+            if not step.chosen.until:
+                _put(state, step.id, {"waiting"}, status="due", until=None)
+            elif _put(state, step.id, {"waiting"}, status="finished", until=None):
+                state.news = not state.cancelled
+    elif what == "send":
+        owed = state.owed.get(step_id)
         if owed and timer == f"{key}/{owed.failures}":
-            state.owed[key.removesuffix("/send")] = owed._replace(retry_at=None)
+            state.owed[step_id] = owed._replace(retry_at=None)
+    elif step and step.status == "requested":
+        _climb(state, step, what, index)
+
+
+def _rungs(step: StepState) -> dict[str, datetime]:
+    """What happens to a request that nobody decides, and when."""
+    terms = step.terms
+    rungs = {
+        "remind": None if step.reminded else terms.remind_at,
+        "widen": None if step.widened else terms.widen_at,
+        "expire": terms.expires_at,
+    }
+    return {f"{step.id}/{rung}/0": at for rung, at in rungs.items() if at}
+
+
+def _climb(state: State, step: StepState, rung: str, index: int) -> None:
+    match rung:
+        case "remind":
+            state.steps[step.id] = step._replace(reminded=True)
+            _tell(state, step.id, f"{step.id}/reminder/remind", "reminder", index)
+        case "widen":
+            assert step.request is not None
+            _tell(state, step.id, f"{step.id}/reminder/widen", "reminder", index)
+            state.steps[step.id] = step._replace(widened=True)
+            first = 1 + len(step.request.asks)
+            for surface in range(first, first + len(step.request.then_asks)):
+                state.owed[_at(f"{step.id}/card", surface)] = Owed("card", index, step.id, surface)
+        case "expire":
+            state.steps[step.id] = step._replace(status="expired")
+            state.news = not state.cancelled
+            _tell(state, step.id, f"{step.id}/settled", "settled", index)
+        case _:
+            pass
+
+
+def _at(key: str, surface: int) -> str:
+    return f"{key}/at/{surface}" if surface else key
+
+
+def _tell(state: State, step_id: str, key: str, what: Literal["votes", "reminder", "settled"], index: int) -> None:
+    """At the thread's own place, and wherever else the request is shown or about to be."""
+    step = state.steps[step_id]
+    assert step.request is not None
+    for surface in range(1 + len(step.request.asks) + len(step.request.then_asks)):
+        if not surface or surface in step.shown_at or _at(f"{step_id}/card", surface) in state.owed:
+            state.owed[_at(key, surface)] = Owed(what, index, step_id, surface)
+
+
+def _forget_surface(state: State, card: Owed) -> None:
+    """What was to follow a card that will never be there."""
+    for key, owed in list(state.owed.items()):
+        if (owed.step, owed.surface) == (card.step, card.surface) and owed.what in ("votes", "reminder"):
+            del state.owed[key]
+
+
+def _is_shown(state: State, step_id: str) -> bool:
+    """Somewhere, or about to be."""
+    step = state.steps[step_id]
+    return bool(step.shown_at) or any(o.what == "card" and o.step == step_id for o in state.owed.values())
 
 
 def _put(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
@@ -516,4 +646,4 @@ def _end_progress(state: State, step_id: str, index: int) -> None:
 def _close_card(state: State, step_id: str, index: int) -> None:
     """Its request will not be acted on: whoever was shown the card is told."""
     if state.steps[step_id].request:
-        state.owed[f"{step_id}/closed"] = Owed("settled", index, step_id)
+        _tell(state, step_id, f"{step_id}/closed", "settled", index)

@@ -34,7 +34,7 @@ from store.events import (
     StepChosen,
     ToolStarted,
 )
-from store.thread import Thread
+from store.thread import StepState, Thread
 from tests.playbook import (
     NOTHING,
     Broken,
@@ -132,11 +132,14 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     )
     points = st.integers(1, 8)
 
+    def make_world(self, **more: Any) -> World:
+        return World(**more)
+
     @initialize(planned=st.booleans(), tight=st.booleans(), strangers=st.booleans())
     def begins(self, planned: bool, tight: bool, strangers: bool) -> None:
         self.strangers = strangers
         limits = TIGHT if tight else Limits()
-        self.world = World(plan=look_when_spoken_to if planned else no_plan, limits=limits)
+        self.world = self.make_world(plan=look_when_spoken_to if planned else no_plan, limits=limits)
         self.world.model.otherwise = lambda _: done()
         self.world.model.asked = self.check_prompt
         self.do(self.world.say("hello"))
@@ -245,6 +248,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 assert may_begin(before), f"{new.id} while {before.status}"
                 if step.chosen.intent == "push" or (state.unproven and step.chosen.acts and step.chosen.by == "model"):
                     request, decision = step.request, step.decision
+                    self.check_approval(before, step, new)
                     assert request is not None
                     assert decision is not None
                     assert decision.approved
@@ -259,9 +263,15 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 assert not (isinstance(new, StepChosen) and new.begun and new.acts), f"{new.id} was begun at once"
             case MessageSent():
                 assert new.key in state.owed, f"{new.key} was sent, and nobody was owed it"
-                assert f"{before.id}/{new.key}" in self.world.channel.sent
+                assert any(
+                    f"{before.id}/{new.key}" in channel.sent
+                    for channel in (self.world.channel, *self.world.rooms.values())
+                )
             case _:
                 pass
+
+    def check_approval(self, before: Thread, step: StepState, new: ToolStarted) -> None:
+        """What else must hold of an approval by which something begins."""
 
     async def check_prompt(self, prompt: str) -> None:
         """It is what a fresh reading of the log gives; and it only grew at its end, or was compacted."""

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.approval import AnyoneMay
 from agent.llm import Answer, Prompt
 from agent.loop import Loop
 from agent.roster.deploy.deployer import Deployer, Run, Running
@@ -147,6 +148,7 @@ async def work(order: dict[str, Any], report: Path) -> None:
         roster[name] = dataclasses.replace(agent, resources={Targets: crashing})
     channel = CrashingChannel(points)
     loop = Loop(
+        authority=AnyoneMay(),
         store=store,
         roster=roster,
         channels={channel.name: channel},

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.approval import AnyoneMay
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.inbox import Inbox, thread_id_of
@@ -49,6 +50,7 @@ class Office:
     async def works(self) -> AsyncIterator[None]:
         channel = SlackChannel(self.client)
         loop = Loop(
+            authority=AnyoneMay(),
             store=self.store,
             roster={"ops": ops(self.desk, limits=self.limits)},
             channels={channel.name: channel},

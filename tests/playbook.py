@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Literal, NoReturn, assert_never
 
 from pydantic import JsonValue
 
+from agent.approval import AnyoneMay, Authority
 from agent.decide import decide
 from agent.definition import Agent, Limits, no_plan
 from agent.llm import Answer, ModelFailure, Prompt
@@ -46,6 +47,7 @@ from agent.steps import (
     as_question,
 )
 from bot.inbox import Inbox, Settlement
+from bot.people import People
 from bot.worker import Worker
 from channels.base import (
     Answered,
@@ -55,6 +57,7 @@ from channels.base import (
     Outgoing,
     Progress,
     Question,
+    Reminder,
     Settled,
     Text,
     Undelivered,
@@ -144,6 +147,9 @@ class Push(_OpsTool):
 
     intent: Literal["push"] = "push"
     target: str
+
+    scoped_by: ClassVar[str] = "target"
+    editable: ClassVar[tuple[str, ...]] = ("target",)
 
     def needs_approval(self) -> bool:
         return True
@@ -330,7 +336,7 @@ class RecordingChannel(Channel):
         if key not in self.sent:
             self.sent[key] = message
             if line := heard(message):
-                self._lines.append(line)
+                self._lines.append(line if self.name == PLACE.channel else f"{self.name}: {line}")
         return f"receipt {len(self.sent)}"
 
 
@@ -451,7 +457,11 @@ class World:
         others: Mapping[str, Agent] | None = None,
         place: Place = PLACE,
         store: Store | None = None,
+        people: People | None = None,
+        authority: Authority | None = None,
+        rooms: Sequence[str] = (),
     ) -> None:
+        """`rooms`: names of other channels, at which a request may be shown too."""
         self.lines: list[str] = []
         self.clock = Clock()
         self.desk = Desk(self.lines)
@@ -461,11 +471,13 @@ class World:
         self.roster = {"ops": self.agent, **(others or {})}
         self.store = StoreWithHooks(store or MemoryStore(self.clock))
         """As the loop sees it; `store.real` is the one that people reach."""
-        self.inbox = Inbox(self.store.real, clock=self.clock)
+        self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
+        self.rooms = {name: RecordingChannel(self.lines, name) for name in rooms}
         self.loop = Loop(
+            authority=authority or AnyoneMay(),
             store=self.store,
             roster=self.roster,
-            channels={self.channel.name: self.channel},
+            channels={self.channel.name: self.channel, **self.rooms},
             model=self.model,
             clock=self.clock,
         )
@@ -582,8 +594,12 @@ def heard(message: Outgoing) -> str:
             return f"noted: {text}"
         case Question():
             return f"asked: {message.question}"
+        case Card(receipt=receipt) if receipt:
+            return f"counted: {message.intent}, {len(message.votes)} of {message.quorum}"
         case Card():
             return f"requested: {in_words(message.intent, message.arguments)}"
+        case Reminder():
+            return f"reminded: {message.intent}, for {message.group}"
         case Settled():
             by = f" by {message.by.name}" if message.by else ""
             comment = f": {message.comment}" if message.comment else ""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import TypeVar
 
+from agent.approval import AnyoneMay, Authority
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.email import EmailDesk
@@ -49,6 +50,7 @@ class PostOffice:
         self.desk = Desk([])
         self.model = ScriptedModel()
         self.limits = Limits()
+        self.authority: Authority = AnyoneMay()
         self.alerts: Place | None = None
         self.authserv_id = AUTHSERV_ID
         self.first_start: FirstStart = "new"
@@ -102,6 +104,7 @@ class PostOffice:
     async def works(self) -> AsyncIterator[None]:
         channel = EmailChannel(self.writer, Outbox(smtp_server(f"smtp://127.0.0.1:{self.smtp_port}"), BOT))
         loop = Loop(
+            authority=self.authority,
             store=self.store,
             roster={"ops": ops(self.desk, limits=self.limits)},
             channels={channel.name: channel},

@@ -25,6 +25,8 @@ from store.events import (
     MessageSent,
     Person,
     Place,
+    StandingGranted,
+    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -40,7 +42,16 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.thread import DONE_FOR_NOW, NOTHING_TO_DO, REQUEST_HUMAN_INPUT, SEND_UPDATE, WITHDRAW_REQUEST, Thread
+from store.policy import Terms
+from store.thread import (
+    DONE_FOR_NOW,
+    LOOK_AGAIN,
+    NOTHING_TO_DO,
+    REQUEST_HUMAN_INPUT,
+    SEND_UPDATE,
+    WITHDRAW_REQUEST,
+    Thread,
+)
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 LATER = AT + timedelta(minutes=5)
@@ -107,28 +118,46 @@ def choice_failed(
     return ChoiceFailed(id=f"c{number}/failed", at=AT, reason=reason, error="no step in it", retry_at=retry_at)
 
 
-def requested(step: str, digest: str = "") -> ApprovalRequested:
-    return ApprovalRequested(id=f"{step}/requested", at=AT, step=step, digest=digest or f"digest of {step}")
+def requested(step: str, digest: str = "", **more: Any) -> ApprovalRequested:
+    """`more`: fields of the event, such as `asks`; and those of its `Terms`, such as `quorum`."""
+    terms = Terms(**{name: more.pop(name) for name in list(more) if name in Terms.model_fields})
+    policy = terms.model_dump(mode="json", exclude_defaults=True)
+    return ApprovalRequested(
+        id=f"{step}/requested", at=AT, step=step, digest=digest or f"digest of {step}", policy=policy, **more
+    )
 
 
-def approved(step: str, by: Person = ANN, digest: str = "") -> ApprovalDecided:
-    return _decided(step, by, digest, approved=True)
+def approved(step: str, by: Person = ANN, digest: str = "", **more: Any) -> ApprovalDecided:
+    return _decided(step, by, digest, approved=True, **more)
 
 
-def rejected(step: str, by: Person = ANN, digest: str = "") -> ApprovalDecided:
-    return _decided(step, by, digest, approved=False)
+def rejected(step: str, by: Person = ANN, digest: str = "", **more: Any) -> ApprovalDecided:
+    return _decided(step, by, digest, approved=False, **more)
 
 
-def _decided(step: str, by: Person, digest: str, *, approved: bool) -> ApprovalDecided:
+def _decided(step: str, by: Person, digest: str, *, approved: bool, **more: Any) -> ApprovalDecided:
     verdict = "yes" if approved else "no"
     return ApprovalDecided(
         id=f"{step}/decided/{verdict}/{by.trust}/{by.address}",
-        at=AT,
         step=step,
         digest=digest or f"digest of {step}",
         approved=approved,
         by=by,
+        **{"at": AT, **more},
     )
+
+
+def looks_again(step: str, until: datetime = LATER, *, intent: str = LOOK_AGAIN) -> StepChosen:
+    arguments = {"in_minutes": 5, "reason": "the tests are running"}
+    return chosen(step, intent, **arguments).model_copy(update={"until": until})
+
+
+def granted(number: int = 1) -> StandingGranted:
+    return StandingGranted(id=f"g{number}", at=AT, agent="deploy", intent="push", by=ANN, until=LATER)
+
+
+def revoked(number: int = 1) -> StandingRevoked:
+    return StandingRevoked(id=f"g{number}/revoked", at=AT, grant=f"g{number}", by=ANN)
 
 
 def started(step: str, attempt: int = 1, *, repeatable: bool = False) -> ToolStarted:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
 import aiohttp
 import pytest
 
+from agent.approval import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput, as_question
 from bot.decisions import FORM_BYTES_MAX, Decisions
+from bot.people import Member, People
 from bot.web import application, serving
 from channels.email.letters import LINK_SECONDS
 from channels.email.tokens import Link, Signer
 from store.base import Lease, StoreUnavailable
-from store.events import ApprovalDecided, Event, MessageReceived, ToolStarted
+from store.events import (
+    ApprovalDecided,
+    Event,
+    MessageReceived,
+    Person,
+    StandingGranted,
+    StepChosen,
+    ToolStarted,
+)
 from store.memory import MemoryStore
+from store.policy import Terms
 from store.text import visible
 from store.thread import Thread
 from tests.playbook import Push, World, done
@@ -57,8 +70,8 @@ class _FailsAtAppend(_Store):
         return await MemoryStore.load(self, thread_id)
 
 
-_TAGS = re.compile("html|head|meta|title|style|body|h1|p|b|small|table|tr|t[hd]|br|a|form|label|textarea|button")
-_ATTRIBUTES = re.compile("lang|charset|name|content|style|rel|method|rows|maxlength|href")
+_TAGS = re.compile("html|head|meta|title|style|body|h[12]|p|b|small|table|tr|t[hd]|br|a|form|label|textarea|button")
+_ATTRIBUTES = re.compile("lang|charset|name|content|style|rel|value|method|rows|maxlength|href")
 
 
 class Shown(HTMLParser):
@@ -147,12 +160,38 @@ class Browser:
 
 GONE = "gone@team.example"
 """Has left the team."""
+PEOPLE = People(
+    {
+        "ana": Member(name="Ana", emails=(ANA, "ana@home.example"), groups=("release",)),
+        "ben": Member(name="Ben", emails=(BEN,), groups=("release",)),
+        "dan": Member(name="Dan", emails=("dan@team.example",)),
+    }
+)
+
+
+class Two(Authority):
+    """Two of the release group, within an hour."""
+
+    def __init__(self, **terms: Any) -> None:
+        self._terms = {"group": "release", "quorum": 2, **terms}
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        more = {"requesters": wanted.requesters, "expires_at": wanted.at + timedelta(hours=1)}
+        return Ruling(Terms(**more, **self._terms))
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        return None
+
+
+async def governed(**terms: Any) -> World:
+    """A request that two of the release group have to approve."""
+    return await requested(World(people=PEOPLE, authority=Two(**terms)))
 
 
 @contextlib.asynccontextmanager
 async def browsing(world: World) -> AsyncIterator[Browser]:
     store = world.store.real
-    pages = Decisions(store, world.inbox, SIGNER, world.clock, lambda person: person != GONE)
+    pages = Decisions(store, world.inbox, SIGNER, world.clock, lambda person: person != GONE, PEOPLE)
     async with serving(application(store, None, pages), "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield Browser(world, url, session)
 
@@ -472,7 +511,8 @@ async def test_nothing_in_a_request_is_alive_on_its_page() -> None:
         person = f"{hostile}@team.example"
         page = (await browser.look(browser.link(person=person))).page
         assert page.words.count(visible(hostile)) >= 5
-        assert page.seen.count("form") == page.seen.count("style") == page.seen.count("button") == 1
+        assert page.seen.count("form") == page.seen.count("button") == 2
+        assert page.seen.count("style") == 1
         link = browser.link(person=person)
         for answer in (await browser.press(link, hostile), await browser.look(link)):
             assert "script" not in answer.page.seen
@@ -487,6 +527,154 @@ async def test_a_page_shows_an_argument_that_a_fact_is_named_as() -> None:
         page = (await browser.look(browser.link())).words
     assert "what is behind it" in page
     assert "targetprod" in page
+
+
+# Who may decide, how many of them, and until when
+
+
+async def test_a_link_gives_one_of_the_approvals_that_it_takes() -> None:
+    world = await governed()
+    async with browsing(world) as browser:
+        first, other = browser.link(), browser.link(person=BEN)
+        page = (await browser.look(first)).words
+        for part in ("may decide: release", "expires at 2026-11-20 10:00 UTC", "0 of 2 approvals"):
+            assert part in page
+        answer = await browser.press(first)
+        assert (answer.status, "1 of 2 approvals" in answer.words) == (200, True)
+        assert await world.run() == ["counted: push, 1 of 2"]
+        page = (await browser.look(other)).words
+        assert f"1 of 2 approvals: {ANA} at 09:00 UTC" in page
+        assert (await browser.press(other)).status == 200
+        assert "Already approved by" in (await browser.look(first)).words
+    await world.run()
+    assert world.desk.ran == ["push(target: prod)"]
+
+
+async def test_the_same_person_under_another_address_has_no_second_approval_and_may_still_reject() -> None:
+    world = await governed()
+    async with browsing(world) as browser:
+        await browser.press(browser.link())
+        at_home = browser.link(person="ana@home.example")
+        looked = await browser.look(at_home)
+        assert ("counts already: 1 of 2" in looked.words, looked.page.decides) == (True, False)
+        answer = await browser.press(at_home)
+        assert (answer.status, "counts already" in answer.words) == (409, True)
+        rejects = browser.link(approved=False)
+        assert (await browser.look(rejects)).page.decides
+        answer = await browser.press(rejects, "on second thoughts")
+        assert (answer.status, "Rejected: push" in answer.words) == (200, True)
+    await world.run()
+    assert world.desk.ran == []
+
+
+@pytest.mark.parametrize("person", ["dan@team.example", "nobody@team.example"])
+async def test_whoever_may_not_decide_sees_who_may_and_no_form(person: str) -> None:
+    world = await governed()
+    async with browsing(world) as browser:
+        for approved in (True, False):
+            link = browser.link(person=person, approved=approved)
+            looked = await browser.look(link)
+            assert (f"You may not decide this as {person}: release may" in looked.words, looked.page.decides) == (
+                True,
+                False,
+            )
+            answer = await browser.press(link)
+            assert (answer.status, "on record" in answer.words) == (403, True)
+    assert world.thread.pending
+    assert len(decisions(world.thread.events)) == 2
+    assert world.thread.pending.votes == ()
+
+
+async def test_whoever_asked_for_it_sees_no_form_to_approve_and_one_to_reject() -> None:
+    world = World(people=PEOPLE, authority=Two(requester_may=False))
+    world.model.answers(Push(intent="push", target="prod"), done("It is out."))
+    await world.say("push, please", by=Person(name="Ana", address=ANA, member="ana", trust="verified"))
+    await world.run()
+    async with browsing(world) as browser:
+        looked = await browser.look(browser.link())
+        assert ("nobody who asked for it" in looked.words, looked.page.decides) == (True, False)
+        assert (await browser.press(browser.link())).status == 403
+        assert (await browser.look(browser.link(approved=False))).page.decides
+
+
+async def test_after_its_time_a_request_is_not_decided_any_more() -> None:
+    world = await governed()
+    async with browsing(world) as browser:
+        link = browser.link()
+        world.clock.advance(3600)
+        # Its timer has not fired yet.
+        looked = await browser.look(link)
+        assert ("This request has expired" in looked.words, looked.page.decides) == (True, False)
+        answer = await browser.press(link)
+        assert (answer.status, "has expired" in answer.words) == (410, True)
+        world.model.answers(done("Nobody approved it."))
+        await world.run()
+        looked = await browser.look(link)
+        assert ("This request has expired" in looked.words, looked.page.decides) == (True, False)
+        assert (await browser.press(link)).status == 410
+    assert world.desk.ran == []
+
+
+# Changing it instead
+
+
+async def test_a_call_is_changed_on_the_page_and_asked_for_anew() -> None:
+    world = await governed()
+    async with browsing(world) as browser:
+        link = browser.link()
+        first = SIGNER.open(link, world.clock()).step
+        page = (await browser.look(link)).page
+        assert "Change it" in page.words
+        answer = await browser.ask("POST", link, data={"action": "edit", "argument target": " stage\r\n"})
+        assert (answer.status, "new request" in answer.words) == (200, True)
+        assert await world.run() == ["settled: push superseded", "requested: push(target: stage)"]
+        chosen = [e for e in world.thread.events if isinstance(e, StepChosen)][-1]
+        assert (chosen.by, chosen.edits, chosen.proof) == ("person", first, f"signed link to {ANA}")
+        assert chosen.editor is not None
+        assert (chosen.editor.address, chosen.editor.member) == (ANA, "ana")
+        assert decisions(world.thread.events) == []
+        assert (await browser.ask("POST", link, data={"action": "edit", "argument target": "dev"})).status == 409
+        assert (await browser.press(link)).status == 409
+        await browser.press(browser.link())
+        await browser.press(browser.link(person=BEN))
+        await world.run()
+    assert world.desk.ran == ["push(target: stage)"]
+
+
+@pytest.mark.parametrize(
+    ("person", "form", "words"),
+    [
+        (ANA, {"argument target": "prod"}, "Nothing is different"),
+        (ANA, {}, "Nothing is different"),
+        (ANA, {"argument revision": "v9"}, "'revision' cannot be changed here"),
+        ("dan@team.example", {"argument target": "stage"}, "You may not change this request"),
+    ],
+)
+async def test_what_cannot_be_changed_is_said_and_the_request_stands(
+    person: str, form: dict[str, str], words: str
+) -> None:
+    world = await governed()
+    async with browsing(world) as browser:
+        before = await browser.log()
+        answer = await browser.ask("POST", browser.link(person=person), data={"action": "edit", **form})
+        assert (answer.status, words in answer.words) == (409, True)
+        assert await browser.log() == before
+
+
+@pytest.mark.parametrize(
+    "target", ["\n two\n\nlines ", "a\u202eb\x1b[2J", '</textarea><script>alert(1)</script>"&amp;']
+)
+async def test_a_value_that_is_sent_as_it_was_shown_is_no_change(target: str) -> None:
+    world = await requested(target=target)
+    async with browsing(world) as browser:
+        link = browser.link()
+        body = (await browser.look(link)).body
+        assert "<script" not in body
+        [shown] = re.findall(r'<textarea name="argument target" rows="1">(.*?)</textarea>', body, re.DOTALL)
+        # As a browser reads it: without the first line break.
+        sent = html.unescape(shown.removeprefix("\n")).replace("\n", "\r\n")
+        answer = await browser.ask("POST", link, data={"action": "edit", "argument target": sent})
+        assert (answer.status, "Nothing is different" in answer.words) == (409, True)
 
 
 # Questions

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agent.approval import AnyoneMay
 from agent.decide import decide
 from agent.definition import Agent
 from agent.llm import Answer, Model, Prompt
@@ -66,6 +67,7 @@ class Bot:
     async def working(self, model: Model | None = None) -> AsyncIterator[None]:
         channel = TerminalChannel()
         loop = Loop(
+            authority=AnyoneMay(),
             store=self.store,
             roster=self.roster,
             channels={channel.name: channel},

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, MutableMapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
 
 import pytest
 import structlog
 
+from agent.approval import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput
 from channels.email.adapter import MAILS_MAX, OTHERS_MAX
 from channels.email.imap import Fetched, Pace
@@ -20,8 +24,11 @@ from store.events import (
     MessageReceived,
     MessageSent,
     Place,
+    StandingGranted,
     StepChosen,
+    TriggerReceived,
 )
+from store.policy import Terms
 from tests.mail.dovecot import DOMAIN, address
 from tests.mail.wire import Wire
 from tests.playbook import NOTHING, Push, Touch, done
@@ -266,7 +273,7 @@ async def test_whoever_writes_in_somebodys_name_does_not_keep_them_from_writing(
 # Deciding
 
 
-async def card(post: PostOffice, user: str = "ana", **headers: str) -> tuple[object, object]:
+async def card(post: PostOffice, user: str = "ana", **headers: str) -> tuple[EmailMessage, EmailMessage]:
     post.model.answers(PROD)
     asked = await post.writes("push to prod", by=user, **headers)
     return asked, await post.hears("Approval needed", user)
@@ -279,7 +286,7 @@ async def test_a_reply_of_nothing_but_approve_approves(post: PostOffice) -> None
         await post.writes("Approve.", answers=request)
         settled = await post.hears("approved by Ana")
         await post.hears("It is out.")
-    assert settled["In-Reply-To"] == request["Message-ID"]  # type: ignore[index]
+    assert settled["In-Reply-To"] == request["Message-ID"]
     assert post.desk.ran == ["push(target: prod)"]
     [decision] = kinds(await post.thread(), ApprovalDecided)
     assert isinstance(decision, ApprovalDecided)
@@ -335,7 +342,7 @@ async def test_approve_in_reply_to_anything_else_is_a_message(post: PostOffice) 
 async def test_a_spoofed_sender_decides_nothing_and_the_person_is_told(post: PostOffice, results: str) -> None:
     async with post.open():
         _, request = await card(post)
-        forged = post.letter("approve", answers=request, aligned=False)  # type: ignore[arg-type]
+        forged = post.letter("approve", answers=request, aligned=False)
         if results:
             forged["Authentication-Results"] = results
         await post.gets(forged)
@@ -352,7 +359,7 @@ async def test_a_spoofed_sender_decides_nothing_and_the_person_is_told(post: Pos
 async def test_a_forged_result_below_that_of_our_server_counts_for_nothing(post: PostOffice) -> None:
     async with post.open():
         _, request = await card(post)
-        forged = post.letter("approve", answers=request).as_bytes()  # type: ignore[arg-type]
+        forged = post.letter("approve", answers=request).as_bytes()
         ours = f"Authentication-Results: mx.team.example; dmarc=fail header.from={DOMAIN}\n".encode()
         await post.gets(ours + forged)
         await post.hears("could not verify")
@@ -363,7 +370,7 @@ async def test_whoever_is_late_is_told_who_decided(post: PostOffice) -> None:
     async with post.open():
         _, request = await card(post, Cc=address("ben"))
         his = await post.hears("Approval needed", "ben")
-        assert his["Message-ID"] != request["Message-ID"]  # type: ignore[index]
+        assert his["Message-ID"] != request["Message-ID"]
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request)
         await post.hears("It is out.", "ben")
@@ -380,8 +387,8 @@ async def test_each_person_gets_links_of_their_own(post: PostOffice) -> None:
         his = await post.hears("Approval needed", "ben")
     people = set()
     for mail in (hers, his):
-        assert mail["Cc"] is None  # type: ignore[index]
-        for sealed in re.findall(r"/decide/(\S+)", text_of(mail)):  # type: ignore[arg-type]
+        assert mail["Cc"] is None
+        for sealed in re.findall(r"/decide/(\S+)", text_of(mail)):
             link = post.writer.signer.open(sealed, (await post.thread()).events[-1].at)
             people.add((link.person, link.approved))
     assert people == {(address(who), yes) for who in ("ana", "ben") for yes in (True, False)}
@@ -391,7 +398,7 @@ async def test_without_a_trusted_server_no_reply_decides_and_the_mail_does_not_s
     post.authserv_id = ""
     async with post.open():
         _, request = await card(post)
-        assert "reply" not in text_of(request).partition("Approve:")[2]  # type: ignore[arg-type]
+        assert "reply" not in text_of(request).partition("Approve:")[2]
         await post.writes("approve", answers=request)
         await post.hears("could not verify")
     assert (await post.thread()).pending
@@ -574,6 +581,120 @@ async def test_progress_and_answers_are_no_mails(post: PostOffice) -> None:
         await post.hears("Hello.")
         await post.until("done")
     assert len(post.mails_of("ana")) == 1
+
+
+# Several people, over time, in several places
+
+
+class Rules(Authority):
+    """One policy for everything."""
+
+    def __init__(self, *asks: str, remind_seconds: float = 0, **terms: Any) -> None:
+        self._asks = tuple(Place(channel="email", address=f"{address(one)}/approvals") for one in asks)
+        self._remind = remind_seconds
+        self._terms = terms
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        remind_at = wanted.at + timedelta(seconds=self._remind) if self._remind else None
+        expires_at = wanted.at + timedelta(hours=4)
+        terms = Terms(**{"remind_at": remind_at, "expires_at": expires_at, **self._terms})
+        return Ruling(terms, asks=self._asks)
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        return None
+
+
+async def test_each_of_two_approvals_is_told_to_everybody_in_reply_to_their_own_mail(post: PostOffice) -> None:
+    post.authority = Rules(quorum=2)
+    async with post.open():
+        _, of_ana = await card(post, Cc=address("ben"))
+        of_ben = await post.hears("Approval needed", "ben")
+        assert "0 of 2 approvals" in text_of(of_ben)
+        await post.writes("approve", answers=of_ben, by="ben")
+        for user, request in (("ana", of_ana), ("ben", of_ben)):
+            told = await post.hears("1 of 2 approvals: Ben", user)
+            assert (told["In-Reply-To"], told["Subject"]) == (request["Message-ID"], "Re: Release")
+            assert "/decide/" not in text_of(told)
+        # The same person's second one counts once.
+        await post.writes("approve", answers=of_ben, by="ben")
+        await eventually(lambda: post.unread() == [False] * 3, "it is read")
+        assert (await post.thread()).status == "waiting_for_approval"
+        post.model.answers(done("It is out."))
+        await post.writes("approve", answers=of_ana)
+        settled = await post.hears("approved by Ben")
+        assert re.search(r"approved by Ben <ben@\S+> at \d\d:\d\d UTC, Ana <ana@", text_of(settled))
+        await post.hears("It is out.")
+    assert post.desk.ran == ["push(target: prod)"]
+
+
+async def test_a_reminder_is_in_the_requests_mail_thread_and_decides_nothing_itself(post: PostOffice) -> None:
+    post.authority = Rules(remind_seconds=0.3)
+    async with post.open():
+        _, request = await card(post)
+        reminder = await post.hears("still waits for approval")
+        assert (reminder["In-Reply-To"], reminder["Subject"]) == (request["Message-ID"], "Re: Release")
+        assert re.search(
+            r"links in the mail that asked for it work until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text_of(reminder)
+        )
+        post.model.answers(done("Please answer the mail that asks."))
+        await post.writes("approve", answers=reminder)
+        await post.hears("Please answer the mail that asks.")
+        assert kinds(await post.thread(), ApprovalDecided) == []
+        post.model.answers(done("It is out."))
+        await post.writes("approve", answers=request)
+        await post.hears("It is out.")
+
+
+@pytest.mark.parametrize("links", [True, False])
+async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOffice, links: bool) -> None:
+    post.authority = Rules("ben")
+    post.public_url = post.public_url if links else ""
+    async with post.open():
+        await card(post)
+        request = await post.hears("Approval needed", "ben")
+        assert (request["To"], request["Subject"], request["Cc"]) == (address("ben"), "Approval needed: push", None)
+        # It was not shown to Ana there, so it is not hers to answer.
+        post.model.answers(done("That was Ben's."))
+        await post.writes("approve", answers=request)
+        await post.hears("That was Ben's.")
+        assert kinds(await post.thread(), ApprovalDecided) == []
+        post.model.answers(done("It is out."))
+        await post.writes("approve", answers=request, by="ben")
+        settled = await post.hears("push approved by Ben", "ben")
+        assert (settled["In-Reply-To"], settled["Subject"]) == (request["Message-ID"], "Re: Approval needed: push")
+        await post.hears("push approved by Ben")
+        out = await post.hears("It is out.")
+    assert (out["To"], out["Cc"]) == (address("ana"), None)
+    assert [text_of(mail).count("approved by Ben") for mail in post.mails_of("ben")] == [0, 1]
+
+
+async def test_whoever_asks_back_from_beside_the_thread_is_answered_and_takes_nobodys_place(post: PostOffice) -> None:
+    post.authority = Rules("ben")
+    async with post.open():
+        await card(post)
+        request = await post.hears("Approval needed", "ben")
+        post.model.answers(done("Ana wants it."))
+        await post.writes("why now?", answers=request, by="ben")
+        answer = await post.hears("Ana wants it.", "ben")
+        assert (answer["To"], answer["Cc"]) == (address("ana"), address("ben"))
+        assert answer["Subject"] == "Re: Release"
+    assert len(await post.threads()) == 1
+
+
+async def test_a_schedule_writes_to_somebody_and_the_reply_goes_on_with_that_thread(post: PostOffice) -> None:
+    place = Place(channel="email", address=f"{address('ana')}/monday@2026-11-23T09:00Z")
+    post.model.answers(done("What shall be released this week?"), done("v3, then."))
+    async with post.open():
+        monday = TriggerReceived(id="monday/1", at=datetime.now(UTC), source="cron", name="monday")
+        await post.inbox.trigger(place, monday, agent="ops")
+        asked = await post.hears("What shall be released")
+        assert (asked["To"], asked["In-Reply-To"], asked["Auto-Submitted"]) == (address("ana"), None, "auto-generated")
+        reply = await post.writes("v3", answers=asked, subject=asked["Subject"])
+        answer = await post.hears("v3, then.")
+    assert answer["In-Reply-To"] == reply["Message-ID"]
+    assert answer["References"].split() == [asked["Message-ID"], reply["Message-ID"]]
+    thread = await post.thread()
+    assert (thread.place, len(kinds(thread, MessageReceived))) == (place, 1)
 
 
 # What others may try

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.approval import AnyoneMay
 from agent.loop import Loop
 from agent.roster.deploy.stand_in import StandIn
 from bot.inbox import Inbox
@@ -74,6 +75,7 @@ async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> St
     store.interrupt_at, store.text = interrupt_at, text
     roster, channel = world.roster(), TerminalChannel()
     loop = Loop(
+        authority=AnyoneMay(),
         store=store,
         roster=roster,
         channels={channel.name: channel},

@@ -15,7 +15,7 @@ from bot.inbox import Inbox
 from bot.session import Session, working
 from bot.settings import Settings
 from bot.transcript import Entry
-from channels.terminal import TerminalChannel, Typed
+from channels.terminal import TerminalChannel, Typed, parse
 from store.base import StoreUnavailable
 from store.events import ApprovalRequested, StepChosen
 from store.memory import MemoryStore
@@ -92,6 +92,45 @@ async def test_nothing_is_approved_that_was_never_shown(app: App, store: MemoryS
     await session.obey(Typed("approve"))
     assert screen.entries[-1].text == "There is nothing to approve or reject yet."
     assert (await store.load("t1")).state.steps["s1"].status == "requested"
+
+
+async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, store: MemoryStore) -> None:
+    def editable(step: StepChosen) -> ApprovalRequested:
+        return requested("t1", step).model_copy(update={"editable": ("tag",)})
+
+    screen, step = Screen(), chosen("s1", acts=True, tag="v1")
+    thread = await store.append(Thread("t1"), opened(), message(), step, editable(step))
+    session = Session(app, ANN, thread, show=screen)
+    await session.until_turn()
+    newer = chosen("s2", acts=True, tag="v2")
+    await store.append(thread, newer, editable(newer))
+    await session.obey(parse("edit tag=v3"))
+    assert "for another request than the one that stands" in screen.text
+    session = Session(app, ANN, await store.load("t1"), show=screen)
+    await session.until_turn()
+    for line, problem in (("edit", "Write: edit NAME=VALUE"), ("edit when=now", "'when' cannot be changed here")):
+        await session.obey(parse(line))
+        assert problem in screen.entries[-1].text
+    assert (await store.load("t1")).version == thread.version + 2
+    await session.obey(parse("edit tag='v 3'"))
+    now = await store.load("t1")
+    last = now.events[-1]
+    assert isinstance(last, StepChosen)
+    assert (last.arguments, last.by, last.edits, last.proof) == ({"tag": "v 3"}, "person", "s2", "terminal")
+    assert screen.entries[-1].text == "✏️ changed it: push tag=v 3"
+
+
+async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) -> None:
+    screen, step = Screen(), chosen("s1", acts=True)
+    request = requested("t1", step).model_copy(update={"policy": {"quorum": 2}})
+    thread = await store.append(Thread("t1"), opened(), message(), step, request)
+    session = Session(app, ANN, thread, show=screen)
+    await session.until_turn()
+    await session.obey(parse("approve"))
+    assert screen.entries[-1].kind == "decision"
+    assert "approved push (1 of 2)" in screen.entries[-1].text
+    await session.obey(parse("approve"))
+    assert screen.entries[-1].text == "Your approval counts already; nothing was changed."
 
 
 async def test_what_is_known_is_not_shown_again(app: App, store: MemoryStore) -> None:

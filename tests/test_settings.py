@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import roster_problems
+from bot.demo_site import Site
 from bot.settings import Settings, SettingsError, load, misspelt
 from tests.program import Bot
 
@@ -148,7 +149,7 @@ def test_the_team_file_beside_us_is_read(tmp_path: Path, env: Callable[..., None
     [
         (b"a = [", "bot.toml is not valid TOML: "),
         (b"\xff\xfe", "bot.toml cannot be read: it is not UTF-8 text."),
-        (b"colour = 'red'", "bot.toml: colour is not known here; known are agents, routes, email, alerts."),
+        (b"colour = 'red'", "bot.toml: colour is not known here; known are agents, routes, email, alerts, people, "),
         (b"agents = 3", "bot.toml: agents should be a valid dictionary."),
         (b"[agents]\ndeploy = 3", "bot.toml: agents.deploy should be a valid dictionary."),
         (b"a = " + b"[" * 5_000, "bot.toml"),
@@ -212,6 +213,93 @@ def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
         assert problems() == ["bot.toml: alerts must be slack: and a channel's id, or email: and an address."]
     (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
     assert load().team.alerts == "slack:C0123456789"
+
+
+# Who may approve what
+
+
+def team_file(text: str) -> Path:
+    path = Path("bot.toml")
+    path.write_text(text)
+    return path
+
+
+def test_people_policies_and_hours_are_read() -> None:
+    team_file(
+        "[people.dex]\nname = 'Dex Horthy'\nemails = ['Dex@example.com']\ngroups = ['release']\n"
+        "[policy.deploy_backend.production]\ngroup = 'release'\nunverified = { quorum = 2 }\n"
+        "[hours]\ntime_zone = 'Europe/Berlin'\nfrom = 09:00:00\nto = '18:00'\n"
+    )
+    team = load().team
+    assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Horthy", ("dex@example.com",))
+    assert team.policy["deploy_backend"]["production"].rule(unproven=True).quorum == 2
+    assert str(team.business_hours.zone) == "Europe/Berlin"
+
+
+def test_without_hours_people_are_there_always() -> None:
+    assert load().team.business_hours.zone is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[policy.deploy]\ngroup = 'a'", "policy needs a scope for 'deploy': write [policy.deploy.SCOPE], or "),
+        ("[policy.deploy.x]", "policy.deploy.x.group Field required."),
+        ("[policy.deploy.x]\ngroup = ''", "policy.deploy.x.group String should have at least 1 character."),
+        ("[policy.deploy.x]\ngroup = 'a'\nquorom = 2", "policy.deploy.x.quorom is not known here."),
+        ("[policy.deploy.x]\ngroup = 'a'\nquorum = 0", "policy.deploy.x.quorum should be greater than or equal to 1"),
+        ("[policy.deploy.x]\ngroup = 'a'\nremind = '2 hours'", "policy.deploy.x.remind must be a number and s, m, h"),
+        (
+            "[policy.deploy.x]\ngroup = 'a'\nexpires = '200d'",
+            "policy.deploy.x.expires must be 90d at most, not '200d'.",
+        ),
+        ("[policy.deploy.x]\ngroup = 'a'\nunverified = { stand = 1 }", "policy.deploy.x.unverified.stand is not known"),
+        ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max Field required."),
+        ("[people.Dex]", "people holds 'Dex', which has to be of lower-case letters, digits, . _ and -."),
+        ("[people.dex]\nslack = 'dex'", "people.dex.slack must be a Slack member ID, such as U0123456, not 'dex': "),
+        ("[hours]\ntime_zone = 'Berlin'\nfrom = '09:00'\nto = '18:00'", "hours.time_zone 'Berlin' is no time zone; "),
+        ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from has to be an hour or more before to"),
+        ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from Field required."),
+        (
+            f"[people.dex]\napi_token_sha256 = {SECRET!r}",
+            "people.dex.api_token_sha256 must be 64 hex digits, as `printf %s TOKEN | sha256sum` gives.",
+        ),
+    ],
+)
+def test_who_may_approve_what_is_one_line_where_it_is_wrong(text: str, problem: str) -> None:
+    team_file(text)
+    (told,) = problems()
+    assert told.startswith(f"bot.toml: {problem}")
+
+
+def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[..., None]) -> None:
+    env(BOT_LOG_LEVEL="loud", SLACK_BOT_TOKEN="xoxb-1")
+    team_file(
+        "[agents.gardener]\n[people.dex]\ngroups = ['release']\n"
+        "[policy.deploy_backend.production]\ngroup = 'relaese'\nask = ['slack:C0123', 'email:a@example.com']\n"
+    )
+    assert problems(roster_problems) == [
+        "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        "agents.gardener in the team file has no agent of its own; known are deploy.",
+        "policy.deploy_backend.production in the team file: 'relaese' is no group that somebody is in; did you mean "
+        "release?",
+        "policy.deploy_backend.production in the team file: ask names 'email:a@example.com', and email is not set up.",
+    ]
+
+
+def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template: Path) -> None:
+    file = Path("bot.toml")
+    Site(template).write_team_file(file)
+    site = file.read_text().partition("[policy")[0].partition("[people")[0]
+    team_file(
+        f"{site}\n[people.dex]\n[policy.deploy_bakend.production]\ngroup = 'team'\n"
+        "[policy.rollback.prodution]\ngroup = 'team'\n[policy.list_git_tags.x]\ngroup = 'team'\n"
+    )
+    assert problems(roster_problems) == [
+        "policy.deploy_bakend in the team file: 'deploy_bakend' is no tool; did you mean deploy_backend?",
+        "policy.rollback.prodution in the team file: 'prodution' is no scope of it; did you mean production?",
+        'policy.list_git_tags.x in the team file: its calls are not told apart; write [policy.list_git_tags."*"].',
+    ]
 
 
 def test_a_name_that_was_mistyped_is_noticed(env: Callable[..., None]) -> None:

@@ -116,7 +116,7 @@ async def test_from_a_mention_to_both_components_in_production(team: Team, mode:
         assert all(line.startswith(("Listening to Slack", "Serving http", "Working for")) for line in told), told
         await team.asks(f"deploy {MERGED} to production")
         card = await team.hears("deploy_frontend")
-        assert team.slack.buttons_of(card) == ["Approve", "Reject"]
+        assert team.slack.buttons_of(card) == ["Approve", "Reject", "Edit…"]
         assert site.sha(MERGED) in team.slack.text_of(card)
         await team.rejects(card, "can you deploy the backend first?")
         settled = await team.hears("rejected by")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,10 +13,22 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from slack_sdk.models.blocks import Block as ModelOfSlack
 
-from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
-from channels.slack.blocks import POSTS_MAX, Post, TooLongToShow, posts_of, reject_modal
+from channels.base import (
+    Answered,
+    Card,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminder,
+    Settled,
+    Text,
+    Undelivered,
+    Vote,
+)
+from channels.slack.blocks import CALLED_MAX, POSTS_MAX, Post, TooLongToShow, edit_modal, posts_of, reject_modal
 from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
-from channels.slack.parse import Answer, Approve, AskReason, Me, parse_click
+from channels.slack.parse import Answer, Approve, AskEdit, AskReason, Me, parse_click
 from store.events import Person
 from store.text import visible
 from tests.slack import check_blocks, check_view
@@ -174,6 +186,107 @@ def test_the_buttons_carry_which_request_they_decide() -> None:
     assert isinstance(reject, AskReason)
 
 
+ANN = Person(name="Ann", address="U0ANN", member="ann", trust="verified")
+BOB = Person(name="Bob", address="bob@acme.example", member="bob", trust="verified")
+IN_AN_HOUR = AT + timedelta(hours=1)
+
+
+def test_a_card_says_who_may_decide_it_how_many_it_takes_and_until_when() -> None:
+    wanted = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, quorum=2)
+    assert lines(posts_of(wanted, "tabc"))[-4:] == [
+        "Asked for by dex at 04:36 UTC · 0123456789ab",
+        "May decide: release (Ann, Bob)",
+        "Expires at 2026-11-20 05:36 UTC",
+        "0 of 2 approvals",
+    ]
+    voted = replace(wanted, votes=(Vote("Ann", AT),), receipt="1.2")
+    assert lines(posts_of(voted, "tabc"))[-1] == "1 of 2 approvals: Ann at 04:36 UTC"
+
+
+def test_a_card_names_five_of_many() -> None:
+    many = tuple(ANN.model_copy(update={"name": f"Ann {n}"}) for n in range(7))
+    shown = lines(posts_of(replace(card(), group="release", approvers=many), "tabc"))
+    assert "May decide: release (Ann 0, Ann 1, Ann 2, Ann 3, Ann 4, and others)" in shown
+
+
+def test_only_what_may_be_edited_has_a_button_for_it_which_carries_the_request() -> None:
+    actions = posts_of(replace(card(), editable=("revision",)), "tabc")[-1].blocks[-1]
+    assert [element["text"]["text"] for element in actions["elements"]] == ["Approve", "Reject", "Edit…"]
+    asked = clicked(actions, 2)
+    assert isinstance(asked, AskEdit)
+    assert (asked.thread_id, asked.step, asked.digest) == ("tabc", "s4", DIGEST[:16])
+
+
+def test_the_form_for_an_edit_has_an_input_for_each_argument_and_keeps_to_the_limits() -> None:
+    arguments = {"revision": "v1.4.2", "note": "", "why": "a\nb", "log": "x" * 3_001}
+    view = edit_modal(json.dumps({"t": "tabc", "s": "s4", "d": DIGEST[:16]}), "deploy_backend" * 20, arguments)
+    check_view(view)
+    inputs = [block for block in view["blocks"] if block["type"] == "input"]
+    assert [(i["label"]["text"], i["optional"], i["element"]["multiline"]) for i in inputs] == [
+        ("revision", False, False),
+        ("note", True, False),
+        ("why", False, True),
+    ]
+    assert [i["element"].get("initial_value") for i in inputs] == ["v1.4.2", None, "a\nb"]
+    assert "Too long to be changed here: log" in seen([Post("", view["blocks"])])
+
+
+REMINDER = Reminder("s4", "deploy_backend", "dex", AT, "release", (ANN, BOB), IN_AN_HOUR)
+
+
+def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None:
+    (post,) = posts_of(REMINDER, "tabc")
+    (block,) = post.blocks
+    (section,) = block["elements"]
+    assert section["elements"][-3:] == [
+        {"type": "user", "user_id": "U0ANN"},
+        {"type": "text", "text": ", "},
+        {"type": "text", "text": "Bob"},
+    ]
+    assert lines([post])[:4] == [
+        "⏰ deploy_backend still waits for approval",
+        "Asked for by dex at 04:36 UTC",
+        "May decide: release",
+        "Expires at 2026-11-20 05:36 UTC",
+    ]
+    assert post.text == "⏰ deploy_backend still waits for approval"
+
+
+def test_a_reminder_says_when_more_people_may_decide() -> None:
+    said = lines(posts_of(replace(REMINDER, group="release or leads", widened=True), "tabc"))
+    assert "May decide: release or leads" in said
+    assert "More people may decide from now on." in said
+
+
+@pytest.mark.parametrize("address", ["", "<!channel>", "U0ANN> <!here", "u0ann", "channel", "S0TEAM", "U0" + "A" * 40])
+def test_nobody_is_called_but_by_a_users_id(address: str) -> None:
+    stranger = ANN.model_copy(update={"address": address, "name": "<!here>"})
+    (post,) = posts_of(replace(REMINDER, people=(stranger,), requested_by="<@U0DEX>", intent="<!channel>"), "tabc")
+    assert "user" not in kinds(post.blocks)
+    assert "<" not in post.text
+
+
+def test_whoever_approved_is_named_in_the_end() -> None:
+    votes = (Vote("Ann", AT), Vote("Bob", IN_AN_HOUR))
+    settled = Settled("s4", "deploy_backend", "approved", by=BOB, at=IN_AN_HOUR, votes=votes, receipt="1.2")
+    assert lines(posts_of(settled, "tabc"))[-1] == "✅ approved by Ann at 04:36 UTC, Bob at 05:36 UTC"
+    rejected = replace(settled, outcome="rejected", votes=votes[:1], comment="no")
+    assert lines(posts_of(rejected, "tabc"))[-2:] == [
+        "Approved so far by Ann at 04:36 UTC",
+        "❌ rejected by Bob at 05:36 UTC — no",
+    ]
+    expired = replace(settled, outcome="expired", votes=votes[:1], by=None, at=None)
+    assert lines(posts_of(expired, "tabc"))[-2:] == [
+        "Approved so far by Ann at 04:36 UTC",
+        "⏹ expired: nothing is run",
+    ]
+
+
+def test_a_standing_approval_is_told_as_such() -> None:
+    settled = Settled("s4", "deploy_backend", "approved", by=ANN, at=AT, standing="grant/1", votes=(Vote("Ann", AT),))
+    assert lines(posts_of(settled, "tabc"))[-1] == "✅ approved by the standing approval of Ann at 04:36 UTC"
+
+
 def test_long_details_stand_before_the_card_and_are_complete() -> None:
     lines = [f"{n} {'subject ' * 20}" for n in range(200)]
     *details, last = posts_of(card(facts={"adds": lines}), "tabc")
@@ -265,6 +378,7 @@ def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
         ("rejected", "❌ rejected: nothing is run"),
         ("withdrawn", "⏹ withdrawn: nothing is run"),
         ("cancelled", "⏹ cancelled: nothing is run"),
+        ("expired", "⏹ expired: nothing is run"),
     ],
 )
 def test_an_end_that_nobody_decided_is_told_in_plain_words(outcome: Any, said: str) -> None:
@@ -377,7 +491,22 @@ _values = st.recursive(
     max_leaves=12,
 )
 _data = st.dictionaries(_texts, _values, max_size=5)
+_people = st.lists(
+    st.builds(lambda name, address: Person(name=name, address=address), _texts, _texts), max_size=30
+).map(tuple)
+_votes = st.lists(st.builds(Vote, _texts, st.just(AT)), max_size=4).map(tuple)
 _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
+    st.builds(
+        lambda wanted, group, approvers, votes, editable: replace(
+            wanted, group=group, approvers=approvers, quorum=3, votes=votes, editable=editable, expires_at=AT
+        ),
+        st.builds(card, _data, _data),
+        _texts,
+        _people,
+        _votes,
+        st.sampled_from([(), ("revision",)]),
+    ),
+    st.builds(Reminder, st.just("s4"), _texts, _texts, st.just(AT), _texts, _people, st.just(AT), st.booleans()),
     st.builds(Text, _texts),
     st.builds(Notice, _texts),
     st.builds(Undelivered, st.just(DEX), _texts),
@@ -395,12 +524,14 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
         Settled,
         st.just("s4"),
         _texts,
-        st.sampled_from(["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]),
+        st.sampled_from(["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]),
         _data,
         _data,
         _texts,
         st.none() | st.just(DEX),
         st.none() | st.just(AT),
+        _texts,
+        _votes,
         _texts,
     ),
     st.builds(Answered, _texts, _texts, _texts),
@@ -414,9 +545,9 @@ def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(messag
     try:
         posts = posts_of(message, "tabc")
     except TooLongToShow:
-        assert not isinstance(message, Settled | Answered | Progress)
+        assert not isinstance(message, Settled | Answered | Progress | Reminder)
         return
-    assert 1 <= len(posts) <= (1 if isinstance(message, Settled | Answered | Progress) else POSTS_MAX)
+    assert 1 <= len(posts) <= (1 if isinstance(message, Settled | Answered | Progress | Reminder) else POSTS_MAX)
     for post in posts:
         check_blocks(post.blocks, "message")
         assert post.text.strip()
@@ -437,6 +568,14 @@ def test_every_character_of_a_request_is_shown(arguments: dict[str, Any], facts:
         readable = visible(text).replace("\n", "")
         # Inside of JSON, where a list holds more than texts, quotes and backslashes are escaped.
         assert readable in shown or visible(json.dumps(text, ensure_ascii=False))[1:-1] in shown
+
+
+def test_a_reminder_is_one_message_whoever_is_called() -> None:
+    many = tuple(Person(name="&" * 500, address=f"U{n}" if n % 2 else "") for n in range(100))
+    (post,) = posts_of(replace(REMINDER, people=many, intent="&" * 500, group="&" * 500), "tabc")
+    check_blocks(post.blocks, "message")
+    named = [e for e in post.blocks[0]["elements"][0]["elements"] if e["type"] == "user" or e["text"].startswith("&")]
+    assert len(named) == CALLED_MAX
 
 
 def test_home_is_within_the_limits_whatever_is_in_it() -> None:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from channels.slack.parse import (
     Answer,
     Approve,
+    AskEdit,
     AskReason,
     Deleted,
+    EditCall,
     Edited,
     HomeOpened,
     Ignored,
@@ -196,6 +198,80 @@ def test_reject_asks_why_first() -> None:
     assert without.reason == ""
 
 
+def submission(values: Any, blocks: Any = None, **fields: Any) -> dict[str, Any]:
+    """Of the form for an edit of `revision`, which is v1 now, and `note`, which is empty."""
+    inputs = [
+        {"type": "input", "block_id": "argument:revision", "element": {"action_id": "text", "initial_value": "v1"}},
+        {"type": "input", "block_id": "argument:note", "element": {"action_id": "text"}},
+    ]
+    view = {
+        "callback_id": "edit",
+        "private_metadata": json.dumps(VALUE | {"c": "C0REL", "p": ROOT}),
+        "blocks": inputs if blocks is None else blocks,
+        "state": {"values": values},
+    }
+    user = {"id": "U0DEX", "name": "dex", "team_id": "T0ACME"}
+    return {"type": "view_submission", "user": user, "view": view | fields}
+
+
+def typed(text: Any) -> dict[str, Any]:
+    return {"text": {"type": "plain_text_input", "value": text}}
+
+
+def test_edit_asks_for_a_form_and_its_submission_says_what_was_and_what_shall_be() -> None:
+    asked = parse_click(click("edit"), ME)
+    assert isinstance(asked, AskEdit)
+    assert (asked.thread_id, asked.step, asked.digest, asked.trigger) == ("tabc", "s4", "0123456789abcdef", "1.2.3")
+    edit = parse_click(submission({"argument:revision": typed("v2"), "argument:note": typed(None)}), ME)
+    assert isinstance(edit, EditCall)
+    assert (edit.thread_id, edit.step, edit.digest) == ("tabc", "s4", "0123456789abcdef")
+    assert (edit.arguments, edit.before) == ({"revision": "v2", "note": ""}, {"revision": "v1", "note": ""})
+    assert (edit.by.user, edit.by.channel, edit.by.thread) == ("U0DEX", "C0REL", ROOT)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        click("edit", VALUE | {"d": ""}),
+        click("edit", trigger_id=""),
+        click("edit", {}),
+        submission({}),
+        submission([]),
+        submission({"argument:revision": typed(7)}),
+        submission({"argument:revision": {"text": "v2"}}),
+        submission({"argument:other": typed("v2"), "reason": typed("v2")}),
+        submission({"argument:revision": typed("v2")}, blocks=[]),
+        submission({"argument:revision": typed("v2")}, blocks={"block_id": "argument:revision"}),
+        submission({"argument:revision": typed("v2")}, blocks=[None, {"block_id": "argument:revision", "element": 1}]),
+        submission({"argument:revision": typed("v2")}, private_metadata="{}"),
+        submission({"argument:revision": typed("v2")}, private_metadata=None),
+        submission({"argument:revision": typed("v2")}, callback_id="something"),
+        submission({"argument:revision": typed("v2")}, state=None),
+    ],
+)
+def test_what_is_no_edit_of_ours_is_ignored(body: dict[str, Any]) -> None:
+    assert isinstance(parse_click(body, ME), Ignored)
+
+
+def test_whose_message_a_reply_stands_under_is_told_where_slack_says_it() -> None:
+    under_us = {"thread_ts": ROOT, "parent_user_id": "U0BOT"}
+    said = parse_event(event(**under_us), ME)
+    message = {"ts": TS, "user": "U0DEX", "text": "v2", **under_us}
+    edited = parse_event(event(subtype="message_changed", message=message, previous_message={"text": "v1"}), ME)
+    gone = parse_event(event(subtype="message_deleted", deleted_ts=TS, previous_message=message), ME)
+    assert isinstance(said, Said)
+    assert isinstance(edited, Edited)
+    assert isinstance(gone, Deleted)
+    assert said.parent == edited.parent == gone.parent == "U0BOT"
+
+
+def test_a_click_on_a_message_outside_of_threads_is_answered_outside_of_threads() -> None:
+    container = {"type": "message", "channel_id": "C0REL", "message_ts": TS}
+    clicked = parse_click(click("approve", container=container), ME)
+    assert isinstance(clicked, Approve)
+    assert (clicked.by.channel, clicked.by.thread) == ("C0REL", "")
+
+
 def test_an_answer_is_the_choice_in_words_or_its_number() -> None:
     words = parse_click(click("answer:yes", {"t": "tabc", "s": "s4", "a": "yes"}), ME)
     assert isinstance(words, Answer)
@@ -256,6 +332,9 @@ def test_no_click_crashes_the_parser(value: Any, fields: dict[str, Any]) -> None
     parse_event({"event": value}, ME)
     parse_click(click("answer", value) | fields, ME)
     parse_click({"type": "view_submission", "user": {"id": "U"}, "view": value}, ME)
+    parse_click(submission(value, value), ME)
+    parse_click(submission({"argument:revision": value}, [value]), ME)
+    parse_click(submission({"argument:revision": {"text": value}}), ME)
 
 
 # Whatever Slack sends, as public documentation shows it: see tests/payloads/slack/README.md

@@ -423,6 +423,35 @@ async def test_people_are_found_and_their_addresses_are_a_scope(slack: SlackServ
     assert len((await client.users_list())["members"]) == 3
 
 
+async def test_slack_says_whether_an_address_is_confirmed(slack: SlackServer, client: AsyncWebClient) -> None:
+    workspace = slack.workspace
+    workspace.change_user("ben", email_confirmed=False)
+    told: list[Any] = [await client.users_info(user=user.id) for user in workspace.users.values()]
+    assert [(one["user"]["name"], one["user"]["is_email_confirmed"]) for one in told] == [
+        ("deploybot", False),
+        ("ana", True),
+        ("ben", False),
+    ]
+
+
+async def test_nobody_who_is_gone_is_written_to(slack: SlackServer, client: AsyncWebClient) -> None:
+    gone = slack.workspace.change_user("ben", deleted=True)
+    assert (await refusal(client.conversations_open(users=gone.id)))["error"] == "user_disabled"
+
+
+async def test_a_reply_tells_whose_message_it_stands_under(slack: SlackServer, client: AsyncWebClient) -> None:
+    deploys, bot = slack.workspace.channel("deploys"), slack.workspace.bot
+    posted: Any = await client.chat_postMessage(channel=deploys.id, text="Good morning.")
+    reply = await slack.say("deploys", "ana", "good morning", posted["ts"])
+    edited = await slack.edit(reply, "hello")
+    await slack.delete(edited)
+    events = [delivery.payload["event"] for delivery in slack.deliveries.all if delivery.about[1] == reply.ts]
+    said, changed, deleted = events
+    assert said["parent_user_id"] == bot.id
+    assert changed["message"]["parent_user_id"] == bot.id
+    assert deleted["previous_message"]["parent_user_id"] == bot.id
+
+
 async def test_a_dm_is_opened_and_reactions_are_counted(slack: SlackServer, client: AsyncWebClient) -> None:
     opened = await client.conversations_open(users=[slack.workspace.user("ana").id])
     said = await slack.dm("ana", "hello")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.base import Card, Notice, Outgoing, Question, Settled, Text
+from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Vote
 from channels.plain import fields, render
 from channels.terminal import TerminalChannel, Typed, parse
 from store.events import Person, Place
@@ -44,6 +44,19 @@ DEX = Person(name="dex", address="dex", trust="verified")
         ("exit", Typed("quit")),
         ("exit code 3 means what?", Typed("say", "exit code 3 means what?")),
         ("deploy v1", Typed("say", "deploy v1")),
+        ("edit tag=v2", Typed("edit", arguments={"tag": "v2"})),
+        (
+            " EDIT tag='v 2' note=\"it's\" empty= x=a=b ",
+            Typed("edit", arguments={"tag": "v 2", "note": "it's", "empty": "", "x": "a=b"}),
+        ),
+        ("edit", Typed("edit", error="Write: edit NAME=VALUE, with quotes around a value that has spaces.")),
+        ("edit tag=v 2", Typed("edit", error="Write: edit NAME=VALUE, with quotes around a value that has spaces.")),
+        ("edit =v2", Typed("edit", error="Write: edit NAME=VALUE, with quotes around a value that has spaces.")),
+        (
+            "edit tag='v2",
+            Typed("edit", error="That could not be read (No closing quotation). Quotes have to be closed."),
+        ),
+        ("edit the text, it's wrong", Typed("say", "edit the text, it's wrong")),
     ],
 )
 def test_a_line_is_a_command_or_words(line: str, typed: Typed) -> None:
@@ -100,8 +113,20 @@ Approval needed
     output:
       line one
         line two
-  asked for by ann at 04:36 UTC · 0123456789ab"""
+  asked for by ann at 2026-11-21 04:36 UTC · 0123456789ab"""
     )
+
+
+def test_a_card_says_who_may_decide_until_when_and_who_has_approved_it() -> None:
+    many = (DEX,) * 7
+    votes = (Vote("Ann\nat 00:00", AT), Vote("Bob", AT))
+    request = card(group="release", approvers=many, quorum=3, votes=votes, expires_at=AT)
+    assert render(request).split("\n")[4:] == [
+        "  asked for by ann at 2026-11-21 04:36 UTC · 0123456789ab",
+        "  may decide: release (dex, dex, dex, dex, dex, and others)",
+        "  expires at 2026-11-21 04:36 UTC",
+        "  2 of 3 approvals: Ann at 00:00 at 04:36 UTC, Bob at 04:36 UTC",
+    ]
 
 
 def test_a_fact_cannot_pose_as_another_one() -> None:
@@ -129,6 +154,24 @@ def test_a_fact_cannot_pose_as_another_one() -> None:
             "❌ push rejected by dex at 04:36 UTC — why?",
         ),
         (Settled("s1", "push", "withdrawn"), "❌ push withdrawn"),
+        (Settled("s1", "push", "expired"), "❌ push expired: nothing is run"),
+        (
+            Settled("s1", "push", "approved", by=DEX, at=AT, votes=(Vote("ann", AT), Vote("dex", AT))),
+            "✅ push approved by ann at 04:36 UTC, dex at 04:36 UTC",
+        ),
+        (
+            Settled("s1", "push", "rejected", by=DEX, at=AT, comment="why?", votes=(Vote("ann", AT),)),
+            "❌ push rejected by dex at 04:36 UTC, after an approval by ann at 04:36 UTC — why?",
+        ),
+        (
+            Settled("s1", "push", "approved", by=DEX, at=AT, standing="g1"),
+            "✅ push approved by the standing approval of dex at 04:36 UTC",
+        ),
+        (
+            Reminder("s1", "push", "ann", AT, "release", (DEX,), AT, widened=True),
+            "⏰ push still waits for approval\n  asked for by ann at 2026-11-21 04:36 UTC\n"
+            "  may decide: release (dex)\n  expires at 2026-11-21 04:36 UTC\n  more people may decide from now on",
+        ),
     ],
 )
 def test_a_message_is_lines_of_text(message: Outgoing, shown: str) -> None:
@@ -152,7 +195,10 @@ def test_no_text_controls_the_screen(text: str, name: str) -> None:
         Notice(text),
         Question("s1", text, name, "multiple_choice", (text, name), "high"),
         card(intent=name, arguments={name: text}, facts={name: [text, {name: text}]}, requested_by=name),
-        Settled("s1", name, "rejected", by=person, at=AT, comment=text),
+        Settled("s1", name, "rejected", by=person, at=AT, comment=text, votes=(Vote(name, AT),)),
+        Reminder("s1", name, text, AT, text, (person,)),
+        card(group=text, approvers=(person,), quorum=2, votes=(Vote(text, AT),)),
+        card(intent=name, quorum=2, votes=(Vote(text, AT),), receipt="x"),
     )
     for message in messages:
         assert is_tame(render(message))

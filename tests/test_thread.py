@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from store.events import KINDS, Event, Person, Trust
+from store.events import KINDS, ApprovalDecided, Event, Person, Place, Trust
 from store.thread import OPEN, StepState, Thread, ThreadStatus, Turn
 from tests.story import (
     ANN,
+    AT,
     BOB,
     EVE,
     LATER,
@@ -28,9 +32,11 @@ from tests.story import (
     fired,
     forked,
     from_the_future,
+    granted,
     handed_over_to,
     handed_to_human,
     interrupted,
+    looks_again,
     message,
     not_sent,
     nothing_to_do,
@@ -40,6 +46,7 @@ from tests.story import (
     rejected,
     requested,
     resumed,
+    revoked,
     sent,
     started,
     thread,
@@ -613,13 +620,40 @@ def test_a_fork_goes_on_with_the_next_message() -> None:
 # Any events in any order
 
 _STEPS = ("s1", "s2", "s3")
-_KEYS = ("s1/say", "s1/card", "s1/settled", "s1/closed", "s2/card", "s2/notice", "m1/notice", "h1/handed/say")
+_GOVERNED: dict[str, Any] = {
+    "group": "release",
+    "quorum": 2,
+    "then": "leads",
+    "remind_at": LATER,
+    "widen_at": LATER,
+    "expires_at": LATER + timedelta(hours=1),
+    "asks": (Place(channel="room", address="/C1/"),),
+    "then_asks": (Place(channel="room", address="/U9/"),),
+}
+_KEYS = (
+    "s1/card/at/1",
+    "s1/settled/at/2",
+    "s1/reminder/remind",
+    "s1/say",
+    "s1/card",
+    "s1/settled",
+    "s1/closed",
+    "s2/card",
+    "s2/notice",
+    "m1/notice",
+    "h1/handed/say",
+)
 ANYTHING: list[Event] = [
     *(message(name, clipped_from=clipped) for name in ("m1", "m2") for clipped in (0, 60_000)),
     *(event for step in _STEPS for event in (asked(step), done(step), told(step), nothing_to_do(step), withdrew(step))),
     *(chosen(step, intent, acts=acts) for step in _STEPS for intent in ("push", "look") for acts in (True, False)),
     *(choice_failed(1, reason, at) for reason in ("invalid", "unavailable", "outdated") for at in (None, LATER)),
     *(requested(step, digest) for step in _STEPS for digest in ("d1", "d2")),
+    *(requested(step, "d1", **_GOVERNED) for step in _STEPS[:2]),
+    *(approved("s1", by, "d1", groups=("release",)) for by in (ANN, BOB)),
+    *(fired(f"{step}/{rung}/0") for step in _STEPS[:2] for rung in ("remind", "widen", "expire", "elope")),
+    *(event for step in _STEPS for event in (looks_again(step), looks_again(step, intent="set_reminder"))),
+    *(granted(), revoked()),
     *(answer("s1", by, digest) for answer in (approved, rejected) for by in (ANN, EVE) for digest in ("d1", "d2")),
     *(started(step, attempt, repeatable=attempt == 2) for step in _STEPS for attempt in (1, 2)),
     *(waits(step, attempt) for step in _STEPS for attempt in (1, 2)),
@@ -704,3 +738,179 @@ def test_nothing_is_approved_but_by_a_verified_person_on_the_digest_of_the_reque
             assert now.request is not None
             assert now.decision is not None
             assert (now.decision.digest, now.decision.by.trust) == (now.request.digest, "verified")
+
+
+# Who may decide, and until when
+
+
+def governed(**terms: Any) -> Thread:
+    """A request under terms, its card out everywhere."""
+    waiting = thread(message(), chosen("s1", acts=True), requested("s1", "d1", **terms))
+    return waiting.extended([sent(key) for key in waiting.state.owed])
+
+
+def member(person: Person, key: str) -> Person:
+    return person.model_copy(update={"member": key})
+
+
+def yes(by: Person, *groups: str, at: datetime = AT) -> ApprovalDecided:
+    return approved("s1", by, "d1", groups=groups, at=at)
+
+
+def test_it_takes_as_many_people_as_the_terms_say() -> None:
+    one = governed(group="release", quorum=2).extended([yes(ANN, "release")])
+    assert one.status == "waiting_for_approval"
+    assert owed(one) == ["s1/votes/5"]
+    two = one.extended([yes(BOB, "release")])
+    assert (two.status, two.state.steps["s1"].status) == ("working", "approved")
+    assert two.state.steps["s1"].decision == two.events[-1]
+    assert [vote.by for vote in two.state.steps["s1"].votes] == [ANN, BOB]
+
+
+def test_two_addresses_of_a_person_are_one_vote() -> None:
+    slack, mail = (member(Person(name="Ann", address=a, trust="verified"), "ann") for a in ("U1", "ann@example.com"))
+    both = governed(group="release", quorum=2).extended([yes(slack, "release"), yes(mail, "release")])
+    assert both.status == "waiting_for_approval"
+    assert len(both.state.steps["s1"].votes) == 1
+
+
+def test_who_has_approved_may_still_reject() -> None:
+    changed = governed(group="release", quorum=2).extended(
+        [yes(ANN, "release"), rejected("s1", ANN, "d1", groups=("release",))]
+    )
+    assert changed.state.steps["s1"].status == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("group", "who", "groups", "counts"),
+    [
+        ("release", ANN, ("release",), True),
+        ("release", ANN, ("leads", "release"), True),
+        ("release", ANN, ("leads",), False),
+        ("release", ANN, (), False),
+        ("release", EVE, ("release",), False),
+        ("anyone", ANN, (), True),
+        ("anyone", EVE, (), False),
+        ("team", ANN, (), False),
+        ("team", member(ANN, "ann"), (), True),
+        ("", ANN, ("",), False),
+    ],
+)
+def test_only_the_group_may_decide(group: str, who: Person, groups: tuple[str, ...], counts: bool) -> None:
+    for verdict in (approved, rejected):
+        after = governed(group=group).extended([verdict("s1", who, "d1", groups=groups)])
+        assert (after.state.steps["s1"].decision is not None) is counts
+
+
+def test_who_asked_for_it_may_reject_it_but_not_approve_it() -> None:
+    ann = member(ANN, "ann")
+    asked_by_ann = governed(group="release", requester_may=False, requesters=("ann", "u7"))
+    assert asked_by_ann.extended([yes(ann, "release")]).status == "waiting_for_approval"
+    assert asked_by_ann.extended([yes(BOB, "release")]).state.steps["s1"].status == "approved"
+    seven = Person(name="Seven", address="U7", trust="verified")
+    assert asked_by_ann.extended([yes(seven, "release")]).status == "waiting_for_approval"
+    withdrawn = asked_by_ann.extended([rejected("s1", ann, "d1", groups=("release",))])
+    assert withdrawn.state.steps["s1"].status == "rejected"
+
+
+def test_a_policy_that_cannot_be_read_lets_nobody_decide() -> None:
+    request = requested("s1", "d1").model_copy(update={"policy": {"quorum": "many"}})
+    waiting = thread(message(), chosen("s1", acts=True), request)
+    after = waiting.extended([yes(ANN, "release", ""), rejected("s1", ANN, "d1")])
+    assert after.status == "waiting_for_approval"
+
+
+def test_a_request_that_nobody_decides_goes_up_its_ladder_and_expires() -> None:
+    remind, widen, expire = (AT + timedelta(minutes=n) for n in (30, 60, 240))
+    waiting = governed(
+        group="release",
+        then="leads",
+        remind_at=remind,
+        widen_at=widen,
+        expires_at=expire,
+        asks=(Place(channel="room", address="/C1/"),),
+        then_asks=(Place(channel="room", address="/U9/"),),
+    )
+    assert waiting.timers == {"s1/remind/0": remind, "s1/widen/0": widen, "s1/expire/0": expire}
+    lead = yes(BOB, "leads")
+    assert waiting.extended([lead]).status == "waiting_for_approval"
+
+    reminded = waiting.extended([fired("s1/remind/0")])
+    assert owed(reminded) == ["s1/reminder/remind", "s1/reminder/remind/at/1"]
+    assert "s1/remind/0" not in reminded.timers
+
+    widened = reminded.extended([*map(sent, owed(reminded)), fired("s1/widen/0")])
+    assert owed(widened) == ["s1/reminder/widen", "s1/reminder/widen/at/1", "s1/card/at/2"]
+    assert widened.where(widened.state.owed["s1/card/at/2"]).address == "/U9/"
+    assert widened.extended([lead]).state.steps["s1"].status == "approved"
+
+    expired = widened.extended([*map(sent, owed(widened)), fired("s1/expire/0")])
+    assert expired.state.steps["s1"].status == "expired"
+    assert owed(expired) == ["s1/settled", "s1/settled/at/1", "s1/settled/at/2"]
+    assert (expired.status, expired.timers) == ("working", {})
+    # What comes after it changes nothing.
+    assert expired.extended([lead, fired("s1/expire/0"), fired("s1/widen/0")]).state.steps == expired.state.steps
+
+
+def test_nobody_decides_after_the_time_even_where_no_timer_has_fired() -> None:
+    expires = AT + timedelta(minutes=10)
+    waiting = governed(group="release", expires_at=expires)
+    assert waiting.extended([yes(ANN, "release", at=expires)]).status == "waiting_for_approval"
+    assert waiting.extended([rejected("s1", ANN, "d1", groups=("release",), at=expires)]).pending is not None
+    just = yes(ANN, "release", at=expires - timedelta(microseconds=1))
+    assert waiting.extended([just]).state.steps["s1"].status == "approved"
+
+
+def test_a_card_that_cannot_be_shown_in_one_place_stands_in_the_others() -> None:
+    waiting = thread(message(), chosen("s1", acts=True), requested("s1", asks=(Place(channel="room", address="/C1/"),)))
+    lost_there = waiting.extended([not_sent("s1/card/at/1", 30, None).model_copy(update={"elsewhere": True})])
+    assert lost_there.pending is not None
+    assert "s1/card/at/1/undelivered" in lost_there.state.owed
+    settled = lost_there.extended([sent("s1/card"), approved("s1")])
+    assert "s1/settled" in owed(settled)
+    assert "s1/settled/at/1" not in owed(settled)
+    lost_everywhere = lost_there.extended([not_sent("s1/card", 30, None).model_copy(update={"elsewhere": True})])
+    assert lost_everywhere.state.steps["s1"].status == "refused"
+
+
+def test_what_a_standing_approval_settles_is_told_and_asks_nobody() -> None:
+    request = requested("s1", "d1", group="release", quorum=3, standing="g1")
+    by_grant = approved("s1", ANN, "d1", standing="g1")
+    settled = thread(message(), chosen("s1", acts=True), request, by_grant)
+    assert settled.state.steps["s1"].status == "approved"
+    assert owed(settled) == ["s1/settled"]
+    for wrong in (approved("s1", ANN, "d1", standing="g2"), approved("s1", ANN, "d1", groups=("release",))):
+        assert thread(message(), chosen("s1", acts=True), request, wrong).pending is not None
+    # Nor does one settle a request that names none.
+    assert governed(group="anyone").extended([by_grant]).pending is not None
+
+
+def test_the_agent_looks_again_when_the_time_has_come() -> None:
+    asleep = thread(message(), looks_again("s1"))
+    assert (asleep.status, asleep.turn, asleep.timers) == ("waiting", "clock", {"s1/wait/0": LATER})
+    awake = asleep.extended([fired("s1/wait/0")])
+    assert (awake.status, awake.state.steps["s1"].status, awake.timers) == ("working", "finished", {})
+    spoken_to = asleep.extended([message("m2")])
+    assert (spoken_to.status, spoken_to.timers) == ("working", {"s1/wait/0": LATER})
+
+
+def test_a_reminder_is_for_later_and_what_is_under_way_goes_on() -> None:
+    reminded = thread(message(), looks_again("s1", intent="set_reminder"))
+    assert (reminded.status, reminded.timers) == ("working", {"s1/wait/0": LATER})
+    done_for_now = reminded.extended([done("s2"), sent("s2/say")])
+    assert (done_for_now.status, done_for_now.turn) == ("done", "nobody")
+    assert done_for_now.timers == {"s1/wait/0": LATER}
+    assert done_for_now.extended([fired("s1/wait/0")]).status == "working"
+
+
+def test_a_schedule_is_nobody_who_asked_for_anything() -> None:
+    begun = thread(trigger())
+    assert begun.state.unasked
+    assert begun.extended([message(by=EVE)]).state.unasked
+    assert not begun.extended([message(by=EVE), message("m2", by=ANN)]).state.unasked
+
+
+def test_a_thread_that_we_open_is_held_at_its_first_message() -> None:
+    there = Place(channel="room", address="T1/C1/1.1")
+    moved = thread(trigger(), asked("s1"), sent("s1/say").model_copy(update={"place": there}))
+    assert moved.place == there

@@ -20,6 +20,7 @@ from store.events import (
     MessageReceived,
     MessageSent,
     Person,
+    StandingGranted,
     StepChosen,
     ThreadOpened,
     ToolFinished,
@@ -30,6 +31,7 @@ from tests.story import (
     AT,
     BOB,
     EVE,
+    LATER,
     approved,
     asked,
     cancelled,
@@ -37,6 +39,7 @@ from tests.story import (
     done,
     failed,
     finished,
+    fired,
     from_the_future,
     handed_to_human,
     interrupted,
@@ -47,6 +50,7 @@ from tests.story import (
     rejected,
     requested,
     resumed,
+    revoked,
     sent,
     started,
     thread,
@@ -93,9 +97,10 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: look",
         "look: 2 tags",
         "agent: push tag=v3",
-        "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 09:00 UTC · digest of s2",
+        "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 2026-11-20 09:00 UTC · digest of s2"
+        "\n  may decide: anyone",
         "Bob: ❌ rejected push at 09:00 UTC",
-        "Ann: approved it, which changed nothing: it was settled already, or not theirs to decide",
+        "Ann: approved it, which changed nothing: it was settled already",
         "bot: Which tag?",
         "Ann: v2",
         "agent: push tag=v2",
@@ -111,6 +116,67 @@ def test_a_story_reads_in_its_order() -> None:
         "Ann: resumed the thread",
         "Ann: cancelled the thread",
         "thread_merged: this version cannot read the event; see it with `bot show --json`",
+    ]
+
+
+def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() -> None:
+    terms: dict[str, Any] = {"group": "release", "then": "leads", "quorum": 2, "expires_at": LATER}
+    rel: dict[str, Any] = {"groups": ("release",)}
+    told = shown(
+        message(),
+        chosen("s1", acts=True),
+        requested("s1", **terms),
+        approved("s1", by=ANN, **rel),
+        approved("s1", by=ANN, **rel).model_copy(update={"id": "again"}),
+        approved("s1", by=BOB),
+        approved("s1", by=EVE, **rel),
+        approved("s1", by=BOB, digest="of another", **rel).model_copy(update={"id": "other"}),
+        fired("s1/remind/0"),
+        fired("s1/widen/0"),
+        approved("s1", by=BOB, at=LATER, groups=("leads",)).model_copy(update={"id": "late"}),
+        fired("s1/expire/0"),
+        fired("s1/remind/1"),
+        fired("nothing"),
+    )[2:]
+    waits = "bot: ⏰ push still waits for approval\n  asked for by Ann at 2026-11-20 09:00 UTC\n  may decide: release"
+    expires = "\n  expires at 2026-11-20 09:05 UTC"
+    assert told == [
+        "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest of s1"
+        f"\n  may decide: release{expires}\n  0 of 2 approvals",
+        "Ann: ✅ approved push (1 of 2) at 09:00 UTC",
+        "Ann: approved it, which changed nothing: they have approved it already",
+        "Bob: approved it, which changed nothing: it is not theirs to decide",
+        "Eve: approved it, which changed nothing: it is not theirs to decide",
+        "Bob: approved it, which changed nothing: it was for another request",
+        waits + expires,
+        f"{waits} or leads{expires}\n  more people may decide from now on",
+        "Bob: approved it, which changed nothing: it has expired",
+        "bot: ❌ push expired, after an approval by Ann at 09:00 UTC: nothing is run",
+    ]
+
+
+def test_who_changed_a_call_and_who_approved_it_beforehand_is_told() -> None:
+    changed = StepChosen(
+        id="s2/chosen", at=AT, step="s2", intent="push", arguments={"tag": "v2"}, by="person", edits="s1", editor=BOB
+    )
+    grant = StandingGranted(
+        id="g1", at=AT, agent="deploy", intent="push", scope="prod", by=BOB, until=LATER, reason="release day"
+    )
+    told = shown(
+        message(),
+        chosen("s1", acts=True, tag="v1"),
+        requested("s1"),
+        changed,
+        requested("s2", standing="g1"),
+        approved("s2", by=BOB, standing="g1", comment="release day"),
+        grant,
+        revoked(),
+    )
+    assert told[3] == "Bob: ✏️ changed it: push tag=v2"
+    assert told[5:] == [
+        "Bob: ✅ approved push by a standing approval at 09:00 UTC — release day",
+        "Bob: ✅ approved push prod by deploy until 2026-11-20 09:05 UTC — release day",
+        "Ann: ❌ revoked the standing approval g1",
     ]
 
 
@@ -234,6 +300,27 @@ def test_the_document_has_the_same_names_always() -> None:
         "intent": "push",
         "arguments": {"tag": "v3"},
         "facts": {},
+        "group": "anyone",
+        "quorum": 1,
+        "votes": [],
+        "expires_at": None,
+        "editable": [],
+    }
+    voted = document(
+        thread(
+            message(),
+            chosen("s1", acts=True, tag="v3"),
+            requested("s1", quorum=2, group="release", then="leads", expires_at=LATER, editable=("tag",)),
+            approved("s1", by=ANN.model_copy(update={"member": "ann"}), groups=("release",)),
+            fired("s1/widen/0"),
+        )
+    )["pending"]
+    assert {name: voted[name] for name in ("group", "quorum", "votes", "expires_at", "editable")} == {
+        "group": "release or leads",
+        "quorum": 2,
+        "votes": [{"name": "Ann", "member": "ann", "at": "2026-11-20T09:00:00Z"}],
+        "expires_at": "2026-11-20T09:05:00Z",
+        "editable": ["tag"],
     }
     assert wondering["question"]["question"] == "Which tag?"
     assert wondering["version"] == len(wondering["events"]) == 3

@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 from slack_sdk.signature import SignatureVerifier
 
+from bot.api import Api
+from bot.people import People
 from bot.slack import SlackDesk
 from bot.web import BODY_BYTES_MAX, application, serving
 from channels.slack.connection import listening, who_we_are
@@ -39,12 +41,13 @@ async def office() -> AsyncIterator[Office]:
 
 
 @contextlib.asynccontextmanager
-async def served(office: Office) -> AsyncIterator[str]:
+async def served(office: Office, *, with_api: bool = False) -> AsyncIterator[str]:
+    api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", ("slack",)).app()
     me, _ = await who_we_are(office.client)
     desk = SlackDesk(office.store, office.inbox, lambda _: "ops", me)
     async with (
         listening(office.client, me, desk, app_token="", signing_secret=SECRET) as slack,
-        serving(application(office.store, slack), "127.0.0.1", 0) as url,
+        serving(application(office.store, slack, api=api if with_api else None), "127.0.0.1", 0) as url,
     ):
         yield url
 
@@ -74,16 +77,18 @@ async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
         return it.status
 
 
-async def test_what_slack_signed_is_heard(office: Office) -> None:
-    async with served(office) as url:
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_what_slack_signed_is_heard(office: Office, with_api: bool) -> None:
+    async with served(office, with_api=with_api) as url:
         body = body_of(office)
         assert await post(url, body, signed(body)) == 200
         (thread_id,) = await office.store.recent()
     assert "hello" in str((await office.store.load(thread_id)).events[-1])
 
 
-async def test_nobody_else_is_heard(office: Office) -> None:
-    async with served(office) as url:
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_nobody_else_is_heard(office: Office, with_api: bool) -> None:
+    async with served(office, with_api=with_api) as url:
         body = body_of(office)
         assert await post(url, body, {"Content-Type": "application/json"}) == 401
         assert await post(url, body, signed(body, secret="another")) == 401
@@ -116,10 +121,11 @@ async def test_a_challenge_is_answered(office: Office) -> None:
         assert (answer.status, "abc" in await answer.text()) == (200, True)
 
 
-async def test_it_tells_whether_it_is_alive_and_ready(office: Office) -> None:
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_it_tells_whether_it_is_alive_and_ready(office: Office, with_api: bool) -> None:
     store = office.store
     assert isinstance(store, _Store)
-    async with served(office) as url, aiohttp.ClientSession() as session:
+    async with served(office, with_api=with_api) as url, aiohttp.ClientSession() as session:
         for path, status in (("/healthz", 200), ("/readyz", 200), ("/elsewhere", 404)):
             async with session.get(url + path) as answer:
                 assert answer.status == status

@@ -6,8 +6,9 @@ it depends on the thread's events up to the one that it is owed for. A line brea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -16,19 +17,20 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from channels.base import Card, Notice, Outgoing, Question, Settled, Text, Undelivered
+from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Undelivered
 from channels.email.page import Page
 from channels.email.senders import can_be_written_to
 from channels.email.tokens import Link, Signer
-from store.events import ApprovalDecided, Event, MessageReceived, MessageSent, Place
+from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent, Place
 from store.text import one_line
 
 SUBJECT_CHARS_MAX = 200
 LINK_SECONDS = 7 * 24 * 3600
-"""How long a link decides."""
+"""How long a link decides, at most: it ends with its request."""
 REFERENCES_MAX = 100
 """The first, and the last of the others."""
 
+_START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = ("message-id", "in-reply-to", "references")
 
 
@@ -83,9 +85,17 @@ class Writer:
                 mails = replace(mails, people=_mailable(message.person.address))
                 page = Page("deploybot").says(message)
             case Settled():
-                first, *_ = (*message.receipt.split(), "")
-                mails = replace(mails, in_reply_to=first or mails.in_reply_to)
                 page = Page(f"{message.intent} {message.outcome}").tells_end(message)
+                if message.receipt and (cards := self._cards(place, message, thread_id, so_far)):
+                    mails = _to_all(mails, cards)
+            case Card() | Reminder() if message.receipt or isinstance(message, Reminder):
+                cards = self._cards(place, message, thread_id, so_far)
+                return [
+                    self._letter(
+                        thread_id, f"{key} {one.people[0]}", one, self._following(message, thread_id, so_far), so_far
+                    )
+                    for one in cards
+                ]
             case Card() | Question() if self.public_url:
                 # A link is for one person, so each gets a mail of their own.
                 apart = ((one, replace(mails, people=(one,))) for one in mails.people)
@@ -109,20 +119,26 @@ class Writer:
 
     def correspondence(self, place: Place, so_far: Sequence[Event]) -> Correspondence:
         """Whom the next mail goes to, and which mails it follows. Words that came otherwise change neither."""
-        mails = [i for i, event in enumerate(so_far) if _is_mail(event)]
+        apart = frozenset(
+            one for e in so_far if isinstance(e, MessageSent) and "/at/" in e.key for one in e.receipt.split()
+        )
+        mails = [i for i, event in enumerate(so_far) if _is_mail(event) and not _answers(event, apart)]
         # In somebody's name anybody can write: it changes nobody's place, unless all we have is like that.
         known = [i for i in mails if isinstance(e := so_far[i], MessageReceived) and e.sender.trust == "verified"]
         at = (known or mails or [-1])[-1]
-        ours = tuple(e.receipt.split()[0] for e in so_far[at + 1 :] if isinstance(e, MessageSent) and e.receipt.strip())
+        receipts = (e.receipt.split() for e in so_far[at + 1 :] if isinstance(e, MessageSent))
+        ours = tuple(receipt[0] for receipt in receipts if receipt and receipt[0] not in apart)
+        # Who writes back where a request was shown beside the thread hears the answer too, and takes nobody's place.
+        asking = [e.sender.address for e in so_far[at + 1 :] if isinstance(e, MessageReceived) and _answers(e, apart)]
         if at < 0:
-            people = _mailable(place.address.partition("/")[0])
-            return Correspondence(people, in_reply_to=ours[-1] if ours else "", references=ours)
+            people = (*_mailable(place.address.partition("/")[0]), *filter(self.allowed, asking))
+            return Correspondence(tuple(dict.fromkeys(people)), in_reply_to=ours[-1] if ours else "", references=ours)
         last = so_far[at]
         assert isinstance(last, MessageReceived)
-        subject = next((e.subject for e in so_far if isinstance(e, MessageReceived) and e.subject), "")
-        named = [*_strings(last.origin.get("to")), *_strings(last.origin.get("cc"))]
-        if isinstance(so_far[-1], ApprovalDecided):
-            named += _mailable(so_far[-1].by.address)
+        received = (e for e in so_far if isinstance(e, MessageReceived) and not _answers(e, apart))
+        subject = next((e.subject for e in received if e.subject), "")
+        named = [*_strings(last.origin.get("to")), *_strings(last.origin.get("cc")), *asking]
+        named += _decided_here(place, so_far)
         sender = last.sender.address
         others = {one.lower(): one for one in reversed(named) if not self.is_ours(one) and self.allowed(one)}
         others.pop(sender.lower(), None)
@@ -135,11 +151,42 @@ class Writer:
             references=tuple(filter(None, (*before, message_id, *ours))),
         )
 
+    def _cards(
+        self, place: Place, request: Card | Reminder | Settled, thread_id: str, so_far: Sequence[Event]
+    ) -> list[Correspondence]:
+        """For each one to whom the request was shown, the mails up to the one that showed it."""
+        here = (n for n, e in enumerate(so_far) if isinstance(e, ApprovalRequested) and e.step == request.step)
+        mails = self.correspondence(place, so_far[: next(here, len(so_far)) + 1])
+        receipts = request.receipt.split()
+        subject = mails.subject or (_asks_for(request) if receipts else "")
+
+        def to(one: str) -> Correspondence:
+            own = self.signer.message_id(thread_id, f"{thread_id}/{request.step}/card {one}")
+            card = own if own in receipts else next(iter(receipts), mails.in_reply_to)
+            return Correspondence((one,), subject, card, mails.references)
+
+        return [to(one) for one in mails.people]
+
+    def _following(self, message: Card | Reminder, thread_id: str, so_far: Sequence[Event]) -> Page:
+        page = Page(_asks_for(message)).follows(message)
+        until = _links_end(message.requested_at, message.expires_at)
+        if isinstance(message, Reminder):
+            if self.public_url and message.receipt and so_far and so_far[-1].at < until:
+                page.adds(f"The links in the mail that asked for it work until {until:%Y-%m-%d %H:%M} UTC.")
+            elif not self.replies_decide:
+                page.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
+        # A reply decides on what it answers, and this mail does not show all of it.
+        return (
+            page.adds("A reply decides only as an answer to that mail, not to this one.")
+            if self.replies_decide
+            else page
+        )
+
     def _asking(self, message: Card | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Page:
-        since = so_far[-1].at.timestamp() if so_far else 0
+        since = so_far[-1].at if so_far else _START_OF_TIME
+        until = int(_links_end(since, message.expires_at if isinstance(message, Card) else None).timestamp())
 
         def link(**what: Any) -> str:
-            until = int(since + LINK_SECONDS)
             sealed = self.signer.seal(
                 Link(thread_id=thread_id, step=message.step, person=person, good_until=until, **what)
             )
@@ -147,10 +194,12 @@ class Writer:
 
         match message:
             case Card():
-                page = Page(f"Approval needed: {message.intent}").requests(message)
+                page = Page(_asks_for(message)).requests(message)
                 if person:
                     both = (("Approve", True), ("Reject", False))
                     page.offers([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
+                    if message.editable:
+                        page.adds(f"Behind these links it can be changed too: {', '.join(message.editable)}.")
                 if self.replies_decide:
                     page.adds('You can also reply to this mail: "approve", or "reject: " and why.')
                 elif not person:
@@ -219,6 +268,40 @@ def _can_be_named(message_id: str) -> bool:
 
 def _is_mail(event: Event) -> bool:
     return isinstance(event, MessageReceived) and "message_id" in event.origin
+
+
+def _answers(event: Event, mails: Container[str]) -> bool:
+    """Whether it is a reply to one of these."""
+    named = _strings(event.origin.get("references")) if isinstance(event, MessageReceived) else []
+    return bool(named) and named[-1] in mails
+
+
+def _decided_here(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
+    """Who has just decided, unless they are told where the request was shown to them beside the thread."""
+    decision = so_far[-1]
+    if not isinstance(decision, ApprovalDecided):
+        return ()
+    requests = (e for e in so_far if isinstance(e, ApprovalRequested) and e.step == decision.step)
+    places = (one for e in requests for one in (*e.asks, *e.then_asks) if one.channel == place.channel)
+    apart = {one.address.partition("/")[0].lower() for one in places}
+    return () if decision.by.address.lower() in apart else _mailable(decision.by.address)
+
+
+def _asks_for(request: Card | Reminder | Settled) -> str:
+    return f"Approval needed: {request.intent}"
+
+
+def _links_end(since: datetime, expires_at: datetime | None) -> datetime:
+    week = since + timedelta(seconds=LINK_SECONDS)
+    return min(week, expires_at) if expires_at else week
+
+
+def _to_all(mails: Correspondence, cards: Sequence[Correspondence]) -> Correspondence:
+    """One mail to everybody in the thread and everybody who was shown the request: they may want to talk about it."""
+    known = {one.lower() for one in mails.people}
+    more = (one.people[0] for one in cards if one.people[0].lower() not in known)
+    shown = (one.in_reply_to for one in cards)
+    return Correspondence((*mails.people, *more), cards[0].subject, cards[0].in_reply_to, (*mails.references, *shown))
 
 
 def _mailable(address: str) -> tuple[str, ...]:

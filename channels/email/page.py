@@ -16,8 +16,8 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from pydantic import JsonValue
 
-from channels.base import Card, Notice, Question, Settled, Text, Undelivered
-from channels.plain import fields, render
+from channels.base import Card, Notice, Question, Reminder, Settled, Text, Undelivered
+from channels.plain import fields, render, terms
 from store.text import one_line, visible
 
 MARKDOWN_CHARS_MAX = 100_000
@@ -62,8 +62,16 @@ class Page:
         self._text.append(render(card))
         self._html.append(f"<h3>Approval needed: {_escaped(card.intent)}</h3>")
         self._html.append(table(card.arguments, card.facts))
-        asked = f"asked for by {card.requested_by} at {card.requested_at:%Y-%m-%d %H:%M} UTC · {card.digest[:12]}"
-        self._html.append(f"<p><small>{_escaped(asked)}</small></p>")
+        self._html.append(terms_of(card))
+        return self
+
+    def follows(self, message: Card | Reminder) -> Page:
+        """What has become of a request that was shown: another approval, or none for a while."""
+        self._text.append(render(message))
+        first, *_ = render(message).split("\n")
+        self._html.append(f"<p><b>{_escaped(first)}</b></p>")
+        if isinstance(message, Reminder):
+            self._html.append(terms_of(message))
         return self
 
     def tells_end(self, settled: Settled) -> Page:
@@ -82,6 +90,11 @@ class Page:
         self._text.append(note)
         self._html.append(f"<p><small>{_escaped(note)}</small></p>")
         return self
+
+
+def terms_of(request: Card | Reminder) -> str:
+    """Who asked, who may decide, and until when, as HTML."""
+    return f"<p><small>{'<br>'.join(map(_escaped, terms(request)))}</small></p>"
 
 
 def table(*data: dict[str, JsonValue]) -> str:

@@ -6,6 +6,10 @@ known by its ids: a message by its channel and ts, whichever event brings it, a 
 
 Names, files and what was said before the mention come from Slack's API. They are worth WAIT_SECONDS_MAX together, out
 of the 3 seconds that Slack gives; without them the message itself still lands.
+
+A thread of ours is known by its place. What hangs from another message of ours (one that opened a thread, a card that
+is shown elsewhere too) belongs to the thread that the message was said for: its mark tells. Slack is asked for that
+once; where it cannot say in time, the event is not acknowledged, and comes again.
 """
 
 from __future__ import annotations
@@ -26,15 +30,19 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import Earlier
-from channels.slack.blocks import reject_modal
+from channels.slack.blocks import edit_modal, fits_modal, reject_modal
 from channels.slack.channel import place_of
 from channels.slack.home import Home, home_view
+from channels.slack.marks import thread_in
 from channels.slack.parse import (
+    ARGUMENT,
     Answer,
     Approve,
+    AskEdit,
     AskReason,
     Clicker,
     Deleted,
+    EditCall,
     Edited,
     File,
     HomeOpened,
@@ -46,6 +54,7 @@ from channels.slack.parse import (
     parse_click,
     parse_event,
 )
+from channels.slack.refusals import is_refusal
 from channels.slack.text import escape, unescaped
 from store.base import StoreUnavailable
 from store.events import Attachment, Person, Place
@@ -64,7 +73,10 @@ USER_SECONDS = 600.0
 """Whoever loses their membership keeps their say for so long at most."""
 TITLE_CHARS_MAX = 80
 CHANGES_MAX = 1_000
+PARENTS_MAX = 5_000
+"""Messages of which we remember whose thread hangs from them."""
 REFUSED_CHARS_MAX = 2_000
+_UNKNOWN_CLICKER = "Slack did not tell me who you are, so nothing was recorded. Please press it again."
 
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
@@ -86,15 +98,26 @@ class Desk(Protocol):
         before: Sequence[Earlier],
     ) -> None: ...
 
-    async def knows(self, place: Place) -> bool: ...
+    async def thread_at(self, place: Place) -> str:
+        """The id of our thread that is held there, or that was noted to go on there; empty: none."""
 
-    async def reply(
-        self, place: Place, sender: Person, text: str, *, event_id: str, attachments: tuple[Attachment, ...] = ()
+    async def goes_on_at(self, place: Place, thread_id: str) -> bool:
+        """Note that what is said there belongs to this thread too. False: there is no such thread."""
+
+    async def replied(
+        self,
+        thread_id: str,
+        place: Place,
+        sender: Person,
+        text: str,
+        *,
+        event_id: str,
+        attachments: tuple[Attachment, ...],
     ) -> bool: ...
 
-    async def edited(self, place: Place, *, event_id: str, text: str, edit_id: str) -> bool: ...
+    async def edited(self, thread_id: str, *, event_id: str, text: str, edit_id: str) -> None: ...
 
-    async def deleted(self, place: Place, *, event_id: str) -> bool: ...
+    async def deleted(self, thread_id: str, *, event_id: str) -> None: ...
 
     async def decided(self, thread_id: str, by: Person, *, approved: bool, comment: str, step: str, digest: str) -> str:
         """What to tell the person alone; empty: nothing, the card says it."""
@@ -102,9 +125,17 @@ class Desk(Protocol):
     async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
         """Likewise."""
 
-    async def stopped(self, place: Place, by: Person) -> None: ...
+    async def may_be_edited(self, thread_id: str, *, step: str, digest: str) -> tuple[str, Mapping[str, str]]:
+        """The intent of the call that waits, and its arguments that a person may change; empty: nothing of it."""
 
-    async def home_of(self, user: str) -> Home: ...
+    async def edited_call(
+        self, thread_id: str, by: Person, *, step: str, digest: str, arguments: Mapping[str, str]
+    ) -> str:
+        """What to tell the person alone; empty: nothing, a new card says it."""
+
+    async def stopped(self, thread_id: str, by: Person) -> None: ...
+
+    async def home_of(self, by: Person) -> Home: ...
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads of the last days, each with the ts of the newest message that is known."""
@@ -115,6 +146,8 @@ class _User:
     name: str
     member: bool
     """Of this workspace in full: no guest, no stranger, not gone."""
+    email: str
+    """Where Slack has seen that they get mail there."""
     good_until: float
     """By the monotonic clock, seconds."""
 
@@ -128,6 +161,8 @@ class SlackAdapter:
         self._courtesies: set[asyncio.Task[Any]] = set()
         self._changed: dict[str, Edited | Deleted] = {}
         """The last changes of messages, by message: one may arrive before the message itself."""
+        self._parents: dict[tuple[str, str], str] = {}
+        """Messages that we asked Slack about, by channel and ts: the thread that each was said for, or nothing."""
 
     def listen(self, app: AsyncApp) -> None:
         """Register for everything: what has no listener would not be acknowledged, and come again."""
@@ -151,32 +186,40 @@ class SlackAdapter:
                     self._changed.pop(next(iter(self._changed)))
                 await self._change(happened)
             case HomeOpened(tab="home"):
-                view = home_view(await self._desk.home_of(happened.user))
+                by = await self._person(happened.user, external=False)
+                view = home_view(await self._desk.home_of(by))
                 await self._try("views.publish", self._client.views_publish(user_id=happened.user, view=view))
             case HomeOpened():
                 pass  # the manifest has the suggested prompts
             case Stopped():
-                place = place_of(self._me.team, happened.channel, happened.thread)
-                await self._desk.stopped(place, await self._person(happened.user, external=False))
+                if thread_id := await self._thread_of(happened.channel, happened.thread, ask=True):
+                    await self._desk.stopped(thread_id, await self._person(happened.user, external=False))
             case Ignored():
                 log.debug("slack_ignored", why=happened.why)
         await ack()
 
     async def _change(self, changed: Edited | Deleted) -> None:
-        place = self._place(changed)
+        thread_id = await self._thread_of(changed.channel, changed.thread, ask=changed.parent == self._me.user)
+        if not thread_id:
+            return
         if isinstance(changed, Edited):
             text = await self._readable(changed.text)
-            await self._desk.edited(place, event_id=_id(changed), text=text, edit_id=changed.edit)
+            await self._desk.edited(thread_id, event_id=_id(changed), text=text, edit_id=changed.edit)
         else:
-            await self._desk.deleted(place, event_id=_id(changed))
+            await self._desk.deleted(thread_id, event_id=_id(changed))
 
     async def hear(self, said: Said) -> bool:
         """A person's words. False: they are not for us."""
-        place = self._place(said)
         begins = said.thread == said.ts
-        if not said.to_us and (begins or not await self._desk.knows(place)):
+        if begins and not said.to_us:
             return False
-        new = said.to_us and not begins and not said.direct and not await self._desk.knows(place)
+        thread_id = ""
+        if not begins:
+            ask = said.parent == self._me.user or (said.to_us and not said.parent)
+            thread_id = await self._thread_of(said.channel, said.thread, ask=ask)
+        if not thread_id and not said.to_us:
+            return False
+        new = not (begins or said.direct or thread_id)
         sender, text, attachments, before = await asyncio.gather(
             self._person(said.user, external=said.external),
             self._readable(said.text),
@@ -188,12 +231,48 @@ class SlackAdapter:
             return False  # its author was quicker than we are, or than a redelivery
         if changed:
             text = await self._readable(changed.text)
-        if said.to_us:
-            await self._desk.mentioned(place, sender, text, event_id=_id(said), attachments=attachments, before=before)
-            if said.direct and begins:
-                self._entitle(said, text)
-            return True
-        return await self._desk.reply(place, sender, text, event_id=_id(said), attachments=attachments)
+        place = place_of(self._me.team, said.channel, said.thread)
+        if thread_id:
+            return await self._desk.replied(thread_id, place, sender, text, event_id=_id(said), attachments=attachments)
+        await self._desk.mentioned(place, sender, text, event_id=_id(said), attachments=attachments, before=before)
+        if said.direct and begins:
+            self._entitle(said, text)
+        return True
+
+    async def _thread_of(self, channel: str, ts: str, *, ask: bool) -> str:
+        """The id of our thread that hangs from this message; empty: none.
+
+        `ask`: the message may be one of ours. Raises SlackApiError, SlackClientError, aiohttp.ClientError,
+        TimeoutError, OSError where Slack does not say whose it is.
+        """
+        known = self._parents.get((channel, ts))
+        if known:
+            return known
+        place = place_of(self._me.team, channel, ts)
+        thread_id = await self._desk.thread_at(place)
+        if thread_id or known is not None or not ask:
+            return thread_id
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            thread_id = await self._said_for(channel, ts)
+        if thread_id and not await self._desk.goes_on_at(place, thread_id):
+            thread_id = ""
+        self._parents[channel, ts] = thread_id
+        if len(self._parents) > PARENTS_MAX:
+            self._parents.pop(next(iter(self._parents)))
+        return thread_id
+
+    async def _said_for(self, channel: str, ts: str) -> str:
+        """The id of the thread that a message of ours was said for; empty: it is not ours, or nobody can look."""
+        try:
+            page: Any = await self._client.conversations_replies(
+                channel=channel, ts=ts, limit=1, include_all_metadata=True
+            )
+        except SlackApiError as error:
+            if is_refusal(error):
+                return ""
+            raise
+        parents = (message for message in page["messages"] if message.get("ts") == ts)
+        return next((thread_in(parent) for parent in parents if parent.get("user") == self._me.user), "")
 
     def _entitle(self, said: Said, text: str) -> None:
         """Name the conversation in the agent view. Nobody waits for it."""
@@ -204,6 +283,7 @@ class SlackAdapter:
 
     async def _click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
+        wrong: dict[str, str] = {}
         if isinstance(clicked, Ignored):
             log.debug("slack_ignored", why=clicked.why)
         elif isinstance(clicked, AskReason):
@@ -213,18 +293,51 @@ class SlackAdapter:
                 self._tell(clicked.by, "Slack did not open the form in time. Please press Reject again.")
         else:
             try:
-                self._tell(clicked.by, await self._settle(clicked))
+                match clicked:
+                    case AskEdit():
+                        self._tell(clicked.by, await self._offer(clicked))
+                    case EditCall():
+                        wrong = await self._edit(clicked)
+                    case _:
+                        self._tell(clicked.by, await self._settle(clicked))
             except StoreUnavailable:
                 # Slack does not deliver a click again.
                 self._tell(clicked.by, "That was not recorded: my store is away. Please press it again in a minute.")
                 raise
-        await ack()
+        await (ack(response_action="errors", errors=wrong) if wrong else ack())
+
+    async def _offer(self, asked: AskEdit) -> str:
+        """Open the form. Gives what to tell the person alone."""
+        # The trigger lives for 3 seconds, and the log says what stands in the request now.
+        intent, arguments = await self._desk.may_be_edited(asked.thread_id, step=asked.step, digest=asked.digest)
+        if not arguments:
+            return "There is nothing to change here any more."
+        if not any(map(fits_modal, arguments.values())):
+            return "That is too long for Slack's form. Reply in the thread what should be different."
+        view = edit_modal(_with_place(asked.value, asked.by), intent, arguments)
+        opened = await self._try("views.open", self._client.views_open(trigger_id=asked.trigger, view=view))
+        return "" if opened else "Slack did not open the form in time. Please press Edit again."
+
+    async def _edit(self, edit: EditCall) -> dict[str, str]:
+        """What to say beside the inputs of the form, by block; empty: it was done, and the form closes."""
+        changed = {name: text for name, text in edit.arguments.items() if text != edit.before[name]}
+        if blank := [name for name, text in changed.items() if not text.strip()]:
+            return {f"{ARGUMENT}{name}": "It cannot be empty." for name in blank}
+        if not changed:
+            return {f"{ARGUMENT}{next(iter(edit.arguments))}": "Nothing is different. Change something, or go back."}
+        by = await self._clicker(edit.by)
+        told = _UNKNOWN_CLICKER
+        if by:
+            told = await self._desk.edited_call(
+                edit.thread_id, by, step=edit.step, digest=edit.digest, arguments=changed
+            )
+        return {f"{ARGUMENT}{next(iter(changed))}": told[:REFUSED_CHARS_MAX]} if told else {}
 
     async def _settle(self, clicked: Approve | Reject | Answer) -> str:
         """What to tell the person alone."""
         by = await self._clicker(clicked.by)
         if by is None:
-            return "Slack did not tell me who you are, so nothing was recorded. Please press it again."
+            return _UNKNOWN_CLICKER
         if isinstance(clicked, Answer):
             return await self._desk.answered(
                 clicked.thread_id, by, step=clicked.step, text=clicked.text, number=clicked.number
@@ -260,13 +373,7 @@ class SlackAdapter:
     async def _clicker(self, clicker: Clicker) -> Person | None:
         """Who may decide depends on it, so without Slack's word nobody is anybody."""
         user = await self._in_time("users.info", self._user(clicker.user), None)
-        if user is None:
-            return None
-        trusted = user.member and not clicker.external
-        return Person(name=user.name, address=clicker.user, trust="verified" if trusted else "unverified")
-
-    def _place(self, at: Said | Edited | Deleted) -> Place:
-        return place_of(self._me.team, at.channel, at.thread)
+        return _as_person(clicker.user, user, external=clicker.external) if user else None
 
     async def _try(self, what: str, call: Awaitable[object]) -> bool:
         """Something that may fail without harm to what is durable already."""
@@ -312,8 +419,7 @@ class SlackAdapter:
 
     async def _person(self, user: str, *, external: bool) -> Person:
         known = await self._in_time("users.info", self._user(user), None)
-        trusted = known is not None and known.member and not external
-        return Person(name=known.name if known else user, address=user, trust="verified" if trusted else "unverified")
+        return _as_person(user, known, external=external) if known else Person(name=user, address=user)
 
     async def _name(self, user: str) -> str:
         return (await self._user(user)).name
@@ -329,8 +435,10 @@ class SlackAdapter:
             member = user.get("team_id") == self._me.team and not any(
                 user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
             )
+            # Without the scope for it there is none.
+            email = profile.get("email") if user.get("is_email_confirmed") is True else ""
             good_until = time.monotonic() + USER_SECONDS
-            known = _User(str(name or user.get("name") or user_id), member, good_until)
+            known = _User(str(name or user.get("name") or user_id), member, str(email or ""), good_until)
         self._users[user_id] = known
         if len(self._users) > USERS_MAX:
             self._users.pop(next(iter(self._users)))
@@ -412,6 +520,12 @@ async def _nothing(ack: AsyncAck) -> None:
 
 async def _no_history() -> list[Earlier]:
     return []
+
+
+def _as_person(address: str, user: _User, *, external: bool) -> Person:
+    if external or not user.member:
+        return Person(name=user.name, address=address, trust="unverified")
+    return Person(name=user.name, address=address, trust="verified", email=user.email)
 
 
 def _id(at: Said | Edited | Deleted) -> str:

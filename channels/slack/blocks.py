@@ -9,20 +9,36 @@ for something else is quoted, a text of several lines stands in a box, and what 
 
 A button carries which request it decides: thread, step, and the digest of what was shown. A click is judged by that
 alone, so an old card can decide nothing new.
+
+A reminder calls people by live mentions, of those alone whom its data names by their Slack user ids; never of what a
+text says.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from pydantic import JsonValue
 
-from channels.base import Answered, Card, Notice, Outgoing, Progress, Question, Settled, Text, Undelivered
+from channels.base import (
+    Answered,
+    Card,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminder,
+    Settled,
+    Text,
+    Undelivered,
+    Vote,
+)
 from channels.slack.markdown import messages_of
+from channels.slack.parse import ARGUMENT
 from channels.slack.text import (
     MESSAGE_WEIGHT_MAX,
     Block,
@@ -37,6 +53,7 @@ from channels.slack.text import (
     rich,
     weight,
 )
+from store.events import Person
 from store.text import one_line, visible
 
 FALLBACK_CHARS_MAX = 500
@@ -54,14 +71,19 @@ BUTTONS_MAX = 5
 OPTIONS_MAX = 100
 BLOCK_ID_CHARS_MAX = 255
 DIGEST_CHARS = 16
-REASON_CHARS_MAX = 3_000
-"""Slack's own limit for what is typed into a modal."""
+TYPED_CHARS_MAX = 3_000
+"""Slack's own limit for what is typed into an input of a modal."""
+APPROVERS_MAX = 5
+"""Names of those who may decide, on a card."""
+CALLED_MAX = 20
+"""People that a reminder calls."""
 NESTING_MAX = 6
 """Of facts that are written as lines; deeper ones as JSON."""
 
 _BOLD: frozenset[Style] = frozenset({"bold"})
 _CODE: frozenset[Style] = frozenset({"code"})
 _ITALIC: frozenset[Style] = frozenset({"italic"})
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,30}")
 _PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
 """No dot: `new.sha` is the `sha` of `new`."""
 
@@ -92,6 +114,8 @@ def posts_of(message: Outgoing, thread_id: str) -> list[Post]:
             posts = _posts(text, packed(rich(f"ℹ️ {text}")))
         case Card():
             posts = _card(message, thread_id)
+        case Reminder():
+            posts = _reminder(message)
         case Question():
             posts = _question(message, thread_id)
         case Settled():
@@ -136,24 +160,76 @@ def _card(card: Card, thread_id: str) -> list[Post]:
         before = _posts(f"Details of {card.intent}", packed([*introduction, *details]))
         details = blocks_of([_line("All details stand in the messages above, and are what is approved.")])
     buttons = [_button("approve", "Approve", value, "primary"), _button("reject", "Reject", value, "danger")]
+    if card.editable:
+        buttons.append(_button("edit", "Edit…", value))
+    terms = linked("\n".join([asked, *_terms(card)]), _ITALIC)
+    votes = [Run(f"\n{_count(card)}")] if card.quorum > 1 else []
     blocks = [
         {"type": "header", "text": _plain_text(title, 150)},
         *details,
-        *blocks_of([Part("section", linked(asked, _ITALIC))]),
+        *blocks_of([Part("section", [*terms, *votes])]),
         {"type": "actions", "block_id": f"{thread_id}/{card.step}/decide"[:BLOCK_ID_CHARS_MAX], "elements": buttons},
     ]
     return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
+
+
+def _terms(request: Card | Reminder) -> list[str]:
+    """Who may decide it, and until when."""
+    lines = []
+    if request.group:
+        names = _names(request.approvers) if isinstance(request, Card) else ""
+        lines.append(f"May decide: {one_line(request.group, NAME_CHARS_MAX)}{f' ({names})' if names else ''}")
+    if request.expires_at:
+        lines.append(f"Expires at {request.expires_at:%Y-%m-%d %H:%M} UTC")
+    return lines
+
+
+def _names(people: Sequence[Person]) -> str:
+    names = [one_line(person.name, NAME_CHARS_MAX) for person in people[:APPROVERS_MAX]]
+    return ", ".join([*names, *(["and others"] if len(people) > APPROVERS_MAX else [])])
+
+
+def _count(card: Card) -> str:
+    return f"{len(card.votes)} of {card.quorum} approvals" + (f": {_given(card.votes)}" if card.votes else "")
+
+
+def _given(votes: Iterable[Vote]) -> str:
+    return ", ".join(f"{one_line(vote.name, NAME_CHARS_MAX)} at {vote.at:%H:%M} UTC" for vote in votes)
+
+
+def _reminder(reminder: Reminder) -> list[Post]:
+    intent, requester = one_line(reminder.intent, NAME_CHARS_MAX), one_line(reminder.requested_by, NAME_CHARS_MAX)
+    title = f"⏰ {intent} still waits for approval"
+    lines = [f"Asked for by {requester} at {reminder.requested_at:%H:%M} UTC", *_terms(reminder)]
+    if reminder.widened:
+        lines.append("More people may decide from now on.")
+    (block,) = blocks_of([Part("section", [Run(title, _BOLD), *linked("\n" + "\n".join(lines))])])
+    called: list[Block] = []
+    for person in reminder.people[:CALLED_MAX]:
+        user = _USER_ID.fullmatch(person.address)
+        name = {"type": "text", "text": one_line(person.name, NAME_CHARS_MAX) or "(no name)"}
+        called += [{"type": "text", "text": ", "}, {"type": "user", "user_id": user[0]} if user else name]
+    if called:
+        block["elements"][0]["elements"] += [{"type": "text", "text": "\n"}, *called[1:]]
+    return [Post(plain(title, FALLBACK_CHARS_MAX), [block])]
 
 
 def _settled(settled: Settled, thread_id: str) -> list[Post]:
     mark = {"approved": "✅", "rejected": "❌"}.get(settled.outcome, "⏹")
     said = f"{mark} {settled.outcome}"
     if settled.by and settled.at and settled.outcome in ("approved", "rejected"):
-        said += f" by {one_line(settled.by.name, NAME_CHARS_MAX)} at {settled.at:%H:%M} UTC"
+        by = _given([Vote(settled.by.name, settled.at)])
+        if settled.standing:
+            said += f" by the standing approval of {by}"
+        elif settled.outcome == "approved" and settled.votes:
+            said += f" by {_given(settled.votes)}"
+        else:
+            said += f" by {by}"
     elif settled.outcome != "approved":
         said += ": nothing is run"
     if settled.comment:
         said += f" — {settled.comment}"
+    votes = settled.votes if settled.outcome != "approved" else ()
     # Without a receipt no card went out, so there is nothing above.
     where = "stand in the messages above" if settled.receipt else f"are long: see `bot show {thread_id}`"
     elsewhere = [_line(f"The details {where}.")]
@@ -163,13 +239,14 @@ def _settled(settled: Settled, thread_id: str) -> list[Post]:
     except TooLongToShow:
         details = elsewhere
     title = _bold(one_line(settled.intent, NAME_CHARS_MAX))
-    blocks = [*blocks_of([title]), *blocks_of(details), *blocks_of([_line(said)])]
+    before = blocks_of([_line(f"Approved so far by {_given(votes)}")]) if votes else []
+    blocks = [*blocks_of([title]), *blocks_of(details), *before, *blocks_of([_line(said)])]
     return [Post(plain(f"{settled.intent}: {said}", FALLBACK_CHARS_MAX), _one_message(blocks, thread_id))]
 
 
 def reject_modal(value: str) -> Block:
     """Asks why. `value` comes back with what was typed."""
-    reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": REASON_CHARS_MAX}
+    reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": TYPED_CHARS_MAX}
     label = _plain_text("Why? The agent reads it and plans anew.", 150)
     return {
         "type": "modal",
@@ -179,6 +256,41 @@ def reject_modal(value: str) -> Block:
         "submit": _plain_text("Reject", 24),
         "close": _plain_text("Back", 24),
         "blocks": [{"type": "input", "block_id": "reason", "optional": True, "label": label, "element": reason}],
+    }
+
+
+def edit_modal(value: str, intent: str, arguments: Mapping[str, str]) -> Block:
+    """An input for each argument, with what it says now. `value` comes back with what was typed.
+
+    There must be one that fits: see `fits_modal`. The others are told by name.
+    """
+    blocks = [_argument(name, text) for name, text in arguments.items() if fits_modal(text)]
+    if others := [name for name, text in arguments.items() if not fits_modal(text)]:
+        blocks += blocks_of([_line(f"Too long to be changed here: {', '.join(others)}")])
+    return {
+        "type": "modal",
+        "callback_id": "edit",
+        "private_metadata": value,
+        "title": _plain_text(f"Edit {intent}", 24),
+        "submit": _plain_text("Ask with this", 24),
+        "close": _plain_text("Back", 24),
+        "blocks": blocks,
+    }
+
+
+def fits_modal(text: str) -> bool:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2 <= TYPED_CHARS_MAX
+
+
+def _argument(name: str, text: str) -> Block:
+    element = {"type": "plain_text_input", "action_id": "text", "max_length": TYPED_CHARS_MAX}
+    element |= {"multiline": "\n" in text} | ({"initial_value": text} if text else {})
+    return {
+        "type": "input",
+        "block_id": f"{ARGUMENT}{name}",
+        "optional": not text,
+        "label": _plain_text(name, 150),
+        "element": element,
     }
 
 

@@ -5,8 +5,11 @@ already (its worker died, the answer got lost), the thread is searched for the k
 Cards, questions and progress are rewritten in place, by the receipt of the message that showed them: its ts. A text
 that takes more than one post is streamed, where Slack streams: `channels.slack.stream`.
 
-An address is `team/channel/ts`, the ts being that of the message which the thread hangs from. The client comes without
-retries of its own: those would post twice.
+An address is `team/channel/ts`, the ts being that of the message which the thread hangs from. `/channel/` is a place
+for messages of their own, and `/channel/#name` that of a thread which has no message yet: its first one stands in the
+channel, and the thread hangs from it. Instead of a channel there may be a user, with whom we have a conversation.
+
+The client comes without retries of its own: those would post twice.
 """
 
 from __future__ import annotations
@@ -16,14 +19,25 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, Settled, Text, Undelivered
+from channels.base import (
+    Answered,
+    Card,
+    Channel,
+    Outgoing,
+    Progress,
+    Reminder,
+    SendFailed,
+    Settled,
+    Text,
+    Undelivered,
+)
 from channels.slack.blocks import Post, TooLongToShow, posts_of
 from channels.slack.marks import is_left_stream, mark, parts_in
 from channels.slack.refusals import failure_of
@@ -40,12 +54,24 @@ PAGES_MAX = 20
 LOOK_BACK_SECONDS = 60.0
 """Slack's clock may be so far behind ours."""
 COURTESY_SECONDS_MAX = 5.0
+KNOWN_MAX = 5_000
+"""Of what is remembered of users and of new threads."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _Failures = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 def place_of(team: str, channel: str, thread: str) -> Place:
     return Place(channel=NAME, address=f"{team}/{channel}/{thread}")
+
+
+def is_thread(place: Place) -> bool:
+    """Whether a thread hangs there already, from a message."""
+    team, _, rest = place.address.partition("/")
+    channel, _, ts = rest.partition("/")
+    return place.channel == NAME and bool(team and channel and ts) and not ts.startswith("#") and "/" not in ts
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +86,11 @@ class SlackChannel(Channel):
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
         self._streams = Streams(client)
-        self._user = ""
+        self._user = self._team = ""
+        self._direct: dict[str, str] = {}
+        """Our conversations with users."""
+        self._anchors: dict[tuple[Place, str], Place] = {}
+        """Where threads hang whose first message this process has sent, by their place before and its receipt."""
         self._wanted: dict[Place, _Shown] = {}
         self._shown: dict[Place, _Shown] = {}
         """Where the agent is at work, as far as this process knows."""
@@ -69,9 +99,9 @@ class SlackChannel(Channel):
     async def send(
         self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
     ) -> str:
-        if place.address.count("/") != 2:
+        if place.address.count("/") < 2:
             raise SendFailed(f"{place.address!r} is no place in Slack.")
-        _, channel, thread = place.address.split("/")
+        _, channel, thread = place.address.split("/", 2)
         thread_id = key.partition("/")[0]
         try:
             posts = posts_of(message, thread_id)
@@ -79,24 +109,61 @@ class SlackChannel(Channel):
             raise SendFailed(f"It is too long to be shown whole: {error}") from None
         try:
             match message:
-                case Settled(receipt=receipt) | Answered(receipt=receipt) | Progress(receipt=receipt) if receipt:
-                    return await self._rewrite(channel, receipt, posts)
-                case Answered():
+                case Answered(receipt=""):
                     return ""  # the question never went out
                 case Undelivered() if not message.person.address:
                     raise SendFailed("No person asked for it, so there is nobody to tell elsewhere.")
                 case Undelivered():
-                    opened = await self._client.conversations_open(users=message.person.address)
-                    channel, thread = str(opened["channel"]["id"]), ""
-                    return await self._post(channel, thread, posts, key, since)
+                    channel = await self._conversation(message.person.address)
+                    return (await self._post(channel, "", posts, key, since))[-1]
+                case _:
+                    channel = await self._conversation(channel) if channel.startswith(("U", "W")) else channel
+            match message:
+                case (
+                    Settled(receipt=receipt)
+                    | Answered(receipt=receipt)
+                    | Progress(receipt=receipt)
+                    | Card(receipt=receipt)
+                ) if receipt:
+                    return await self._rewrite(channel, receipt, posts)
+                case Reminder(receipt=card) if card and not is_thread(place):
+                    return (await self._post(channel, card, posts, key, since))[-1]
+                case _ if thread.startswith("#"):
+                    return await self._begin(place, channel, posts, key, since)
                 case _:
                     reader = self._reader(place, so_far) if isinstance(message, Text) and len(posts) > 1 else None
-                    ts = await self._post(channel, thread, posts, key, since, reader)
+                    ts = (await self._post(channel, thread, posts, key, since, reader))[-1]
                     if place in self._shown:
                         self._shown[place] = replace(self._shown[place], status="")  # Slack cleared it by itself
                     return ts
         except SlackApiError as error:
             raise failure_of(error) from error
+
+    def covers(self, place: Place, other: Place) -> bool:
+        """The channel that the thread is in shows its own messages, and a card there would be a second one."""
+        here, there = (one.address.split("/") for one in (place, other))
+        return place.channel == other.channel and len(here) == len(there) == 3 and here[1] == there[1]
+
+    def anchored(self, place: Place, receipt: str) -> Place | None:
+        return self._anchors.get((place, receipt))
+
+    async def _begin(self, place: Place, channel: str, posts: list[Post], key: str, since: datetime | None) -> str:
+        """The first message of a thread: what it has more posts for than one hangs from the first."""
+        _, team = await self._who_we_are()
+        (root,) = await self._post(channel, "", posts[:1], key, since)
+        rest = await self._post(channel, root, posts[1:], key, since, first=1) if posts[1:] else []
+        receipt = [root, *rest][-1]
+        _remember(self._anchors, (place, receipt), place_of(team, channel, root))
+        return receipt
+
+    async def _conversation(self, user: str) -> str:
+        """The channel of our conversation with this user."""
+        channel = self._direct.get(user)
+        if not channel:
+            opened = await self._client.conversations_open(users=user)
+            channel = str(opened["channel"]["id"])
+            _remember(self._direct, user, channel)
+        return channel
 
     async def _post(
         self,
@@ -106,12 +173,15 @@ class SlackChannel(Channel):
         key: str,
         since: datetime | None,
         reader: Reader | None = None,
-    ) -> str:
+        *,
+        first: int = 0,
+    ) -> list[str]:
+        """The ts of each post. `first`: the number of the first of them, in all of the message."""
         sent = await self._sent(channel, thread, key, since) if since else {}
         if reader and thread and not sent:
             sent = await self._streams.say(channel, thread, posts, reader, key=key)
-        ts = ""
-        for number, post in enumerate(posts):
+        said = []
+        for number, post in enumerate(posts, first):
             ts = sent.get(number, "")
             if not ts:
                 answer = await self._client.chat_postMessage(
@@ -124,7 +194,8 @@ class SlackChannel(Channel):
                     unfurl_media=False,
                 )
                 ts = str(answer["ts"])
-        return ts
+            said.append(ts)
+        return said
 
     def _reader(self, place: Place, so_far: Sequence[Event]) -> Reader | None:
         """Who spoke last: the text is an answer to them."""
@@ -137,9 +208,11 @@ class SlackChannel(Channel):
         return Reader(team, said.sender.address, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
-        """A message has to stay one message: what is too long for that has its end in the thread itself."""
-        first, *_ = posts
-        await self._client.chat_update(channel=channel, ts=ts, text=first.text, blocks=first.blocks)
+        """A message has to stay one message: what is too long for that has its end in the thread itself.
+
+        Of a card it is the last post, which has the buttons.
+        """
+        await self._client.chat_update(channel=channel, ts=ts, text=posts[-1].text, blocks=posts[-1].blocks)
         return ts
 
     async def _sent(self, channel: str, thread: str, key: str, since: datetime) -> dict[int, str]:
@@ -157,7 +230,7 @@ class SlackChannel(Channel):
             for message in page["messages"]:
                 for part in parts_in(message, key):
                     found.setdefault(part, str(message["ts"]))
-                if thread and is_left_stream(message) and message.get("user") == await self._who_we_are():
+                if thread and is_left_stream(message) and message.get("user") == (await self._who_we_are())[0]:
                     left.append(str(message["ts"]))
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
@@ -167,15 +240,17 @@ class SlackChannel(Channel):
             await self._streams.take_away(channel, ts)
         return found
 
-    async def _who_we_are(self) -> str:
+    async def _who_we_are(self) -> tuple[str, str]:
+        """Our user and our team."""
         if not self._user:
-            self._user = str((await self._client.auth_test())["user_id"])
-        return self._user
+            answer = await self._client.auth_test()
+            self._user, self._team = str(answer["user_id"]), str(answer["team_id"])
+        return self._user, self._team
 
     # How the agent is getting on: nobody waits for it
 
     def busy(self, place: Place, doing: str) -> None:
-        if place.address.count("/") == 2:
+        if is_thread(place):
             self._want(place, _Shown(doing, "processing"))
 
     def at_rest(self, place: Place, turn: Turn) -> None:
@@ -219,3 +294,9 @@ class SlackChannel(Channel):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    known[key] = value
+    if len(known) > KNOWN_MAX:
+        known.pop(next(iter(known)))

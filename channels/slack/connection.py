@@ -37,6 +37,7 @@ SCOPES = frozenset(
         "im:write",
         "mpim:history",
         "users:read",
+        "users:read.email",
     }
 )
 """What the code needs, and manifest.yml asks for."""

@@ -29,6 +29,15 @@ def parts_in(message: Any, key: str) -> range:
     return range(0)
 
 
+def thread_in(message: Any) -> str:
+    """The id of the thread that this message was said for, with which its key begins; empty: it has no mark."""
+    match message.get("metadata"):
+        case {"event_type": kind, "event_payload": {"key": str(key)}} if kind == METADATA:
+            return key.partition("/")[0]
+        case _:
+            return ""
+
+
 def is_left_stream(message: Any) -> bool:
     """It came as a stream, and has no mark: its process died, or Slack ended it."""
     marked = (message.get("metadata") or {}).get("event_type") == METADATA

@@ -18,6 +18,8 @@ Payload = Mapping[Any, Any]
 
 TALK = {"", "file_share", "thread_broadcast", "me_message"}
 """Subtypes of a message that are somebody's words."""
+ARGUMENT = "argument:"
+"""Begins the ids of a form's inputs that hold a call's arguments; their names follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Said:
     external: bool = False
     """From another organisation (Slack Connect): nobody here vouches for them."""
     files: tuple[File, ...] = ()
+    parent: str = ""
+    """Who wrote the message that the thread hangs from, where Slack says so and this is a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Edited:
     text: str
     edit: str
     """The ts of the edit: there may be several."""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Deleted:
     channel: str
     ts: str
     thread: str
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,33 @@ class Answer:
     """Of the choice, from 0, where its text did not fit into the button."""
 
 
-Clicked = Approve | AskReason | Reject | Answer | Ignored
+@dataclass(frozen=True, slots=True)
+class AskEdit:
+    """Edit was clicked: a modal shows what may be changed."""
+
+    by: Clicker
+    thread_id: str
+    step: str
+    digest: str
+    value: str
+    """Goes through the modal, and comes back with `EditCall`."""
+    trigger: str
+    """Good for 3 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditCall:
+    by: Clicker
+    thread_id: str
+    step: str
+    digest: str
+    arguments: Mapping[str, str]
+    """All that were in the form, by name."""
+    before: Mapping[str, str]
+    """What the form showed at first, likewise."""
+
+
+Clicked = Approve | AskReason | Reject | Answer | AskEdit | EditCall | Ignored
 
 
 def parse_event(body: Payload, me: Me) -> Happened:
@@ -194,6 +226,7 @@ def _message(kind: str, event: Payload, me: Me) -> Happened:
         direct=direct,
         external=_is_external(event, me),
         files=files_of(event),
+        parent=_text(event, "parent_user_id"),
     )
 
 
@@ -202,15 +235,15 @@ def _changed(channel: str, event: Payload, me: Me) -> Happened:
         case {"message": {"ts": str(ts), **message}}:
             previous = event.get("previous_message")
             before = _text(previous, "text") if isinstance(previous, Mapping) else None
-            thread = _text(message, "thread_ts") or ts
+            thread, parent = _text(message, "thread_ts") or ts, _text(message, "parent_user_id")
             if _text(message, "subtype") == "tombstone":
-                return Deleted(channel, ts, thread)
+                return Deleted(channel, ts, thread, parent)
             if _is_bot(message, me):
                 return Ignored("a bot's edit")
             text = _text(message, "text")
             if text == before:
                 return Ignored("a change of something else than the text")  # an unfurl, a reply count
-            return Edited(channel, ts, thread, text, _text(event, "ts"))
+            return Edited(channel, ts, thread, text, _text(event, "ts"), parent)
         case _:
             return Ignored("a change of no message")
 
@@ -221,7 +254,7 @@ def _deleted(channel: str, event: Payload, me: Me) -> Happened:
     ts = _text(event, "deleted_ts") or _text(message, "ts")
     if not ts or _is_bot(message, me):
         return Ignored("a deletion that is none of ours")
-    return Deleted(channel, ts, _text(message, "thread_ts") or ts)
+    return Deleted(channel, ts, _text(message, "thread_ts") or ts, _text(message, "parent_user_id"))
 
 
 def parse_click(body: Payload, me: Me) -> Clicked:
@@ -234,6 +267,8 @@ def parse_click(body: Payload, me: Me) -> Clicked:
             return _action(by, action, rest, _text(body, "trigger_id"))
         case {"type": "view_submission", "view": {"callback_id": "reject", "private_metadata": str(value), **view}}:
             return _rejected(by, value, view)
+        case {"type": "view_submission", "view": {"callback_id": "edit", "private_metadata": str(value), **view}}:
+            return _edited(by, value, view)
         case {"type": str(kind)}:
             return Ignored(f"interaction {kind[:60]}")
         case _:
@@ -258,6 +293,8 @@ def _action(by: Clicker, action: str, rest: Payload, trigger: str) -> Clicked:
     thread_id, step = str(fields["t"]), str(fields["s"])
     if action == "approve" and fields.get("d"):
         return Approve(by, thread_id, step, str(fields["d"]))
+    if action == "edit" and fields.get("d") and trigger:
+        return AskEdit(by, thread_id, step, str(fields["d"]), value, trigger)
     if action == "answer" or action.startswith("answer:"):
         text = fields.get("a")
         number = fields["n"] if isinstance(fields.get("n"), int) else number
@@ -281,9 +318,38 @@ def _rejected(by: Clicker, value: str, view: Payload) -> Clicked:
             reason = text
         case _:
             pass
-    channel, thread = str(fields.get("c", "")), str(fields.get("p", ""))
-    where = Clicker(by.user, by.name, by.external, channel, thread)
-    return Reject(where, str(fields["t"]), str(fields["s"]), str(fields["d"]), reason.strip())
+    return Reject(_back_at(by, fields), str(fields["t"]), str(fields["s"]), str(fields["d"]), reason.strip())
+
+
+def _edited(by: Clicker, value: str, view: Payload) -> Clicked:
+    fields = _fields(value)
+    if fields is None or not fields.get("d"):
+        return Ignored("an edit of nothing")
+    before: dict[str, str] = {}
+    arguments: dict[str, str] = {}
+    blocks, state = view.get("blocks"), view.get("state")
+    for block in blocks if isinstance(blocks, list) else ():
+        match block:
+            case {"block_id": str(block_id), "element": Mapping() as element} if block_id.startswith(ARGUMENT):
+                before[block_id.removeprefix(ARGUMENT)] = _text(element, "initial_value")
+            case _:
+                pass
+    values = state.get("values") if isinstance(state, Mapping) else None
+    for block_id, typed in values.items() if isinstance(values, Mapping) else ():
+        name = block_id.removeprefix(ARGUMENT) if isinstance(block_id, str) else ""
+        match typed:
+            case {"text": {"value": str() | None as text}} if name in before:
+                arguments[name] = text or ""
+            case _:
+                pass
+    if not arguments:
+        return Ignored("an edit of nothing")
+    return EditCall(_back_at(by, fields), str(fields["t"]), str(fields["s"]), str(fields["d"]), arguments, before)
+
+
+def _back_at(by: Clicker, fields: Mapping[str, Any]) -> Clicker:
+    """Where the form came from: a submission does not say it."""
+    return Clicker(by.user, by.name, by.external, str(fields.get("c", "")), str(fields.get("p", "")))
 
 
 def _fields(value: str) -> dict[str, Any] | None:
@@ -304,7 +370,8 @@ def _clicker(body: Payload, me: Me) -> Clicker | None:
     channel = thread = ""
     match body.get("container"):
         case {"channel_id": str(channel), **container}:
-            thread = _text(container, "thread_ts") or _text(container, "message_ts")
+            # Not the message itself: nobody sees what is said to them alone in a thread that has no replies.
+            thread = _text(container, "thread_ts")
         case _:
             pass
     team = _text(user, "team_id")

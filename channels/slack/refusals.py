@@ -13,6 +13,7 @@ RETRY_AFTER_REPAIR_SECONDS = 600.0
 
 _FOR_GOOD = {
     "block_mismatch",
+    "cannot_dm_bot",
     "cannot_reply_to_message",
     "cant_update_message",
     "channel_is_limited_access",
@@ -26,6 +27,7 @@ _FOR_GOOD = {
     "is_archived",
     "is_inactive",
     "message_not_found",
+    "messages_tab_disabled",
     "metadata_too_large",
     "msg_too_long",
     "msg_blocks_too_long",
@@ -36,7 +38,9 @@ _FOR_GOOD = {
     "restricted_action_read_only_channel",
     "restricted_action_thread_locked",
     "thread_not_found",
+    "user_disabled",
     "user_not_found",
+    "user_not_visible",
     "users_not_found",
 }
 """Trying again changes nothing. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""

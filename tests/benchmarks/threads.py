@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.approval import AnyoneMay
 from agent.definition import Agent
 from agent.llm import Answer, Prompt
 from agent.loop import Loop
@@ -380,7 +381,14 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
     roster = {name: replace(build(world.table(), Path("/srv")), resources=resources) for name, build in ROSTER.items()}
     store, channel, model = MemoryStore(world.clock), BenchChannel(), _Scripted(story.answers)
     inbox = Inbox(store, clock=world.clock)
-    loop = Loop(store=store, roster=roster, channels={channel.name: channel}, model=model, clock=world.clock)
+    loop = Loop(
+        store=store,
+        roster=roster,
+        channels={channel.name: channel},
+        model=model,
+        clock=world.clock,
+        authority=AnyoneMay(),
+    )
     place = Place(channel=channel.name, address=f"{story.name} {world.seed}")
     thread = Thread("")
     for number, act in enumerate(story.acts):

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from agent.approval import AnyoneMay
 from agent.definition import Agent
 from agent.llm import Answer, OpenAIModel, Prompt
 from agent.loop import Loop
@@ -127,6 +128,7 @@ class Bot:
     def __post_init__(self) -> None:
         self.inbox = Inbox(self.store)
         self.loop = Loop(
+            authority=AnyoneMay(),
             store=self.store,
             roster={deploy.NAME: bench_agent()},
             channels={self.channel.name: self.channel},

@@ -132,6 +132,8 @@ def open_conversation(server: SlackServer, arguments: Json) -> Json:
         raise Refused("users_list_not_supplied")
     if any(user not in server.workspace.users for user in users):
         raise Refused("user_not_found")
+    if any(server.workspace.users[user].deleted for user in users):
+        raise Refused("user_disabled")
     if len(users) > 8:
         raise Refused("too_many_users")
     if len(users) == 1:

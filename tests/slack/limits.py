@@ -230,6 +230,7 @@ def _element(element: Any, allowed: set[str], at: str) -> Iterator[str]:
         if element.get("style", "primary") not in ("primary", "danger"):
             yield f"unsupported value: {element['style']} [json-pointer:{at}/style]"
     elif kind == "plain_text_input":
+        yield from _text_length(element, "initial_value", 3000, at)
         for key in ("min_length", "max_length"):
             length = element.get(key, 1)
             if not isinstance(length, int) or not 0 <= length <= 3000:
@@ -303,6 +304,8 @@ def _rich_inline(section: Any, at: str) -> Iterator[str]:
             yield from _text_length(element, "text", TEXT_CHARS_MAX, where, required=True)
         elif kind == "link":
             yield from _text_length(element, "url", 3000, where, required=True)
+        elif kind == "user":
+            yield from _text_length(element, "user_id", 255, where, required=True)
 
 
 def _table(block: Json, at: str) -> Iterator[str]:

@@ -37,6 +37,7 @@ def user_json(workspace: Workspace, user: User, *, with_email: bool) -> Json:
         "is_app_user": False,
         "is_restricted": user.is_guest,
         "is_ultra_restricted": False,
+        "is_email_confirmed": bool(user.email) and user.email_confirmed,
         "updated": 1_790_000_000,
     }
 

@@ -29,6 +29,8 @@ class User:
     name: str
     real_name: str
     email: str | None = None
+    email_confirmed: bool = True
+    """They followed the link in a mail to that address."""
     is_bot: bool = False
     tz: str = "Etc/UTC"
     tz_offset_seconds: int = 0

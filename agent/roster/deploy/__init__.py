@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.definition import Agent
 from agent.roster.deploy.config import DeployConfig
-from agent.roster.deploy.plan import planner
+from agent.roster.deploy.plan import OPENINGS, planner
 from agent.roster.deploy.tools import TOOLS, Targets
 
 NAME = "deploy"
@@ -25,8 +25,13 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
         name=NAME,
         prompt=Path(__file__).with_name("prompt.md").read_text(encoding="utf-8"),
         tools=TOOLS,
-        plan=planner(one_of_each_repository(found), on_failed_tests="rollback"),
+        plan=planner(
+            one_of_each_repository(found),
+            in_production=tuple(component for component, target in found.places() if target == "production"),
+            on_failed_tests="rollback",
+        ),
         resources={Targets: found},
+        openings=OPENINGS,
     )
 
 

@@ -1,13 +1,15 @@
-"""What code chooses before the model does: looking things up, following a deployment, the pipeline after a merge, and
-the end-to-end tests after a deployment to production. Pure: it reads the steps that the thread has taken.
+"""What code chooses before the model does: looking things up, following a deployment, the pipeline after a merge, the
+question whether to deploy what waits, and the end-to-end tests after a deployment to production. Pure: it reads the
+steps that the thread has taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from agent.outreach import opening_of
 from agent.roster.deploy.tools import (
     COMPONENTS,
     DeployBackend,
@@ -15,11 +17,12 @@ from agent.roster.deploy.tools import (
     ListCommits,
     ListDeployments,
     ListGitTags,
+    ListWaitingCommits,
     RunEndToEndTests,
     WaitForDeployment,
 )
-from agent.steps import DoneForNow, HandOver, Step
-from store.events import MessageReceived, TriggerReceived
+from agent.steps import DoneForNow, HandOver, NothingToDo, Step, as_question
+from store.events import MessageReceived, StepRefused, ToolFinished, TriggerReceived
 from store.thread import DONE_FOR_NOW, HAND_OVER, OPEN, StepState, Thread
 
 STALE_AFTER = timedelta(minutes=10)
@@ -28,13 +31,21 @@ DEPLOY = {"backend": DeployBackend, "frontend": DeployFrontend}
 STARTS = ("deploy_backend", "deploy_frontend", "rollback")
 WAIT = "wait_for_deployment"
 TESTS = "run_end_to_end_tests"
+WAITING = "list_waiting_commits"
+WAITING_COMMITS = "waiting_commits"
+OPENINGS = {
+    WAITING_COMMITS: "asks whether to deploy the commits that production does not have yet, where there are any"
+}
 
 
-def planner(look_up: tuple[str, ...], *, on_failed_tests: str = "") -> Callable[[Thread], Step | None]:
+def planner(
+    look_up: tuple[str, ...], *, in_production: tuple[str, ...] = (), on_failed_tests: str = ""
+) -> Callable[[Thread], Step | None]:
     """The plan of an agent that deploys.
 
-    `look_up`: one component for each repository. `on_failed_tests`: the agent that takes the thread over when the
-    tests of production fail; empty: the model is told and goes on.
+    `look_up`: one component for each repository. `in_production`: the components that have that target.
+    `on_failed_tests`: the agent that takes the thread over when the tests of production fail; empty: the model is told
+    and goes on.
     """
 
     def plan(thread: Thread) -> Step | None:
@@ -43,6 +54,7 @@ def planner(look_up: tuple[str, ...], *, on_failed_tests: str = "") -> Callable[
         return (
             _follow(steps)
             or _after_merge(thread, steps)
+            or _waiting_commits(thread, steps, in_production)
             or _look_up(thread, steps, look_up)
             or _test_production(thread, steps, on_failed_tests)
         )
@@ -96,10 +108,51 @@ def _is_merge(event: object) -> bool:
     return isinstance(event, TriggerReceived) and event.name == "pull_request_merged" and bool(event.data.get("sha"))
 
 
+def _waiting_commits(thread: Thread, steps: list[StepState], components: tuple[str, ...]) -> Step | None:
+    """Asks people whether to deploy what waits. Nobody is told where nothing does, and nothing is begun here."""
+    if opening_of(thread) != WAITING_COMMITS or any(s.chosen.intent != WAITING for s in steps):
+        return None
+    looked = {str(s.chosen.arguments["component"]): s for s in steps}
+    for component in components:
+        if component not in looked:
+            return ListWaitingCommits.model_validate({"intent": WAITING, "component": component})
+    failed = [f"{name}: {error}" for name, s in looked.items() if (error := _error(s))]
+    waiting = {name: result for name, s in looked.items() if (result := _result(s)).get("count")}
+    if waiting:
+        counts = " and ".join(f"{_commits(result)} of the {name}" for name, result in waiting.items())
+        since = _day(min(result["since"] for result in waiting.values()))
+        newest = [line for name, result in waiting.items() for line in _newest(name, result)]
+        one = len(waiting) == 1 and next(iter(waiting.values()))["count"] == 1
+        question = f"{counts} {'waits' if one else 'wait'} for production since {since}. Deploy?"
+        return as_question(question, "\n".join(newest + failed), yes_no=True)
+    if failed:
+        told = "\n".join(["I could not look at what waits for production.", *failed])
+        return DoneForNow(intent="done_for_now", message=told)
+    return NothingToDo(intent="nothing_to_do")
+
+
+def _commits(result: dict[str, Any]) -> str:
+    more = " or more" if "note" in result else ""
+    return f"{result['count']}{more} commit{'' if result['count'] == 1 else 's'}"
+
+
+def _day(date: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(date):%A, %Y-%m-%d}"
+    except ValueError:
+        return date  # git lets a commit have any date
+
+
+def _newest(component: str, result: dict[str, Any]) -> list[str]:
+    rows = [f"{component} {row['sha']} {row['subject']} ({row['author']})" for row in result["commits"]]
+    older = result["count"] - len(rows)
+    return [*rows, *([f"{component}: and {older} older"] if older else [])]
+
+
 def _look_up(thread: Thread, steps: list[StepState], components: tuple[str, ...]) -> Step | None:
     """What the model will want to know, before it is asked for the first time and whenever that has grown old."""
     spoken = [e.at for e in thread.events if isinstance(e, MessageReceived | TriggerReceived)]
-    if not spoken:
+    if not spoken or not (thread.state.news or thread.state.unread):
         return None
     fresh_from = max(spoken) - STALE_AFTER
 
@@ -147,6 +200,10 @@ def _test_production(thread: Thread, steps: list[StepState], on_failed_tests: st
 
 def _last(steps: list[StepState], which: Callable[[StepState], bool]) -> StepState | None:
     return next((step for step in reversed(steps) if which(step)), None)
+
+
+def _error(step: StepState) -> str:
+    return step.ended.error if isinstance(step.ended, ToolFinished | StepRefused) else ""
 
 
 def _result(step: StepState) -> dict[str, Any]:

@@ -28,6 +28,7 @@ ENVIRONMENTS: tuple[Environment, ...] = ("staging", "production")
 
 LISTED = 10
 COMMITS_SHOWN_MAX = 20
+WAITING_MAX = 200
 RUN_CANDIDATES = 50
 POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """How long a deployment is left alone before it is looked at again; the last one goes on."""
@@ -95,6 +96,32 @@ class ListCommits(Tool):
         targets = call.need(Targets)
         commits = await targets.repository(self.component).commits(limit=LISTED)
         return {"commits": [_row(commit) for commit in commits], **_links(targets, self.component)}
+
+
+class ListWaitingCommits(Tool):
+    """Commits of a component that are newer than what runs in production: how many, since when, and the newest."""
+
+    intent: Literal["list_waiting_commits"]
+    component: Component
+
+    repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at what waits for production"
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        repository = targets.repository(self.component)
+        running = await targets.deployer(self.component, "production").status()
+        if running is None:
+            return {"count": 0, "note": "nothing was deployed to production yet"}
+        newest = await repository.commits(limit=1)
+        waiting = await repository.commits_between(running.sha, newest[0].sha, WAITING_MAX) if newest else []
+        if not waiting:
+            return {"count": 0}
+        counted: dict[str, JsonValue] = {"count": len(waiting), "since": waiting[-1].date[:16]}
+        if len(waiting) == WAITING_MAX:
+            counted["note"] = "there are more: only so many were counted"
+        rows: list[JsonValue] = [_row(commit) for commit in waiting[:LISTED]]
+        return {**counted, "commits": rows, **_links(targets, self.component)}
 
 
 class ListDeployments(Tool):
@@ -199,6 +226,8 @@ class _Deploy(Tool):
     component: ClassVar[str]
     doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    scoped_by: ClassVar[str] = "environment"
+    editable: ClassVar[tuple[str, ...]] = ("revision",)
 
     environment: Environment
     revision: str = Field(description="a tag, or a commit's SHA")
@@ -270,6 +299,7 @@ class Rollback(Tool):
 
     doing: ClassVar[str] = "is starting a rollback"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    scoped_by: ClassVar[str] = "environment"
 
     def needs_approval(self) -> bool:
         return True
@@ -340,6 +370,7 @@ class RunEndToEndTests(Tool):
 TOOLS: tuple[type[Tool], ...] = (
     ListGitTags,
     ListCommits,
+    ListWaitingCommits,
     ListDeployments,
     CheckDeploymentStatus,
     ListWorkflowRuns,

@@ -1,0 +1,343 @@
+"""The HTTP API: threads for programs. It decides nothing by itself and holds nothing; the inbox and the store do.
+
+Whoever calls is a person like any other, and the team's policies judge what they may. Nothing is asked twice of a
+client that lost our answer: an `Idempotency-Key` makes its second request the same as the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, FastAPI, Header, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from bot import api_shapes as shapes
+from bot.api_door import HEADERS, Caller, Door, caller_of, problem, reply
+from bot.api_events import HEARTBEAT_SECONDS, server_sent
+from bot.document import document
+from bot.inbox import Inbox, Refused, Settlement
+from bot.people import People
+from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
+from store.events import EventTooLarge, Place
+from store.text import one_line
+from store.thread import Thread, ThreadStatus
+
+RETRY_SECONDS = 5
+STREAMS_MAX = 100
+"""Of one process: each holds a connection to the store."""
+LISTED_MAX = 500
+_OF_OUTCOME = {
+    "settled": 200,
+    "counted": 200,
+    "too_late": 409,
+    "other_request": 409,
+    "not_entitled": 403,
+    "expired": 410,
+}
+
+
+def _caller(request: Request) -> Caller:
+    """As the door let them in."""
+    return cast(Caller, request.state.caller)
+
+
+By = Annotated[Caller, Depends(_caller)]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="The same key with the same request gives the same answer and does nothing new.",
+    ),
+]
+LastEventId = Annotated[
+    int | None, Header(alias="Last-Event-ID", ge=0, description="The index of the event that was seen last.")
+]
+Limit = Annotated[int, Query(ge=1, le=LISTED_MAX, description="How many of the newest to look at.")]
+OfStatus = Annotated[ThreadStatus | None, Query(description="Only those of the ones looked at.")]
+
+
+@dataclass
+class Api:
+    store: Store
+    inbox: Inbox
+    people: People
+    token: str
+    """Of the machine `api`; empty: only people of the team file call."""
+    agents: Collection[str]
+    agent: str
+    """Where none is named."""
+    channels: Collection[str]
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    streams: int = 0
+    """Open now."""
+
+    def app(self) -> FastAPI:
+        app = _Described(
+            title="deploybot",
+            version="1",
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            generate_unique_id_function=lambda route: route.name,
+            responses=_errors(),
+        )
+        route, one = app.add_api_route, "/api/threads/{thread_id}"
+        for path, method, endpoint, status, shape, errors in (
+            ("/api/threads", "POST", self.open_thread, 202, shapes.Opened, ()),
+            ("/api/threads", "GET", self.list_threads, 200, shapes.Listed, ()),
+            (one, "GET", self.show_thread, 200, shapes.ShownWhole, (404,)),
+            (f"{one}/messages", "POST", self.say, 202, shapes.Shown, (404, 409)),
+            (f"{one}/answers", "POST", self.answer, 202, shapes.Shown, (404, 409)),
+            (f"{one}/edit", "POST", self.edit, 200, shapes.Shown, (404, 409)),
+            (f"{one}/pause", "POST", self.pause, 200, shapes.Shown, (404, 409)),
+            (f"{one}/resume", "POST", self.resume, 200, shapes.Shown, (404, 409)),
+            (f"{one}/cancel", "POST", self.cancel, 200, shapes.Shown, (404, 409)),
+            (f"{one}/fork", "POST", self.fork, 201, shapes.Shown, (404, 409)),
+        ):
+            shown = {"response_model": shape, "status_code": status, "responses": _errors(*errors)}
+            route(path, cast(Callable[..., Awaitable[Response]], endpoint), methods=[method], **cast(Any, shown))
+        decided = _errors(404) | {status: {"model": shapes.NotDecided} for status in (403, 409, 410)}
+        route(f"{one}/decisions", self.decide, methods=["POST"], response_model=shapes.Decided, responses=decided)
+        stream: dict[int | str, dict[str, Any]] = {
+            200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+        }
+        route(
+            f"{one}/events",
+            self.follow,
+            methods=["GET"],
+            response_class=StreamingResponse,
+            response_model=None,
+            responses=stream | _errors(404),
+        )
+        for error, handler in _HANDLERS.items():
+            app.add_exception_handler(error, handler)
+        app.add_middleware(Door, known=lambda token: caller_of(token, self.people, self.token))
+        return app
+
+    # Threads
+
+    async def open_thread(self, request: Request, asked: shapes.NewThread, by: By, key: Key = "") -> Response:
+        """Open a thread with a message."""
+        agent = asked.agent or self.agent
+        if agent not in self.agents:
+            raise HTTPException(422, f"There is no agent {agent!r}; there are: {', '.join(self.agents) or 'none'}.")
+        if asked.place and asked.place.channel not in self.channels:
+            channels = ", ".join(self.channels)
+            raise HTTPException(422, f"There is no channel {asked.place.channel!r}; there are: {channels}.")
+        once = await self._once(request, asked, by, key)
+        place = Place(**asked.place.model_dump()) if asked.place else _nowhere(once)
+        thread_id = await self.inbox.message(place, by.person, asked.text, agent=agent, event_id=once)
+        link = _link(thread_id)
+        links = {"self": link} | {name: f"{link}/{name}" for name in ("events", "messages", "decisions")}
+        return reply({"id": thread_id, "links": links}, 202, {"Location": link})
+
+    async def list_threads(self, status: OfStatus = None, limit: Limit = 50) -> Response:
+        """The threads, the one that moved last first."""
+        found = [await self.store.load(thread_id) for thread_id in await self.store.recent(limit)]
+        return reply({"threads": [document(each) for each in found if status in (None, each.status)]})
+
+    async def show_thread(self, thread_id: str) -> Response:
+        """A thread with all its events."""
+        return reply(document(await self.store.load(thread_id), with_events=True))
+
+    async def follow(self, request: Request, thread_id: str, last_event_id: LastEventId = None) -> Response:
+        """The thread's events as they come, each with its index as `id`."""
+        if self.streams >= STREAMS_MAX:
+            return problem(503, "Too many streams are open.", headers={"Retry-After": str(RETRY_SECONDS)})
+        thread = await self.store.load(thread_id)
+        first = 0 if last_event_id is None else last_event_id + 1
+        if first > thread.version:
+            raise HTTPException(422, f"Last-Event-ID is beyond the thread's {thread.version} events.")
+
+        async def counted() -> Any:
+            self.streams += 1
+            try:
+                stopping, seconds = request.app.state.stopping, self.heartbeat_seconds
+                async for text in server_sent(self.store, thread, first, stopping=stopping, heartbeat_seconds=seconds):
+                    yield text
+            finally:
+                self.streams -= 1
+
+        headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(counted(), headers=headers, media_type="text/event-stream")
+
+    # What people do
+
+    async def say(self, request: Request, thread_id: str, asked: shapes.NewMessage, by: By, key: Key = "") -> Response:
+        """Say something in the thread."""
+        once = await self._once(request, asked, by, key)
+        return _shown(await self.inbox.say(thread_id, by.person, asked.text, event_id=once), 202)
+
+    async def answer(self, thread_id: str, asked: shapes.Answer, by: By) -> Response:
+        """Answer the open question."""
+        return _shown(await self.inbox.answer(thread_id, by.person, asked.text, step=asked.question), 202)
+
+    async def decide(self, thread_id: str, asked: shapes.Decision, by: By) -> Response:
+        """Approve or reject the request that waits."""
+        _person(by)
+        settlement = await self.inbox.decide(
+            thread_id,
+            by.person,
+            approved=asked.approved,
+            comment=asked.comment,
+            step_id=asked.request,
+            digest=asked.digest,
+            proof=by.proof,
+        )
+        outcome, status = settlement.outcome, _OF_OUTCOME[settlement.outcome]
+        if status == 200:
+            return reply(document(settlement.thread) | {"outcome": outcome})
+        return problem(status, settlement.text, outcome=outcome, standing=_standing(settlement))
+
+    async def edit(self, thread_id: str, asked: shapes.Edit, by: By) -> Response:
+        """Change the call that waits, instead of approving it: a new request follows."""
+        _person(by)
+        step, digest, arguments = asked.request, asked.digest, asked.arguments
+        return _shown(
+            await self.inbox.edit(
+                thread_id, by.person, step_id=step, digest=digest, arguments=arguments, proof=by.proof
+            )
+        )
+
+    async def pause(self, thread_id: str, by: By) -> Response:
+        """Begin nothing more in the thread."""
+        return _shown(await self.inbox.pause(thread_id, by.person))
+
+    async def resume(self, thread_id: str, by: By) -> Response:
+        """Go on with a paused thread."""
+        return _shown(await self.inbox.resume(thread_id, by.person))
+
+    async def cancel(self, thread_id: str, by: By, asked: shapes.Cancel | None = None) -> Response:
+        """End the thread: nothing is begun in it any more."""
+        return _shown(await self.inbox.cancel(thread_id, by.person, asked.reason if asked else ""))
+
+    async def fork(self, request: Request, thread_id: str, asked: shapes.Fork, by: By, key: Key = "") -> Response:
+        """A new thread with the first events of this one, in which nothing is under way."""
+        if asked.at > (version := (await self.store.load(thread_id)).version):
+            raise HTTPException(422, f"body.at: the thread has {version} events.")
+        once = await self._once(request, asked, by, key)
+        fork = await self.inbox.fork(thread_id, asked.at, by.person, _nowhere(once))
+        return _shown(fork, 201, {"Location": _link(fork.id)})
+
+    async def _once(self, request: Request, asked: BaseModel, by: Caller, key: str) -> str:
+        """What this request is known by: the same for the same caller and key. Raises HTTPException, StoreUnavailable.
+
+        Noted before anything is done: of two at the same moment with different bodies, one is refused.
+        """
+        if not key:
+            return f"api-{uuid.uuid4().hex}"
+        once = f"api-{_hash(by.proof, key)}"
+        what = _hash(request.url.path, asked.model_dump_json())
+        if not await self.store.note(once, what, instead_of="") and await self.store.recall(once) != what:
+            raise HTTPException(422, "This Idempotency-Key was used for another request.")
+        return once
+
+
+def _nowhere(once: str) -> Place:
+    """A place that shows nothing to anybody: the client looks by itself."""
+    return Place(channel="terminal", address=once)
+
+
+def _link(thread_id: str) -> str:
+    return f"/api/threads/{thread_id}"
+
+
+def _hash(*parts: str) -> str:
+    whole = "\0".join(parts).encode(errors="surrogatepass")
+    return hashlib.blake2b(whole, digest_size=16).hexdigest()
+
+
+def _person(by: Caller) -> None:
+    """No machine decides, whoever may. Raises HTTPException."""
+    if not by.person.member:
+        raise HTTPException(403, "This takes a person: call with a token of one, api_token_sha256 in the team file.")
+
+
+def _shown(thread: Thread, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return reply(document(thread), status, headers)
+
+
+def _standing(settlement: Settlement) -> dict[str, Any] | None:
+    decision = settlement.step.decision
+    if decision is None:
+        return None
+    at = decision.model_dump(mode="json", include={"at"})["at"]
+    return {"approved": decision.approved, "by": decision.by.name, "at": at, "comment": decision.comment}
+
+
+# What goes wrong
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return problem(409, str(error))
+
+
+async def _unknown(request: Request, _: Exception) -> Response:
+    return problem(404, f"There is no thread {one_line(str(request.path_params.get('thread_id', '')), 100)}.")
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    return problem(503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _too_large(_: Request, error: Exception) -> Response:
+    return problem(413, str(error))
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail, headers=error.headers)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    """Without the values: nobody needs them twice, and they may be secret."""
+    assert isinstance(error, RequestValidationError)
+    found = [f"{'.'.join(str(part)[:60] for part in item['loc'])}: {item['msg']}" for item in error.errors()[:10]]
+    return problem(422, "; ".join(found))
+
+
+async def _broken(_: Request, __: Exception) -> Response:
+    return problem(500, "A mistake of the program itself; its log says which.")
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    Refused: _refused,
+    UnknownThread: _unknown,
+    StoreUnavailable: _away,
+    ThreadDiverged: _away,
+    EventTooLarge: _too_large,
+    HTTPException: _http,
+    RequestValidationError: _invalid,
+    Exception: _broken,
+}
+
+
+def _errors(*more: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": shapes.Problem} for status in (400, 401, 413, 422, 503, *more)}
+
+
+class _Described(FastAPI):
+    """Its description says what FastAPI cannot know of: the door, and the media type of problems."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema:
+            return self.openapi_schema
+        told = super().openapi()
+        told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        told["security"] = [{"token": []}]
+        for operations in told["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400:
+                        response["content"] = {"application/problem+json": response["content"]["application/json"]}
+        return told

@@ -1,0 +1,109 @@
+"""What stands before the HTTP API: nobody's request is read before it is known whose it is, and none without end.
+
+Whatever goes wrong is told as an RFC 9457 problem document. Nothing that was sent is repeated in one but names, and
+nothing of it is logged.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot.people import MACHINE, People
+from store.events import Person
+from store.text import one_line
+
+BODY_BYTES_MAX = 1_000_000
+DETAIL_CHARS_MAX = 1_000
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(frozen=True)
+class Caller:
+    person: Person
+    proof: str
+    """As in `ApprovalDecided.proof`."""
+
+
+def caller_of(token: str, people: People, machine_token: str) -> Caller | None:
+    """Whose token it is; None: nobody's. It takes as long for a wrong one."""
+    member = people.by_token(token)
+    if machine_token and hmac.compare_digest(_bytes(token), _bytes(machine_token)):
+        return Caller(Person(name=MACHINE, address=MACHINE, trust="verified"), "BOT_API_TOKEN")
+    if not member:
+        return None
+    name = people.members[member].name or member
+    return Caller(Person(name=name, address=member, member=member, trust="verified"), f"API token of {member}")
+
+
+class Door:
+    """ASGI middleware for all under /api; the caller is `scope["state"]["caller"]` behind it."""
+
+    def __init__(self, app: ASGIApp, known: Callable[[str], Caller | None]) -> None:
+        self._app = app
+        self._known = known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        scheme, _, token = headers.get(b"authorization", b"").decode(errors="surrogateescape").partition(" ")
+        caller = self._known(token.strip()) if scheme.lower() == "bearer" else None
+        if caller is None:
+            error = ', error="invalid_token"' if scheme else ""
+            challenge = {"WWW-Authenticate": f'Bearer realm="deploybot"{error}'}
+            what = "That token is nobody's." if scheme else "There is no token."
+            refusal = problem(401, f"{what} Send one as `Authorization: Bearer TOKEN`.", headers=challenge)
+            await refusal(scope, receive, send)
+            return
+        declared = headers.get(b"content-length", b"0")
+        body = await _body(receive) if declared.isdigit() and len(declared) <= 9 else None
+        if body is None or int(declared) > BODY_BYTES_MAX:
+            await problem(413, f"A body may have {BODY_BYTES_MAX:,} bytes.")(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, _again(body, receive), send)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """All of it; None: it is too long. Of somebody who left, as much as came."""
+    body: bytes = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return read
+
+
+def reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON in ASCII: a log of old may hold half surrogates, which UTF-8 cannot."""
+    return Response(json.dumps(content), status, {**HEADERS, **(headers or {})}, "application/json")
+
+
+def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    body = json.dumps(told | {"detail": one_line(detail, DETAIL_CHARS_MAX)} | more)
+    return Response(body, status, {**HEADERS, **(headers or {})}, "application/problem+json")
+
+
+def _bytes(token: str) -> bytes:
+    return token.encode(errors="surrogateescape")

@@ -1,0 +1,83 @@
+"""`bot schedules`: what the team's schedules will do, and firing one by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from bot import command, console
+from bot.app import now, opened
+from bot.clock import fire, mark_of_its_own, schedules_of
+from bot.inbox import Refused
+from bot.schedules import Schedule
+from bot.settings import Settings
+from store.text import one_line
+
+NEXT_SHOWN = 3
+WHAT_CHARS_MAX = 60
+
+app = typer.Typer(help="List the schedules, or fire one.", rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def schedules(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")] = False,
+) -> None:
+    """List the schedules: when each fires next, where, and what it says, asks or wants done."""
+    if context.invoked_subcommand:
+        if as_json:
+            raise command.Misused("--json goes with `bot schedules` alone.")
+        return
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            found = schedules_of(settings, bot.roster)
+        if as_json:
+            console.print_json([_document(schedule) for schedule in found])
+        elif found:
+            console.print_table(
+                ("NAME", "NEXT", "ZONE", "AGENT", "PLACE", "WHAT"), [_row(schedule) for schedule in found]
+            )
+        else:
+            console.say("There are none: bot.toml has no [schedules.NAME].")
+
+    command.run(work)
+
+
+@app.command()
+def run(name: Annotated[str, typer.Argument(metavar="NAME", help="as in the team file")]) -> None:
+    """Fire one now, beside its own times. Prints the thread's id."""
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            known = {schedule.name: schedule for schedule in schedules_of(settings, bot.roster)}
+            if name not in known:
+                raise Refused(f"There is no schedule {name!r}; there are: {', '.join(known) or 'none'}.")
+            at = now()
+            print(await fire(bot.inbox, known[name], mark_of_its_own(at), at))
+
+    command.run(work)
+
+
+def _document(schedule: Schedule) -> dict[str, Any]:
+    table = schedule.table
+    return {
+        "name": schedule.name,
+        "next": [at.isoformat() for at in schedule.upcoming(now(), NEXT_SHOWN)],
+        "cron": table.cron,
+        "time_zone": table.time_zone,
+        "agent": table.agent,
+        "place": table.place,
+        **table.data,
+        "missed": table.missed,
+        "quiet": table.quiet,
+    }
+
+
+def _row(schedule: Schedule) -> tuple[str, ...]:
+    table = schedule.table
+    coming = ", ".join(f"{at:%a %Y-%m-%d %H:%M}" for at in schedule.upcoming(now(), NEXT_SHOWN))
+    what = one_line(" ".join(f"{kind}: {text}" for kind, text in table.data.items()), WHAT_CHARS_MAX)
+    return schedule.name, coming or "never", table.time_zone, table.agent, table.place, what

@@ -1,0 +1,158 @@
+"""`bot standing`: the approvals that are given beforehand, for a while. Mounted by `bot.cli`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from agent.roster import DEFAULT
+from bot import command, console, standing
+from bot.app import App, now, opened
+from bot.hours import parse_duration, plain
+from bot.inbox import Refused
+from bot.policies import scopes_of
+from bot.settings import Settings
+from store.events import StandingGranted
+from store.text import one_line
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+
+As = Annotated[str, typer.Option("--as", metavar="NAME", help="who you are; default: your login name")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")]
+PROOF = "terminal"
+
+
+@app.callback(invoke_without_command=True)
+def listed(context: typer.Context, as_json: AsJson = False) -> None:
+    """Approvals that stand: list, grant, revoke."""
+    if context.invoked_subcommand:
+        return
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            found = await standing.standing(bot.store, now())
+        if as_json:
+            console.print_json([_document(bot, one) for one in found])
+        elif found:
+            header = ("ID", "TOOL", "SCOPE", "AGENT", "BY", "UNTIL (UTC)", "HOLDS", "REASON")
+            console.print_table(header, [_row(bot, one) for one in found])
+
+    command.run(work)
+
+
+@app.command()
+def grant(
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="whose calls, e.g. deploy_backend")],
+    length: Annotated[str, typer.Option("--for", metavar="TIME", help="how long by the clock, e.g. 4h")],
+    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="which of them, e.g. production")] = "",
+    agent: Annotated[str, typer.Option("--agent", metavar="A", help=f"whose calls; default: {DEFAULT}")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="it stands beside each of them")] = "",
+    name: As = "",
+    as_json: AsJson = False,
+) -> None:
+    """Approve such calls from now on, for a while."""
+    me = command.me(name)
+    try:
+        wanted = plain(parse_duration(length))
+    except ValueError as error:
+        raise command.Misused(f"--for {error}.") from None
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            chosen = _agent(bot, tool, agent, scope)
+            policy = bot.authority.policy(tool, scope)
+            where = f" in {scope}" if scope else ""
+            if policy is None or policy.standing is None:
+                raise Refused(f"Nobody may approve {tool}{where} beforehand: its policy in bot.toml has no `standing`.")
+            granted = await standing.grant(
+                bot.store,
+                bot.people,
+                me,
+                agent=chosen,
+                intent=tool,
+                scope=scope,
+                policy=policy.as_granted(),
+                group=policy.standing.group,
+                max_length=policy.standing.max_length,
+                length=wanted,
+                at=now(),
+                reason=reason,
+                proof=PROOF,
+            )
+        if as_json:
+            console.print_json(_document(bot, granted))
+        else:
+            print(f"{granted.id}: {_call(granted)} is approved until {granted.until:%Y-%m-%d %H:%M} UTC.")
+
+    command.run(work)
+
+
+@app.command()
+def revoke(
+    grant_id: Annotated[str, typer.Argument(metavar="ID", help="as `bot standing` lists it")],
+    name: As = "",
+    as_json: AsJson = False,
+) -> None:
+    """End one now."""
+    me = command.me(name)
+
+    async def work(settings: Settings) -> None:
+        async with opened(settings) as bot:
+            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=now(), proof=PROOF)
+        if as_json:
+            console.print_json(_document(bot, ended) | {"holds": False})
+        else:
+            print(f"Revoked: {_call(ended)}. What has begun goes on.")
+
+    command.run(work)
+
+
+def _agent(bot: App, intent: str, agent: str, scope: str) -> str:
+    """Whose calls they are. Raises Refused where no agent has such calls."""
+    having = {owner: tool for owner, each in bot.roster.items() for tool in each.tools if tool.intent_name() == intent}
+    if not having:
+        raise Refused(f"There is no tool {intent[:60]!r} here.")
+    chosen = agent or (DEFAULT if DEFAULT in having else next(iter(having)))
+    if chosen not in having:
+        raise Refused(f"The agent {chosen[:60]!r} has no tool {intent!r}; those that have: {', '.join(having)}.")
+    scopes = scopes_of(having[chosen])
+    if scopes is not None and scope not in scopes:
+        known = ", ".join(filter(None, scopes))
+        raise Refused(
+            f"{intent} takes a scope: {known}." if known else f"{intent} takes no scope: all its calls are alike."
+        )
+    return chosen
+
+
+def _call(granted: StandingGranted) -> str:
+    return f"{granted.intent} in {granted.scope}" if granted.scope else granted.intent
+
+
+def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
+    return (
+        granted.id,
+        one_line(granted.intent, 60),
+        one_line(granted.scope, 40),
+        one_line(granted.agent, 40),
+        one_line(granted.by.name, 40),
+        f"{granted.until:%Y-%m-%d %H:%M}",
+        # The team file says something else by now, or the person is no longer in the group that may grant it.
+        "yes" if bot.authority.holds(granted) else "no",
+        one_line(granted.reason, 60),
+    )
+
+
+def _document(bot: App, granted: StandingGranted) -> dict[str, Any]:
+    said = granted.model_dump(mode="json")
+    return {
+        "id": granted.id,
+        "agent": granted.agent,
+        "tool": granted.intent,
+        "scope": granted.scope,
+        "by": said["by"],
+        "granted_at": said["at"],
+        "until": said["until"],
+        "reason": granted.reason,
+        "holds": bot.authority.holds(granted),
+    }

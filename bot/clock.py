@@ -1,0 +1,171 @@
+"""The role `clock`: fires the team's schedules, in any number of processes at once.
+
+A firing is a trigger posted under an id that its schedule and due time make, into a thread whose id they make too. So
+whoever posts it, and however often, there is one thread with one trigger. How far a schedule is dealt with is noted
+after its posts, so a crash in between repeats the same post; and nothing else depends on that note being right.
+
+No queue here, and nothing of a firing is kept but its thread. A schedule that nobody has noted yet begins now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+import agent.roster
+from agent.definition import Agent
+from bot.inbox import Inbox
+from bot.schedules import Schedule, ScheduleTable, schedule_problems
+from bot.settings import Settings, SettingsError, read_team
+from store.base import Store, StoreUnavailable
+from store.events import CRON, TriggerReceived
+
+SLEEP_SECONDS_MAX = 30.0
+"""A clock that was set, or a machine that slept, is noticed by then."""
+STORE_RETRY_SECONDS = 2.0
+NOTE_EVERY = timedelta(minutes=1)
+"""How far a schedule is dealt with is noted that often where nothing fires, so that nothing older is made up for."""
+ROSTER_FOLDER = Path(agent.roster.__file__).parent
+
+log = structlog.get_logger()
+
+
+class Clock:
+    def __init__(
+        self,
+        store: Store,
+        inbox: Inbox,
+        schedules: Sequence[Schedule],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._schedules = schedules
+        self._clock = clock
+
+    @property
+    def names(self) -> list[str]:
+        return [schedule.name for schedule in self._schedules]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set. A store that cannot be reached is tried again."""
+        while not stopping.is_set():
+            seconds = await self.turn()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), seconds)
+
+    async def turn(self) -> float:
+        """Fire what is due now. Gives the seconds until the next look."""
+        wakes = [self._clock() + timedelta(seconds=SLEEP_SECONDS_MAX)]
+        for schedule in self._schedules:
+            try:
+                if at := await self._look(schedule):
+                    wakes.append(at)
+            except StoreUnavailable as error:
+                log.warning("store_unavailable", schedule=schedule.name, error=str(error))
+                wakes.append(self._clock() + timedelta(seconds=STORE_RETRY_SECONDS))
+            except Exception:
+                # Our own mistake. The other schedules go on, and this one is tried again.
+                log.exception("schedule_failed", schedule=schedule.name)
+        return min(max((min(wakes) - self._clock()).total_seconds(), 0.0), SLEEP_SECONDS_MAX)
+
+    async def _look(self, schedule: Schedule) -> datetime | None:
+        note = f"cron/{schedule.name}"
+        noted = await self._store.recall(note)
+        now = self._clock()
+        done = _read(noted)
+        if done is None:
+            await self._store.note(note, now.isoformat(), instead_of=noted)
+            done = now
+        look = schedule.look(done, now)
+        for due in look.fires:
+            thread_id = await fire(self._inbox, schedule, mark_of(due), now)
+            log.info("schedule_fired", schedule=schedule.name, due=mark_of(due), thread=thread_id)
+        if look.done > done and (look.fires or look.done - done >= NOTE_EVERY):
+            # Where somebody else has noted it meanwhile, that holds.
+            await self._store.note(note, look.done.isoformat(), instead_of=noted)
+        return look.next
+
+
+def _read(noted: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(noted)
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
+
+
+def mark_of(due: datetime) -> str:
+    return f"{due.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def mark_of_its_own(now: datetime) -> str:
+    """For a firing that a person wants, beside those that are due."""
+    return f"{mark_of(now)}-{uuid.uuid4().hex[:8]}"
+
+
+async def fire(inbox: Inbox, schedule: Schedule, mark: str, now: datetime) -> str:
+    """The thread's id. With the same mark it is the same firing, and happens once."""
+    trigger = TriggerReceived(
+        id=f"{schedule.name}/{mark}", at=now, source=CRON, name=schedule.name, data=schedule.table.data
+    )
+    return await inbox.trigger(schedule.place(mark), trigger, agent=schedule.table.agent)
+
+
+@contextlib.asynccontextmanager
+async def ticking(clock: Clock, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """It runs meanwhile."""
+    task = asyncio.create_task(clock.run(stopping), name="clock")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+# Which schedules there are
+
+
+def schedules_of(
+    settings: Settings, roster: Mapping[str, Agent] | None, folder: Path = ROSTER_FOLDER
+) -> list[Schedule]:
+    """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
+
+    `roster` None: it is wrong itself, so nothing is said of agents. Raises SettingsError with all that is wrong.
+    """
+    tables: dict[str, ScheduleTable] = {}
+    problems = []
+    for name in roster or {}:
+        try:
+            brought = shipped(folder / name / "schedules.toml", name)
+        except SettingsError as error:
+            problems += error.problems
+            continue
+        problems += [f"schedules.{one} is in the folders of two agents, {tables[one].agent} and {name}."
+                     for one in brought if one in tables]  # fmt: skip
+        tables |= brought
+    tables |= settings.team.schedules
+    openings = None if roster is None else {name: tuple(one.openings) for name, one in roster.items()}
+    problems += schedule_problems(tables, openings, settings.channel_names())
+    if problems:
+        raise SettingsError(problems)
+    return [Schedule(name, table, settings.team.business_hours) for name, table in tables.items()]
+
+
+def shipped(path: Path, agent: str) -> dict[str, ScheduleTable]:
+    """What an agent's folder brings, in the team file's format. Raises SettingsError."""
+    if not path.exists():
+        return {}
+    team = read_team(path)
+    if others := sorted(team.model_fields_set - {"schedules"}):
+        raise SettingsError([f"{path}: {', '.join(others)} has no place here; it holds [schedules.NAME] only."])
+    if named := [name for name, table in team.schedules.items() if table.agent]:
+        raise SettingsError([f"{path}: schedules.{named[0]}.agent has no place here; it is {agent}."])
+    return {name: table.model_copy(update={"agent": agent}) for name, table in team.schedules.items()}

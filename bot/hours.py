@@ -1,0 +1,137 @@
+"""Durations and business hours, by the clock on the wall of one time zone. Pure: nothing here reads a clock.
+
+Where hours are set, durations count open time only: with days from 09:00 to 18:00, `4h` asked for at 17:00 end at 12:00
+of the next, and `2d` are two open days' worth, 18 hours. Where none are set, all time is open, and a day has 24 hours.
+
+Clocks that change: of an hour that comes twice, a day that begins in it takes the first, and one that ends in it the
+second; a time in an hour that is left out is as much later as the clocks went forward.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
+from typing import Annotated, Literal, Self, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
+DURATION_DAYS_MAX = 90
+OPEN_MIN = timedelta(hours=1)
+
+_DURATION = re.compile(r"([0-9]{1,7})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600}
+_ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    days: int = 0
+    """How long one is, the hours say."""
+    seconds: int = 0
+
+
+def parse_duration(text: str) -> Duration:
+    """`90s`, `30m`, `4h` or `2d`. Raises ValueError."""
+    found = _DURATION.fullmatch(text.strip())
+    if not found or not (number := int(found[1])):
+        raise ValueError(f"must be a number and s, m, h or d, such as 30m, 4h or 2d, not {text[:40]!r}")
+    duration = Duration(days=number) if found[2] == "d" else Duration(seconds=number * _SECONDS[found[2]])
+    if plain(duration) > DURATION_DAYS_MAX * _ONE_DAY:
+        raise ValueError(f"must be {DURATION_DAYS_MAX}d at most, not {text[:40]!r}")
+    return duration
+
+
+def plain(duration: Duration) -> timedelta:
+    """By the clock, business hours or not."""
+    return timedelta(days=duration.days, seconds=duration.seconds)
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Raises ValueError, which names the nearest that there is."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, OSError, ValueError):
+        near = get_close_matches(name, available_timezones(), 1)
+        hint = f"did you mean {near[0]}?" if near else "it takes a name such as Europe/Berlin"
+        raise ValueError(f"{name[:60]!r} is no time zone; {hint}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When people are at work. Without a zone: always."""
+
+    zone: ZoneInfo | None = None
+    days: frozenset[int] = frozenset(range(5))
+    """Monday is 0."""
+    begins: time = time(9)
+    ends: time = time(18)
+    """On the same day."""
+
+    def length(self, duration: Duration) -> timedelta:
+        """How much open time it is."""
+        if self.zone is None:
+            return plain(duration)
+        day = datetime.combine(date.min, self.ends) - datetime.combine(date.min, self.begins)
+        return duration.days * day + timedelta(seconds=duration.seconds)
+
+    def after(self, start: datetime, duration: Duration) -> datetime:
+        """The first instant by which that much open time has passed since `start`. In UTC."""
+        left = self.length(duration)
+        if self.zone is None:
+            return start.astimezone(UTC) + left
+        for opens, closes in self._open_since(start, self.zone):
+            if left <= closes - opens:
+                return opens + left
+            left -= closes - opens
+        raise AssertionError("there is always a next day")
+
+    def opens(self, at: datetime) -> datetime:
+        """`at` itself where that is in business hours, else when they begin next. In UTC."""
+        return at.astimezone(UTC) if self.zone is None else next(self._open_since(at, self.zone))[0]
+
+    def _open_since(self, start: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
+        """What is open from then on, in order and without end."""
+        since = start.astimezone(UTC)
+        # From the day before: where midnight itself is left out, its opening may have moved into this day.
+        day = since.astimezone(zone).date() - _ONE_DAY
+        while True:
+            if day.weekday() in self.days:
+                opens = max(_instant(day, self.begins, zone), since)
+                closes = max(_instant(day, self.ends, zone), _instant(day, self.ends, zone, fold=1))
+                if opens < closes:
+                    yield opens, closes
+                    since = closes
+            day += _ONE_DAY
+
+
+def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int = 0) -> datetime:
+    return datetime.combine(day, at, tzinfo=zone).replace(fold=fold).astimezone(UTC)
+
+
+class HoursTable(BaseModel):
+    """`[hours]` of the team file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)]
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = ("mon", "tue", "wed", "thu", "fri")
+    begins: time = Field(alias="from")
+    ends: time = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _within_a_day(self) -> Self:
+        if self.begins.tzinfo or self.ends.tzinfo:
+            raise ValueError("from and to are times on the wall, such as 09:00")
+        open_time = datetime.combine(date.min, self.ends) - datetime.combine(date.min, self.begins)
+        if open_time < OPEN_MIN:
+            raise ValueError("from has to be an hour or more before to, on the same day")
+        return self
+
+    def hours(self) -> Hours:
+        return Hours(time_zone(self.time_zone), frozenset(DAYS.index(day) for day in self.days), self.begins, self.ends)

@@ -1,0 +1,252 @@
+"""When the team's schedules are due: `[schedules.NAME]` of the team file. Pure: nothing here reads a clock.
+
+A due time is what cron says on the wall of the schedule's time zone. What names an exact hour and minute (`30 2 * * *`)
+comes once on every day, also on those that have that hour twice, or not at all: then at the first minute after it.
+With a star in front of the minutes or hours it comes by the clock as it goes, as Debian's cron has it.
+
+A due time outside business hours may wait for their next opening; of several that wait for the same one the newest
+stands for all. So a schedule fires at an instant, for a due time that may be earlier.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import islice, takewhile
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from bot.hours import Hours, time_zone
+from bot.people import SLACK_PLACE
+from channels.email.senders import can_be_written_to
+from store.events import Place
+
+GRACE = timedelta(minutes=5)
+"""What is later than this was missed."""
+TEXT_CHARS_MAX = 3_000
+WHAT = ("say", "ask", "task", "opening")
+DUES_LOOKED_AT_MAX = 10_000
+"""Where none of so many comes within business hours, none is shown as the next."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_TERMINAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+_CLOSED_MAX = timedelta(days=8)
+"""Business hours open on one day of the week at least."""
+_INSTANT = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
+
+
+def _cron(text: str) -> str:
+    if len(text) > 100 or len(text.split()) != 5:
+        raise ValueError("must have five fields: minute, hour, day, month and weekday, such as 0 9 * * MON")
+    try:
+        first = next(CronSim(text, datetime(2000, 1, 1, tzinfo=UTC)), None)
+    except (CronSimError, ValueError) as error:
+        raise ValueError(f"must be a schedule of cron, and {text!r} is not: {str(error)[:60]}") from None
+    if first is None:
+        raise ValueError(f"must come at some time, and {text!r} never does")
+    return text
+
+
+def _place(text: str) -> str:
+    channel, _, address = text.partition(":")
+    match channel:
+        case "slack" if SLACK_PLACE.fullmatch(address):
+            return text
+        case "email" if can_be_written_to(address) and "/" not in address:
+            return text
+        case "terminal" if _TERMINAL.fullmatch(address):
+            return text
+        case _:
+            raise ValueError(
+                "must be slack: and the id of a channel or a person, email: and an address, or terminal: and a name"
+            )
+
+
+Words = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
+
+
+class ScheduleTable(BaseModel):
+    """One `[schedules.NAME]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cron: Annotated[str, AfterValidator(_cron)]
+    time_zone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)]
+    agent: str = ""
+    place: Annotated[str, AfterValidator(_place)]
+    """Where each firing opens a thread: `slack:C0123`, `slack:U0123`, `email:ops@example.com`, `terminal:ops`."""
+    say: Words = ""
+    """Code says it."""
+    ask: Words = ""
+    """Code asks it; the answer goes to the agent."""
+    task: Words = ""
+    """The model is asked to do it."""
+    opening: str = ""
+    """One of `agent.definition.Agent.openings`."""
+    missed: Literal["skip", "once"] = "skip"
+    """What nobody fired in time is forgotten, or fired once, for the newest of those due times."""
+    quiet: Literal["wait", "skip", "ignore"] = "wait"
+    """Outside business hours."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if len(self.data) != 1:
+            raise ValueError(f"must have one of {', '.join(WHAT)}, and one only")
+        return self
+
+    @property
+    def data(self) -> dict[str, JsonValue]:
+        """What its trigger carries."""
+        return {name: getattr(self, name) for name in WHAT if getattr(self, name).strip()}
+
+
+def checked(tables: Mapping[str, ScheduleTable]) -> dict[str, ScheduleTable]:
+    """The table `[schedules]`. Raises ValueError for a bad name."""
+    for name in tables:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"holds {name[:60]!r}, which has to be of lower-case letters, digits, - and _")
+    return dict(tables)
+
+
+def schedule_problems(
+    tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str]] | None, channels: Collection[str]
+) -> list[str]:
+    """Every name in them that means nothing here. `openings` by agent; None: the agents are not known."""
+    told = []
+    for name, table in tables.items():
+        where = f"schedules.{name} in the team file"
+        if openings is not None and table.agent not in openings:
+            told.append(f"{where}: {_unknown(table.agent, 'agent that is set up', openings)}")
+        elif openings is not None and table.opening and table.opening not in openings[table.agent]:
+            told.append(f"{where}: {_unknown(table.opening, f'opening of {table.agent}', openings[table.agent])}")
+        channel = table.place.partition(":")[0]
+        if channel not in ("terminal", *channels):
+            told.append(f"{where} names {table.place!r}, and {channel} is not set up.")
+    return told
+
+
+def _unknown(name: str, what: str, known: Collection[str]) -> str:
+    if not name:
+        return f"it names no {what}; known are {', '.join(known) or 'none'}."
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known) or 'none'}."
+    return f"{name[:60]!r} is no {what}; {hint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a schedule has to do at one instant."""
+
+    fires: tuple[datetime, ...]
+    """The due times for which it fires now, in order."""
+    done: datetime
+    """Up to here all due times are dealt with then: fired, dropped or forgotten."""
+    next: datetime | None
+    """When to look again; None: it never comes again."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    name: str
+    table: ScheduleTable
+    hours: Hours = field(default_factory=Hours)
+
+    def place(self, mark: str) -> Place:
+        """Where one firing opens its thread; `mark` tells firings apart."""
+        channel, _, address = self.table.place.partition(":")
+        match channel:
+            case "slack":
+                return Place(channel=channel, address=f"/{address}/#{self.name}@{mark}")
+            case "email":
+                return Place(channel=channel, address=f"{address.lower()}/{self.name}@{mark}")
+            case _:
+                return Place(channel=channel, address=f"{address}/{self.name}@{mark}")
+
+    def look(self, done: datetime, now: datetime) -> Look:
+        """`done` as it was noted by whoever looked last; all instants are in UTC.
+
+        Late by GRACE at most, each due time fires. If nobody looked for longer, only the newest counts, if `missed`
+        says so and no later one fires now; it is not made up for outside business hours.
+
+        A `done` that is further ahead than GRACE was noted by a clock that was wrong. It says nothing of what is due
+        now, so whatever is in time fires; what was fired before is the same firing again, which does nothing.
+        """
+        ripe = self._ripe(now)
+        in_time_from = self._ripe(now - GRACE - _INSTANT)
+        strange = done > now + GRACE
+        after = in_time_from if strange else max(done, in_time_from)
+        fires = self._firings(after, ripe)
+        following = next(self.dues(ripe), None)
+        wakes = self._fires_at(following) or following if following else None
+        if not fires and not strange and self.table.missed == "once" and (late := self._newest(done, in_time_from)):
+            opens = self.hours.opens(now)
+            if opens > now and self.table.quiet != "ignore":
+                return Look((), done, min(opens, wakes) if wakes else opens)
+            fires = [late]
+        return Look(tuple(fires), max(done, ripe), wakes)
+
+    def dues(self, after: datetime) -> Iterator[datetime]:
+        """In order and in UTC, whatever the business hours."""
+        last = after
+        for local in CronSim(self.table.cron, after.astimezone(self._zone)):
+            due = local.astimezone(UTC)
+            # Asked within an hour that comes for the second time, cron's arithmetic begins in the first one.
+            if due > last:
+                yield due
+                last = due
+
+    def upcoming(self, after: datetime, count: int) -> list[datetime]:
+        """When it fires next, in its time zone."""
+        looked_at = islice(self.dues(self._ripe(after)), DUES_LOOKED_AT_MAX)
+        instants = dict.fromkeys(at for due in looked_at if (at := self._fires_at(due)))
+        return [at.astimezone(self._zone) for at in islice(instants, count)]
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return time_zone(self.table.time_zone)
+
+    def _fires_at(self, due: datetime) -> datetime | None:
+        """None: it is dropped. Of two due times the later one never fires before the earlier."""
+        if self.table.quiet == "ignore":
+            return due
+        opens = self.hours.opens(due)
+        return opens if opens == due or self.table.quiet == "wait" else None
+
+    def _ripe(self, now: datetime) -> datetime:
+        """Due times up to here are no longer to be waited for: `now`, or the end of the last business hours."""
+        if self.table.quiet != "wait" or self.hours.opens(now) <= now:
+            return now
+        closed, opened = now, now - _CLOSED_MAX
+        while closed - opened > _SECOND:
+            middle = opened + (closed - opened) / 2
+            if self.hours.opens(middle) <= now:
+                opened = middle
+            else:
+                closed = middle
+        return opened
+
+    def _firings(self, after: datetime, until: datetime) -> list[datetime]:
+        firings: dict[datetime, datetime] = {}
+        for due in takewhile(lambda due: due <= until, self.dues(after)):
+            if at := self._fires_at(due):
+                firings[at] = due
+        return list(firings.values())
+
+    def _newest(self, after: datetime, until: datetime) -> datetime | None:
+        """Of the due times between them that fire. The search widens backwards: it may be a minute or a year ago."""
+        span = timedelta(hours=1)
+        while after < until:
+            begin = max(after, until - span)
+            if found := self._firings(begin, until):
+                return found[-1]
+            if begin == after:
+                return None
+            span *= 2
+        return None

@@ -1,0 +1,134 @@
+"""Standing approvals: calls of one kind are approved for a while, by somebody who may say so.
+
+They live in a log of their own, so that granting and revoking are facts like any other. Whether one covers a call is
+judged where the call is (`bot.policies`); nothing here knows a call.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from bot.inbox import Refused
+from bot.people import People
+from store.base import Store, UnknownThread
+from store.events import Event, Person, Place, StandingGranted, StandingRevoked, ThreadOpened
+from store.text import one_line
+
+LOG = "standing"
+"""The thread's id. No place gives this one: see `bot.inbox.thread_id_of`."""
+REASON_CHARS_MAX = 1_000
+
+
+class Grant(NamedTuple):
+    granted: StandingGranted
+    revoked: StandingRevoked | None = None
+
+    def stands(self, at: datetime) -> bool:
+        return self.revoked is None and at < self.granted.until
+
+
+def fold(events: Iterable[Event]) -> dict[str, Grant]:
+    """Every grant by its id, oldest first."""
+    grants: dict[str, Grant] = {}
+    for event in events:
+        match event:
+            case StandingGranted():
+                grants.setdefault(event.id, Grant(event))
+            case StandingRevoked() if event.grant in grants:
+                grants[event.grant] = grants[event.grant]._replace(revoked=event)
+            case _:
+                pass
+    return grants
+
+
+async def standing(store: Store, at: datetime) -> list[StandingGranted]:
+    """Those that stand then, oldest first. Raises StoreUnavailable."""
+    return [grant.granted for grant in (await _grants(store)).values() if grant.stands(at)]
+
+
+async def _grants(store: Store) -> dict[str, Grant]:
+    try:
+        log = await store.load(LOG)
+    except UnknownThread:
+        return {}
+    # What a newer version wrote there may be the end of one of them.
+    return {} if log.state.unreadable else fold(log.events)
+
+
+async def grant(
+    store: Store,
+    people: People,
+    by: Person,
+    *,
+    agent: str,
+    intent: str,
+    scope: str,
+    policy: Mapping[str, JsonValue],
+    group: str,
+    max_length: timedelta,
+    length: timedelta,
+    at: datetime,
+    reason: str = "",
+    proof: str = "",
+) -> StandingGranted:
+    """From now on, for that long by the clock.
+
+    `group` may grant it, for `max_length` at most, as the policy says. Raises Refused, StoreUnavailable.
+    """
+    by = people.identified(by)
+    if by.trust != "verified" or not people.belongs(by, group):
+        raise Refused(f"{one_line(by.name, 100)} may not grant that: it takes somebody of {group}.")
+    if length > max_length:
+        raise Refused(f"That is too long: such calls are approved for {in_words(max_length)} at most.")
+    granted = StandingGranted(
+        id=f"g{secrets.token_hex(4)}",
+        at=at,
+        agent=agent,
+        intent=intent,
+        scope=scope,
+        policy=dict(policy),
+        by=by,
+        groups=people.groups_of(by),
+        until=at + length,
+        reason=reason[:REASON_CHARS_MAX],
+        proof=proof,
+    )
+    opened = ThreadOpened(id=ThreadOpened.ID, at=at, agent="", place=Place(channel="terminal", address=LOG))
+    await store.post(LOG, opened, granted)
+    return granted
+
+
+async def revoke(
+    store: Store, people: People, by: Person, grant_id: str, *, at: datetime, proof: str = ""
+) -> StandingGranted:
+    """End it now. Everybody may of whom a channel says for sure who they are: it makes nothing easier.
+
+    Raises Refused, StoreUnavailable.
+    """
+    found = (await _grants(store)).get(grant_id)
+    if found is None:
+        raise Refused(f"There is no standing approval {grant_id[:60]!r}. `bot standing` lists those that stand.")
+    if found.revoked:
+        who = one_line(found.revoked.by.name, 100)
+        raise Refused(f"{grant_id} was revoked by {who} at {found.revoked.at:%Y-%m-%d %H:%M} UTC already.")
+    if not found.stands(at):
+        raise Refused(f"{grant_id} ended at {found.granted.until:%Y-%m-%d %H:%M} UTC already.")
+    if by.trust != "verified":
+        raise Refused(f"{one_line(by.name, 100)} may not revoke it: nothing proves who that is.")
+    event = StandingRevoked(id=f"{grant_id}/revoked", at=at, grant=grant_id, by=people.identified(by), proof=proof)
+    await store.post(LOG, event)
+    return found.granted
+
+
+def in_words(length: timedelta) -> str:
+    """As `bot.hours.parse_duration` reads it: in the largest unit that it is a whole number of."""
+    seconds = int(length.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,87 @@
+"""Who may decide a request, and until when: the terms that stand in it, and the one place that judges by them.
+
+Terms are written when a request is made, from what the team file says then, and are bound by its digest. Times are
+instants, and whoever decides is recorded with the groups they were in; so what a log means does not change with the
+team file. The fold, the inbox and every channel ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from store.events import ApprovalDecided, ApprovalRequested, Person
+
+ANYONE = "anyone"
+"""A group that everybody is in of whom a channel says for sure who they are."""
+TEAM = "team"
+"""A group that everybody is in whom the team file knows."""
+
+Judgement = Literal["valid", "other_request", "not_entitled", "expired"]
+
+
+class Terms(BaseModel):
+    """`ApprovalRequested.policy`. The field's defaults are those of a log from before there were policies."""
+
+    model_config = ConfigDict(frozen=True)
+
+    group: str = ANYONE
+    quorum: int = 1
+    """Approvals that it takes, of different people. One rejection is enough."""
+    requester_may: bool = True
+    """Who asked for it may approve it too."""
+    requesters: tuple[str, ...] = ()
+    """`identity` of everybody whose words led to it."""
+    remind_at: AwareDatetime | None = None
+    widen_at: AwareDatetime | None = None
+    """From then on the group `then` may decide as well."""
+    then: str = ""
+    expires_at: AwareDatetime | None = None
+    """From then on nothing is decided or begun by it."""
+    standing: str = ""
+    """The standing approval that it is approved by."""
+
+
+NOBODY = Terms(group="", quorum=1_000_000)
+"""Of a request whose policy this version cannot read."""
+
+
+def terms_of(policy: Mapping[str, Any]) -> Terms:
+    """Never raises: what cannot be read lets nobody decide."""
+    try:
+        return Terms.model_validate(policy)
+    except ValidationError:
+        return NOBODY
+
+
+def identity(person: Person) -> str:
+    """The same for all addresses of a person whom the team file knows; for others, one for each address."""
+    return person.member or (person.address or person.name).lower()
+
+
+def judge(request: ApprovalRequested, terms: Terms, decision: ApprovalDecided, *, widened: bool) -> Judgement:
+    """Whether this decision counts for this request: the right call, in time, by somebody who may."""
+    if request.digest != decision.digest:
+        return "other_request"
+    if not _entitled(terms, decision, widened=widened):
+        return "not_entitled"
+    return "expired" if has_expired(terms, decision.at) else "valid"
+
+
+def has_expired(terms: Terms, at: datetime) -> bool:
+    return terms.expires_at is not None and at >= terms.expires_at
+
+
+def _entitled(terms: Terms, decision: ApprovalDecided, *, widened: bool) -> bool:
+    by = decision.by
+    if by.trust != "verified" or not terms.group:
+        return False
+    if decision.approved and not terms.requester_may and identity(by) in terms.requesters:
+        return False
+    if terms.standing or decision.standing:
+        return decision.standing == terms.standing
+    groups = {terms.group, terms.then} if widened and terms.then else {terms.group}
+    return ANYONE in groups or (TEAM in groups and bool(by.member)) or not groups.isdisjoint(decision.groups)

@@ -1,0 +1,413 @@
+"""Who may approve what, told as stories over the real loop and inbox, and as a property of whatever people do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog.testing
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from agent.approval import Authority, Ruling, Wanted
+from agent.steps import LookAgain, SetReminder
+from bot.inbox import Refused
+from store.events import CRON, ApprovalDecided, ApprovalRequested, Person, Place, StandingGranted, TriggerReceived
+from store.policy import Terms
+from tests.anybody_governed import ANN_BY_MAIL, CAT, DAN, PEOPLE, AnybodyUnderPolicies
+from tests.playbook import Push, Touch, World, done
+from tests.story import ANN, BOB, EVE, PLACE
+
+ROOM = Place(channel="room", address="/C1/")
+LEADS = Place(channel="room", address="/U4/")
+
+
+class Rules(Authority):
+    """These terms for everything; None: nobody may approve anything."""
+
+    def __init__(self, grant: StandingGranted | None = None, **terms: Any) -> None:
+        self.terms: dict[str, Any] | None = terms
+        self.grant = grant
+        self.wanted: list[Wanted] = []
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        self.wanted.append(wanted)
+        if self.terms is None:
+            return None
+        instants = {
+            name: wanted.at + value if isinstance(value, timedelta) else value for name, value in self.terms.items()
+        }
+        asks = (ROOM,) if "asks" in instants else ()
+        instants.pop("asks", None)
+        return Ruling(
+            Terms(requesters=wanted.requesters, **instants), asks=asks, then_asks=(LEADS,) if "then" in instants else ()
+        )
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        return self.grant
+
+
+async def pushing(**terms: Any) -> World:
+    """Dan has asked for a push, and it waits."""
+    world = World(people=PEOPLE, authority=Rules(**terms), rooms=["room"])
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=DAN)
+    await world.run()
+    return world
+
+
+async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:
+    world = await pushing(group="release", quorum=2, asks=True)
+    assert world.lines[-2:] == ["requested: push(target: prod)", "room: requested: push(target: prod)"]
+    first = await world.approve(ANN)
+    assert (first.outcome, first.text) == ("counted", "Counted, 1 of 2 approvals: push (target: prod)")
+    assert await world.run() == ["counted: push, 1 of 2", "room: counted: push, 1 of 2"]
+    again = await world.approve(ANN_BY_MAIL)
+    assert (again.outcome, again.text) == ("too_late", "Your approval counts already; nothing was changed.")
+    assert await world.run() == []
+    world.model.answers(done())
+    assert (await world.approve(BOB)).outcome == "settled"
+    assert await world.run() == [
+        "settled: push approved by Bob",
+        "room: settled: push approved by Bob",
+        "ran: push(target: prod)",
+        "said: Done.",
+    ]
+
+
+async def test_two_who_vote_at_the_same_moment_are_both_counted() -> None:
+    world = await pushing(group="release", quorum=2)
+    outcomes = await asyncio.gather(*(world.inbox.decide(world.thread.id, by, approved=True) for by in (ANN, BOB)))
+    assert sorted(settlement.outcome for settlement in outcomes) == ["counted", "settled"]
+    decided = [e for e in (await world.store.load(world.thread.id)).events if isinstance(e, ApprovalDecided)]
+    assert [(e.by.member, e.groups) for e in decided] == [("ann", ("release",)), ("bob", ("release",))]
+
+
+async def test_the_same_click_three_times_is_one_vote() -> None:
+    world = await pushing(group="release", quorum=2)
+    outcomes = [(await world.approve(ANN)).outcome for _ in range(3)]
+    assert outcomes[0] == "counted"
+    assert (await world.store.load(world.thread.id)).state.steps["s2"].votes[0].by.member == "ann"
+    assert len(world.thread.state.steps[world.thread.open_steps("requested")[0].id].votes) == 1
+
+
+async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
+    world = await pushing(group="release", requester_may=False)
+    for by in (DAN, CAT, EVE):
+        settlement = await world.approve(by)
+        assert settlement.outcome == "not_entitled"
+    assert settlement.text == (
+        "You may not decide this request (release may, where I know for sure who they are, but nobody who asked for it); "
+        "that you tried is on record."
+    )
+    assert sum(isinstance(e, ApprovalDecided) for e in world.thread.events) == 3
+    assert world.thread.status == "waiting_for_approval"
+
+
+async def test_who_asked_may_not_approve_under_any_address() -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release", requester_may=False))
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=ANN)
+    await world.run()
+    assert (await world.approve(ANN_BY_MAIL)).outcome == "not_entitled"
+    # Who speaks after it was requested has not asked for it.
+    world.model.answers(Push(target="prod"))
+    await world.say("what is it for?", by=BOB)
+    await world.run()
+    assert (await world.approve(BOB)).outcome == "settled"
+
+
+async def test_without_a_policy_nobody_may_approve_and_the_model_is_told() -> None:
+    rules = Rules()
+    rules.terms = None
+    world = World(authority=rules)
+    world.model.answers(Push(target="prod"), done("Nobody may approve that here."))
+    await world.say("push it")
+    assert await world.run() == ["said: Nobody may approve that here."]
+    assert "nobody may approve push in prod" in world.model.prompts[-1]
+
+
+async def test_what_led_to_it_is_told_to_whoever_knows_the_policies() -> None:
+    rules = Rules(group="anyone")
+    world = World(people=PEOPLE, authority=rules)
+    world.model.answers(Push(target="prod"), Push(target="staging"))
+    await world.say("push it", by=ANN)
+    await world.run()
+    await world.say("no, to staging", by=EVE)
+    await world.run()
+    first, second = rules.wanted
+    assert (first.intent, first.scope, first.requesters, first.unproven) == ("push", "prod", ("ann",), False)
+    assert (second.scope, second.requesters, second.unproven) == ("staging", ("ann", "u3"), True)
+
+
+async def test_remind_then_widen_then_expire() -> None:
+    minutes = {"remind_at": 30, "widen_at": 60, "expires_at": 240}
+    at = {name: timedelta(minutes=n) for name, n in minutes.items()}
+    world = await pushing(group="release", then="leads", asks=True, **at)
+    assert (await world.approve(CAT)).outcome == "not_entitled"
+    assert await world.advance(29 * 60) == []
+    assert await world.advance(60) == ["reminded: push, for release", "room: reminded: push, for release"]
+    assert await world.advance(30 * 60) == [
+        "reminded: push, for release or leads",
+        "room: reminded: push, for release or leads",
+        "room: requested: push(target: prod)",
+    ]
+    world.model.answers(done("Nobody was there."))
+    assert await world.advance(180 * 60) == [
+        "settled: push expired",
+        "room: settled: push expired",
+        "room: settled: push expired",
+        "said: Nobody was there.",
+    ]
+    assert "<approval_expired>" in world.model.prompts[-1]
+    late = await world.approve(ANN)
+    assert (late.outcome, late.text) == ("expired", "The request has expired; nothing was changed.")
+    assert world.desk.ran == []
+
+
+async def test_a_lead_who_was_refused_first_may_approve_once_it_was_widened() -> None:
+    world = await pushing(group="release", then="leads", widen_at=timedelta(minutes=1))
+    assert (await world.approve(CAT)).outcome == "not_entitled"
+    await world.advance(60)
+    assert (await world.approve(CAT)).outcome == "settled"
+
+
+async def test_rungs_that_came_while_no_worker_was_there_are_climbed_in_order_and_once() -> None:
+    at = {"remind_at": timedelta(minutes=30), "widen_at": timedelta(hours=1), "expires_at": timedelta(hours=4)}
+    world = await pushing(group="release", then="leads", **at)
+    world.model.answers(done())
+    lines = await world.advance(5 * 3600)
+    assert lines[-3:] == ["settled: push expired", "room: settled: push expired", "said: Done."]
+    fired = [e.timer for e in world.thread.events if e.kind == "timer_fired" and hasattr(e, "timer")]
+    assert [timer.split("/")[1] for timer in fired] == ["remind", "widen", "expire"]
+
+
+async def test_a_click_at_the_very_end_and_the_expiry_settle_it_once() -> None:
+    for order in ("click", "timer"):
+        world = await pushing(group="release", expires_at=timedelta(hours=1))
+        world.clock.advance(3600)
+        world.model.answers(done())
+        if order == "timer":
+            await world.run()
+        assert (await world.approve(ANN)).outcome == "expired"
+        await world.run()
+        assert world.desk.ran == []
+        assert world.thread.state.steps[next(iter(world.thread.state.steps))].status == "expired"
+
+
+async def test_an_approval_that_lay_too_long_begins_nothing() -> None:
+    world = await pushing(group="release", expires_at=timedelta(hours=1))
+    await world.approve(ANN)
+    await world.pause()
+    await world.advance(3600)
+    await world.resume()
+    world.model.answers(done("It has expired."))
+    assert await world.run() == ["settled: push refused by Ann", "said: It has expired."]
+    assert world.desk.ran == []
+
+
+async def test_an_edited_call_is_a_new_request() -> None:
+    world = await pushing(group="release", requester_may=False)
+    request = world.thread.pending
+    assert request is not None
+    assert request.request is not None
+    old = request.request.digest
+    world.thread = await world.inbox.edit(
+        world.thread.id, ANN, step_id=request.id, digest=old, arguments={"target": "staging"}, proof="test"
+    )
+    assert await world.run() == ["settled: push superseded", "requested: push(target: staging)"]
+    # The old card decides nothing, and who has changed the call has asked for it.
+    assert (await world.approve(BOB, step_id=request.id)).outcome == "too_late"
+    assert (await world.approve(BOB, digest=old)).outcome == "other_request"
+    assert (await world.approve(ANN)).outcome == "not_entitled"
+    world.model.answers(done())
+    assert (await world.approve(BOB)).outcome == "settled"
+    assert (await world.run())[-2:] == ["ran: push(target: staging)", "said: Done."]
+    assert "changed_by: Ann" in world.model.prompts[-1]
+
+
+@pytest.mark.parametrize(
+    ("by", "arguments", "digest", "says"),
+    [
+        (CAT, {"target": "staging"}, "", "You may not change this request (release may, where I know for sure who they are)."),
+        (EVE, {"target": "staging"}, "", "You may not change this request (release may, where I know for sure who they are)."),
+        (ANN, {"target": "prod"}, "", "Nothing is different"),
+        (ANN, {}, "", "Nothing is different"),
+        (ANN, {"force": "yes"}, "", "'force' cannot be changed here; what can is: target."),
+        (ANN, {"target": "staging"}, "0123456789abcdef", "That is for another request"),
+        (ANN, {"target": "x" * 300_000}, "", "That is too long"),
+    ],
+)
+async def test_what_cannot_be_edited(by: Person, arguments: dict[str, str], digest: str, says: str) -> None:
+    world = await pushing(group="release")
+    pending = world.thread.pending
+    assert pending is not None
+    assert pending.request is not None
+    with pytest.raises(Refused) as refused:
+        await world.inbox.edit(
+            world.thread.id,
+            by,
+            step_id=pending.id,
+            digest=digest or pending.request.digest,
+            arguments=arguments,
+            proof="test",
+        )
+    assert says in str(refused.value)
+    assert (await world.store.load(world.thread.id)).pending == pending
+
+
+async def test_an_edit_that_makes_no_sense_is_refused_by_the_tool_and_told() -> None:
+    world = await pushing(group="release")
+    pending = world.thread.pending
+    assert pending is not None
+    assert pending.request is not None
+    world.thread = await world.inbox.edit(
+        world.thread.id, ANN, step_id="", digest=pending.request.digest, arguments={"target": "nowhere"}, proof="test"
+    )
+    world.model.answers(done("There is no such target."))
+    assert await world.run() == ["settled: push superseded", "said: There is no such target."]
+
+
+async def test_an_approval_and_an_edit_at_the_same_moment() -> None:
+    """Whichever is first: never does the edited call run by the approval of the other."""
+    for edit_first in (True, False):
+        world = await pushing(group="release")
+        pending = world.thread.pending
+        assert pending is not None
+        assert pending.request is not None
+        digest = pending.request.digest
+        edit = world.inbox.edit(
+            world.thread.id, ANN, step_id=pending.id, digest=digest, arguments={"target": "staging"}, proof="test"
+        )
+        approve = world.inbox.decide(world.thread.id, BOB, approved=True, step_id=pending.id, digest=digest)
+        calls = [edit, approve] if edit_first else [approve, edit]
+        await asyncio.gather(*calls, return_exceptions=True)
+        world.model.otherwise = lambda _: done()
+        await world.run()
+        assert world.desk.ran in ([], ["push(target: prod)"])
+
+
+def grant(world: World, seconds: float = 3600) -> StandingGranted:
+    now = world.clock()
+    return StandingGranted(
+        id="g1",
+        at=now,
+        agent="ops",
+        intent="push",
+        by=CAT.model_copy(update={"member": "cat"}),
+        groups=("leads",),
+        until=now + timedelta(seconds=seconds),
+        reason="release day",
+    )
+
+
+async def test_a_standing_approval_settles_it_at_once_and_says_so() -> None:
+    rules = Rules(group="release", quorum=2)
+    world = World(people=PEOPLE, authority=rules)
+    rules.grant = grant(world)
+    world.model.answers(Push(target="prod"), done())
+    await world.say("push it", by=DAN)
+    assert await world.run() == [
+        "settled: push approved by Cat: release day",
+        "ran: push(target: prod)",
+        "said: Done.",
+    ]
+    [request] = [e for e in world.thread.events if isinstance(e, ApprovalRequested)]
+    [decision] = [e for e in world.thread.events if isinstance(e, ApprovalDecided)]
+    assert request.policy["standing"] == decision.standing == "g1"
+    assert decision.proof == "standing approval g1, until 2026-11-20 10:00 UTC"
+
+
+async def test_a_standing_approval_that_was_revoked_begins_nothing() -> None:
+    rules = Rules(group="release")
+    world = World(people=PEOPLE, authority=rules)
+    rules.grant = grant(world)
+    world.model.answers(Push(target="prod"), done("It was revoked."))
+
+    async def revoke() -> None:
+        rules.grant = None
+
+    world.store.after(ApprovalRequested, revoke)
+    await world.say("push it", by=DAN)
+    settled = [f"settled: push {end} by Cat: release day" for end in ("approved", "refused")]
+    assert await world.run() == [*settled, "said: It was revoked."]
+    assert world.desk.ran == []
+
+
+async def test_outreach_asks_before_it_acts() -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release"))
+    world.model.answers(Touch(), done())
+    event = TriggerReceived(id="monday/1", at=world.clock(), source=CRON, name="monday", data={"task": "touch it"})
+    world.thread = await world.store.load(await world.inbox.trigger(PLACE, event, agent="ops"))
+    assert await world.run() == ["requested: touch"]
+    await world.approve(ANN)
+    assert await world.run() == ["settled: touch approved by Ann", "ran: touch", "said: Done."]
+    # Once somebody has spoken, it acts on their words.
+    world.model.answers(Touch(), done())
+    await world.say("and once more", by=ANN)
+    assert await world.run() == ["ran: touch", "said: Done."]
+
+
+async def test_it_looks_again_later_and_nothing_sleeps_meanwhile() -> None:
+    world = World()
+    world.model.answers(LookAgain(intent="look_again", in_minutes=20, reason="the tests run"))
+    await world.say("tell me when the tests have passed")
+    assert await world.run() == []
+    assert (world.thread.status, world.thread.turn) == ("waiting", "clock")
+    assert await world.advance(19 * 60) == []
+    world.model.answers(done("They have passed."))
+    assert await world.advance(60) == ["said: They have passed."]
+    assert "<time_is_up>\nstep: look_again\nin_minutes: 20\nreason: the tests run\n" in world.model.prompts[-1]
+
+
+async def test_it_is_heard_while_it_waits_and_still_looks_again() -> None:
+    world = World()
+    world.model.answers(LookAgain(intent="look_again", in_minutes=20, reason="the tests run"))
+    await world.say("tell me when the tests have passed")
+    await world.run()
+    world.model.answers(done("Not yet."))
+    await world.say("and?")
+    assert await world.run() == ["said: Not yet."]
+    assert "waits: look_again" in world.model.prompts[-1]
+    world.model.answers(done("They have passed."))
+    assert await world.advance(20 * 60) == ["said: They have passed."]
+
+
+async def test_it_reminds_itself_and_goes_on_until_then() -> None:
+    world = World()
+    world.model.answers(
+        SetReminder(intent="set_reminder", in_minutes=24 * 60, note="Ask whether v3 is still fine."), done("I will.")
+    )
+    await world.say("ask me tomorrow how v3 does")
+    assert await world.run() == ["said: I will."]
+    assert world.thread.turn == "nobody"
+    world.model.answers(done("Is v3 still fine?"))
+    assert await world.advance(24 * 3600) == ["said: Is v3 still fine?"]
+
+
+@pytest.fixture
+def stage() -> Iterator[None]:
+    with asyncio.Runner() as runner, structlog.testing.capture_logs():
+        AnybodyUnderPolicies.runner = runner
+        yield
+
+
+@pytest.mark.usefixtures("stage")
+def test_whatever_people_do_a_push_begins_only_by_a_valid_sufficient_and_unexpired_approval_of_exactly_it() -> None:
+    interesting = {
+        *("push started by a quorum", "push started by a standing approval", "push started by a lead"),
+        *("edited push started", "step expired", "step approved", "step rejected"),
+    }
+    reached = AnybodyUnderPolicies.reached
+    reached.clear()
+    for _ in range(6):  # some of it is rare
+        run_state_machine_as_test(
+            AnybodyUnderPolicies,
+            settings=settings(max_examples=200, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]),
+        )
+        if all(reached[what] for what in interesting):
+            return
+    assert interesting <= {what for what, often in reached.items() if often}

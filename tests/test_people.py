@@ -1,0 +1,153 @@
+"""Who people are: one person under all their addresses, and nobody by what they call themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bot.people import Member, People
+from bot.settings import Team
+from store.events import Person
+
+TOKEN = "a token of Dex's own"
+FILE = f"""
+[people.dex]
+name = "Dex Horthy"
+slack = "U0123456"
+emails = ["Dex@Example.com", "dex@home.example"]
+groups = ["release", "leads"]
+api_token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest().upper()}"
+
+[people.ana]
+emails = ["ana@example.com"]
+groups = ["release"]
+
+[people.bob]
+"""
+
+
+def read(text: str) -> People:
+    return People(Team.model_validate(tomllib.loads(text)).people)
+
+
+PEOPLE = read(FILE)
+
+
+def who(**known: Any) -> str:
+    return PEOPLE.identified(Person(name="Somebody", **known)).member
+
+
+@pytest.mark.parametrize(
+    ("known", "key"),
+    [
+        ({"address": "U0123456"}, "dex"),
+        ({"address": "dex@example.com"}, "dex"),
+        ({"address": "DEX@EXAMPLE.COM"}, "dex"),
+        ({"address": "dex@home.example"}, "dex"),
+        ({"address": "dex"}, "dex"),
+        ({"address": "bob"}, "bob"),
+        ({"address": "U0999999", "email": "Ana@Example.com"}, "ana"),
+        ({"address": "U0123456", "email": "ana@example.com"}, "dex"),
+        ({"address": "u0123456"}, ""),
+        ({"address": "Dex"}, ""),
+        ({"address": "Dex Horthy"}, ""),
+        ({"address": "dex@example.com.evil.example"}, ""),
+        ({"address": ""}, ""),
+    ],
+)
+def test_a_person_is_known_by_their_addresses(known: dict[str, str], key: str) -> None:
+    assert who(**known) == key
+
+
+@pytest.mark.parametrize("name", ["dex", "Dex Horthy", "dex@example.com", "U0123456"])
+def test_nobody_is_known_by_what_they_call_themselves(name: str) -> None:
+    assert PEOPLE.identified(Person(name=name, address="U0999999", trust="verified")).member == ""
+
+
+def test_who_somebody_claims_to_be_is_looked_up_and_not_believed() -> None:
+    assert who(address="U0999999", member="dex") == ""
+
+
+def test_nothing_else_of_the_person_changes() -> None:
+    person = Person(name="D.", address="Dex@example.com", trust="unverified", email="x@y.example")
+    assert PEOPLE.identified(person) == person.model_copy(update={"member": "dex"})
+
+
+def test_groups_are_those_of_the_team_file() -> None:
+    assert PEOPLE.groups_of(PEOPLE.identified(Person(name="", address="U0123456"))) == ("release", "leads")
+    assert PEOPLE.groups_of(Person(name="dex", address="U0999999")) == ()
+    assert PEOPLE.in_group("release") == ["dex", "ana"]
+    assert PEOPLE.in_group("team") == ["dex", "ana", "bob"]
+    assert PEOPLE.in_group("anyone") == PEOPLE.in_group("") == []
+
+
+def test_a_token_is_known_by_its_hash() -> None:
+    assert PEOPLE.by_token(TOKEN) == "dex"
+    for other in ("", "a", TOKEN.upper(), PEOPLE.members["dex"].api_token_sha256, "\ud800"):
+        assert PEOPLE.by_token(other) == ""
+    assert TOKEN not in repr(PEOPLE)
+    assert PEOPLE.members["dex"].api_token_sha256 not in repr(PEOPLE)
+
+
+def test_the_hash_of_nothing_lets_nobody_in() -> None:
+    people = People({"dex": Member(api_token_sha256=hashlib.sha256(b"").hexdigest())})
+    assert people.by_token("") == ""
+
+
+def test_somebody_is_called_by_slack_or_by_mail_or_by_name() -> None:
+    called = [PEOPLE.person(key) for key in PEOPLE.members]
+    assert [(one.name, one.address, one.member, one.trust) for one in called] == [
+        ("Dex Horthy", "U0123456", "dex", "verified"),
+        ("ana", "ana@example.com", "ana", "verified"),
+        ("bob", "bob", "bob", "verified"),
+    ]
+    assert [PEOPLE.identified(one) for one in called] == called
+
+
+@given(st.text())
+def test_nothing_else_is_anybody(address: str) -> None:
+    known = {"dex", "ana", "bob", "U0123456"}
+    if address not in known and "@" not in address:
+        assert who(address=address, email=address) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[people.dex]\nemails = ['a@x.example']\n[people.ana]\nemails = ['A@x.example']\nslack = 'U0123'\n"
+            "[people.bob]\nslack = 'U0123'",
+            "must not overlap: dex and ana both claim a@x.example; ana and bob both claim U0123",
+        ),
+        (
+            f"[people.a]\napi_token_sha256 = '{'a' * 64}'\n[people.b]\napi_token_sha256 = '{'A' * 64}'",
+            "a and b both claim an api_token_sha256",
+        ),
+        ("[people.Dex]", "'Dex', which has to be of lower-case letters"),
+        ("[people.'dex@example.com']", "has to be of lower-case letters"),
+        ("[people.dex]\ngroups = ['anyone']", "must not name 'anyone'"),
+        ("[people.dex]\ngroups = ['team']", "must not name 'team'"),
+        ("[people.dex]\ngroups = ['']", "must be a name of letters"),
+        ("[people.dex]\nslack = '@dex'", "must be a Slack member ID, such as U0123456, not '@dex'"),
+        ("[people.dex]\nemails = ['Dex <dex@example.com>']", "must be one plain address"),
+        ("[people.dex]\nemail = 'dex@example.com'", "people.dex.email"),
+        ("[people.dex]\napi_token_sha256 = 'my-own-token'", "must be 64 hex digits"),
+    ],
+)
+def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read(text)
+    (problem,) = caught.value.errors()
+    told = f"{'.'.join(map(str, problem['loc']))} {problem['msg']}"
+    assert words in told
+    assert "my-own-token" not in told
+
+
+def test_one_person_may_name_an_address_twice() -> None:
+    assert list(read("[people.dex]\nemails = ['a@x.example', 'A@x.example']").members) == ["dex"]

@@ -1,0 +1,459 @@
+"""Who may approve what: the most exact policy holds, times become instants, and what nobody could meet is refused."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from agent.approval import Wanted
+from agent.definition import Agent
+from agent.steps import Tool
+from bot.demo_site import Site
+from bot.doctor import Finding, examine
+from bot.people import People
+from bot.policies import APPROVERS_MAX, Policies, policy_problems, policy_warnings, tools_of
+from bot.settings import Settings, Team
+from store.events import Place
+from store.policy import Terms
+
+NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 17:00 in Berlin
+BOTH = ("slack", "email")
+PEOPLE = """
+[people.dex]
+name = "Dex Horthy"
+slack = "U0DEX"
+emails = ["dex@example.com"]
+groups = ["release", "leads"]
+[people.ana]
+emails = ["ana@example.com"]
+groups = ["release"]
+[people.bob]
+groups = ["release"]
+[people.eve]
+slack = "U0EVE"
+groups = ["leads"]
+"""
+HOURS = """
+[hours]
+time_zone = "Europe/Berlin"
+from = "09:00"
+to = "18:00"
+"""
+
+
+class Deploy(Tool):
+    """Production needs an approval."""
+
+    intent: Literal["deploy"]
+    environment: Literal["staging", "production"]
+    scoped_by: ClassVar[str] = "environment"
+
+    def needs_approval(self) -> bool:
+        return self.environment == "production"
+
+
+class Restart(Tool):
+    """All of its calls are alike to policies, and it looks at an argument."""
+
+    intent: Literal["restart"]
+    service: str
+
+    def needs_approval(self) -> bool:
+        return self.service != "web"
+
+
+class Push(Tool):
+    """Its scope can be any text."""
+
+    intent: Literal["push"]
+    target: str
+    scoped_by: ClassVar[str] = "target"
+
+    def needs_approval(self) -> bool:
+        return True
+
+
+class Look(Tool):
+    """Nobody has to approve it."""
+
+    intent: Literal["look"]
+    environment: Literal["staging", "production"]
+    scoped_by: ClassVar[str] = "environment"
+
+
+ROSTER = {
+    "deploy": Agent(name="deploy", prompt="", tools=(Deploy, Restart, Look)),
+    "ops": Agent(name="ops", prompt="", tools=(Push, Deploy)),
+}
+
+
+def read(text: str) -> Team:
+    return Team.model_validate(tomllib.loads(PEOPLE + text))
+
+
+def policies(text: str, channels: tuple[str, ...] = BOTH) -> Policies:
+    team = read(text)
+    return Policies(People(team.people), team.policy, team.business_hours, channels=channels)
+
+
+def wanted(intent: str = "deploy", scope: str = "production", **more: Any) -> Wanted:
+    given: dict[str, Any] = {"agent": "deploy", "at": NOW, "requesters": ("ana",), "unproven": False}
+    return Wanted(intent=intent, scope=scope, **given | more)
+
+
+def terms(text: str, **more: Any) -> Terms:
+    ruling = policies(text).rule(wanted(**more))
+    assert ruling is not None
+    return ruling.terms
+
+
+def problems(text: str, channels: tuple[str, ...] = BOTH, *, known: bool = True) -> list[str]:
+    team = read(text)
+    tools = tools_of(ROSTER) if known else None
+    return policy_problems(team.policy, People(team.people), team.business_hours, tools=tools, channels=channels)
+
+
+# Which one holds
+
+
+@pytest.mark.parametrize(
+    ("intent", "scope", "group"),
+    [
+        ("deploy", "production", "both"),
+        ("deploy", "staging", "the-tool"),
+        ("push", "production", "the-scope"),
+        ("push", "staging", "neither"),
+        ("restart", "", "neither"),
+    ],
+)
+def test_the_most_exact_policy_holds(intent: str, scope: str, group: str) -> None:
+    text = """
+        [policy.deploy.production]
+        group = "both"
+        [policy.deploy."*"]
+        group = "the-tool"
+        [policy."*".production]
+        group = "the-scope"
+        [policy."*"."*"]
+        group = "neither"
+    """
+    assert terms(text, intent=intent, scope=scope).group == group
+
+
+def test_without_a_policy_nobody_may() -> None:
+    only = '[policy.deploy.production]\ngroup = "release"'
+    assert policies(only).rule(wanted(scope="staging")) is None
+    assert policies(only).rule(wanted(intent="push")) is None
+    assert Policies().rule(wanted()) is None
+
+
+# What it says
+
+
+def test_a_policy_becomes_terms_with_instants() -> None:
+    text = """
+        [policy.deploy.production]
+        group = "release"
+        quorum = 2
+        requester_may = false
+        expires = "4h"
+        remind = "30m"
+        widen = "1h"
+        then = "leads"
+    """
+    assert terms(text) == Terms(
+        group="release",
+        quorum=2,
+        requester_may=False,
+        requesters=("ana",),
+        remind_at=datetime(2026, 11, 20, 16, 30, tzinfo=UTC),
+        widen_at=datetime(2026, 11, 20, 17, 0, tzinfo=UTC),
+        then="leads",
+        expires_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC),
+    )
+
+
+def test_what_is_not_said_is_the_default() -> None:
+    assert terms('[policy.deploy.production]\ngroup = "release"') == Terms(
+        group="release", requesters=("ana",), expires_at=datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+    )
+
+
+def test_it_is_widened_after_twice_the_time_of_the_reminder() -> None:
+    found = terms('[policy.deploy.production]\ngroup = "release"\nremind = "45m"\nthen = "leads"')
+    assert found.widen_at == datetime(2026, 11, 20, 17, 30, tzinfo=UTC)
+    assert terms('[policy.deploy.production]\ngroup = "release"\nremind = "45m"').widen_at is None
+
+
+def test_times_are_counted_in_business_hours_and_people_are_spoken_to_in_them() -> None:
+    text = '[policy.deploy.production]\ngroup = "release"\nremind = "1h"\nthen = "leads"\nexpires = "1d"' + HOURS
+    found = terms(text)
+    assert found.remind_at == datetime(2026, 11, 23, 8, 0, tzinfo=UTC)  # not at 18:00, when everybody leaves
+    assert found.widen_at == datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    assert found.expires_at == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+
+
+def test_a_stronger_rule_holds_where_it_is_not_sure_who_asked() -> None:
+    text = """
+        [policy.deploy.production]
+        group = "release"
+        expires = "4h"
+        ask = ["slack:C0RELEASE"]
+        unverified = { group = "leads", quorum = 2, requester_may = false, ask = [] }
+    """
+    assert terms(text).group == "release"
+    found = policies(text).rule(wanted(unproven=True))
+    assert found is not None
+    assert (found.terms.group, found.terms.quorum, found.terms.requester_may) == ("leads", 2, False)
+    assert found.terms.expires_at == datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
+    assert found.asks == ()
+    assert [one.member for one in found.approvers] == ["dex", "eve"]
+
+
+# Whom it asks, and where
+
+
+def test_it_is_shown_where_the_policy_says_and_to_each_member_once() -> None:
+    text = """
+        [policy.deploy.production]
+        group = "release"
+        ask = ["slack:C0RELEASE", "email:Oncall@example.com", "members", "slack:U0DEX"]
+        then = "leads"
+        widen = "1h"
+    """
+    ruling = policies(text).rule(wanted())
+    assert ruling is not None
+    assert ruling.asks == (
+        Place(channel="slack", address="/C0RELEASE/"),
+        Place(channel="email", address="oncall@example.com/approvals"),
+        Place(channel="slack", address="/U0DEX/"),
+        Place(channel="email", address="ana@example.com/approvals"),
+    )
+    assert ruling.then_asks == (Place(channel="slack", address="/U0EVE/"),)
+
+
+def test_members_are_asked_by_mail_where_slack_is_not_set_up() -> None:
+    ruling = policies('[policy.deploy.production]\ngroup = "leads"\nask = ["members"]', ("email",)).rule(wanted())
+    assert ruling is not None
+    assert ruling.asks == (Place(channel="email", address="dex@example.com/approvals"),)
+
+
+def test_approvers_are_named_as_they_can_be_called() -> None:
+    ruling = policies('[policy.deploy.production]\ngroup = "release"').rule(wanted())
+    assert ruling is not None
+    assert [(one.name, one.address, one.member, one.trust) for one in ruling.approvers] == [
+        ("Dex Horthy", "U0DEX", "dex", "verified"),
+        ("ana", "ana@example.com", "ana", "verified"),
+        ("bob", "bob", "bob", "verified"),
+    ]
+
+
+def test_who_asked_is_not_named_where_they_may_not_approve_it() -> None:
+    ruling = policies('[policy.deploy.production]\ngroup = "release"\nrequester_may = false').rule(wanted())
+    assert ruling is not None
+    assert [one.member for one in ruling.approvers] == ["dex", "bob"]
+
+
+def test_of_many_approvers_some_are_named_and_of_anyone_nobody() -> None:
+    crowd = "".join(f"[people.p{n}]\n" for n in range(30))
+    everybody = policies(crowd + '[policy.deploy.production]\ngroup = "team"').rule(wanted())
+    anyone = policies('[policy.deploy.production]\ngroup = "anyone"').rule(wanted())
+    assert everybody is not None
+    assert anyone is not None
+    assert len(everybody.approvers) == APPROVERS_MAX
+    assert anyone.approvers == ()
+
+
+# What is wrong with them
+
+
+def test_policies_that_are_right_have_no_problems() -> None:
+    text = """
+        [policy.deploy.production]
+        group = "release"
+        quorum = 3
+        requester_may = false
+        ask = ["slack:C0RELEASE", "email:oncall@example.com", "members"]
+        remind = "30m"
+        then = "leads"
+        unverified = { group = "leads", quorum = 2 }
+        standing = { group = "leads", max = "8h" }
+        [policy.deploy."*"]
+        group = "anyone"
+        [policy.restart."*"]
+        group = "team"
+        quorum = 4
+        [policy.push."any text"]
+        group = "release"
+        quorum = 4
+        then = "leads"
+        widen = "1h"
+        [policy."*".staging]
+        group = "release"
+    """
+    assert problems(text) == []
+    assert problems(text + HOURS) == []
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    text = """
+        [policy.deploi.production]
+        group = "release"
+        [policy.deploy.prodction]
+        group = "relase"
+        quorum = 9
+        then = "leeds"
+        ask = ["slack:#release", "irc:x", "everybody"]
+        unverified = { group = "nobody" }
+        standing = { group = "lead", max = "8h" }
+        [policy.restart.web]
+        group = "release"
+        quorum = 5
+    """
+    assert problems(text) == [
+        "policy.deploi in the team file: 'deploi' is no tool; did you mean deploy?",
+        "policy.deploy.prodction in the team file: 'prodction' is no scope of it; did you mean production?",
+        "policy.deploy.prodction in the team file: 'relase' is no group that somebody is in; did you mean release?",
+        "policy.deploy.prodction in the team file: 'leeds' is no group that somebody is in; did you mean leads?",
+        "policy.deploy.prodction in the team file: then needs widen, or remind: from when on that group may decide as "
+        "well.",
+        "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, or "
+        "members, not 'slack:#release'.",
+        "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, or "
+        "members, not 'irc:x'.",
+        "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, or "
+        "members, not 'everybody'.",
+        "policy.deploy.prodction.unverified in the team file: 'nobody' is no group that somebody is in; known are "
+        "leads, release, team, anyone.",
+        "policy.deploy.prodction.standing in the team file: 'lead' is no group that somebody is in; did you mean "
+        "leads?",
+        'policy.restart.web in the team file: its calls are not told apart; write [policy.restart."*"].',
+        "policy.restart.web in the team file: quorum is 5, and 3 people are in release.",
+    ]
+
+
+def test_where_the_agents_are_not_known_their_tools_are_not_judged() -> None:
+    assert problems('[policy.deploi.production]\ngroup = "release"', known=False) == []
+
+
+def test_where_no_agent_is_set_up_no_tool_is_known() -> None:
+    team = read('[policy.deploy.production]\ngroup = "release"')
+    told = policy_problems(team.policy, People(team.people), team.business_hours, tools={}, channels=BOTH)
+    assert told == ["policy.deploy in the team file: 'deploy' is no tool; known are none."]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('group = "anyone"\nquorum = 2', "quorum does not go with 'anyone': it is not known which addresses"),
+        ('group = "anyone"\nrequester_may = false', "requester_may does not go with 'anyone'"),
+        ('group = "release"\nquorum = 2\nthen = "anyone"\nwiden = "1h"', "quorum does not go with 'anyone'"),
+        ('group = "anyone"\nask = ["members"]', "it is not known who the members of 'anyone' are"),
+        ('group = "team"\nquorum = 5', "quorum is 5, and 4 people are in team."),
+        (
+            'group = "release"\nquorum = 5\nthen = "leads"\nwiden = "1h"',
+            "quorum is 5, and 4 people are in release or leads.",
+        ),
+        ('group = "release"\nwiden = "1h"', "widen needs then"),
+        ('group = "release"\nremind = "4h"\nexpires = "4h"', "remind has to be shorter than expires"),
+        (
+            'group = "release"\nremind = "2h"\nwiden = "1h"\nthen = "leads"',
+            "remind has to be shorter than widen",
+        ),
+        (
+            'group = "release"\nremind = "2h"\nthen = "leads"\nexpires = "3h"',
+            "widen (twice remind) has to be shorter than expires",
+        ),
+        (
+            'group = "release"\nrequester_may = false\nstanding = { group = "anyone", max = "1h" }',
+            "requester_may = false does not go with 'anyone'",
+        ),
+        (
+            'group = "release"\nunverified = { quorum = 4 }',
+            "unverified in the team file: quorum is 4, and 3 people are in release.",
+        ),
+    ],
+)
+def test_a_rule_that_nobody_could_meet_is_refused(rule: str, words: str) -> None:
+    (told,) = problems(f"[policy.deploy.production]\n{rule}")
+    assert words in told
+
+
+def test_a_problem_of_the_rule_is_told_once_though_the_stronger_one_has_it_too() -> None:
+    assert len(problems('[policy.deploy.production]\ngroup = "x"\nunverified = { quorum = 2 }')) == 1
+
+
+def test_days_are_as_long_as_the_business_hours_say() -> None:
+    text = '[policy.deploy.production]\ngroup = "release"\nremind = "2d"\nexpires = "24h"'
+    assert problems(text + HOURS) == []
+    assert len(problems(text)) == 1
+
+
+def test_people_are_asked_only_at_channels_that_are_set_up() -> None:
+    text = '[policy.deploy.production]\ngroup = "release"\nask = ["slack:C0RELEASE", "email:a@example.com"]'
+    assert problems(text, ("email",)) == [
+        "policy.deploy.production in the team file: ask names 'slack:C0RELEASE', and slack is not set up."
+    ]
+    members = '[policy.deploy.production]\ngroup = "leads"\nask = ["members"]'
+    assert problems(members, ("email",)) == []
+    (told,) = problems(members, ())
+    assert "nobody in leads can be reached" in told
+
+
+def test_a_crowd_is_not_asked_one_by_one() -> None:
+    crowd = "".join(f"[people.p{n}]\nemails = ['p{n}@example.com']\n" for n in range(30))
+    (told,) = problems(crowd + '[policy.deploy.production]\ngroup = "team"\nask = ["members"]')
+    assert "team has more than 20 people" in told
+    (told,) = problems(crowd + '[policy.deploy.production]\ngroup = "leads"\nthen = "team"\nwiden = "1h"')
+    assert "then: team has more than 20 people" in told
+
+
+def test_a_team_of_nobody_is_told() -> None:
+    team = Team.model_validate(tomllib.loads('[policy.deploy.production]\ngroup = "team"'))
+    told = policy_problems(team.policy, People(), team.business_hours, tools=None, channels=BOTH)
+    assert "policy.deploy.production in the team file: 'team' is everybody in [people], and nobody is." in told
+
+
+# What nobody may approve
+
+
+def test_what_nobody_may_approve_is_told() -> None:
+    assert policy_warnings(ROSTER, policies("")) == [
+        "Nobody may approve deploy in production: bot.toml has no [policy.deploy.production].",
+        'Nobody may approve restart: bot.toml has no [policy.restart."*"].',
+        'Nobody may approve push: bot.toml has no [policy.push."*"].',
+    ]
+
+
+async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
+    async def found(text: str) -> Finding | None:
+        site = Site(template)
+        site.write_team_file(tmp_path / "bot.toml")
+        agents = tomllib.loads((tmp_path / "bot.toml").read_text())["agents"]
+        team = read(text).model_copy(update={"agents": agents})
+        settings = Settings(_env_file=None, bot_home=tmp_path).model_copy(update={"team": team})
+        findings = examine(settings)
+        # No further: the others ask servers.
+        return next((one for one in [await anext(findings) for _ in range(4)] if one.what == "policies"), None)
+
+    warned = await found("")
+    assert warned is not None
+    assert warned.state == "warning"
+    assert "Nobody may approve deploy_backend in production: bot.toml has no [policy.deploy_backend" in warned.text
+    assert await found('[policy."*"."*"]\ngroup = "release"') == Finding(
+        "policies", "ok", "whatever needs an approval has people who may give it."
+    )
+    wrong = await found('[policy.deploy_backend.production]\ngroup = "relase"')
+    assert wrong is not None
+    assert (wrong.state, "did you mean release?" in wrong.text) == ("failed", True)
+
+
+def test_what_somebody_may_approve_is_not() -> None:
+    some = '[policy.deploy.production]\ngroup = "leads"\n[policy."*"."*"]\ngroup = "release"'
+    assert policy_warnings(ROSTER, policies(some)) == []
+    only = policy_warnings(ROSTER, policies('[policy.deploy.staging]\ngroup = "leads"'))
+    assert "Nobody may approve deploy in production: bot.toml has no [policy.deploy.production]." in only
