@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agent.definition import Agent, UnusableStep
 from agent.outreach import opening_step
 from agent.steps import HandOver, Step, Tool, as_question
-from store.events import ChoiceFailed, StepRefused, ToolFinished
+from store.events import ChoiceFailed, MessageReceived, StepChosen, StepRefused, ToolFinished, TriggerReceived
 from store.text import one_line
 from store.thread import DONE_FOR_NOW, Owed, StepState, Thread
 
@@ -190,11 +190,29 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)
         case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
+            if _just_expired(thread, state):
+                return RefuseStep(state, "Nobody decided on this in time. It is asked again once somebody writes here.")
             return RequestApproval(state, step)
         case Tool():
             return RunTool(state, step, state.attempt + 1)
         case _:
             return RefuseStep(state, f"{state.chosen.intent!r} is not something that can be run.")
+
+
+def _just_expired(thread: Thread, state: StepState) -> bool:
+    """The same call was asked for, nobody decided, and nobody has spoken since: to ask again would go on for ever."""
+    for event in reversed(thread.events):
+        match event:
+            case MessageReceived() | TriggerReceived():
+                return False
+            case StepChosen() if event.step != state.id:
+                known = thread.state.steps[event.step]
+                same = (event.intent, event.arguments) == (state.chosen.intent, state.chosen.arguments)
+                if known.status == "expired" and same:
+                    return True
+            case _:
+                pass
+    return False
 
 
 def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, resting: bool) -> Action | None:

@@ -35,7 +35,7 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
 
         decisions = None
         if bot.writer and has_links:
-            decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now, bot.writer.allowed)
+            decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now, bot.writer.allowed, bot.people)
         app = application(bot.store, over_http, decisions, _api(bot, token) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
         told.append(f"Serving {url}{' with the API under /api' if has_api else ''}.")

@@ -148,7 +148,7 @@ def _decided(step: str, by: Person, digest: str, *, approved: bool, **more: Any)
 
 
 def looks_again(step: str, until: datetime = LATER, *, intent: str = LOOK_AGAIN) -> StepChosen:
-    arguments = {"in_minutes": 5, "reason": "the tests are running"}
+    arguments: dict[str, Any] = {"in_minutes": 5, "reason": "the tests are running"}
     return chosen(step, intent, **arguments).model_copy(update={"until": until})
 
 

@@ -185,6 +185,16 @@ async def test_rungs_that_came_while_no_worker_was_there_are_climbed_in_order_an
     assert [timer.split("/")[1] for timer in fired] == ["remind", "widen", "expire"]
 
 
+async def test_what_nobody_decided_is_not_asked_again_before_somebody_writes() -> None:
+    world = await pushing(group="release", expires_at=timedelta(hours=1))
+    world.model.answers(Push(target="prod"), done("Nobody was there."))
+    assert await world.advance(3600) == ["settled: push expired", "said: Nobody was there."]
+    assert "Nobody decided on this in time." in world.model.prompts[-1]
+    world.model.answers(Push(target="prod"))
+    await world.say("now I am here, once more please", by=BOB)
+    assert await world.run() == ["requested: push(target: prod)"]
+
+
 async def test_a_click_at_the_very_end_and_the_expiry_settle_it_once() -> None:
     for order in ("click", "timer"):
         world = await pushing(group="release", expires_at=timedelta(hours=1))

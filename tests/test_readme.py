@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from typer.main import get_command
 
 from agent.definition import Agent
 from agent.roster import ROSTER
 from agent.steps import Call, Tool, ToolError
+from bot.app import roster_problems
 from bot.cli import app
 from bot.settings import Settings, Team
 
@@ -46,9 +48,22 @@ async def test_the_tool_in_the_readme_is_one() -> None:
 
 
 def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
-    team = Team.model_validate(tomllib.loads(block("toml", "# bot.toml")))
+    parts = re.findall(r"```toml\n(# bot.toml.*?)```", README, re.DOTALL)
+    assert len(parts) == 3
+    team = Team.model_validate(tomllib.loads("\n".join(parts)))
     agent = ROSTER["deploy"](team.agents["deploy"], tmp_path)
     assert "deploy_backend" in agent.steps
+    settings = Settings(
+        team=team,
+        bot_home=tmp_path,
+        slack_bot_token=SecretStr("xoxb-1"),
+        email_address="bot@example.com",
+        imap_url="imaps://bot:secret@imap.example.com",
+        smtp_url="smtps://bot:secret@smtp.example.com",
+    )
+    problems = roster_problems(settings)
+    # The example knows one person, and names groups of two.
+    assert [text for text in problems if "quorum" not in text] == [], problems
 
 
 def test_every_command_is_named() -> None:

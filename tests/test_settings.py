@@ -255,7 +255,7 @@ def test_without_hours_people_are_there_always() -> None:
         ),
         ("[policy.deploy.x]\ngroup = 'a'\nunverified = { stand = 1 }", "policy.deploy.x.unverified.stand is not known"),
         ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max Field required."),
-        ("[people.Dex]", "people holds 'Dex', which has to be of lower-case letters, digits, . _ and -."),
+        ("[people.Dex]", "people holds 'Dex', which has to be of lower-case letters, digits, . _ and -, and not api."),
         ("[people.dex]\nslack = 'dex'", "people.dex.slack must be a Slack member ID, such as U0123456, not 'dex': "),
         ("[hours]\ntime_zone = 'Berlin'\nfrom = '09:00'\nto = '18:00'", "hours.time_zone 'Berlin' is no time zone; "),
         ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from has to be an hour or more before to"),

@@ -129,7 +129,8 @@ class Writer:
         receipts = (e.receipt.split() for e in so_far[at + 1 :] if isinstance(e, MessageSent))
         ours = tuple(receipt[0] for receipt in receipts if receipt and receipt[0] not in apart)
         # Who writes back where a request was shown beside the thread hears the answer too, and takes nobody's place.
-        asking = [e.sender.address for e in so_far[at + 1 :] if isinstance(e, MessageReceived) and _answers(e, apart)]
+        written = (e for e in so_far[at + 1 :] if isinstance(e, MessageReceived) and e.sender.trust == "verified")
+        asking = [e.sender.address for e in written if _answers(e, apart)]
         if at < 0:
             people = (*_mailable(place.address.partition("/")[0]), *filter(self.allowed, asking))
             return Correspondence(tuple(dict.fromkeys(people)), in_reply_to=ours[-1] if ours else "", references=ours)

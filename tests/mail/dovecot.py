@@ -44,7 +44,10 @@ class Dovecot(Daemon):
     ) -> None:
         super().__init__("dovecot")
         self.users = users
-        self.imap_port, self.imaps_port, self.lmtp_port = free_port(), free_port(), free_port()
+        ports: set[int] = set()
+        while len(ports) < 3:
+            ports.add(free_port())
+        self.imap_port, self.imaps_port, self.lmtp_port = ports
         self.authority = certificates().authority
         self._file = self.folder / "dovecot.conf"
         self._file.write_text(self._configuration(idle, certificate or certificates().server))

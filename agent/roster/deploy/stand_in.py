@@ -120,6 +120,10 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             plan.give_up(
                 _ask(f"The deployment ended as {data['state']}. What shall I do?", output[-400:] or "No output.")
             )
+        case "approval_expired":
+            plan.give_up(
+                _done(f"Nobody decided on {data.get('step')} in time, so I did nothing. Write to me to ask anew.")
+            )
         case "refused" | "error":
             plan.give_up(_done(f"I stopped: {data.get('error')}"))
         case tag if data.get("error") and tag != "outcome_unknown":
