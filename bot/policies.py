@@ -131,6 +131,14 @@ class Policies(Authority):
                 return found
         return None
 
+    def unknown_mails(self) -> list[str]:
+        """Addresses that are asked where the policy names a group, and are nobody's in the team file."""
+        rules = (policy for scopes in self._table.values() for policy in scopes.values() if policy.group != ANYONE)
+        asks = (ask.removeprefix("email:") for rule in rules for ask in rule.ask if ask.startswith("email:"))
+        return sorted(
+            {address for address in asks if not self._people.identified(Person(name="", address=address)).member}
+        )
+
     def who(self, person: Person) -> str:
         return identity(self._people.identified(person))
 
@@ -244,7 +252,7 @@ def scopes_of(tool: type[Tool]) -> tuple[str, ...] | None:
 
 
 def policy_warnings(roster: Mapping[str, Agent], policies: Policies) -> list[str]:
-    """Calls that somebody has to approve and nobody may: they will be refused."""
+    """Calls that somebody has to approve and nobody may: they will be refused. Addresses that are asked for nothing."""
     told = []
     for intent, tool in tools_of(roster).items():
         if tool.needs_approval is Tool.needs_approval:
@@ -255,6 +263,10 @@ def policy_warnings(roster: Mapping[str, Agent], policies: Policies) -> list[str
                 where = f" in {scope}" if scope and scope != ANY else ""
                 table = f"[policy.{intent}.{scope}]" if where else f'[policy.{intent}."{ANY}"]'
                 told.append(f"Nobody may approve {intent}{where}: bot.toml has no {table}.")
+    told += (
+        f"{address} is asked by mail and is nobody's address in [people], so it cannot decide."
+        for address in policies.unknown_mails()
+    )
     return told
 
 

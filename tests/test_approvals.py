@@ -185,6 +185,22 @@ async def test_rungs_that_came_while_no_worker_was_there_are_climbed_in_order_an
     assert [timer.split("/")[1] for timer in fired] == ["remind", "widen", "expire"]
 
 
+async def test_a_clock_that_jumps_climbs_no_rung_twice() -> None:
+    at = {"remind_at": timedelta(minutes=30), "widen_at": timedelta(hours=1), "expires_at": timedelta(hours=4)}
+    world = await pushing(group="release", then="leads", **at)
+    assert await world.advance(1800) == ["reminded: push, for release"]
+    assert await world.advance(-3600) == []
+    assert await world.advance(3600) == []
+    assert (await world.advance(1800))[0] == "reminded: push, for release or leads"
+    await world.advance(-7200)
+    world.model.answers(done())
+    assert (await world.advance(5 * 3600))[0] == "settled: push expired"
+    await world.advance(-4 * 3600)
+    # By this clock there is time again; by the log there is none.
+    assert (await world.approve(ANN)).outcome in ("too_late", "expired")
+    assert world.desk.ran == []
+
+
 async def test_what_nobody_decided_is_not_asked_again_before_somebody_writes() -> None:
     world = await pushing(group="release", expires_at=timedelta(hours=1))
     world.model.answers(Push(target="prod"), done("Nobody was there."))
@@ -242,8 +258,18 @@ async def test_an_edited_call_is_a_new_request() -> None:
 @pytest.mark.parametrize(
     ("by", "arguments", "digest", "says"),
     [
-        (CAT, {"target": "staging"}, "", "You may not change this request (release may, where I know for sure who they are)."),
-        (EVE, {"target": "staging"}, "", "You may not change this request (release may, where I know for sure who they are)."),
+        (
+            CAT,
+            {"target": "staging"},
+            "",
+            "You may not change this request (release may, where I know for sure who they are).",
+        ),
+        (
+            EVE,
+            {"target": "staging"},
+            "",
+            "You may not change this request (release may, where I know for sure who they are).",
+        ),
         (ANN, {"target": "prod"}, "", "Nothing is different"),
         (ANN, {}, "", "Nothing is different"),
         (ANN, {"force": "yes"}, "", "'force' cannot be changed here; what can is: target."),

@@ -40,7 +40,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     bot.with_model(model)
     model.script(FINE, FINE)
     plain = (await bot.run("doctor")).succeeded()
-    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 8, "off", "off"]
+    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 9, "off", "off"]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
     assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email"}
