@@ -11,7 +11,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from store.events import ApprovalRequested, Person, Place, StandingGranted, StepChosen
-from store.policy import ANYONE, Terms, identity, terms_of
+from store.policy import ANYONE, Terms, names_of, terms_of
 from store.thread import StepState
 
 
@@ -32,7 +32,10 @@ def still_binds(thread_id: str, step: StepState, request: ApprovalRequested) -> 
     if request.digest != seen or decision is None or not decision.approved:
         return False
     needed = 1 if terms.standing else terms.quorum
-    people = {identity(vote.by) for vote in step.votes if vote.digest == seen}
+    people: list[frozenset[str]] = []
+    for names in (names_of(vote.by) for vote in step.votes if vote.digest == seen):
+        if all(names.isdisjoint(others) for others in people):
+            people.append(names)
     return decision.digest == seen and len(people) >= needed
 
 
@@ -46,9 +49,9 @@ class Wanted:
     """As in `agent.steps.Tool.scope`."""
     at: datetime
     requesters: tuple[str, ...]
-    """`store.policy.identity` of everybody whose words led to it."""
+    """`store.policy.names_of` everybody whose words led to it."""
     unproven: bool
-    """Somebody's words are among them of whom we are not sure who they are, or that nobody vouches for."""
+    """Words are among them that nobody vouches for: of somebody we are not sure who they are, or only a schedule's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,9 @@ class Ruling:
 class Authority(Protocol):
     """Who may approve what."""
 
-    def who(self, person: Person) -> str:
-        """`store.policy.identity` of the person as the team knows them now."""
-        return identity(person)
+    def identified(self, person: Person) -> Person:
+        """The person as the team knows them now."""
+        return person
 
     def rule(self, wanted: Wanted) -> Ruling | None:
         """None: nobody may approve it."""

@@ -4,8 +4,8 @@
 resume, retry and recovery after a crash are this one function on the same events. It is asked by `agent.loop` alone,
 while its worker holds the thread, so a tool that was started and has no ending was interrupted, not merely slow.
 
-Rules of order: tell people what is owed; settle what was interrupted; read what people said before beginning anything;
-then begin what was approved; then go on.
+Rules of order: tell people here what is owed; settle what was interrupted; read what people said before beginning
+anything; then begin what was approved; then go on; then tell those elsewhere.
 """
 
 from __future__ import annotations
@@ -92,11 +92,14 @@ Action = (
 
 def decide(agent: Agent, thread: Thread) -> Action | None:
     """The one thing to do now, or None when it is a person's turn, a timer's, or nobody's."""
-    state = thread.state
-    if not thread.exists or state.unreadable:
+    if not thread.exists or thread.state.unreadable:
         return None
-    if say := owed_now(thread):
-        return say
+    # Places that do not answer, of which there may be many, keep nobody here waiting.
+    return owed_now(thread, here=True) or _go_on(agent, thread) or owed_now(thread)
+
+
+def _go_on(agent: Agent, thread: Thread) -> Action | None:
+    state = thread.state
     resting = state.paused or state.cancelled or state.handed
     if running := next(iter(thread.open_steps("running")), None):
         return _after_interruption(agent, thread, running, resting=resting)
@@ -119,12 +122,15 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
     return None
 
 
-def owed_now(thread: Thread) -> Say | None:
-    """What is to be told next. What waits to be tried again holds back all that came after it at the same place, save
-    what is minor.
+def owed_now(thread: Thread, *, here: bool = False) -> Say | None:
+    """What is to be told next; `here`: at the thread's own place.
+
+    What waits to be tried again holds back all that came after it at the same place, save what is minor.
     """
     held = set()
     for key, owed in thread.state.owed.items():
+        if here and owed.surface:
+            continue
         place = thread.where(owed)
         if owed.retry_at is None and place not in held:
             return Say(key, owed)
@@ -173,12 +179,14 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """What the tool itself says; and whatever acts and code did not choose, where nobody whom we know has asked for it.
+    """What the tool itself says; and whatever acts and the model chose, where nobody whom we know has asked for it.
 
     That is a thread in which anybody may speak, or one that a schedule began and in which nobody has spoken yet.
     """
+    if tool.needs_approval() or state.chosen.by == "person":
+        return True  # what a person has changed was to be approved, and still is
     doubtful = thread.state.unproven or thread.state.unasked
-    return tool.needs_approval() or (doubtful and state.chosen.by != "code" and agent.acts(tool))
+    return doubtful and state.chosen.by != "code" and agent.acts(tool)
 
 
 def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:

@@ -68,7 +68,7 @@ from store.events import (
     decode,
     encode,
 )
-from store.policy import has_expired, identity
+from store.policy import has_expired, names_of
 from store.thread import StepState, Thread
 
 log = structlog.get_logger(__name__)
@@ -192,7 +192,11 @@ class Loop:
         if not timers:
             return []
         now = self._clock()
-        return [TimerFired(id=f"{timer}/fired", at=now, timer=timer) for timer, at in timers.items() if at <= now]
+        due = [timer for timer, at in timers.items() if at <= now]
+        # Nobody is reminded of what has expired meanwhile.
+        over = {timer.partition("/")[0] for timer in due if timer.endswith("/expire/0")}
+        late = {f"{step}/{rung}/0" for step in over for rung in ("remind", "widen")}
+        return [TimerFired(id=f"{timer}/fired", at=now, timer=timer) for timer in due if timer not in late]
 
     # Telling people
 
@@ -407,15 +411,14 @@ class Loop:
         spoke = [e for e in thread.events if isinstance(e, MessageReceived)]
         editors = [e.editor for e in thread.events if isinstance(e, StepChosen) and e.editor]
         people = [*(e.sender for e in spoke), *editors]
+        identified = self._authority.identified
         return Wanted(
             agent=agent.name,
             intent=step.chosen.intent,
             scope=tool.scope,
             at=now,
-            requesters=tuple(
-                dict.fromkeys(name for one in people for name in (identity(one), self._authority.who(one)))
-            ),
-            unproven=any(e.sender.trust != "verified" for e in spoke),
+            requesters=tuple(sorted(frozenset().union(*(names_of(p) | names_of(identified(p)) for p in people)))),
+            unproven=thread.state.unasked or any(e.sender.trust != "verified" for e in spoke),
         )
 
     async def _run(self, action: RunTool, thread: Thread, agent: Agent, lease: Lease) -> Thread:
@@ -445,7 +448,7 @@ class Loop:
         if step.terms.standing:
             grant = await self._authority.standing(self._wanted(step, tool, thread, agent, now))
             if grant is None or grant.id != step.terms.standing:
-                return "The standing approval that approved it was revoked before it began."
+                return "The standing approval that approved it does not cover it any more."
         return ""
 
     def _started(self, step_id: str, tool: Tool, *, attempt: int) -> ToolStarted:

@@ -31,11 +31,12 @@ from store.events import (
     StepChosen,
     StepRefused,
     ThreadCancelled,
+    TimerFired,
     ToolFinished,
     ToolWaiting,
     TriggerReceived,
 )
-from store.policy import identity, judge
+from store.policy import judge
 from store.thread import Owed, StepState, Thread
 
 
@@ -90,13 +91,20 @@ def card(thread: Thread, step: StepState, *, surface: int = 0, at: int | None = 
         facts=request.facts,
         requested_by=requester(thread.events[: thread.events.index(request)]),
         requested_at=request.at,
-        group=_groups(step, widened=surface > len(request.asks)),
+        group=_groups(step, widened=surface > len(request.asks) or _widened(thread, step, at)),
         approvers=request.approvers,
         quorum=terms.quorum,
         votes=tuple(Vote(vote.by.name, vote.at) for vote in votes),
         expires_at=terms.expires_at,
         editable=request.editable,
     )
+
+
+def _widened(thread: Thread, step: StepState, at: int | None) -> bool:
+    if at is None:
+        return step.widened
+    timer = f"{step.id}/widen/0"
+    return any(isinstance(event, TimerFired) and event.timer == timer for event in thread.events[: at + 1])
 
 
 def _groups(step: StepState, *, widened: bool) -> str:
@@ -192,10 +200,11 @@ def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> Unde
     senders = (e.sender for e in reversed(told) if isinstance(e, MessageReceived))
     known = (sender for sender in senders if sender.trust == "verified" and sender.address != lost)
     what = f"A message of mine to {lost} came back" if lost else "I could not say something"
+    key, _, surface = failed.key.partition("/at/")
+    place = thread.where(Owed("card", 0, key.partition("/")[0], int(surface))) if surface.isdecimal() else thread.place
     return Undelivered(
         next(known, Person(name="nobody")),
-        f"{what} in {thread.place.channel}:{thread.place.address} ({failed.error}). "
-        f"`bot show {thread.id}` has all of it.",
+        f"{what} in {place.channel}:{place.address} ({failed.error}). `bot show {thread.id}` has all of it.",
     )
 
 
@@ -248,11 +257,6 @@ def _notice(thread: Thread, owed: Owed) -> str:
             return "That is what I asked approval for above; I am waiting for the decision."
 
 
-def voted(step: StepState) -> set[str]:
-    """`identity` of everybody whose approval counts."""
-    return {identity(vote.by) for vote in step.votes}
-
-
 def may(step: StepState) -> str:
     """Who may decide, in words."""
     who = _groups(step, widened=step.widened) or "nobody"
@@ -262,7 +266,7 @@ def may(step: StepState) -> str:
 
 def _decided_nothing(step: StepState, event: ApprovalDecided) -> str:
     """For whoever decided by a message that settled nothing."""
-    if event.by.trust == "verified" and step.status == "requested" and identity(event.by) in voted(step):
+    if event.by.trust == "verified" and step.status == "requested" and step.has_voted(event.by):
         return f"Your approval of {step.chosen.intent} counts already; nothing was changed."
     if event.by.trust == "verified" and step.request and not step.decision:
         why = judge(step.request, step.terms, event, widened=step.widened)

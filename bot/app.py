@@ -9,7 +9,7 @@ import contextlib
 import logging
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -56,6 +56,11 @@ class App:
     people: People = field(default_factory=People)
     authority: Policies = field(default_factory=Policies)
     """Without policies nobody may approve anything."""
+
+    @property
+    def may_write(self) -> Callable[[str], bool] | None:
+        """Whether mail from an address is taken in; None: mail is not set up."""
+        return self.writer.allowed if self.writer else None
 
     def agent_at(self, addresses: Sequence[str]) -> str:
         """As `agent_of`, for mail: by one of our addresses in the routes, or bot+NAME@ for an agent of that name."""

@@ -165,7 +165,7 @@ def run(
             bot = await stack.enter_async_context(opened(settings))
             if not bot.roster:
                 console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
-            for line in policy_warnings(bot.roster, bot.authority):
+            for line in policy_warnings(bot.roster, bot.authority, bot.may_write):
                 console.say(line)
             stopping = asyncio.Event()
             _stop_on_signals(stopping, settings.bot_grace_seconds)

@@ -17,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from agent.speech import card, may, voted
+from agent.speech import card, may
 from bot.inbox import Inbox, Refused
 from bot.people import People
 from channels.email.page import table, terms_of
 from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import TEXT_CHARS_MAX, ApprovalDecided, ApprovalRequested, MessageReceived, Person
-from store.policy import has_expired, identity, judge
+from store.policy import has_expired, judge
 from store.text import one_line, visible
 from store.thread import StepState, Thread
 
@@ -142,7 +142,7 @@ class Decisions:
             return "This request has expired: nothing is run."
         by = Person(name=link.person, address=link.person, trust="verified")
         by = self.people.identified(by) if self.people else by
-        if link.approved and identity(by) in voted(step):
+        if link.approved and step.has_voted(by):
             return f"Your approval counts already: {len(step.votes)} of {step.terms.quorum}."
         if self.people is None:
             return ""

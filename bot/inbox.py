@@ -31,6 +31,7 @@ from store.events import (
     MessageDeleted,
     MessageEdited,
     MessageReceived,
+    MessageSent,
     Person,
     Place,
     StepChosen,
@@ -213,7 +214,7 @@ class Inbox:
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
         """Go on with a thread. Raises UnknownThread, Refused."""
-        thread = await self._store.load(thread_id)
+        thread = await self._conversation(thread_id)
         if thread.state.cancelled:
             raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
         outside = outside_id(thread.place.channel, event_id) if event_id else _new_id("m")
@@ -227,7 +228,7 @@ class Inbox:
         `step`: the question that was seen; another one is not answered by it, and the same person's second click on
         it is the same answer. Raises UnknownThread, Refused when it is not open.
         """
-        thread = await self._store.load(thread_id)
+        thread = await self._conversation(thread_id)
         question = thread.step(thread.state.question)
         event_id = f"{step}/answered/{_short(sender.address or sender.name)}" if step else _new_id("m")
         if step and any(event.id == event_id for event in thread.events):
@@ -276,8 +277,8 @@ class Inbox:
         by = self._people.identified(by)
         groups = self._people.groups_of(by)
         who = [by.trust, _short(by.address or by.name)]
-        if groups or step.widened:
-            who.append(_short_hash(f"{groups} {step.widened}"))
+        if by.member or groups or step.widened:
+            who.append(_short_hash(f"{by.member} {groups} {step.widened}"))
         decision = ApprovalDecided(
             # The same person's second click on the same button is the same event, unless they may do more by now.
             id="/".join([step.id, "decided", "yes" if approved else "no", *who]),
@@ -356,7 +357,7 @@ class Inbox:
         changed = {**step.chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
         if changed == step.chosen.arguments:
             raise Refused("Nothing is different from what stands in the request.")
-        new = f"{step.id}e{_short_hash(repr(sorted(arguments.items())))}"
+        new = f"{step.id.partition('e')[0]}e{_short_hash(step.id + repr(sorted(arguments.items())))}"
         return StepChosen(
             id=f"{new}/chosen",
             at=now,
@@ -389,11 +390,14 @@ class Inbox:
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
         """A new thread at `place` with the first `at` events of this one; nothing that was under way is in it."""
-        source = await self._store.load(thread_id)
+        source = await self._conversation(thread_id)
         if not 1 <= at <= source.version:
             raise Refused(f"Thread {thread_id} has {source.version} events; --at takes 1 to {source.version}.")
         now = self._clock()
-        copied = source.events[1:at]
+        # Where its messages were is not where those of the copy go.
+        copied = [
+            e.model_copy(update={"place": None}) if isinstance(e, MessageSent) else e for e in source.events[1:at]
+        ]
         opened = source.events[0].model_copy(update={"place": place, "at": now})
         ended = ThreadForked(id=f"fork/{thread_id}/{at}", at=now, source=thread_id, at_event=at, by=by)
         try:
@@ -401,8 +405,14 @@ class Inbox:
         except ThreadMoved:
             raise Refused(f"There is a thread at {place.channel}:{place.address} already.") from None
 
-    async def _alive(self, thread_id: str) -> Thread:
+    async def _conversation(self, thread_id: str) -> Thread:
         thread = await self._store.load(thread_id)
+        if not thread.agent:
+            raise Refused(f"{thread_id} is a record, with nobody in it to talk to.")
+        return thread
+
+    async def _alive(self, thread_id: str) -> Thread:
+        thread = await self._conversation(thread_id)
         if thread.state.cancelled:
             raise Refused(f"Thread {thread_id} was cancelled already.")
         return thread

@@ -105,12 +105,15 @@ class People:
         return found | {key: key for key in self.members}
 
     def identified(self, person: Person) -> Person:
-        """The person with `member` filled in, where the team file knows them.
+        """The person with `member` filled in, where the team file knows them, and by their name there.
 
-        Whether they are who they say is not judged here: that is `Person.trust`.
+        Whether they are who they say is not judged here: that is `Person.trust`. Who is not sure keeps the name that
+        they gave.
         """
         address, email = _normal(person.address), _normal(person.email)
-        return person.model_copy(update={"member": self._keys.get(address) or self._keys.get(email) or ""})
+        key = self._keys.get(address) or self._keys.get(email) or ""
+        name = self.members[key].name if key and person.trust == "verified" else ""
+        return person.model_copy(update={"member": key, "name": name or person.name})
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
         """Of an identified person."""

@@ -6,7 +6,7 @@ approve it. Times become instants when a request is made, counted in business ho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import pairwise
@@ -23,7 +23,7 @@ from bot.people import SLACK_PLACE, People
 from channels.email.senders import can_be_written_to
 from store.base import Store
 from store.events import Person, Place, StandingGranted
-from store.policy import ANYONE, TEAM, Terms, identity
+from store.policy import ANYONE, TEAM, Terms, names_of
 
 ANY = "*"
 MEMBERS = "members"
@@ -45,7 +45,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     group: Annotated[str, Field(min_length=1)]
-    quorum: Annotated[int, Field(ge=1)] = 1
+    quorum: Annotated[int, Field(ge=1, strict=True)] = 1
     """Different people who have to approve it. One rejection is enough."""
     requester_may: bool = True
     """Who wrote in the thread before the request may approve it too."""
@@ -64,7 +64,7 @@ class Override(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     group: Annotated[str, Field(min_length=1)] | None = None
-    quorum: Annotated[int, Field(ge=1)] | None = None
+    quorum: Annotated[int, Field(ge=1, strict=True)] | None = None
     requester_may: bool | None = None
     expires: DurationText | None = None
     remind: DurationText | None = None
@@ -131,6 +131,10 @@ class Policies(Authority):
                 return found
         return None
 
+    def mails(self) -> list[str]:
+        """Of everybody in the team file."""
+        return sorted(address for member in self._people.members.values() for address in member.emails)
+
     def unknown_mails(self) -> list[str]:
         """Addresses that are asked where the policy names a group, and are nobody's in the team file."""
         rules = (policy for scopes in self._table.values() for policy in scopes.values() if policy.group != ANYONE)
@@ -139,8 +143,8 @@ class Policies(Authority):
             {address for address in asks if not self._people.identified(Person(name="", address=address)).member}
         )
 
-    def who(self, person: Person) -> str:
-        return identity(self._people.identified(person))
+    def identified(self, person: Person) -> Person:
+        return self._people.identified(person)
 
     def rule(self, wanted: Wanted) -> Ruling | None:
         policy = self.policy(wanted.intent, wanted.scope)
@@ -169,7 +173,7 @@ class Policies(Authority):
 
     def _approvers(self, terms: Terms) -> tuple[Person, ...]:
         people = (self._people.person(key) for key in self._people.in_group(terms.group))
-        may = [one for one in people if terms.requester_may or identity(one) not in terms.requesters]
+        may = [one for one in people if terms.requester_may or names_of(one).isdisjoint(terms.requesters)]
         return tuple(may[:APPROVERS_MAX])
 
     async def standing(self, wanted: Wanted) -> StandingGranted | None:
@@ -178,7 +182,7 @@ class Policies(Authority):
             return None
         call = (wanted.agent, wanted.intent, wanted.scope)
         for grant in await standing.standing(self._store, wanted.at):
-            asked_for_it = not policy.requester_may and identity(grant.by) in wanted.requesters
+            asked_for_it = not policy.requester_may and not names_of(grant.by).isdisjoint(wanted.requesters)
             if (grant.agent, grant.intent, grant.scope) == call and self.holds(grant) and not asked_for_it:
                 return grant
         return None
@@ -251,8 +255,13 @@ def scopes_of(tool: type[Tool]) -> tuple[str, ...] | None:
     return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else None
 
 
-def policy_warnings(roster: Mapping[str, Agent], policies: Policies) -> list[str]:
-    """Calls that somebody has to approve and nobody may: they will be refused. Addresses that are asked for nothing."""
+def policy_warnings(
+    roster: Mapping[str, Agent], policies: Policies, may_write: Callable[[str], bool] | None = None
+) -> list[str]:
+    """Calls that somebody has to approve and nobody may: they will be refused. Addresses that are asked for nothing.
+
+    `may_write`: whether mail from an address is taken in, where mail is set up.
+    """
     told = []
     for intent, tool in tools_of(roster).items():
         if tool.needs_approval is Tool.needs_approval:
@@ -267,6 +276,12 @@ def policy_warnings(roster: Mapping[str, Agent], policies: Policies) -> list[str
         f"{address} is asked by mail and is nobody's address in [people], so it cannot decide."
         for address in policies.unknown_mails()
     )
+    if may_write:
+        told += (
+            f"{address} of [people] is not in EMAIL_ALLOWED_SENDERS, so it decides nothing by mail."
+            for address in policies.mails()
+            if not may_write(address)
+        )
     return told
 
 
@@ -298,6 +313,7 @@ def policy_problems(
             if policy.unverified:
                 theirs = _rule_problems(policy.rule(unproven=True), people, hours, channels)
                 found += ((".unverified", text) for text in theirs if ("", text) not in found)
+            found += ((".unverified", text) for text in _weaker(policy))
             found += ((".standing", text) for text in _standing_problems(policy, people))
             told += (f"policy.{tool}.{scope}{part} in the team file: {text}" for part, text in found)
     return told
@@ -373,10 +389,26 @@ def _ladder_problems(rule: Rule, hours: Hours) -> Iterator[str]:
             yield f"{name}{twice} has to be shorter than {later}."
 
 
+def _weaker(policy: Policy) -> Iterator[str]:
+    """What would be easier for words that nobody vouches for."""
+    differs = policy.unverified
+    if differs is None:
+        return
+    same = differs.group in (None, policy.group)
+    if same and differs.quorum is not None and differs.quorum < policy.quorum:
+        yield f"quorum is {differs.quorum} there, and {policy.quorum} otherwise: it must not be easier."
+    if differs.requester_may and not policy.requester_may:
+        yield "requester_may is true there, and false otherwise: it must not be easier."
+    if differs.group == ANYONE and policy.group != ANYONE:
+        yield f"group is {ANYONE!r} there, and {policy.group} otherwise: it must not be easier."
+
+
 def _standing_problems(policy: Policy, people: People) -> Iterator[str]:
     if policy.standing is None:
         return
     yield from _group_problems(policy.standing.group, people)
+    if policy.standing.group == ANYONE and policy.group != ANYONE and policy.requester_may:
+        yield f"group is {ANYONE!r} there, and {policy.group} otherwise: one of anybody must not do for it."
     if policy.standing.group == ANYONE and not policy.requester_may:
         yield (
             f"requester_may = false does not go with {ANYONE!r}: it is not known which addresses there are one "

@@ -27,7 +27,7 @@ from store.events import (
     Person,
     Place,
 )
-from store.policy import identity, judge
+from store.policy import judge
 from store.thread import Thread
 
 HOME_THREADS_MAX = 60
@@ -225,7 +225,7 @@ class SlackDesk:
 
 def _has_voted(thread: Thread, by: Person) -> bool:
     """Whether they approved what waits there, and others have to."""
-    return thread.pending is not None and identity(by) in (identity(vote.by) for vote in thread.pending.votes)
+    return thread.pending is not None and thread.pending.has_voted(by)
 
 
 def _is_ours(thread: Thread) -> bool:

@@ -26,7 +26,8 @@ Judgement = Literal["valid", "other_request", "not_entitled", "expired"]
 class Terms(BaseModel):
     """`ApprovalRequested.policy`. The field's defaults are those of a log from before there were policies."""
 
-    model_config = ConfigDict(frozen=True)
+    # A newer version's stricter rule must not be overlooked.
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     group: str = ANYONE
     quorum: int = 1
@@ -34,7 +35,7 @@ class Terms(BaseModel):
     requester_may: bool = True
     """Who asked for it may approve it too."""
     requesters: tuple[str, ...] = ()
-    """`identity` of everybody whose words led to it."""
+    """`names_of` everybody whose words led to it."""
     remind_at: AwareDatetime | None = None
     widen_at: AwareDatetime | None = None
     """From then on the group `then` may decide as well."""
@@ -57,9 +58,13 @@ def terms_of(policy: Mapping[str, Any]) -> Terms:
         return NOBODY
 
 
-def identity(person: Person) -> str:
-    """The same for all addresses of a person whom the team file knows; for others, one for each address."""
-    return person.member or (person.address or person.name).lower()
+def names_of(person: Person) -> frozenset[str]:
+    """Everything that a person is known by; two who share one of these are one person.
+
+    A person may be met before the team file, or their channel, tells who else they are. What people call themselves
+    says nothing.
+    """
+    return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower())))
 
 
 def judge(request: ApprovalRequested, terms: Terms, decision: ApprovalDecided, *, widened: bool) -> Judgement:
@@ -79,7 +84,7 @@ def _entitled(terms: Terms, decision: ApprovalDecided, *, widened: bool) -> bool
     by = decision.by
     if by.trust != "verified" or not terms.group:
         return False
-    if decision.approved and not terms.requester_may and identity(by) in terms.requesters:
+    if decision.approved and not terms.requester_may and not names_of(by).isdisjoint(terms.requesters):
         return False
     if terms.standing or decision.standing:
         return decision.standing == terms.standing

@@ -27,6 +27,7 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
+    Person,
     Place,
     StandingGranted,
     StandingRevoked,
@@ -45,7 +46,7 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.policy import Terms, identity, judge, terms_of
+from store.policy import Terms, judge, names_of, terms_of
 
 # Steps with these intents are the program's own: every agent may have them, and none has a `run()`.
 DONE_FOR_NOW = "done_for_now"
@@ -121,6 +122,10 @@ class StepState(NamedTuple):
     @property
     def id(self) -> str:
         return self.chosen.step
+
+    def has_voted(self, person: Person) -> bool:
+        """Their approval counts already."""
+        return any(not names_of(person).isdisjoint(names_of(vote.by)) for vote in self.votes)
 
     @property
     def result(self) -> JsonValue:
@@ -378,6 +383,8 @@ def _apply(state: State, event: Event, index: int) -> None:
         case AgentChanged():
             state.agent = event.agent
             _end_open_steps(state, "finished", {"chosen"}, index)
+            # What was approved is the other agent's call, whatever this one's is called.
+            _end_open_steps(state, "superseded", {"requested", "approved"}, index)
             _moved_from_outside(state, index)
         case ToolInterrupted():
             if _put(state, event.step, {"running"}, status="interrupted", ended=event):
@@ -398,11 +405,11 @@ def _apply(state: State, event: Event, index: int) -> None:
                 if owed.what == "card":
                     _forget_surface(state, owed)
                 state.owed[f"{event.key}/undelivered"] = Owed("undelivered", index, owed.step)
-                if owed.what == "card" and not _is_shown(state, owed.step):
+                unseen = owed.what == "card" and not _is_shown(state, owed.step)
+                if unseen and _put(state, owed.step, {"requested"}, status="refused"):
                     # Nobody has seen all of it, so nobody may approve it.
-                    if _put(state, owed.step, {"requested"}, status="refused"):
-                        state.news = True
-                        state.errors_in_row += 1
+                    state.news = True
+                    state.errors_in_row += 1
         case DeliveryFailed():
             # Nothing but this: an answer of the agent's to it would come back too.
             if not event.key.endswith("/undelivered"):
@@ -456,6 +463,8 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
     state.unread = state.unread and event.by != "model"
     if event.by == "model":
         state.fresh = ()
+    if event.by == "person":
+        state.handed, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
     state.steps_in_turn += 1
     _end_open_steps(state, "superseded", {"chosen"}, index)
@@ -531,7 +540,7 @@ def _counts(step: StepState, event: ApprovalDecided) -> bool:
         return False
     if judge(step.request, step.terms, event, widened=step.widened) != "valid":
         return False
-    return not event.approved or identity(event.by) not in (identity(vote.by) for vote in step.votes)
+    return not event.approved or not step.has_voted(event.by)
 
 
 def _fire(state: State, timer: str, index: int) -> None:
@@ -601,7 +610,8 @@ def _tell(state: State, step_id: str, key: str, what: Literal["votes", "reminder
 def _forget_surface(state: State, card: Owed) -> None:
     """What was to follow a card that will never be there."""
     for key, owed in list(state.owed.items()):
-        if (owed.step, owed.surface) == (card.step, card.surface) and owed.what in ("votes", "reminder"):
+        followed = owed.what in ("votes", "reminder") or (owed.what == "settled" and owed.surface)
+        if followed and (owed.step, owed.surface) == (card.step, card.surface):
             del state.owed[key]
 
 

@@ -39,7 +39,7 @@ from tests.mail.dovecot import DOMAIN, PASSWORD, Dovecot, address
 from tests.mail.light import Light
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Wire
-from tests.model_server import ModelServer, Reply
+from tests.model_server import ModelServer, step
 from tests.program import Bot, Running
 from tests.servers import Server, free_port
 from tests.test_slack import decider
@@ -145,8 +145,10 @@ class Mailroom:
             raise AssertionError(f"{words!r} did not come to {user}:\n{got}") from None
 
     async def gets_answer(self, mail: EmailMessage, user: str = "ana") -> EmailMessage:
-        """The first one."""
-        return (await eventually(lambda: self.answers(mail, user)))[0]
+        """The first one, which is the talker's."""
+        answer = (await eventually(lambda: self.answers(mail, user)))[0]
+        assert "Good morning." in text_of(answer)
+        return answer
 
     def answers(self, mail: EmailMessage, user: str = "ana") -> list[EmailMessage]:
         return [one for one in self.mails_of(user) if one["In-Reply-To"] == mail["Message-ID"]]
@@ -187,7 +189,7 @@ async def model() -> AsyncIterator[ModelServer]:
 @pytest.fixture
 async def talker() -> AsyncIterator[ModelServer]:
     """A model that only talks."""
-    async with ModelServer(lambda _: Reply({"intent": "done_for_now", "message": "Good morning."})) as server:
+    async with ModelServer(lambda _: step({"intent": "done_for_now", "message": "Good morning."})) as server:
         yield server
 
 

@@ -312,7 +312,7 @@ def test_a_request_without_links_says_how_to_decide_otherwise() -> None:
     one = letter(card(), writer=replace(WITHOUT_LINKS, replies_decide=False))
     assert "reply to this mail" not in plain(one)
     for text in (plain(one), shown(one).text):
-        assert "`bot approve t1` or `bot reject t1`" in text
+        assert "`bot approve t1 --digest 0123456789ab` or `bot reject t1 --digest 0123456789ab`" in text
 
 
 def test_a_free_question_is_answered_by_a_reply() -> None:

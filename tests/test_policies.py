@@ -457,3 +457,28 @@ def test_what_somebody_may_approve_is_not() -> None:
     assert policy_warnings(ROSTER, policies(some)) == []
     only = policy_warnings(ROSTER, policies('[policy.deploy.staging]\ngroup = "leads"'))
     assert "Nobody may approve deploy in production: bot.toml has no [policy.deploy.production]." in only
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("quorum = 2\nunverified = { quorum = 1 }", "quorum is 1 there, and 2 otherwise: it must not be easier."),
+        ("requester_may = false\nunverified = { requester_may = true }", "requester_may is true there"),
+        ('unverified = { group = "anyone" }', "group is 'anyone' there, and release otherwise"),
+        ('standing = { group = "anyone", max = "1h" }', "one of anybody must not do for it"),
+        ("quorum = true", "should be a valid integer"),
+    ],
+)
+def test_what_would_open_approvals_unseen_is_refused(rule: str, says: str) -> None:
+    text = f'[policy.deploy.production]\ngroup = "release"\n{rule}'
+    try:
+        found = problems(text)
+    except ValueError as error:
+        found = [str(error)]
+    assert any(says in one for one in found), found
+
+
+def test_members_whose_mail_is_not_taken_in_are_named() -> None:
+    one = policies('[people.zoe]\nemails = ["zoe@elsewhere.example"]\n[policy."*"."*"]\ngroup = "team"')
+    told = policy_warnings(ROSTER, one, lambda address: address.endswith("@example.com"))
+    assert "zoe@elsewhere.example of [people] is not in EMAIL_ALLOWED_SENDERS, so it decides nothing by mail." in told

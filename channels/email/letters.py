@@ -204,7 +204,8 @@ class Writer:
                 if self.replies_decide:
                     page.adds('You can also reply to this mail: "approve", or "reject: " and why.')
                 elif not person:
-                    page.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
+                    same = f"{thread_id} --digest {message.digest[:12]}"
+                    page.adds(f"Decide it with `bot approve {same}` or `bot reject {same}`.")
                 return page
             case Question():
                 page = Page(message.question).asks(message)
