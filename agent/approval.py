@@ -62,6 +62,8 @@ class Ruling:
     asks: tuple[Place, ...] = ()
     then_asks: tuple[Place, ...] = ()
     approvers: tuple[Person, ...] = ()
+    too_few: str = ""
+    """Why those who may can never be enough, in a sentence; empty: they can."""
 
 
 class Authority(Protocol):

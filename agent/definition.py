@@ -6,7 +6,7 @@ made once, here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Union
@@ -58,6 +58,9 @@ class Agent:
     """What its tools may ask for with `call.need(...)`."""
     openings: Mapping[str, str] = field(default_factory=dict)
     """What its `plan` begins by itself where a schedule names it (`opening`), with what that is, for people."""
+    check: Callable[[], Awaitable[list[str]]] | None = None
+    """For `bot doctor`: asks whatever it works with for real, and changes nothing. Gives what is wrong and what to do,
+    a line each. Whoever calls it bounds its time."""
 
     @cached_property
     def steps(self) -> dict[str, type[Step]]:

@@ -373,6 +373,8 @@ class Loop:
             )
             return await self._begin(thread, lease, self._refused(action.step, nobody))
         grant = await self._authority.standing(wanted)
+        if ruling.too_few and not grant:
+            return await self._begin(thread, lease, self._refused(action.step, ruling.too_few))
         terms = ruling.terms
         if grant:
             terms = terms.model_copy(update={"standing": grant.id, "expires_at": grant.until})

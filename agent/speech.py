@@ -20,7 +20,9 @@ from channels.base import (
     Vote,
 )
 from store.events import (
+    CRON,
     ApprovalDecided,
+    ApprovalRequested,
     DeliveryFailed,
     Event,
     HandedToHuman,
@@ -36,7 +38,7 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
 )
-from store.policy import judge
+from store.policy import ANYONE, TEAM, judge, names_of
 from store.thread import Owed, StepState, Thread
 
 
@@ -89,7 +91,7 @@ def card(thread: Thread, step: StepState, *, surface: int = 0, at: int | None = 
         intent=step.chosen.intent,
         arguments=step.chosen.arguments,
         facts=request.facts,
-        requested_by=requester(thread.events[: thread.events.index(request)]),
+        requested_by=_asked_by(thread, step, request),
         requested_at=request.at,
         group=_groups(step, widened=surface > len(request.asks) or _widened(thread, step, at)),
         approvers=request.approvers,
@@ -98,6 +100,11 @@ def card(thread: Thread, step: StepState, *, surface: int = 0, at: int | None = 
         expires_at=terms.expires_at,
         editable=request.editable,
     )
+
+
+def _asked_by(thread: Thread, step: StepState, request: ApprovalRequested) -> str:
+    asked = requester(thread.events[: thread.events.index(request)])
+    return f"{asked}, changed by {step.chosen.editor.name}" if step.chosen.editor else asked
 
 
 def _widened(thread: Thread, step: StepState, at: int | None) -> bool:
@@ -124,7 +131,7 @@ def _reminder(thread: Thread, step: StepState, owed: Owed) -> Reminder:
     return Reminder(
         step=step.id,
         intent=step.chosen.intent,
-        requested_by=requester(thread.events[: thread.events.index(request)]),
+        requested_by=_asked_by(thread, step, request),
         requested_at=request.at,
         group=_groups(step, widened=widened),
         people=request.approvers,
@@ -143,8 +150,11 @@ def receipt_of(thread: Thread, key: str) -> str:
 def settled(thread: Thread, step: StepState, event: Event | None = None, *, surface: int = 0) -> Settled:
     """`event`: what it tells of. However the step went on meanwhile, that says the same each time that it is tried."""
     decision, request = step.decision, step.request
-    outcome: Literal["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]
+    editor = thread.state.steps[event.step].chosen.editor if isinstance(event, ApprovalRequested) else None
+    outcome: Literal["approved", "rejected", "changed", "expired", "withdrawn", "superseded", "cancelled", "refused"]
     match step.status:
+        case "superseded" if isinstance(event, ApprovalRequested):
+            outcome = "changed"
         case "expired" | "withdrawn" | "superseded" | "cancelled" | "refused" as ended if not isinstance(
             event, ApprovalDecided
         ):
@@ -161,8 +171,8 @@ def settled(thread: Thread, step: StepState, event: Event | None = None, *, surf
         receipt=_card_receipt(thread, step, surface),
         votes=tuple(Vote(vote.by.name, vote.at) for vote in step.votes) if step.terms.quorum > 1 else (),
         standing=decision.standing if decision else "",
-        by=decision.by if decision else None,
-        at=decision.at if decision else None,
+        by=editor or (decision.by if decision else None),
+        at=event.at if event and editor else decision.at if decision else None,
         comment=decision.comment if decision else "",
     )
 
@@ -204,7 +214,8 @@ def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> Unde
     place = thread.where(Owed("card", 0, key.partition("/")[0], int(surface))) if surface.isdecimal() else thread.place
     return Undelivered(
         next(known, Person(name="nobody")),
-        f"{what} in {place.channel}:{place.address} ({failed.error}). `bot show {thread.id}` has all of it.",
+        f"{what} in {place.channel}:{place.address} ({failed.error.rstrip('.')}). "
+        f"`bot show {thread.id}` has all of it.",
     )
 
 
@@ -216,7 +227,7 @@ def requester(events: Sequence[Event]) -> str:
                 name = event.sender.name or event.sender.address
                 return name if event.sender.trust == "verified" else f"{name} ({event.sender.trust.replace('_', ' ')})"
             case TriggerReceived():
-                return event.source
+                return f"the schedule {event.name}" if event.source == CRON else event.source
             case _:
                 pass
     return "nobody"
@@ -240,6 +251,10 @@ def _notice(thread: Thread, owed: Owed) -> str:
     match event:
         case ApprovalDecided():
             return _decided_nothing(thread.state.steps[owed.step], event)
+        case StepRefused():
+            editor = thread.state.steps[owed.step].chosen.editor
+            who = editor.name if editor else "somebody"
+            return f"The change by {who} was not possible: {event.error} What was asked for stands as it was."
         case ThreadCancelled():
             return f"Cancelled by {event.by.name}{': ' + event.reason if event.reason else ''}. Nothing more is begun."
         case MessageReceived() if thread.state.cancelled:
@@ -258,10 +273,19 @@ def _notice(thread: Thread, owed: Owed) -> str:
 
 
 def may(step: StepState) -> str:
-    """Who may decide, in words."""
-    who = _groups(step, widened=step.widened) or "nobody"
-    who = f"{who} may, where I know for sure who they are"
-    return who if step.terms.requester_may else f"{who}, but nobody who asked for it"
+    """Who may decide by now, in words."""
+    who = {ANYONE: "everybody whom I know for sure", TEAM: "those whom the team file knows", "": "nobody"}
+    groups = _groups(step, widened=step.widened)
+    return who.get(groups, groups)
+
+
+def why_not(step: StepState, by: Person, *, approved: bool) -> str:
+    """Why this person may not decide on it, as a sentence to them."""
+    if by.trust != "verified":
+        return "I do not know for sure who you are."
+    if approved and not step.terms.requester_may and not names_of(by).isdisjoint(step.terms.requesters):
+        return "Your words led to it, so others have to approve it."
+    return f"You are not among those who may: {may(step)}."
 
 
 def _decided_nothing(step: StepState, event: ApprovalDecided) -> str:
@@ -271,7 +295,8 @@ def _decided_nothing(step: StepState, event: ApprovalDecided) -> str:
     if event.by.trust == "verified" and step.request and not step.decision:
         why = judge(step.request, step.terms, event, widened=step.widened)
         if why == "not_entitled":
-            return f"You may not decide on {step.chosen.intent} ({may(step)}); that you tried is on record."
+            reason = why_not(step, event.by, approved=event.approved)
+            return f"You may not decide on {step.chosen.intent}. {reason} That you tried is on record."
         if why == "expired":
             return f"The request for {step.chosen.intent} has expired; nothing was changed."
     if event.by.trust != "verified":

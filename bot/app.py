@@ -20,13 +20,14 @@ from pydantic import ValidationError
 from agent.definition import Agent
 from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
-from agent.roster import DEFAULT, ROSTER
+from agent.roster import DEFAULT, ROSTER, default_of
 from bot import console
 from bot.clock import Clock, schedules_of
 from bot.inbox import Inbox
 from bot.people import People
 from bot.policies import Policies, policy_problems, tools_of
-from bot.settings import Settings, SettingsError
+from bot.schedules import unknown_agent
+from bot.settings import Settings, SettingsError, what_is_wrong
 from bot.worker import Worker
 from channels.base import Channel
 from channels.email.senders import AllowedSenders
@@ -74,8 +75,7 @@ class App:
 
     def agent_of(self, place: str) -> str:
         """Which agent answers at a place that the team file may name in its routes."""
-        default = DEFAULT if DEFAULT in self.roster else next(iter(self.roster), DEFAULT)
-        return self.settings.team.routes.get(place, default)
+        return self.settings.team.routes.get(place, default_of(self.roster) or DEFAULT)
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
         """`only`: the one thread that it cares for; empty: all."""
@@ -207,6 +207,16 @@ async def model_of(settings: Settings) -> AsyncIterator[Model]:
 
 def build_roster(settings: Settings) -> dict[str, Agent]:
     """Every agent whose table of the team file is there. Raises SettingsError with all that is wrong in them."""
+    agents, problems = _agents(settings)
+    if problems:
+        raise SettingsError(problems)
+    return {name: agent for name, agent in agents.items() if agent}
+
+
+def _agents(settings: Settings) -> tuple[dict[str, Agent | None], list[str]]:
+    """With what is wrong in their tables and in the routes. Where there is anything, an agent that is not set up may
+    be meant to be: then all that there could be are given, None where it could not be made.
+    """
     tables = settings.team.agents
     known = [name for name in ROSTER if name not in TABLE_OF]
     problems = [
@@ -214,51 +224,47 @@ def build_roster(settings: Settings) -> dict[str, Agent]:
         for name in tables
         if name not in known
     ]
-    roster: dict[str, Agent] = {}
+    agents: dict[str, Agent | None] = {}
     for name, build in ROSTER.items():
         table = tables.get(TABLE_OF.get(name, name))
         if table is None:
             continue
         try:
-            roster[name] = build(table, settings.bot_home)
+            agents[name] = build(table, settings.bot_home)
         except ValidationError as error:
             problems += (_problem(name, item) for item in error.errors(include_url=False) if name not in TABLE_OF)
-    problems += (
-        f"routes.{place} in the team file names {agent!r}, which is no agent that is set up: {', '.join(roster)}."
-        for place, agent in settings.team.routes.items()
-        if agent not in roster
-    )
     if problems:
-        raise SettingsError(problems)
-    return roster
+        agents = {name: agents.get(name) for name in ROSTER}
+    problems += (
+        f"routes.{place} in the team file: {unknown_agent(agent, agents)}"
+        for place, agent in settings.team.routes.items()
+        if agent not in agents
+    )
+    return agents, problems
 
 
 def roster_problems(settings: Settings) -> list[str]:
     """For `settings.load`, so that these are reported together with all others."""
-    try:
-        roster, problems = build_roster(settings), []
-    except SettingsError as error:
-        roster, problems = None, error.problems
+    agents, problems = _agents(settings)
+    made = {name: agent for name, agent in agents.items() if agent}
     team = settings.team
     try:
-        schedules_of(settings, roster)
+        schedules_of(settings, agents)
     except SettingsError as error:
-        problems = problems + error.problems
+        problems += error.problems
     return problems + policy_problems(
         team.policy,
         People(team.people),
         team.business_hours,
-        tools=None if roster is None else tools_of(roster),
+        tools=tools_of(made) if len(made) == len(agents) else None,
         channels=settings.channel_names(),
     )
 
 
 def _problem(agent: str, item: Any) -> str:
-    path = ".".join(str(part) for part in (agent, *item["loc"]))
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "extra_forbidden":
-        message = "not known here"
-    return f"agents.{path} in the team file: {message}."
+    path = ".".join(str(part) for part in (agent, *item["loc"]) if part != "[key]")
+    colon = ":" if item["type"] == "value_error" else ""
+    return f"agents.{path} in the team file{colon} {what_is_wrong(item)}"
 
 
 def set_up_logging(level: str) -> None:

@@ -262,7 +262,7 @@ def threads(
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             found = [await bot.store.load(thread_id) for thread_id in await bot.store.recent(limit)]
-            found = [thread for thread in found if not status or thread.status == status]
+            found = [thread for thread in found if thread.agent and (not status or thread.status == status)]
         if as_json:
             console.print_json([document(thread) for thread in found])
         elif found:
@@ -273,7 +273,7 @@ def threads(
         elif sys.stdout.isatty():
             console.say("There are none." if status else f"There are none yet. Open one: {console.program()} send TEXT")
 
-    command.run(work)
+    command.run(work, agents=False)
 
 
 def _row(thread: Thread) -> tuple[str, ...]:
@@ -314,7 +314,7 @@ def show(
             print(f"\n{found.id}: {found.status}, whose turn: {found.turn}, {found.version} events")
             _hint(found)
 
-    command.run(work)
+    command.run(work, agents=False)
 
 
 @app.command()

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from agent.roster import DEFAULT
+from agent.steps import Tool
 from bot import command, console, standing
 from bot.app import App, now, opened
 from bot.hours import parse_duration, plain
 from bot.inbox import Refused
-from bot.policies import scopes_of
+from bot.policies import may_need_approval, scopes_of
 from bot.settings import Settings
 from store.events import StandingGranted
 from store.text import one_line
@@ -35,10 +36,12 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             console.print_json([_document(bot, one) for one in found])
         elif found:
-            header = ("ID", "TOOL", "SCOPE", "AGENT", "BY", "UNTIL (UTC)", "HOLDS", "REASON")
+            header = ("ID", "TOOL", "SCOPE", "AGENT", "GRANTED BY", "UNTIL", "STATE", "REASON")
             console.print_table(header, [_row(bot, one) for one in found])
+        else:
+            console.say("There are none.")
 
-    command.run(work)
+    command.run(work, agents=False)
 
 
 @app.command()
@@ -60,11 +63,15 @@ def grant(
 
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
-            chosen = _agent(bot, tool, agent, scope)
+            chosen, cls = _tool(bot, tool, agent, scope)
             policy = bot.authority.policy(tool, scope)
-            where = f" in {scope}" if scope else ""
-            if policy is None or policy.standing is None:
-                raise Refused(f"Nobody may approve {tool}{where} beforehand: its policy in bot.toml has no `standing`.")
+            call = f"{tool} in {scope}" if scope else tool
+            if not may_need_approval(cls, scope):
+                raise Refused(f"{call} needs no approval.")
+            if policy is None:
+                raise Refused(f"Nobody may approve {call}: bot.toml has no policy for it.")
+            if policy.standing is None:
+                raise Refused(f"Nobody may approve {call} beforehand: its policy in bot.toml has no `standing`.")
             granted = await standing.grant(
                 bot.store,
                 bot.people,
@@ -108,8 +115,8 @@ def revoke(
     command.run(work)
 
 
-def _agent(bot: App, intent: str, agent: str, scope: str) -> str:
-    """Whose calls they are. Raises Refused where no agent has such calls."""
+def _tool(bot: App, intent: str, agent: str, scope: str) -> tuple[str, type[Tool]]:
+    """Whose calls they are, and of what. Raises Refused where no agent has such calls."""
     having = {owner: tool for owner, each in bot.roster.items() for tool in each.tools if tool.intent_name() == intent}
     if not having:
         raise Refused(f"There is no tool {intent[:60]!r} here.")
@@ -122,7 +129,7 @@ def _agent(bot: App, intent: str, agent: str, scope: str) -> str:
         raise Refused(
             f"{intent} takes a scope: {known}." if known else f"{intent} takes no scope: all its calls are alike."
         )
-    return chosen
+    return chosen, having[chosen]
 
 
 def _call(granted: StandingGranted) -> str:
@@ -135,10 +142,10 @@ def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
         one_line(granted.intent, 60),
         one_line(granted.scope, 40),
         one_line(granted.agent, 40),
-        one_line(granted.by.name, 40),
-        f"{granted.until:%Y-%m-%d %H:%M}",
+        one_line(f"by {granted.by.name}", 40),
+        f"until {granted.until:%Y-%m-%d %H:%M} UTC",
         # The team file says something else by now, or the person is no longer in the group that may grant it.
-        "yes" if bot.authority.holds(granted) else "no",
+        "holds" if bot.authority.holds(granted) else "holds no longer",
         one_line(granted.reason, 60),
     )
 

@@ -134,15 +134,16 @@ async def ticking(clock: Clock, stopping: asyncio.Event) -> AsyncIterator[None]:
 
 
 def schedules_of(
-    settings: Settings, roster: Mapping[str, Agent] | None, folder: Path = ROSTER_FOLDER
+    settings: Settings, roster: Mapping[str, Agent | None], folder: Path = ROSTER_FOLDER
 ) -> list[Schedule]:
     """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
 
-    `roster` None: it is wrong itself, so nothing is said of agents. Raises SettingsError with all that is wrong.
+    An agent None: its own table is wrong, so nothing is said of its openings. Raises SettingsError with all that is
+    wrong.
     """
     tables: dict[str, ScheduleTable] = {}
     problems = []
-    for name in roster or {}:
+    for name in roster:
         try:
             brought = shipped(folder / name / "schedules.toml", name)
         except SettingsError as error:
@@ -151,8 +152,11 @@ def schedules_of(
         problems += [f"schedules.{one} is in the folders of two agents, {tables[one].agent} and {name}."
                      for one in brought if one in tables]  # fmt: skip
         tables |= brought
-    tables |= settings.team.schedules
-    openings = None if roster is None else {name: tuple(one.openings) for name, one in roster.items()}
+    tables |= {
+        name: table if table.agent else table.model_copy(update={"agent": agent.roster.default_of(roster)})
+        for name, table in settings.team.schedules.items()
+    }
+    openings = {name: tuple(one.openings) if one else None for name, one in roster.items()}
     problems += schedule_problems(tables, openings, settings.channel_names())
     if problems:
         raise SettingsError(problems)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from agent.speech import card, may
+from agent.speech import card, why_not
 from bot.inbox import Inbox, Refused
 from bot.people import People
 from channels.email.page import table, terms_of
@@ -156,7 +156,7 @@ class Decisions:
             groups=self.people.groups_of(by),
         )
         if judge(request, step.terms, trial, widened=step.widened) == "not_entitled":
-            return f"You may not decide this as {link.person}: {may(step)}."
+            return f"You may not decide this as {link.person}. {why_not(step, by, approved=link.approved)}"
         return ""
 
     def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
 from bot.app import build_roster, model_of, policies_of, roster_problems
 from bot.policies import policy_warnings
-from bot.settings import Settings, SettingsError, misspelt
+from bot.settings import Settings, SettingsError, Team, misspelt
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
 from store.base import StoreUnavailable
 from store.embedded import EmbeddedRedisError, embedded
 from store.redis import RedisStore
 
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    from channels.slack.parse import Me
+
 CLOCK_SKEW_SECONDS_MAX = 2.0
+AGENT_SECONDS_MAX = 30.0
+"""How long an agent's own check may take. They are made at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Finding:
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _variables()
     yield _home(settings)
-    yield _agents(settings)
+    yield await _agents(settings)
     for finding in _policies(settings):
         yield finding
     async for finding in _store(settings):
@@ -68,14 +76,27 @@ def _home(settings: Settings) -> Finding:
     return Finding("BOT_HOME", "ok", f"{home.absolute()} can be written.")
 
 
-def _agents(settings: Settings) -> Finding:
+async def _agents(settings: Settings) -> Finding:
     try:
         roster = build_roster(settings)
     except SettingsError as error:
         return Finding("agents", "failed", " ".join(error.problems))
     if not roster:
         return Finding("agents", "warning", "none is set up: give one its table in bot.toml, such as [agents.deploy].")
+    found = await asyncio.gather(*map(_wrong_with, roster.values()))
+    if problems := [problem for each in found for problem in each]:
+        return Finding("agents", "failed", " ".join(problems))
     return Finding("agents", "ok", ", ".join(roster))
+
+
+async def _wrong_with(agent: Agent) -> list[str]:
+    if agent.check is None:
+        return []
+    try:
+        async with asyncio.timeout(AGENT_SECONDS_MAX):
+            return await agent.check()
+    except TimeoutError:
+        return [f"{agent.name}: what it works with did not answer within {AGENT_SECONDS_MAX:g} s."]
 
 
 def _policies(settings: Settings) -> Iterator[Finding]:
@@ -180,11 +201,54 @@ async def _slack(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("slack scopes", "failed", text)
         else:
             yield Finding("slack scopes", "ok", "all that are needed.")
+        async for finding in _people_and_places(settings.team, client, me):
+            yield finding
         if token := settings.slack_app_token.get_secret_value():
             await opens_sockets(client, token)
             yield Finding("slack socket", "ok", "Socket Mode is on.")
     except ChannelUnavailable as error:
         yield Finding("slack", "failed", str(error))
+
+
+async def _people_and_places(team: Team, client: AsyncWebClient, me: Me) -> AsyncIterator[Finding]:
+    """Nothing where the team file names nobody and no place in Slack."""
+    from channels.slack.check import unreachable
+
+    deciding, told = _slack_of_approvals(team), _slack_of_others(team)
+    named = {one: ", ".join(deciding.get(one, []) + told.get(one, [])) for one in (*deciding, *told)}
+    if not named:
+        return
+    wrong, unsaid = await unreachable(client, me, named, deciding)
+    state: Literal["ok", "warning", "failed"] = "failed" if wrong else "warning" if unsaid else "ok"
+    text = " ".join(wrong + unsaid) or f"all that the team file names in Slack are there: {len(named)}."
+    yield Finding("people and places", state, text)
+
+
+def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
+    """Ids of those who decide and of where they are asked, each with where the team file has it."""
+    found: dict[str, list[str]] = {}
+    for key, member in team.people.items():
+        if member.slack:
+            found.setdefault(member.slack, []).append(f"people.{key}")
+    for tool, scopes in team.policy.items():
+        for scope, policy in scopes.items():
+            asks = (*policy.ask, *((policy.unverified and policy.unverified.ask) or ()))
+            for ask in dict.fromkeys(ask for ask in asks if ask.startswith("slack:")):
+                found.setdefault(ask.removeprefix("slack:"), []).append(f"policy.{tool}.{scope}")
+    return found
+
+
+def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
+    """Likewise of where things are told, and may be done by whoever is there."""
+    found: dict[str, list[str]] = {}
+    places = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
+    for where, place in places.items():
+        if place.startswith("slack:"):
+            found.setdefault(place.removeprefix("slack:"), []).append(where)
+    for place in team.routes:
+        if "@" not in place:  # That is one of our mail addresses.
+            found.setdefault(place, []).append("routes")
+    return found
 
 
 async def _email(settings: Settings) -> AsyncIterator[Finding]:

@@ -17,13 +17,14 @@ from difflib import get_close_matches
 from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
 DURATION_DAYS_MAX = 90
 OPEN_MIN = timedelta(hours=1)
 
+_WALL = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 _DURATION = re.compile(r"([0-9]{1,7})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600}
 _ONE_DAY = timedelta(days=1)
@@ -114,6 +115,16 @@ def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int = 0) -> datetime:
     return datetime.combine(day, at, tzinfo=zone).replace(fold=fold).astimezone(UTC)
 
 
+def _wall(value: object) -> object:
+    # A number would be taken for seconds since midnight.
+    if not isinstance(value, time) and not (isinstance(value, str) and _WALL.fullmatch(value)):
+        raise ValueError("must be like 09:00")
+    return value
+
+
+WallTime = Annotated[time, BeforeValidator(_wall)]
+
+
 class HoursTable(BaseModel):
     """`[hours]` of the team file."""
 
@@ -121,13 +132,11 @@ class HoursTable(BaseModel):
 
     time_zone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)]
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = ("mon", "tue", "wed", "thu", "fri")
-    begins: time = Field(alias="from")
-    ends: time = Field(alias="to")
+    begins: WallTime = Field(alias="from")
+    ends: WallTime = Field(alias="to")
 
     @model_validator(mode="after")
     def _within_a_day(self) -> Self:
-        if self.begins.tzinfo or self.ends.tzinfo:
-            raise ValueError("from and to are times on the wall, such as 09:00")
         open_time = datetime.combine(date.min, self.ends) - datetime.combine(date.min, self.begins)
         if open_time < OPEN_MIN:
             raise ValueError("from has to be an hour or more before to, on the same day")

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from agent.speech import may
+from agent.speech import why_not
 from bot.people import People
 from channels.base import Earlier
 from store.base import Store, ThreadMoved
@@ -70,6 +70,8 @@ class Settlement:
     """`counted`: it is one of several approvals that it takes."""
     thread: Thread
     step: StepState
+    why: str = ""
+    """Where the person may not decide, for what reason."""
 
     @property
     def text(self) -> str:
@@ -92,7 +94,7 @@ class Settlement:
             case "expired":
                 return "The request has expired; nothing was changed."
             case "not_entitled":
-                return f"You may not decide this request ({may(self.step)}); that you tried is on record."
+                return f"You may not decide this request. {self.why} That you tried is on record."
 
 
 def thread_id_of(place: Place) -> str:
@@ -303,9 +305,9 @@ class Inbox:
         if any(map(is_ours, step.votes)):
             return Settlement("counted", thread, step)
         judgement = judge(request, step.terms, decision, widened=step.widened)
-        if judgement == "valid" or (judgement == "expired" and step.decision):
+        if judgement == "valid" or (judgement == "expired" and step.status not in ("requested", "expired")):
             return Settlement("too_late", thread, step)
-        return Settlement(judgement, thread, step)
+        return Settlement(judgement, thread, step, why_not(step, by, approved=approved))
 
     async def edit(
         self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
@@ -348,7 +350,7 @@ class Inbox:
             case "expired":
                 raise Refused("The request has expired; nothing was changed.")
             case "not_entitled":
-                raise Refused(f"You may not change this request ({may(step)}).")
+                raise Refused(f"You may not change this request. {why_not(step, by, approved=False)}")
             case _:
                 pass
         if unknown := [name for name in arguments if name not in request.editable]:

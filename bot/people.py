@@ -27,7 +27,8 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _SLACK = re.compile(r"[UW][A-Z0-9]{2,30}")
 SLACK_PLACE = re.compile(r"[CGDUW][A-Z0-9]{2,30}")
 """The id of a channel or a person."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"([0-9a-f]{64})( +\*?-)?")
+"""sha256sum names its input behind the digest: `-`."""
 
 
 def _email(address: str) -> str:
@@ -51,10 +52,11 @@ def _group(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    if text and not _SHA256.fullmatch(text.lower()):
+    found = _SHA256.fullmatch(text.strip().lower())
+    if text and not found:
         # It is not shown: it may be the token itself.
         raise ValueError("must be 64 hex digits, as `printf %s TOKEN | sha256sum` gives")
-    return text.lower()
+    return found[1] if found else ""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,20 @@ class Member:
     """In hex, of their token for the HTTP API."""
 
 
-def checked(members: Mapping[str, Member]) -> dict[str, Member]:
-    """The table `[people]`, each with a name. Raises ValueError: with a bad key, and where two claim one address."""
+def named(members: Mapping[str, Member]) -> dict[str, Member]:
+    """The table `[people]`, each with a name."""
+    return {key: replace(member, name=member.name.strip() or key) for key, member in members.items()}
+
+
+def people_problems(members: Mapping[str, Member]) -> list[str]:
+    """Every bad key, and every address that two claim."""
+    told = []
     claims: dict[str, list[str]] = {}
     for key, member in members.items():
         if not _KEY.fullmatch(key) or key == MACHINE:
-            raise ValueError(
-                f"holds {key[:60]!r}, which has to be of lower-case letters, digits, . _ and -, and not {MACHINE}"
+            told.append(
+                f"people holds {key[:60]!r}, which has to be of lower-case letters, digits, . _ and -, "
+                f"and not {MACHINE}."
             )
         # A hash is not shown either: people compare it with others.
         token = "an api_token_sha256" if member.api_token_sha256 else ""
@@ -89,9 +98,7 @@ def checked(members: Mapping[str, Member]) -> dict[str, Member]:
         }.items():
             claims.setdefault(address, [shown]).append(key)
     twice = [f"{' and '.join(keys)} both claim {shown}" for shown, *keys in claims.values() if len(keys) > 1]
-    if twice:
-        raise ValueError(f"must not overlap: {'; '.join(twice)}")
-    return {key: replace(member, name=member.name.strip() or key) for key, member in members.items()}
+    return told + [f"people must not overlap: {text}." for text in twice]
 
 
 @dataclass(frozen=True)

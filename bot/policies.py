@@ -168,13 +168,30 @@ class Policies(Authority):
             expires_at=self._hours.after(wanted.at, expires),
         )
         asks = _places(self._people, rule, self._channels)
-        then_asks = [one for one in _of_members(self._people, rule.then, self._channels) if one not in asks]
-        return Ruling(terms, tuple(asks), tuple(then_asks), self._approvers(terms))
+        more = set(self._may(terms, rule.then)) - set(self._may(terms, rule.group))
+        then_asks = [one for one in _of_members(self._people, more, self._channels) if one not in asks]
+        approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:APPROVERS_MAX])
+        return Ruling(terms, tuple(asks), tuple(then_asks), approvers, self._too_few(terms))
 
-    def _approvers(self, terms: Terms) -> tuple[Person, ...]:
-        people = (self._people.person(key) for key in self._people.in_group(terms.group))
-        may = [one for one in people if terms.requester_may or names_of(one).isdisjoint(terms.requesters)]
-        return tuple(may[:APPROVERS_MAX])
+    def _may(self, terms: Terms, group: str) -> list[str]:
+        """Keys of the members of a group who may approve."""
+        people = self._people
+        return [
+            key
+            for key in people.in_group(group)
+            if terms.requester_may or names_of(people.person(key)).isdisjoint(terms.requesters)
+        ]
+
+    def _too_few(self, terms: Terms) -> str:
+        groups = list(filter(None, (terms.group, terms.then)))
+        may = list(dict.fromkeys(key for group in groups for key in self._may(terms, group)))
+        if ANYONE in groups or len(may) >= terms.quorum:
+            return ""
+        who = ", ".join(self._people.members[key].name or key for key in may) or "nobody"
+        return (
+            f"It takes {terms.quorum} of {' or '.join(groups)} who have not asked for it, and that is {who}. "
+            "Somebody else has to ask for it, or the team file has to name more people."
+        )
 
     async def standing(self, wanted: Wanted) -> StandingGranted | None:
         policy = self.policy(wanted.intent, wanted.scope)
@@ -214,7 +231,7 @@ def _places(people: People, rule: Rule, channels: Collection[str]) -> list[Place
     found: dict[Place, None] = {}
     for text in rule.ask:
         if text == MEMBERS:
-            found.update(dict.fromkeys(_of_members(people, rule.group, channels)))
+            found.update(dict.fromkeys(_of_members(people, people.in_group(rule.group), channels)))
         elif place := _place(text):
             found[place] = None
     return list(found)
@@ -230,9 +247,9 @@ def _place(text: str) -> Place | None:
     return None
 
 
-def _of_members(people: People, group: str, channels: Collection[str]) -> Iterator[Place]:
+def _of_members(people: People, keys: Collection[str], channels: Collection[str]) -> Iterator[Place]:
     """Where each of them can be asked alone. Those who have no such address are left out."""
-    for member in (people.members[key] for key in people.in_group(group)):
+    for member in (people.members[key] for key in people.members if key in keys):
         if member.slack and "slack" in channels:
             yield Place(channel="slack", address=f"/{member.slack}/")
         elif member.emails and "email" in channels:
@@ -262,16 +279,20 @@ def policy_warnings(
 
     `may_write`: whether mail from an address is taken in, where mail is set up.
     """
-    told = []
+    calls: dict[str, str] = {}
     for intent, tool in tools_of(roster).items():
-        if tool.needs_approval is Tool.needs_approval:
-            continue
         scopes = scopes_of(tool)
         for scope in (ANY,) if scopes is None else scopes:
-            if _may_need_approval(tool, scope) and policies.policy(intent, scope) is None:
+            if may_need_approval(tool, scope) and policies.policy(intent, scope) is None:
                 where = f" in {scope}" if scope and scope != ANY else ""
-                table = f"[policy.{intent}.{scope}]" if where else f'[policy.{intent}."{ANY}"]'
-                told.append(f"Nobody may approve {intent}{where}: bot.toml has no {table}.")
+                calls[intent + where] = f"[policy.{intent}.{scope}]" if where else f'[policy.{intent}."{ANY}"]'
+    told = []
+    if calls:
+        them, (table, *_) = "them" if len(calls) > 1 else "it", calls.values()
+        told.append(
+            f"Nobody may approve {', '.join(calls)}: bot.toml has no policy for {them}, such as {table} or "
+            f'[policy."{ANY}"."{ANY}"].'
+        )
     told += (
         f"{address} is asked by mail and is nobody's address in [people], so it cannot decide."
         for address in policies.unknown_mails()
@@ -285,7 +306,7 @@ def policy_warnings(
     return told
 
 
-def _may_need_approval(tool: type[Tool], scope: str) -> bool:
+def may_need_approval(tool: type[Tool], scope: str) -> bool:
     arguments: dict[str, Any] = {tool.scoped_by: scope} if tool.scoped_by else {}
     try:
         return tool.model_construct(**arguments).needs_approval()
@@ -342,9 +363,12 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collectio
             f"{wants} does not go with {ANYONE!r}: it is not known which addresses there are one person's. "
             f"Take {TEAM!r} or a group of [people]."
         )
-    may = {key for group in groups for key in people.in_group(group)}
-    if not unknown and ANYONE not in groups and rule.quorum > len(may):
-        yield f"quorum is {rule.quorum}, and {len(may)} people are in {' or '.join(groups)}."
+    # Of a group that is not known, it is those of the one that may be meant; there cannot be more than all.
+    meant = [_meant(group, people) for group in groups]
+    may = {key for group in meant for key in people.in_group(group)}
+    if ANYONE not in meant and rule.quorum > len(may) and people.members:
+        are = "1 person is" if len(may) == 1 else f"{len(may)} people are"
+        yield f"quorum is {rule.quorum}, and {are} in {' or '.join(dict.fromkeys(meant))}."
     yield from _ladder_problems(rule, hours)
     for text in rule.ask:
         channel = text.partition(":")[0]
@@ -356,6 +380,11 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collectio
             yield f"ask names {text!r}, and {channel} is not set up."
     if rule.then and len(people.in_group(rule.then)) > ASKS_MAX:
         yield f"then: {rule.then} has more than {ASKS_MAX} people, which is how many are asked at most."
+
+
+def _meant(group: str, people: People) -> str:
+    known = (ANYONE, TEAM, *sorted(people.group_names()))
+    return group if group in known else next(iter(get_close_matches(group, known, 1)), TEAM)
 
 
 def _group_problems(group: str, people: People) -> Iterator[str]:
@@ -371,7 +400,7 @@ def _member_problems(group: str, people: People, channels: Collection[str]) -> I
         yield f"ask: it is not known who the {MEMBERS} of {ANYONE!r} are."
     elif len(people.in_group(group)) > ASKS_MAX:
         yield f"ask: {group} has more than {ASKS_MAX} people, which is how many are asked at most. Name a channel."
-    elif people.in_group(group) and not list(_of_members(people, group, channels)):
+    elif people.in_group(group) and not list(_of_members(people, people.in_group(group), channels)):
         yield f"ask: nobody in {group} can be reached: they have no slack or emails where that channel is set up."
 
 

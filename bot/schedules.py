@@ -17,11 +17,11 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice, takewhile
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from bot.hours import Hours, time_zone
 from bot.people import SLACK_PLACE
@@ -45,13 +45,22 @@ _SECOND = timedelta(seconds=1)
 def _cron(text: str) -> str:
     if len(text) > 100 or len(text.split()) != 5:
         raise ValueError("must have five fields: minute, hour, day, month and weekday, such as 0 9 * * MON")
+    minute, hour, day, month, weekday = text.split()
     try:
-        first = next(CronSim(text, datetime(2000, 1, 1, tzinfo=UTC)), None)
-    except (CronSimError, ValueError) as error:
-        raise ValueError(f"must be a schedule of cron, and {text!r} is not: {str(error)[:60]}") from None
-    if first is None:
-        raise ValueError(f"must come at some time, and {text!r} never does")
-    return text
+        if _first(text):
+            return text
+    except (CronSimError, ValueError):
+        # A day that its months do not have is refused like one that no month has: each alone tells them apart.
+        for alone in (f"{minute} {hour} {day} * {weekday}", f"* * * {month} *"):
+            try:
+                _first(alone)
+            except (CronSimError, ValueError) as error:
+                raise ValueError(f"must be a schedule of cron, and {text!r} is not: {str(error)[:60]}") from None
+    raise ValueError(f"must come at some time, and {text!r} never happens")
+
+
+def _first(cron: str) -> datetime | None:
+    return next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)), None)
 
 
 def _place(text: str) -> str:
@@ -80,6 +89,7 @@ class ScheduleTable(BaseModel):
     cron: Annotated[str, AfterValidator(_cron)]
     time_zone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)]
     agent: str = ""
+    """Left out: `agent.roster.default_of` those that are set up."""
     place: Annotated[str, AfterValidator(_place)]
     """Where each firing opens a thread: `slack:C0123`, `slack:U0123`, `email:ops@example.com`, `terminal:ops`."""
     say: Words = ""
@@ -95,46 +105,47 @@ class ScheduleTable(BaseModel):
     quiet: Literal["wait", "skip", "ignore"] = "wait"
     """Outside business hours."""
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if len(self.data) != 1:
-            raise ValueError(f"must have one of {', '.join(WHAT)}, and one only")
-        return self
-
     @property
     def data(self) -> dict[str, JsonValue]:
         """What its trigger carries."""
         return {name: getattr(self, name) for name in WHAT if getattr(self, name).strip()}
 
 
-def checked(tables: Mapping[str, ScheduleTable]) -> dict[str, ScheduleTable]:
-    """The table `[schedules]`. Raises ValueError for a bad name."""
-    for name in tables:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"holds {name[:60]!r}, which has to be of lower-case letters, digits, - and _")
-    return dict(tables)
-
-
 def schedule_problems(
-    tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str]] | None, channels: Collection[str]
+    tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str] | None], channels: Collection[str]
 ) -> list[str]:
-    """Every name in them that means nothing here. `openings` by agent; None: the agents are not known."""
+    """Everything in them that means nothing here. `openings` by agent; None: that agent's are not known."""
     told = []
     for name, table in tables.items():
         where = f"schedules.{name} in the team file"
-        if openings is not None and table.agent not in openings:
-            told.append(f"{where}: {_unknown(table.agent, 'agent that is set up', openings)}")
-        elif openings is not None and table.opening and table.opening not in openings[table.agent]:
-            told.append(f"{where}: {_unknown(table.opening, f'opening of {table.agent}', openings[table.agent])}")
+        if not _NAME.fullmatch(name):
+            told.append(
+                f"schedules in the team file holds {name[:60]!r}, which has to be of lower-case letters, digits, - "
+                "and _."
+            )
+        if len(table.data) != 1:
+            told.append(f"{where} must have one of {', '.join(WHAT)}, and one only.")
+        if table.agent not in openings:
+            told.append(f"{where}: {unknown_agent(table.agent, openings)}")
+        whose = f"opening of {table.agent}" if table.agent in openings else "opening of any agent"
+        theirs = [openings[table.agent]] if table.agent in openings else list(openings.values())
+        known = [opening for some in theirs for opening in some or ()]
+        if table.opening and theirs and None not in theirs and table.opening not in known:
+            told.append(f"{where}: {_unknown(table.opening, whose, known)}")
         channel = table.place.partition(":")[0]
         if channel not in ("terminal", *channels):
             told.append(f"{where} names {table.place!r}, and {channel} is not set up.")
     return told
 
 
+def unknown_agent(name: str, known: Collection[str]) -> str:
+    """What to write, where a name of the team file is no agent's."""
+    if not known:
+        return "no agent is set up; give one its table, such as [agents.deploy]."
+    return _unknown(name, "agent that is set up", known)
+
+
 def _unknown(name: str, what: str, known: Collection[str]) -> str:
-    if not name:
-        return f"it names no {what}; known are {', '.join(known) or 'none'}."
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known) or 'none'}."
     return f"{name[:60]!r} is no {what}; {hint}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -20,14 +21,23 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.hours import Hours, HoursTable
-from bot.people import Member, checked
-from bot.policies import Policy
+from bot.people import Member, named, people_problems
+from bot.policies import ANY, Policy
 from bot.schedules import ScheduleTable
-from bot.schedules import checked as checked_schedules
 from channels.email.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, is_loopback, smtp_server
+from store.policy import TEAM
 
 SECRET_CHARS_MIN = 16
+STAND_INS = {
+    ("policy", 4): {"group": TEAM},
+    ("policy", 5): {"group": TEAM, "max": "1h"},
+    ("schedules", 3): {"cron": "0 9 * * *", "time_zone": "UTC", "place": "terminal:ops"},
+}
+"""What is looked at instead of a needed value that is missing or wrong, so that what stands beside it is checked too.
+
+By the table of the team file, and how deep the value is in it.
+"""
 
 
 class SettingsError(Exception):
@@ -77,20 +87,7 @@ class Team(BaseModel):
     @field_validator("people")
     @classmethod
     def _people(cls, members: dict[str, Member]) -> dict[str, Member]:
-        return checked(members)
-
-    @field_validator("schedules")
-    @classmethod
-    def _schedules(cls, tables: dict[str, ScheduleTable]) -> dict[str, ScheduleTable]:
-        return checked_schedules(tables)
-
-    @field_validator("policy", mode="before")
-    @classmethod
-    def _scopes(cls, table: Any) -> Any:
-        for tool, scopes in table.items() if isinstance(table, dict) else ():
-            if isinstance(scopes, dict) and any(not isinstance(policy, dict) for policy in scopes.values()):
-                raise ValueError(f'needs a scope for {tool!r}: write [policy.{tool}.SCOPE], or [policy.{tool}."*"]')
-        return table
+        return named(members)
 
     @property
     def business_hours(self) -> Hours:
@@ -295,12 +292,14 @@ def load(*checks: Callable[[Settings], list[str]]) -> Settings:
         settings = Settings(_env_file=file)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        problems += (_problem(item, "") for item in found)
+        problems += (f"{'.'.join(map(str, item['loc'])).upper()} {what_is_wrong(item)}" for item in found)
         wrong = {str(item["loc"][0]): Settings.model_fields[str(item["loc"][0])].get_default() for item in found}
         settings = Settings(_env_file=file, **wrong)
     try:
         if "bot_config" not in wrong:
-            settings = settings.model_copy(update={"team": read_team(settings.bot_config)})
+            team, found_in_team = _read(settings.bot_config)
+            problems += found_in_team
+            settings = settings.model_copy(update={"team": team})
     except SettingsError as error:
         problems += error.problems
     for check in checks:
@@ -312,13 +311,21 @@ def load(*checks: Callable[[Settings], list[str]]) -> Settings:
 
 def read_team(path: Path | None) -> Team:
     """The named file, or `bot.toml` if there is one. Raises SettingsError."""
+    team, problems = _read(path)
+    if problems:
+        raise SettingsError(problems)
+    return team
+
+
+def _read(path: Path | None) -> tuple[Team, list[str]]:
+    """What of the file can be read, and what is wrong in the rest. Raises SettingsError where it is no TOML file."""
     if path is None:
         path = Path("bot.toml")
         if not path.exists():
-            return Team()
+            return Team(), []
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Team.model_validate(data)
+        team, problems = _understood(tomllib.loads(path.read_text(encoding="utf-8")))
+        return team, [f"{path}: {problem}" for problem in problems + people_problems(team.people)]
     except FileNotFoundError:
         raise SettingsError([f"BOT_CONFIG names {str(path)!r}, which does not exist."]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -327,8 +334,36 @@ def read_team(path: Path | None) -> Team:
         raise SettingsError([f"{path} is not valid TOML: {error}."]) from None
     except RecursionError:
         raise SettingsError([f"{path} is nested too deeply."]) from None
-    except ValidationError as error:
-        raise SettingsError([_problem(item, f"{path}: ") for item in error.errors(include_url=False)]) from None
+
+
+def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
+    """`data` without what is wrong in it, which is told."""
+    told: dict[str, None] = {}
+    while True:
+        try:
+            return Team.model_validate(data), list(told)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        told |= dict.fromkeys(_team_problem(item) for item in found)
+        for item in reversed(found):  # so the numbers of a list's items stay right
+            _mend(data, item)
+
+
+def _mend(data: dict[str, Any], item: Any) -> None:
+    """Take out what is wrong there, or put in its place what lets the rest be looked at."""
+    *way, last = item["loc"]
+    if "hours" in way:
+        data.pop("hours", None)  # they make sense together only
+        return
+    table: Any = data
+    for step in way:
+        table = table[step]
+    if stand_in := STAND_INS.get((item["loc"][0], len(item["loc"])), {}).get(last):
+        table[last] = stand_in
+    elif item["type"] == "tuple_type" and isinstance(item["input"], str):
+        table[last] = [item["input"]]
+    else:
+        del table[last]
 
 
 def misspelt() -> list[str]:
@@ -370,17 +405,31 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _problem(item: Any, where: str) -> str:
-    name = ".".join(str(part) for part in item["loc"])
-    if not where:
-        name = name.upper()
-    if item["type"] == "extra_forbidden":
-        known = f"; known are {', '.join(Team.model_fields)}" if len(item["loc"]) == 1 else ""
-        return f"{where}{name} is not known here{known}."
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if item["type"].startswith(("int_", "float_", "greater_", "less_")):
-        message = f"{message.partition(',')[0]}, not {item['input']!r}"  # a number is no secret
-    return f"{where}{name} {message}."
+def _team_problem(item: Any) -> str:
+    loc = item["loc"]
+    if item["type"] == "extra_forbidden" and len(loc) == 1:
+        return f"{loc[0]} is not known here; known are {', '.join(Team.model_fields)}."
+    if item["type"] == "model_type" and loc[0] == "policy" and len(loc) == 3:
+        return f'policy.{loc[1]} needs a scope: write [policy.{loc[1]}.SCOPE], or [policy.{loc[1]}."{ANY}"].'
+    return f"{'.'.join(map(str, loc))} {what_is_wrong(item)}"
+
+
+def what_is_wrong(item: Any) -> str:
+    """One of pydantic's errors, to be read after the name of what is wrong."""
+    match item["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            message = "is not known here"
+        case "missing":
+            message = "is missing"
+        case "dict_type" | "model_type" | "dataclass_type":
+            message = "must be a table"
+        case "tuple_type":
+            message = 'must be a list, such as ["one", "two"]'
+        case kind:
+            message = re.sub("^(Value error, |Input |String |Tuple )", "", item["msg"])
+            if kind.startswith(("int_", "float_", "greater_", "less_")):
+                message = f"{message.partition(',')[0]}, not {item['input']!r}"  # a number is no secret
+    return message if message.endswith(("?", ".")) else f"{message}."
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -106,7 +106,7 @@ async def grant(
 async def revoke(
     store: Store, people: People, by: Person, grant_id: str, *, at: datetime, proof: str = ""
 ) -> StandingGranted:
-    """End it now. Everybody may of whom a channel says for sure who they are: it makes nothing easier.
+    """End it now. Everybody in [people] may: it makes nothing easier.
 
     Raises Refused, StoreUnavailable.
     """
@@ -120,7 +120,10 @@ async def revoke(
         raise Refused(f"{grant_id} ended at {found.granted.until:%Y-%m-%d %H:%M} UTC already.")
     if by.trust != "verified":
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: nothing proves who that is.")
-    event = StandingRevoked(id=f"{grant_id}/revoked", at=at, grant=grant_id, by=people.identified(by), proof=proof)
+    by = people.identified(by)
+    if not by.member:
+        raise Refused(f"{one_line(by.name, 100)} may not revoke it, and is nobody in [people].")
+    event = StandingRevoked(id=f"{grant_id}/revoked", at=at, grant=grant_id, by=by, proof=proof)
     await store.post(LOG, event)
     return found.granted
 

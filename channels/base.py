@@ -100,7 +100,7 @@ class Settled:
 
     step: str
     intent: str
-    outcome: Literal["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]
+    outcome: Literal["approved", "rejected", "changed", "expired", "withdrawn", "superseded", "cancelled", "refused"]
     arguments: dict[str, JsonValue] = field(default_factory=dict)
     facts: dict[str, JsonValue] = field(default_factory=dict)
     requested_by: str = ""

@@ -75,7 +75,7 @@ def terms(request: Card | Reminder) -> list[str]:
     lines = [f"asked for by {_inline(request.requested_by)} at {request.requested_at:%Y-%m-%d %H:%M} UTC"]
     match request:
         case Card():
-            lines[0] += f" · {request.digest[:12]}"
+            lines[0] += f" · digest {request.digest[:12]}"
             people = request.approvers
             count = [_count(request)] if request.quorum > 1 else []
         case Reminder():
@@ -104,10 +104,11 @@ def _given(votes: Iterable[Vote]) -> str:
 
 def _settled(message: Settled) -> str:
     """The comment, which is somebody's words, comes last."""
-    text = f"{'✅' if message.outcome == 'approved' else '❌'} {visible(message.intent)} {message.outcome}"
+    mark = {"approved": "✅", "changed": "✏️"}.get(message.outcome, "❌")
+    text = f"{mark} {visible(message.intent)} {message.outcome}"
     if message.outcome == "approved" and message.votes:
         text += f" by {_given(message.votes)}"
-    elif message.outcome in ("approved", "rejected") and message.by and message.at:
+    elif message.outcome in ("approved", "rejected", "changed") and message.by and message.at:
         through = "the standing approval of " if message.standing else ""
         text += f" by {through}{_given([Vote(message.by.name, message.at)])}"
     if message.outcome != "approved" and message.votes:

@@ -365,6 +365,9 @@ def _apply(state: State, event: Event, index: int) -> None:
                 state.retry_choice_at = event.retry_at
         case ApprovalRequested():
             terms = terms_of(event.policy)
+            step = state.steps.get(event.step)
+            if step and step.status == "chosen" and step.chosen.by == "person":
+                _end_open_steps(state, "superseded", {"requested", "approved"}, index)
             if _put(state, event.step, {"chosen"}, status="requested", request=event, terms=terms):
                 # What a standing approval settles, nobody has to look at first.
                 for surface in range(0 if terms.standing else 1 + len(event.asks)):
@@ -393,10 +396,15 @@ def _apply(state: State, event: Event, index: int) -> None:
             if _put(
                 state, event.step, {"chosen", "requested", "approved", "due", "running"}, status="refused", ended=event
             ):
-                state.news = True
-                state.errors_in_row += 1
                 _close_card(state, event.step, index)
                 _end_progress(state, event.step, index)
+                step = state.steps[event.step]
+                if step.chosen.by == "person" and not step.request:
+                    # Nothing has changed, and whoever tried it is told.
+                    state.owed[f"{event.id}/notice"] = Owed("notice", index, event.step)
+                else:
+                    state.news = True
+                    state.errors_in_row += 1
         case MessageFailed():
             owed = state.owed.pop(event.key, None)
             if owed and event.retry_at:
@@ -496,7 +504,8 @@ def _choose(state: State, event: StepChosen, index: int) -> None:
                 status = "kept"
                 if alike.status == "requested":
                     state.owed[f"{event.step}/notice"] = Owed("notice", index, alike.id)
-            elif event.acts:
+            elif event.acts and event.by != "person":
+                # What a person has changed takes its place once it can be asked for.
                 _end_open_steps(state, "superseded", {"requested", "approved"}, index)
             elif event.begun:
                 status = "running"

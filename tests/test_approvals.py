@@ -46,6 +46,7 @@ class Rules(Authority):
         self.terms: dict[str, Any] | None = terms
         self.grant = grant
         self.wanted: list[Wanted] = []
+        self.too_few = ""
 
     def rule(self, wanted: Wanted) -> Ruling | None:
         self.wanted.append(wanted)
@@ -56,9 +57,9 @@ class Rules(Authority):
         }
         asks = (ROOM,) if "asks" in instants else ()
         instants.pop("asks", None)
-        return Ruling(
-            Terms(requesters=wanted.requesters, **instants), asks=asks, then_asks=(LEADS,) if "then" in instants else ()
-        )
+        then_asks = (LEADS,) if "then" in instants else ()
+        terms = Terms(requesters=wanted.requesters, **instants)
+        return Ruling(terms, asks=asks, then_asks=then_asks, too_few=self.too_few)
 
     async def standing(self, wanted: Wanted) -> StandingGranted | None:
         return self.grant
@@ -113,8 +114,12 @@ async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
     for by in (DAN, CAT, EVE):
         settlement = await world.approve(by)
         assert settlement.outcome == "not_entitled"
-    who = "release may, where I know for sure who they are, but nobody who asked for it"
-    assert settlement.text == f"You may not decide this request ({who}); that you tried is on record."
+    assert settlement.text == (
+        "You may not decide this request. I do not know for sure who you are. That you tried is on record."
+    )
+    assert (await world.approve(CAT)).text == (
+        "You may not decide this request. You are not among those who may: release. That you tried is on record."
+    )
     assert sum(isinstance(e, ApprovalDecided) for e in world.thread.events) == 3
     assert world.thread.status == "waiting_for_approval"
 
@@ -130,6 +135,16 @@ async def test_who_asked_may_not_approve_under_any_address() -> None:
     await world.say("what is it for?", by=BOB)
     await world.run()
     assert (await world.approve(BOB)).outcome == "settled"
+
+
+async def test_what_too_few_may_ever_approve_is_refused_at_once_and_says_why() -> None:
+    rules = Rules(group="release", quorum=2)
+    rules.too_few = "It takes 2 of release, and that is Ann."
+    world = World(authority=rules)
+    world.model.answers(Push(target="prod"), done("Too few may approve that."))
+    await world.say("push it")
+    assert await world.run() == ["said: Too few may approve that."]
+    assert "It takes 2 of release, and that is Ann." in world.model.prompts[-1]
 
 
 async def test_without_a_policy_nobody_may_approve_and_the_model_is_told() -> None:
@@ -256,7 +271,7 @@ async def test_an_edited_call_is_a_new_request() -> None:
     world.thread = await world.inbox.edit(
         world.thread.id, ANN, step_id=request.id, digest=old, arguments={"target": "staging"}, proof="test"
     )
-    assert await world.run() == ["settled: push superseded", "requested: push(target: staging)"]
+    assert await world.run() == ["settled: push changed by Ann", "requested: push(target: staging)"]
     # The old card decides nothing, and who has changed the call has asked for it.
     assert (await world.approve(BOB, step_id=request.id)).outcome == "too_late"
     assert (await world.approve(BOB, digest=old)).outcome == "other_request"
@@ -270,18 +285,8 @@ async def test_an_edited_call_is_a_new_request() -> None:
 @pytest.mark.parametrize(
     ("by", "arguments", "digest", "says"),
     [
-        (
-            CAT,
-            {"target": "staging"},
-            "",
-            "You may not change this request (release may, where I know for sure who they are).",
-        ),
-        (
-            EVE,
-            {"target": "staging"},
-            "",
-            "You may not change this request (release may, where I know for sure who they are).",
-        ),
+        (CAT, {"target": "staging"}, "", "You are not among those who may: release."),
+        (EVE, {"target": "staging"}, "", "I do not know for sure who you are."),
         (ANN, {"target": "prod"}, "", "Nothing is different"),
         (ANN, {}, "", "Nothing is different"),
         (ANN, {"force": "yes"}, "", "'force' cannot be changed here; what can is: target."),
@@ -307,16 +312,43 @@ async def test_what_cannot_be_edited(by: Person, arguments: dict[str, str], dige
     assert (await world.store.load(world.thread.id)).pending == pending
 
 
-async def test_an_edit_that_makes_no_sense_is_refused_by_the_tool_and_told() -> None:
-    world = await pushing(group="release")
+async def test_an_edit_that_makes_no_sense_is_told_and_leaves_the_request_as_it_was() -> None:
+    world = await pushing(group="release", quorum=2)
+    await world.approve(BOB)
+    await world.run()
     pending = world.thread.pending
     assert pending is not None
     assert pending.request is not None
     world.thread = await world.inbox.edit(
         world.thread.id, ANN, step_id="", digest=pending.request.digest, arguments={"target": "nowhere"}, proof="test"
     )
-    world.model.answers(done("There is no such target."))
-    assert await world.run() == ["settled: push superseded", "said: There is no such target."]
+    asked = len(world.model.prompts)
+    assert await world.run() == [
+        "noted: The change by Ann was not possible: There is no target 'nowhere'. Try 'prod'. "
+        "What was asked for stands as it was."
+    ]
+    assert len(world.model.prompts) == asked
+    world.model.answers(done())
+    assert (await world.approve(ANN)).outcome == "settled"
+    assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
+
+
+async def test_what_is_approved_while_its_change_is_looked_at_is_not_begun() -> None:
+    world = await pushing(group="release")
+    pending = world.thread.pending
+    assert pending is not None
+    assert pending.request is not None
+
+    async def approve() -> None:
+        await world.inbox.decide(world.thread.id, BOB, approved=True)
+
+    world.store.before(ApprovalRequested, approve)
+    world.thread = await world.inbox.edit(
+        world.thread.id, ANN, step_id="", digest=pending.request.digest, arguments={"target": "staging"}, proof="test"
+    )
+    lines = await world.run()
+    assert lines[-1] == "requested: push(target: staging)"
+    assert world.desk.ran == []
 
 
 async def test_an_approval_and_an_edit_at_the_same_moment() -> None:
@@ -462,7 +494,7 @@ async def test_where_something_could_not_be_said_is_told() -> None:
     await world.say("push it", by=DAN)
     lines = await world.run()
     assert lines[0] == "requested: push(target: prod)"
-    assert "I could not say something in room:/C1/ (That channel is archived.)" in lines[1]
+    assert "I could not say something in room:/C1/ (That channel is archived)." in lines[1]
 
 
 async def test_a_record_is_nobody_to_talk_to() -> None:

@@ -543,7 +543,7 @@ async def test_a_link_gives_one_of_the_approvals_that_it_takes() -> None:
         assert (answer.status, "1 of 2 approvals" in answer.words) == (200, True)
         assert await world.run() == ["counted: push, 1 of 2"]
         page = (await browser.look(other)).words
-        assert f"1 of 2 approvals: {ANA} at 09:00 UTC" in page
+        assert "1 of 2 approvals: Ana at 09:00 UTC" in page
         assert (await browser.press(other)).status == 200
         assert "Already approved by" in (await browser.look(first)).words
     await world.run()
@@ -574,7 +574,10 @@ async def test_whoever_may_not_decide_sees_who_may_and_no_form(person: str) -> N
         for approved in (True, False):
             link = browser.link(person=person, approved=approved)
             looked = await browser.look(link)
-            assert (f"You may not decide this as {person}: release may" in looked.words, looked.page.decides) == (
+            assert (
+                f"You may not decide this as {person}. You are not among those who may: release." in looked.words,
+                looked.page.decides,
+            ) == (
                 True,
                 False,
             )
@@ -592,7 +595,10 @@ async def test_whoever_asked_for_it_sees_no_form_to_approve_and_one_to_reject() 
     await world.run()
     async with browsing(world) as browser:
         looked = await browser.look(browser.link())
-        assert ("nobody who asked for it" in looked.words, looked.page.decides) == (True, False)
+        assert ("Your words led to it, so others have to approve it." in looked.words, looked.page.decides) == (
+            True,
+            False,
+        )
         assert (await browser.press(browser.link())).status == 403
         assert (await browser.look(browser.link(approved=False))).page.decides
 
@@ -627,7 +633,7 @@ async def test_a_call_is_changed_on_the_page_and_asked_for_anew() -> None:
         assert "Change it" in page.words
         answer = await browser.ask("POST", link, data={"action": "edit", "argument target": " stage\r\n"})
         assert (answer.status, "new request" in answer.words) == (200, True)
-        assert await world.run() == ["settled: push superseded", "requested: push(target: stage)"]
+        assert await world.run() == ["settled: push changed by Ana", "requested: push(target: stage)"]
         chosen = [e for e in world.thread.events if isinstance(e, StepChosen)][-1]
         assert (chosen.by, chosen.edits, chosen.proof) == ("person", first, f"signed link to {ANA}")
         assert chosen.editor is not None

@@ -668,7 +668,7 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
     [
         (
             {"deploy": ["deploy", "{tag}"]},
-            r"deploy: unknown placeholder \{tag\}; known are component, environment, key",
+            r"unknown placeholder \{tag\}; known are component, environment, key",
         ),
         ({"deploy": ["deploy", "${HOME}"]}, r"unknown placeholder \{HOME\}"),
         ({"deploy": ["{name}", "{sha}"]}, "must not hold a placeholder"),
@@ -676,9 +676,9 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
         ({"deploy": [" "]}, "must not be empty"),
         ({"deploy": "deploy {sha}"}, "deploy"),
         ({"deploy": ["deploy", "a\0b"]}, "deploy"),
-        ({"status": ["status", "{sha}"]}, r"status: unknown placeholder \{sha\}"),
+        ({"status": ["status", "{sha}"]}, r"unknown placeholder \{sha\}"),
         ({"status": ["{environment}"]}, "must not hold a placeholder"),
-        ({"url": "https://ci.example/{run}"}, r"url: unknown placeholder \{run\}"),
+        ({"url": "https://ci.example/{run}"}, r"unknown placeholder \{run\}"),
         ({"timeout_seconds": 0}, "greater than 0"),
         ({"env": {"A B": "1"}}, "env"),
         ({"shell": True}, "Extra inputs"),

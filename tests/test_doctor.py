@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from bot import doctor as checks
+from bot.demo_site import Site
+from bot.settings import Settings, read_team
+from channels.slack import check as slack_check
+from channels.slack.connection import client_of, who_we_are
 from tests.mail.dovecot import PASSWORD, address
 from tests.mail.light import Light
 from tests.model_server import ModelServer
@@ -121,6 +129,123 @@ async def test_a_model_that_does_not_understand_is_told(bot: Bot, model: ModelSe
     assert "sk-secret" not in str(found)
 
 
+# What deploybot works with
+
+
+async def agents(bot: Bot, path: str = os.environ["PATH"]) -> tuple[str, str]:
+    return findings(await bot.run("doctor", "--json", PATH=path))["agents"]
+
+
+def rewritten(bot: Bot, *changes: tuple[str, str]) -> None:
+    """The demo's team file, with each first text replaced by the second, everywhere."""
+    file = bot.folder / "bot.toml"
+    bot.site.write_team_file(file)
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("made", "wrong"),
+    [
+        ([], "There is no git repository at {!r}."),
+        (["mkdir"], "There is no git repository at {!r}."),
+        (["git", "init", "--quiet", "--bare"], "The repository has no commits yet."),
+    ],
+)
+def test_a_repository_that_is_none_is_told_with_what_to_do(bot: Bot, made: list[str], wrong: str) -> None:
+    bot.site.build()
+    nowhere = str(bot.folder / "nowhere.git")
+    if made:
+        subprocess.run([*made, nowhere], check=True)
+    rewritten(bot, (str(bot.site.repository), nowhere))
+    # Both components have that one: it is told once.
+    text = (
+        f"backend, frontend: {wrong.format(nowhere)} Its `repository` has to be a clone with commits on this machine."
+    )
+    assert asyncio.run(agents(bot)) == ("failed", text)
+
+
+async def test_a_folder_that_no_commit_touches_is_told(bot: Bot) -> None:
+    bot.site.build()
+    rewritten(bot, ('path = "backend"', 'path = "back-end"'))
+    assert await agents(bot) == ("failed", "backend: No commit touches 'back-end'. Correct its `path`.")
+
+
+async def test_commands_that_cannot_be_started_are_told(bot: Bot) -> None:
+    bot.site.build()
+    (bot.site.home / "end-to-end").chmod(0o644)
+    gone, tests = str(bot.site.home / "gone"), str(bot.site.home / "end-to-end")
+    rewritten(bot, (f'deploy = ["{bot.site.home}/deploy"', f'deploy = ["{gone}"'))
+    everywhere = "backend staging, backend production, frontend staging, frontend production"
+    assert await agents(bot) == (
+        "failed",
+        f"{everywhere}: `deploy` cannot be started: {gone!r} does not exist or is no file. Correct the path. "
+        "end_to_end staging, end_to_end production: The tests cannot be started: "
+        f"{tests!r} is not executable by the bot's user. Run chmod +x on it.",
+    )
+
+
+async def test_programs_are_looked_for_where_they_would_be_started(bot: Bot) -> None:
+    bot.site.build()
+    (bot.site.repository / "here").symlink_to(bot.site.home / "deploy")  # commands run in the repository
+    tools = bot.folder / "tools"
+    tools.mkdir()
+    (tools / "deploy-it").symlink_to(bot.site.home / "deploy")
+    rewritten(bot, (f'deploy = ["{bot.site.home}/deploy"', 'deploy = ["./here"'))
+    assert await agents(bot) == ("ok", "deploy, rollback")
+    rewritten(bot, (f'deploy = ["{bot.site.home}/deploy"', 'deploy = ["deploy-it"'))
+    state, text = await agents(bot)
+    assert state == "failed"
+    assert "`deploy` cannot be started: 'deploy-it' is in no folder of PATH (" in text
+    path = f"{tools}:{os.environ['PATH']}"
+    assert (await agents(bot, path))[0] == "ok"
+    with_path = ("timeout_seconds = 60", f'env = {{ PATH = "{path}" }}')
+    rewritten(bot, (f'deploy = ["{bot.site.home}/deploy"', 'deploy = ["deploy-it"'), with_path)
+    assert (await agents(bot))[0] == "ok"
+
+
+async def test_targets_are_asked_what_runs_there(bot: Bot) -> None:
+    bot.site.build()
+    rewritten(bot)
+    asked = bot.folder / "asked"
+    by_hand = f"Try its `status` by hand in {str(bot.site.repository)!r}."
+    (bot.site.home / "status").write_text(
+        f'#!/bin/sh\necho "$1 $2" >> {asked}\n[ $1 = backend ] || {{ echo "no route" >&2; exit 3; }}\n'
+        "[ $2 = production ] || echo hello\n"
+    )
+    before = bot.site.deployed()
+    assert await agents(bot) == (
+        "failed",
+        "backend staging: The status command printed neither a full SHA nor JSON with one: 'hello'. "
+        f"{by_hand} "
+        "frontend staging: Asking what runs on frontend staging failed with exit code 3: no route. "
+        f"{by_hand} "
+        "frontend production: Asking what runs on frontend production failed with exit code 3: no route. "
+        f"{by_hand}",
+    )
+    # Each once, although two agents share them.
+    places = ("backend staging", "backend production", "frontend staging", "frontend production")
+    assert sorted(asked.read_text().splitlines()) == sorted(places)
+    assert bot.site.deployed() == before
+
+
+async def test_an_agent_whose_check_does_not_end_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "site")
+    site.build()
+    (site.home / "status").write_text("#!/bin/sh\nexec sleep 600\n")
+    site.write_team_file(tmp_path / "bot.toml")
+    monkeypatch.setattr(checks, "AGENT_SECONDS_MAX", 0.5)
+    settings = Settings(_env_file=None, bot_home=tmp_path).model_copy(update={"team": read_team(tmp_path / "bot.toml")})
+    findings = checks.examine(settings)
+    found = next(one for one in [await anext(findings) for _ in range(3)] if one.what == "agents")
+    assert (found.state, found.text) == ("failed", "deploy: what it works with did not answer within 0.5 s.")
+
+
 # Slack
 
 
@@ -167,6 +292,140 @@ async def test_slack_that_is_set_up_by_half_is_told(bot: Bot, slack: SlackServer
 async def test_slack_that_cannot_be_reached_is_told(bot: Bot, slack: SlackServer) -> None:
     (line,) = await slack_lines(with_slack(bot, slack, SLACK_API_URL="http://127.0.0.1:9/api/"))
     assert line.startswith("failed   slack: Cannot reach Slack at http://127.0.0.1:9/api/")
+
+
+async def places(bot: Bot, slack: SlackServer, text: str) -> tuple[str, str] | None:
+    """What is said of the people and places in this team file."""
+    bot.site.build()
+    bot.site.write_team_file(bot.folder / "bot.toml")
+    with (bot.folder / "bot.toml").open("a") as file:
+        file.write(text)
+    return findings(await with_slack(bot, slack).run("doctor", "--json")).get("people and places")
+
+
+async def test_where_all_people_and_places_are_there_it_says_so(bot: Bot, slack: SlackServer) -> None:
+    ana, ben = slack.workspace.user("ana"), slack.workspace.user("ben")
+    deploys, secrets = slack.workspace.channel("deploys"), slack.workspace.channel("secrets")
+    direct = slack.workspace.im("ana")
+    found = await places(
+        bot,
+        slack,
+        f"""
+        [people.ana]
+        slack = "{ana.id}"
+        [policy.deploy_backend.production]
+        group = "team"
+        ask = ["slack:{deploys.id}", "slack:{direct.id}", "members"]
+        unverified = {{ ask = ["slack:{secrets.id}"] }}
+        [schedules.monday]
+        cron = "0 9 * * MON"
+        time_zone = "UTC"
+        agent = "deploy"
+        place = "slack:{ben.id}"
+        say = "Good morning."
+        [routes]
+        {deploys.id} = "deploy"
+        """,
+    )
+    assert found == ("ok", "all that the team file names in Slack are there: 5.")
+    # With the scopes of manifest.yml, and nobody was bothered.
+    asked = {call.method for call in slack.calls}
+    assert asked == {"auth.test", "conversations.history", "users.info", "apps.connections.open"}
+    assert all(call.ok for call in slack.calls)
+
+
+async def test_channels_that_we_cannot_speak_in_are_told_with_what_to_do(bot: Bot, slack: SlackServer) -> None:
+    random = slack.workspace.channel("random")
+    hidden = slack.workspace.add_channel("hidden", kind="private", members=("ana",))
+    found = await places(
+        bot,
+        slack,
+        f"""
+        [people.ana]
+        slack = "{slack.workspace.user("ana").id}"
+        [policy.deploy_backend.production]
+        group = "team"
+        ask = ["slack:{random.id}"]
+        unverified = {{ ask = ["slack:{hidden.id}"] }}
+        [schedules.monday]
+        cron = "0 9 * * MON"
+        time_zone = "UTC"
+        agent = "deploy"
+        place = "slack:{random.id}"
+        say = "Good morning."
+        [routes]
+        deploys = "deploy"
+        "ops@example.com" = "deploy"
+        """,
+    )
+    unknown = "is no channel, or a private one that I am not in: correct the id, or say `/invite @deploybot` there."
+    assert found == (
+        "failed",
+        f"{random.id} (policy.deploy_backend.production, schedules.monday) is a channel that I am not in: "
+        "say `/invite @deploybot` there. "
+        f"{hidden.id} (policy.deploy_backend.production) {unknown} "
+        f"deploys (routes) {unknown}",
+    )
+
+
+async def test_alerts_that_nobody_would_hear_are_told(bot: Bot, slack: SlackServer) -> None:
+    random = slack.workspace.channel("random")
+    (bot.folder / "bot.toml").write_text(f'alerts = "slack:{random.id}"\n')
+    found = findings(await with_slack(bot, slack).run("doctor", "--json"))
+    assert found["people and places"][0] == "failed"
+    assert found["people and places"][1].startswith(f"{random.id} (alerts) is a channel that I am not in")
+
+
+async def test_people_who_cannot_decide_in_slack_are_told(bot: Bot, slack: SlackServer) -> None:
+    workspace = slack.workspace
+    ana, robot = workspace.user("ana"), workspace.add_user("robot", is_bot=True)
+    guest = workspace.change_user(workspace.add_user("guest"), is_guest=True)
+    gone = workspace.change_user(workspace.add_user("gone"), deleted=True)
+    ids = {"ana": ana.id, "robot": robot.id, "guest": guest.id, "gone": gone.id, "typo": "U0NOBODY"}
+    team = "".join(f'[people.{key}]\nslack = "{user}"\n' for key, user in ids.items())
+    assert await places(bot, slack, f"\n{team}") == (
+        "failed",
+        f"{robot.id} (people.robot) is an app: name a person. "
+        f"{guest.id} (people.guest) is a guest, and only full members decide: "
+        "take them out, or have them made one. "
+        f"{gone.id} (people.gone) has left this workspace: take them out. "
+        "U0NOBODY (people.typo) is nobody here: copy the member ID from their profile.",
+    )
+
+
+async def test_a_guest_may_be_told_things(bot: Bot, slack: SlackServer) -> None:
+    guest = slack.workspace.change_user(slack.workspace.add_user("guest"), is_guest=True)
+    found = await places(
+        bot,
+        slack,
+        f"""
+        [schedules.monday]
+        cron = "0 9 * * MON"
+        time_zone = "UTC"
+        agent = "deploy"
+        place = "slack:{guest.id}"
+        say = "Good morning."
+        """,
+    )
+    assert found == ("ok", "all that the team file names in Slack are there: 1.")
+
+
+async def test_what_slack_does_not_say_is_no_fault_of_the_team_file(bot: Bot, slack: SlackServer) -> None:
+    ana, ben = slack.workspace.user("ana"), slack.workspace.user("ben")
+    slack.fail("users.info", retry_after_seconds=30, when=lambda arguments: arguments["user"] == ana.id)
+    team = f'\n[people.ana]\nslack = "{ana.id}"\n[people.ben]\nslack = "{ben.id}"\n'
+    assert await places(bot, slack, team) == ("warning", f"{ana.id} (people.ana) was not checked: ratelimited.")
+
+
+async def test_slack_that_hangs_keeps_nobody_waiting(slack: SlackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slack_check, "CHECK_SECONDS_MAX", 0.3)
+    slack.hold("users.info")
+    client = client_of(slack.bot_token, slack.api_url)
+    me, _ = await who_we_are(client)
+    many = {f"U{number:04}": f"people.p{number}" for number in range(3 * slack_check.CALLS_AT_ONCE)}
+    wrong, unsaid = await slack_check.unreachable(client, me, many, many)
+    assert wrong == []
+    assert unsaid == [f"{one} ({where}) was not checked: no answer in time." for one, where in many.items()]
 
 
 # Mail

@@ -199,9 +199,9 @@ class Story:
 
         await self._insists(lambda: self._edits(there), lambda shown: any(e.get("edits") for e in shown["events"]))
         for card in (here, there):
-            await company.shows(card, "superseded")
+            await company.shows(card, "✏️ changed by")
         for who in ("ben", "cat"):
-            await company.room.gets("superseded", user=who)
+            await company.room.gets("✏️", user=who)
             await company.room.gets("Approval needed", user=who, count=2)
         here, there = await self._other(here), await self._other(there)
         pending = (await company.waiting())["pending"]
@@ -306,7 +306,7 @@ class Story:
             marks += [(m.metadata or {})["event_payload"] for m in messages]
             texts = [self.slack.text_of(message) for message in messages]
             cards = [text for text in texts if text.startswith("deploy_frontend\n")]
-            assert ["⏹ superseded" in card for card in cards] == [True, False], "how each of them ended"
+            assert ["✏️ changed by" in card for card in cards] == [True, False], "how each of them ended"
             assert ["✅ approved by ben" in card for card in cards] == [False, True]
             assert [f"revision: {one}" in card for one, card in zip((MERGED, EDITED), cards, strict=True)] == [True] * 2
             assert all(self.slack.buttons_of(message) == [] for message in messages)
@@ -328,7 +328,7 @@ class Story:
                 assert mails.setdefault(str(mail["Message-ID"]), said) == said, "a copy differs"
             copies += len(got) - len(mails)
             first_lines = [text.split("\n", 1)[0] for _, text in mails.values()]
-            told = ("Approval needed", "1 of 2 approvals", "superseded", "✅")
+            told = ("Approval needed", "1 of 2 approvals", "✏️", "✅")
             counts = [sum(words in line for line in first_lines) for words in told]
             assert counts == [2, 2, 1, 1], first_lines
             reminders = sum("still waits" in line for line in first_lines)

@@ -482,3 +482,50 @@ def test_members_whose_mail_is_not_taken_in_are_named() -> None:
     one = policies('[people.zoe]\nemails = ["zoe@elsewhere.example"]\n[policy."*"."*"]\ngroup = "team"')
     told = policy_warnings(ROSTER, one, lambda address: address.endswith("@example.com"))
     assert "zoe@elsewhere.example of [people] is not in EMAIL_ALLOWED_SENDERS, so it decides nothing by mail." in told
+
+
+def test_a_request_that_too_few_may_ever_approve_says_so_at_once() -> None:
+    text = """
+        [people.ada]
+        name = "Ada"
+        groups = ["pair"]
+        [people.bea]
+        name = "Bea"
+        groups = ["pair"]
+        [policy."*"."*"]
+        group = "pair"
+        quorum = 2
+        requester_may = false
+    """
+    one = policies(text).rule(wanted(requesters=("ada",)))
+    assert one is not None
+    assert one.too_few.startswith("It takes 2 of pair who have not asked for it, and that is Bea.")
+    nobody = policies(text).rule(wanted(requesters=("ada", "bea")))
+    assert nobody is not None
+    assert "and that is nobody." in nobody.too_few
+    both = policies(text).rule(wanted(requesters=("zed",)))
+    assert both is not None
+    assert both.too_few == ""
+
+
+def test_who_asked_for_it_is_not_asked_when_more_may_decide() -> None:
+    text = """
+        [people.ada]
+        slack = "U0000000ADA"
+        groups = ["pair", "heads"]
+        [people.bea]
+        slack = "U0000000BEA"
+        groups = ["heads"]
+        [people.cyn]
+        slack = "U0000000CYN"
+        groups = ["heads", "pair"]
+        [policy."*"."*"]
+        group = "pair"
+        requester_may = false
+        remind = "1m"
+        then = "heads"
+    """
+    ruling = policies(text).rule(wanted(requesters=("ada",)))
+    assert ruling is not None
+    # Cyn could before.
+    assert [place.address for place in ruling.then_asks] == ["/U0000000BEA/"]

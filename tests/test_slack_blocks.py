@@ -147,7 +147,7 @@ def test_a_card_shows_who_wants_what_with_links_and_two_buttons() -> None:
                         "elements": [
                             {
                                 "type": "text",
-                                "text": "Asked for by dex at 04:36 UTC · 0123456789ab",
+                                "text": "Asked for by dex at 04:36 UTC · digest 0123456789ab",
                                 "style": {"italic": True},
                             }
                         ],
@@ -194,7 +194,7 @@ IN_AN_HOUR = AT + timedelta(hours=1)
 def test_a_card_says_who_may_decide_it_how_many_it_takes_and_until_when() -> None:
     wanted = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, quorum=2)
     assert lines(posts_of(wanted, "tabc"))[-4:] == [
-        "Asked for by dex at 04:36 UTC · 0123456789ab",
+        "Asked for by dex at 04:36 UTC · digest 0123456789ab",
         "May decide: release (Ann, Bob)",
         "Expires at 2026-11-20 05:36 UTC",
         "0 of 2 approvals",

@@ -148,7 +148,7 @@ async def test_it_takes_two_people_and_the_card_counts_them(office: ReleaseOffic
         assert "May decide: release (Ana, Ben)" in text
         assert "0 of 2 approvals" in text
         await office.clicks("ana", card, "Approve")
-        await office.reads(card, "1 of 2 approvals: ana at")
+        await office.reads(card, "1 of 2 approvals: Ana at")
         assert office.slack.buttons_of(office.slack.now(card)) == ["Approve", "Reject", "Edit…"]
         assert office.desk.ran == []
         await office.clicks("ana", card, "Approve")
@@ -156,8 +156,8 @@ async def test_it_takes_two_people_and_the_card_counts_them(office: ReleaseOffic
         office.model.answers(done("It is out."))
         await office.clicks("ben", card, "Approve")
         await office.says("It is out.", asked)
-        settled = await office.reads(card, "✅ approved by ana at")
-        assert ", ben at " in settled
+        settled = await office.reads(card, "✅ approved by Ana at")
+        assert ", Ben at " in settled
         assert office.slack.buttons_of(office.slack.now(card)) == []
     assert office.desk.ran == ["push(target: prod)"]
     assert len(office.slack.calls_of("chat.postEphemeral")) == 1, "whoever counts reads it on the card"
@@ -183,11 +183,11 @@ async def test_a_request_is_shown_and_settled_wherever_the_policy_asks(office: R
         in_person = await office.slack.said("Approval needed", office.slack.workspace.im(ben))
         await office.clicks("ben", in_person, "Approve")
         for shown in (card, in_secrets, in_person):
-            await office.reads(shown, "1 of 2 approvals: ben at")
+            await office.reads(shown, "1 of 2 approvals: Ben at")
         office.model.answers(done("It is out."))
         await office.clicks("ana", in_secrets, "Approve")
         for shown in (card, in_secrets, in_person):
-            await office.reads(shown, "✅ approved by ben at")
+            await office.reads(shown, "✅ approved by Ben at")
             assert office.slack.buttons_of(office.slack.now(shown)) == []
         await office.says("It is out.", asked)
     assert [len(office.slack.messages(where)) for where in (secrets, office.slack.workspace.im(ben))] == [1, 1]
@@ -236,7 +236,7 @@ async def test_a_changed_call_is_a_new_request(office: ReleaseOffice) -> None:
         assert "target" in office.slack.text_of(form)
         form = await office.submits("ana", form, {"target": "staging"})
         assert not form.is_open
-        await office.reads(card, "⏹ superseded: nothing is run")
+        await office.reads(card, "✏️ changed by")
         new = await office.says("newest for staging", asked)
         office.model.answers(done("It is out."))
         await office.clicks("ben", new, "Approve")

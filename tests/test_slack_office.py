@@ -237,7 +237,7 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
         )
         after = await office.until(asked, "waiting_for_approval")
     assert told.startswith("You may not decide this request")
-    assert told.endswith("; that you tried is on record.")
+    assert told.endswith(" That you tried is on record.")
     assert after.events[-1].kind == "approval_decided"
     assert office.desk.ran == []
 

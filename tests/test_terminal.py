@@ -113,7 +113,7 @@ Approval needed
     output:
       line one
         line two
-  asked for by ann at 2026-11-21 04:36 UTC · 0123456789ab"""
+  asked for by ann at 2026-11-21 04:36 UTC · digest 0123456789ab"""
     )
 
 
@@ -122,7 +122,7 @@ def test_a_card_says_who_may_decide_until_when_and_who_has_approved_it() -> None
     votes = (Vote("Ann\nat 00:00", AT), Vote("Bob", AT))
     request = card(group="release", approvers=many, quorum=3, votes=votes, expires_at=AT)
     assert render(request).split("\n")[4:] == [
-        "  asked for by ann at 2026-11-21 04:36 UTC · 0123456789ab",
+        "  asked for by ann at 2026-11-21 04:36 UTC · digest 0123456789ab",
         "  may decide: release (dex, dex, dex, dex, dex, and others)",
         "  expires at 2026-11-21 04:36 UTC",
         "  2 of 3 approvals: Ann at 00:00 at 04:36 UTC, Bob at 04:36 UTC",

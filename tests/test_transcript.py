@@ -97,7 +97,7 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: look",
         "look: 2 tags",
         "agent: push tag=v3",
-        "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 2026-11-20 09:00 UTC · digest of s2"
+        "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s2"
         "\n  may decide: anyone",
         "Bob: ❌ rejected push at 09:00 UTC",
         "Ann: approved it, which changed nothing: it was settled already",
@@ -141,7 +141,7 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
     waits = "bot: ⏰ push still waits for approval\n  asked for by Ann at 2026-11-20 09:00 UTC\n  may decide: release"
     expires = "\n  expires at 2026-11-20 09:05 UTC"
     assert told == [
-        "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest of s1"
+        "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
         f"\n  may decide: release{expires}\n  0 of 2 approvals",
         "Ann: ✅ approved push (1 of 2) at 09:00 UTC",
         "Ann: approved it, which changed nothing: they have approved it already",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +22,8 @@ ROSTER: dict[str, Build] = {
 
 DEFAULT = "deploy"
 """Who answers where nobody was named."""
+
+
+def default_of(names: Collection[str]) -> str:
+    """Of the agents that are set up: who answers where nobody was named. Empty: there is none."""
+    return DEFAULT if DEFAULT in names else next(iter(names), "")

@@ -150,7 +150,7 @@ def _line(text: str, *runs: Run) -> Part:
 def _card(card: Card, thread_id: str) -> list[Post]:
     title = f"Approval needed: {one_line(card.intent, NAME_CHARS_MAX)}"
     requester = one_line(card.requested_by, NAME_CHARS_MAX)
-    asked = f"Asked for by {requester} at {card.requested_at:%H:%M} UTC · {card.digest[:12]}"
+    asked = f"Asked for by {requester} at {card.requested_at:%H:%M} UTC · digest {card.digest[:12]}"
     parts = _details(card)
     details = blocks_of(parts)
     value = json.dumps({"t": thread_id, "s": card.step, "d": card.digest[:DIGEST_CHARS]}, separators=(",", ":"))
@@ -215,9 +215,9 @@ def _reminder(reminder: Reminder) -> list[Post]:
 
 
 def _settled(settled: Settled, thread_id: str) -> list[Post]:
-    mark = {"approved": "✅", "rejected": "❌"}.get(settled.outcome, "⏹")
+    mark = {"approved": "✅", "rejected": "❌", "changed": "✏️"}.get(settled.outcome, "⏹")
     said = f"{mark} {settled.outcome}"
-    if settled.by and settled.at and settled.outcome in ("approved", "rejected"):
+    if settled.by and settled.at and settled.outcome in ("approved", "rejected", "changed"):
         by = _given([Vote(settled.by.name, settled.at)])
         if settled.standing:
             said += f" by the standing approval of {by}"

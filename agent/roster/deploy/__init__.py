@@ -6,11 +6,13 @@ code does by itself in `plan.py`, and how a deployment is carried out behind `de
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agent.definition import Agent
+from agent.roster.deploy.check import problems
 from agent.roster.deploy.config import DeployConfig
 from agent.roster.deploy.plan import OPENINGS, planner
 from agent.roster.deploy.tools import TOOLS, Targets
@@ -32,6 +34,7 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
         ),
         resources={Targets: found},
         openings=OPENINGS,
+        check=functools.partial(problems, found),
     )
 
 

@@ -6,20 +6,49 @@ Commands are lists of arguments and never see a shell; a placeholder that is not
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-DEPLOY_PLACEHOLDERS = frozenset({"sha", "component", "environment", "key", "name", "previous"})
-STATUS_PLACEHOLDERS = frozenset({"component", "environment"})
-END_TO_END_PLACEHOLDERS = frozenset({"environment"})
+DEPLOY_PLACEHOLDERS = ("component", "environment", "key", "name", "previous", "sha")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Argument = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
 Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=200)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _text(*known: str) -> AfterValidator:
+    """That holds no other placeholders."""
+
+    def checked(text: str) -> str:
+        _check_placeholders((text,), known)
+        return text
+
+    return AfterValidator(checked)
+
+
+def _command(*known: str) -> AfterValidator:
+    """With a program, and no other placeholders in its arguments."""
+
+    def checked(command: tuple[str, ...]) -> tuple[str, ...]:
+        program, *arguments = command
+        if not program.strip():
+            raise ValueError("the first argument is the program and must not be empty")
+        if _PLACEHOLDER.search(program):
+            raise ValueError(f"the program {program!r} must not hold a placeholder")
+        _check_placeholders(arguments, known)
+        return command
+
+    return AfterValidator(checked)
+
+
+def _check_placeholders(texts: Iterable[str], known: Sequence[str]) -> None:
+    found = dict.fromkeys(name for text in texts for name in _PLACEHOLDER.findall(text))
+    if unknown := [f"{{{name}}}" for name in found if name not in known]:
+        raise ValueError(f"unknown placeholder {', '.join(unknown)}; known are {', '.join(known)}")
 
 
 class _Config(BaseModel):
@@ -29,28 +58,21 @@ class _Config(BaseModel):
 class TargetConfig(_Config):
     """How one component gets to one environment. Commands are lists of arguments and see no shell."""
 
-    deploy: Command
+    deploy: Annotated[Command, _command(*DEPLOY_PLACEHOLDERS)]
     """Deploys `{sha}`, run in the repository. `{name}` is the tag or branch that was asked for (else the SHA),
     `{previous}` the SHA that ran before (or nothing), `{key}` stays the same for one deployment over crashes, and
     `{component}` and `{environment}` are their names. The first argument is the program and is taken as it is."""
-    status: Command
+    status: Annotated[Command, _command("component", "environment")]
     """Prints what runs there: a full SHA, or a JSON object with `sha` and where known `since`, `by`, `url`; nothing, if
     nothing was deployed yet. May hold `{component}` and `{environment}`."""
     timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """A deployment is stopped after this long."""
     grace_seconds: float = Field(default=10.0, ge=0, le=600)
     """Between SIGTERM and SIGKILL when it is stopped."""
-    url: str = Field(default="", max_length=1_000)
+    url: Annotated[str, _text(*DEPLOY_PLACEHOLDERS)] = Field(default="", max_length=1_000)
     """Where to watch a deployment; may hold the placeholders of `deploy`."""
     env: dict[Variable, Argument] = Field(default_factory=dict)
     """Environment variables of both commands. They see none of the bot's own but PATH, HOME, LANG, USER and TMPDIR."""
-
-    @model_validator(mode="after")
-    def _only_known_placeholders(self) -> Self:
-        _check_command("deploy", self.deploy, DEPLOY_PLACEHOLDERS)
-        _check_command("status", self.status, STATUS_PLACEHOLDERS)
-        _check_placeholders("url", self.url, DEPLOY_PLACEHOLDERS)
-        return self
 
 
 class ComponentConfig(_Config):
@@ -60,7 +82,7 @@ class ComponentConfig(_Config):
     """The git repository: the top of a working tree, or a bare one. Commands run in it."""
     path: str = ""
     """The component's folder in a repository that holds several; commits that do not touch it are not listed."""
-    commit_url: str = Field(default="", max_length=1_000)
+    commit_url: Annotated[str, _text("sha")] = Field(default="", max_length=1_000)
     """A commit's page, with `{sha}` in it."""
     targets: dict[Name, TargetConfig] = Field(min_length=1)
     """By environment."""
@@ -70,7 +92,6 @@ class ComponentConfig(_Config):
         parts = PurePosixPath(self.path)
         if parts.is_absolute() or ".." in parts.parts or "\0" in self.path:
             raise ValueError(f"path {self.path!r} must be a folder inside the repository")
-        _check_placeholders("commit_url", self.commit_url, frozenset({"sha"}))
         if self.commit_url and "{sha}" not in self.commit_url:
             raise ValueError("commit_url must hold {sha}")
         return self
@@ -82,7 +103,7 @@ class ComponentConfig(_Config):
 class DeployConfig(_Config):
     components: dict[Name, ComponentConfig] = Field(min_length=1)
     """By name."""
-    end_to_end: dict[Name, Command] = Field(default_factory=dict)
+    end_to_end: dict[Name, Annotated[Command, _command("environment")]] = Field(default_factory=dict)
     """The test command of an environment: exit code 0 means passed. May hold `{environment}`."""
 
     @model_validator(mode="before")
@@ -103,8 +124,6 @@ class DeployConfig(_Config):
                 other = folders.setdefault(folder_name(key, environment), f"{key} on {environment}")
                 if other != f"{key} on {environment}":
                     raise ValueError(f"{key} on {environment} and {other} would share a folder; rename one")
-        for environment, command in self.end_to_end.items():
-            _check_command(f"end_to_end.{environment}", command, END_TO_END_PLACEHOLDERS)
         return self
 
 
@@ -115,18 +134,3 @@ def folder_name(component: str, environment: str) -> str:
 def filled(text: str, values: Mapping[str, str]) -> str:
     # In one pass: what is put in is not looked at again.
     return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
-def _check_command(where: str, command: Sequence[str], known: frozenset[str]) -> None:
-    if not command[0].strip():
-        raise ValueError(f"{where}: the first argument is the program and must not be empty")
-    if _PLACEHOLDER.search(command[0]):
-        raise ValueError(f"{where}: the program {command[0]!r} must not hold a placeholder")
-    for argument in command[1:]:
-        _check_placeholders(where, argument, known)
-
-
-def _check_placeholders(where: str, text: str, known: frozenset[str]) -> None:
-    for name in _PLACEHOLDER.findall(text):
-        if name not in known:
-            raise ValueError(f"{where}: unknown placeholder {{{name}}}; known are {', '.join(sorted(known))}")
