@@ -352,13 +352,14 @@ def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
 def _mend(data: dict[str, Any], item: Any) -> None:
     """Take out what is wrong there, or put in its place what lets the rest be looked at."""
     *way, last = item["loc"]
-    if "hours" in way:
+    if way[:1] == ["hours"]:
         data.pop("hours", None)  # they make sense together only
         return
     table: Any = data
     for step in way:
         table = table[step]
-    if stand_in := STAND_INS.get((item["loc"][0], len(item["loc"])), {}).get(last):
+    stand_in = STAND_INS.get((item["loc"][0], len(item["loc"])), {}).get(last)
+    if stand_in and item["type"] != "extra_forbidden":
         table[last] = stand_in
     elif item["type"] == "tuple_type" and isinstance(item["input"], str):
         table[last] = [item["input"]]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.people import Member, People
+from bot.people import Member, People, people_problems
 from bot.settings import Team
 from store.events import Person
 
@@ -120,17 +120,6 @@ def test_nothing_else_is_anybody(address: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            "[people.dex]\nemails = ['a@x.example']\n[people.ana]\nemails = ['A@x.example']\nslack = 'U0123'\n"
-            "[people.bob]\nslack = 'U0123'",
-            "must not overlap: dex and ana both claim a@x.example; ana and bob both claim U0123",
-        ),
-        (
-            f"[people.a]\napi_token_sha256 = '{'a' * 64}'\n[people.b]\napi_token_sha256 = '{'A' * 64}'",
-            "a and b both claim an api_token_sha256",
-        ),
-        ("[people.Dex]", "'Dex', which has to be of lower-case letters"),
-        ("[people.'dex@example.com']", "has to be of lower-case letters"),
         ("[people.dex]\ngroups = ['anyone']", "must not name 'anyone'"),
         ("[people.dex]\ngroups = ['team']", "must not name 'team'"),
         ("[people.dex]\ngroups = ['']", "must be a name of letters"),
@@ -138,6 +127,7 @@ def test_nothing_else_is_anybody(address: str) -> None:
         ("[people.dex]\nemails = ['Dex <dex@example.com>']", "must be one plain address"),
         ("[people.dex]\nemail = 'dex@example.com'", "people.dex.email"),
         ("[people.dex]\napi_token_sha256 = 'my-own-token'", "must be 64 hex digits"),
+        ("[people.dex]\napi_token_sha256 = '-'", "must be 64 hex digits"),
     ],
 )
 def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
@@ -147,6 +137,28 @@ def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
     told = f"{'.'.join(map(str, problem['loc']))} {problem['msg']}"
     assert words in told
     assert "my-own-token" not in told
+
+
+def test_bad_keys_and_what_two_claim_are_told_together() -> None:
+    people = read(
+        "[people.dex]\nemails = ['a@x.example']\n[people.ana]\nemails = ['A@x.example']\nslack = 'U0123'\n"
+        f"[people.bob]\nslack = 'U0123'\n[people.Zoe]\napi_token_sha256 = '{'a' * 64}'\n"
+        f"[people.'dex@example.com']\napi_token_sha256 = '{'A' * 64}'"
+    )
+    letters = "which has to be of lower-case letters, digits, . _ and -, and not api."
+    assert people_problems(people.members) == [
+        f"people holds 'Zoe', {letters}",
+        f"people holds 'dex@example.com', {letters}",
+        "people must not overlap: dex and ana both claim a@x.example.",
+        "people must not overlap: ana and bob both claim U0123.",
+        "people must not overlap: Zoe and dex@example.com both claim an api_token_sha256.",
+    ]
+
+
+@pytest.mark.parametrize("behind", ["", "  -", " *-"])
+def test_a_hash_is_taken_as_it_is_printed(behind: str) -> None:
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    assert read(f"[people.dex]\napi_token_sha256 = '{digest}{behind}'").by_token(TOKEN) == "dex"
 
 
 def test_one_person_may_name_an_address_twice() -> None:

@@ -319,6 +319,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "policy.deploy.prodction in the team file: 'prodction' is no scope of it; did you mean production?",
         "policy.deploy.prodction in the team file: 'relase' is no group that somebody is in; did you mean release?",
         "policy.deploy.prodction in the team file: 'leeds' is no group that somebody is in; did you mean leads?",
+        "policy.deploy.prodction in the team file: quorum is 9, and 4 people are in release or leads.",
         "policy.deploy.prodction in the team file: then needs widen, or remind: from when on that group may decide as "
         "well.",
         "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, or "
@@ -329,6 +330,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "members, not 'everybody'.",
         "policy.deploy.prodction.unverified in the team file: 'nobody' is no group that somebody is in; known are "
         "leads, release, team, anyone.",
+        "policy.deploy.prodction.unverified in the team file: quorum is 9, and 4 people are in team or leads.",
         "policy.deploy.prodction.standing in the team file: 'lead' is no group that somebody is in; did you mean "
         "leads?",
         'policy.restart.web in the team file: its calls are not told apart; write [policy.restart."*"].',
@@ -423,9 +425,12 @@ def test_a_team_of_nobody_is_told() -> None:
 
 def test_what_nobody_may_approve_is_told() -> None:
     assert policy_warnings(ROSTER, policies("")) == [
-        "Nobody may approve deploy in production: bot.toml has no [policy.deploy.production].",
-        'Nobody may approve restart: bot.toml has no [policy.restart."*"].',
-        'Nobody may approve push: bot.toml has no [policy.push."*"].',
+        "Nobody may approve deploy in production, restart, push: bot.toml has no policy for them, such as "
+        '[policy.deploy.production] or [policy."*"."*"].'
+    ]
+    text = '[policy."*".production]\ngroup = "leads"\n[policy.push."*"]\ngroup = "leads"'
+    assert policy_warnings(ROSTER, policies(text)) == [
+        'Nobody may approve restart: bot.toml has no policy for it, such as [policy.restart."*"] or [policy."*"."*"].'
     ]
 
 
@@ -443,7 +448,7 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     warned = await found("")
     assert warned is not None
     assert warned.state == "warning"
-    assert "Nobody may approve deploy_backend in production: bot.toml has no [policy.deploy_backend" in warned.text
+    assert "Nobody may approve deploy_backend in production, deploy_frontend in production, " in warned.text
     assert await found('[policy."*"."*"]\ngroup = "release"') == Finding(
         "policies", "ok", "whatever needs an approval has people who may give it."
     )
@@ -455,8 +460,8 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
 def test_what_somebody_may_approve_is_not() -> None:
     some = '[policy.deploy.production]\ngroup = "leads"\n[policy."*"."*"]\ngroup = "release"'
     assert policy_warnings(ROSTER, policies(some)) == []
-    only = policy_warnings(ROSTER, policies('[policy.deploy.staging]\ngroup = "leads"'))
-    assert "Nobody may approve deploy in production: bot.toml has no [policy.deploy.production]." in only
+    (only,) = policy_warnings(ROSTER, policies('[policy.deploy.staging]\ngroup = "leads"'))
+    assert "Nobody may approve deploy in production, " in only
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agent.definition import Agent
 from bot.app import roster_problems
+from bot.clock import schedules_of
 from bot.hours import Hours
 from bot.schedules import GRACE, Schedule, ScheduleTable
 from bot.settings import SettingsError, load
@@ -230,14 +232,14 @@ def test_each_firing_has_a_place_of_its_own(place: str, address: str) -> None:
         ({"cron": "0 9 * * MONDAY"}, "Bad day-of-week"),
         ({"cron": "0 0 9 * * MON"}, "five fields"),
         ({"cron": "@daily"}, "five fields"),
-        ({"cron": "0 0 31 2 *"}, "Bad day-of-month"),
+        ({"cron": "0 0 31 2 *"}, "must come at some time, and '0 0 31 2 *' never happens"),
+        ({"cron": "0 0 32 2 *"}, "Bad day-of-month"),
+        ({"cron": "0 0 31 13 *"}, "Bad month"),
         ({"cron": f"{'9' * 90} 0 * * *"}, "Bad minute"),
         ({"time_zone": "Europe/Brlin"}, "did you mean Europe/Berlin"),
         ({"place": "slack:#general"}, "must be slack:"),
         ({"place": "email:a/b@example.com"}, "must be slack:"),
         ({"place": "terminal:a/b"}, "must be slack:"),
-        ({"say": ""}, "one of say, ask, task, opening"),
-        ({"ask": "and?"}, "one only"),
         ({"say": "x" * 3_001}, "at most 3000"),
         ({"missed": "twice"}, "'skip' or 'once'"),
         ({"often": True}, "Extra inputs"),
@@ -277,19 +279,35 @@ def test_names_that_mean_nothing_are_told_together(tmp_path: Path, monkeypatch: 
         monkeypatch,
         f'[schedules.a]\n{TABLE}agent = "deply"\nplace = "terminal:ops"\nsay = "x"\n'
         + f'[schedules.b]\n{TABLE}agent = "deploy"\nplace = "slack:C0123"\nopening = "waiting"\n'
-        + f'[schedules.c]\n{TABLE}place = "email:a@example.com"\nsay = "x"\n'
-        + f'[schedules.d]\n{TABLE}agent = "deploy"\nplace = "terminal:ops"\nopening = "waiting_commits"\n',
+        + f'[schedules.c]\n{TABLE}place = "email:a@example.com"\n'
+        + f'[schedules.d]\n{TABLE}agent = "deploy"\nplace = "terminal:ops"\nopening = "waiting_commits"\n'
+        + f'[schedules.e]\n{TABLE}agent = "deply"\nplace = "terminal:ops"\nopening = "waiting"\nsay = "x"\n',
     ) == [
         "schedules.a in the team file: 'deply' is no agent that is set up; did you mean deploy?",
         "schedules.b in the team file: 'waiting' is no opening of deploy; did you mean waiting_commits?",
         "schedules.b in the team file names 'slack:C0123', and slack is not set up.",
-        "schedules.c in the team file: it names no agent that is set up; known are deploy, rollback.",
+        "schedules.c in the team file must have one of say, ask, task, opening, and one only.",
         "schedules.c in the team file names 'email:a@example.com', and email is not set up.",
+        "schedules.e in the team file must have one of say, ask, task, opening, and one only.",
+        "schedules.e in the team file: 'deply' is no agent that is set up; did you mean deploy?",
+        "schedules.e in the team file: 'waiting' is no opening of any agent; did you mean waiting_commits?",
     ]
+
+
+def test_who_is_not_named_is_the_agent_that_answers_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f'[schedules.a]\n{TABLE}place = "terminal:ops"\nopening = "waiting_commits"\n'
+    assert problems(tmp_path, monkeypatch, text) == []
+    monkeypatch.setenv("BOT_CONFIG", "bot.toml")
+    settings = load()
+    for names, agent in ((["rollback", "deploy"], "deploy"), (["ops"], "ops"), (["ops", "web"], "ops")):
+        roster = {name: Agent(name=name, prompt="", tools=(), openings={"waiting_commits": ""}) for name in names}
+        assert [one.table.agent for one in schedules_of(settings, roster)] == [agent]
+    with pytest.raises(SettingsError, match=r"no agent is set up; give one its table, such as \[agents.deploy\]"):
+        schedules_of(settings, {})
 
 
 def test_a_schedule_has_a_plain_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (problem,) = problems(
         tmp_path, monkeypatch, f'[schedules."a/b"]\n{TABLE}agent = "deploy"\nplace = "terminal:ops"\nsay = "x"\n'
     )
-    assert "schedules holds 'a/b'" in problem
+    assert "schedules in the team file holds 'a/b'" in problem

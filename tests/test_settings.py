@@ -150,8 +150,8 @@ def test_the_team_file_beside_us_is_read(tmp_path: Path, env: Callable[..., None
         (b"a = [", "bot.toml is not valid TOML: "),
         (b"\xff\xfe", "bot.toml cannot be read: it is not UTF-8 text."),
         (b"colour = 'red'", "bot.toml: colour is not known here; known are agents, routes, email, alerts, people, "),
-        (b"agents = 3", "bot.toml: agents should be a valid dictionary."),
-        (b"[agents]\ndeploy = 3", "bot.toml: agents.deploy should be a valid dictionary."),
+        (b"agents = 3", "bot.toml: agents must be a table."),
+        (b"[agents]\ndeploy = 3", "bot.toml: agents.deploy must be a table."),
         (b"a = " + b"[" * 5_000, "bot.toml"),
     ],
 )
@@ -176,9 +176,9 @@ def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: P
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "agents.gardener in the team file has no agent of its own; known are deploy.",
         "agents.rollback in the team file has no agent of its own; known are deploy.",
-        "agents.deploy.components.backend.repository in the team file: Field required.",
-        "agents.deploy.components.backend.targets in the team file: Field required.",
-        "agents.deploy.colour in the team file: not known here.",
+        "agents.deploy.components.backend.repository in the team file is missing.",
+        "agents.deploy.components.backend.targets in the team file is missing.",
+        "agents.deploy.colour in the team file is not known here.",
     ]
 
 
@@ -243,9 +243,9 @@ def test_without_hours_people_are_there_always() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[policy.deploy]\ngroup = 'a'", "policy needs a scope for 'deploy': write [policy.deploy.SCOPE], or "),
-        ("[policy.deploy.x]", "policy.deploy.x.group Field required."),
-        ("[policy.deploy.x]\ngroup = ''", "policy.deploy.x.group String should have at least 1 character."),
+        ("[policy.deploy]\ngroup = 'a'", "policy.deploy needs a scope: write [policy.deploy.SCOPE], or [policy."),
+        ("[policy.deploy.x]", "policy.deploy.x.group is missing."),
+        ("[policy.deploy.x]\ngroup = ''", "policy.deploy.x.group should have at least 1 character."),
         ("[policy.deploy.x]\ngroup = 'a'\nquorom = 2", "policy.deploy.x.quorom is not known here."),
         ("[policy.deploy.x]\ngroup = 'a'\nquorum = 0", "policy.deploy.x.quorum should be greater than or equal to 1"),
         ("[policy.deploy.x]\ngroup = 'a'\nremind = '2 hours'", "policy.deploy.x.remind must be a number and s, m, h"),
@@ -254,12 +254,22 @@ def test_without_hours_people_are_there_always() -> None:
             "policy.deploy.x.expires must be 90d at most, not '200d'.",
         ),
         ("[policy.deploy.x]\ngroup = 'a'\nunverified = { stand = 1 }", "policy.deploy.x.unverified.stand is not known"),
-        ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max Field required."),
+        ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max is missing."),
         ("[people.Dex]", "people holds 'Dex', which has to be of lower-case letters, digits, . _ and -, and not api."),
         ("[people.dex]\nslack = 'dex'", "people.dex.slack must be a Slack member ID, such as U0123456, not 'dex': "),
         ("[hours]\ntime_zone = 'Berlin'\nfrom = '09:00'\nto = '18:00'", "hours.time_zone 'Berlin' is no time zone; "),
+        ("[hours]\ntime_zone = 'UTC'\nfrom = 9\nto = '18:00'", "hours.from must be like 09:00."),
+        (
+            "[hours]\ntime_zone = 'UTC'\ndays = 'mon'\nfrom = '09:00'\nto = '18:00'",
+            "hours.days must be a list, such as",
+        ),
+        ("[people.dex]\nemail = 'a@example.com'", "people.dex.email is not known here."),
+        ("[people.dex]\ngroups = 'release'", 'people.dex.groups must be a list, such as ["one", "two"].'),
+        ("people = 3", "people must be a table."),
+        ("[policy.x.y]\ngroup = 'team'\nunverified = { max = 0 }", "policy.x.y.unverified.max is not known here."),
+        ("[policy.hours.hours]\ngroup = 3", "policy.hours.hours.group should be a valid string."),
         ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from has to be an hour or more before to"),
-        ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from Field required."),
+        ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from is missing."),
         (
             f"[people.dex]\napi_token_sha256 = {SECRET!r}",
             "people.dex.api_token_sha256 must be 64 hex digits, as `printf %s TOKEN | sha256sum` gives.",
@@ -299,6 +309,142 @@ def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template:
         "policy.deploy_bakend in the team file: 'deploy_bakend' is no tool; did you mean deploy_backend?",
         "policy.rollback.prodution in the team file: 'prodution' is no scope of it; did you mean production?",
         'policy.list_git_tags.x in the team file: its calls are not told apart; write [policy.list_git_tags."*"].',
+    ]
+
+
+MISTAKES = """
+alerts = "irc:ops"
+colour = "red"
+
+[agents.deploi]
+
+[agents.deploy.components.backend]
+repository = "/srv/backend"
+commit_url = "https://git.example/{commit}"
+[agents.deploy.components.backend.targets.production]
+deploy = ["./deploy.sh", "{tag}", "{who}"]
+status = ["./status.sh", "{sha}"]
+url = "https://ci.example/{run}"
+timeout_seconds = 0
+
+[routes]
+C0123 = "rolback"
+C0124 = "deploy"
+
+[people.dex]
+slack = "@dex"
+emails = ["dex@example.com", "Dex <dex@example.org>", "not an address"]
+groups = "release"
+[people.ana]
+emails = ["dex@example.com"]
+email = "ana@example.com"
+[people.Zoe]
+
+[hours]
+time_zone = "Europe/Berln"
+days = ["mon", "tuesday"]
+from = "9am"
+to = "18:00"
+
+[policy.deploy_backend]
+group = "release"
+[policy.deploy_frontend.production]
+group = "relase"
+quorum = 2
+then = "leeds"
+remind = "soon"
+widen = "1h"
+ask = "slack:C0123"
+unverified = { group = "nobodies" }
+standing = { group = "laeds", length = "8h" }
+[policy.rollback.production]
+quorum = "two"
+then = "somebody"
+widen = "1h"
+[policy."*".staging]
+group = "relase"
+quorum = 2
+
+[schedules."a/b"]
+cron = "0 0 31 2 *"
+agent = "deply"
+say = "x"
+ask = "y"
+often = true
+[schedules.nightly]
+cron = "daily"
+time_zone = "Mars"
+place = "slack:#general"
+task = "look"
+[schedules.weekly]
+cron = "0 9 * * MON"
+time_zone = "UTC"
+place = "email:a@example.com"
+"""
+
+
+# The beginnings of what is told: nothing that only follows from another mistake is among it.
+TOLD = """
+bot.toml: alerts must be slack: and a channel's id, or email: and an address.
+bot.toml: people.dex.slack must be a Slack member ID, such as U0123456, not '@dex'
+bot.toml: people.dex.emails.1 must be one plain address
+bot.toml: people.dex.emails.2 must be one plain address
+bot.toml: people.dex.groups must be a list
+bot.toml: people.ana.email is not known here.
+bot.toml: policy.deploy_backend needs a scope: write [policy.deploy_backend.SCOPE], or [policy.deploy_backend."*"].
+bot.toml: policy.deploy_frontend.production.remind must be a number and s, m, h or d, such as 30m, 4h or 2d
+bot.toml: policy.deploy_frontend.production.ask must be a list
+bot.toml: policy.deploy_frontend.production.standing.max is missing.
+bot.toml: policy.deploy_frontend.production.standing.length is not known here.
+bot.toml: policy.rollback.production.group is missing.
+bot.toml: policy.rollback.production.quorum should be a valid integer, not 'two'.
+bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
+bot.toml: hours.days.1 should be 'mon', 'tue', 'wed'
+bot.toml: hours.from must be like 09:00.
+bot.toml: schedules.a/b.cron must come at some time, and '0 0 31 2 *' never happens.
+bot.toml: schedules.a/b.time_zone is missing.
+bot.toml: schedules.a/b.place is missing.
+bot.toml: schedules.a/b.often is not known here.
+bot.toml: schedules.nightly.cron must have five fields
+bot.toml: schedules.nightly.time_zone 'Mars' is no time zone
+bot.toml: schedules.nightly.place must be slack:
+bot.toml: colour is not known here; known are agents, routes
+bot.toml: people holds 'Zoe', which has to be of lower-case letters
+bot.toml: people must not overlap: dex and ana both claim dex@example.com.
+agents.deploi in the team file has no agent of its own; known are deploy.
+agents.deploy.components.backend.commit_url in the team file: unknown placeholder {commit}; known are sha.
+agents.deploy.components.backend.targets.production.deploy in the team file: unknown placeholder {tag}, {who}; known
+agents.deploy.components.backend.targets.production.status in the team file: unknown placeholder {sha}; known
+agents.deploy.components.backend.targets.production.timeout_seconds in the team file should be greater than 0, not 0.
+agents.deploy.components.backend.targets.production.url in the team file: unknown placeholder {run}; known
+routes.C0123 in the team file: 'rolback' is no agent that is set up; did you mean rollback?
+schedules in the team file holds 'a/b', which has to be of lower-case letters, digits, - and _.
+schedules.a/b in the team file must have one of say, ask, task, opening, and one only.
+schedules.a/b in the team file: 'deply' is no agent that is set up; did you mean deploy?
+schedules.weekly in the team file must have one of say, ask, task, opening, and one only.
+schedules.weekly in the team file names 'email:a@example.com', and email is not set up.
+policy.deploy_frontend.production in the team file: 'relase' is no group that somebody is in; did you mean release?
+policy.deploy_frontend.production in the team file: 'leeds' is no group that somebody is in; known are release, team,
+policy.deploy_frontend.production in the team file: ask names 'slack:C0123', and slack is not set up.
+policy.deploy_frontend.production.unverified in the team file: 'nobodies' is no group that somebody is in
+policy.deploy_frontend.production.standing in the team file: 'laeds' is no group that somebody is in
+policy.rollback.production in the team file: 'somebody' is no group that somebody is in
+policy.*.staging in the team file: 'relase' is no group that somebody is in; did you mean release?
+policy.*.staging in the team file: quorum is 2, and 1 person is in release.
+""".strip()
+
+
+def test_every_mistake_in_the_team_file_is_told_in_a_single_start() -> None:
+    team_file(MISTAKES)
+    for told, expected in zip(problems(roster_problems), TOLD.splitlines(), strict=True):
+        assert told.startswith(expected)
+        assert told.endswith((".", "?"))
+
+
+def test_where_no_agent_is_set_up_it_is_told_how() -> None:
+    team_file("[routes]\nC1 = 'rolback'\n")
+    assert problems(roster_problems) == [
+        "routes.C1 in the team file: no agent is set up; give one its table, such as [agents.deploy]."
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ async def test_a_grant_is_on_record_with_who_gave_it_and_why(store: Store) -> No
 
 @pytest.mark.parametrize("by", [ANA, STRANGER, EVE.model_copy(update={"trust": "unverified"})])
 async def test_only_whom_the_policy_names_may_grant(by: Person, store: Store) -> None:
-    with pytest.raises(Refused, match=f"{by.name} may not grant that: it takes somebody of leads"):
+    with pytest.raises(Refused, match=f"(?i){by.name} may not grant that: it takes somebody of leads"):
         await granted(store, by)
     assert not await store.exists("standing")
 
@@ -116,14 +116,17 @@ async def test_a_grant_ends_by_itself(store: Store) -> None:
         await revoked(store, grant.id, after=timedelta(hours=4))
 
 
-async def test_anybody_who_is_known_for_sure_may_revoke(store: Store) -> None:
+async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None:
     first, second = await granted(store), await granted(store, DEX)
     assert await revoked(store, first.id) == first
     assert await standing.standing(store, START) == [second]
-    with pytest.raises(Refused, match=f"{first.id} was revoked by Ana at 2026-11-20 09:00 UTC already"):
+    with pytest.raises(Refused, match=f"{first.id} was revoked by ana at 2026-11-20 09:00 UTC already"):
         await revoked(store, first.id)
     with pytest.raises(Refused, match="nothing proves who that is"):
         await revoked(store, second.id, DEX.model_copy(update={"trust": "third_party"}))
+    with pytest.raises(Refused, match=r"zoe may not revoke it, and is nobody in \[people\]"):
+        await revoked(store, second.id, Person(name="zoe", address="zoe", trust="verified"))
+    assert await standing.standing(store, START) == [second]
     with pytest.raises(Refused, match="There is no standing approval 'g0'"):
         await revoked(store, "g0")
 
@@ -232,7 +235,7 @@ async def test_a_call_that_it_covers_is_carried_out_and_no_other() -> None:
     await world.say("push it", by=ANA)
     world.model.answers(Push(target="prod"), done())
     assert await world.run() == [
-        "settled: push approved by Eve: a migration",
+        "settled: push approved by eve: a migration",
         "ran: push(target: prod)",
         "said: Done.",
     ]
@@ -266,7 +269,8 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     file = tmp_path / "bot.toml"
     site = file.read_text().partition("[policy")[0].partition("[people")[0]
     team = (TEAM + POLICY).replace("policy.push.prod", "policy.deploy_backend.production")
-    file.write_text(site + team)
+    both = team + '[policy.rollback.staging]\ngroup = "release"\n'
+    file.write_text(site + both)
     arguments = ("deploy_backend", "production", "--for", "4h")
     done = await bot.run("standing", "grant", *arguments, "--as", "eve", "--reason", "a migration", "--json")
     grant = done.succeeded().document
@@ -280,11 +284,18 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     assert grant["by"]["member"] == "eve"
     plain, listed = await bot.all(("standing",), ("standing", "--json"))
     assert listed.succeeded().document == [grant]
-    assert grant["id"] in plain.succeeded().out
+    (row,) = plain.succeeded().out.splitlines()
+    until = datetime.fromisoformat(grant["until"])
+    for words in (grant["id"], "by eve", f"until {until:%Y-%m-%d %H:%M} UTC", "  holds  ", "a migration"):
+        assert words in row
+    # Its log is nobody's thread.
+    assert (await bot.run("threads", "--json")).succeeded().document == []
     wrong = {
         ("grant", *arguments, "--as", "ana"): ["ana may not grant that", "leads"],
         ("grant", *arguments[:3], "9h", "--as", "eve"): ["8h at most"],
-        ("grant", "deploy_backend", "staging", "--for", "1h", "--as", "eve"): ["in staging beforehand"],
+        ("grant", "rollback", "staging", "--for", "1h", "--as", "eve"): ["rollback in staging beforehand", "standing"],
+        ("grant", "rollback", "production", "--for", "1h", "--as", "eve"): ["bot.toml has no policy for it"],
+        ("grant", "deploy_backend", "staging", "--for", "1h", "--as", "eve"): ["in staging needs no approval"],
         ("grant", "deploy_backend", "--for", "1h"): ["takes a scope: staging, production"],
         ("grant", "deploy_all", "--for", "1h"): ["no tool 'deploy_all'"],
         ("grant", *arguments, "--agent", "rollback"): ["'rollback' has no tool 'deploy_backend'"],
@@ -294,6 +305,17 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
         result.failed(*words)
     soon = await bot.run("standing", "grant", *arguments[:3], "soon")
     soon.failed("--for must be a number and s, m, h or d", code=2)
-    ended = (await bot.run("standing", "revoke", grant["id"])).succeeded()
+    stranger = await bot.run("standing", "revoke", grant["id"], "--as", "zoe")
+    stranger.failed("zoe may not revoke it, and is nobody in [people].")
+    # What only reads asks nothing of channels.
+    file.write_text(site + both.replace("standing =", 'ask = ["slack:C0123"]\nstanding ='))
+    changed, threads, run = await bot.all(("standing",), ("threads",), ("run", "clock"))
+    assert "holds no longer" in changed.succeeded().out
+    threads.succeeded()
+    run.failed("slack is not set up")
+    file.write_text(site + both)
+    ended = (await bot.run("standing", "revoke", grant["id"], "--as", "ana")).succeeded()
     assert "deploy_backend in production" in ended.out
-    assert (await bot.run("standing", "--json")).succeeded().document == []
+    none, listed = await bot.all(("standing",), ("standing", "--json"))
+    assert (none.code, none.out, none.err) == (0, "", "There are none.\n")
+    assert listed.succeeded().document == []

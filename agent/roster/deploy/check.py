@@ -21,9 +21,12 @@ async def problems(targets: Targets) -> list[str]:
     checks = [_repository(targets, name) for name in targets.config.components]
     checks += (_target(targets, *place) for place in targets.places())
     checks += (_end_to_end(targets, environment) for environment in targets.config.end_to_end)
+    # Not gather: cancelled, that would not wait until every command that it started is gone.
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_all(check)) for check in checks]
     where: dict[str, list[str]] = {}
-    for found in await asyncio.gather(*map(_all, checks)):
-        for at, problem in found:
+    for task in tasks:
+        for at, problem in task.result():
             # Targets often share their commands: what is wrong with one of those is told once.
             where.setdefault(problem, []).append(at)
     return [f"{', '.join(dict.fromkeys(places))}: {problem}" for problem, places in where.items()]
