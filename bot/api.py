@@ -144,7 +144,7 @@ class Api:
     async def list_threads(self, status: OfStatus = None, limit: Limit = 50) -> Response:
         """The threads, the one that moved last first."""
         found = [await self.store.load(thread_id) for thread_id in await self.store.recent(limit)]
-        return reply({"threads": [document(each) for each in found if status in (None, each.status)]})
+        return reply({"threads": [document(each) for each in found if each.agent and status in (None, each.status)]})
 
     async def show_thread(self, thread_id: str) -> Response:
         """A thread with all its events."""

@@ -387,7 +387,7 @@ def edit(
     async def work(settings: Settings) -> None:
         async with opened(settings) as bot:
             changed = await bot.inbox.edit(thread, me, step_id="", digest=digest, arguments=arguments, proof="terminal")
-            done = "Changed. The new request comes with the next card."
+            done = f"Taken. Look at the new request: {console.program()} show {thread}"
             await _answer(bot, changed, me, wait=wait, as_json=as_json, otherwise=done)
 
     command.run(work, model=wait)

@@ -198,7 +198,7 @@ class Decisions:
             )
         except Refused as error:
             return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", 409)
-        text = "Changed. That makes a new request, and a mail with its links follows. This one is not decided any more."
+        text = "Taken. A mail with the new request and its links follows; if it is not possible, one that says why."
         return _page("Done", f"<p><b>{text}</b></p>")
 
     async def _answered(self, link: Link, by: Person) -> Response:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from agent.roster.deploy.command import one_line, run_bounded
 from agent.roster.deploy.repository import LISTED_MAX, REVISION_CHARS_MAX, SUBJECT_CHARS_MAX, Repository
@@ -516,3 +517,18 @@ class Lifeline:
 
     def __del__(self) -> None:
         os.close(self._file)
+
+
+def test_a_program_that_has_ended_before_it_read_its_input_has_just_ended() -> None:
+    async def run_many() -> set[int]:
+        ended = [
+            await run_bounded(
+                ["/bin/true"], cwd="/", env={"PATH": HERMETIC["PATH"]}, seconds=60, bytes_max=100, stdin=b"x" * 100_000
+            )
+            for _ in range(60)
+        ]
+        return {one.exit_code for one in ended}
+
+    # As the program runs: this loop says at once that the pipe is closed.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run_many()) == {0}

@@ -72,8 +72,11 @@ async def run_bounded(
         if stdin:
             # uvloop's is none by its class, only by what it can.
             writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-            writer.write(stdin)
-            writer.write_eof()
+            # A program that has ended reads no more.
+            if not writer.is_closing():
+                writer.write(stdin)
+            if not writer.is_closing():
+                writer.write_eof()
         timed_out = not await _happens(watch.exited, seconds - (time.monotonic() - started))
         if timed_out:
             _signal_group(group, signal.SIGTERM)
