@@ -221,7 +221,8 @@ class Process:
     async def end(self) -> None:
         """By force, where it goes on."""
         if not self.has_ended:
-            self.signal(signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                self.signal(signal.SIGKILL)
         await self.ends()
 
 

@@ -449,8 +449,7 @@ async def test_ten_processes_and_one_schedule_say_one_thing(company: Company) ->
         worker = await stack.enter_async_context(company.running())
         await company.in_release("Shall I deploy?")
         assert worker
-        for process in clocks:
-            process.kill()
+        assert len(clocks) == 10
     found = [await company.shown(thread_id) for thread_id in await company.store.recent()]
     fired = [e["id"] for shown in found for e in shown["events"] if e["kind"] == "trigger_received"]
     assert len(fired) == len(set(fired))

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 E = TypeVar("E")
 
-LANES = 2
+LANES = 3
 EDITED = "v1.1.0"
 """What Cat makes of the revision that Ana named."""
 LAST_WORD = "That is all."
