@@ -21,7 +21,7 @@ from tests.test_slack import MANIFEST, Team, decider
 
 pytestmark = pytest.mark.slow
 
-LANES = 2
+LANES = 3
 CALLS = {"users.info": 2, "views.open": 1, "chat.postMessage": 7, "chat.update": 5}
 """How many are tried. On the way in: who speaks, who clicks, the form. Out: three cards, two last words and up
 to four deployments; cards are rewritten.
