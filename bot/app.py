@@ -6,28 +6,24 @@ Fakes go in through the same door: a test gives another model or store, and ever
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any
 
-import structlog
 from pydantic import ValidationError
 
 from agent.definition import Agent
 from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
 from agent.roster import DEFAULT, ROSTER, default_of
-from bot import console
 from bot.clock import Clock, schedules_of
 from bot.inbox import Inbox
-from bot.people import People
-from bot.policies import Policies, policy_problems, tools_of
-from bot.schedules import unknown_agent
 from bot.settings import Settings, SettingsError, what_is_wrong
+from bot.team.people import People
+from bot.team.policies import Policies, policy_problems, tools_of
+from bot.team.schedules import unknown_agent
 from bot.worker import Worker
 from channels.base import Channel
 from channels.email.senders import AllowedSenders
@@ -265,29 +261,3 @@ def _problem(agent: str, item: Any) -> str:
     path = ".".join(str(part) for part in (agent, *item["loc"]) if part != "[key]")
     colon = ":" if item["type"] == "value_error" else ""
     return f"agents.{path} in the team file{colon} {what_is_wrong(item)}"
-
-
-def set_up_logging(level: str) -> None:
-    """Logs are lines of JSON on stderr; stdout belongs to the commands' answers."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
-        cache_logger_on_first_use=True,
-    )
-
-
-class _Log:
-    def write(self, text: str) -> None:
-        console.log(text)
-
-    def flush(self) -> None:
-        pass

@@ -21,8 +21,8 @@ import structlog
 import agent.roster
 from agent.definition import Agent
 from bot.inbox import Inbox
-from bot.schedules import Schedule, ScheduleTable, schedule_problems
 from bot.settings import Settings, SettingsError, read_team
+from bot.team.schedules import Schedule, ScheduleTable, schedule_problems
 from store.base import Store, StoreUnavailable
 from store.events import CRON, TriggerReceived
 

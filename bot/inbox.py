@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from agent.speech import why_not
-from bot.people import People
+from bot.team.people import People
 from channels.base import Earlier
 from store.base import Store, ThreadMoved
 from store.events import (

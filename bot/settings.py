@@ -20,10 +20,10 @@ from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.hours import Hours, HoursTable
-from bot.people import Member, named, people_problems
-from bot.policies import ANY, Policy
-from bot.schedules import ScheduleTable
+from bot.team.hours import Hours, HoursTable
+from bot.team.people import Member, named, people_problems
+from bot.team.policies import ANY, Policy
+from bot.team.schedules import ScheduleTable
 from channels.email.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, is_loopback, smtp_server
 from store.policy import TEAM

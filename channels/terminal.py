@@ -1,7 +1,7 @@
 """The terminal: a person at a prompt on this machine.
 
-A terminal shows the thread's log as it grows (`bot.transcript`), so a message is said as soon as it is in the log:
-`send` has nothing to do outside, and a crash can neither lose nor double it. What comes in is a line of text.
+A terminal shows the thread's log as it grows (`bot.views.transcript`), so a message is said as soon as it is in the
+log: `send` has nothing to do outside, and a crash can neither lose nor double it. What comes in is a line of text.
 """
 
 from __future__ import annotations

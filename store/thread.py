@@ -443,7 +443,7 @@ def _apply(state: State, event: Event, index: int) -> None:
             state.news = state.unread = state.handed = state.paused = state.cancelled = False
             state.current, state.question, state.retry_choice_at = "", "", None
         case StandingGranted() | StandingRevoked():
-            pass  # of no step: see `bot.standing`
+            pass  # of no step: see `bot.team.standing`
         case UnknownEvent():
             state.unreadable = True
         case _:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from agent.approval import Authority, Ruling, Wanted, digest
-from bot.people import Member, People
+from bot.team.people import Member, People
 from store.events import (
     ApprovalDecided,
     ApprovalRequested,

@@ -22,10 +22,10 @@ from typing import Any
 from agent.decide import decide
 from agent.definition import Agent
 from agent.roster import ROSTER
-from bot.demo_site import COMPONENTS, MERGED, Site
+from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.inbox import Inbox
 from bot.settings import read_team
-from bot.transcript import entries
+from bot.views.transcript import entries
 from channels.terminal import NAME as TERMINAL
 from store.base import StoreUnavailable
 from store.events import Person, Place, ToolInterrupted, TriggerReceived

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bot.demo_site import Site
+from bot.cli.demo.site import Site
 from store.base import Store
 from store.redis import RedisStore
 from tests.clock import Clock

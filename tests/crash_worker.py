@@ -14,6 +14,7 @@ import json
 import os
 import select
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from agent.roster.deploy.deployer import Deployer, Run, Running
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.stand_in import StandIn
 from agent.roster.deploy.tools import Targets
-from bot.app import set_up_logging
+from bot.logs import set_up_logging
 from bot.worker import Worker
 from channels.base import Outgoing
 from channels.terminal import TerminalChannel
@@ -162,7 +163,7 @@ async def work(order: dict[str, Any], report: Path) -> None:
 
 
 def main() -> None:
-    set_up_logging("error")  # stdout is for how the workers ended
+    set_up_logging("error", sys.stderr)  # stdout is for how the workers ended
     child, report, rest = 0, Path(), b""
     while True:
         readable, _, _ = select.select([0], [], [], 0.02 if child else None)

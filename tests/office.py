@@ -12,8 +12,8 @@ from typing import Any
 from agent.approval import AnyoneMay
 from agent.definition import Limits
 from agent.loop import Loop
+from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox, thread_id_of
-from bot.slack import SlackDesk
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import client_of, listening, who_we_are

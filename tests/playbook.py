@@ -47,7 +47,7 @@ from agent.steps import (
     as_question,
 )
 from bot.inbox import Inbox, Settlement
-from bot.people import People
+from bot.team.people import People
 from bot.worker import Worker
 from channels.base import (
     Answered,

@@ -15,7 +15,7 @@ from typing import TypeVar
 from agent.approval import AnyoneMay, Authority
 from agent.definition import Limits
 from agent.loop import Loop
-from bot.email import EmailDesk
+from bot.desks.email import EmailDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.email.adapter import EmailAdapter

@@ -33,8 +33,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from bot.cli import main
-from bot.demo_site import Site
+from bot.cli.demo.site import Site
+from bot.cli.main import main
 from store.embedded import embedded
 from store.embedded_supervisor import SERVER_LOCK
 from tests.model_server import ModelServer

@@ -20,14 +20,14 @@ from pydantic import SecretStr, ValidationError
 from starlette.routing import Route
 
 from agent.approval import AnyoneMay, Authority, Ruling, Wanted
-from bot import api_shapes as shapes
-from bot.api import STREAMS_MAX, Api
-from bot.api_door import BODY_BYTES_MAX
 from bot.app import App
-from bot.listen import listen
-from bot.people import Member, People
 from bot.settings import Settings
-from bot.web import application, serving
+from bot.team.people import Member, People
+from bot.web.api import shapes as shapes
+from bot.web.api.app import STREAMS_MAX, Api
+from bot.web.callers import BODY_BYTES_MAX
+from bot.web.listen import listen
+from bot.web.server import application, serving
 from channels.terminal import TerminalChannel
 from store.base import Store, StoreUnavailable
 from store.events import (
@@ -918,7 +918,7 @@ async def test_it_is_on_where_somebody_has_a_token() -> None:
 
 
 def test_it_costs_nothing_where_it_is_off() -> None:
-    program = "import sys, bot.cli, bot.listen, bot.web; sys.exit('fastapi' in sys.modules)"
+    program = "import sys, bot.cli.main, bot.web.listen, bot.web.server; sys.exit('fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 

@@ -16,7 +16,7 @@ from agent.approval import Authority, Ruling, Wanted
 from agent.llm import ModelFailure
 from agent.steps import LookAgain, SetReminder
 from bot.inbox import Inbox, Refused
-from bot.people import Member, People
+from bot.team.people import Member, People
 from channels.base import SendFailed
 from store.events import (
     CRON,

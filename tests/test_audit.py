@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.audit import Altered, record, verify
+from bot.views.record import Altered, record, verify
 from store.thread import Thread
 from tests.program import Bot
 from tests.story import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer, step
 from tests.program import Bot, Terminal
 from tests.servers import Server

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer, step
 from tests.program import BOT, Bot
 from tests.servers import Server

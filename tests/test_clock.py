@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from bot.clock import Clock as Cron
 from bot.clock import schedules_of, shipped
-from bot.hours import Hours
 from bot.inbox import Inbox
-from bot.schedules import GRACE, Schedule, ScheduleTable
 from bot.settings import Settings, SettingsError, Team
+from bot.team.hours import Hours
+from bot.team.schedules import GRACE, Schedule, ScheduleTable
 from store.base import Store, StoreUnavailable
 from store.events import Event, ThreadOpened, TriggerReceived
 from store.memory import MemoryStore

@@ -17,9 +17,9 @@ import pytest
 
 from agent.approval import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput, as_question
-from bot.decisions import FORM_BYTES_MAX, Decisions
-from bot.people import Member, People
-from bot.web import application, serving
+from bot.team.people import Member, People
+from bot.web.page.decide import FORM_BYTES_MAX, Decisions
+from bot.web.server import application, serving
 from channels.email.letters import LINK_SECONDS
 from channels.email.tokens import Link, Signer
 from store.base import Lease, StoreUnavailable

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo_site import MERGED, Site
+from bot.cli.demo.site import MERGED, Site
 from tests.model_server import ModelServer
 from tests.program import BOT, ROOT, Bot
 from tests.servers import free_port

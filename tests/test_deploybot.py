@@ -23,7 +23,7 @@ from agent.loop import Loop
 from agent.roster import ROSTER
 from agent.roster.deploy.stand_in import StandIn
 from agent.schema import find_step, validated
-from bot.demo_site import MERGED, Site
+from bot.cli.demo.site import MERGED, Site
 from bot.inbox import Inbox, Settlement
 from bot.settings import read_team
 from bot.worker import Worker

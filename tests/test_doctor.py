@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import doctor as checks
-from bot.demo_site import Site
+from bot.cli import doctor as checks
+from bot.cli.demo.site import Site
 from bot.settings import Settings, read_team
 from channels.slack import check as slack_check
 from channels.slack.connection import client_of, who_we_are

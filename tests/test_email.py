@@ -25,7 +25,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from channels.base import SendFailed
 from channels.email.imap import Fetched, Pace
 from channels.email.letters import Letter

@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from tests.mail import missing
 from tests.mail.dovecot import Dovecot
 from tests.mail.postfix import Postfix

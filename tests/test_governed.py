@@ -21,8 +21,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.demo_site import MERGED
-from bot.document import document
+from bot.cli.demo.site import MERGED
+from bot.views.document import document
 from store.base import Store
 from store.redis import RedisStore
 from tests.mail.dovecot import address

@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 
 from agent.roster.deploy.stand_in import next_step, read
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from store.events import ApprovalDecided, MessageFailed, MessageSent, ToolInterrupted, ToolStarted
 from store.redis import RedisStore
 from store.thread import Thread

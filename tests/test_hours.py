@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.hours import DAYS, Duration, Hours, HoursTable, parse_duration, plain, time_zone
+from bot.team.hours import DAYS, Duration, Hours, HoursTable, parse_duration, plain, time_zone
 
 BERLIN = time_zone("Europe/Berlin")
 OFFICE = Hours(BERLIN)

@@ -11,10 +11,10 @@ from pydantic import JsonValue
 
 from agent.decide import AskModel, decide
 from agent.outreach import opening_step
+from bot.cli.demo.site import MERGED
 from bot.clock import Clock as Cron
-from bot.demo_site import MERGED
-from bot.hours import Hours
-from bot.schedules import Schedule, ScheduleTable
+from bot.team.hours import Hours
+from bot.team.schedules import Schedule, ScheduleTable
 from store.events import CRON, Place, StepChosen, TriggerReceived
 from store.thread import Thread
 from tests.playbook import World, done, ops

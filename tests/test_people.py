@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.people import Member, People, people_problems
 from bot.settings import Team
+from bot.team.people import Member, People, people_problems
 from store.events import Person
 
 TOKEN = "a token of Dex's own"

@@ -12,11 +12,11 @@ import pytest
 from agent.approval import Wanted
 from agent.definition import Agent
 from agent.steps import Tool
-from bot.demo_site import Site
-from bot.doctor import Finding, examine
-from bot.people import People
-from bot.policies import APPROVERS_MAX, Policies, policy_problems, policy_warnings, tools_of
+from bot.cli.demo.site import Site
+from bot.cli.doctor import Finding, examine
 from bot.settings import Settings, Team
+from bot.team.people import People
+from bot.team.policies import APPROVERS_MAX, Policies, policy_problems, policy_warnings, tools_of
 from store.events import Place
 from store.policy import Terms
 

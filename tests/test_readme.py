@@ -15,7 +15,7 @@ from agent.definition import Agent
 from agent.roster import ROSTER
 from agent.steps import Call, Tool, ToolError
 from bot.app import roster_problems
-from bot.cli import app
+from bot.cli.main import app
 from bot.settings import Settings, Team
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

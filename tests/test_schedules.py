@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from agent.definition import Agent
 from bot.app import roster_problems
 from bot.clock import schedules_of
-from bot.hours import Hours
-from bot.schedules import GRACE, Schedule, ScheduleTable
 from bot.settings import SettingsError, load
+from bot.team.hours import Hours
+from bot.team.schedules import GRACE, Schedule, ScheduleTable
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 WEEKDAYS = Hours(ZoneInfo(BERLIN), frozenset(range(5)), time(9), time(18))

@@ -11,10 +11,10 @@ import pytest
 from agent.approval import digest
 from agent.llm import Answer, Prompt
 from bot.app import App
+from bot.cli.session import Session, working
 from bot.inbox import Inbox
-from bot.session import Session, working
 from bot.settings import Settings
-from bot.transcript import Entry
+from bot.views.transcript import Entry
 from channels.terminal import TerminalChannel, Typed, parse
 from store.base import StoreUnavailable
 from store.events import ApprovalRequested, StepChosen

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import roster_problems
-from bot.demo_site import Site
+from bot.cli.demo.site import Site
 from bot.settings import Settings, SettingsError, load, misspelt
 from tests.program import Bot
 

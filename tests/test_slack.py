@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.roster.deploy.stand_in import next_step
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer, Reply
 from tests.program import Bot, Running
 from tests.servers import free_port

@@ -13,9 +13,9 @@ import pytest
 
 from agent.approval import Authority, Ruling, Wanted
 from agent.loop import Loop
+from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
-from bot.people import Member, People
-from bot.slack import SlackDesk
+from bot.team.people import Member, People
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import listening, who_we_are

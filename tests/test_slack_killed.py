@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo_site import MERGED
+from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer
 from tests.program import Bot
 from tests.slack import Message, SlackServer

@@ -12,8 +12,8 @@ import yaml
 
 from agent.steps import Step, as_question
 from bot.app import alerts_place
+from bot.desks.slack import SlackDesk
 from bot.inbox import thread_id_of
-from bot.slack import SlackDesk
 from channels.base import Notice, SendFailed, Undelivered
 from channels.slack.adapter import is_slacks
 from channels.slack.channel import SlackChannel, place_of

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from bot.desks.slack import SlackDesk
 from bot.inbox import thread_id_of
-from bot.slack import SlackDesk
 from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
 from channels.slack.adapter import SlackAdapter
 from channels.slack.channel import SlackChannel, is_thread, place_of

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from agent.approval import Wanted
-from bot import standing
 from bot.inbox import Refused
-from bot.people import People
-from bot.policies import Policies
 from bot.settings import Team
+from bot.team import standing
+from bot.team.people import People
+from bot.team.policies import Policies
 from store.base import Store
 from store.events import Person, StandingGranted, ThreadOpened, UnknownEvent
 from store.memory import MemoryStore

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import console
-from bot.document import document
-from bot.transcript import Entry, entries, markdown, topic
+from bot.cli import console
+from bot.views.document import document
+from bot.views.transcript import Entry, entries, markdown, topic
 from store.events import (
     KINDS,
     Attachment,

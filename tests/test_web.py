@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from slack_sdk.signature import SignatureVerifier
 
-from bot.api import Api
-from bot.people import People
-from bot.slack import SlackDesk
-from bot.web import BODY_BYTES_MAX, application, serving
+from bot.desks.slack import SlackDesk
+from bot.team.people import People
+from bot.web.api.app import Api
+from bot.web.server import BODY_BYTES_MAX, application, serving
 from channels.slack.connection import listening, who_we_are
 from store.base import StoreUnavailable
 from store.memory import MemoryStore

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot.decisions import Decisions
+from bot.web.page.decide import Decisions
 from channels.base import AnswersHttp
 from store.base import Store, StoreUnavailable
 
@@ -25,7 +25,7 @@ BODY_BYTES_MAX = 1_000_000
 def application(
     store: Store, slack: AnswersHttp | None, decisions: Decisions | None = None, api: Starlette | None = None
 ) -> Starlette:
-    """`api`: the application of `bot.api`, which takes the other routes in."""
+    """`api`: the application of `bot.web.api.app`, which takes the other routes in."""
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})

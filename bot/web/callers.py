@@ -16,7 +16,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.people import MACHINE, People
+from bot.team.people import MACHINE, People
 from store.events import Person
 from store.text import one_line
 

@@ -23,8 +23,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from bot.hours import Hours, time_zone
-from bot.people import SLACK_PLACE
+from bot.team.hours import Hours, time_zone
+from bot.team.people import SLACK_PLACE
 from channels.email.senders import can_be_written_to
 from store.events import Place
 

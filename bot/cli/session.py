@@ -15,10 +15,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from agent.decide import decide
 from agent.llm import Model
-from bot import console
 from bot.app import App
+from bot.cli import console
 from bot.inbox import Refused
-from bot.transcript import Entry, entries
+from bot.views.transcript import Entry, entries
 from channels.terminal import Typed, parse
 from store.base import StoreUnavailable
 from store.events import Person

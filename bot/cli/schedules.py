@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bot import command, console
 from bot.app import now, opened
+from bot.cli import command, console
 from bot.clock import fire, mark_of_its_own, schedules_of
 from bot.inbox import Refused
-from bot.schedules import Schedule
 from bot.settings import Settings
+from bot.team.schedules import Schedule
 from store.text import one_line
 
 NEXT_SHOWN = 3

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pydantic import JsonValue
 
 from bot.inbox import Inbox, Refused, outside_id, thread_id_of
-from bot.people import People
-from bot.transcript import topic
+from bot.team.people import People
+from bot.views.transcript import topic
 from channels.base import Earlier
 from channels.slack.channel import NAME, is_thread
 from channels.slack.home import Home, HomeItem

@@ -17,18 +17,21 @@ import typer
 
 from agent.context import Context
 from agent.roster import DEFAULT
-from bot import audit, cli_schedules, cli_standing, command, console
-from bot import demo as demo_scenario
-from bot import doctor as checks
 from bot.app import App, model_of, opened
+from bot.cli import command, console
+from bot.cli import doctor as checks
+from bot.cli import schedules as cli_schedules
+from bot.cli import standing as cli_standing
+from bot.cli.demo import scenes as demo_scenario
+from bot.cli.session import HELP, Session, typed_lines, working
 from bot.clock import ticking
-from bot.document import document
 from bot.inbox import Refused, Settlement
-from bot.listen import listen
-from bot.policies import policy_warnings
-from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings
-from bot.transcript import Entry, entries, markdown, topic
+from bot.team.policies import policy_warnings
+from bot.views import record as audit
+from bot.views.document import document
+from bot.views.transcript import Entry, entries, markdown, topic
+from bot.web.listen import listen
 from bot.worker import Worker
 from channels.plain import fields
 from channels.terminal import NAME as TERMINAL

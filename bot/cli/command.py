@@ -18,10 +18,11 @@ from typing import Any
 import typer
 import uvloop
 
-from bot import console
-from bot.app import roster_problems, set_up_logging
-from bot.demo import DidNotHappen
+from bot.app import roster_problems
+from bot.cli import console
+from bot.cli.demo.scenes import DidNotHappen
 from bot.inbox import Refused
+from bot.logs import set_up_logging
 from bot.settings import Settings, SettingsError, load
 from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
@@ -97,7 +98,7 @@ def run(
         ]
         settings = load(*(check for is_wanted, check in wanted if is_wanted))
         debug = settings.bot_log_level == "debug"
-        set_up_logging(settings.bot_log_level)
+        set_up_logging(settings.bot_log_level, console.LOG)
         uvloop.run(work(settings))
         sys.stdout.flush()
         return

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from agent.speech import card, why_not
 from bot.inbox import Inbox, Refused
-from bot.people import People
+from bot.team.people import People
 from channels.email.page import table, terms_of
 from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
 from store.base import Store, StoreUnavailable, UnknownThread

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from agent.llm import Model
 from agent.roster.deploy.stand_in import StandIn
-from bot import console
 from bot.app import model_of, opened
-from bot.demo_site import COMPONENTS, MERGED, Site
+from bot.cli import console
+from bot.cli.demo.site import COMPONENTS, MERGED, Site
+from bot.cli.session import HELP, Session, typed_lines, working
 from bot.inbox import Refused
-from bot.session import HELP, Session, typed_lines, working
 from bot.settings import Settings, read_team
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import Typed

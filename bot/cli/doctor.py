@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
 from bot.app import build_roster, model_of, policies_of, roster_problems
-from bot.policies import policy_warnings
 from bot.settings import Settings, SettingsError, Team, misspelt
+from bot.team.policies import policy_warnings
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
 from store.base import StoreUnavailable

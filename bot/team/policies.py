@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from agent.approval import Authority, Ruling, Wanted
 from agent.definition import Agent
 from agent.steps import Tool
-from bot import standing
-from bot.hours import Duration, Hours, parse_duration, plain
-from bot.people import SLACK_PLACE, People
+from bot.team import standing
+from bot.team.hours import Duration, Hours, parse_duration, plain
+from bot.team.people import SLACK_PLACE, People
 from channels.email.senders import can_be_written_to
 from store.base import Store
 from store.events import Person, Place, StandingGranted

@@ -14,8 +14,9 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO, cast
 
-from bot.transcript import Entry
+from bot.views.transcript import Entry
 from store.text import visible
 
 NAME_COLUMN = 12
@@ -70,6 +71,17 @@ def log(text: str) -> None:
         sys.stderr.flush()
     except OSError:
         discard(2)
+
+
+class LogStream(io.TextIOBase):
+    """stderr for the program's log."""
+
+    def write(self, text: str) -> int:
+        log(text)
+        return len(text)
+
+
+LOG = cast(TextIO, LogStream())
 
 
 def print_json(document: object) -> None:

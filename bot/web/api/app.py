@@ -19,12 +19,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from bot import api_shapes as shapes
-from bot.api_door import HEADERS, Caller, Door, caller_of, problem, reply
-from bot.api_events import HEARTBEAT_SECONDS, server_sent
-from bot.document import document
 from bot.inbox import Inbox, Refused, Settlement
-from bot.people import People
+from bot.team.people import People
+from bot.views.document import document
+from bot.web.api import shapes as shapes
+from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
+from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
 from store.events import EventTooLarge, Place
 from store.text import one_line

@@ -30,8 +30,8 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
     token = settings.bot_api_token.get_secret_value()
     has_api = bool(token) or any(member.api_token_sha256 for member in bot.people.members.values())
     if always or over_http or has_links or has_api:
-        from bot.decisions import Decisions
-        from bot.web import application, serving
+        from bot.web.page.decide import Decisions
+        from bot.web.server import application, serving
 
         decisions = None
         if bot.writer and has_links:
@@ -43,14 +43,14 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
 
 
 def _api(bot: App, token: str) -> Starlette:
-    from bot.api import Api
+    from bot.web.api.app import Api
 
     agent, channels = bot.agent_of(""), tuple(bot.channels)
     return Api(bot.store, bot.inbox, bot.people, token, tuple(bot.roster), agent, channels).app()
 
 
 async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:
-    from bot.slack import SlackDesk
+    from bot.desks.slack import SlackDesk
     from channels.slack.connection import client_of, listening, who_we_are
 
     settings = bot.settings
@@ -69,7 +69,7 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
 
 
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
-    from bot.email import EmailDesk
+    from bot.desks.email import EmailDesk
     from channels.email.adapter import EmailAdapter
     from channels.email.mailbox import Mailbox
 

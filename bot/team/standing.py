@@ -1,7 +1,7 @@
 """Standing approvals: calls of one kind are approved for a while, by somebody who may say so.
 
 They live in a log of their own, so that granting and revoking are facts like any other. Whether one covers a call is
-judged where the call is (`bot.policies`); nothing here knows a call.
+judged where the call is (`bot.team.policies`); nothing here knows a call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from bot.inbox import Refused
-from bot.people import People
+from bot.team.people import People
 from store.base import Store, UnknownThread
 from store.events import Event, Person, Place, StandingGranted, StandingRevoked, ThreadOpened
 from store.text import one_line
@@ -129,7 +129,7 @@ async def revoke(
 
 
 def in_words(length: timedelta) -> str:
-    """As `bot.hours.parse_duration` reads it: in the largest unit that it is a whole number of."""
+    """As `bot.team.hours.parse_duration` reads it: in the largest unit that it is a whole number of."""
     seconds = int(length.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds % size == 0:

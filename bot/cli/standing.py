@@ -1,4 +1,4 @@
-"""`bot standing`: the approvals that are given beforehand, for a while. Mounted by `bot.cli`."""
+"""`bot standing`: the approvals that are given beforehand, for a while. Mounted by `bot.cli.main`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import typer
 
 from agent.roster import DEFAULT
 from agent.steps import Tool
-from bot import command, console, standing
 from bot.app import App, now, opened
-from bot.hours import parse_duration, plain
+from bot.cli import command, console
 from bot.inbox import Refused
-from bot.policies import may_need_approval, scopes_of
 from bot.settings import Settings
+from bot.team import standing
+from bot.team.hours import parse_duration, plain
+from bot.team.policies import may_need_approval, scopes_of
 from store.events import StandingGranted
 from store.text import one_line
 

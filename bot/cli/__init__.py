@@ -1,0 +1,5 @@
+"""The command line: what a person types, and what they read. One file for each group of commands."""
+
+from bot.cli.main import main
+
+__all__ = ["main"]
