@@ -13,6 +13,7 @@ store          a store on that backend
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.skipped and os.environ.get("NOTHING_SKIPPED"):
         report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr}"
     return report
+
+
+def pytest_configure() -> None:
+    """What we were started with ignored, as under nohup or in the background of a script, we ignore, but hand on to
+    nobody: a handler becomes the default in programs that the tests start, and SIG_IGN would stay.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 # A slow moment of the machine is no failure.

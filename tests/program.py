@@ -46,6 +46,7 @@ LOOK_SECONDS = 0.02
 OUTPUT_BYTES_MAX = 16_000_000
 COLUMNS, ROWS = 150, 50
 
+_SERVING = re.compile(r"^Serving (http://\S+?)(?: with the API under /api)?\.$", re.MULTILINE)
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\r")
 
 
@@ -247,17 +248,22 @@ class Running:
 
     async def told(self, text: str) -> None:
         """Returns when it has said that on stderr."""
-        await self._until_in(self._err, text)
+        await self._until(self._err, re.compile(re.escape(text)))
 
     async def said(self, text: str) -> None:
         """Returns when it has said that on stdout."""
-        await self._until_in(self._out, text)
+        await self._until(self._out, re.compile(re.escape(text)))
 
-    async def _until_in(self, stream: IO[bytes], text: str) -> None:
+    async def serves(self) -> str:
+        """The URL of its HTTP server, once it listens: with PORT=0, the one that it got."""
+        return (await self._until(self._err, _SERVING))[1]
+
+    async def _until(self, stream: IO[bytes], pattern: re.Pattern[str]) -> re.Match[str]:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while text not in _whole(stream):
+            while not (found := pattern.search(_whole(stream))):
                 assert not self._process.has_ended, f"it has ended: {self.err}"
                 await asyncio.sleep(LOOK_SECONDS)
+        return found
 
 
 class Terminal:

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import redis
 import redis.asyncio
@@ -26,6 +26,7 @@ from store.base import Store
 from store.memory import MemoryStore
 from store.redis import RedisStore
 from tests.clock import Clock
+from tests.ports import HeldPort
 
 START_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.002
@@ -103,7 +104,8 @@ class ClusterServer(Server):
     """One node in cluster mode that owns every slot: a script whose keys have several slots fails with CROSSSLOT."""
 
     def __init__(self) -> None:
-        super().__init__("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--bind", "127.0.0.1")
+        self._bus = HeldPort()
+        super().__init__("--cluster-enabled", "yes", "--cluster-port", str(self._bus.number), "--bind", "127.0.0.1")
 
     def start(self) -> None:
         super().start()
@@ -112,13 +114,6 @@ class ClusterServer(Server):
         while b"cluster_state:ok" not in self.command("CLUSTER", "INFO"):
             assert time.monotonic() < deadline, "the cluster did not come up"
             time.sleep(POLL_SECONDS)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nobody listened a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return cast(int, probe.getsockname()[1])
 
 
 def unique_prefix() -> str:

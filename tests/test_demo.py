@@ -14,8 +14,8 @@ import pytest
 
 from bot.cli.demo.site import MERGED, Site
 from tests.model_server import ModelServer
+from tests.ports import HeldPort
 from tests.program import BOT, ROOT, Bot
-from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,8 @@ def assert_told_in_order(transcript: str, story: tuple[str, ...], **words: str) 
 
 
 async def test_without_a_terminal_it_tells_the_story_and_it_is_true(bot: Bot) -> None:
-    bot.environment["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"  # the demo has a store of its own
+    nobody = HeldPort()
+    bot.environment["REDIS_URL"] = f"redis://127.0.0.1:{nobody.number}"  # the demo has a store of its own
     done = from_nothing(bot, BOT, "demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout

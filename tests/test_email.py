@@ -40,8 +40,9 @@ from tests.mail.light import Light
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Wire
 from tests.model_server import ModelServer, step
+from tests.ports import HeldPort
 from tests.program import Bot, Running
-from tests.servers import Server, free_port
+from tests.servers import Server
 from tests.test_slack import decider
 
 AUTHSERV_ID = f"mx.{DOMAIN}"
@@ -69,18 +70,18 @@ class Mailroom:
         self.bot = bot
         self.imap_url = imap_url("imap", "127.0.0.1", imap.imap_port)
         self.smtp_url = f"smtp://127.0.0.1:{smtp.port}"
+        self.port = HeldPort()  # links in mails lead there, also after a restart
         self._numbers = itertools.count(1)
 
     def settings(self) -> dict[str, str]:
-        port = free_port()
         return {
             "EMAIL_ADDRESS": BOT,
             "IMAP_URL": self.imap_url,
             "SMTP_URL": self.smtp_url,
             "EMAIL_AUTHSERV_ID": AUTHSERV_ID,
             "EMAIL_ALLOWED_SENDERS": DOMAIN,
-            "BOT_PUBLIC_URL": f"http://127.0.0.1:{port}",
-            "PORT": str(port),
+            "BOT_PUBLIC_URL": f"http://127.0.0.1:{self.port.number}",
+            "PORT": str(self.port.number),
             "BOT_LEASE_SECONDS": "2",
         }
 

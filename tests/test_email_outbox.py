@@ -32,7 +32,7 @@ from store.events import Person, Place
 from tests import story
 from tests.mail.light import Light
 from tests.mail.wire import Wire
-from tests.servers import free_port
+from tests.ports import HeldPort
 
 BOT, ANA, BEN = "deploybot@team.example", "ana@team.example", "ben@team.example"
 CLEO = "cleo@elsewhere.example"
@@ -248,12 +248,12 @@ async def test_a_server_that_hangs_up_before_its_greeting_means_later(wire: Wire
 
 
 async def test_where_nobody_listens_it_is_tried_later() -> None:
-    port = free_port()
-    failed = await failure(Outbox(at(port), BOT), letter(ANA))
+    nobody = HeldPort()
+    failed = await failure(Outbox(at(nobody.number), BOT), letter(ANA))
     assert failed.retry_after_seconds == RETRY_SECONDS
-    assert f"127.0.0.1:{port}" in str(failed)
+    assert f"127.0.0.1:{nobody.number}" in str(failed)
     with pytest.raises(ChannelUnavailable, match="Correct SMTP_URL"):
-        await check(at(port))
+        await check(at(nobody.number))
 
 
 async def test_whoever_stops_waiting_leaves_room_for_the_others(server: Light, wire: Wire, outbox: Outbox) -> None:

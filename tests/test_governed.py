@@ -291,8 +291,7 @@ async def test_who_may_not_is_told_so_and_changes_nothing(company: Company, way:
 async def test_two_votes_at_the_same_moment_in_two_processes_settle_it_once(company: Company) -> None:
     company.rules(policy(company, quorum="2"))
     before = len(deployed(company))
-    other = company.room.settings() | {"BOT_PUBLIC_URL": company.url}
-    async with company.running(), company.running("worker", PORT=other["PORT"]):
+    async with company.running(), company.running("worker"):
         for revision in (MERGED, "v1.0.0", MERGED):
             await company.team.asks(f"deploy {revision} to production, skip staging")
             pending = await company.waiting()

@@ -21,7 +21,7 @@ from tests.mail.dovecot import PASSWORD, Dovecot, address
 from tests.mail.light import Light
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Wire
-from tests.servers import free_port
+from tests.ports import HeldPort
 
 PATIENCE_SECONDS = 30.0
 A_WHILE_SECONDS = 0.2
@@ -463,7 +463,8 @@ class TestWire:
                 assert await client.hear() == "hello"
 
     async def test_a_server_that_is_down_is_a_connection_that_closes(self) -> None:
-        async with Wire(free_port()) as wire, connected(wire.port) as client:
+        nobody = HeldPort()
+        async with Wire(nobody.number) as wire, connected(wire.port) as client:
             assert await client.hear() == ""
 
     async def test_a_cut_frees_who_is_held_or_frozen(self) -> None:

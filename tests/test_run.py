@@ -91,9 +91,10 @@ async def test_an_idle_worker_ends_at_once(bot: Bot) -> None:
     await bot.nothing_is_left()
 
 
-async def test_a_worker_that_is_started_from_nothing_ends_as_well(bot: Bot) -> None:
+async def test_a_worker_that_a_script_started_in_the_background_ends_as_well(bot: Bot) -> None:
+    """From nothing, and with SIGINT ignored, as a shell that is not interactive starts it."""
     process = await asyncio.create_subprocess_exec(
-        BOT, "run", "worker", cwd=bot.folder, env=bot.env(), stdout=PIPE, stderr=PIPE
+        "sh", "-c", 'trap "" INT; exec "$0" run worker', BOT, cwd=bot.folder, env=bot.env(), stdout=PIPE, stderr=PIPE
     )
     assert process.stderr
     async with asyncio.timeout(PATIENCE_SECONDS):

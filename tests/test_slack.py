@@ -17,7 +17,6 @@ from agent.roster.deploy.stand_in import next_step
 from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer, Reply
 from tests.program import Bot, Running
-from tests.servers import free_port
 from tests.slack import Message, SlackServer
 
 pytestmark = pytest.mark.slow
@@ -56,13 +55,13 @@ class Team:
         slack = self.slack
         environment = {"SLACK_API_URL": slack.api_url, "SLACK_BOT_TOKEN": slack.bot_token, "BOT_LEASE_SECONDS": "2"}
         if mode == "http":
-            port = free_port()
-            environment |= {"SLACK_SIGNING_SECRET": slack.signing_secret, "PORT": str(port)}
-            slack.http_target = f"http://127.0.0.1:{port}/slack/events"
+            environment |= {"SLACK_SIGNING_SECRET": slack.signing_secret, "PORT": "0"}
         else:
             environment |= {"SLACK_APP_TOKEN": slack.app_token}
         async with self.bot.started("run", *roles, **(environment | settings)) as process:
             await process.told("Listening to Slack" if "web" in roles or not roles else "Working for")
+            if mode == "http":
+                slack.http_target = f"{await process.serves()}/slack/events"
             yield process
 
     async def asks(self, text: str, user: str = "ana") -> Message:

@@ -19,7 +19,8 @@ from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged
 from store.events import EVENT_BYTES_MAX, Event, EventTooLarge, decode
 from store.redis import RedisStore
 from store.thread import Thread
-from tests.servers import Backend, Server, free_port, opened_store, unique_prefix
+from tests.ports import HeldPort
+from tests.servers import Backend, Server, opened_store, unique_prefix
 from tests.story import chosen, done, finished, message, opened
 
 T1 = Thread("t1")
@@ -719,7 +720,8 @@ async def test_what_is_not_the_url_of_a_redis_is_told_in_one_line(url: str) -> N
 
 
 async def test_a_server_that_is_not_there_is_told_in_one_line_with_what_to_do() -> None:
-    url = f"redis://127.0.0.1:{free_port()}/0"
+    nobody = HeldPort()
+    url = f"redis://127.0.0.1:{nobody.number}/0"
     with pytest.raises(
         StoreUnavailable, match=rf"^Cannot reach Redis at {url}: .*[^.]\. Start it, or correct REDIS_URL\.$"
     ):
@@ -747,7 +749,8 @@ async def test_a_wrong_password_is_told_without_telling_it(server: Server) -> No
 
 
 async def test_no_error_tells_the_password() -> None:
-    at = f"127.0.0.1:{free_port()}"
+    nobody = HeldPort()
+    at = f"127.0.0.1:{nobody.number}"
     told = await asyncio.gather(
         refusal(f"redis://:hunter2@{at}/0"),
         refusal(f"redis://ann:hunter2@{at}"),
@@ -777,7 +780,8 @@ async def test_a_full_server_says_what_it_needs_and_loses_nothing(server: Server
 
 
 async def test_a_read_only_replica_is_told_apart(server: Server) -> None:
-    server.command("REPLICAOF", "127.0.0.1", free_port())
+    nobody = HeldPort()
+    server.command("REPLICAOF", "127.0.0.1", nobody.number)
     async with opened_store(server.url, "bot") as store:
         with pytest.raises(StoreUnavailable, match=r"is a read-only replica\. Point REDIS_URL at the primary\.$"):
             await begun(store)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.mail.certificates import Certificate, certificates
 from tests.mail.daemon import HOST, PATIENCE_SECONDS, Daemon, found, greeting
-from tests.servers import free_port
+from tests.ports import HeldPort
 
 DOMAIN = "team.example"
 PASSWORD = "secret"
@@ -44,10 +44,8 @@ class Dovecot(Daemon):
     ) -> None:
         super().__init__("dovecot")
         self.users = users
-        ports: set[int] = set()
-        while len(ports) < 3:
-            ports.add(free_port())
-        self.imap_port, self.imaps_port, self.lmtp_port = ports
+        self._ports = [HeldPort() for _ in range(3)]
+        self.imap_port, self.imaps_port, self.lmtp_port = (port.number for port in self._ports)
         self.authority = certificates().authority
         self._file = self.folder / "dovecot.conf"
         self._file.write_text(self._configuration(idle, certificate or certificates().server))

@@ -30,7 +30,7 @@ from pysasl.hashing import Cleartext
 from tests.mail.daemon import HOST, PATIENCE_SECONDS
 from tests.mail.dovecot import DOMAIN, PASSWORD, USERS, Mail, address
 from tests.mail.questions import refusal
-from tests.servers import free_port
+from tests.ports import HeldPort
 
 T = TypeVar("T")
 
@@ -40,7 +40,8 @@ class Light:
 
     def __init__(self, *, idle: bool = True, users: tuple[str, ...] = USERS) -> None:
         self.users = users
-        self.imap_port, self.port = free_port(), free_port()
+        self._ports = [HeldPort() for _ in range(2)]
+        self.imap_port, self.port = (port.number for port in self._ports)
         self.asked: list[str] = []
         self._refusals: dict[str, str] = {}
         self._loop = asyncio.new_event_loop()

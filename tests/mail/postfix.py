@@ -15,7 +15,7 @@ from tests.mail.certificates import Certificate, certificates
 from tests.mail.daemon import HOST, Daemon, eventually, found, greeting
 from tests.mail.dovecot import DOMAIN, PASSWORD, Dovecot, address
 from tests.mail.questions import Logins, Refusals
-from tests.servers import free_port
+from tests.ports import HeldPort
 
 _ETC = Path("/etc/postfix")
 _QUEUES = ("incoming", "active", "deferred", "bounce", "defer", "trace", "flush", "hold", "corrupt", "saved", "private")
@@ -53,7 +53,8 @@ class Postfix(Daemon):
 
     def __init__(self, dovecot: Dovecot, *, starttls: bool = True, certificate: Certificate | None = None) -> None:
         super().__init__("postfix")
-        self.port, self.smtps_port = free_port(), free_port()
+        self._ports = [HeldPort() for _ in range(2)]
+        self.port, self.smtps_port = (port.number for port in self._ports)
         self.authority = certificates().authority
         self._refusals = Refusals()
         self._logins = Logins({address(user): PASSWORD for user in dovecot.users})
