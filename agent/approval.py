@@ -10,9 +10,10 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from store.events import ApprovalRequested, Person, Place, StandingGranted, StepChosen
+from store.events import ApprovalRequested, StandingGranted, StepChosen
 from store.policy import ANYONE, Terms, names_of, terms_of
 from store.thread import StepState
+from store.values import Person, Place
 
 
 def digest(thread_id: str, chosen: StepChosen, facts: dict[str, JsonValue], policy: dict[str, JsonValue]) -> str:

@@ -30,7 +30,6 @@ from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    Attachment,
     ChoiceFailed,
     DeliveryFailed,
     Event,
@@ -40,7 +39,6 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Person,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -57,6 +55,7 @@ from store.events import (
 )
 from store.text import one_line, visible
 from store.thread import OPEN, StepState, Thread
+from store.values import Attachment, Person
 
 QUESTION = "What should the next step be?"
 WORDS = ("message", "trigger")

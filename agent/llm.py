@@ -29,7 +29,7 @@ from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIErro
 from agent.definition import Agent, UnusableStep
 from agent.schema import find_step, step_schema, validated
 from agent.steps import Step
-from store.events import Usage
+from store.values import Usage
 
 log = logging.getLogger(__name__)
 

@@ -44,6 +44,7 @@ from agent.speech import outgoing, requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool, ToolError, Wait
 from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
 from store.base import Lease, Store, StoreUnavailable, ThreadMoved
+from store.codec import EventTooLarge, decode, encode
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -51,12 +52,10 @@ from store.events import (
     ChoiceFailed,
     DeliveryFailed,
     Event,
-    EventTooLarge,
     HandedToHuman,
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Place,
     StandingGranted,
     StepChosen,
     StepRefused,
@@ -65,11 +64,10 @@ from store.events import (
     ToolInterrupted,
     ToolStarted,
     ToolWaiting,
-    decode,
-    encode,
 )
 from store.policy import has_expired, names_of
 from store.thread import StepState, Thread
+from store.values import Place
 
 log = structlog.get_logger(__name__)
 

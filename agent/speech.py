@@ -29,7 +29,6 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Person,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -40,6 +39,7 @@ from store.events import (
 )
 from store.policy import ANYONE, TEAM, judge, names_of
 from store.thread import Owed, StepState, Thread
+from store.values import Person
 
 
 def outgoing(thread: Thread, owed: Owed) -> Outgoing:

@@ -31,8 +31,8 @@ from channels.email.servers import smtp_server
 from channels.terminal import TerminalChannel
 from store.base import Store
 from store.embedded import embedded
-from store.events import Place
 from store.redis import RedisStore
+from store.values import Place
 
 if TYPE_CHECKING:
     from channels.email.letters import Writer

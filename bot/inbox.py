@@ -19,21 +19,19 @@ from pydantic import JsonValue
 from agent.speech import why_not
 from bot.team.people import People
 from channels.base import Earlier
+from store import keys
 from store.base import Store, ThreadMoved
+from store.codec import EventTooLarge, encode
 from store.events import (
     TEXT_CHARS_MAX,
     ApprovalDecided,
     ApprovalRequested,
-    Attachment,
     DeliveryFailed,
     Event,
-    EventTooLarge,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
     MessageSent,
-    Person,
-    Place,
     StepChosen,
     ThreadCancelled,
     ThreadForked,
@@ -41,10 +39,10 @@ from store.events import (
     ThreadPaused,
     ThreadResumed,
     TriggerReceived,
-    encode,
 )
 from store.policy import judge
 from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread
+from store.values import Attachment, Person, Place
 
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
@@ -211,7 +209,7 @@ class Inbox:
 
     async def _open(self, place: Place, agent: str, *events: Event) -> str:
         thread_id, at = thread_id_of(place), events[-1].at
-        await self._store.post(thread_id, ThreadOpened(id=ThreadOpened.ID, at=at, agent=agent, place=place), *events)
+        await self._store.post(thread_id, ThreadOpened(id=keys.OPENED, at=at, agent=agent, place=place), *events)
         return thread_id
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:

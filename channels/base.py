@@ -13,8 +13,9 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from store.events import Event, Person, Place
+from store.events import Event
 from store.thread import Turn
+from store.values import Person, Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from channels.base import (
     Undelivered,
     Vote,
 )
-from store.events import Person
 from store.text import visible
+from store.values import Person
 
 APPROVERS_MAX = 5
 """Names of those who may decide, on a card."""

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Literal
 
 from channels.base import Channel, Outgoing
-from store.events import Event, Place
+from store.events import Event
+from store.values import Place
 
 NAME = "terminal"
 

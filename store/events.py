@@ -10,81 +10,27 @@ wrote it. A log written by a newer version loads too: unknown fields are kept, u
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-)
+from pydantic import AwareDatetime, Field, JsonValue, field_validator
+
+from store.text import without_half_surrogates
+from store.values import Attachment, Fact, Person, Place, Usage
 
 SCHEMA_VERSION = 1
 """Written on every event. Raise it when an old reader would misunderstand a new event, not when a field is added."""
 
-EVENT_BYTES_MAX = 256_000
-"""An event larger than this is refused by every store."""
 
 TEXT_CHARS_MAX = 50_000
-"""The longest text that one message may hold; `bot.inbox` clips what a channel brings and says so."""
+"""The longest text that one message may hold; the way in clips what a channel brings and says so."""
 
 CRON = "cron"
 """`TriggerReceived.source` of the team's own schedules."""
 
-Trust = Literal["verified", "unverified", "third_party", "forwarded"]
-"""How sure we are of who is speaking. Only `verified` people may decide requests."""
 
+class Recorded(Fact):
+    """What every event has."""
 
-class Fact(BaseModel):
-    """Frozen; keeps the fields of newer versions, so that showing or copying a log loses nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class Place(Fact):
-    """Where a thread is held: a channel's name and an address that only that channel reads."""
-
-    channel: str
-    address: str
-
-
-class Person(Fact):
-    name: str
-    address: str = ""
-    """As the channel knows the person: a Slack user id, a mail address, a login name."""
-    trust: Trust = "unverified"
-    member: str = ""
-    """Who they are in the team file, the same for all their addresses; empty: it does not know them."""
-    email: str = ""
-    """A mail address that the channel vouches for, beside the one that it knows them by."""
-
-
-class Attachment(Fact):
-    name: str
-    media_type: str = ""
-    size_bytes: int = 0
-    text: str = ""
-    """What it says, where it is a text that the channel could read; else it is known by its name only."""
-
-
-class Usage(Fact):
-    """Tokens, as the model's endpoint counted them."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-
-
-class Event(Fact):
     kind: str
     id: str = Field(min_length=1, max_length=512)
     at: AwareDatetime
@@ -95,20 +41,18 @@ class Event(Fact):
     @classmethod
     def _storable(cls, value: Any) -> Any:
         # Ids come from outside too (a Message-ID, say), and the one that deduplicates must be the one in the log.
-        return _HALF_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
+        return without_half_surrogates(value) if isinstance(value, str) else value
 
 
-class ThreadOpened(Event):
-    """The first event of every thread."""
-
-    ID: ClassVar[str] = "opened"
+class ThreadOpened(Recorded):
+    """The first event of every thread; its id is `store.keys.OPENED`."""
 
     kind: Literal["thread_opened"] = "thread_opened"
     agent: str
     place: Place
 
 
-class ThreadForked(Event):
+class ThreadForked(Recorded):
     """Ends the copied part of a fork. No step, request or message from before it is still to be acted on here."""
 
     kind: Literal["thread_forked"] = "thread_forked"
@@ -117,7 +61,7 @@ class ThreadForked(Event):
     by: Person
 
 
-class MessageReceived(Event):
+class MessageReceived(Recorded):
     """Somebody wrote to the thread."""
 
     kind: Literal["message_received"] = "message_received"
@@ -135,7 +79,7 @@ class MessageReceived(Event):
     """Characters that the text had, where it was longer than TEXT_CHARS_MAX; 0: it is whole."""
 
 
-class MessageEdited(Event):
+class MessageEdited(Recorded):
     """The author changed a message. It counts where nobody has acted on that message yet."""
 
     kind: Literal["message_edited"] = "message_edited"
@@ -144,7 +88,7 @@ class MessageEdited(Event):
     text: str
 
 
-class MessageDeleted(Event):
+class MessageDeleted(Recorded):
     """The author took a message back. It counts where nobody has acted on that message yet."""
 
     kind: Literal["message_deleted"] = "message_deleted"
@@ -152,7 +96,7 @@ class MessageDeleted(Event):
     """Its event id."""
 
 
-class TriggerReceived(Event):
+class TriggerReceived(Recorded):
     """A machine started or woke the thread: a schedule, a webhook."""
 
     kind: Literal["trigger_received"] = "trigger_received"
@@ -161,7 +105,7 @@ class TriggerReceived(Event):
     data: dict[str, JsonValue] = {}
 
 
-class StepChosen(Event):
+class StepChosen(Recorded):
     """The next step, chosen by the model or by code. Supersedes a chosen step that has not begun."""
 
     kind: Literal["step_chosen"] = "step_chosen"
@@ -186,7 +130,7 @@ class StepChosen(Event):
     usage: Usage | None = None
 
 
-class ChoiceFailed(Event):
+class ChoiceFailed(Recorded):
     """The model was asked and gave no usable step."""
 
     kind: Literal["choice_failed"] = "choice_failed"
@@ -199,7 +143,7 @@ class ChoiceFailed(Event):
     usage: Usage | None = None
 
 
-class ApprovalRequested(Event):
+class ApprovalRequested(Recorded):
     """A person must decide before the step runs. Durable before anybody is shown it."""
 
     kind: Literal["approval_requested"] = "approval_requested"
@@ -220,7 +164,7 @@ class ApprovalRequested(Event):
     """The arguments that a person may change instead of approving."""
 
 
-class ApprovalDecided(Event):
+class ApprovalDecided(Recorded):
     """Somebody said yes or no. Those that count settle the request; others change nothing and are kept."""
 
     kind: Literal["approval_decided"] = "approval_decided"
@@ -239,7 +183,7 @@ class ApprovalDecided(Event):
     """It came as a message, to which nobody could answer at once: where it settles nothing, that person is told."""
 
 
-class ToolStarted(Event):
+class ToolStarted(Recorded):
     """Written before the tool runs. Without an ending after it, nobody knows whether the tool did its work."""
 
     kind: Literal["tool_started"] = "tool_started"
@@ -248,7 +192,7 @@ class ToolStarted(Event):
     repeatable: bool = False
 
 
-class ToolWaiting(Event):
+class ToolWaiting(Recorded):
     """The tool looked and has to look again later. Nothing waits in a process meanwhile."""
 
     kind: Literal["tool_waiting"] = "tool_waiting"
@@ -260,7 +204,7 @@ class ToolWaiting(Event):
     """People are shown that it is under way, and then how it ended."""
 
 
-class ToolFinished(Event):
+class ToolFinished(Recorded):
     kind: Literal["tool_finished"] = "tool_finished"
     step: str
     result: JsonValue = None
@@ -268,7 +212,7 @@ class ToolFinished(Event):
     """Short, for the model to act on; empty: it succeeded."""
 
 
-class ToolInterrupted(Event):
+class ToolInterrupted(Recorded):
     """The tool was started and its end is not known; it cannot be repeated safely, so a person is asked."""
 
     kind: Literal["tool_interrupted"] = "tool_interrupted"
@@ -276,7 +220,7 @@ class ToolInterrupted(Event):
     why: str
 
 
-class StepRefused(Event):
+class StepRefused(Recorded):
     """Code did not let the step begin: unknown intent, invalid arguments, a failed check, a changed digest."""
 
     kind: Literal["step_refused"] = "step_refused"
@@ -284,12 +228,12 @@ class StepRefused(Event):
     error: str
 
 
-class TimerFired(Event):
+class TimerFired(Recorded):
     kind: Literal["timer_fired"] = "timer_fired"
     timer: str
 
 
-class MessageSent(Event):
+class MessageSent(Recorded):
     """What was owed to the people under this key has gone out."""
 
     kind: Literal["message_sent"] = "message_sent"
@@ -300,7 +244,7 @@ class MessageSent(Event):
     """Where the thread is held from now on: it was opened where nothing stood yet, and hangs from this message."""
 
 
-class MessageFailed(Event):
+class MessageFailed(Recorded):
     """A message could not be sent."""
 
     kind: Literal["message_failed"] = "message_failed"
@@ -313,7 +257,7 @@ class MessageFailed(Event):
     """The person who asked is told so where they can be reached."""
 
 
-class DeliveryFailed(Event):
+class DeliveryFailed(Recorded):
     """A message that had gone out came back: the other side could not deliver it."""
 
     kind: Literal["delivery_failed"] = "delivery_failed"
@@ -323,7 +267,7 @@ class DeliveryFailed(Event):
     error: str
 
 
-class AgentChanged(Event):
+class AgentChanged(Recorded):
     """Another agent goes on with the thread."""
 
     kind: Literal["agent_changed"] = "agent_changed"
@@ -331,7 +275,7 @@ class AgentChanged(Event):
     reason: str = ""
 
 
-class HandedToHuman(Event):
+class HandedToHuman(Recorded):
     """A limit was reached or too much went wrong; the agent rests until a person speaks."""
 
     kind: Literal["handed_to_human"] = "handed_to_human"
@@ -340,17 +284,17 @@ class HandedToHuman(Event):
     reason: str
 
 
-class ThreadPaused(Event):
+class ThreadPaused(Recorded):
     kind: Literal["thread_paused"] = "thread_paused"
     by: Person
 
 
-class ThreadResumed(Event):
+class ThreadResumed(Recorded):
     kind: Literal["thread_resumed"] = "thread_resumed"
     by: Person
 
 
-class ThreadCancelled(Event):
+class ThreadCancelled(Recorded):
     """Nothing is begun any more. What runs already is noted when it ends."""
 
     kind: Literal["thread_cancelled"] = "thread_cancelled"
@@ -358,7 +302,7 @@ class ThreadCancelled(Event):
     reason: str = ""
 
 
-class StandingGranted(Event):
+class StandingGranted(Recorded):
     """Calls of one kind are approved from now on, for a while, by somebody who may say so. In the log `standing`."""
 
     kind: Literal["standing_granted"] = "standing_granted"
@@ -375,14 +319,14 @@ class StandingGranted(Event):
     proof: str = ""
 
 
-class StandingRevoked(Event):
+class StandingRevoked(Recorded):
     kind: Literal["standing_revoked"] = "standing_revoked"
     grant: str
     by: Person
     proof: str = ""
 
 
-class UnknownEvent(Event):
+class UnknownEvent(Recorded):
     """An event that this version cannot read. It is shown; a thread that holds one is not acted on."""
 
     raw: JsonValue = None
@@ -416,91 +360,7 @@ KnownEvent = (
     | StandingGranted
     | StandingRevoked
 )
-KINDS: dict[str, type[Event]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}
+Event = KnownEvent | UnknownEvent
+"""Closed: whatever asks for the kind of an event has a row for each of these."""
 
-_Known = Annotated[KnownEvent, Field(discriminator="kind")]
-_adapter: TypeAdapter[KnownEvent] = TypeAdapter(_Known)
-_adapter_of_many: TypeAdapter[tuple[KnownEvent, ...]] = TypeAdapter(tuple[_Known, ...])
-_json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
-_START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
-_NESTING_SUSPECT = 150
-
-
-class EventTooLarge(ValueError):
-    """The event's JSON is longer than EVENT_BYTES_MAX, or nested deeper than it could be read again."""
-
-
-def encode(event: Event) -> bytes:
-    """One line of JSON. Fields at their default are left out, save the kind and the version.
-
-    Half surrogate pairs, which UTF-8 cannot hold, become U+FFFD. Raises EventTooLarge.
-    """
-    if isinstance(event, UnknownEvent):
-        return json.dumps(event.raw).encode()
-    try:
-        body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
-    except ValueError:
-        try:
-            event = type(event).model_validate(_without_half_surrogates(event.model_dump()))
-            body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
-        except ValueError as error:
-            raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be written.") from error
-    data = f'{{"v":{event.v},"kind":"{event.kind}",{body[1:]}'.encode()
-    if len(data) > EVENT_BYTES_MAX:
-        raise EventTooLarge(f"The event {event.id!r} takes {len(data):,} bytes; the limit is {EVENT_BYTES_MAX:,}.")
-    # JSON can be written deeper than it is read (200 levels), and an unreadable event would stop its thread for good.
-    if data.count(b"[") + data.count(b"{") >= _NESTING_SUSPECT and isinstance(decode(data), UnknownEvent):
-        raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be read again.")
-    return data
-
-
-def _without_half_surrogates(value: Any) -> Any:
-    match value:
-        case str():
-            return _HALF_SURROGATE.sub("\ufffd", value)
-        case dict():
-            return {_without_half_surrogates(k): _without_half_surrogates(v) for k, v in value.items()}
-        case list() | tuple():
-            return [_without_half_surrogates(item) for item in value]
-        case _:
-            return value
-
-
-def decode(data: bytes) -> Event:
-    """The event in one line of JSON; an `UnknownEvent` where this version cannot read it. Never raises."""
-    try:
-        event: Event = _adapter.validate_json(data)
-    except ValidationError:
-        return _unknown(data)
-    return event if event.v <= SCHEMA_VERSION else _unknown(data)
-
-
-def decode_all(lines: Sequence[bytes]) -> tuple[Event, ...]:
-    """As `decode` for each line, in two thirds of the time. Never raises."""
-    try:
-        events: tuple[Event, ...] = _adapter_of_many.validate_json(b"[" + b",".join(lines) + b"]")
-    except ValidationError:
-        return tuple(decode(line) for line in lines)
-    if len(events) != len(lines) or any(event.v > SCHEMA_VERSION for event in events):
-        return tuple(decode(line) for line in lines)
-    return events
-
-
-def _unknown(data: bytes) -> UnknownEvent:
-    try:
-        raw: Any = _json.validate_python(json.loads(data))
-    except (ValueError, RecursionError):
-        raw = data.decode(errors="replace")
-    fields = raw if isinstance(raw, dict) else {}
-    try:
-        at = datetime.fromisoformat(str(fields.get("at")))
-    except ValueError:
-        at = _START_OF_TIME
-    return UnknownEvent(
-        kind=str(fields.get("kind") or "unreadable"),
-        id=str(fields.get("id") or f"unreadable/{hashlib.blake2b(data, digest_size=8).hexdigest()}")[:512],
-        at=at if at.tzinfo else at.replace(tzinfo=UTC),
-        v=fields["v"] if isinstance(fields.get("v"), int) else SCHEMA_VERSION,
-        raw=raw,
-    )
+KINDS: dict[str, type[KnownEvent]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from store.base import Lease, LeaseLost, ThreadDiverged, ThreadMoved, UnknownThread
-from store.events import Event, decode, encode
+from store.codec import decode, encode
+from store.events import Event
 from store.thread import Thread
 
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from store.events import ApprovalDecided, ApprovalRequested, Person
+from store.events import ApprovalDecided, ApprovalRequested
+from store.values import Person
 
 ANYONE = "anyone"
 """A group that everybody is in of whom a channel says for sure who they are."""

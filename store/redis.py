@@ -39,7 +39,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from store.base import Lease, LeaseLost, StoreUnavailable, ThreadDiverged, ThreadMoved, UnknownThread
-from store.events import Event, decode_all, encode
+from store.codec import decode_all, encode
+from store.events import Event
 from store.thread import Thread
 
 SHARDS = 8

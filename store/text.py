@@ -13,6 +13,14 @@ _HIDDEN = re.compile(
 )
 
 
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def without_half_surrogates(text: str) -> str:
+    """Half of a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
+    return _HALF_SURROGATE.sub("\ufffd", text)
+
+
 def visible(text: str) -> str:
     """The text with such characters written out, as in `\\u{202e}`; newlines and tabs stay."""
     return _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text.replace("\r\n", "\n"))

@@ -27,8 +27,6 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Person,
-    Place,
     StandingGranted,
     StandingRevoked,
     StepChosen,
@@ -47,6 +45,7 @@ from store.events import (
     UnknownEvent,
 )
 from store.policy import Terms, judge, names_of, terms_of
+from store.values import Person, Place
 
 # Steps with these intents are the program's own: every agent may have them, and none has a `run()`.
 DONE_FOR_NOW = "done_for_now"

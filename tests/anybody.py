@@ -30,11 +30,11 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Person,
     StepChosen,
     ToolStarted,
 )
 from store.thread import StepState, Thread
+from store.values import Person
 from tests.playbook import (
     NOTHING,
     Broken,

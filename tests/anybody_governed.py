@@ -17,8 +17,6 @@ from store.events import (
     ApprovalDecided,
     ApprovalRequested,
     MessageReceived,
-    Person,
-    Place,
     StandingGranted,
     StepChosen,
     TimerFired,
@@ -26,6 +24,7 @@ from store.events import (
 )
 from store.policy import Terms
 from store.thread import StepState, Thread
+from store.values import Person, Place
 from tests.anybody import AnybodyDoesAnything
 from tests.playbook import Push, World
 from tests.story import ANN, BOB, EVE

@@ -28,9 +28,10 @@ from bot.settings import read_team
 from bot.views.transcript import entries
 from channels.terminal import NAME as TERMINAL
 from store.base import StoreUnavailable
-from store.events import Person, Place, ToolInterrupted, TriggerReceived
+from store.events import ApprovalDecided, ToolInterrupted, TriggerReceived
 from store.redis import RedisStore
 from store.thread import Thread
+from store.values import Person, Place
 
 ROOT = Path(__file__).parent.parent
 DEX = Person(name="dex", address="dex", trust="verified")
@@ -211,8 +212,8 @@ def assert_ends_well(world: World, story: Story) -> None:
     assert not story.thread.state.owed, f"{where}: something was left unsaid"
     ids = [event.id for event in story.thread.events]
     assert len(ids) == len(set(ids)), where
-    decisions = [event for event in story.thread.events if event.kind == "approval_decided"]
-    assert sum(e.approved for e in decisions) >= 2, where  # type: ignore[attr-defined]
+    decisions = [event for event in story.thread.events if isinstance(event, ApprovalDecided)]
+    assert sum(e.approved for e in decisions) >= 2, where
 
 
 def _interruptions(thread: Thread) -> int:

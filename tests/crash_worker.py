@@ -32,9 +32,10 @@ from bot.worker import Worker
 from channels.base import Outgoing
 from channels.terminal import TerminalChannel
 from store.base import Lease
-from store.events import Event, Place
+from store.events import Event
 from store.redis import RedisStore
 from store.thread import Thread
+from store.values import Place
 from tests.canonical import World
 
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.approval import AnyoneMay
 from agent.definition import Limits
@@ -18,7 +18,7 @@ from bot.worker import Worker
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import client_of, listening, who_we_are
 from store.base import Store
-from store.events import Event
+from store.events import Recorded
 from store.memory import MemoryStore
 from store.thread import Thread
 from tests.playbook import Desk, ScriptedModel, ops
@@ -26,6 +26,8 @@ from tests.slack import Message, SlackServer
 
 MANIFEST = Path(__file__).parent.parent / "manifest.yml"
 PATIENCE_SECONDS = 10.0
+
+E = TypeVar("E", bound=Recorded)
 
 
 class Office:
@@ -103,5 +105,5 @@ async def new_office(**settings: Any) -> AsyncIterator[Office]:
         yield Office(slack, store, Inbox(store))
 
 
-def kinds(thread: Thread, *wanted: type[Event]) -> list[Event]:
+def kinds(thread: Thread, *wanted: type[E]) -> list[E]:
     return [event for event in thread.events if isinstance(event, wanted)]

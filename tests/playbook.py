@@ -63,9 +63,10 @@ from channels.base import (
     Undelivered,
 )
 from store.base import Lease, Store
-from store.events import Event, Person, Place, TriggerReceived, Usage
+from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
 from store.thread import Thread
+from store.values import Person, Place, Usage
 from tests.clock import Clock
 from tests.story import ANN, PLACE
 

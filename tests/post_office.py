@@ -28,9 +28,10 @@ from channels.email.senders import AllowedSenders
 from channels.email.servers import imap_server, smtp_server
 from channels.email.tokens import Signer
 from store.base import Store
-from store.events import Event, Place
+from store.events import Recorded
 from store.memory import MemoryStore
 from store.thread import Thread
+from store.values import Place
 from tests.mail.dovecot import DOMAIN, PASSWORD, address
 from tests.mail.light import Light
 from tests.playbook import Desk, ScriptedModel, ops
@@ -40,6 +41,8 @@ BOT = address("deploybot")
 PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.01
 T = TypeVar("T")
+
+E = TypeVar("E", bound=Recorded)
 
 
 class PostOffice:
@@ -218,7 +221,7 @@ def text_of(mail: EmailMessage) -> str:
     return str(body.get_content()) if body else ""
 
 
-def kinds(thread: Thread, *wanted: type[Event]) -> list[Event]:
+def kinds(thread: Thread, *wanted: type[E]) -> list[E]:
     return [event for event in thread.events if isinstance(event, wanted)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from store import keys
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -23,8 +24,6 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Person,
-    Place,
     StandingGranted,
     StandingRevoked,
     StepChosen,
@@ -52,6 +51,7 @@ from store.thread import (
     WITHDRAW_REQUEST,
     Thread,
 )
+from store.values import Person, Place
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 LATER = AT + timedelta(minutes=5)
@@ -67,7 +67,7 @@ def thread(*events: Event, thread_id: str = "t1") -> Thread:
 
 
 def opened(agent: str = "deploy", place: Place = PLACE) -> ThreadOpened:
-    return ThreadOpened(id=ThreadOpened.ID, at=AT, agent=agent, place=place)
+    return ThreadOpened(id=keys.OPENED, at=AT, agent=agent, place=place)
 
 
 def message(event_id: str = "m1", text: str = "deploy v3, please", *, by: Person = ANN, **more: Any) -> MessageReceived:

@@ -35,8 +35,6 @@ from store.events import (
     ApprovalDecided,
     Event,
     MessageReceived,
-    Person,
-    Place,
     StepChosen,
     ThreadCancelled,
     ThreadForked,
@@ -45,6 +43,7 @@ from store.memory import MemoryStore
 from store.policy import Terms
 from store.redis import RedisStore
 from store.thread import Thread
+from store.values import Person, Place
 from tests.playbook import Push, World, ask, done
 
 MACHINE = "machine-token-0123456789"

@@ -18,19 +18,19 @@ from agent.steps import LookAgain, SetReminder
 from bot.inbox import Inbox, Refused
 from bot.team.people import Member, People
 from channels.base import SendFailed
+from store import keys
 from store.events import (
     CRON,
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     MessageSent,
-    Person,
-    Place,
     StandingGranted,
     ThreadOpened,
     TriggerReceived,
 )
 from store.policy import NOBODY, Terms, terms_of
+from store.values import Person, Place
 from tests.anybody_governed import ANN_BY_MAIL, CAT, DAN, PEOPLE, AnybodyUnderPolicies
 from tests.playbook import Push, Touch, World, done
 from tests.story import ANN, BOB, EVE, PLACE
@@ -500,7 +500,7 @@ async def test_where_something_could_not_be_said_is_told() -> None:
 async def test_a_record_is_nobody_to_talk_to() -> None:
     world = await pushing(group="release")
     now = world.clock()
-    opened = ThreadOpened(id=ThreadOpened.ID, at=now, agent="", place=Place(channel="terminal", address="standing"))
+    opened = ThreadOpened(id=keys.OPENED, at=now, agent="", place=Place(channel="terminal", address="standing"))
     await world.store.post("standing", opened, grant(world))
     for call in (
         world.inbox.say("standing", ANN, "hello"),

@@ -21,13 +21,11 @@ from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    Attachment,
     ChoiceFailed,
     Event,
     HandedToHuman,
     MessageFailed,
     MessageReceived,
-    Person,
     StepChosen,
     StepRefused,
     ToolFinished,
@@ -35,6 +33,7 @@ from store.events import (
     TriggerReceived,
 )
 from store.text import visible
+from store.values import Attachment, Person
 from tests.playbook import TOOLS, Look, ops
 from tests.story import (
     ANN,

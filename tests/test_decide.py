@@ -30,11 +30,9 @@ from agent.decide import (
 )
 from agent.definition import Agent, Limits
 from agent.steps import HandOver
-from store.events import (
-    Event,
-    Person,
-)
+from store.events import Event
 from store.thread import Thread
+from store.values import Person
 from tests.anybody import AnybodyDoesAnything
 from tests.playbook import (
     Look,

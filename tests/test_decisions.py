@@ -23,19 +23,12 @@ from bot.web.server import application, serving
 from channels.email.letters import LINK_SECONDS
 from channels.email.tokens import Link, Signer
 from store.base import Lease, StoreUnavailable
-from store.events import (
-    ApprovalDecided,
-    Event,
-    MessageReceived,
-    Person,
-    StandingGranted,
-    StepChosen,
-    ToolStarted,
-)
+from store.events import ApprovalDecided, Event, MessageReceived, StandingGranted, StepChosen, ToolStarted
 from store.memory import MemoryStore
 from store.policy import Terms
 from store.text import visible
 from store.thread import Thread
+from store.values import Person
 from tests.playbook import Push, World, done
 from tests.story import ANN, BOB
 

@@ -28,9 +28,10 @@ from bot.inbox import Inbox, Settlement
 from bot.settings import read_team
 from bot.worker import Worker
 from channels.terminal import TerminalChannel
-from store.events import Event, Place, StepRefused, ToolFinished, TriggerReceived
+from store.events import Event, StepRefused, ToolFinished, TriggerReceived
 from store.memory import MemoryStore
 from store.thread import StepState, Thread
+from store.values import Place
 from tests.canonical import merge_of
 from tests.story import ANN
 

@@ -36,8 +36,9 @@ from channels.email.page import MARKDOWN_CHARS_MAX, table
 from channels.email.parse import parse
 from channels.email.senders import AllowedSenders
 from channels.email.tokens import LOCAL_PART_CHARS_MAX, Link, Signer
-from store.events import Event, MessageReceived, MessageSent, Person, Place
+from store.events import Event, MessageReceived, MessageSent
 from store.text import visible
+from store.values import Person, Place
 from tests import story
 
 BOT = "deploybot@team.example"

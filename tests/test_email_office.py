@@ -23,12 +23,12 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    Place,
     StandingGranted,
     StepChosen,
     TriggerReceived,
 )
 from store.policy import Terms
+from store.values import Place
 from tests.mail.dovecot import DOMAIN, address
 from tests.mail.wire import Wire
 from tests.playbook import NOTHING, Push, Touch, done

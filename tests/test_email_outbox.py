@@ -28,7 +28,7 @@ from channels.email.outbox import (
 )
 from channels.email.servers import MailServer, smtp_server
 from channels.email.tokens import Signer
-from store.events import Person, Place
+from store.values import Person, Place
 from tests import story
 from tests.mail.light import Light
 from tests.mail.wire import Wire

@@ -11,22 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
-from store.events import (
-    EVENT_BYTES_MAX,
-    KINDS,
-    Attachment,
-    Event,
-    EventTooLarge,
-    MessageReceived,
-    Person,
-    StepChosen,
-    ToolStarted,
-    UnknownEvent,
-    Usage,
-    decode,
-    encode,
-)
+from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode, encode
+from store.events import KINDS, MessageReceived, Recorded, StepChosen, ToolStarted, UnknownEvent
 from store.thread import Thread
+from store.values import Attachment, Person, Usage
 from tests.story import AT, done, finished, message, started
 from tests.strategies import events_of, json_values
 
@@ -48,7 +36,7 @@ def test_every_event_reads_back_as_it_was_written(kind: str, data: st.DataObject
 
 
 def test_every_kind_of_event_can_be_read() -> None:
-    assert set(KINDS.values()) == set(Event.__subclasses__()) - {UnknownEvent}
+    assert set(KINDS.values()) == set(Recorded.__subclasses__()) - {UnknownEvent}
 
 
 def test_a_line_begins_with_its_version_and_kind_and_leaves_defaults_out() -> None:

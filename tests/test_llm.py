@@ -24,7 +24,7 @@ from agent.definition import Agent
 from agent.llm import BODY_BYTES_MAX, ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure, OpenAIModel, Prompt
 from agent.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
-from store.events import Usage
+from store.values import Usage
 from tests.model_server import (
     MODEL,
     Capability,

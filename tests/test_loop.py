@@ -20,12 +20,11 @@ from store.events import (
     ChoiceFailed,
     MessageReceived,
     MessageSent,
-    Person,
-    Place,
     StepChosen,
     ToolStarted,
 )
 from store.thread import Thread
+from store.values import Person, Place
 from tests.playbook import (
     NOTHING,
     Broken,

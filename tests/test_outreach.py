@@ -15,8 +15,9 @@ from bot.cli.demo.site import MERGED
 from bot.clock import Clock as Cron
 from bot.team.hours import Hours
 from bot.team.schedules import Schedule, ScheduleTable
-from store.events import CRON, Place, StepChosen, TriggerReceived
+from store.events import CRON, StepChosen, TriggerReceived
 from store.thread import Thread
+from store.values import Place
 from tests.playbook import World, done, ops
 from tests.story import ANN
 from tests.test_deploybot import Bot, Scripted, events

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from bot.settings import Team
 from bot.team.people import Member, People, people_problems
-from store.events import Person
+from store.values import Person
 
 TOKEN = "a token of Dex's own"
 FILE = f"""

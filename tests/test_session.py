@@ -17,7 +17,7 @@ from bot.settings import Settings
 from bot.views.transcript import Entry
 from channels.terminal import TerminalChannel, Typed, parse
 from store.base import StoreUnavailable
-from store.events import ApprovalRequested, StepChosen
+from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.memory import MemoryStore
 from store.thread import Thread
 from tests.clock import Clock
@@ -194,7 +194,8 @@ async def test_lines_are_obeyed_in_their_order(app: App, store: MemoryStore) -> 
         "thread_resumed",
         "thread_cancelled",
     ]
-    assert events[0].comment == "too early"  # type: ignore[attr-defined]
+    assert isinstance(events[0], ApprovalDecided)
+    assert events[0].comment == "too early"
 
 
 async def test_a_worker_that_fails_does_not_leave_a_person_waiting(clock: Clock, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from channels.base import (
 from channels.slack.blocks import CALLED_MAX, POSTS_MAX, Post, TooLongToShow, edit_modal, posts_of, reject_modal
 from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
 from channels.slack.parse import Answer, Approve, AskEdit, AskReason, Me, parse_click
-from store.events import Person
 from store.text import visible
+from store.values import Person
 from tests.slack import check_blocks, check_view
 
 AT = datetime(2026, 11, 20, 4, 36, tzinfo=UTC)

@@ -20,9 +20,10 @@ from bot.worker import Worker
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import listening, who_we_are
 from store.base import Store
-from store.events import ApprovalDecided, MessageReceived, Person, Place, StandingGranted, StepChosen
+from store.events import ApprovalDecided, MessageReceived, StandingGranted, StepChosen
 from store.memory import MemoryStore
 from store.policy import Terms
+from store.values import Person, Place
 from tests.office import MANIFEST, PATIENCE_SECONDS, Office, kinds
 from tests.playbook import Push, done, ops
 from tests.slack import Message, SlackServer, View

@@ -19,8 +19,9 @@ from channels.slack.adapter import is_slacks
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import SCOPES, who_we_are
 from store.base import StoreUnavailable
-from store.events import Attachment, Event, MessageFailed, MessageReceived, MessageSent, Person
+from store.events import Event, MessageFailed, MessageReceived, MessageSent
 from store.memory import MemoryStore
+from store.values import Attachment, Person
 from tests.office import MANIFEST, Office, kinds, new_office
 from tests.playbook import NOTHING, Push, done
 from tests.slack import Message
@@ -97,7 +98,7 @@ async def test_what_was_said_before_the_mention_is_read_and_vouched_for_by_nobod
     ben = office.slack.workspace.user("ben")
     assert f"({'third party'})\ntext: v7 is broken, roll it back" in prompt
     assert prompt.index("v7 is broken") < prompt.index("really") < prompt.index("what do you think?")
-    senders = [e.sender.address for e in kinds(await office.thread(asked), MessageReceived)]  # type: ignore[attr-defined]
+    senders = [e.sender.address for e in kinds(await office.thread(asked), MessageReceived)]
     assert senders == [ben.id, ben.id, office.slack.workspace.user("ana").id]
 
 
@@ -321,7 +322,7 @@ async def test_of_two_answers_at_the_same_moment_one_counts(office: Office) -> N
         told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         thread = await office.until(asked, "done")
     assert "needs no answer any more" in told[0].args["text"]
-    assert len([e for e in kinds(thread, MessageReceived) if e.answers]) == 1  # type: ignore[attr-defined]
+    assert len([e for e in kinds(thread, MessageReceived) if e.answers]) == 1
 
 
 # App Home, the stop button, what it is doing
@@ -543,7 +544,7 @@ async def test_what_was_said_during_downtime_is_found_afterwards(office: Office)
     async with office.open():
         await office.says("I was away.", asked)
         thread = await office.thread(asked)
-    assert [e.text for e in kinds(thread, MessageReceived)] == ["are you there?", "and now?"]  # type: ignore[attr-defined]
+    assert [e.text for e in kinds(thread, MessageReceived)] == ["are you there?", "and now?"]
     assert missed.ts in kinds(thread, MessageReceived)[-1].id
 
 

@@ -19,16 +19,9 @@ from channels.slack.adapter import SlackAdapter
 from channels.slack.channel import SlackChannel, is_thread, place_of
 from channels.slack.connection import who_we_are
 from channels.slack.marks import METADATA, thread_in
-from store.events import (
-    MessageDeleted,
-    MessageEdited,
-    MessageReceived,
-    MessageSent,
-    Person,
-    Place,
-    TriggerReceived,
-)
+from store.events import MessageDeleted, MessageEdited, MessageReceived, MessageSent, TriggerReceived
 from store.thread import Thread
+from store.values import Person, Place
 from tests.office import Office, kinds, new_office
 from tests.playbook import done
 from tests.slack import Message
@@ -245,7 +238,7 @@ async def test_a_reply_under_the_first_message_goes_on_with_its_thread(office: O
         await office.slack.mention(said.channel, "ana", "thanks", said)
         await office.slack.said("You are welcome.", said.channel, said)
         thread = await settles(office, thread.id, "done")
-    assert [e.text for e in kinds(thread, MessageReceived)] == ["what day is it?", "thanks"]  # type: ignore[attr-defined]
+    assert [e.text for e in kinds(thread, MessageReceived)] == ["what day is it?", "thanks"]
     assert await office.store.recent() == [thread.id], "no other thread was opened"
     assert await office.store.recall(f"slack/held/{said.channel}/{said.ts}") == thread.id
     asked = [call for call in office.slack.calls_of("conversations.replies") if call.args.get("limit") in (1, "1")]
@@ -302,7 +295,7 @@ async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_o
         again = await office.slack.say("deploys", "ben", "it is", shown)
         await office.slack.acknowledged(again)
     thread = await office.store.load(thread_id)
-    assert [e.text for e in kinds(thread, MessageReceived)] == ["push", "is it tested?", "it is"]  # type: ignore[attr-defined]
+    assert [e.text for e in kinds(thread, MessageReceived)] == ["push", "is it tested?", "it is"]
 
 
 async def test_where_slack_does_not_say_whose_a_message_is_the_reply_comes_again(office: Office) -> None:
@@ -329,7 +322,7 @@ async def test_a_message_of_ours_for_a_thread_that_nobody_knows_begins_none(offi
         asked = await office.slack.mention("deploys", "ana", "are you there?", said)
         await office.says("Hello.", asked)
         thread = await office.until(asked, "done")
-    assert [e.text for e in kinds(thread, MessageReceived)][-1] == "are you there?"  # type: ignore[attr-defined]
+    assert [e.text for e in kinds(thread, MessageReceived)][-1] == "are you there?"
 
 
 @pytest.mark.parametrize("classic", [False, True])
@@ -351,7 +344,7 @@ async def test_nobody_elses_message_passes_for_ours(office: Office, classic: boo
         looked = [c for c in office.slack.calls_of("conversations.replies") if "include_all_metadata" in c.args]
         assert bool(looked) is classic
     thread = await office.store.load(thread_id_of(place))
-    assert [e.text for e in kinds(thread, MessageReceived)] == ["push"]  # type: ignore[attr-defined]
+    assert [e.text for e in kinds(thread, MessageReceived)] == ["push"]
 
 
 @pytest.mark.parametrize(

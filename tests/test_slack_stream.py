@@ -16,7 +16,8 @@ import structlog
 from channels.base import Notice, SendFailed, Text
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.marks import METADATA
-from store.events import Event, MessageReceived, MessageSent, Person, Place
+from store.events import Event, MessageReceived, MessageSent
+from store.values import Person, Place
 from tests.office import Office, kinds, new_office
 from tests.playbook import done
 from tests.slack import Message

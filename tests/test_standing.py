@@ -17,8 +17,9 @@ from bot.team import standing
 from bot.team.people import People
 from bot.team.policies import Policies
 from store.base import Store
-from store.events import Person, StandingGranted, ThreadOpened, UnknownEvent
+from store.events import StandingGranted, ThreadOpened, UnknownEvent
 from store.memory import MemoryStore
+from store.values import Person
 from tests.clock import Clock
 from tests.playbook import Push, World, done
 from tests.program import Bot

@@ -16,7 +16,8 @@ import redis.asyncio
 import redis.exceptions
 
 from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged, ThreadMoved, UnknownThread
-from store.events import EVENT_BYTES_MAX, Event, EventTooLarge, decode
+from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode
+from store.events import Event
 from store.redis import RedisStore
 from store.thread import Thread
 from tests.ports import HeldPort

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Vote
 from channels.plain import fields, render
 from channels.terminal import TerminalChannel, Typed, parse
-from store.events import Person, Place
+from store.values import Person, Place
 
 AT = datetime(2026, 11, 21, 4, 36, tzinfo=UTC)
 DEX = Person(name="dex", address="dex", trust="verified")

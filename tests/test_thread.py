@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from store.events import KINDS, ApprovalDecided, Event, Person, Place, Trust
+from store.events import KINDS, ApprovalDecided, Event
 from store.thread import OPEN, StepState, Thread, ThreadStatus, Turn
+from store.values import Person, Place, Trust
 from tests.story import (
     ANN,
     AT,
@@ -684,9 +685,9 @@ def test_a_message_that_came_back_is_told_elsewhere_once_and_wakes_no_model() ->
 
 @pytest.mark.parametrize("by_message", [True, False])
 def test_who_decides_by_a_message_that_settles_nothing_is_told_so(by_message: bool) -> None:
-    yes = approved("s1", ANN, "d1")
-    late = rejected("s1", EVE, "d1").model_copy(update={"by_message": by_message})
-    events = [opened(), message(), chosen("s1", acts=True), requested("s1", "d1"), yes, late]
+    yes: Event = approved("s1", ANN, "d1")
+    late: Event = rejected("s1", EVE, "d1").model_copy(update={"by_message": by_message})
+    events: list[Event] = [opened(), message(), chosen("s1", acts=True), requested("s1", "d1"), yes, late]
     thread = Thread("t1").extended(events)
     assert (f"{late.id}/notice" in owed(thread)) is by_message
     assert thread.state.steps["s1"].decision == yes

@@ -15,17 +15,16 @@ from bot.views.document import document
 from bot.views.transcript import Entry, entries, markdown, topic
 from store.events import (
     KINDS,
-    Attachment,
     Event,
     MessageReceived,
     MessageSent,
-    Person,
     StandingGranted,
     StepChosen,
     ThreadOpened,
     ToolFinished,
     TriggerReceived,
 )
+from store.values import Attachment, Person
 from tests.story import (
     ANN,
     AT,

@@ -12,9 +12,10 @@ import pytest
 from agent.steps import Step
 from bot.worker import CLAIMS_WITHOUT_RELEASE_MAX
 from store.base import Lease, StoreUnavailable
-from store.events import MessageSent, Place, StepChosen, ToolFinished
+from store.events import MessageSent, StepChosen, ToolFinished
 from store.memory import MemoryStore
 from store.thread import Thread
+from store.values import Place
 from tests.clock import Clock
 from tests.playbook import LEASE_SECONDS, Look, Slow, Touch, World, done, killed, ops
 from tests.story import ANN, BOB

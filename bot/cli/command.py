@@ -26,9 +26,10 @@ from bot.logs import set_up_logging
 from bot.settings import Settings, SettingsError, load
 from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
+from store.codec import EventTooLarge
 from store.embedded import EmbeddedRedisError
-from store.events import EventTooLarge, Person
 from store.text import one_line
+from store.values import Person
 
 NAME_CHARS_MAX = 100
 

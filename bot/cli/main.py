@@ -37,9 +37,9 @@ from channels.plain import fields
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import parse
 from store.base import StoreUnavailable
-from store.events import Person, Place
 from store.text import one_line
 from store.thread import Thread, ThreadStatus
+from store.values import Person, Place
 
 app = typer.Typer(
     no_args_is_help=True,

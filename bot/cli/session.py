@@ -21,8 +21,8 @@ from bot.inbox import Refused
 from bot.views.transcript import Entry, entries
 from channels.terminal import Typed, parse
 from store.base import StoreUnavailable
-from store.events import Person
 from store.thread import Thread
+from store.values import Person
 
 HELP = "Type to talk. Commands: approve, reject REASON, edit NAME=VALUE, pause, resume, cancel REASON, help, quit."
 STORE_RETRY_SECONDS = 0.5

@@ -10,8 +10,9 @@ from channels.base import Earlier
 from channels.email.adapter import WINDOW_SECONDS, Received
 from channels.email.channel import NAME
 from store.base import Store, UnknownThread
-from store.events import DeliveryFailed, MessageReceived, MessageSent, Person, Place
+from store.events import DeliveryFailed, MessageReceived, MessageSent
 from store.thread import StepState, Thread
+from store.values import Person, Place
 
 REPORTS_MAX = 10
 """That one message came back; whoever writes more of them makes them up."""

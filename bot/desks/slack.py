@@ -18,17 +18,10 @@ from channels.slack.channel import NAME, is_thread
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
 from store.base import Store, UnknownThread
-from store.events import (
-    ApprovalDecided,
-    Attachment,
-    Event,
-    MessageReceived,
-    MessageSent,
-    Person,
-    Place,
-)
+from store.events import ApprovalDecided, Event, MessageReceived, MessageSent
 from store.policy import judge
 from store.thread import Thread
+from store.values import Attachment, Person, Place
 
 HOME_THREADS_MAX = 60
 """How many of the newest threads App Home looks through."""

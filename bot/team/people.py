@@ -16,8 +16,8 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, ConfigDict
 
 from channels.email.senders import can_be_written_to
-from store.events import Person
 from store.policy import ANYONE, TEAM
+from store.values import Person
 
 MACHINE = "api"
 """Who calls the HTTP API with the installation's own token."""

@@ -26,7 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from bot.team.hours import Hours, time_zone
 from bot.team.people import SLACK_PLACE
 from channels.email.senders import can_be_written_to
-from store.events import Place
+from store.values import Place
 
 GRACE = timedelta(minutes=5)
 """What is later than this was missed."""

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from store.events import encode
+from store.codec import encode
 from store.thread import Thread
 
 FORMAT = "deploybot/1"

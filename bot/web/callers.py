@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.team.people import MACHINE, People
-from store.events import Person
 from store.text import one_line
+from store.values import Person
 
 BODY_BYTES_MAX = 1_000_000
 DETAIL_CHARS_MAX = 1_000

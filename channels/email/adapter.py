@@ -26,8 +26,8 @@ from channels.email.letters import Writer
 from channels.email.parse import Mail, glance, parse
 from channels.email.replies import Verdict, verdict
 from channels.email.senders import AllowedSenders, alignment
-from store.events import Attachment, Person, Place
 from store.text import one_line
+from store.values import Attachment, Person, Place
 
 log = structlog.get_logger(__name__)
 

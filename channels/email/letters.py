@@ -21,8 +21,9 @@ from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, T
 from channels.email.page import Page
 from channels.email.senders import can_be_written_to
 from channels.email.tokens import Link, Signer
-from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent, Place
+from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent
 from store.text import one_line
+from store.values import Place
 
 SUBJECT_CHARS_MAX = 200
 LINK_SECONDS = 7 * 24 * 3600

@@ -24,8 +24,8 @@ from channels.email.markup import text_of_html
 from channels.email.replies import split
 from channels.email.robots import Bounce, bounce_of, robot
 from channels.email.senders import can_be_written_to
-from store.events import Attachment
 from store.text import one_line
+from store.values import Attachment
 
 TEXT_CHARS_MAX = 200_000
 """Of a body, before its quotes are looked for."""

@@ -57,8 +57,8 @@ from channels.slack.parse import (
 from channels.slack.refusals import is_refusal
 from channels.slack.text import escape, unescaped
 from store.base import StoreUnavailable
-from store.events import Attachment, Person, Place
 from store.text import one_line
+from store.values import Attachment, Person, Place
 
 log = structlog.get_logger(__name__)
 

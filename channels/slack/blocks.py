@@ -53,8 +53,8 @@ from channels.slack.text import (
     rich,
     weight,
 )
-from store.events import Person
 from store.text import one_line, visible
+from store.values import Person
 
 FALLBACK_CHARS_MAX = 500
 """Of the text beside the blocks, for notifications."""

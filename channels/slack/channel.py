@@ -42,8 +42,9 @@ from channels.slack.blocks import Post, TooLongToShow, posts_of
 from channels.slack.marks import is_left_stream, mark, parts_in
 from channels.slack.refusals import failure_of
 from channels.slack.stream import Reader, Streams
-from store.events import Event, MessageReceived, Place
+from store.events import Event, MessageReceived
 from store.thread import Turn
+from store.values import Place
 
 log = structlog.get_logger(__name__)
 

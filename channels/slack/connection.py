@@ -21,7 +21,7 @@ from channels.base import AnswersHttp, ChannelUnavailable
 from channels.slack.adapter import Desk, SlackAdapter
 from channels.slack.parse import Me
 from store.base import StoreUnavailable
-from store.events import Place
+from store.values import Place
 
 log = structlog.get_logger(__name__)
 

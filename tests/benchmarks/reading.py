@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from agent.context import Context
-from store.events import decode, encode
+from store.codec import decode, encode
 from store.thread import Thread
 from tests.benchmarks.figures import Figure, median_ms
 from tests.benchmarks.messages import standard_messages, texts, wire

@@ -16,17 +16,11 @@ from openai import AsyncOpenAI
 
 from agent.roster.deploy import NAME
 from bot.inbox import thread_id_of
-from store.events import (
-    Event,
-    MessageReceived,
-    Place,
-    StepChosen,
-    ThreadOpened,
-    ToolFinished,
-    Usage,
-    encode,
-)
+from store import keys
+from store.codec import encode
+from store.events import Event, MessageReceived, StepChosen, ThreadOpened, ToolFinished
 from store.thread import Thread
+from store.values import Place, Usage
 from tests.benchmarks.figures import Figure, median_ms
 from tests.benchmarks.peers import Floor, PeerTook, StandardMessages, standard_history
 from tests.benchmarks.stub import LOOKS, STEPS, Stub, marker
@@ -158,7 +152,7 @@ async def _seed(bot: Bot, place: Place, length: int) -> Thread:
 
 def history(place: Place, length: int) -> list[Event]:
     at = datetime.now(UTC)
-    events: list[Event] = [ThreadOpened(id=ThreadOpened.ID, at=at, agent=NAME, place=place)]
+    events: list[Event] = [ThreadOpened(id=keys.OPENED, at=at, agent=NAME, place=place)]
     usage = Usage(input_tokens=2100, output_tokens=31, cached_tokens=1920)
     while len(events) < length:
         number = len(events)

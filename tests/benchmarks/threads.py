@@ -20,9 +20,10 @@ from agent.roster.deploy.tools import Targets
 from agent.schema import validated
 from bot.inbox import Inbox
 from store.base import Lease
-from store.events import Person, Place, TriggerReceived, Usage
+from store.events import TriggerReceived
 from store.memory import MemoryStore
 from store.thread import Thread
+from store.values import Person, Place, Usage
 from tests.benchmarks.work import BenchChannel
 from tests.benchmarks.world import World
 

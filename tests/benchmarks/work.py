@@ -26,9 +26,10 @@ from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.base import Card, Channel, Outgoing, Text
-from store.events import Event, Person, Place, StepChosen, ToolFinished
+from store.events import Event, StepChosen, ToolFinished
 from store.redis import RedisStore
 from store.thread import Thread
+from store.values import Person, Place
 from tests.benchmarks.stub import DEPLOY, marker
 
 ANN = Person(name="Ann", address="U1", trust="verified")

@@ -15,7 +15,7 @@ import uvloop
 
 from bot.inbox import thread_id_of
 from channels.base import Card
-from store.events import Person, Place
+from store.values import Person, Place
 from tests.benchmarks.process import spoken, until_stdin_ends
 from tests.benchmarks.work import opened_bot
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 from bot.inbox import thread_id_of
-from store.events import Place
+from store.values import Place
 from tests.benchmarks.figures import Figure, median_ms, p95_ms
 from tests.benchmarks.steps import Site
 from tests.benchmarks.work import BOB, Bot, model_asked_at, opened_bot, tool_started_at

@@ -26,8 +26,9 @@ from bot.inbox import Refused
 from bot.settings import Settings, read_team
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import Typed
-from store.events import Person, Place, TriggerReceived
+from store.events import TriggerReceived
 from store.thread import Thread
+from store.values import Person, Place
 
 OBJECTION = "can you deploy the backend first?"
 SCENARIO_SECONDS_MAX = 180.0

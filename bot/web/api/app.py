@@ -26,9 +26,10 @@ from bot.web.api import shapes as shapes
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
 from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
-from store.events import EventTooLarge, Place
+from store.codec import EventTooLarge
 from store.text import one_line
 from store.thread import Thread, ThreadStatus
+from store.values import Place
 
 RETRY_SECONDS = 5
 STREAMS_MAX = 100

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import to_json
 
 from bot.inbox import DIGEST_CHARS_MIN, NAME_CHARS_MAX
-from store.events import EVENT_BYTES_MAX, TEXT_CHARS_MAX
+from store.codec import EVENT_BYTES_MAX
+from store.events import TEXT_CHARS_MAX
 from store.thread import ThreadStatus, Turn
 
 TEXT_BYTES_MAX = EVENT_BYTES_MAX - 16_000

@@ -1,0 +1,298 @@
+"""Every key that stands in a log: the ids of events, steps, messages and timers, and the id of the thread itself.
+
+A key is a string in the log and an idempotency key outside, so its letters never change: mails in people's boxes and
+buttons in Slack hang on them. This module is the only place that puts one together or takes one apart. It holds no
+meaning beyond that: what a timer does when it fires is `store.fold`, what a message says is `agent.speech`.
+
+    s12                        a step, by the length of the log when it was chosen; s12q, s12e1f…: made from it
+    s12/chosen, s12/finished   an event of a step
+    s12/card, s12/card/at/2    a message that people are sent: about a step, its part, and where it is shown
+    s12/wait/3, s12/card/send/1  a timer
+    from/slack/C1:17.4         an event whose id somebody else gave
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from store.values import Place
+
+ID_CHARS_MAX = 200
+"""A longer id that came from outside is replaced by its hash."""
+OPENED = "opened"
+"""The id of every thread's first event."""
+
+MessagePart = Literal[
+    "say",
+    "card",
+    "votes",
+    "reminder",
+    "settled",
+    "closed",
+    "answered",
+    "progress",
+    "ended",
+    "notice",
+    "undelivered",
+]
+_NUMBERED: frozenset[MessagePart] = frozenset({"votes", "reminder", "ended"})
+"""Parts of which there may be several about one step: the last piece of the key tells them apart."""
+_PARTS: frozenset[str] = frozenset(get_args(MessagePart))
+
+TimerKind = Literal["choice", "wait", "send", "remind", "widen", "expire"]
+_TIMERS: frozenset[str] = frozenset(get_args(TimerKind))
+
+
+# Threads
+
+
+def thread_id_of(place: Place) -> str:
+    """Derived from the place, so that finding a thread and opening it are the same append."""
+    hashed = hashlib.blake2b(f"{place.channel}\0{place.address}".encode(), digest_size=8).digest()
+    return "t" + base64.b32encode(hashed).decode().rstrip("=").lower()
+
+
+# Steps
+
+
+def step_at(version: int) -> str:
+    """Of the step that is chosen while the thread has so many events: unique, since it is appended only then."""
+    return f"s{version}"
+
+
+def question_about(step_id: str) -> str:
+    """Of the question that asks people how this step ended. Whichever worker asks it, it is the same question."""
+    return f"{step_id}q"
+
+
+def edit_of(step_id: str, change: str) -> str:
+    """Of the step that a person made out of this one by this change. The same change twice is one step."""
+    return f"{step_id.partition('e')[0]}e{short_hash(step_id + change)}"
+
+
+# Events of a step
+
+
+def chosen(step_id: str) -> str:
+    return f"{step_id}/chosen"
+
+
+def requested(step_id: str) -> str:
+    return f"{step_id}/requested"
+
+
+def decided(step_id: str, *, approved: bool, trust: str, who: str, may: str = "") -> str:
+    """The same person's second click on the same button is the same event, unless what they `may` do has changed."""
+    parts = [step_id, "decided", "yes" if approved else "no", trust, short(who), *([short_hash(may)] if may else [])]
+    return "/".join(parts)
+
+
+def decided_by_standing_approval(step_id: str) -> str:
+    return f"{step_id}/decided/standing"
+
+
+def answered(step_id: str, who: str) -> str:
+    return f"{step_id}/answered/{short(who)}"
+
+
+def started(step_id: str, attempt: int) -> str:
+    return f"{step_id}/started/{attempt}"
+
+
+def waiting(step_id: str, attempt: int) -> str:
+    return f"{step_id}/waiting/{attempt}"
+
+
+def finished(step_id: str) -> str:
+    return f"{step_id}/finished"
+
+
+def interrupted(step_id: str) -> str:
+    return f"{step_id}/interrupted"
+
+
+def refused(step_id: str) -> str:
+    return f"{step_id}/refused"
+
+
+def agent_changed(step_id: str) -> str:
+    return f"{step_id}/agent"
+
+
+# Other events of the program
+
+
+def handed_over(version: int) -> str:
+    return f"h{version}/handed"
+
+
+def choice_failed(version: int) -> str:
+    return f"c{version}/failed"
+
+
+def choice_outdated(version: int) -> str:
+    return f"c{version}/outdated"
+
+
+def fired(timer: str) -> str:
+    return f"{timer}/fired"
+
+
+def sent(key: str) -> str:
+    return f"{key}/sent"
+
+
+def failed(key: str, attempt: int) -> str:
+    return f"{key}/failed/{attempt}"
+
+
+def came_back(key: str, number: int) -> str:
+    """A message that went out, and that this one of its recipients refused at once."""
+    return f"{key}/refused/{number}"
+
+
+def edited(message_id: str, edit: str) -> str:
+    return f"{message_id}/edited/{short(edit)}"
+
+
+def deleted(message_id: str) -> str:
+    return f"{message_id}/deleted"
+
+
+def forked(source: str, at: int) -> str:
+    return f"fork/{source}/{at}"
+
+
+def revoked(grant_id: str) -> str:
+    return f"{grant_id}/revoked"
+
+
+def new(kind: str) -> str:
+    """Of something that a person does here and now, and that nobody delivers twice."""
+    return f"{kind}/{uuid.uuid4()}"
+
+
+# Ids that others gave
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideId:
+    """An id that others gave, apart from those that we derive: nobody's `s5/finished` can pass for ours.
+
+    It holds no further slash, so that nobody's id is one that we derive from somebody else's either.
+    """
+
+    source: str
+    """The channel, or what else it came from."""
+    event_id: str
+
+    def __str__(self) -> str:
+        source, event_id = (part.replace("%", "%25").replace("/", "%2F") for part in (self.source, self.event_id))
+        if len(source) + len(event_id) > ID_CHARS_MAX:
+            whole = f"{source}/{event_id}".encode(errors="replace")
+            source, event_id = source[:20], hashlib.blake2b(whole, digest_size=16).hexdigest()
+        return f"from/{source}/{event_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> OutsideId | None:
+        """None: it is an id of our own. Of an id that was too long, only the hash can be read."""
+        match text.split("/"):
+            case ["from", source, event_id]:
+                return cls(*(part.replace("%2F", "/").replace("%25", "%") for part in (source, event_id)))
+            case _:
+                return None
+
+
+# Messages and timers
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKey:
+    """What people are sent: about what, which part of it, and where."""
+
+    about: str
+    """A step, or an event of no step; for `undelivered` the key, or the event, of what did not arrive."""
+    part: MessagePart
+    number: str = ""
+    """Which of several: the event's index for `votes` and `ended`, `remind` or `widen` for a reminder."""
+    surface: int = 0
+    """0: the thread's own place; from 1: the other places where the request is shown, in order."""
+
+    def __str__(self) -> str:
+        key = f"{self.about}/{self.part}/{self.number}" if self.number else f"{self.about}/{self.part}"
+        return f"{key}/at/{self.surface}" if self.surface else key
+
+    @classmethod
+    def parse(cls, text: str) -> MessageKey | None:
+        """None: it is no key of a message."""
+        surface = 0
+        before, _, last = text.rpartition("/")
+        if last.isdecimal() and before.endswith("/at"):
+            text, surface = before.removesuffix("/at"), int(last)
+            before, _, last = text.rpartition("/")
+        number = ""
+        if last not in _PARTS or last in _NUMBERED:
+            number = last
+            before, _, last = before.rpartition("/")
+            if last not in _NUMBERED:
+                return None
+        return cls(before, cast(MessagePart, last), number, surface) if before else None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerKey:
+    """What the clock does to a thread."""
+
+    kind: TimerKind
+    about: str = ""
+    """A step; for `send` the key of the message; for `choice` nothing."""
+    number: int = 0
+    """Which attempt it waits for."""
+
+    def __str__(self) -> str:
+        return f"{self.about}/{self.kind}/{self.number}" if self.about else f"{self.kind}/{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> TimerKey | None:
+        """None: it is no key of a timer."""
+        rest, _, number = text.rpartition("/")
+        about, _, kind = rest.rpartition("/")
+        if kind not in _TIMERS or not number.isdecimal() or bool(about) == (kind == "choice"):
+            return None
+        return cls(cast(TimerKind, kind), about, int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class SendKey:
+    """The idempotency key that a channel is given: whatever was sent under it once is not sent again."""
+
+    thread_id: str
+    message: str
+    """The key of the message, as the log has it."""
+    recipient: str = ""
+    """Where a message goes to each person apart: to whom."""
+
+    def __str__(self) -> str:
+        key = f"{self.thread_id}/{self.message}"
+        return f"{key} {self.recipient}" if self.recipient else key
+
+    @classmethod
+    def parse(cls, text: str) -> SendKey:
+        key, _, recipient = text.partition(" ")
+        thread_id, _, message = key.partition("/")
+        return cls(thread_id, message, recipient)
+
+
+# Small parts
+
+
+def short(name: str) -> str:
+    return name if len(name) <= ID_CHARS_MAX else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+
+
+def short_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
