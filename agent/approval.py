@@ -10,8 +10,8 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from store.authority.terms import ANYONE, Terms, names_of, terms_of
 from store.events import ApprovalRequested, StandingGranted, StepChosen
-from store.policy import ANYONE, Terms, names_of, terms_of
 from store.thread import StepState
 from store.values import Person, Place
 
@@ -50,7 +50,7 @@ class Wanted:
     """As in `agent.steps.Tool.scope`."""
     at: datetime
     requesters: tuple[str, ...]
-    """`store.policy.names_of` everybody whose words led to it."""
+    """`store.authority.terms.names_of` everybody whose words led to it."""
     unproven: bool
     """Words are among them that nobody vouches for: of somebody we are not sure who they are, or only a schedule's."""
 

@@ -43,6 +43,7 @@ from agent.llm import Model, ModelFailure, Prompt
 from agent.speech import outgoing, requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool, ToolError, Wait
 from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
+from store.authority.terms import has_expired, names_of
 from store.base import Lease, Store, StoreUnavailable, ThreadMoved
 from store.codec import EventTooLarge, decode, encode
 from store.events import (
@@ -65,7 +66,6 @@ from store.events import (
     ToolStarted,
     ToolWaiting,
 )
-from store.policy import has_expired, names_of
 from store.thread import StepState, Thread
 from store.values import Place
 

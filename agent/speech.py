@@ -19,6 +19,7 @@ from channels.base import (
     Undelivered,
     Vote,
 )
+from store.authority.terms import ANYONE, TEAM, judge, names_of
 from store.events import (
     CRON,
     ApprovalDecided,
@@ -37,7 +38,6 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
 )
-from store.policy import ANYONE, TEAM, judge, names_of
 from store.thread import Owed, StepState, Thread
 from store.values import Person
 

@@ -30,8 +30,8 @@ from channels.email.senders import AllowedSenders
 from channels.email.servers import smtp_server
 from channels.terminal import TerminalChannel
 from store.base import Store
-from store.embedded import embedded
-from store.redis import RedisStore
+from store.embedded.server import embedded
+from store.redis.store import RedisStore
 from store.values import Place
 
 if TYPE_CHECKING:

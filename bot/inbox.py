@@ -6,9 +6,6 @@ acknowledge. Each of them may be called again with the same event id, after a cr
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +17,7 @@ from agent.speech import why_not
 from bot.team.people import People
 from channels.base import Earlier
 from store import keys
+from store.authority.terms import judge
 from store.base import Store, ThreadMoved
 from store.codec import EventTooLarge, encode
 from store.events import (
@@ -40,7 +38,7 @@ from store.events import (
     ThreadResumed,
     TriggerReceived,
 )
-from store.policy import judge
+from store.keys import OutsideId, thread_id_of
 from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread
 from store.values import Attachment, Person, Place
 
@@ -49,8 +47,6 @@ ATTACHMENTS_MAX = 100
 ATTACHED_CHARS_MAX = 20_000
 """Of one attachment's own text; the channel reads no more of it either."""
 QUOTED_CHARS_MAX = 20_000
-ID_CHARS_MAX = 200
-"""A longer id of an outside event is replaced by its hash."""
 DIGEST_CHARS_MIN = 8
 NAME_CHARS_MAX = 200
 """Of a sender, an address, an attachment."""
@@ -95,12 +91,6 @@ class Settlement:
                 return f"You may not decide this request. {self.why} That you tried is on record."
 
 
-def thread_id_of(place: Place) -> str:
-    """Derived from the place, so that finding a thread and opening it are the same append."""
-    hashed = hashlib.blake2b(f"{place.channel}\0{place.address}".encode(), digest_size=8).digest()
-    return "t" + base64.b32encode(hashed).decode().rstrip("=").lower()
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -133,14 +123,14 @@ class Inbox:
             self._message(
                 Person(name=e.name, address=e.address, trust="third_party"),
                 e.text,
-                outside_id(place.channel, e.event_id),
+                str(OutsideId(place.channel, e.event_id)),
             )
             for e in before
         )
         message = self._message(
             sender,
             text,
-            outside_id(place.channel, event_id),
+            str(OutsideId(place.channel, event_id)),
             subject=subject,
             attachments=attachments,
             quoted=quoted,
@@ -165,7 +155,7 @@ class Inbox:
         message = self._message(
             sender,
             text,
-            outside_id(channel, event_id),
+            str(OutsideId(channel, event_id)),
             subject=subject,
             attachments=attachments,
             quoted=quoted,
@@ -178,7 +168,7 @@ class Inbox:
     ) -> None:
         """A message that was sent under this key did not reach somebody."""
         event = DeliveryFailed(
-            id=outside_id(channel, event_id),
+            id=str(OutsideId(channel, event_id)),
             at=self._clock(),
             key=key,
             recipient=recipient[:NAME_CHARS_MAX],
@@ -191,20 +181,20 @@ class Inbox:
 
         `event_id` as the message was given in with.
         """
-        message = outside_id(channel, event_id)
+        message = str(OutsideId(channel, event_id))
         fitting = self._message(Person(name=""), text, message).text
-        event = MessageEdited(id=f"{message}/edited/{_short(edit_id)}", at=self._clock(), message=message, text=fitting)
+        event = MessageEdited(id=keys.edited(message, edit_id), at=self._clock(), message=message, text=fitting)
         return await self._store.post(thread_id, event, opens=False)
 
     async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """Its author took the message back. Likewise."""
-        message = outside_id(channel, event_id)
-        event = MessageDeleted(id=f"{message}/deleted", at=self._clock(), message=message)
+        message = str(OutsideId(channel, event_id))
+        event = MessageDeleted(id=keys.deleted(message), at=self._clock(), message=message)
         return await self._store.post(thread_id, event, opens=False)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
         """As `message`, for what a machine did."""
-        outside = outside_id(trigger.source, trigger.id)
+        outside = str(OutsideId(trigger.source, trigger.id))
         return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
 
     async def _open(self, place: Place, agent: str, *events: Event) -> str:
@@ -217,7 +207,7 @@ class Inbox:
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
             raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
-        outside = outside_id(thread.place.channel, event_id) if event_id else _new_id("m")
+        outside = str(OutsideId(thread.place.channel, event_id)) if event_id else keys.new("m")
         return await self._store.append(thread, self._message(sender, text, outside))
 
     async def answer(
@@ -230,7 +220,7 @@ class Inbox:
         """
         thread = await self._conversation(thread_id)
         question = thread.step(thread.state.question)
-        event_id = f"{step}/answered/{_short(sender.address or sender.name)}" if step else _new_id("m")
+        event_id = keys.answered(step, sender.address or sender.name) if step else keys.new("m")
         if step and any(event.id == event_id for event in thread.events):
             return thread
         if question is None or question.chosen.intent != REQUEST_HUMAN_INPUT or thread.state.cancelled:
@@ -276,12 +266,9 @@ class Inbox:
             return Settlement("other_request", thread, step)
         by = self._people.identified(by)
         groups = self._people.groups_of(by)
-        who = [by.trust, _short(by.address or by.name)]
-        if by.member or groups or step.widened:
-            who.append(_short_hash(f"{by.member} {groups} {step.widened}"))
+        may = f"{by.member} {groups} {step.widened}" if by.member or groups or step.widened else ""
         decision = ApprovalDecided(
-            # The same person's second click on the same button is the same event, unless they may do more by now.
-            id="/".join([step.id, "decided", "yes" if approved else "no", *who]),
+            id=keys.decided(step.id, approved=approved, trust=by.trust, who=by.address or by.name, may=may),
             at=self._clock(),
             step=step.id,
             digest=request.digest,
@@ -357,9 +344,9 @@ class Inbox:
         changed = {**step.chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
         if changed == step.chosen.arguments:
             raise Refused("Nothing is different from what stands in the request.")
-        new = f"{step.id.partition('e')[0]}e{_short_hash(step.id + repr(sorted(arguments.items())))}"
+        new = keys.edit_of(step.id, repr(sorted(arguments.items())))
         return StepChosen(
-            id=f"{new}/chosen",
+            id=keys.chosen(new),
             at=now,
             step=new,
             intent=step.chosen.intent,
@@ -375,17 +362,17 @@ class Inbox:
         thread = await self._alive(thread_id)
         if thread.state.paused:
             raise Refused(f"Thread {thread_id} is paused already.")
-        return await self._store.append(thread, ThreadPaused(id=_new_id("pause"), at=self._clock(), by=by))
+        return await self._store.append(thread, ThreadPaused(id=keys.new("pause"), at=self._clock(), by=by))
 
     async def resume(self, thread_id: str, by: Person) -> Thread:
         thread = await self._alive(thread_id)
         if not thread.state.paused:
             raise Refused(f"Thread {thread_id} is not paused (it is {thread.status}).")
-        return await self._store.append(thread, ThreadResumed(id=_new_id("resume"), at=self._clock(), by=by))
+        return await self._store.append(thread, ThreadResumed(id=keys.new("resume"), at=self._clock(), by=by))
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
         thread = await self._alive(thread_id)
-        event = ThreadCancelled(id=_new_id("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
+        event = ThreadCancelled(id=keys.new("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
         return await self._store.append(thread, event)
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
@@ -399,7 +386,7 @@ class Inbox:
             e.model_copy(update={"place": None}) if isinstance(e, MessageSent) else e for e in source.events[1:at]
         ]
         opened = source.events[0].model_copy(update={"place": place, "at": now})
-        ended = ThreadForked(id=f"fork/{thread_id}/{at}", at=now, source=thread_id, at_event=at, by=by)
+        ended = ThreadForked(id=keys.forked(thread_id, at), at=now, source=thread_id, at_event=at, by=by)
         try:
             return await self._store.append(Thread(thread_id_of(place)), opened, *copied, ended, if_unmoved=True)
         except ThreadMoved:
@@ -443,18 +430,6 @@ class Inbox:
                 origin=dict(origin or {}),
             )
         )
-
-
-def outside_id(source: str, event_id: str) -> str:
-    """An id that others gave, apart from those that we derive: nobody's `s5/finished` can pass for ours.
-
-    It holds no further slash, so that nobody's id is one that we derive from somebody else's either.
-    """
-    source, event_id = (text.replace("%", "%25").replace("/", "%2F") for text in (source, event_id))
-    if len(source) + len(event_id) > ID_CHARS_MAX:
-        whole = f"{source}/{event_id}".encode(errors="replace")
-        source, event_id = source[:20], hashlib.blake2b(whole, digest_size=16).hexdigest()
-    return f"from/{source}/{event_id}"
 
 
 def call_in_words(step: StepState) -> str:
@@ -503,18 +478,6 @@ def _with_room(decision: ApprovalDecided) -> ApprovalDecided:
             return decision
         except EventTooLarge:
             decision = decision.model_copy(update={"comment": decision.comment[: len(decision.comment) // 2]})
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 200 else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
-
-
-def _new_id(kind: str) -> str:
-    return f"{kind}/{uuid.uuid4()}"
 
 
 def _last_requested(thread: Thread) -> StepState | None:

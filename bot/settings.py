@@ -26,7 +26,7 @@ from bot.team.policies import ANY, Policy
 from bot.team.schedules import ScheduleTable
 from channels.email.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, is_loopback, smtp_server
-from store.policy import TEAM
+from store.authority.terms import TEAM
 
 SECRET_CHARS_MIN = 16
 STAND_INS = {

@@ -153,7 +153,7 @@ class ApprovalRequested(Recorded):
     facts: dict[str, JsonValue] = {}
     """What the tool found out for the person to see, and is then bound to (the full SHA behind a tag, say)."""
     policy: dict[str, JsonValue] = {}
-    """Who may decide, and until when: `store.policy.Terms`."""
+    """Who may decide, and until when: `store.authority.terms.Terms`."""
     asks: tuple[Place, ...] = ()
     """Where it is shown beside the thread's own place."""
     then_asks: tuple[Place, ...] = ()

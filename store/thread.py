@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from store.authority.terms import Terms, judge, names_of, terms_of
 from store.events import (
     CRON,
     AgentChanged,
@@ -44,7 +45,6 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.policy import Terms, judge, names_of, terms_of
 from store.values import Person, Place
 
 # Steps with these intents are the program's own: every agent may have them, and none has a `run()`.

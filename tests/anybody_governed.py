@@ -13,6 +13,7 @@ from hypothesis.stateful import rule
 
 from agent.approval import Authority, Ruling, Wanted, digest
 from bot.team.people import Member, People
+from store.authority.terms import Terms
 from store.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -22,7 +23,6 @@ from store.events import (
     TimerFired,
     ToolStarted,
 )
-from store.policy import Terms
 from store.thread import StepState, Thread
 from store.values import Person, Place
 from tests.anybody import AnybodyDoesAnything

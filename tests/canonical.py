@@ -29,7 +29,7 @@ from bot.views.transcript import entries
 from channels.terminal import NAME as TERMINAL
 from store.base import StoreUnavailable
 from store.events import ApprovalDecided, ToolInterrupted, TriggerReceived
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 
@@ -223,7 +223,7 @@ def _interruptions(thread: Thread) -> int:
 async def let_lease_run_out(store: RedisStore, thread_id: str) -> None:
     """Time passes: the dead worker's lease ends."""
     key = store.keys.due(store.keys.shard(thread_id))
-    await store._client.zadd(key, {thread_id: 0}, xx=True)
+    await store._redis.client.zadd(key, {thread_id: 0}, xx=True)
 
 
 async def until(happened: Callable[[], bool]) -> None:

@@ -22,7 +22,7 @@ from hypothesis import settings
 
 from bot.cli.demo.site import Site
 from store.base import Store
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from tests.clock import Clock
 from tests.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
 

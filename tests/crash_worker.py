@@ -33,7 +33,7 @@ from channels.base import Outgoing
 from channels.terminal import TerminalChannel
 from store.base import Lease
 from store.events import Event
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Place
 from tests.canonical import World

@@ -13,12 +13,13 @@ from agent.approval import AnyoneMay
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.desks.slack import SlackDesk
-from bot.inbox import Inbox, thread_id_of
+from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import client_of, listening, who_we_are
 from store.base import Store
 from store.events import Recorded
+from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.thread import Thread
 from tests.playbook import Desk, ScriptedModel, ops

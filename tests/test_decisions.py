@@ -22,10 +22,10 @@ from bot.web.page.decide import FORM_BYTES_MAX, Decisions
 from bot.web.server import application, serving
 from channels.email.letters import LINK_SECONDS
 from channels.email.tokens import Link, Signer
+from store.authority.terms import Terms
 from store.base import Lease, StoreUnavailable
 from store.events import ApprovalDecided, Event, MessageReceived, StandingGranted, StepChosen, ToolStarted
 from store.memory import MemoryStore
-from store.policy import Terms
 from store.text import visible
 from store.thread import Thread
 from store.values import Person

@@ -16,6 +16,7 @@ from agent.approval import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput
 from channels.email.adapter import MAILS_MAX, OTHERS_MAX
 from channels.email.imap import Fetched, Pace
+from store.authority.terms import Terms
 from store.base import StoreUnavailable
 from store.events import (
     ApprovalDecided,
@@ -27,7 +28,6 @@ from store.events import (
     StepChosen,
     TriggerReceived,
 )
-from store.policy import Terms
 from store.values import Place
 from tests.mail.dovecot import DOMAIN, address
 from tests.mail.wire import Wire

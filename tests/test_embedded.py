@@ -23,9 +23,9 @@ import pytest
 import redis
 import redis.asyncio
 
-from store import embedded_supervisor
-from store.embedded import EmbeddedRedisError, embedded
-from store.embedded_supervisor import BUSY, LOG_BYTES_MAX
+from store.embedded import supervisor
+from store.embedded.server import EmbeddedRedisError, embedded
+from store.embedded.supervisor import BUSY, LOG_BYTES_MAX
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 30.0
@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 30.0
 USER = """
 import asyncio, sys
 from pathlib import Path
-from store.embedded import embedded
+from store.embedded.server import embedded
 
 async def use():
     async with embedded(Path(sys.argv[1])) as url:
@@ -49,7 +49,7 @@ import asyncio, itertools, sys
 from pathlib import Path
 import redis.asyncio
 import structlog
-from store.embedded import embedded
+from store.embedded.server import embedded
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
@@ -73,7 +73,7 @@ INTERRUPTED = """
 import asyncio, sys
 from pathlib import Path
 import redis.asyncio
-from store.embedded import embedded
+from store.embedded.server import embedded
 
 async def wait_for_interrupt():
     async with embedded(Path(sys.argv[1])) as url, redis.asyncio.Redis.from_url(url, retry=None) as client:
@@ -92,7 +92,7 @@ except KeyboardInterrupt:
 PARENT = """
 import asyncio, subprocess, sys
 from pathlib import Path
-from store.embedded import embedded
+from store.embedded.server import embedded
 
 async def use():
     async with embedded(Path(sys.argv[1])) as url:
@@ -138,12 +138,12 @@ def processes(home: Path) -> dict[int, str]:
 
 
 def servers(home: Path) -> list[int]:
-    return [pid for pid, command in processes(home).items() if "embedded_supervisor" not in command]
+    return [pid for pid, command in processes(home).items() if "embedded/supervisor" not in command]
 
 
 def supervisors(home: Path) -> list[int]:
     """Their command names the server's binary too."""
-    return [pid for pid, command in processes(home).items() if "embedded_supervisor" in command]
+    return [pid for pid, command in processes(home).items() if "embedded/supervisor" in command]
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
@@ -414,7 +414,7 @@ async def test_another_server_on_the_socket_is_not_adopted(home: Path) -> None:
 async def test_a_second_server_on_the_directory_is_refused(home: Path) -> None:
     async with embedded(home):
         before = servers(home)
-        command = [sys.executable, embedded_supervisor.__file__, str(home), "/bin/false"]
+        command = [sys.executable, supervisor.__file__, str(home), "/bin/false"]
         second = await asyncio.create_subprocess_exec(*command)
         assert await second.wait() == BUSY
         assert servers(home) == before

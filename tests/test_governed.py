@@ -24,7 +24,7 @@ import pytest
 from bot.cli.demo.site import MERGED
 from bot.views.document import document
 from store.base import Store
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from tests.mail.dovecot import address
 from tests.mail.light import Light
 from tests.model_server import ModelServer

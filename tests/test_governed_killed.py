@@ -22,7 +22,7 @@ import pytest
 from agent.roster.deploy.stand_in import next_step, read
 from bot.cli.demo.site import MERGED
 from store.events import ApprovalDecided, MessageFailed, MessageSent, ToolInterrupted, ToolStarted
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.mail.light import Light
 from tests.mail.wire import Wire

@@ -18,7 +18,7 @@ from channels.terminal import NAME as TERMINAL
 from channels.terminal import TerminalChannel
 from store.base import Lease
 from store.events import Event, MessageReceived, StepChosen, ToolStarted
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.canonical import Story, World, act, assert_ends_well, merge_of, new_world

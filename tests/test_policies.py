@@ -17,7 +17,7 @@ from bot.cli.doctor import Finding, examine
 from bot.settings import Settings, Team
 from bot.team.people import People
 from bot.team.policies import APPROVERS_MAX, Policies, policy_problems, policy_warnings, tools_of
-from store.policy import Terms
+from store.authority.terms import Terms
 from store.values import Place
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 17:00 in Berlin

@@ -19,10 +19,10 @@ from bot.team.people import Member, People
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import listening, who_we_are
+from store.authority.terms import Terms
 from store.base import Store
 from store.events import ApprovalDecided, MessageReceived, StandingGranted, StepChosen
 from store.memory import MemoryStore
-from store.policy import Terms
 from store.values import Person, Place
 from tests.office import MANIFEST, PATIENCE_SECONDS, Office, kinds
 from tests.playbook import Push, done, ops

@@ -13,13 +13,13 @@ import yaml
 from agent.steps import Step, as_question
 from bot.app import alerts_place
 from bot.desks.slack import SlackDesk
-from bot.inbox import thread_id_of
 from channels.base import Notice, SendFailed, Undelivered
 from channels.slack.adapter import is_slacks
 from channels.slack.channel import SlackChannel, place_of
 from channels.slack.connection import SCOPES, who_we_are
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent
+from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.values import Attachment, Person
 from tests.office import MANIFEST, Office, kinds, new_office

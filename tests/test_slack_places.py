@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from bot.desks.slack import SlackDesk
-from bot.inbox import thread_id_of
 from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
 from channels.slack.adapter import SlackAdapter
 from channels.slack.channel import SlackChannel, is_thread, place_of
 from channels.slack.connection import who_we_are
 from channels.slack.marks import METADATA, thread_in
 from store.events import MessageDeleted, MessageEdited, MessageReceived, MessageSent, TriggerReceived
+from store.keys import thread_id_of
 from store.thread import Thread
 from store.values import Person, Place
 from tests.office import Office, kinds, new_office

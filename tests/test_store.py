@@ -18,7 +18,7 @@ import redis.exceptions
 from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged, ThreadMoved, UnknownThread
 from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode
 from store.events import Event
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.ports import HeldPort
 from tests.servers import Backend, Server, opened_store, unique_prefix

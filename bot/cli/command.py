@@ -27,7 +27,7 @@ from bot.settings import Settings, SettingsError, load
 from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
-from store.embedded import EmbeddedRedisError
+from store.embedded.server import EmbeddedRedisError
 from store.text import one_line
 from store.values import Person
 

@@ -17,8 +17,8 @@ from bot.team.policies import policy_warnings
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
 from store.base import StoreUnavailable
-from store.embedded import EmbeddedRedisError, embedded
-from store.redis import RedisStore
+from store.embedded.server import EmbeddedRedisError, embedded
+from store.redis.store import RedisStore
 
 if TYPE_CHECKING:
     from channels.slack.parse import Me

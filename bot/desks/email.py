@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.inbox import Inbox, Refused, thread_id_of
+from bot.inbox import Inbox, Refused
 from channels.base import Earlier
 from channels.email.adapter import WINDOW_SECONDS, Received
 from channels.email.channel import NAME
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
+from store.keys import thread_id_of
 from store.thread import StepState, Thread
 from store.values import Person, Place
 

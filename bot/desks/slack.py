@@ -10,16 +10,17 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
-from bot.inbox import Inbox, Refused, outside_id, thread_id_of
+from bot.inbox import Inbox, Refused
 from bot.team.people import People
 from bot.views.transcript import topic
 from channels.base import Earlier
 from channels.slack.channel import NAME, is_thread
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
+from store.authority.terms import judge
 from store.base import Store, UnknownThread
 from store.events import ApprovalDecided, Event, MessageReceived, MessageSent
-from store.policy import judge
+from store.keys import OutsideId, thread_id_of
 from store.thread import Thread
 from store.values import Attachment, Person, Place
 
@@ -235,7 +236,7 @@ def _ts_at(place: Place, event: Event) -> str:
     match event:
         case MessageReceived() if event.origin.get("slack", place.address) == place.address:
             channel = place.address.split("/")[1]
-            begins = outside_id(NAME, f"{channel}:")
+            begins = str(OutsideId(NAME, f"{channel}:"))
             return event.id.removeprefix(begins) if event.id.startswith(begins) else ""
         case MessageSent() if event.place == place:
             return event.receipt

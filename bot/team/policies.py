@@ -21,9 +21,9 @@ from bot.team import standing
 from bot.team.hours import Duration, Hours, parse_duration, plain
 from bot.team.people import SLACK_PLACE, People
 from channels.email.senders import can_be_written_to
+from store.authority.terms import ANYONE, TEAM, Terms, names_of
 from store.base import Store
 from store.events import StandingGranted
-from store.policy import ANYONE, TEAM, Terms, names_of
 from store.values import Person, Place
 
 ANY = "*"

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from agent.speech import card, outgoing, settled
 from bot.inbox import call_in_words
 from channels.plain import fields, render
+from store.authority.terms import judge
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -41,7 +42,6 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.policy import judge
 from store.text import one_line, visible
 from store.thread import Owed, Thread
 

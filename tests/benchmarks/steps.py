@@ -15,10 +15,10 @@ import redis.asyncio
 from openai import AsyncOpenAI
 
 from agent.roster.deploy import NAME
-from bot.inbox import thread_id_of
 from store import keys
 from store.codec import encode
 from store.events import Event, MessageReceived, StepChosen, ThreadOpened, ToolFinished
+from store.keys import thread_id_of
 from store.thread import Thread
 from store.values import Place, Usage
 from tests.benchmarks.figures import Figure, median_ms

@@ -27,7 +27,7 @@ from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.base import Card, Channel, Outgoing, Text
 from store.events import Event, StepChosen, ToolFinished
-from store.redis import RedisStore
+from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.benchmarks.stub import DEPLOY, marker

@@ -13,8 +13,8 @@ from contextlib import AbstractAsyncContextManager
 
 import uvloop
 
-from bot.inbox import thread_id_of
 from channels.base import Card
+from store.keys import thread_id_of
 from store.values import Person, Place
 from tests.benchmarks.process import spoken, until_stdin_ends
 from tests.benchmarks.work import opened_bot

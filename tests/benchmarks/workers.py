@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from bot.inbox import thread_id_of
+from store.keys import thread_id_of
 from store.values import Place
 from tests.benchmarks.figures import Figure, median_ms, p95_ms
 from tests.benchmarks.steps import Site

@@ -22,9 +22,9 @@ from bot.inbox import Inbox, Refused
 from bot.team.people import People
 from channels.email.page import table, terms_of
 from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
+from store.authority.terms import has_expired, judge
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import TEXT_CHARS_MAX, ApprovalDecided, ApprovalRequested, MessageReceived
-from store.policy import has_expired, judge
 from store.text import one_line, visible
 from store.thread import StepState, Thread
 from store.values import Person

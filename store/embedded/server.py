@@ -6,7 +6,7 @@ Every process that wants the server is a user, and holds a shared lock on `users
 the others find it, the last one stops it. All of it rests on `flock`, which the kernel gives back for a killed process:
 
 - Who holds `users.lock` exclusively (the last user, or the supervisor) may stop the server; meanwhile nobody comes in.
-- Who holds `server.lock` exclusively may start one; the server itself keeps it (see `store.embedded_supervisor`).
+- Who holds `server.lock` exclusively may start one; the server itself keeps it (see `store.embedded.supervisor`).
 
 What is killed, and what follows:
 
@@ -36,8 +36,8 @@ from urllib.parse import quote
 
 import structlog
 
-from store import embedded_supervisor
-from store.embedded_supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOCKET, STOP_SECONDS_MAX, USERS_LOCK
+from store.embedded import supervisor
+from store.embedded.supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOCKET, STOP_SECONDS_MAX, USERS_LOCK
 
 log = structlog.get_logger(__name__)
 
@@ -247,7 +247,7 @@ def _start(at: _Home) -> bool:
             f"There is no embedded Redis for this platform ({platform.system()}, {platform.machine()}): {error} "
             "Set REDIS_URL to a Redis or Valkey server."
         ) from error
-    command = [sys.executable, "-I", "-S", embedded_supervisor.__file__, str(at.path), binary]
+    command = [sys.executable, "-I", "-S", supervisor.__file__, str(at.path), binary]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
     if done.returncode not in (0, BUSY):
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]

@@ -1,0 +1,176 @@
+"""The connection to Redis: it alone opens a client, runs a script, and says in one line what is wrong with the server.
+
+Every call has a time limit, and whatever goes wrong is a StoreUnavailable. It knows no thread and no key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import hiredis
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from store.base import StoreUnavailable
+from store.redis.scripts import Script
+
+CONNECTIONS_MAX = 512
+COMMAND_SECONDS_MAX = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What `bot doctor` looks at. A setting that the server does not tell is empty."""
+
+    version: str
+    time: float
+    """The server's clock, seconds since the epoch."""
+    appendonly: str
+    appendfsync: str
+    maxmemory_policy: str
+
+
+class Connection:
+    """Open it with `Connection.open`, close it with `aclose`."""
+
+    def __init__(self, client: redis.asyncio.Redis, where: str) -> None:
+        self.client = client
+        self.where = where
+        """The URL without its password, for people."""
+
+    @classmethod
+    async def open(cls, url: str) -> Connection:
+        """Connects and asks for a PING. Raises StoreUnavailable."""
+        where = _without_password(url)
+        try:
+            # Blocking: a call beyond the limit waits for a connection instead of failing.
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS_MAX,
+                timeout=COMMAND_SECONDS_MAX,
+                # `errors` has the time limit. redis-py's own rests on asyncio.wait_for, which up to Python 3.11 can
+                # swallow a cancellation and costs a task for each command.
+                socket_timeout=None,
+                socket_connect_timeout=COMMAND_SECONDS_MAX,
+                # Every script may be run twice: see `store.redis.scripts`.
+                retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+                retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
+            )
+        except ValueError:
+            raise StoreUnavailable(_not_a_url(where)) from None
+        opened = cls(redis.asyncio.Redis.from_pool(pool), where)
+        try:
+            async with opened.errors():
+                await opened.client.ping()
+        except StoreUnavailable:
+            await opened.aclose()
+            raise
+        except TypeError:  # a parameter of the URL that no connection knows
+            await opened.aclose()
+            raise StoreUnavailable(_not_a_url(where)) from None
+        return opened
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """One script, in one round trip. Enter `errors` around it.
+
+        Straight on a connection of the pool: `execute_command` and its packing in Python cost half as much again, and
+        every step takes this road three times.
+        """
+        pool = self.client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        command = hiredis.pack_command(("EVALSHA", script.sha, len(keys), *keys, *args))
+
+        async def call() -> Any:
+            try:
+                await connection.send_packed_command([command], check_health=False)
+                return await connection.read_response()
+            except NoScriptError:
+                whole = hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args))
+                await connection.send_packed_command([whole], check_health=False)
+                return await connection.read_response()
+
+        try:
+            return await connection.retry.call_with_retry(call, lambda error: connection.disconnect())
+        finally:
+            await pool.release(connection)
+
+    async def facts(self) -> ServerFacts:
+        """How the server is set up. Raises StoreUnavailable."""
+        told: dict[str, str] = {}
+        async with self.errors():
+            info = await self.client.info("server")
+            seconds, micros = await self.client.time()
+            with contextlib.suppress(ResponseError):  # managed servers close CONFIG
+                for pattern in ("append*", "maxmemory-policy"):
+                    told |= cast(dict[str, str], await self.client.config_get(pattern))
+        return ServerFacts(
+            version=str(info.get("valkey_version") or info.get("redis_version") or "unknown"),
+            time=seconds + micros / 1e6,
+            appendonly=told.get("appendonly", ""),
+            appendfsync=told.get("appendfsync", ""),
+            maxmemory_policy=told.get("maxmemory-policy", ""),
+        )
+
+    @contextlib.asynccontextmanager
+    async def errors(self) -> AsyncIterator[None]:
+        """Raises StoreUnavailable for whatever goes wrong, and after COMMAND_SECONDS_MAX."""
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+                yield
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(_explain(error, self.where)) from error
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
+_SCHEME = re.compile(r"^\w+://")
+
+
+def _without_password(url: str) -> str:
+    """Cut as text, since a URL parser ends at a `/` or `?` that somebody forgot to escape in the password."""
+    rest = _SCHEME.sub("", url)
+    scheme = url.removesuffix(rest)
+    rest, _, parameters = rest.partition("?")
+    return f"{scheme}…" if "@" in parameters else scheme + rest.rpartition("@")[2]
+
+
+def _not_a_url(where: str) -> str:
+    return (
+        f"REDIS_URL {where!r} is not a Redis URL. It begins with redis://, rediss:// or unix://; "
+        "in a password, / ? # and @ are written %2F %3F %23 %40."
+    )
+
+
+def _explain(error: RedisError | OSError, where: str) -> str:
+    text = " ".join(str(error).split()) or f"no answer within {COMMAND_SECONDS_MAX:g} s"
+    match error:
+        case NoScriptError():
+            return f"Redis at {where} lost our scripts and would not take them again: {text}"
+        case _ if isinstance(error.__cause__ or error, AuthenticationError):
+            return f"Redis at {where} does not let us in. Correct the user and the password in REDIS_URL."
+        case RedisConnectionError() | RedisTimeoutError() | OSError():
+            return f"Cannot reach Redis at {where}: {text.rstrip('.')}. Start it, or correct REDIS_URL."
+        case OutOfMemoryError():
+            return f"Redis at {where} is full and takes no writes ({text}). Give it memory; nothing was lost."
+        case ReadOnlyError():
+            return f"Redis at {where} is a read-only replica. Point REDIS_URL at the primary."
+        case _:
+            return f"Redis at {where} refused: {text}"

@@ -1,0 +1,257 @@
+"""The store on Redis or Valkey: a list for each log, and one sorted set that says which thread is due when.
+
+Every key of a thread carries the hash tag of its shard, so that the log, the ids that deduplicate it, the lease and the
+wake-up are changed by one script, atomically, on a single server and on a cluster alike. There is no moment between an
+append and its wake-up in which a crash could lose the latter, hence no outbox and no sweep.
+
+A held thread stays in the sorted set at the time when its lease ends. So a dead worker's threads come back by
+themselves, and a claim needs no second structure. Time is the server's, one clock for all workers.
+
+Not here: what a thread means (`store.thread`), and anything but JSON. Nothing read from Redis is ever executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from math import ceil
+from typing import Any, cast
+
+from redis.exceptions import RedisError
+
+from store.base import Lease, LeaseLost, ThreadDiverged, ThreadMoved, UnknownThread
+from store.codec import decode_all, encode
+from store.events import Event
+from store.redis.connection import COMMAND_SECONDS_MAX, Connection, ServerFacts
+from store.redis.keys import SHARDS, Keys
+from store.redis.scripts import APPEND, CLAIM, NOTE, RELEASE, RENEW, TAIL, TALLY, WAKE
+from store.thread import Thread
+
+FOLLOW_POLL_SECONDS = 1.0
+"""How long a missed notification can delay a follower."""
+
+
+class RedisStore:
+    """Shared by any number of processes. Open it with `RedisStore.open`, close it with `aclose`."""
+
+    def __init__(self, redis: Connection, prefix: str = "bot") -> None:
+        self._redis = redis
+        self.where = redis.where
+        self.keys = Keys(prefix)
+        self._bell = asyncio.Event()
+        self._listener: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, url: str, prefix: str = "bot") -> RedisStore:
+        """Connects and asks for a PING. Raises StoreUnavailable."""
+        return cls(await Connection.open(url), prefix)
+
+    async def append(
+        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+    ) -> Thread:
+        token = lease.token if lease else ""
+        outcome, tail = await self._appended(thread.id, thread.version, events, if_unmoved=if_unmoved, token=token)
+        if outcome == b"lease lost":
+            raise LeaseLost(thread.id)
+        if outcome == b"diverged":
+            raise ThreadDiverged(thread.id)
+        # Ours are read back too: what was appended is what the log says, to the last half surrogate.
+        now = thread.extended(decode_all(tail))
+        if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
+            raise ThreadMoved(now)
+        return now
+
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        outcome, _ = await self._appended(thread_id, -1 if opens else -2, events)
+        return outcome == b"ok"
+
+    async def exists(self, thread_id: str) -> bool:
+        async with self._redis.errors():
+            return bool(await self._redis.client.exists(self.keys.log(thread_id)))
+
+    async def _appended(
+        self, thread_id: str, known: int, events: Sequence[Event], *, if_unmoved: bool = False, token: int | str = ""
+    ) -> tuple[bytes, list[bytes]]:
+        keys, shard = self.keys, self.keys.shard(thread_id)
+        args: list[Any] = [thread_id, known, int(if_unmoved), token, keys.bell, keys.moved(thread_id)]
+        for event in events:
+            args += (event.id, encode(event))
+        async with self._redis.errors():
+            outcome, tail = await self._redis.run(
+                APPEND,
+                keys=[
+                    keys.log(thread_id),
+                    keys.ids(thread_id),
+                    keys.due(shard),
+                    keys.leases(shard),
+                    keys.threads(shard),
+                ],
+                args=args,
+            )
+        return outcome, tail
+
+    async def load(self, thread_id: str) -> Thread:
+        thread = await self.refresh(Thread(thread_id))
+        if not thread.exists:
+            raise UnknownThread(thread_id)
+        return thread
+
+    async def refresh(self, thread: Thread) -> Thread:
+        async with self._redis.errors():
+            length, tail = await self._redis.run(TAIL, keys=[self.keys.log(thread.id)], args=[thread.version])
+        if length < thread.version:
+            raise ThreadDiverged(thread.id)
+        return thread.extended(decode_all(tail))
+
+    async def recent(self, limit: int = 50) -> list[str]:
+        found: list[tuple[bytes, float]] = []
+        async with self._redis.errors():
+            for shard in range(SHARDS):
+                newest = await self._redis.client.zrange(
+                    self.keys.threads(shard), 0, limit - 1, desc=True, withscores=True
+                )
+                found += cast(list[tuple[bytes, float]], newest)
+        return [thread_id.decode() for thread_id, _ in sorted(found, key=lambda row: -row[1])[:limit]]
+
+    async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+        async with self._redis.client.pubsub(ignore_subscribe_messages=True) as notices:
+            async with self._redis.errors():
+                await notices.subscribe(self.keys.moved(thread.id))
+            while True:
+                while (now := await self.refresh(thread)).version == thread.version:
+                    async with self._redis.errors():
+                        await notices.get_message(timeout=FOLLOW_POLL_SECONDS)
+                thread = now
+                yield thread
+
+    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+        if only:
+            shards = [self.keys.shard(only)]
+        else:
+            # The shard whose thread is due longest comes first, so that none starves when there is more than we take.
+            heads = await self._heads()
+            shards = sorted((s for s, (at, now) in heads.items() if at <= now), key=lambda s: heads[s][0])
+        leases: list[Lease] = []
+        for shard in shards:
+            if len(leases) >= limit:
+                break
+            async with self._redis.errors():
+                claims = await self._redis.run(
+                    CLAIM,
+                    keys=[
+                        self.keys.due(shard),
+                        self.keys.leases(shard),
+                        self.keys.fence(shard),
+                        self.keys.tries(shard),
+                    ],
+                    args=[limit - len(leases), int(lease_seconds * 1000), only],
+                )
+            leases += (Lease(thread_id.decode(), token, tries) for thread_id, token, tries in claims)
+        return leases
+
+    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
+        shard = self.keys.shard(lease.thread_id)
+        async with self._redis.errors():
+            return bool(
+                await self._redis.run(
+                    RENEW,
+                    keys=[self.keys.due(shard), self.keys.leases(shard)],
+                    args=[lease.thread_id, lease.token, int(lease_seconds * 1000)],
+                )
+            )
+
+    async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
+        wake_in_ms = -1 if wake_in_seconds is None else max(ceil(wake_in_seconds * 1000), 0)
+        return await self._let_go(lease, seen.version, wake_in_ms)
+
+    async def hand_back(self, lease: Lease) -> None:
+        await self._let_go(lease, -1, 0)
+
+    async def _let_go(self, lease: Lease, seen: int, wake_in_ms: int) -> bool:
+        shard = self.keys.shard(lease.thread_id)
+        async with self._redis.errors():
+            return bool(
+                await self._redis.run(
+                    RELEASE,
+                    keys=[
+                        self.keys.due(shard),
+                        self.keys.leases(shard),
+                        self.keys.tries(shard),
+                        self.keys.log(lease.thread_id),
+                    ],
+                    args=[lease.thread_id, lease.token, seen, wake_in_ms, self.keys.bell],
+                )
+            )
+
+    async def due_in_seconds(self) -> float | None:
+        heads = await self._heads()
+        return min((max(at - now, 0) / 1000 for at, now in heads.values()), default=None)
+
+    async def _heads(self) -> dict[int, tuple[float, float]]:
+        """For each shard that has one: its next due time, and the server's time (ms)."""
+        async with self._redis.errors(), self._redis.client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for shard in range(SHARDS):
+                pipe.zrange(self.keys.due(shard), 0, 0, withscores=True)
+            (seconds, micros), *heads = await pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        return {shard: (head[0][1], now) for shard, head in enumerate(heads) if head}
+
+    async def work_arrived(self, timeout_seconds: float) -> None:
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen(), name="store bell")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._bell.wait()
+        self._bell.clear()
+
+    async def _listen(self) -> None:
+        # A notice that gets lost costs its worker a poll interval, nothing else; so any trouble means: listen again.
+        while True:
+            try:
+                async with self._redis.client.pubsub(ignore_subscribe_messages=True) as notices:
+                    await notices.subscribe(self.keys.bell)
+                    self._bell.set()
+                    while True:
+                        if await notices.get_message(timeout=COMMAND_SECONDS_MAX):
+                            self._bell.set()
+            except (RedisError, OSError):
+                await asyncio.sleep(0.5)
+
+    async def wake(self, thread_id: str) -> None:
+        shard = self.keys.shard(thread_id)
+        async with self._redis.errors():
+            await self._redis.run(
+                WAKE,
+                keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
+                args=[thread_id, self.keys.bell],
+            )
+
+    async def recall(self, name: str) -> str:
+        async with self._redis.errors():
+            told = cast(bytes | None, await self._redis.client.hget(self.keys.notes, name))
+        return told.decode() if told else ""
+
+    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+        async with self._redis.errors():
+            outcome = await self._redis.run(NOTE, keys=[self.keys.notes], args=[name, text, instead_of])
+        # It may have been run twice, the answer to the first having got lost.
+        return bool(outcome) or await self.recall(name) == text
+
+    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+        async with self._redis.errors():
+            return int(
+                await self._redis.run(TALLY, keys=[self.keys.tally(name)], args=[member, int(window_seconds * 1000)])
+            )
+
+    async def facts(self) -> ServerFacts:
+        """How the server is set up."""
+        return await self._redis.facts()
+
+    async def aclose(self) -> None:
+        if self._listener:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+        await self._redis.aclose()
