@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -17,13 +18,19 @@ from pydantic import ValidationError
 from agent.definition import Agent
 from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
-from agent.roster import DEFAULT, ROSTER, default_of
-from bot.clock import Clock, schedules_of
+from agent.roster import ROSTER
+from bot.clock import Clock
 from bot.inbox import Inbox
-from bot.settings import Settings, SettingsError, what_is_wrong
+from bot.settings import Settings, environment
+from bot.team.calendar import schedules_of
+from bot.team.check import team_problems
+from bot.team.file import Team, inspect_team
+from bot.team.names import unknown_agent
 from bot.team.people import People
-from bot.team.policies import Policies, policy_problems, tools_of
-from bot.team.schedules import unknown_agent
+from bot.team.policies import Policies
+from bot.team.problems import SettingsError, what_is_wrong
+from bot.team.routes import Routes
+from bot.team.schedules import Schedule
 from bot.worker import Worker
 from channels.base import Channel
 from channels.email.senders import AllowedSenders
@@ -42,8 +49,34 @@ TABLE_OF = {"rollback": "deploy"}
 
 
 @dataclass(frozen=True)
-class App:
+class Setup:
+    """How this program is set up: by its machine, and by the team."""
+
     settings: Settings
+    team: Team = field(default_factory=Team)
+
+
+def load(*checks: Callable[[Setup], list[str]]) -> Setup:
+    """Raises SettingsError, which names every problem at once; also those that `checks` find in what can be read."""
+    settings, problems, wrong = environment()
+    team = Team()
+    try:
+        if "bot_config" not in wrong:
+            team, found = inspect_team(settings.bot_config)
+            problems += found
+    except SettingsError as error:
+        problems += error.problems
+    setup = Setup(settings, team)
+    for check in checks:
+        problems += check(setup)
+    if problems:
+        raise SettingsError(problems)
+    return setup
+
+
+@dataclass(frozen=True)
+class App:
+    setup: Setup
     store: Store
     inbox: Inbox
     roster: Mapping[str, Agent]
@@ -59,19 +92,13 @@ class App:
         """Whether mail from an address is taken in; None: mail is not set up."""
         return self.writer.allowed if self.writer else None
 
-    def agent_at(self, addresses: Sequence[str]) -> str:
-        """As `agent_of`, for mail: by one of our addresses in the routes, or bot+NAME@ for an agent of that name."""
-        for address in addresses:
-            if address.lower() in self.settings.team.routes:
-                return self.agent_of(address.lower())
-            tag = address.partition("@")[0].partition("+")[2]
-            if tag in self.roster and self.writer and self.writer.is_ours(address):
-                return tag
-        return self.agent_of("")
+    @property
+    def routes(self) -> Routes:
+        return Routes(self.setup.team.routes, self.roster, self.writer.is_ours if self.writer else None)
 
-    def agent_of(self, place: str) -> str:
-        """Which agent answers at a place that the team file may name in its routes."""
-        return self.settings.team.routes.get(place, default_of(self.roster) or DEFAULT)
+    def schedules(self) -> list[Schedule]:
+        """Raises SettingsError."""
+        return schedules_of(self.setup.team, self.roster, self.setup.settings.channel_names())
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
         """`only`: the one thread that it cares for; empty: all."""
@@ -82,20 +109,20 @@ class App:
             model=model,
             clock=now,
             authority=self.authority,
-            alerts=alerts_place(self.settings.team.alerts),
+            alerts=alerts_place(self.setup.team.alerts),
         )
         return Worker(
             self.store,
             loop,
-            concurrency=self.settings.bot_concurrency,
-            lease_seconds=self.settings.bot_lease_seconds,
-            grace_seconds=self.settings.bot_grace_seconds,
+            concurrency=self.setup.settings.bot_concurrency,
+            lease_seconds=self.setup.settings.bot_lease_seconds,
+            grace_seconds=self.setup.settings.bot_grace_seconds,
             only=only,
         )
 
     def clock(self) -> Clock:
         """Fires the team's schedules. Raises SettingsError."""
-        return Clock(self.store, self.inbox, schedules_of(self.settings, self.roster), clock=now)
+        return Clock(self.store, self.inbox, self.schedules(), clock=now)
 
 
 def alerts_place(text: str) -> Place | None:
@@ -115,9 +142,10 @@ def now() -> datetime:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[App]:
+async def opened(setup: Setup) -> AsyncIterator[App]:
     """Everything but a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
-    roster = build_roster(settings)
+    settings, team = setup.settings, setup.team
+    roster = build_roster(team, settings.bot_home)
     async with contextlib.AsyncExitStack() as stack:
         url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
         store = await RedisStore.open(url)
@@ -136,34 +164,33 @@ async def opened(settings: Settings) -> AsyncIterator[App]:
             from channels.email.channel import EmailChannel
             from channels.email.outbox import Outbox
 
-            writer = await _writer(settings, store)
+            writer = await _writer(setup, store)
             email = EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address))
             stack.push_async_callback(email.aclose)
             channels.append(email)
-        people = People(settings.team.people)
+        people = People(team.people)
         yield App(
-            settings,
+            setup,
             store,
             Inbox(store, people=people),
             roster,
             {channel.name: channel for channel in channels},
             writer,
             people,
-            policies_of(settings, store),
+            policies_of(setup, store),
         )
 
 
-def policies_of(settings: Settings, store: Store | None = None) -> Policies:
-    team = settings.team
-    return Policies(
-        People(team.people), team.policy, team.business_hours, channels=settings.channel_names(), store=store
-    )
+def policies_of(setup: Setup, store: Store | None = None) -> Policies:
+    team, channels = setup.team, setup.settings.channel_names()
+    return Policies(People(team.people), team.policy, team.business_hours, channels=channels, store=store)
 
 
-async def _writer(settings: Settings, store: Store) -> Writer:
+async def _writer(setup: Setup, store: Store) -> Writer:
     from channels.email.letters import Writer
     from channels.email.tokens import Signer
 
+    settings = setup.settings
     secret = settings.bot_secret_key.get_secret_value() or await _kept_secret(store)
     return Writer(
         address=settings.email_address,
@@ -172,7 +199,7 @@ async def _writer(settings: Settings, store: Store) -> Writer:
         public_url=settings.bot_public_url,
         replies_decide=bool(settings.email_authserv_id),
         plus_addresses=settings.email_plus_addresses,
-        aliases=frozenset(place.lower() for place in settings.team.routes if "@" in place),
+        aliases=frozenset(place.lower() for place in setup.team.routes if "@" in place),
     )
 
 
@@ -201,19 +228,19 @@ async def model_of(settings: Settings) -> AsyncIterator[Model]:
         await model.close()
 
 
-def build_roster(settings: Settings) -> dict[str, Agent]:
+def build_roster(team: Team, folder: Path) -> dict[str, Agent]:
     """Every agent whose table of the team file is there. Raises SettingsError with all that is wrong in them."""
-    agents, problems = _agents(settings)
+    agents, problems = _agents(team, folder)
     if problems:
         raise SettingsError(problems)
     return {name: agent for name, agent in agents.items() if agent}
 
 
-def _agents(settings: Settings) -> tuple[dict[str, Agent | None], list[str]]:
+def _agents(team: Team, folder: Path) -> tuple[dict[str, Agent | None], list[str]]:
     """With what is wrong in their tables and in the routes. Where there is anything, an agent that is not set up may
     be meant to be: then all that there could be are given, None where it could not be made.
     """
-    tables = settings.team.agents
+    tables = team.agents
     known = [name for name in ROSTER if name not in TABLE_OF]
     problems = [
         f"agents.{name} in the team file has no agent of its own; known are {', '.join(known)}."
@@ -226,35 +253,23 @@ def _agents(settings: Settings) -> tuple[dict[str, Agent | None], list[str]]:
         if table is None:
             continue
         try:
-            agents[name] = build(table, settings.bot_home)
+            agents[name] = build(table, folder)
         except ValidationError as error:
             problems += (_problem(name, item) for item in error.errors(include_url=False) if name not in TABLE_OF)
     if problems:
         agents = {name: agents.get(name) for name in ROSTER}
     problems += (
         f"routes.{place} in the team file: {unknown_agent(agent, agents)}"
-        for place, agent in settings.team.routes.items()
+        for place, agent in team.routes.items()
         if agent not in agents
     )
     return agents, problems
 
 
-def roster_problems(settings: Settings) -> list[str]:
-    """For `settings.load`, so that these are reported together with all others."""
-    agents, problems = _agents(settings)
-    made = {name: agent for name, agent in agents.items() if agent}
-    team = settings.team
-    try:
-        schedules_of(settings, agents)
-    except SettingsError as error:
-        problems += error.problems
-    return problems + policy_problems(
-        team.policy,
-        People(team.people),
-        team.business_hours,
-        tools=tools_of(made) if len(made) == len(agents) else None,
-        channels=settings.channel_names(),
-    )
+def roster_problems(setup: Setup) -> list[str]:
+    """For `load`, so that these are reported together with all others."""
+    agents, problems = _agents(setup.team, setup.settings.bot_home)
+    return problems + team_problems(setup.team, agents, setup.settings.channel_names())
 
 
 def _problem(agent: str, item: Any) -> str:

@@ -12,17 +12,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import structlog
 
-import agent.roster
-from agent.definition import Agent
 from bot.inbox import Inbox
-from bot.settings import Settings, SettingsError, read_team
-from bot.team.schedules import Schedule, ScheduleTable, schedule_problems
+from bot.team.schedules import Schedule
 from store.base import Store, StoreUnavailable
 from store.events import CRON, TriggerReceived
 
@@ -31,7 +27,6 @@ SLEEP_SECONDS_MAX = 30.0
 STORE_RETRY_SECONDS = 2.0
 NOTE_EVERY = timedelta(minutes=1)
 """How far a schedule is dealt with is noted that often where nothing fires, so that nothing older is made up for."""
-ROSTER_FOLDER = Path(agent.roster.__file__).parent
 
 log = structlog.get_logger()
 
@@ -128,48 +123,3 @@ async def ticking(clock: Clock, stopping: asyncio.Event) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-# Which schedules there are
-
-
-def schedules_of(
-    settings: Settings, roster: Mapping[str, Agent | None], folder: Path = ROSTER_FOLDER
-) -> list[Schedule]:
-    """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
-
-    An agent None: its own table is wrong, so nothing is said of its openings. Raises SettingsError with all that is
-    wrong.
-    """
-    tables: dict[str, ScheduleTable] = {}
-    problems = []
-    for name in roster:
-        try:
-            brought = shipped(folder / name / "schedules.toml", name)
-        except SettingsError as error:
-            problems += error.problems
-            continue
-        problems += [f"schedules.{one} is in the folders of two agents, {tables[one].agent} and {name}."
-                     for one in brought if one in tables]  # fmt: skip
-        tables |= brought
-    tables |= {
-        name: table if table.agent else table.model_copy(update={"agent": agent.roster.default_of(roster)})
-        for name, table in settings.team.schedules.items()
-    }
-    openings = {name: tuple(one.openings) if one else None for name, one in roster.items()}
-    problems += schedule_problems(tables, openings, settings.channel_names())
-    if problems:
-        raise SettingsError(problems)
-    return [Schedule(name, table, settings.team.business_hours) for name, table in tables.items()]
-
-
-def shipped(path: Path, agent: str) -> dict[str, ScheduleTable]:
-    """What an agent's folder brings, in the team file's format. Raises SettingsError."""
-    if not path.exists():
-        return {}
-    team = read_team(path)
-    if others := sorted(team.model_fields_set - {"schedules"}):
-        raise SettingsError([f"{path}: {', '.join(others)} has no place here; it holds [schedules.NAME] only."])
-    if named := [name for name, table in team.schedules.items() if table.agent]:
-        raise SettingsError([f"{path}: schedules.{named[0]}.agent has no place here; it is {agent}."])
-    return {name: table.model_copy(update={"agent": agent}) for name, table in team.schedules.items()}

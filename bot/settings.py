@@ -1,97 +1,27 @@
-"""Everything that is set from outside: the environment (and `.env` in development), and the team's TOML file.
+"""The environment, and `.env` in development: secrets, servers and whatever else differs between machines.
 
-Read once, at start. Whatever is missing or wrong is reported together, each by its name and with what to do; secrets
-stay in the environment and are never shown.
+Read once, at start. Whatever is missing or wrong is reported together, each by its name and with what to do. Secrets
+are never shown. What a team agrees on is not here: that is its file, `bot.team.file`.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
-import tomllib
-from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.team.hours import Hours, HoursTable
-from bot.team.people import Member, named, people_problems
-from bot.team.policies import ANY, Policy
-from bot.team.schedules import ScheduleTable
+from bot.team.names import nearest
+from bot.team.problems import what_is_wrong, why
 from channels.email.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, is_loopback, smtp_server
-from store.authority.terms import TEAM
 
 SECRET_CHARS_MIN = 16
-STAND_INS = {
-    ("policy", 4): {"group": TEAM},
-    ("policy", 5): {"group": TEAM, "max": "1h"},
-    ("schedules", 3): {"cron": "0 9 * * *", "time_zone": "UTC", "place": "terminal:ops"},
-}
-"""What is looked at instead of a needed value that is missing or wrong, so that what stands beside it is checked too.
-
-By the table of the team file, and how deep the value is in it.
-"""
-
-
-class SettingsError(Exception):
-    """What is wrong with the settings, one problem a line."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-class EmailTable(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    first_start: Literal["new", "unread", "all"] = "new"
-    """What is read of a mailbox that was never read before: what comes from then on, what is unread, everything."""
-
-
-class Team(BaseModel):
-    """The TOML file. Each agent reads its own table under `[agents.NAME]`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    routes: dict[str, str] = Field(default_factory=dict)
-    """Which agent answers where: the id of a Slack channel, or one of our mail addresses -> the agent's name.
-
-    Elsewhere the first one answers.
-    """
-    email: EmailTable = Field(default_factory=EmailTable)
-    alerts: str = ""
-    """Where people hear of what could not be said in its own place: `slack:C0123456789` or `email:ops@example.com`."""
-    people: dict[str, Member] = Field(default_factory=dict)
-    policy: dict[str, dict[str, Policy]] = Field(default_factory=dict)
-    """Who may approve what: by tool, and by scope. Where there is none for a call, nobody may."""
-    hours: HoursTable | None = None
-    """When people are at work. None: always."""
-    schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
-
-    @field_validator("alerts")
-    @classmethod
-    def _place(cls, text: str) -> str:
-        channel, _, address = text.partition(":")
-        if text and (channel not in ("slack", "email") or not address or (channel == "email") != ("@" in address)):
-            raise ValueError("must be slack: and a channel's id, or email: and an address")
-        return text
-
-    @field_validator("people")
-    @classmethod
-    def _people(cls, members: dict[str, Member]) -> dict[str, Member]:
-        return named(members)
-
-    @property
-    def business_hours(self) -> Hours:
-        return self.hours.hours() if self.hours else Hours()
 
 
 class Settings(BaseSettings):
@@ -135,8 +65,6 @@ class Settings(BaseSettings):
     bot_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
     """How long `bot run` finishes what it began after SIGTERM."""
     bot_log_level: str = "info"
-
-    team: Team = Field(default_factory=Team, exclude=True)
 
     @field_validator("redis_url")
     @classmethod
@@ -284,8 +212,16 @@ class Settings(BaseSettings):
         return problems
 
 
-def load(*checks: Callable[[Settings], list[str]]) -> Settings:
-    """Raises SettingsError, which names every problem at once; also those that `checks` find in what can be read."""
+class Environment(NamedTuple):
+    settings: Settings
+    """What can be read, and for the rest what holds where nothing is set."""
+    problems: list[str]
+    wrong: frozenset[str]
+    """The fields whose variables hold what cannot be read."""
+
+
+def environment() -> Environment:
+    """The variables, and `.env` where there is one."""
     file, problems = _env_file()
     wrong: dict[str, Any] = {}
     try:
@@ -295,90 +231,21 @@ def load(*checks: Callable[[Settings], list[str]]) -> Settings:
         problems += (f"{'.'.join(map(str, item['loc'])).upper()} {what_is_wrong(item)}" for item in found)
         wrong = {str(item["loc"][0]): Settings.model_fields[str(item["loc"][0])].get_default() for item in found}
         settings = Settings(_env_file=file, **wrong)
-    try:
-        if "bot_config" not in wrong:
-            team, found_in_team = _read(settings.bot_config)
-            problems += found_in_team
-            settings = settings.model_copy(update={"team": team})
-    except SettingsError as error:
-        problems += error.problems
-    for check in checks:
-        problems += check(settings)
-    if problems:
-        raise SettingsError(problems)
-    return settings
-
-
-def read_team(path: Path | None) -> Team:
-    """The named file, or `bot.toml` if there is one. Raises SettingsError."""
-    team, problems = _read(path)
-    if problems:
-        raise SettingsError(problems)
-    return team
-
-
-def _read(path: Path | None) -> tuple[Team, list[str]]:
-    """What of the file can be read, and what is wrong in the rest. Raises SettingsError where it is no TOML file."""
-    if path is None:
-        path = Path("bot.toml")
-        if not path.exists():
-            return Team(), []
-    try:
-        team, problems = _understood(tomllib.loads(path.read_text(encoding="utf-8")))
-        return team, [f"{path}: {problem}" for problem in problems + people_problems(team.people)]
-    except FileNotFoundError:
-        raise SettingsError([f"BOT_CONFIG names {str(path)!r}, which does not exist."]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path} cannot be read: {_why(error)}."]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError([f"{path} is not valid TOML: {error}."]) from None
-    except RecursionError:
-        raise SettingsError([f"{path} is nested too deeply."]) from None
-
-
-def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
-    """`data` without what is wrong in it, which is told."""
-    told: dict[str, None] = {}
-    while True:
-        try:
-            return Team.model_validate(data), list(told)
-        except ValidationError as error:
-            found = error.errors(include_url=False)
-        told |= dict.fromkeys(_team_problem(item) for item in found)
-        for item in reversed(found):  # so the numbers of a list's items stay right
-            _mend(data, item)
-
-
-def _mend(data: dict[str, Any], item: Any) -> None:
-    """Take out what is wrong there, or put in its place what lets the rest be looked at."""
-    *way, last = item["loc"]
-    if way[:1] == ["hours"]:
-        data.pop("hours", None)  # they make sense together only
-        return
-    table: Any = data
-    for step in way:
-        table = table[step]
-    stand_in = STAND_INS.get((item["loc"][0], len(item["loc"])), {}).get(last)
-    if stand_in and item["type"] != "extra_forbidden":
-        table[last] = stand_in
-    elif item["type"] == "tuple_type" and isinstance(item["input"], str):
-        table[last] = [item["input"]]
-    else:
-        del table[last]
+    return Environment(settings, problems, frozenset(wrong))
 
 
 def misspelt() -> list[str]:
     """Variables of the environment that look like ours and are not: nobody reads them."""
-    ours = {name.upper() for name in Settings.model_fields} - {"TEAM"}
+    ours = {name.upper() for name in Settings.model_fields}
     told = []
     for name in sorted(os.environ):
-        near = get_close_matches(name, ours, 1, cutoff=0.8)
+        near = nearest(name, ours, cutoff=0.8)
         if (
             name not in ours
             and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_", "EMAIL_", "IMAP_", "SMTP_"))
             and near
         ):
-            told.append(f"{name} is not known; did you mean {near[0]}?")
+            told.append(f"{name} is not known; did you mean {near}?")
     return told
 
 
@@ -391,7 +258,7 @@ def _env_file() -> tuple[Path | None, list[str]]:
         lines = parse_stream(io.StringIO(path.read_text(encoding="utf-8")))
         bad = [line.original.line for line in lines if line.error]
     except (OSError, UnicodeDecodeError) as error:
-        return None, [f".env cannot be read: {_why(error)}."]
+        return None, [f".env cannot be read: {why(error)}."]
     # The line itself is not shown: it may hold a secret.
     return (None, [f".env: line {number} is not NAME=value." for number in bad]) if bad else (path, [])
 
@@ -404,34 +271,3 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError("is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40") from None
     return parts
-
-
-def _team_problem(item: Any) -> str:
-    loc = item["loc"]
-    if item["type"] == "extra_forbidden" and len(loc) == 1:
-        return f"{loc[0]} is not known here; known are {', '.join(Team.model_fields)}."
-    if item["type"] == "model_type" and loc[0] == "policy" and len(loc) == 3:
-        return f'policy.{loc[1]} needs a scope: write [policy.{loc[1]}.SCOPE], or [policy.{loc[1]}."{ANY}"].'
-    return f"{'.'.join(map(str, loc))} {what_is_wrong(item)}"
-
-
-def what_is_wrong(item: Any) -> str:
-    """One of pydantic's errors, to be read after the name of what is wrong."""
-    match item["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            message = "is not known here"
-        case "missing":
-            message = "is missing"
-        case "dict_type" | "model_type" | "dataclass_type":
-            message = "must be a table"
-        case "tuple_type":
-            message = 'must be a list, such as ["one", "two"]'
-        case kind:
-            message = re.sub("^(Value error, |Input |String |Tuple )", "", item["msg"])
-            if kind.startswith(("int_", "float_", "greater_", "less_")):
-                message = f"{message.partition(',')[0]}, not {item['input']!r}"  # a number is no secret
-    return message if message.endswith(("?", ".")) else f"{message}."
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror)

@@ -24,7 +24,7 @@ from agent.definition import Agent
 from agent.roster import ROSTER
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.inbox import Inbox
-from bot.settings import read_team
+from bot.team.file import read_team
 from bot.views.transcript import entries
 from channels.terminal import NAME as TERMINAL
 from store.base import StoreUnavailable

@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from starlette.routing import Route
 
 from agent.approval import AnyoneMay, Authority, Ruling, Wanted
-from bot.app import App
+from bot.app import App, Setup
 from bot.settings import Settings
 from bot.team.people import Member, People
 from bot.web.api import shapes as shapes
@@ -901,7 +901,7 @@ async def test_it_is_on_where_somebody_has_a_token() -> None:
     async def listening(token: str, people: People, stack: contextlib.AsyncExitStack) -> list[str]:
         settings = Settings(_env_file=None, bot_api_token=SecretStr(token), port=0)
         channels = {"terminal": TerminalChannel()}
-        bot = App(settings, world.store.real, world.inbox, world.roster, channels, people=people)
+        bot = App(Setup(settings), world.store.real, world.inbox, world.roster, channels, people=people)
         return await listen(bot, stack, always=False)
 
     async with contextlib.AsyncExitStack() as stack, aiohttp.ClientSession() as session:

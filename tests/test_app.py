@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.definition import Agent
-from bot.app import App
+from bot.app import App, Setup
 from bot.inbox import Inbox
-from bot.settings import Settings, Team
+from bot.settings import Settings
+from bot.team.file import Team
 from channels.email.letters import Writer
 from channels.email.tokens import Signer
 from store.memory import MemoryStore
@@ -17,11 +18,11 @@ ROUTES = {"C0123": "rollback", "back@team.example": "rollback"}
 
 
 def app() -> App:
-    settings = Settings(_env_file=None).model_copy(update={"team": Team(routes=ROUTES)})
+    setup = Setup(Settings(_env_file=None), Team(routes=ROUTES))
     roster = {name: Agent(name=name, prompt="", tools=()) for name in ("deploy", "rollback")}
     store = MemoryStore()
     writer = Writer(BOT, Signer("a secret for tests", BOT), lambda _: True, aliases=frozenset({"back@team.example"}))
-    return App(settings, store, Inbox(store), roster, {}, writer)
+    return App(setup, store, Inbox(store), roster, {}, writer)
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,9 @@ def app() -> App:
     ],
 )
 def test_an_address_of_ours_chooses_the_agent(addresses: list[str], agent: str) -> None:
-    assert app().agent_at(addresses) == agent
+    assert app().routes.of_addresses(addresses) == agent
 
 
 @pytest.mark.parametrize(("place", "agent"), [("C0123", "rollback"), ("C9", "deploy"), ("", "deploy")])
 def test_a_channel_of_the_routes_has_its_agent(place: str, agent: str) -> None:
-    assert app().agent_of(place) == agent
+    assert app().routes.of_place(place) == agent

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.clock import Clock as Cron
-from bot.clock import schedules_of, shipped
 from bot.inbox import Inbox
-from bot.settings import Settings, SettingsError, Team
+from bot.team.calendar import schedules_of, shipped
+from bot.team.file import Team
 from bot.team.hours import Hours
+from bot.team.problems import SettingsError
 from bot.team.schedules import GRACE, Schedule, ScheduleTable
 from store.base import Store, StoreUnavailable
 from store.events import Event, ThreadOpened, TriggerReceived
@@ -286,8 +287,8 @@ def test_an_agents_folder_brings_schedules_and_the_team_file_goes_before_them(tm
         '[schedules.monday]\ncron = "0 8 * * MON"\ntime_zone = "UTC"\nplace = "terminal:ops"\nsay = "theirs"\n'
         '[schedules.daily]\ncron = "0 8 * * *"\ntime_zone = "UTC"\nplace = "terminal:ops"\nsay = "daily"\n'
     )
-    settings = Settings(_env_file=None).model_copy(update={"team": Team(schedules={"monday": schedule().table})})
-    found = {one.name: one.table for one in schedules_of(settings, {"ops": ops()}, tmp_path)}
+    team = Team(schedules={"monday": schedule().table})
+    found = {one.name: one.table for one in schedules_of(team, {"ops": ops()}, (), tmp_path)}
     assert {name: (table.agent, table.data) for name, table in found.items()} == {
         "monday": ("ops", {"ask": "Deploy?"}),
         "daily": ("ops", {"say": "daily"}),

@@ -25,7 +25,7 @@ from agent.roster.deploy.stand_in import StandIn
 from agent.schema import find_step, validated
 from bot.cli.demo.site import MERGED, Site
 from bot.inbox import Inbox, Settlement
-from bot.settings import read_team
+from bot.team.file import read_team
 from bot.worker import Worker
 from channels.terminal import TerminalChannel
 from store.events import Event, StepRefused, ToolFinished, TriggerReceived

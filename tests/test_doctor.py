@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.app import Setup
 from bot.cli import doctor as checks
 from bot.cli.demo.site import Site
-from bot.settings import Settings, read_team
+from bot.settings import Settings
+from bot.team.file import read_team
 from channels.slack import check as slack_check
 from channels.slack.connection import client_of, who_we_are
 from tests.mail.dovecot import PASSWORD, address
@@ -240,8 +242,8 @@ async def test_an_agent_whose_check_does_not_end_keeps_nobody_waiting(
     (site.home / "status").write_text("#!/bin/sh\nexec sleep 600\n")
     site.write_team_file(tmp_path / "bot.toml")
     monkeypatch.setattr(checks, "AGENT_SECONDS_MAX", 0.5)
-    settings = Settings(_env_file=None, bot_home=tmp_path).model_copy(update={"team": read_team(tmp_path / "bot.toml")})
-    findings = checks.examine(settings)
+    setup = Setup(Settings(_env_file=None, bot_home=tmp_path), read_team(tmp_path / "bot.toml"))
+    findings = checks.examine(setup)
     found = next(one for one in [await anext(findings) for _ in range(3)] if one.what == "agents")
     assert (found.state, found.text) == ("failed", "deploy: what it works with did not answer within 0.5 s.")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.settings import Team
+from bot.team.file import Team
 from bot.team.people import Member, People, people_problems
 from store.values import Person
 

@@ -12,11 +12,14 @@ import pytest
 from agent.approval import Wanted
 from agent.definition import Agent
 from agent.steps import Tool
+from bot.app import Setup
 from bot.cli.demo.site import Site
 from bot.cli.doctor import Finding, examine
-from bot.settings import Settings, Team
+from bot.settings import Settings
+from bot.team.file import Team
 from bot.team.people import People
-from bot.team.policies import APPROVERS_MAX, Policies, policy_problems, policy_warnings, tools_of
+from bot.team.policies import APPROVERS_MAX, Policies
+from bot.team.policy_checks import policy_problems, policy_warnings, tools_of
 from store.authority.terms import Terms
 from store.values import Place
 
@@ -440,8 +443,7 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
         site.write_team_file(tmp_path / "bot.toml")
         agents = tomllib.loads((tmp_path / "bot.toml").read_text())["agents"]
         team = read(text).model_copy(update={"agents": agents})
-        settings = Settings(_env_file=None, bot_home=tmp_path).model_copy(update={"team": team})
-        findings = examine(settings)
+        findings = examine(Setup(Settings(_env_file=None, bot_home=tmp_path), team))
         # No further: the others ask servers.
         return next((one for one in [await anext(findings) for _ in range(4)] if one.what == "policies"), None)
 

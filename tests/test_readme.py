@@ -14,9 +14,10 @@ from typer.main import get_command
 from agent.definition import Agent
 from agent.roster import ROSTER
 from agent.steps import Call, Tool, ToolError
-from bot.app import roster_problems
+from bot.app import Setup, roster_problems
 from bot.cli.main import app
-from bot.settings import Settings, Team
+from bot.settings import Settings
+from bot.team.file import Team
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -54,14 +55,13 @@ def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
     agent = ROSTER["deploy"](team.agents["deploy"], tmp_path)
     assert "deploy_backend" in agent.steps
     settings = Settings(
-        team=team,
         bot_home=tmp_path,
         slack_bot_token=SecretStr("xoxb-1"),
         email_address="bot@example.com",
         imap_url="imaps://bot:secret@imap.example.com",
         smtp_url="smtps://bot:secret@smtp.example.com",
     )
-    problems = roster_problems(settings)
+    problems = roster_problems(Setup(settings, team))
     # The example knows one person, and names groups of two.
     assert [text for text in problems if "quorum" not in text] == [], problems
 
@@ -75,7 +75,7 @@ def test_every_command_is_named() -> None:
 def test_every_setting_is_named() -> None:
     table = README[README.index("## Settings") : README.index("## Commands")]
     named = set(re.findall(r"`([A-Z][A-Z_]+)`", table.split("Your own Redis")[0]))
-    assert named == {name.upper() for name in Settings.model_fields} - {"TEAM"}
+    assert named == {name.upper() for name in Settings.model_fields}
 
 
 def test_every_make_target_is_there() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.definition import Agent
-from bot.app import roster_problems
-from bot.clock import schedules_of
-from bot.settings import SettingsError, load
+from bot.app import load, roster_problems
+from bot.team.calendar import schedules_of
 from bot.team.hours import Hours
+from bot.team.problems import SettingsError
 from bot.team.schedules import GRACE, Schedule, ScheduleTable
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
@@ -298,12 +298,12 @@ def test_who_is_not_named_is_the_agent_that_answers_everywhere(tmp_path: Path, m
     text = f'[schedules.a]\n{TABLE}place = "terminal:ops"\nopening = "waiting_commits"\n'
     assert problems(tmp_path, monkeypatch, text) == []
     monkeypatch.setenv("BOT_CONFIG", "bot.toml")
-    settings = load()
+    team = load().team
     for names, agent in ((["rollback", "deploy"], "deploy"), (["ops"], "ops"), (["ops", "web"], "ops")):
         roster = {name: Agent(name=name, prompt="", tools=(), openings={"waiting_commits": ""}) for name in names}
-        assert [one.table.agent for one in schedules_of(settings, roster)] == [agent]
+        assert [one.table.agent for one in schedules_of(team, roster, ())] == [agent]
     with pytest.raises(SettingsError, match=r"no agent is set up; give one its table, such as \[agents.deploy\]"):
-        schedules_of(settings, {})
+        schedules_of(team, {}, ())
 
 
 def test_a_schedule_has_a_plain_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agent.approval import digest
 from agent.llm import Answer, Prompt
-from bot.app import App
+from bot.app import App, Setup
 from bot.cli.session import Session, working
 from bot.inbox import Inbox
 from bot.settings import Settings
@@ -55,7 +55,7 @@ def store(clock: Clock) -> MemoryStore:
 @pytest.fixture
 def app(store: MemoryStore, tmp_path: Path) -> App:
     channel = TerminalChannel()
-    return App(Settings(bot_home=tmp_path), store, Inbox(store), {}, {channel.name: channel})
+    return App(Setup(Settings(bot_home=tmp_path)), store, Inbox(store), {}, {channel.name: channel})
 
 
 async def told(store: MemoryStore, *steps: StepChosen) -> Thread:
@@ -161,7 +161,7 @@ class Away(MemoryStore):
 async def test_what_happened_while_the_store_was_away_is_shown_when_it_is_back(clock: Clock, tmp_path: Path) -> None:
     store, screen = Away(clock), Screen()
     channel = TerminalChannel()
-    app = App(Settings(bot_home=tmp_path), store, Inbox(store), {}, {channel.name: channel})
+    app = App(Setup(Settings(bot_home=tmp_path)), store, Inbox(store), {}, {channel.name: channel})
     thread = await store.append(Thread("t1"), opened(), message(), chosen("s1"), started("s1"))
     store.away = True
     waiting = asyncio.create_task(Session(app, ANN, thread, show=screen).until_turn())
@@ -204,7 +204,7 @@ async def test_a_worker_that_fails_does_not_leave_a_person_waiting(clock: Clock,
             raise ZeroDivisionError("a mistake of ours")
 
     store, channel = Broken(clock), TerminalChannel()
-    app = App(Settings(bot_home=tmp_path), store, Inbox(store), {}, {channel.name: channel})
+    app = App(Setup(Settings(bot_home=tmp_path)), store, Inbox(store), {}, {channel.name: channel})
     thread = await store.append(Thread("t1"), opened(), message(), chosen("s1"), started("s1"))
     async with asyncio.timeout(10) as patience:
         with pytest.raises(ZeroDivisionError):

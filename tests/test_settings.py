@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import roster_problems
+from bot.app import Setup, load, roster_problems
 from bot.cli.demo.site import Site
-from bot.settings import Settings, SettingsError, load, misspelt
+from bot.settings import Settings, misspelt
+from bot.team.problems import SettingsError
 from tests.program import Bot
 
 SECRET = "hunter2-is-my-secret"
@@ -34,7 +35,7 @@ def env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return set_all
 
 
-def problems(*checks: Callable[[Settings], list[str]]) -> list[str]:
+def problems(*checks: Callable[[Setup], list[str]]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         load(*checks)
     assert str(caught.value) == "\n".join(caught.value.problems)
@@ -42,9 +43,18 @@ def problems(*checks: Callable[[Settings], list[str]]) -> list[str]:
     return caught.value.problems
 
 
+def of_model(setup: Setup) -> list[str]:
+    return setup.settings.model_problems()
+
+
+def of_channels(setup: Setup) -> list[str]:
+    return setup.settings.channel_problems()
+
+
 def test_nothing_set_is_all_that_is_needed() -> None:
-    settings = load(roster_problems)
-    assert (settings.redis_url, settings.bot_home, settings.team.agents) == ("", Path(".bot"), {})
+    setup = load(roster_problems)
+    settings = setup.settings
+    assert (settings.redis_url, settings.bot_home, setup.team.agents) == ("", Path(".bot"), {})
     assert not settings.has_model
 
 
@@ -59,7 +69,7 @@ def test_everything_wrong_is_told_at_once_and_no_secret_with_it(env: Callable[..
         BOT_LOG_LEVEL="loud",
         BOT_CONFIG="none.toml",
     )
-    assert problems(roster_problems, Settings.model_problems) == [
+    assert problems(roster_problems, of_model) == [
         "REDIS_URL must begin with redis://, rediss:// or unix://.",
         "OPENAI_BASE_URL must be an http:// or https:// URL.",
         "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
@@ -88,7 +98,7 @@ def test_a_password_that_is_not_escaped_is_not_shown(url: str, env: Callable[...
 
 def test_secrets_are_not_in_what_settings_print(env: Callable[..., None]) -> None:
     env(REDIS_URL=f"redis://:{SECRET}@localhost", OPENAI_API_KEY=SECRET, OPENAI_BASE_URL=f"https://a:{SECRET}@host/v1/")
-    settings = load()
+    settings = load().settings
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings)
     assert settings.openai_base_url.endswith("/v1")
@@ -97,12 +107,12 @@ def test_secrets_are_not_in_what_settings_print(env: Callable[..., None]) -> Non
 
 def test_an_empty_variable_is_an_unset_one(env: Callable[..., None]) -> None:
     env(REDIS_URL="", BOT_CONCURRENCY="", BOT_CONFIG="", OPENAI_BASE_URL="")
-    assert load().bot_concurrency == 50
+    assert load().settings.bot_concurrency == 50
 
 
 def test_a_key_that_cannot_be_one_is_told_before_anything_is_begun(env: Callable[..., None]) -> None:
     env(OPENAI_MODEL="m", OPENAI_API_KEY="sk-\N{ROCKET}")
-    assert problems(Settings.model_problems) == ["OPENAI_API_KEY holds characters that no key has: copy it again."]
+    assert problems(of_model) == ["OPENAI_API_KEY holds characters that no key has: copy it again."]
 
 
 # Files
@@ -111,7 +121,7 @@ def test_a_key_that_cannot_be_one_is_told_before_anything_is_begun(env: Callable
 def test_env_file_is_read_and_the_environment_is_stronger(tmp_path: Path, env: Callable[..., None]) -> None:
     (tmp_path / ".env").write_text('OPENAI_MODEL="from-file"\nBOT_CONCURRENCY=7 # a few\nUNKNOWN=1\n')
     env(BOT_CONCURRENCY="8")
-    settings = load()
+    settings = load().settings
     assert (settings.openai_model, settings.bot_concurrency) == ("from-file", 8)
 
 
@@ -131,7 +141,7 @@ def test_what_is_wrong_in_an_env_file_is_told_by_its_name(tmp_path: Path) -> Non
 
 def test_home_is_understood(env: Callable[..., None], tmp_path: Path) -> None:
     env(HOME=str(tmp_path), BOT_HOME="~/bot")
-    assert load().bot_home == tmp_path / "bot"
+    assert load().settings.bot_home == tmp_path / "bot"
     env(BOT_HOME="~nobody-has-this-name/bot")
     assert problems() == ["BOT_HOME begins with ~, and there is no home directory."]
 
@@ -202,9 +212,9 @@ def test_mail_that_is_wrong_is_told_at_once_and_no_password_with_it(env: Callabl
 
 def test_mail_that_is_set_up_by_half_names_what_is_missing(env: Callable[..., None]) -> None:
     env(IMAP_URL=f"imaps://user:{SECRET}@mail.example.com")
-    assert [line.split()[0] for line in problems(Settings.channel_problems)] == ["EMAIL_ADDRESS", "SMTP_URL"]
+    assert [line.split()[0] for line in problems(of_channels)] == ["EMAIL_ADDRESS", "SMTP_URL"]
     env(EMAIL_ADDRESS="bot@example.com", SMTP_URL="smtp://mail.example.com?starttls=required")
-    assert load(Settings.channel_problems).has_email
+    assert load(of_channels).settings.has_email
 
 
 def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from agent.approval import Wanted
 from bot.inbox import Refused
-from bot.settings import Team
 from bot.team import standing
+from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
 from store.base import Store

@@ -18,12 +18,12 @@ from typing import Any
 import typer
 import uvloop
 
-from bot.app import roster_problems
+from bot.app import Setup, load, roster_problems
 from bot.cli import console
 from bot.cli.demo.scenes import DidNotHappen
 from bot.inbox import Refused
 from bot.logs import set_up_logging
-from bot.settings import Settings, SettingsError, load
+from bot.team.problems import SettingsError
 from channels.base import ChannelUnavailable
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
@@ -83,7 +83,7 @@ def exit_code(app: typer.Typer) -> int:
 
 
 def run(
-    work: Callable[[Settings], Coroutine[Any, Any, None]],
+    work: Callable[[Setup], Coroutine[Any, Any, None]],
     *,
     model: bool = False,
     agents: bool = True,
@@ -92,15 +92,15 @@ def run(
     """`model`: it has to be configured; `agents`, `channels`: what is set of them has to be right. Raises Exit."""
     debug = False
     try:
-        wanted = [
+        wanted: list[tuple[bool, Callable[[Setup], list[str]]]] = [
             (agents, roster_problems),
-            (model, Settings.model_problems),
-            (channels, Settings.channel_problems),
+            (model, lambda setup: setup.settings.model_problems()),
+            (channels, lambda setup: setup.settings.channel_problems()),
         ]
-        settings = load(*(check for is_wanted, check in wanted if is_wanted))
-        debug = settings.bot_log_level == "debug"
-        set_up_logging(settings.bot_log_level, console.LOG)
-        uvloop.run(work(settings))
+        setup = load(*(check for is_wanted, check in wanted if is_wanted))
+        debug = setup.settings.bot_log_level == "debug"
+        set_up_logging(setup.settings.bot_log_level, console.LOG)
+        uvloop.run(work(setup))
         sys.stdout.flush()
         return
     except FAILURES as failure:

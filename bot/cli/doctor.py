@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
-from bot.app import build_roster, model_of, policies_of, roster_problems
-from bot.settings import Settings, SettingsError, Team, misspelt
-from bot.team.policies import policy_warnings
+from bot.app import Setup, build_roster, model_of, policies_of, roster_problems
+from bot.settings import Settings, misspelt
+from bot.team.file import Team
+from bot.team.policy_checks import policy_warnings
+from bot.team.problems import SettingsError
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
 from store.base import StoreUnavailable
@@ -41,17 +43,18 @@ class Finding:
         return asdict(self)
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
+async def examine(setup: Setup) -> AsyncIterator[Finding]:
+    settings = setup.settings
     yield _variables()
     yield _home(settings)
-    yield await _agents(settings)
-    for finding in _policies(settings):
+    yield await _agents(setup)
+    for finding in _policies(setup):
         yield finding
     async for finding in _store(settings):
         yield finding
     async for finding in _model(settings):
         yield finding
-    async for finding in _slack(settings):
+    async for finding in _slack(setup):
         yield finding
     async for finding in _email(settings):
         yield finding
@@ -74,9 +77,9 @@ def _home(settings: Settings) -> Finding:
     return Finding("BOT_HOME", "ok", f"{home.absolute()} can be written.")
 
 
-async def _agents(settings: Settings) -> Finding:
+async def _agents(setup: Setup) -> Finding:
     try:
-        roster = build_roster(settings)
+        roster = build_roster(setup.team, setup.settings.bot_home)
     except SettingsError as error:
         return Finding("agents", "failed", " ".join(error.problems))
     if not roster:
@@ -97,15 +100,15 @@ async def _wrong_with(agent: Agent) -> list[str]:
         return [f"{agent.name}: what it works with did not answer within {AGENT_SECONDS_MAX:g} s."]
 
 
-def _policies(settings: Settings) -> Iterator[Finding]:
+def _policies(setup: Setup) -> Iterator[Finding]:
     """Nothing where no agent could ask for an approval."""
     try:
-        roster = build_roster(settings)
+        roster = build_roster(setup.team, setup.settings.bot_home)
     except SettingsError:
         return
-    if problems := roster_problems(settings):
+    if problems := roster_problems(setup):
         yield Finding("policies", "failed", " ".join(problems))
-    elif warnings := policy_warnings(roster, policies_of(settings)):
+    elif warnings := policy_warnings(roster, policies_of(setup)):
         yield Finding("policies", "warning", " ".join(warnings))
     elif roster:
         yield Finding("policies", "ok", "whatever needs an approval has people who may give it.")
@@ -180,7 +183,8 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("model", "failed", str(error))
 
 
-async def _slack(settings: Settings) -> AsyncIterator[Finding]:
+async def _slack(setup: Setup) -> AsyncIterator[Finding]:
+    settings = setup.settings
     if problems := settings.slack_problems():
         yield Finding("slack", "failed", " ".join(problems))
         return
@@ -199,7 +203,7 @@ async def _slack(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("slack scopes", "failed", text)
         else:
             yield Finding("slack scopes", "ok", "all that are needed.")
-        async for finding in _people_and_places(settings.team, client, me):
+        async for finding in _people_and_places(setup.team, client, me):
             yield finding
         if token := settings.slack_app_token.get_secret_value():
             await opens_sockets(client, token)

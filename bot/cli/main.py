@@ -17,7 +17,7 @@ import typer
 
 from agent.context import Context
 from agent.roster import DEFAULT
-from bot.app import App, model_of, opened
+from bot.app import App, Setup, model_of, opened
 from bot.cli import command, console
 from bot.cli import doctor as checks
 from bot.cli import schedules as cli_schedules
@@ -26,8 +26,7 @@ from bot.cli.demo import scenes as demo_scenario
 from bot.cli.session import HELP, Session, typed_lines, working
 from bot.clock import ticking
 from bot.inbox import Refused, Settlement
-from bot.settings import Settings
-from bot.team.policies import policy_warnings
+from bot.team.policy_checks import policy_warnings
 from bot.views import record as audit
 from bot.views.document import document
 from bot.views.transcript import Entry, entries, markdown, topic
@@ -92,8 +91,8 @@ def bot(
 def demo() -> None:
     """Play the main job for real; in a terminal, with you."""
 
-    async def work(settings: Settings) -> None:
-        await demo_scenario.demo(settings, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+    async def work(setup: Setup) -> None:
+        await demo_scenario.demo(setup, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
 
     command.run(work, agents=False)
 
@@ -104,8 +103,8 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     me = command.me(name)
     _not_both(thread, agent, "--agent", "it has its agent")
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot, model_of(settings) as model:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot, model_of(setup.settings) as model:
             lines = typed_lines()
             if thread:
                 found = await bot.store.load(thread)
@@ -163,15 +162,15 @@ def run(
             raise command.Misused(f"There is no role {role!r}; there are: {', '.join(ROLES)}.")
     chosen = set(roles or ROLES)
 
-    async def work(settings: Settings) -> None:
+    async def work(setup: Setup) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            bot = await stack.enter_async_context(opened(settings))
+            bot = await stack.enter_async_context(opened(setup))
             if not bot.roster:
                 console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
             for line in policy_warnings(bot.roster, bot.authority, bot.may_write):
                 console.say(line)
             stopping = asyncio.Event()
-            _stop_on_signals(stopping, settings.bot_grace_seconds)
+            _stop_on_signals(stopping, setup.settings.bot_grace_seconds)
             if "web" in chosen:
                 for line in await listen(bot, stack, always="web" in (roles or [])):
                     console.say(line)
@@ -181,6 +180,7 @@ def run(
                     console.say(f"Schedules: {', '.join(clock.names) or 'none; bot.toml has no [schedules.NAME]'}.")
                 await stack.enter_async_context(ticking(clock, stopping))
             if "worker" in chosen:
+                settings = setup.settings
                 model = await stack.enter_async_context(model_of(settings))
                 worker = bot.worker(model)
                 where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
@@ -239,8 +239,8 @@ def send(
     if place and not all(place.partition(":")):
         raise command.Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             if thread:
                 said = await bot.inbox.say(thread, me, words)
             else:
@@ -262,8 +262,8 @@ def threads(
     if status and status not in STATUSES:
         raise command.Misused(f"There is no status {status!r}; there are {', '.join(STATUSES)}.")
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             found = [await bot.store.load(thread_id) for thread_id in await bot.store.recent(limit)]
             found = [thread for thread in found if thread.agent and (not status or thread.status == status)]
         if as_json:
@@ -295,8 +295,8 @@ def show(
     if as_markdown and (as_json or prompt):
         raise command.Misused("--markdown goes with neither --json nor --prompt.")
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             found = await bot.store.load(thread)
         if prompt:
             agent = bot.roster.get(found.agent)
@@ -347,8 +347,8 @@ def reject(
 
 
 def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             settlement = await bot.inbox.decide(
                 thread, me, approved=approved, comment=comment, digest=digest, proof="terminal"
             )
@@ -387,8 +387,8 @@ def edit(
             raise command.Misused(f"{change!r} is not NAME=VALUE.")
         arguments[key] = value
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             changed = await bot.inbox.edit(thread, me, step_id="", digest=digest, arguments=arguments, proof="terminal")
             done = f"Taken. Look at the new request: {console.program()} show {thread}"
             await _answer(bot, changed, me, wait=wait, as_json=as_json, otherwise=done)
@@ -401,8 +401,8 @@ def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_
     """Answer the question that the agent asked."""
     words, me = _words(text), command.me(name)
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             said = await bot.inbox.answer(thread, me, words)
             await _answer(bot, said, me, wait=wait, as_json=as_json, otherwise="Answered.")
 
@@ -414,8 +414,8 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     """Begin nothing more on it until it is resumed."""
     me = command.me(name)
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             paused = await bot.inbox.pause(thread, me)
             done = "Paused. What runs already is noted when it ends."
             await _answer(bot, paused, me, as_json=as_json, otherwise=done)
@@ -428,8 +428,8 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
     """Go on with a paused thread."""
     me = command.me(name)
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             resumed = await bot.inbox.resume(thread, me)
             await _answer(bot, resumed, me, wait=wait, as_json=as_json, otherwise="Resumed.")
 
@@ -441,8 +441,8 @@ def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson
     """End it: nothing more is begun, requests are void."""
     me = command.me(name)
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             ended = await bot.inbox.cancel(thread, me, reason)
             done = "Cancelled. What runs already is noted when it ends."
             await _answer(bot, ended, me, as_json=as_json, otherwise=done)
@@ -466,8 +466,8 @@ def fork(
     if place and not all(place.partition(":")):
         raise command.Misused(f"{place!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             copy = await bot.inbox.fork(thread, at, me, _place(bot, place))
             await _answer(bot, copy, me, as_json=as_json, otherwise=copy.id)
 
@@ -478,10 +478,10 @@ def fork(
 def export(thread: ThreadId) -> None:
     """Print the thread's record: JSON lines, hash-chained."""
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             found = await bot.store.load(thread)
-        for line in audit.record(found, settings.bot_secret_key.get_secret_value()):
+        for line in audit.record(found, setup.settings.bot_secret_key.get_secret_value()):
             print(line)
 
     command.run(work)
@@ -495,10 +495,10 @@ def verify(
 ) -> None:
     """Check an exported record: whole and unchanged?"""
 
-    async def work(settings: Settings) -> None:
+    async def work(setup: Setup) -> None:
         try:
             with file.open(encoding="utf-8") as lines:
-                found = audit.verify(lines, settings.bot_secret_key.get_secret_value())
+                found = audit.verify(lines, setup.settings.bot_secret_key.get_secret_value())
         except UnicodeDecodeError:
             raise Refused(f"{file} is not a record: it is not UTF-8 text.") from None
         except audit.Altered as error:
@@ -513,9 +513,9 @@ def verify(
 def doctor(as_json: AsJson = False) -> None:
     """Check every resource for real, and say what to do."""
 
-    async def work(settings: Settings) -> None:
+    async def work(setup: Setup) -> None:
         found = []
-        async for finding in checks.examine(settings):
+        async for finding in checks.examine(setup):
             found.append(finding)
             if not as_json:
                 print(finding.line(), flush=True)
@@ -535,7 +535,7 @@ async def _answer(
         print(otherwise, flush=True)
     if wait:
         try:
-            async with model_of(bot.settings) as model, working(bot, model, thread.id):
+            async with model_of(bot.setup.settings) as model, working(bot, model, thread.id):
                 session = Session(bot, me, thread, shown=thread.version, show=_unseen if as_json else console.show)
                 thread = await session.until_turn()
         except (asyncio.CancelledError, StoreUnavailable):

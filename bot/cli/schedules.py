@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.app import now, opened
+from bot.app import Setup, now, opened
 from bot.cli import command, console
-from bot.clock import fire, mark_of_its_own, schedules_of
+from bot.clock import fire, mark_of_its_own
 from bot.inbox import Refused
-from bot.settings import Settings
 from bot.team.schedules import Schedule
 from store.text import one_line
 
@@ -31,9 +30,9 @@ def schedules(
             raise command.Misused("--json goes with `bot schedules` alone.")
         return
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
-            found = schedules_of(settings, bot.roster)
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            found = bot.schedules()
         if as_json:
             console.print_json([_document(schedule) for schedule in found])
         elif found:
@@ -50,9 +49,9 @@ def schedules(
 def run(name: Annotated[str, typer.Argument(metavar="NAME", help="as in the team file")]) -> None:
     """Fire one now, beside its own times. Prints the thread's id."""
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
-            known = {schedule.name: schedule for schedule in schedules_of(settings, bot.roster)}
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            known = {schedule.name: schedule for schedule in bot.schedules()}
             if name not in known:
                 raise Refused(f"There is no schedule {name!r}; there are: {', '.join(known) or 'none'}.")
             at = now()

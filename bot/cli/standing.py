@@ -8,13 +8,12 @@ import typer
 
 from agent.roster import DEFAULT
 from agent.steps import Tool
-from bot.app import App, now, opened
+from bot.app import App, Setup, now, opened
 from bot.cli import command, console
 from bot.inbox import Refused
-from bot.settings import Settings
 from bot.team import standing
 from bot.team.hours import parse_duration, plain
-from bot.team.policies import may_need_approval, scopes_of
+from bot.team.policy_checks import may_need_approval, scopes_of
 from store.events import StandingGranted
 from store.text import one_line
 
@@ -31,8 +30,8 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand:
         return
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             found = await standing.standing(bot.store, now())
         if as_json:
             console.print_json([_document(bot, one) for one in found])
@@ -62,8 +61,8 @@ def grant(
     except ValueError as error:
         raise command.Misused(f"--for {error}.") from None
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             chosen, cls = _tool(bot, tool, agent, scope)
             policy = bot.authority.policy(tool, scope)
             call = f"{tool} in {scope}" if scope else tool
@@ -105,8 +104,8 @@ def revoke(
     """End one now."""
     me = command.me(name)
 
-    async def work(settings: Settings) -> None:
-        async with opened(settings) as bot:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
             ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=now(), proof=PROOF)
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})

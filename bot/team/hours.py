@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from difflib import get_close_matches
 from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from bot.team.names import unknown
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
@@ -58,9 +59,8 @@ def time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, OSError, ValueError):
-        near = get_close_matches(name, available_timezones(), 1)
-        hint = f"did you mean {near[0]}?" if near else "it takes a name such as Europe/Berlin"
-        raise ValueError(f"{name[:60]!r} is no time zone; {hint}") from None
+        hint = "it takes a name such as Europe/Berlin"
+        raise ValueError(unknown(name, "time zone", available_timezones(), otherwise=hint)) from None
 
 
 @dataclass(frozen=True, slots=True)

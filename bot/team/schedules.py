@@ -14,7 +14,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice, takewhile
 from typing import Annotated, Literal
@@ -24,6 +23,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from bot.team.hours import Hours, time_zone
+from bot.team.names import unknown, unknown_agent
 from bot.team.people import SLACK_PLACE
 from channels.email.senders import can_be_written_to
 from store.values import Place
@@ -131,24 +131,11 @@ def schedule_problems(
         theirs = [openings[table.agent]] if table.agent in openings else list(openings.values())
         known = [opening for some in theirs for opening in some or ()]
         if table.opening and theirs and None not in theirs and table.opening not in known:
-            told.append(f"{where}: {_unknown(table.opening, whose, known)}")
+            told.append(f"{where}: {unknown(table.opening, whose, known)}")
         channel = table.place.partition(":")[0]
         if channel not in ("terminal", *channels):
             told.append(f"{where} names {table.place!r}, and {channel} is not set up.")
     return told
-
-
-def unknown_agent(name: str, known: Collection[str]) -> str:
-    """What to write, where a name of the team file is no agent's."""
-    if not known:
-        return "no agent is set up; give one its table, such as [agents.deploy]."
-    return _unknown(name, "agent that is set up", known)
-
-
-def _unknown(name: str, what: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known) or 'none'}."
-    return f"{name[:60]!r} is no {what}; {hint}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
     """Open the ways in that are set up. Gives what to say of each. `always`: the HTTP server too, for its probes."""
-    settings, told = bot.settings, []
+    settings, told = bot.setup.settings, []
     over_http = None
     if settings.has_slack:
         slack, where = await _slack(bot, stack)
@@ -45,7 +45,7 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
 def _api(bot: App, token: str) -> Starlette:
     from bot.web.api.app import Api
 
-    agent, channels = bot.agent_of(""), tuple(bot.channels)
+    agent, channels = bot.routes.of_place(""), tuple(bot.channels)
     return Api(bot.store, bot.inbox, bot.people, token, tuple(bot.roster), agent, channels).app()
 
 
@@ -53,14 +53,14 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
     from bot.desks.slack import SlackDesk
     from channels.slack.connection import client_of, listening, who_we_are
 
-    settings = bot.settings
+    settings = bot.setup.settings
     client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
     me, _ = await who_we_are(client)
     slack = await stack.enter_async_context(
         listening(
             client,
             me,
-            SlackDesk(bot.store, bot.inbox, bot.agent_of, me, bot.people),
+            SlackDesk(bot.store, bot.inbox, bot.routes.of_place, me, bot.people),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
         )
@@ -73,16 +73,16 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from channels.email.adapter import EmailAdapter
     from channels.email.mailbox import Mailbox
 
-    settings, writer = bot.settings, bot.writer
+    settings, writer = bot.setup.settings, bot.writer
     assert writer is not None
     adapter = EmailAdapter(
-        EmailDesk(bot.store, bot.inbox, bot.agent_at, writer.signer.message_id),
+        EmailDesk(bot.store, bot.inbox, bot.routes.of_addresses, writer.signer.message_id),
         writer,
         AllowedSenders.parse(settings.email_allowed_senders),
         authserv_id=settings.email_authserv_id,
     )
     mailbox = Mailbox(
-        imap_server(settings.imap_url), bot.store, adapter.take, first_start=settings.team.email.first_start
+        imap_server(settings.imap_url), bot.store, adapter.take, first_start=bot.setup.team.email.first_start
     )
     task = asyncio.create_task(mailbox.watch(), name="mailbox")
 

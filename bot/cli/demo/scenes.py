@@ -18,12 +18,13 @@ from pathlib import Path
 
 from agent.llm import Model
 from agent.roster.deploy.stand_in import StandIn
-from bot.app import model_of, opened
+from bot.app import Setup, model_of, opened
 from bot.cli import console
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.cli.session import HELP, Session, typed_lines, working
 from bot.inbox import Refused
-from bot.settings import Settings, read_team
+from bot.settings import Settings
+from bot.team.file import read_team
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import Typed
 from store.events import TriggerReceived
@@ -38,14 +39,15 @@ class DidNotHappen(Exception):
     """A step of the scenario did not happen."""
 
 
-async def demo(settings: Settings, me: Person, *, interactive: bool) -> None:
+async def demo(setup: Setup, me: Person, *, interactive: bool) -> None:
     """Raises DidNotHappen, and what `opened` and `model_of` raise."""
+    settings = setup.settings
     home = settings.bot_home / "demo"
     with _alone_in(home):
         site, team_file = _built(home)
         no_redis = "REDIS_URL= " if settings.redis_url else ""
-        settings = settings.model_copy(update={"redis_url": "", "bot_home": home, "team": read_team(team_file)})
-        async with opened(settings) as app, _decider(settings) as model:
+        settings = settings.model_copy(update={"redis_url": "", "bot_home": home})
+        async with opened(Setup(settings, read_team(team_file))) as app, _decider(settings) as model:
             print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
             if isinstance(model, StandIn):
                 print(

@@ -1,0 +1,59 @@
+"""Which schedules there are: those of the team file, and those that agents bring in their own folders.
+
+It reads files and judges what is in them; when a schedule is due, `bot.team.schedules` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import agent.roster
+from agent.definition import Agent
+from bot.team.file import Team, read_team
+from bot.team.problems import SettingsError
+from bot.team.schedules import Schedule, ScheduleTable, schedule_problems
+
+ROSTER_FOLDER = Path(agent.roster.__file__).parent
+
+
+def schedules_of(
+    team: Team, roster: Mapping[str, Agent | None], channels: Collection[str], folder: Path = ROSTER_FOLDER
+) -> list[Schedule]:
+    """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
+
+    An agent None: its own table is wrong, so nothing is said of its openings. `channels`: those that are set up.
+    Raises SettingsError with all that is wrong.
+    """
+    tables: dict[str, ScheduleTable] = {}
+    problems = []
+    for name in roster:
+        try:
+            brought = shipped(folder / name / "schedules.toml", name)
+        except SettingsError as error:
+            problems += error.problems
+            continue
+        problems += [f"schedules.{one} is in the folders of two agents, {tables[one].agent} and {name}."
+                     for one in brought if one in tables]  # fmt: skip
+        tables |= brought
+    tables |= {
+        name: table if table.agent else table.model_copy(update={"agent": agent.roster.default_of(roster)})
+        for name, table in team.schedules.items()
+    }
+    openings = {name: tuple(one.openings) if one else None for name, one in roster.items()}
+    problems += schedule_problems(tables, openings, channels)
+    if problems:
+        raise SettingsError(problems)
+    return [Schedule(name, table, team.business_hours) for name, table in tables.items()]
+
+
+def shipped(path: Path, agent: str) -> dict[str, ScheduleTable]:
+    """What an agent's folder brings, in the team file's format. Raises SettingsError."""
+    if not path.exists():
+        return {}
+    team = read_team(path)
+    if others := sorted(team.model_fields_set - {"schedules"}):
+        raise SettingsError([f"{path}: {', '.join(others)} has no place here; it holds [schedules.NAME] only."])
+    if named := [name for name, table in team.schedules.items() if table.agent]:
+        raise SettingsError([f"{path}: schedules.{named[0]}.agent has no place here; it is {agent}."])
+    return {name: table.model_copy(update={"agent": agent}) for name, table in team.schedules.items()}

@@ -1,0 +1,36 @@
+"""What of the team file means nothing here, beyond what each table says of itself: schedules and policies against the
+agents and channels that there are.
+
+All of it is found at once. It changes nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from agent.definition import Agent
+from bot.team.calendar import schedules_of
+from bot.team.file import Team
+from bot.team.people import People
+from bot.team.policy_checks import policy_problems, tools_of
+from bot.team.problems import SettingsError
+
+
+def team_problems(team: Team, agents: Mapping[str, Agent | None], channels: Collection[str]) -> list[str]:
+    """An agent None: it could not be made, so nothing is said of its tools and openings.
+
+    `channels`: those that are set up.
+    """
+    problems: list[str] = []
+    try:
+        schedules_of(team, agents, channels)
+    except SettingsError as error:
+        problems += error.problems
+    made = {name: agent for name, agent in agents.items() if agent}
+    return problems + policy_problems(
+        team.policy,
+        People(team.people),
+        team.business_hours,
+        tools=tools_of(made) if len(made) == len(agents) else None,
+        channels=channels,
+    )

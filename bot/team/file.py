@@ -1,0 +1,143 @@
+"""The team's TOML file: its tables, read and checked as far as they say it themselves.
+
+Whatever is wrong is reported together, each by its name and with what to do; what is right beside it is read all the
+same. Here is no secret, and nothing of one machine: those are the environment's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bot.team.hours import Hours, HoursTable
+from bot.team.people import Member, named, people_problems
+from bot.team.policies import ANY, Policy
+from bot.team.problems import SettingsError, what_is_wrong, why
+from bot.team.schedules import ScheduleTable
+from store.authority.terms import TEAM
+
+STAND_INS = {
+    ("policy", 4): {"group": TEAM},
+    ("policy", 5): {"group": TEAM, "max": "1h"},
+    ("schedules", 3): {"cron": "0 9 * * *", "time_zone": "UTC", "place": "terminal:ops"},
+}
+"""What is looked at instead of a needed value that is missing or wrong, so that what stands beside it is checked too.
+
+By the table of the team file, and how deep the value is in it.
+"""
+
+
+class EmailTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_start: Literal["new", "unread", "all"] = "new"
+    """What is read of a mailbox that was never read before: what comes from then on, what is unread, everything."""
+
+
+class Team(BaseModel):
+    """The TOML file. Each agent reads its own table under `[agents.NAME]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    routes: dict[str, str] = Field(default_factory=dict)
+    """Which agent answers where: the id of a Slack channel, or one of our mail addresses -> the agent's name.
+
+    Elsewhere the first one answers.
+    """
+    email: EmailTable = Field(default_factory=EmailTable)
+    alerts: str = ""
+    """Where people hear of what could not be said in its own place: `slack:C0123456789` or `email:ops@example.com`."""
+    people: dict[str, Member] = Field(default_factory=dict)
+    policy: dict[str, dict[str, Policy]] = Field(default_factory=dict)
+    """Who may approve what: by tool, and by scope. Where there is none for a call, nobody may."""
+    hours: HoursTable | None = None
+    """When people are at work. None: always."""
+    schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
+
+    @field_validator("alerts")
+    @classmethod
+    def _place(cls, text: str) -> str:
+        channel, _, address = text.partition(":")
+        if text and (channel not in ("slack", "email") or not address or (channel == "email") != ("@" in address)):
+            raise ValueError("must be slack: and a channel's id, or email: and an address")
+        return text
+
+    @field_validator("people")
+    @classmethod
+    def _people(cls, members: dict[str, Member]) -> dict[str, Member]:
+        return named(members)
+
+    @property
+    def business_hours(self) -> Hours:
+        return self.hours.hours() if self.hours else Hours()
+
+
+def read_team(path: Path | None) -> Team:
+    """The named file, or `bot.toml` if there is one. Raises SettingsError."""
+    team, problems = inspect_team(path)
+    if problems:
+        raise SettingsError(problems)
+    return team
+
+
+def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
+    """What of the file can be read, and what is wrong in the rest. Raises SettingsError where it is no TOML file."""
+    if path is None:
+        path = Path("bot.toml")
+        if not path.exists():
+            return Team(), []
+    try:
+        team, problems = _understood(tomllib.loads(path.read_text(encoding="utf-8")))
+        return team, [f"{path}: {problem}" for problem in problems + people_problems(team.people)]
+    except FileNotFoundError:
+        raise SettingsError([f"BOT_CONFIG names {str(path)!r}, which does not exist."]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path} cannot be read: {why(error)}."]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([f"{path} is not valid TOML: {error}."]) from None
+    except RecursionError:
+        raise SettingsError([f"{path} is nested too deeply."]) from None
+
+
+def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
+    """`data` without what is wrong in it, which is told."""
+    told: dict[str, None] = {}
+    while True:
+        try:
+            return Team.model_validate(data), list(told)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        told |= dict.fromkeys(_team_problem(item) for item in found)
+        for item in reversed(found):  # so the numbers of a list's items stay right
+            _mend(data, item)
+
+
+def _mend(data: dict[str, Any], item: Any) -> None:
+    """Take out what is wrong there, or put in its place what lets the rest be looked at."""
+    *way, last = item["loc"]
+    if way[:1] == ["hours"]:
+        data.pop("hours", None)  # they make sense together only
+        return
+    table: Any = data
+    for step in way:
+        table = table[step]
+    stand_in = STAND_INS.get((item["loc"][0], len(item["loc"])), {}).get(last)
+    if stand_in and item["type"] != "extra_forbidden":
+        table[last] = stand_in
+    elif item["type"] == "tuple_type" and isinstance(item["input"], str):
+        table[last] = [item["input"]]
+    else:
+        del table[last]
+
+
+def _team_problem(item: Any) -> str:
+    loc = item["loc"]
+    if item["type"] == "extra_forbidden" and len(loc) == 1:
+        return f"{loc[0]} is not known here; known are {', '.join(Team.model_fields)}."
+    if item["type"] == "model_type" and loc[0] == "policy" and len(loc) == 3:
+        return f'policy.{loc[1]} needs a scope: write [policy.{loc[1]}.SCOPE], or [policy.{loc[1]}."{ANY}"].'
+    return f"{'.'.join(map(str, loc))} {what_is_wrong(item)}"

@@ -1,0 +1,34 @@
+"""Which agent answers where, as `[routes]` of the team file has it.
+
+It knows names and places only: whether such an agent exists, `bot.team.check` has said at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.roster import DEFAULT, default_of
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    table: Mapping[str, str]
+    """The id of a Slack channel, or one of our mail addresses in lower case -> the agent's name."""
+    agents: Collection[str]
+    """Those that are set up."""
+    is_ours: Callable[[str], bool] | None = None
+    """Whether a mail address is one of ours; None: mail is not set up."""
+
+    def of_place(self, place: str) -> str:
+        return self.table.get(place, default_of(self.agents) or DEFAULT)
+
+    def of_addresses(self, addresses: Sequence[str]) -> str:
+        """For mail to these: by one of our addresses in the routes, or bot+NAME@ for an agent of that name."""
+        for address in addresses:
+            if address.lower() in self.table:
+                return self.of_place(address.lower())
+            tag = address.partition("@")[0].partition("+")[2]
+            if tag in self.agents and self.is_ours and self.is_ours(address):
+                return tag
+        return self.of_place("")
