@@ -6,7 +6,8 @@ made once, here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Union
@@ -38,6 +39,10 @@ class Limits:
     """How long a channel may take for one attempt."""
 
 
+class AgentError(Exception):
+    """The agent is put together wrongly: a mistake in its code, found when it is built and not by a thread."""
+
+
 class UnusableStep(ValueError):
     """The JSON is no step of this agent. The text is short and for the model."""
 
@@ -55,12 +60,32 @@ class Agent:
     """Pure. Asked before the model, and once more when the agent is done: where it gives a step, code chose it."""
     limits: Limits = field(default_factory=Limits)
     resources: Mapping[type, object] = field(default_factory=dict)
-    """What its tools may ask for with `call.need(...)`."""
+    """By type, what its tools need."""
     openings: Mapping[str, str] = field(default_factory=dict)
     """What its `plan` begins by itself where a schedule names it (`opening`), with what that is, for people."""
     check: Callable[[], Awaitable[list[str]]] | None = None
     """For `bot doctor`: asks whatever it works with for real, and changes nothing. Gives what is wrong and what to do,
     a line each. Whoever calls it bounds its time."""
+
+    def __post_init__(self) -> None:
+        """Raises AgentError."""
+        if problems := [*self._clashes(), *self._missing_resources()]:
+            raise AgentError(f"The agent {self.name!r} cannot be built: {'; '.join(problems)}.")
+
+    def _clashes(self) -> Iterator[str]:
+        own = [HandOver.intent_name(), *(cls.intent_name() for cls in OWN_STEPS)]
+        names = Counter(tool.intent_name() for tool in self.tools)
+        for intent, times in names.items():
+            if intent in own:
+                yield f"the intent {intent!r} of one of its tools is that of a step of the program"
+            elif times > 1:
+                yield f"{times} of its tools have the intent {intent!r}"
+
+    def _missing_resources(self) -> Iterator[str]:
+        for kind in dict.fromkeys(kind for tool in self.tools for kind in tool.needs):
+            if not isinstance(self.resources.get(kind), kind):
+                needing = [tool.__name__ for tool in self.tools if kind in tool.needs]
+                yield f"its resources hold no {kind.__name__}, which its tools need: {', '.join(needing)}"
 
     @cached_property
     def steps(self) -> dict[str, type[Step]]:
@@ -86,6 +111,11 @@ class Agent:
             return cls.model_validate({"intent": intent, **arguments})
         except ValidationError as error:
             raise UnusableStep(explain(error, intent)) from None
+
+    def resources_of(self, intent: str) -> dict[type, object]:
+        """What the tool of this intent needs, and nothing else."""
+        cls = self.steps.get(intent)
+        return {kind: self.resources[kind] for kind in cls.needs} if cls and issubclass(cls, Tool) else {}
 
     def acts(self, step: Step) -> bool:
         """Whether it may change the world."""

@@ -508,7 +508,7 @@ class Loop:
             now=self._clock(),
             requested_by=requester(thread.events),
             facts=facts or {},
-            resources=agent.resources,
+            resources=agent.resources_of(step.chosen.intent),
         )
 
     def _finished(self, step: StepState, *, result: JsonValue = None, error: str = "") -> ToolFinished:

@@ -39,7 +39,7 @@ def opening_step(thread: Thread) -> Step | None:
         return None
     match trigger.data:
         case {"say": str(text)}:
-            return DoneForNow(intent="done_for_now", message=text)
+            return DoneForNow(message=text)
         case {"ask": str(text)}:
             return as_question(text)
         case _:

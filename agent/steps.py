@@ -7,31 +7,59 @@ Asking a person and being done are steps like any other. Nothing in this module 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 T = TypeVar("T")
 MINUTES_MAX = 30 * 24 * 60
 """How far ahead the agent may plan to look at something."""
 Facts = dict[str, JsonValue]
+_WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Step(BaseModel):
-    """Subclasses declare `intent: Literal["…"]`. Arguments are strict: unknown fields are refused."""
+    """The class's name makes its intent: a `DeployBackend` is written `deploy_backend`, in the log and by the model.
+
+    Arguments are strict: unknown fields are refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    intent: str
+    intent: str = ""
+    """Set by each class. It stands in every log, so renaming a class makes it another step."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        inherited = [base.intent_name() for base in cls.__bases__ if issubclass(base, Step)]
+        if cls.intent_name() not in inherited:
+            raise TypeError(f"{cls.__name__} declares an intent, and its name gives it one.")
+        intent = _WORD_BEGINS.sub("_", cls.__name__.strip("_")).lower()
+        its_own: Any = Literal.__getitem__(intent)  # a type checker takes Literal[intent] for a type
+        cls.model_fields["intent"] = FieldInfo(annotation=its_own, default=intent)
+        # Types that a field names and that come further down are not known yet; pydantic asks again at the first use.
+        cls.model_rebuild(force=True, raise_errors=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Code may leave the intent out; the model has to name it."""
+        schema = handler(core_schema)
+        whole = handler.resolve_ref_schema(schema)
+        whole["properties"]["intent"].pop("default")
+        whole["required"] = ["intent", *whole.get("required", ())]
+        return schema
 
     @classmethod
     def intent_name(cls) -> str:
-        """The one value of its `intent` literal."""
-        (name,) = get_args(cls.model_fields["intent"].annotation)
-        return str(name)
+        return str(cls.model_fields["intent"].default)
 
     @property
     def arguments(self) -> dict[str, JsonValue]:
@@ -67,11 +95,12 @@ class Call:
     facts: Facts = field(default_factory=dict)
     """What `prepare` found: for a gated tool exactly what the person saw and approved."""
     resources: Mapping[type, object] = field(default_factory=dict)
+    """Those of the agent's that the tool `needs`, and no others."""
 
     def need(self, kind: type[T]) -> T:
-        """The agent's resource of this type, as its `build` registered it."""
+        """The agent's resource of this type, as its `build` registered it. The tool has to name it in its `needs`."""
         found = self.resources.get(kind)
-        assert isinstance(found, kind), f"the agent was built without a {kind.__name__}"
+        assert isinstance(found, kind), f"the tool asks for {kind.__name__}, which its `needs` do not name"
         return found
 
 
@@ -82,6 +111,8 @@ class Tool(Step):
     outcome of a tool that is not `repeatable` unknown, and a person is asked.
     """
 
+    needs: ClassVar[tuple[type, ...]] = ()
+    """Types of the agent's resources that it asks for with `call.need(...)`. An agent without one is not built."""
     repeatable: ClassVar[bool] = False
     """Running it again does no harm: it only looks, or the other side knows the call's key."""
     timeout_seconds: ClassVar[float] = 60.0
@@ -130,7 +161,6 @@ class HumanInputOptions(BaseModel):
 class RequestHumanInput(Step):
     """Ask the people in this thread something that only they can tell you."""
 
-    intent: Literal["request_human_input"]
     question: str
     context: str = Field(description="what they need to know to answer")
     options: HumanInputOptions
@@ -139,34 +169,28 @@ class RequestHumanInput(Step):
 class DoneForNow(Step):
     """Tell the people the outcome, with links, and stop until they write again."""
 
-    intent: Literal["done_for_now"]
     message: str
 
 
 class SendUpdate(Step):
     """Tell the people something now, and go on with what you are doing."""
 
-    intent: Literal["send_update"]
     message: str
 
 
 class NothingToDo(Step):
     """The newest message needs no answer and changes nothing. Nobody is told; what is under way goes on."""
 
-    intent: Literal["nothing_to_do"]
-
 
 class WithdrawRequest(Step):
     """Take back the step that waits for approval, or was approved and has not begun: somebody no longer wants it."""
 
-    intent: Literal["withdraw_request"]
     reason: str
 
 
 class LookAgain(Step):
     """Do nothing until so many minutes have passed, then go on. Whoever writes meanwhile is heard at once."""
 
-    intent: Literal["look_again"]
     in_minutes: int = Field(ge=1, le=MINUTES_MAX)
     reason: str = Field(description="what to look at then")
 
@@ -177,7 +201,6 @@ class LookAgain(Step):
 class SetReminder(Step):
     """Be woken at a later time with this note. What is under way goes on meanwhile."""
 
-    intent: Literal["set_reminder"]
     in_minutes: int = Field(ge=1, le=MINUTES_MAX)
     note: str = Field(description="what to do then, so that you understand it without having the conversation in mind")
 
@@ -188,7 +211,6 @@ class SetReminder(Step):
 class HandOver(Step):
     """Let another agent go on with this thread. Chosen by code."""
 
-    intent: Literal["hand_over"]
     agent: str
     reason: str
 
@@ -207,11 +229,7 @@ OWN_STEPS: tuple[type[Step], ...] = (
 
 def as_question(question: str, context: str = "", *, yes_no: bool = False, urgent: bool = False) -> RequestHumanInput:
     """A question that code asks."""
-    options: dict[str, Any] = {
-        "urgency": "high" if urgent else "medium",
-        "format": "yes_no" if yes_no else "free_text",
-        "choices": [],
-    }
-    return RequestHumanInput.model_validate(
-        {"intent": "request_human_input", "question": question, "context": context, "options": options}
+    options = HumanInputOptions(
+        urgency="high" if urgent else "medium", format="yes_no" if yes_no else "free_text", choices=[]
     )
+    return RequestHumanInput(question=question, context=context, options=options)

@@ -22,7 +22,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Literal, NoReturn, assert_never
+from typing import Any, ClassVar, NoReturn, assert_never
 
 from pydantic import JsonValue
 
@@ -118,6 +118,8 @@ class Desk:
 
 
 class _OpsTool(Tool):
+    needs: ClassVar[tuple[type, ...]] = (Desk,)
+
     async def run(self, call: Call) -> JsonValue | Wait:
         desk = call.need(Desk)
         await desk.do(self, call)
@@ -130,7 +132,6 @@ class _OpsTool(Tool):
 class Look(_OpsTool):
     """Look at something. Changes nothing."""
 
-    intent: Literal["look"] = "look"
     repeatable: ClassVar[bool] = True
 
     async def work(self, call: Call, desk: Desk) -> JsonValue:
@@ -140,13 +141,10 @@ class Look(_OpsTool):
 class Touch(_OpsTool):
     """Touch something, which nobody has to approve."""
 
-    intent: Literal["touch"] = "touch"
-
 
 class Push(_OpsTool):
     """Push to a target. A person approves it first."""
 
-    intent: Literal["push"] = "push"
     target: str
 
     scoped_by: ClassVar[str] = "target"
@@ -167,7 +165,6 @@ class Push(_OpsTool):
 class Flaky(_OpsTool):
     """Works where it is held right; says how, where it is not."""
 
-    intent: Literal["flaky"] = "flaky"
     how: str
 
     async def work(self, call: Call, desk: Desk) -> JsonValue:
@@ -179,8 +176,6 @@ class Flaky(_OpsTool):
 class Broken(_OpsTool):
     """Breaks, and does not tell whether it did anything."""
 
-    intent: Literal["broken"] = "broken"
-
     async def work(self, call: Call, desk: Desk) -> JsonValue:
         raise RuntimeError("the wire\nwas cut")
 
@@ -188,14 +183,12 @@ class Broken(_OpsTool):
 class BrokenLook(Broken):
     """Breaks, and may be repeated."""
 
-    intent: Literal["broken_look"] = "broken_look"  # type: ignore[assignment]
     repeatable: ClassVar[bool] = True
 
 
 class Slow(_OpsTool):
     """Has to look twice before it knows."""
 
-    intent: Literal["slow"] = "slow"
     repeatable: ClassVar[bool] = True
 
     async def work(self, call: Call, desk: Desk) -> JsonValue | Wait:
@@ -205,7 +198,6 @@ class Slow(_OpsTool):
 class Stuck(_OpsTool):
     """Never ends, and does not tell whether it did anything."""
 
-    intent: Literal["stuck"] = "stuck"
     timeout_seconds: ClassVar[float] = 0.01
 
     async def work(self, call: Call, desk: Desk) -> JsonValue:
@@ -216,7 +208,6 @@ class Stuck(_OpsTool):
 class StuckLook(Stuck):
     """Never ends, and may be repeated."""
 
-    intent: Literal["stuck_look"] = "stuck_look"  # type: ignore[assignment]
     repeatable: ClassVar[bool] = True
 
 
@@ -242,11 +233,11 @@ def ops(
 
 
 def done(message: str = "Done.") -> DoneForNow:
-    return DoneForNow(intent="done_for_now", message=message)
+    return DoneForNow(message=message)
 
 
 def update(message: str) -> SendUpdate:
-    return SendUpdate(intent="send_update", message=message)
+    return SendUpdate(message=message)
 
 
 def ask(question: str, context: str = "") -> RequestHumanInput:
@@ -254,10 +245,10 @@ def ask(question: str, context: str = "") -> RequestHumanInput:
 
 
 def withdraw(reason: str = "no longer wanted") -> WithdrawRequest:
-    return WithdrawRequest(intent="withdraw_request", reason=reason)
+    return WithdrawRequest(reason=reason)
 
 
-NOTHING = NothingToDo(intent="nothing_to_do")
+NOTHING = NothingToDo()
 
 
 # The edges

@@ -172,7 +172,7 @@ async def client() -> AsyncIterator[Client]:
 async def requested(**terms: Any) -> AsyncIterator[Client]:
     """A push waits, under these terms."""
     world = new_world(Rules(**terms))
-    world.model.answers(Push(intent="push", target="prod"), done("It is out."))
+    world.model.answers(Push(target="prod"), done("It is out."))
     await world.say("push, please")
     await world.run()
     assert world.thread.pending
@@ -189,7 +189,7 @@ async def test_a_thread_from_the_first_word_to_the_last(client: Client) -> None:
     link = opened.body["links"]["self"]
     assert opened.headers["Location"] == link == f"/api/threads/{opened.body['id']}"
     world.thread = await world.store.load(opened.body["id"])
-    world.model.answers(Push(intent="push", target="prod"), done("It is out."))
+    world.model.answers(Push(target="prod"), done("It is out."))
     await world.run()
     shown = await client.get(link)
     pending = shapes.ShownWhole.model_validate(shown.body).pending
@@ -552,7 +552,7 @@ async def test_who_asked_for_it_over_the_api_may_be_kept_from_approving_it() -> 
     async with serve(world) as client:
         opened = await client.post("/api/threads", {"text": "push"}, token=ANA)
         world.thread = await world.store.load(opened.body["id"])
-        world.model.answers(Push(intent="push", target="prod"))
+        world.model.answers(Push(target="prod"))
         await world.run()
         assert (await client.decide(True, token=ANA)).status == 403
         assert (await client.decide(True, token=BEN)).status == 200
@@ -937,7 +937,7 @@ async def test_the_same_on_redis(redis_store: RedisStore) -> None:
         assert await redis_store.recent() == [replies[0].body["id"]]
         assert (await client.post("/api/threads", {"text": "pull"}, key="k")).status == 422
         world.thread = await redis_store.load(replies[0].body["id"])
-        world.model.answers(Push(intent="push", target="prod"), done("It is out."))
+        world.model.answers(Push(target="prod"), done("It is out."))
         await world.run()
         async with streamed(client, **{"Last-Event-ID": str(world.thread.version - 1)}) as stream:
             decided = await asyncio.gather(*(client.decide(True, token=token) for token in (ANA, BEN)))

@@ -463,7 +463,7 @@ async def test_what_a_person_has_changed_is_asked_for_even_where_the_tool_would_
     await world.inbox.edit(
         world.thread.id, BOB, step_id="", digest=pending.request.digest, arguments={"target": "staging"}, proof="test"
     )
-    assert (await world.run())[-1] == "requested: push(target: staging)"
+    assert (await world.run())[-1] == "requested: sometimes(target: staging)"
     assert world.desk.ran == []
 
 
@@ -587,7 +587,7 @@ async def test_outreach_asks_before_it_acts() -> None:
 
 async def test_it_looks_again_later_and_nothing_sleeps_meanwhile() -> None:
     world = World()
-    world.model.answers(LookAgain(intent="look_again", in_minutes=20, reason="the tests run"))
+    world.model.answers(LookAgain(in_minutes=20, reason="the tests run"))
     await world.say("tell me when the tests have passed")
     assert await world.run() == []
     assert (world.thread.status, world.thread.turn) == ("waiting", "clock")
@@ -599,7 +599,7 @@ async def test_it_looks_again_later_and_nothing_sleeps_meanwhile() -> None:
 
 async def test_it_is_heard_while_it_waits_and_still_looks_again() -> None:
     world = World()
-    world.model.answers(LookAgain(intent="look_again", in_minutes=20, reason="the tests run"))
+    world.model.answers(LookAgain(in_minutes=20, reason="the tests run"))
     await world.say("tell me when the tests have passed")
     await world.run()
     world.model.answers(done("Not yet."))
@@ -612,9 +612,7 @@ async def test_it_is_heard_while_it_waits_and_still_looks_again() -> None:
 
 async def test_it_reminds_itself_and_goes_on_until_then() -> None:
     world = World()
-    world.model.answers(
-        SetReminder(intent="set_reminder", in_minutes=24 * 60, note="Ask whether v3 is still fine."), done("I will.")
-    )
+    world.model.answers(SetReminder(in_minutes=24 * 60, note="Ask whether v3 is still fine."), done("I will."))
     await world.say("ask me tomorrow how v3 does")
     assert await world.run() == ["said: I will."]
     assert world.thread.turn == "nobody"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -546,7 +546,6 @@ def test_a_table_that_was_left_out_is_told_in_full_by_the_next_look() -> None:
 
 def test_what_is_for_people_is_shown_to_them_and_not_to_the_model() -> None:
     class Shown(Look):
-        intent: Literal["shown"] = "shown"  # type: ignore[assignment]
         run_id: str
         for_people: ClassVar[frozenset[str]] = frozenset({"link", "run_id"})
 

@@ -334,7 +334,7 @@ def test_code_is_held_to_the_limits_too() -> None:
 
 
 def test_code_hands_the_thread_over_to_another_agent() -> None:
-    hand_over = HandOver(intent="hand_over", agent="night", reason="It is late.")
+    hand_over = HandOver(agent="night", reason="It is late.")
     agent = ops(plan=lambda now: None if now.state.steps else hand_over)
     assert next_action(message(), agent=agent) == ChooseStep(hand_over)
     event = chosen("s1", "hand_over", agent="night", reason="It is late.")

@@ -191,7 +191,7 @@ async def browsing(world: World) -> AsyncIterator[Browser]:
 
 async def requested(world: World | None = None, target: str = "prod") -> World:
     world = world or World()
-    world.model.answers(Push(intent="push", target=target), done("It is out."))
+    world.model.answers(Push(target=target), done("It is out."))
     await world.say("push, please")
     await world.run()
     assert world.thread.pending
@@ -330,7 +330,7 @@ async def test_a_link_of_a_request_that_was_superseded_decides_nothing() -> None
     async with browsing(world) as browser:
         old = browser.link()
         world.model._script.clear()
-        world.model.answers(Push(intent="push", target="stage"), done("Stage is out."))
+        world.model.answers(Push(target="stage"), done("Stage is out."))
         await world.say("no, to stage")
         await world.run()
         page = (await browser.look(old)).page
@@ -583,7 +583,7 @@ async def test_whoever_may_not_decide_sees_who_may_and_no_form(person: str) -> N
 
 async def test_whoever_asked_for_it_sees_no_form_to_approve_and_one_to_reject() -> None:
     world = World(people=PEOPLE, authority=Two(requester_may=False))
-    world.model.answers(Push(intent="push", target="prod"), done("It is out."))
+    world.model.answers(Push(target="prod"), done("It is out."))
     await world.say("push, please", by=Person(name="Ana", address=ANA, member="ana", trust="verified"))
     await world.run()
     async with browsing(world) as browser:

@@ -54,7 +54,6 @@ class Window(BaseModel):
 class Deploy(Tool):
     """Put a version into production."""
 
-    intent: Literal["deploy"]
     tag: str = Field(description="the tag")
     environment: Literal["production", "staging"] = "production"
     window: Window | None = None
@@ -65,7 +64,6 @@ class ReadLogs(Tool):
 
     repeatable = True
 
-    intent: Literal["read_logs"]
     service: str
     lines: int | None = None
 
@@ -107,7 +105,7 @@ async def test_the_answer_is_a_step_with_what_it_cost() -> None:
     async with talk({"intent": "deploy", "tag": "v1", "environment": "staging", "window": None}) as (_, model):
         answer = await model.answer(PROMPT)
 
-    assert answer.step == Deploy(intent="deploy", tag="v1", environment="staging")
+    assert answer.step == Deploy(tag="v1", environment="staging")
     assert answer.usage == USAGE
     assert answer.model == MODEL
 
@@ -133,7 +131,7 @@ async def test_null_stands_for_a_field_left_out() -> None:
     async with talk(reply) as (_, model):
         answer = await model.answer(PROMPT)
 
-    assert answer.step == Deploy(intent="deploy", tag="v1", window=Window(start="22:00"))
+    assert answer.step == Deploy(tag="v1", window=Window(start="22:00"))
 
 
 async def test_any_text_can_be_sent() -> None:
@@ -170,13 +168,12 @@ async def test_odd_usage_counts_as_nothing(usage: dict[str, Any]) -> None:
 
 async def test_a_tool_of_free_form_arguments_is_asked_for_without_strictness() -> None:
     class Call(Tool):
-        intent: Literal["call"]
         headers: dict[str, str]
 
     async with talk({"intent": "call", "headers": {"a": "b"}}) as (server, model):
         answer = await model.answer(Prompt(Agent(name="caller", prompt="Call.", tools=(Call,)), "Go on."))
 
-    assert answer.step == Call(intent="call", headers={"a": "b"})
+    assert answer.step == Call(headers={"a": "b"})
     assert server.requests[0]["response_format"]["json_schema"]["strict"] is False
 
 
@@ -231,7 +228,7 @@ async def test_an_endpoint_that_rejects_the_format_is_asked_otherwise(rejection:
     async with talk(rejection, NOTHING) as (server, model):
         answer = await model.answer(PROMPT)
 
-    assert answer.step == NothingToDo(intent="nothing_to_do")
+    assert answer.step == NothingToDo()
     assert server.asked_by == ["json_schema", "json_object"]
     assert model.mode == "json_object"
 
@@ -312,7 +309,7 @@ async def test_prose_from_an_endpoint_that_ignores_the_format_is_asked_again_wit
     async with talk("Hello! How can I help?", DONE, response_format="ignored") as (server, model):
         answer = await model.answer(PROMPT)
 
-    assert answer.step == DoneForNow(intent="done_for_now", message="Done.")
+    assert answer.step == DoneForNow(message="Done.")
     assert answer.usage == Usage(input_tokens=200, output_tokens=40, cached_tokens=128)
     assert server.asked_by == ["json_schema", "json_object"]
     assert model.mode == "json_schema"
@@ -402,7 +399,7 @@ async def test_an_empty_answer_is_invalid_when_the_schema_did_not_help(content: 
 )
 async def test_a_step_is_taken_from_other_places_of_the_message(reply: Reply) -> None:
     async with talk(reply) as (_, model):
-        assert (await model.answer(PROMPT)).step == DoneForNow(intent="done_for_now", message="Done.")
+        assert (await model.answer(PROMPT)).step == DoneForNow(message="Done.")
 
 
 async def test_two_tool_calls_are_no_step() -> None:
@@ -440,7 +437,7 @@ async def test_the_sdk_tries_again_with_the_same_bytes(trouble: Reply) -> None:
     async with talk(trouble, NOTHING) as (server, model):
         answer = await model.answer(PROMPT)
 
-    assert answer.step == NothingToDo(intent="nothing_to_do")
+    assert answer.step == NothingToDo()
     first, second = server.bodies
     assert first == second
     assert [headers["x-stainless-retry-count"] for headers in server.headers] == ["0", "1"]
@@ -532,7 +529,7 @@ async def test_a_call_can_be_cancelled_and_the_model_asked_again() -> None:
             await call
         answer = await model.answer(PROMPT)
 
-    assert answer.step == DoneForNow(intent="done_for_now", message="Done.")
+    assert answer.step == DoneForNow(message="Done.")
 
 
 async def unreachable(base_url: str) -> ModelFailure:
@@ -724,6 +721,6 @@ async def test_the_server_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         code = await process.wait()
 
-    assert first.step == ReadLogs(intent="read_logs", service="web")
-    assert second.step == DoneForNow(intent="done_for_now", message="Done.")
+    assert first.step == ReadLogs(service="web")
+    assert second.step == DoneForNow(message="Done.")
     assert code == 0

@@ -454,7 +454,7 @@ async def test_waiting_is_limited_too() -> None:
             return Wait(0)
 
     world = World(limits=Limits(events_per_thread=60), tools=(Forever,))
-    world.model.answers(Slow())
+    world.model.answers(Forever())
     await world.say("wait for it")
     lines = await world.run()
     assert "which is its limit" in lines[-1]
@@ -1020,7 +1020,7 @@ async def test_another_agent_takes_the_thread_over() -> None:
     def hand_over_when_done(thread: Thread) -> Step | None:
         last = thread.step(thread.state.current)
         if last and last.chosen.intent == "done_for_now":
-            return HandOver(intent="hand_over", agent="night", reason="It is late.")
+            return HandOver(agent="night", reason="It is late.")
         return None
 
     night = ops(name="night")

@@ -51,7 +51,6 @@ to = "18:00"
 class Deploy(Tool):
     """Production needs an approval."""
 
-    intent: Literal["deploy"]
     environment: Literal["staging", "production"]
     scoped_by: ClassVar[str] = "environment"
 
@@ -62,7 +61,6 @@ class Deploy(Tool):
 class Restart(Tool):
     """All of its calls are alike to policies, and it looks at an argument."""
 
-    intent: Literal["restart"]
     service: str
 
     def needs_approval(self) -> bool:
@@ -72,7 +70,6 @@ class Restart(Tool):
 class Push(Tool):
     """Its scope can be any text."""
 
-    intent: Literal["push"]
     target: str
     scoped_by: ClassVar[str] = "target"
 
@@ -83,7 +80,6 @@ class Push(Tool):
 class Look(Tool):
     """Nobody has to approve it."""
 
-    intent: Literal["look"]
     environment: Literal["staging", "production"]
     scoped_by: ClassVar[str] = "environment"
 

@@ -31,7 +31,6 @@ class Deploy(Tool):
 
     repeatable = False
 
-    intent: Literal["deploy"]
     tag: str = Field(description="the tag", max_length=20)
     environment: Literal["production", "staging"] = "production"
     replicas: int = Field(default=2, ge=1)
@@ -43,7 +42,6 @@ class Deploy(Tool):
 class Restart(Tool):
     """Restart services."""
 
-    intent: Literal["restart"]
     services: list[str]
     windows: list[Window] = Field(description="when; empty: now")
 
@@ -60,19 +58,16 @@ class Tree(BaseModel):
 
 
 class Plant(Tool):
-    intent: Literal["plant"]
     tree: Tree = Field(description="what to plant")
     spare: Tree | Window
 
 
 class Call(Tool):
-    intent: Literal["call"]
     body: JsonValue
     headers: dict[str, str] = Field(default={})
 
 
 class Move(Tool):
-    intent: Literal["move"]
     to: tuple[int, int]
 
 
@@ -345,7 +340,7 @@ def test_null_stands_for_a_field_left_out() -> None:
         },
     )
 
-    assert step == Deploy(intent="deploy", tag="v1", window=Window(start="22:00"))
+    assert step == Deploy(tag="v1", window=Window(start="22:00"))
 
 
 def test_null_inside_a_list_of_objects_stands_for_a_field_left_out() -> None:
@@ -353,13 +348,11 @@ def test_null_inside_a_list_of_objects_stands_for_a_field_left_out() -> None:
 
     step = validated(DEPLOYER, {"intent": "restart", "services": ["web"], "windows": windows})
 
-    assert step == Restart(
-        intent="restart", services=["web"], windows=[Window(start="1", title="a"), Window(start="2")]
-    )
+    assert step == Restart(services=["web"], windows=[Window(start="1", title="a"), Window(start="2")])
 
 
 def test_a_field_left_out_takes_its_default() -> None:
-    assert validated(DEPLOYER, {"intent": "deploy", "tag": "v1"}) == Deploy(intent="deploy", tag="v1")
+    assert validated(DEPLOYER, {"intent": "deploy", "tag": "v1"}) == Deploy(tag="v1")
 
 
 @pytest.mark.parametrize(
@@ -404,4 +397,4 @@ def test_deep_json_is_a_step_or_is_refused(levels: int) -> None:
 
 
 def test_the_agents_own_steps_are_read_too() -> None:
-    assert validated(DEPLOYER, dict(DONE)) == DoneForNow(intent="done_for_now", message="Done.")
+    assert validated(DEPLOYER, dict(DONE)) == DoneForNow(message="Done.")

@@ -51,7 +51,7 @@ def _answered_at_once(tool: type[Tool]) -> type[Tool]:
         return {"run_id": "r18", "started": time.monotonic()} if self.needs_approval() else FOUND
 
     def body(namespace: dict[str, Any]) -> None:
-        namespace |= {"__doc__": tool.__doc__, "__module__": __name__, "run": run}
+        namespace |= {"__doc__": tool.__doc__, "__module__": __name__, "needs": (), "run": run}
         if tool.prepare is not Tool.prepare:
             namespace["prepare"] = prepare
 

@@ -70,12 +70,7 @@ def _follow(steps: list[StepState]) -> Step | None:
         if step.chosen.intent in STARTS and run_id and run_id not in followed:
             where = {"component": step.chosen.intent.removeprefix("deploy_"), **step.chosen.arguments}
             return WaitForDeployment.model_validate(
-                {
-                    "intent": WAIT,
-                    "component": where["component"],
-                    "environment": where["environment"],
-                    "run_id": run_id,
-                }
+                {"component": where["component"], "environment": where["environment"], "run_id": run_id}
             )
     return None
 
@@ -93,15 +88,13 @@ def _after_merge(thread: Thread, steps: list[StepState]) -> Step | None:
     for component in COMPONENTS:
         asked = [s for s in steps if s.chosen.intent == f"deploy_{component}" and s.chosen.by == "code"]
         if not asked:
-            return DEPLOY[component].model_validate(
-                {"intent": f"deploy_{component}", "environment": "staging", "revision": sha}
-            )
+            return DEPLOY[component].model_validate({"environment": "staging", "revision": sha})
         run = _result(asked[-1]).get("run_id")
         ended = [s for s in steps if s.chosen.intent == WAIT and s.chosen.arguments.get("run_id") == run]
         if not run or not ended or _result(ended[-1]).get("state") != "succeeded":
             return None
     tested = any(s.chosen.intent == TESTS for s in steps)
-    return None if tested else RunEndToEndTests(intent="run_end_to_end_tests", environment="staging")
+    return None if tested else RunEndToEndTests(environment="staging")
 
 
 def _is_merge(event: object) -> bool:
@@ -115,7 +108,7 @@ def _waiting_commits(thread: Thread, steps: list[StepState], components: tuple[s
     looked = {str(s.chosen.arguments["component"]): s for s in steps}
     for component in components:
         if component not in looked:
-            return ListWaitingCommits.model_validate({"intent": WAITING, "component": component})
+            return ListWaitingCommits.model_validate({"component": component})
     failed = [f"{name}: {error}" for name, s in looked.items() if (error := _error(s))]
     waiting = {name: result for name, s in looked.items() if (result := _result(s)).get("count")}
     if waiting:
@@ -127,8 +120,8 @@ def _waiting_commits(thread: Thread, steps: list[StepState], components: tuple[s
         return as_question(question, "\n".join(newest + failed), yes_no=True)
     if failed:
         told = "\n".join(["I could not look at what waits for production.", *failed])
-        return DoneForNow(intent="done_for_now", message=told)
-    return NothingToDo(intent="nothing_to_do")
+        return DoneForNow(message=told)
+    return NothingToDo()
 
 
 def _commits(result: dict[str, Any]) -> str:
@@ -164,13 +157,13 @@ def _look_up(thread: Thread, steps: list[StepState], components: tuple[str, ...]
 
     for component in components:
         if needed("list_git_tags", component=component):
-            return ListGitTags.model_validate({"intent": "list_git_tags", "component": component})
+            return ListGitTags.model_validate({"component": component})
         if needed("list_commits", component=component):
-            return ListCommits.model_validate({"intent": "list_commits", "component": component})
+            return ListCommits.model_validate({"component": component})
     # A deployment that ended changes what runs.
     changed = max((i for i, s in enumerate(steps) if s.chosen.intent == WAIT and s.ended), default=-1)
     if needed("list_deployments", since=changed):
-        return ListDeployments(intent="list_deployments")
+        return ListDeployments()
     return None
 
 
@@ -185,16 +178,14 @@ def _test_production(thread: Thread, steps: list[StepState], on_failed_tests: st
     latest = steps[-1]
     if tested is None or steps.index(tested) < steps.index(changed):
         done = latest.chosen.intent == DONE_FOR_NOW and latest.chosen.by == "model" and not thread.state.news
-        return RunEndToEndTests(intent="run_end_to_end_tests", environment="production") if done else None
+        return RunEndToEndTests(environment="production") if done else None
     if latest is not tested or latest.status in OPEN:
         return None
     result = _result(tested)
     if result.get("passed") is True:
-        return DoneForNow(
-            intent="done_for_now", message=f"The end-to-end tests on production passed.\n{result.get('output', '')}"
-        )
+        return DoneForNow(message=f"The end-to-end tests on production passed.\n{result.get('output', '')}")
     if on_failed_tests and not any(s.chosen.intent == HAND_OVER for s in steps):
-        return HandOver(intent="hand_over", agent=on_failed_tests, reason="The end-to-end tests on production failed.")
+        return HandOver(agent=on_failed_tests, reason="The end-to-end tests on production failed.")
     return None
 
 

@@ -71,9 +71,9 @@ class Targets:
 class ListGitTags(Tool):
     """The newest tags of a component's repository, newest first."""
 
-    intent: Literal["list_git_tags"]
     component: Component
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at the tags"
 
@@ -86,9 +86,9 @@ class ListGitTags(Tool):
 class ListCommits(Tool):
     """The newest commits of a component, newest first."""
 
-    intent: Literal["list_commits"]
     component: Component
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at the commits"
 
@@ -101,9 +101,9 @@ class ListCommits(Tool):
 class ListWaitingCommits(Tool):
     """Commits of a component that are newer than what runs in production: how many, since when, and the newest."""
 
-    intent: Literal["list_waiting_commits"]
     component: Component
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at what waits for production"
 
@@ -127,8 +127,7 @@ class ListWaitingCommits(Tool):
 class ListDeployments(Tool):
     """What runs now on every target, asked from the targets themselves."""
 
-    intent: Literal["list_deployments"]
-
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at what runs where"
 
@@ -160,10 +159,10 @@ class ListDeployments(Tool):
 class CheckDeploymentStatus(Tool):
     """What runs on one target now: full SHA, since when, and who deployed it."""
 
-    intent: Literal["check_deployment_status"]
     component: Component
     environment: Environment
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at a deployment"
 
@@ -178,10 +177,10 @@ class CheckDeploymentStatus(Tool):
 class ListWorkflowRuns(Tool):
     """The newest deployments of one target: id, state, SHA, when and by whom."""
 
-    intent: Literal["list_workflow_runs"]
     component: Component
     environment: Environment
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at past deployments"
 
@@ -205,11 +204,11 @@ class ListWorkflowRuns(Tool):
 class GetWorkflowStatus(Tool):
     """One deployment: its state, and the end of its output."""
 
-    intent: Literal["get_workflow_status"]
     component: Component
     environment: Environment
     run_id: str = Field(description="as in list_workflow_runs")
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is looking at a deployment"
 
@@ -224,6 +223,7 @@ FOR_PEOPLE = frozenset({"link", "date", "since"})
 
 class _Deploy(Tool):
     component: ClassVar[str]
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     scoped_by: ClassVar[str] = "environment"
@@ -277,15 +277,11 @@ class _Deploy(Tool):
 class DeployBackend(_Deploy):
     """Deploy exactly this revision of the backend. Production is approved by a person first; code asks them."""
 
-    intent: Literal["deploy_backend"]
-
     component: ClassVar[str] = "backend"
 
 
 class DeployFrontend(_Deploy):
     """Deploy exactly this revision of the frontend. Production is approved by a person first; code asks them."""
-
-    intent: Literal["deploy_frontend"]
 
     component: ClassVar[str] = "frontend"
 
@@ -293,10 +289,10 @@ class DeployFrontend(_Deploy):
 class Rollback(Tool):
     """Go back to the revision that ran before, and ran well. Approved by a person first; code asks them."""
 
-    intent: Literal["rollback"]
     component: Component
     environment: Environment
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a rollback"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     scoped_by: ClassVar[str] = "environment"
@@ -334,11 +330,11 @@ class Rollback(Tool):
 class WaitForDeployment(Tool):
     """Wait until a deployment has ended, and say how. Chosen by code after each start."""
 
-    intent: Literal["wait_for_deployment"]
     component: Component
     environment: Environment
     run_id: str
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is waiting for a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE | {"run_id"}
@@ -355,9 +351,9 @@ class WaitForDeployment(Tool):
 class RunEndToEndTests(Tool):
     """Run the end-to-end tests of an environment."""
 
-    intent: Literal["run_end_to_end_tests"]
     environment: Environment
 
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
     doing: ClassVar[str] = "is running the end-to-end tests"
     timeout_seconds: ClassVar[float] = 960.0
