@@ -32,11 +32,11 @@ from store.events import ApprovalDecided, ToolInterrupted, TriggerReceived
 from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
+from tests.patience import STORY_SECONDS_MAX
 
 ROOT = Path(__file__).parent.parent
 DEX = Person(name="dex", address="dex", trust="verified")
 OBJECTION = "can you deploy the backend first?"
-STORY_SECONDS_MAX = 90.0
 LOOK_SECONDS = 0.02
 
 

@@ -22,11 +22,16 @@ from store.events import Recorded
 from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.thread import Thread
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import Desk, ScriptedModel, ops
 from tests.slack import Message, SlackServer
 
 MANIFEST = Path(__file__).parent.parent / "manifest.yml"
-PATIENCE_SECONDS = 10.0
+_UNHURRIED: dict[str, Any] = {
+    "retry_waits_seconds": (0.05, 0.2, 0.5),
+    "acknowledge_seconds": PATIENCE_SECONDS,
+    "trigger_seconds": PATIENCE_SECONDS,
+}
 
 E = TypeVar("E", bound=Recorded)
 
@@ -102,7 +107,7 @@ class Office:
 @contextlib.asynccontextmanager
 async def new_office(**settings: Any) -> AsyncIterator[Office]:
     store = MemoryStore()
-    async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.05, 0.2, 0.5), **settings) as slack:
+    async with SlackServer.from_manifest(MANIFEST, **(_UNHURRIED | settings)) as slack:
         yield Office(slack, store, Inbox(store))
 
 

@@ -34,11 +34,11 @@ from store.thread import Thread
 from store.values import Place
 from tests.mail.dovecot import DOMAIN, PASSWORD, address
 from tests.mail.light import Light
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import Desk, ScriptedModel, ops
 
 AUTHSERV_ID = "mx.team.example"
 BOT = address("deploybot")
-PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.01
 T = TypeVar("T")
 

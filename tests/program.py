@@ -38,10 +38,10 @@ from bot.cli.main import main
 from store.embedded.server import embedded
 from store.embedded.supervisor import SERVER_LOCK
 from tests.model_server import ModelServer
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent
 BOT = str(Path(sys.executable).with_name("bot"))
-PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
 OUTPUT_BYTES_MAX = 16_000_000
 COLUMNS, ROWS = 150, 50

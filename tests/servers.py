@@ -26,9 +26,9 @@ from store.base import Store
 from store.memory import MemoryStore
 from store.redis.store import RedisStore
 from tests.clock import Clock
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
-START_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.002
 
 
@@ -57,7 +57,7 @@ class Server:
         """Returns when it answers."""
         assert self._process is None, "it runs already"
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start:\n{(self.directory / 'redis.log').read_text()}")
@@ -110,7 +110,7 @@ class ClusterServer(Server):
     def start(self) -> None:
         super().start()
         self.command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while b"cluster_state:ok" not in self.command("CLUSTER", "INFO"):
             assert time.monotonic() < deadline, "the cluster did not come up"
             time.sleep(POLL_SECONDS)

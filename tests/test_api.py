@@ -44,6 +44,7 @@ from store.memory import MemoryStore
 from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import Push, World, ask, done
 
 MACHINE = "machine-token-0123456789"
@@ -601,7 +602,7 @@ class Stream:
 
     async def next(self) -> tuple[int, dict[str, Any]]:
         """The index and the event; heartbeats are passed over."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (block := await self.block()).startswith(b":"):
                 pass
         first, second = block.split(b"\n")
@@ -625,7 +626,7 @@ async def streamed(client: Client, **headers: str) -> AsyncIterator[Stream]:
 
 
 async def closed(client: Client) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while client.api.streams:  # noqa: ASYNC110 - it is the server that notices
             await asyncio.sleep(0.001)
 
@@ -918,7 +919,7 @@ async def test_it_is_on_where_somebody_has_a_token() -> None:
 
 def test_it_costs_nothing_where_it_is_off() -> None:
     program = "import sys, bot.cli.main, bot.web.listen, bot.web.server; sys.exit('fastapi' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_SECONDS).returncode == 0
 
 
 def test_a_token_of_the_machine_that_is_too_short_is_none() -> None:

@@ -26,8 +26,9 @@ from store.events import Event, ThreadOpened, TriggerReceived
 from store.memory import MemoryStore
 from store.thread import Thread
 from tests.clock import Clock
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import ops
-from tests.program import PATIENCE_SECONDS, Bot
+from tests.program import Bot
 from tests.servers import Server, opened_store
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

@@ -33,9 +33,8 @@ from store.memory import MemoryStore
 from store.thread import StepState, Thread
 from store.values import Place
 from tests.canonical import merge_of
+from tests.patience import PATIENCE_SECONDS
 from tests.story import ANN
-
-PATIENCE_SECONDS = 60.0
 
 
 class Scripted:

@@ -25,9 +25,9 @@ from agent.roster.deploy.deployer import CommandDeployer, Run, Running, TargetBu
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.runner import ALIVE, OUTPUT, OUTPUT_BYTES_MAX, OUTPUT_HEAD_BYTES, RESULT, STARTED, is_locked
 from agent.steps import ToolError
+from tests.patience import PATIENCE_SECONDS
 
 ONE, TWO, THREE = ("4af9ec0" + "0" * 33, "b" * 40, "c" * 40)
-PATIENCE_SECONDS = 20.0
 
 # Says that it runs, waits until somebody opens and closes the gate, and notes what runs now.
 GATED = 'echo "$1" >> "$2/ran"; echo began "$1"; cat "$2/gate" > "$2/passed"; echo "$1" > "$2/now"; echo ended'
@@ -58,9 +58,16 @@ class Place:
             },
         )
 
-    def deployer(self, script: str = PLAIN, *, component: str = "web", **target: object) -> CommandDeployer:
+    def deployer(
+        self,
+        script: str = PLAIN,
+        *,
+        component: str = "web",
+        status_seconds: float = PATIENCE_SECONDS,
+        **target: object,
+    ) -> CommandDeployer:
         config = self.config(script, component=component, **target)
-        return CommandDeployer(config, "production", state_dir=self.state, status_seconds=1.5)
+        return CommandDeployer(config, "production", state_dir=self.state, status_seconds=status_seconds)
 
     def gated(self, *, component: str = "web", **target: object) -> CommandDeployer:
         with contextlib.suppress(FileExistsError):
@@ -608,14 +615,15 @@ def test_any_other_status_is_refused_in_one_line(printed: str) -> None:
 
 
 async def test_a_status_command_that_fails_hangs_or_is_missing_says_so(place: Place) -> None:
-    for status, said in [
-        (["/bin/sh", "-c", "echo out; echo first >&2; echo no route >&2; exit 7"], "failed with exit code 7: no route"),
-        (["/bin/sh", "-c", "sleep 600"], "took longer than 1.5 seconds"),
-        (["/nowhere/status"], "cannot be started: No such file or directory: '/nowhere/status'"),
-        (["/bin/sh", "-c", "yes"], "took longer than 1.5 seconds"),
+    failing = "echo out; echo first >&2; echo no route >&2; exit 7"
+    for status, said, seconds in [
+        (["/bin/sh", "-c", failing], "failed with exit code 7: no route", PATIENCE_SECONDS),
+        (["/bin/sh", "-c", "sleep 600"], "took longer than 0.3 seconds", 0.3),
+        (["/nowhere/status"], "cannot be started: No such file or directory: '/nowhere/status'", PATIENCE_SECONDS),
+        (["/bin/sh", "-c", "yes"], "took longer than 0.3 seconds", 0.3),
     ]:
         with pytest.raises(ToolError, match=f"Asking what runs on web production.* {said}"):
-            await place.deployer(status=status).status()
+            await place.deployer(status=status, status_seconds=seconds).status()
 
 
 async def test_a_status_command_knows_its_target_and_may_leave_something_behind(place: Place) -> None:

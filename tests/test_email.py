@@ -40,6 +40,7 @@ from tests.mail.light import Light
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Wire
 from tests.model_server import ModelServer, step
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 from tests.program import Bot, Running
 from tests.servers import Server
@@ -47,7 +48,6 @@ from tests.test_slack import decider
 
 AUTHSERV_ID = f"mx.{DOMAIN}"
 BOT = address("deploybot")
-PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 OLD_MAILS = 2_000
 F = TypeVar("F", bound=Callable[..., Any])

@@ -25,6 +25,7 @@ from tests.mail.dovecot import Dovecot
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Direction, Wire
 from tests.model_server import ModelServer
+from tests.patience import STORY_SECONDS_MAX
 from tests.program import Bot
 from tests.servers import Server
 from tests.test_email import Mailroom, approves_by_link, eventually, imap_url, text_of
@@ -43,7 +44,6 @@ ANSWERED = {1: 1, 2: 2, 3: 6}
 """By which letter each of them is answered first."""
 BUILT = 4
 """Deployments when the story begins."""
-STORY_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True)

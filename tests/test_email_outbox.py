@@ -32,13 +32,13 @@ from store.values import Person, Place
 from tests import story
 from tests.mail.light import Light
 from tests.mail.wire import Wire
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
 BOT, ANA, BEN = "deploybot@team.example", "ana@team.example", "ben@team.example"
 CLEO = "cleo@elsewhere.example"
 """Nobody relays to her: 554."""
 LATER = GIVE_UP_SECONDS + 1
-PATIENCE_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ async def in_part(outbox: Outbox, one: Letter, **more: float) -> SentInPart:
     return partly.value
 
 
-async def until(what: Any, seconds: float = PATIENCE_SECONDS) -> None:
-    async with asyncio.timeout(seconds):
+async def until(what: Any) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not what():  # noqa: ASYNC110 - it looks at a server
             await asyncio.sleep(0.005)
 
@@ -289,7 +289,7 @@ async def test_whoever_stops_waiting_for_an_old_connection_closes_it(wire: Wire,
         async with asyncio.timeout(0.05):
             await outbox.deliver(letter(ANA, number=2))
     wire.thaw()
-    await until(lambda: wire.open == 0, 1.0)
+    await until(lambda: wire.open == 0)
 
 
 async def test_the_end_does_not_wait_long_for_a_server_that_hangs(wire: Wire, outbox: Outbox) -> None:

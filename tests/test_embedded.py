@@ -26,9 +26,9 @@ import redis.asyncio
 from store.embedded import supervisor
 from store.embedded.server import EmbeddedRedisError, embedded
 from store.embedded.supervisor import BUSY, LOG_BYTES_MAX
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 30.0
 
 USER = """
 import asyncio, sys

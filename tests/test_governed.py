@@ -28,6 +28,7 @@ from store.redis.store import RedisStore
 from tests.mail.dovecot import address
 from tests.mail.light import Light
 from tests.model_server import ModelServer
+from tests.patience import PATIENCE_SECONDS
 from tests.program import Bot, Running
 from tests.servers import Server
 from tests.slack import Message, SlackServer, User
@@ -36,7 +37,6 @@ from tests.test_slack import MANIFEST, Team, decider
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 TOKENS = {name: f"a-token-of-{name}-0123456789" for name in ("ben", "cat", "lea", "sam")}
 PEOPLE = {"ana": (), "ben": ("release",), "cat": ("release",), "lea": ("leads",), "sam": ()}
@@ -185,7 +185,12 @@ async def model() -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 async def slack() -> AsyncIterator[SlackServer]:
-    async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.2, 0.5, 2.0)) as server:
+    async with SlackServer.from_manifest(
+        MANIFEST,
+        retry_waits_seconds=(0.2, 0.5, 2.0),
+        acknowledge_seconds=PATIENCE_SECONDS,
+        trigger_seconds=PATIENCE_SECONDS,
+    ) as server:
         yield server
 
 
@@ -400,7 +405,7 @@ async def test_an_edited_call_is_asked_for_anew_and_is_what_runs(company: Compan
         view = (await company.slack.wait_for(lambda: company.slack.views, PATIENCE_SECONDS))[-1]
         await company.slack.submit("ben", view, {"revision": tag})
         await company.shows(old, "✏️ changed by")
-        cards = await company.slack.wait_for(lambda: [c for c in company.team.cards() if c.ts != old.ts], 30)
+        cards = await company.slack.wait_for(lambda: [c for c in company.team.cards() if c.ts != old.ts])
         await company.slack.acknowledged(await company.slack.click("cat", cards[0], "Approve"))
         found = await company.until(thread_id, _edited_ran)
     component = next(e["intent"] for e in found["events"] if e.get("edits")).removeprefix("deploy_")

@@ -27,6 +27,7 @@ from store.thread import Thread
 from tests.mail.light import Light
 from tests.mail.wire import Wire
 from tests.model_server import ModelServer, Reply, step
+from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
 from tests.program import Bot
 from tests.servers import Server
 from tests.slack import Message, SlackServer
@@ -42,7 +43,6 @@ LANES = 3
 EDITED = "v1.1.0"
 """What Cat makes of the revision that Ana named."""
 LAST_WORD = "That is all."
-STORY_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,12 @@ async def installed(bot: Bot) -> AsyncIterator[Story]:
         bot.environment["REDIS_URL"] = server.url
         with Light(users=("deploybot", *PEOPLE)) as light:
             async with (
-                SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.2, 0.5, 2.0, 5.0)) as slack,
+                SlackServer.from_manifest(
+                    MANIFEST,
+                    retry_waits_seconds=(0.2, 0.5, 2.0, 5.0),
+                    acknowledge_seconds=PATIENCE_SECONDS,
+                    trigger_seconds=PATIENCE_SECONDS,
+                ) as slack,
                 Wire(light.port) as smtp,
             ):
                 store = await RedisStore.open(server.url)

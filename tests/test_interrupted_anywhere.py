@@ -22,6 +22,7 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.canonical import Story, World, act, assert_ends_well, merge_of, new_world
+from tests.patience import STORY_SECONDS_MAX
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +90,7 @@ async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> St
         inbox = Inbox(person)
         place = Place(channel=TERMINAL, address=world.home.name)
         thread = await store.load(await inbox.trigger(place, merge_of(world.site), agent="deploy"))
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(STORY_SECONDS_MAX):
             async for now in person.follow(Thread(thread.id)):
                 thread = now
                 if await act(world, inbox, roster, thread):

@@ -21,9 +21,9 @@ from tests.mail.dovecot import PASSWORD, Dovecot, address
 from tests.mail.light import Light
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Wire
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
-PATIENCE_SECONDS = 30.0
 A_WHILE_SECONDS = 0.2
 
 ANA, BEN = address("ana"), address("ben")

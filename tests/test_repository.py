@@ -16,6 +16,7 @@ import uvloop
 from agent.roster.deploy.command import one_line, run_bounded
 from agent.roster.deploy.repository import LISTED_MAX, REVISION_CHARS_MAX, SUBJECT_CHARS_MAX, Repository
 from agent.steps import ToolError
+from tests.patience import PATIENCE_SECONDS
 
 HERMETIC = {
     "PATH": os.environ["PATH"],
@@ -468,7 +469,9 @@ async def test_a_cancelled_command_leaves_nothing_behind(tmp_path: Path) -> None
     line = Lifeline(tmp_path / "fifo")
     script = f'trap "" TERM; exec 3> "{line.path}"; while :; do sleep 600; done'
     running = asyncio.create_task(
-        run_bounded(["/bin/sh", "-c", script], cwd="/", env={"PATH": HERMETIC["PATH"]}, seconds=60, bytes_max=100)
+        run_bounded(
+            ["/bin/sh", "-c", script], cwd="/", env={"PATH": HERMETIC["PATH"]}, seconds=PATIENCE_SECONDS, bytes_max=100
+        )
     )
     await until(line.held)
     running.cancel()
@@ -480,7 +483,7 @@ async def test_a_cancelled_command_leaves_nothing_behind(tmp_path: Path) -> None
 async def test_of_a_long_output_the_end_is_kept() -> None:
     script = "i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; echo oops >&2; exit 3"
     ended = await run_bounded(
-        ["/bin/sh", "-c", script], cwd="/", env={"PATH": HERMETIC["PATH"]}, seconds=60, bytes_max=1_000
+        ["/bin/sh", "-c", script], cwd="/", env={"PATH": HERMETIC["PATH"]}, seconds=PATIENCE_SECONDS, bytes_max=1_000
     )
     assert (ended.exit_code, ended.overflowed, ended.timed_out, len(ended.output)) == (3, True, False, 1_000)
     assert ended.output.endswith(b"line 4999\n")
@@ -495,7 +498,7 @@ def test_a_hidden_character_is_shown_and_not_dropped() -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -523,7 +526,12 @@ def test_a_program_that_has_ended_before_it_read_its_input_has_just_ended() -> N
     async def run_many() -> set[int]:
         ended = [
             await run_bounded(
-                ["/bin/true"], cwd="/", env={"PATH": HERMETIC["PATH"]}, seconds=60, bytes_max=100, stdin=b"x" * 100_000
+                ["/bin/true"],
+                cwd="/",
+                env={"PATH": HERMETIC["PATH"]},
+                seconds=PATIENCE_SECONDS,
+                bytes_max=100,
+                stdin=b"x" * 100_000,
             )
             for _ in range(60)
         ]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.model_server import ModelServer, Reply, step
-from tests.program import BOT, LOOK_SECONDS, PATIENCE_SECONDS, Bot, Running
+from tests.patience import PATIENCE_SECONDS
+from tests.program import BOT, LOOK_SECONDS, Bot, Running
 from tests.servers import Server
 
 pytestmark = pytest.mark.slow

@@ -21,6 +21,7 @@ from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.memory import MemoryStore
 from store.thread import Thread
 from tests.clock import Clock
+from tests.patience import PATIENCE_SECONDS
 from tests.story import ANN, AT, chosen, message, opened, started
 
 
@@ -165,13 +166,13 @@ async def test_what_happened_while_the_store_was_away_is_shown_when_it_is_back(c
     thread = await store.append(Thread("t1"), opened(), message(), chosen("s1"), started("s1"))
     store.away = True
     waiting = asyncio.create_task(Session(app, ANN, thread, show=screen).until_turn())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while store.refused < 2:  # noqa: ASYNC110 - the session sets no Event
             await asyncio.sleep(0.01)
     await store.append(thread, message("m2", "never mind"))
     await Inbox(store).cancel("t1", ANN)
     store.away = False
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await waiting).status == "cancelled"
     assert "Ann: never mind" in screen.text
     assert screen.text.count("Cannot reach the store.") == 1
@@ -206,7 +207,7 @@ async def test_a_worker_that_fails_does_not_leave_a_person_waiting(clock: Clock,
     store, channel = Broken(clock), TerminalChannel()
     app = App(Setup(Settings(bot_home=tmp_path)), store, Inbox(store), {}, {channel.name: channel})
     thread = await store.append(Thread("t1"), opened(), message(), chosen("s1"), started("s1"))
-    async with asyncio.timeout(10) as patience:
+    async with asyncio.timeout(PATIENCE_SECONDS) as patience:
         with pytest.raises(ZeroDivisionError):
             async with working(app, NoModel(), thread.id):
                 await Session(app, ANN, thread, show=Screen()).until_turn()

@@ -16,13 +16,13 @@ import pytest
 from agent.roster.deploy.stand_in import next_step
 from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer, Reply
+from tests.patience import PATIENCE_SECONDS
 from tests.program import Bot, Running
 from tests.slack import Message, SlackServer
 
 pytestmark = pytest.mark.slow
 
 MANIFEST = Path(__file__).parent.parent / "manifest.yml"
-PATIENCE_SECONDS = 30.0
 MODES = ("socket", "http")
 
 
@@ -38,7 +38,12 @@ async def model() -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 async def slack() -> AsyncIterator[SlackServer]:
-    async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.2, 0.5, 2.0)) as server:
+    async with SlackServer.from_manifest(
+        MANIFEST,
+        retry_waits_seconds=(0.2, 0.5, 2.0),
+        acknowledge_seconds=PATIENCE_SECONDS,
+        trigger_seconds=PATIENCE_SECONDS,
+    ) as server:
         yield server
 
 

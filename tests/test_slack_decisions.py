@@ -25,6 +25,7 @@ from store.events import ApprovalDecided, MessageReceived, StandingGranted, Step
 from store.memory import MemoryStore
 from store.values import Person, Place
 from tests.office import MANIFEST, PATIENCE_SECONDS, Office, kinds
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import Push, done, ops
 from tests.slack import Message, SlackServer, View
 
@@ -134,7 +135,12 @@ class ReleaseOffice(Office):
 
 @pytest.fixture
 async def office() -> AsyncIterator[ReleaseOffice]:
-    async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.05, 0.2, 0.5)) as slack:
+    async with SlackServer.from_manifest(
+        MANIFEST,
+        retry_waits_seconds=(0.05, 0.2, 0.5),
+        acknowledge_seconds=PATIENCE_SECONDS,
+        trigger_seconds=PATIENCE_SECONDS,
+    ) as slack:
         yield ReleaseOffice(slack, MemoryStore())
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer
+from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
 from tests.program import Bot
 from tests.slack import Message, SlackServer
 from tests.test_slack import MANIFEST, Team, decider
@@ -26,7 +27,6 @@ CALLS = {"users.info": 2, "views.open": 1, "chat.postMessage": 7, "chat.update":
 """How many are tried. On the way in: who speaks, who clicks, the form. Out: three cards, two last words and up
 to four deployments; cards are rewritten.
 """
-STORY_SECONDS_MAX = 90.0
 
 
 @pytest.fixture
@@ -49,7 +49,12 @@ async def test_nothing_is_doubled_or_lost_wherever_the_program_is_killed(
             folder.mkdir()
             # The lanes share a server, and each has a database of its own.
             bot = Bot(folder, {"REDIS_URL": f"{redis_url}?db={lane_number + 1}"}).with_site(template).with_model(model)
-            async with SlackServer.from_manifest(MANIFEST, retry_waits_seconds=(0.2, 0.5, 2.0, 5.0)) as slack:
+            async with SlackServer.from_manifest(
+                MANIFEST,
+                retry_waits_seconds=(0.2, 0.5, 2.0, 5.0),
+                acknowledge_seconds=PATIENCE_SECONDS,
+                trigger_seconds=PATIENCE_SECONDS,
+            ) as slack:
                 team = Team(slack, bot)
                 try:
                     if await story(team, *point):

@@ -526,7 +526,7 @@ async def test_who_asked_hears_of_it_elsewhere_when_the_channel_refuses(office: 
         await office.slack.acknowledged(asked)
         office.slack.workspace.change_channel("deploys", archived=True)
         async with office.works():
-            told = await office.slack.said("is_archived", office.slack.workspace.im("ana"), seconds=10)
+            told = await office.slack.said("is_archived", office.slack.workspace.im("ana"))
     assert "I could not say something" in office.slack.text_of(told)
     (failed,) = kinds(await office.thread(asked), MessageFailed)
     assert isinstance(failed, MessageFailed)

@@ -23,6 +23,7 @@ from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetry
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
+from tests.patience import PATIENCE_SECONDS
 from tests.slack import SCOPES, SUBSCRIPTIONS, Installation, NotPossible, SlackServer, View, Workspace
 from tests.slack.delivery import Delivery
 
@@ -142,7 +143,7 @@ async def raw_socket(slack: SlackServer) -> AsyncIterator[aiohttp.ClientWebSocke
     """A socket that acknowledges nothing by itself; its hello has been read."""
     url = (await client_of(slack).apps_connections_open(app_token=slack.app_token))["url"]
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as ws:
-        hello = await ws.receive_json(timeout=2)
+        hello = await ws.receive_json(timeout=PATIENCE_SECONDS)
         assert hello["type"] == "hello"
         await slack.connected(hello["num_connections"])
         yield ws
@@ -721,7 +722,7 @@ async def test_a_bots_process_can_be_killed_right_before_or_after_the_effect(
     post += "asyncio.run(client.chat_postMessage(channel=channel, text='x'))"
     async with slack.hold("chat.postMessage", after_effect=after_effect) as gate:
         bot = start(sys.executable, "-c", post, slack.api_url, slack.bot_token, channel_id(slack))
-        await gate.reached(seconds=10)
+        await gate.reached()
         kill(bot)
     # The gate opened at once: that the bot is gone is seen, not waited for.
     await slack.wait_for(lambda: slack.calls[-1].status == 0)
@@ -815,7 +816,7 @@ async def test_what_is_not_answered_in_time_is_delivered_again_and_then_given_up
 async def test_a_mention_comes_as_two_events_with_one_ts(slack: SlackServer) -> None:
     async with raw_socket(slack) as ws:
         asked = await slack.mention("deploys", "ana", "a < b & <@U1>")
-        frames = [await ws.receive_json(timeout=2) for _ in range(2)]
+        frames = [await ws.receive_json(timeout=PATIENCE_SECONDS) for _ in range(2)]
         for frame in frames:
             await ws.send_json({"envelope_id": frame["envelope_id"]})
         await slack.acknowledged(asked)
@@ -834,8 +835,8 @@ async def test_an_unacknowledged_event_is_sent_again_with_its_retry_number(slack
     async with raw_socket(slack) as ws:
         delivery = await slack.open_home("ana")
         assert delivery
-        first = await ws.receive_json(timeout=2)
-        second = await ws.receive_json(timeout=2)
+        first = await ws.receive_json(timeout=PATIENCE_SECONDS)
+        second = await ws.receive_json(timeout=PATIENCE_SECONDS)
         await ws.send_json({"envelope_id": second["envelope_id"]})
         await slack.acknowledged(delivery)
 
@@ -847,14 +848,14 @@ async def test_an_unacknowledged_event_is_sent_again_with_its_retry_number(slack
 async def test_several_sockets_share_and_a_closed_ones_events_go_to_another(slack: SlackServer) -> None:
     async with raw_socket(slack) as one, raw_socket(slack) as two:
         deliveries = [await slack.open_home("ana") for _ in range(4)]
-        got = [await ws.receive_json(timeout=2) for ws in (one, two, one, two)]
+        got = [await ws.receive_json(timeout=PATIENCE_SECONDS) for ws in (one, two, one, two)]
         assert len({frame["payload"]["event_id"] for frame in got}) == 4
         for ws, frame in zip((one, two, one), got, strict=False):
             await ws.send_json({"envelope_id": frame["envelope_id"]})
 
         await two.close()
 
-        again = await one.receive_json(timeout=2)
+        again = await one.receive_json(timeout=PATIENCE_SECONDS)
         assert again["payload"] == got[3]["payload"]
         await one.send_json({"envelope_id": again["envelope_id"]})
         assert deliveries[3]
@@ -869,7 +870,7 @@ async def test_a_ticket_opens_one_socket_and_an_eleventh_is_turned_away(slack: S
         url = (await client_of(slack).apps_connections_open(app_token=slack.app_token))["url"]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         async with session.ws_connect(url) as ws:
-            assert (await ws.receive_json(timeout=2))["reason"] == "too_many_websockets"
+            assert (await ws.receive_json(timeout=PATIENCE_SECONDS))["reason"] == "too_many_websockets"
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await session.ws_connect(url)
 
@@ -884,7 +885,7 @@ async def test_what_happens_while_no_socket_is_open_comes_later() -> None:
         asked = await slack.mention("deploys", "ana", "anybody?")
         assert [delivery.attempts[0].outcome for delivery in slack.deliveries_of(asked)] == ["no_connection"] * 2
         async with bolt(slack, listening(app_mention=answer)):
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await got.wait()
             assert [each.state for each in await slack.acknowledged(asked)] == ["acknowledged"] * 2
 
@@ -910,10 +911,10 @@ async def test_bolt_connects_again_when_its_socket_goes(slack: SlackServer, how:
 async def test_a_refreshed_socket_gets_nothing_more(slack: SlackServer) -> None:
     async with raw_socket(slack) as old, raw_socket(slack) as new:
         closing = asyncio.ensure_future(slack.disconnect(connection=slack.sockets.open[0]))
-        assert (await old.receive_json(timeout=2))["reason"] == "refresh_requested"
+        assert (await old.receive_json(timeout=PATIENCE_SECONDS))["reason"] == "refresh_requested"
         for _ in range(2):
             assert await slack.open_home("ana")
-            assert (await new.receive_json(timeout=2))["type"] == "events_api"
+            assert (await new.receive_json(timeout=PATIENCE_SECONDS))["type"] == "events_api"
         await old.close()
         await closing
 
@@ -921,9 +922,9 @@ async def test_a_refreshed_socket_gets_nothing_more(slack: SlackServer) -> None:
 async def test_a_warning_leaves_the_socket_open(slack: SlackServer) -> None:
     async with raw_socket(slack) as ws:
         await slack.disconnect("warning")
-        assert (await ws.receive_json(timeout=2))["reason"] == "warning"
+        assert (await ws.receive_json(timeout=PATIENCE_SECONDS))["reason"] == "warning"
         assert await slack.open_home("ana")
-        assert (await ws.receive_json(timeout=2))["type"] == "events_api"
+        assert (await ws.receive_json(timeout=PATIENCE_SECONDS))["type"] == "events_api"
 
 
 # What people do
@@ -1126,7 +1127,7 @@ async def test_views_are_changed_pushed_and_closed(slack: SlackServer, client: A
     async with raw_socket(slack) as ws:
         closed = await slack.close_view("ana", slack.views[0])
         assert closed
-        assert (await ws.receive_json(timeout=2))["payload"]["type"] == "view_closed"
+        assert (await ws.receive_json(timeout=PATIENCE_SECONDS))["payload"]["type"] == "view_closed"
     assert slack.views == []
     gone = client.views_update(view_id=opened["id"], view=MODAL)
     assert (await refusal(gone))["error"] == "not_found"
@@ -1262,7 +1263,7 @@ async def test_deliveries_can_be_dropped_delayed_and_repeated(slack: SlackServer
         assert prompt
         ids = []
         for _ in range(2):
-            frame = await ws.receive_json(timeout=2)
+            frame = await ws.receive_json(timeout=PATIENCE_SECONDS)
             ids.append(frame["payload"]["event_id"])
             await ws.send_json({"envelope_id": frame["envelope_id"]})
             gate.set()
@@ -1270,7 +1271,7 @@ async def test_deliveries_can_be_dropped_delayed_and_repeated(slack: SlackServer
         await slack.acknowledged(late)
 
         again = asyncio.ensure_future(slack.redeliver(late))
-        frame = await ws.receive_json(timeout=2)
+        frame = await ws.receive_json(timeout=PATIENCE_SECONDS)
         assert (frame["payload"]["event_id"], frame["retry_attempt"]) == (late.event_id, 1)
         await ws.send_json({"envelope_id": frame["envelope_id"]})
         await again
@@ -1298,7 +1299,7 @@ async def test_it_runs_alone_and_is_driven_by_lines() -> None:
     assert process.stdin
     assert process.stdout
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             started = json.loads(await process.stdout.readline())
             client = AsyncWebClient(
                 token=started["environment"]["SLACK_BOT_TOKEN"], base_url=started["environment"]["SLACK_API_URL"]

@@ -20,6 +20,7 @@ from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode
 from store.events import Event
 from store.redis.store import RedisStore
 from store.thread import Thread
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 from tests.servers import Backend, Server, opened_store, unique_prefix
 from tests.story import chosen, done, finished, message, opened
@@ -27,7 +28,6 @@ from tests.story import chosen, done, finished, message, opened
 T1 = Thread("t1")
 LONG = 3600.0
 SHORT = 0.02
-PATIENCE_SECONDS = 20.0
 """For what happens at once; a test that needs it has failed."""
 
 

@@ -17,11 +17,9 @@ from store.memory import MemoryStore
 from store.thread import Thread
 from store.values import Place
 from tests.clock import Clock
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import LEASE_SECONDS, Look, Slow, Touch, World, done, killed, ops
 from tests.story import ANN, BOB
-
-SECONDS_MAX = 10.0
-"""Nothing here takes that long unless it hangs."""
 
 
 @contextlib.asynccontextmanager
@@ -30,7 +28,7 @@ async def working(world: World, **options: Any) -> AsyncIterator[None]:
     worker = world.worker(**options)
     running = asyncio.create_task(worker.run())
     try:
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield
     finally:
         worker.stop()
@@ -165,7 +163,7 @@ async def test_a_worker_that_may_not_wait_any_longer_breaks_off_and_a_person_is_
         await asyncio.Event().wait()
 
     world.desk.during("touch", stop_and_hang)
-    async with asyncio.timeout(SECONDS_MAX):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await worker.run()
     assert (await world.store.load(world.thread.id)).open_steps("running")
     world.loop.draining = False
@@ -374,7 +372,7 @@ async def test_a_thread_whose_log_is_gone_is_let_go() -> None:
     world.desk.during("look", all_of_it_is_lost)
     await world.say("look")
     async with working(world):
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await world.store.due_in_seconds() is not None:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.001)
     assert world.lines == ["ran: look"]

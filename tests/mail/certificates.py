@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mail.daemon import found
+from tests.patience import PATIENCE_SECONDS
 
-_SECONDS_MAX = 60.0
 _CONFIGURATION = """
 [req]
 distinguished_name = name
@@ -120,7 +120,7 @@ def _openssl(folder: Path, command: str, *arguments: str) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=_SECONDS_MAX,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     if done.returncode:

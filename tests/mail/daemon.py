@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-PATIENCE_SECONDS = 60.0
-STOP_SECONDS_MAX = 15.0
+from tests.patience import PATIENCE_SECONDS
+
 LOOK_SECONDS = 0.005
 HOST = "127.0.0.1"
 
@@ -120,11 +120,11 @@ class Daemon:
         if process.poll() is None:
             os.killpg(process.pid, how)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS_MAX)
+                process.wait(PATIENCE_SECONDS)
         # The group outlives its leader while any of its processes does.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(STOP_SECONDS_MAX)
+        process.wait(PATIENCE_SECONDS)
         eventually(lambda: not group_lives(process.pid), "its processes have not ended")
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mail.certificates import Certificate, certificates
-from tests.mail.daemon import HOST, PATIENCE_SECONDS, Daemon, found, greeting
+from tests.mail.daemon import HOST, Daemon, found, greeting
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
 DOMAIN = "team.example"

@@ -27,9 +27,10 @@ from pymap.parsing.specials import FetchRequirement
 from pymap.user import UserMetadata
 from pysasl.hashing import Cleartext
 
-from tests.mail.daemon import HOST, PATIENCE_SECONDS
+from tests.mail.daemon import HOST
 from tests.mail.dovecot import DOMAIN, PASSWORD, USERS, Mail, address
 from tests.mail.questions import refusal
+from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from tests.mail.daemon import HOST, PATIENCE_SECONDS
+from tests.mail.daemon import HOST
+from tests.patience import PATIENCE_SECONDS
 
 Direction = Literal["client", "server"]
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from tests.patience import PATIENCE_SECONDS
+
 Arguments = Mapping[str, Any]
 Found = TypeVar("Found")
 
@@ -78,14 +80,14 @@ class Hold:
             self._waiting -= 1
             self._changes.tell()
 
-    async def reached(self, times: int = 1, *, seconds: float = 5.0) -> Arguments:
+    async def reached(self, times: int = 1, *, seconds: float = PATIENCE_SECONDS) -> Arguments:
         """Returns the arguments of the latest call once so many are held."""
         await self._changes.wait_for(
             lambda: len(self.held) >= times, seconds, lambda: f"{self.method} was held {len(self.held)} times"
         )
         return self.held[-1]
 
-    async def abandoned(self, *, seconds: float = 5.0) -> None:
+    async def abandoned(self, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Returns when every caller that was held has gone."""
         await self._changes.wait_for(lambda: self._waiting == 0, seconds, lambda: f"{self._waiting} are held")
 

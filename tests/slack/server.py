@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
+from tests.patience import PATIENCE_SECONDS
 from tests.slack import conversations_api, people_api, streams_api, views_api, web_api
 from tests.slack.delivery import ACKNOWLEDGE_SECONDS, RETRY_WAITS_SECONDS, Deliveries, Delivery
 from tests.slack.driver import People
@@ -186,14 +187,14 @@ class SlackServer(People):
 
     # What a test waits for and reads
 
-    async def wait_for(self, predicate: Callable[[], Found], seconds: float = 5.0) -> Found:
+    async def wait_for(self, predicate: Callable[[], Found], seconds: float = PATIENCE_SECONDS) -> Found:
         """Returns what the predicate gives as soon as it is true: `await slack.wait_for(lambda: slack.views)`.
 
         It is asked after every call, message, delivery and connection. Raises TimeoutError with what there was.
         """
         return await self.changes.wait_for(predicate, seconds, self._seen_so_far)
 
-    async def acknowledged(self, what: Message | Delivery, seconds: float = 5.0) -> list[Delivery]:
+    async def acknowledged(self, what: Message | Delivery, seconds: float = PATIENCE_SECONDS) -> list[Delivery]:
         """Returns when the bot has acknowledged it: for a message, the event (or both) of its posting and editing."""
         mine = [what] if isinstance(what, Delivery) else self.deliveries_of(what)
         await self.wait_for(lambda: all(delivery.state != "waiting" for delivery in mine), seconds)
@@ -201,7 +202,7 @@ class SlackServer(People):
         assert not lost, f"not acknowledged: {lost}"
         return mine
 
-    async def connected(self, count: int = 1, seconds: float = 5.0) -> list[Connection]:
+    async def connected(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> list[Connection]:
         """Returns when so many sockets are open."""
         await self.wait_for(lambda: len(self.sockets.open) >= count, seconds)
         return list(self.sockets.open)
@@ -211,7 +212,7 @@ class SlackServer(People):
         containing: str,
         channel: Channel | str | None = None,
         thread: Message | str | None = None,
-        seconds: float = 5.0,
+        seconds: float = PATIENCE_SECONDS,
     ) -> Message:
         """Returns the newest message of the bot whose visible text contains that, as soon as there is one."""
 
