@@ -1,8 +1,10 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Needs Python 3.11+, make and git.
 PYTHON ?= python3
+# How many tests run at once: as many as there are processors, or what you say.
+WORKERS ?= auto
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo test test-matrices check bench lock clean
 
 setup: .venv/installed
 
@@ -16,8 +18,13 @@ setup: .venv/installed
 demo: setup
 	@$(BIN)/bot demo
 
+# Of each matrix of tests (tests/matrices.py) a sample, and the same inputs each time.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# Every point of every matrix, and inputs that are new each time. Only what `make test` plays a sample of.
+test-matrices: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --matrices
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -13,16 +13,15 @@ store          a store on that backend
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from bot.cli.demo.site import Site
 from store.base import Store
 from store.redis.store import RedisStore
+from tests import matrices, signals
 from tests.clock import Clock
 from tests.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
 
@@ -36,18 +35,23 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-def pytest_configure() -> None:
-    """What we were started with ignored, as under nohup or in the background of a script, we ignore, but hand on to
-    nobody: a handler becomes the default in programs that the tests start, and SIG_IGN would stay.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, lambda *_: None)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    matrices.add_options(parser)
 
 
-# A slow moment of the machine is no failure.
-settings.register_profile("deploybot", deadline=None)
-settings.load_profile("deploybot")
+def pytest_configure(config: pytest.Config) -> None:
+    matrices.set_up(config)
+    signals.hand_on_none_that_is_ignored()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return matrices.header(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left = matrices.left_out(items, config)
+    config.hook.pytest_deselected(items=[item for item in items if item in left])
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ class Place:
 
     def __init__(self, top: Path) -> None:
         self.repository, self.target, self.state = top / "repository", top / "target", top / "state"
+        self.status_seconds = PATIENCE_SECONDS
         for folder in (self.repository, self.target):
             folder.mkdir(parents=True)
 
@@ -58,16 +59,9 @@ class Place:
             },
         )
 
-    def deployer(
-        self,
-        script: str = PLAIN,
-        *,
-        component: str = "web",
-        status_seconds: float = PATIENCE_SECONDS,
-        **target: object,
-    ) -> CommandDeployer:
+    def deployer(self, script: str = PLAIN, *, component: str = "web", **target: object) -> CommandDeployer:
         config = self.config(script, component=component, **target)
-        return CommandDeployer(config, "production", state_dir=self.state, status_seconds=status_seconds)
+        return CommandDeployer(config, "production", state_dir=self.state, status_seconds=self.status_seconds)
 
     def gated(self, *, component: str = "web", **target: object) -> CommandDeployer:
         with contextlib.suppress(FileExistsError):
@@ -622,8 +616,9 @@ async def test_a_status_command_that_fails_hangs_or_is_missing_says_so(place: Pl
         (["/nowhere/status"], "cannot be started: No such file or directory: '/nowhere/status'", PATIENCE_SECONDS),
         (["/bin/sh", "-c", "yes"], "took longer than 0.3 seconds", 0.3),
     ]:
+        place.status_seconds = seconds
         with pytest.raises(ToolError, match=f"Asking what runs on web production.* {said}"):
-            await place.deployer(status=status, status_seconds=seconds).status()
+            await place.deployer(status=status).status()
 
 
 async def test_a_status_command_knows_its_target_and_may_leave_something_behind(place: Place) -> None:

@@ -24,7 +24,7 @@ from store.base import Store
 from store.events import ApprovalDecided, MessageReceived, StandingGranted, StepChosen
 from store.memory import MemoryStore
 from store.values import Person, Place
-from tests.office import MANIFEST, PATIENCE_SECONDS, Office, kinds
+from tests.office import MANIFEST, Office, kinds
 from tests.patience import PATIENCE_SECONDS
 from tests.playbook import Push, done, ops
 from tests.slack import Message, SlackServer, View

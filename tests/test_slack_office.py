@@ -23,6 +23,7 @@ from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.values import Attachment, Person
 from tests.office import MANIFEST, Office, kinds, new_office
+from tests.patience import PATIENCE_SECONDS
 from tests.playbook import NOTHING, Push, done
 from tests.slack import Message
 from tests.story import ANN
@@ -405,11 +406,12 @@ async def test_without_the_store_nothing_is_acknowledged_and_slack_brings_it_aga
     office.model.answers(done("Hello."))
     async with office.open():
         store.away = True
+        office.slack.acknowledge_seconds = 0.2
         asked = await office.slack.mention("deploys", "ana", "are you there?")
         first = office.slack.deliveries_of(asked)[0]
-        await office.slack.wait_for(lambda: len(first.attempts) >= 2, 10)
+        await office.slack.wait_for(lambda: len(first.attempts) >= 2)
         assert first.state == "waiting"
-        store.away = False
+        store.away, office.slack.acknowledge_seconds = False, PATIENCE_SECONDS
         await office.says("Hello.", asked)
     assert office.of_bot(asked) == ["Hello."]
 

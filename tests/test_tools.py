@@ -34,8 +34,8 @@ def test_signals_that_the_run_ignores_are_not_ignored_by_what_it_starts(number: 
     run = (
         "import signal, subprocess, sys\n"
         f"signal.signal({number:d}, signal.SIG_IGN)\n"
-        "from tests.conftest import pytest_configure\n"
-        "pytest_configure()\n"
+        "from tests.signals import hand_on_none_that_is_ignored\n"
+        "hand_on_none_that_is_ignored()\n"
         f"signal.raise_signal({number:d})\n"
         f"done = subprocess.run([sys.executable, '-S', '-c', {started!r}], stdout=subprocess.PIPE)\n"
         "sys.exit(done.stdout or done.returncode == 0)\n"

@@ -1,0 +1,76 @@
+"""Matrices: tests of one story at each of many points, such as every call at which a process may be killed.
+
+    @matrix("point", POINTS, sample=4)
+    async def test_it_ends_the_same_wherever_it_is_killed(point: Point) -> None: ...
+
+`make test` plays a sample of each, which the seed chooses: the same one each time unless `--seed` says otherwise.
+`make test-matrices` plays every point, and the tests that make up their inputs, with inputs that are new each time. A
+point that is named on the command line is always played.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import settings
+
+SEED = 1
+MARKS = ("matrix", "hypothesis")
+"""pytest's marks of what `--matrices` plays. hypothesis sets its own."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+# A slow moment of the machine is no failure.
+settings.register_profile("the same each time", deadline=None, derandomize=True)
+settings.register_profile("new each time", deadline=None, print_blob=True)
+
+
+def matrix(name: str, points: Iterable[object], *, sample: int) -> Callable[[F], F]:
+    """A test of each point, of which a sample of that size is played unless it is asked for all of them."""
+
+    def marked(test: F) -> F:
+        each = pytest.mark.parametrize(name, list(points), ids=str)
+        played: F = pytest.mark.matrix(sample)(each(test))
+        return played
+
+    return marked
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("matrices")
+    group.addoption("--matrices", action="store_true", help="every point of every matrix, and nothing else")
+    group.addoption("--seed", type=int, default=SEED, metavar="N", help=f"which sample of each is played: {SEED}")
+
+
+def set_up(config: pytest.Config) -> None:
+    settings.load_profile("new each time" if config.getoption("matrices") else "the same each time")
+
+
+def header(config: pytest.Config) -> str:
+    if config.getoption("matrices"):
+        return "matrices: every point"
+    return f"matrices: a sample of each, --seed={config.getoption('seed')}"
+
+
+def left_out(items: Collection[pytest.Item], config: pytest.Config) -> set[pytest.Item]:
+    if config.getoption("matrices"):
+        return {item for item in items if not any(item.get_closest_marker(mark) for mark in MARKS)}
+    tests: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("matrix"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    left: set[pytest.Item] = set()
+    for test, points in tests.items():
+        mark = points[0].get_closest_marker("matrix")
+        assert mark
+        # Of its name too, so that not every matrix plays the same numbers.
+        chosen = random.Random(f"{config.getoption('seed')} {test}").sample(points, min(mark.args[0], len(points)))
+        left |= {one for one in points if one not in chosen and not _is_named(one, config.args)}
+    return left
+
+
+def _is_named(item: pytest.Item, arguments: Iterable[str]) -> bool:
+    return any(argument.endswith(item.nodeid) for argument in arguments)
