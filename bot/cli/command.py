@@ -20,7 +20,6 @@ import uvloop
 
 from bot.app import Setup, load, roster_problems
 from bot.cli import console
-from bot.cli.demo.scenes import DidNotHappen
 from bot.inbox import Refused
 from bot.logs import set_up_logging
 from bot.team.problems import SettingsError
@@ -33,6 +32,14 @@ from store.values import Person
 
 NAME_CHARS_MAX = 100
 
+PROOF = "terminal"
+"""How we know who decides here: see `me`."""
+
+
+class Failed(Exception):
+    """The command did not do what it is for, for the reason given in one line."""
+
+
 FAILURES = (
     ChannelUnavailable,
     SettingsError,
@@ -42,7 +49,7 @@ FAILURES = (
     UnknownThread,
     Refused,
     EventTooLarge,
-    DidNotHappen,
+    Failed,
 )
 
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent.definition import Agent
 from agent.llm import ModelFailure, Prompt
 from bot.app import Setup, build_roster, model_of, policies_of, roster_problems
+from bot.cli import command, console
+from bot.cli.options import AsJson
+from bot.inbox import Refused
 from bot.settings import Settings, misspelt
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
@@ -41,6 +44,23 @@ class Finding:
 
     def as_document(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check every resource for real, and say what to do."""
+
+    async def work(setup: Setup) -> None:
+        found = []
+        async for finding in examine(setup):
+            found.append(finding)
+            if not as_json:
+                print(finding.line(), flush=True)
+        if as_json:
+            console.print_json([finding.as_document() for finding in found])
+        if failed := [finding.what for finding in found if finding.state == "failed"]:
+            raise Refused(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}.")
+
+    command.run(work, agents=False)
 
 
 async def examine(setup: Setup) -> AsyncIterator[Finding]:

@@ -1,4 +1,7 @@
-"""`bot schedules`: what the team's schedules will do, and firing one by hand."""
+"""`bot schedules`: what the team's schedules will do, and firing one by hand.
+
+It prints them and fires; when they are due, `bot.team.schedules` says.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import typer
 
 from bot.app import Setup, now, opened
 from bot.cli import command, console
+from bot.cli.options import AsJson
 from bot.clock import fire, mark_of_its_own
 from bot.inbox import Refused
 from bot.team.schedules import Schedule
@@ -22,7 +26,7 @@ app = typer.Typer(help="List the schedules, or fire one.", rich_markup_mode=None
 @app.callback(invoke_without_command=True)
 def schedules(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the schedules: when each fires next, where, and what it says, asks or wants done."""
     if context.invoked_subcommand:

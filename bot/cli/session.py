@@ -17,6 +17,7 @@ from agent.decide import decide
 from agent.llm import Model
 from bot.app import App
 from bot.cli import console
+from bot.cli.command import PROOF
 from bot.inbox import Refused
 from bot.views.transcript import Entry, entries
 from channels.terminal import Typed, parse
@@ -134,7 +135,7 @@ class Session:
                     approved=typed.command == "approve",
                     comment=typed.text,
                     digest=self._digest_shown(),
-                    proof="terminal",
+                    proof=PROOF,
                 )
                 self._show_new(settlement.thread)
                 if settlement.outcome not in ("settled", "counted"):
@@ -148,7 +149,7 @@ class Session:
                     step_id="",
                     digest=self._digest_shown(),
                     arguments=typed.arguments,
-                    proof="terminal",
+                    proof=PROOF,
                 )
                 self._show_new(edited)
             case "pause":

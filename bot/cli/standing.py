@@ -1,4 +1,7 @@
-"""`bot standing`: the approvals that are given beforehand, for a while. Mounted by `bot.cli.main`."""
+"""`bot standing`: the approvals that are given beforehand, for a while.
+
+It asks and prints. What may be granted, and by whom, `bot.team.standing` and the policies say.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from agent.roster import DEFAULT
 from agent.steps import Tool
 from bot.app import App, Setup, now, opened
 from bot.cli import command, console
+from bot.cli.options import As, AsJson
 from bot.inbox import Refused
 from bot.team import standing
 from bot.team.hours import parse_duration, plain
@@ -18,10 +22,6 @@ from store.events import StandingGranted
 from store.text import one_line
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
-
-As = Annotated[str, typer.Option("--as", metavar="NAME", help="who you are; default: your login name")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")]
-PROOF = "terminal"
 
 
 @app.callback(invoke_without_command=True)
@@ -85,7 +85,7 @@ def grant(
                 length=wanted,
                 at=now(),
                 reason=reason,
-                proof=PROOF,
+                proof=command.PROOF,
             )
         if as_json:
             console.print_json(_document(bot, granted))
@@ -106,7 +106,7 @@ def revoke(
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=now(), proof=PROOF)
+            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=now(), proof=command.PROOF)
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})
         else:

@@ -1,6 +1,7 @@
-"""`bot demo`: deploybot's canonical day, for real: a git repository, deployments by commands, a durable thread.
+"""`bot demo`: the main job, for real: a git repository, deployments by commands, a durable thread.
 
-With a terminal it is a conversation. Without one the scenario is played, told, and then checked against the disk.
+With a terminal it is a conversation. Without one the scenario is played, shown, and then checked against the disk.
+It has a store and a site of its own, and never touches a target or a store of the team.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import shlex
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -19,7 +21,7 @@ from pathlib import Path
 from agent.llm import Model
 from agent.roster.deploy.stand_in import StandIn
 from bot.app import Setup, model_of, opened
-from bot.cli import console
+from bot.cli import command, console
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.cli.session import HELP, Session, typed_lines, working
 from bot.inbox import Refused
@@ -35,11 +37,20 @@ OBJECTION = "can you deploy the backend first?"
 SCENARIO_SECONDS_MAX = 180.0
 
 
-class DidNotHappen(Exception):
+class DidNotHappen(command.Failed):
     """A step of the scenario did not happen."""
 
 
-async def demo(setup: Setup, me: Person, *, interactive: bool) -> None:
+def demo() -> None:
+    """Play the main job for real; in a terminal, with you."""
+
+    async def work(setup: Setup) -> None:
+        await play(setup, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+
+    command.run(work, agents=False)
+
+
+async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
     """Raises DidNotHappen, and what `opened` and `model_of` raise."""
     settings = setup.settings
     home = settings.bot_home / "demo"

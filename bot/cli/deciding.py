@@ -1,0 +1,152 @@
+"""The commands that steer a thread: `approve`, `reject`, `edit`, `pause`, `resume`, `cancel`, `fork`.
+
+Whether a person may is judged by the inbox and the log, never here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bot.app import Setup, opened
+from bot.cli import command, console
+from bot.cli.answering import report
+from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, check_place, place_of
+from bot.inbox import Refused, Settlement
+from channels.plain import fields
+from store.text import one_line
+from store.values import Person
+
+
+def approve(
+    thread: ThreadId,
+    digest: Digest = "",
+    comment: Annotated[str, typer.Option("--comment", metavar="C", help="the agent reads it")] = "",
+    name: As = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Approve the request that waits."""
+    _settle(thread, True, comment, digest, command.me(name), wait, as_json)
+
+
+def reject(
+    thread: ThreadId,
+    reason: Reason = "",
+    digest: Digest = "",
+    name: As = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Reject the request that waits."""
+    _settle(thread, False, reason, digest, command.me(name), wait, as_json)
+
+
+def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            settlement = await bot.inbox.decide(
+                thread, me, approved=approved, comment=comment, digest=digest, proof=command.PROOF
+            )
+            if settlement.outcome not in ("settled", "counted"):
+                raise Refused(settlement.text)
+            await report(bot, settlement.thread, me, wait=wait, as_json=as_json, line=_what_was_decided(settlement))
+
+    command.run(work, model=wait)
+
+
+def _what_was_decided(settlement: Settlement) -> str:
+    request = settlement.step.request
+    assert request is not None
+    return "\n".join([one_line(settlement.text, 1_000), *fields(request.facts, "  ")])
+
+
+def edit(
+    thread: ThreadId,
+    changes: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="arguments to change")],
+    digest: Digest,
+    name: As = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the call that waits instead of approving it.
+
+    That is a new request, which is decided on by itself.
+    """
+    me, arguments = command.me(name), {}
+    for change in changes:
+        key, is_one, value = change.partition("=")
+        if not is_one or not key:
+            raise command.Misused(f"{change!r} is not NAME=VALUE.")
+        arguments[key] = value
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            changed = await bot.inbox.edit(
+                thread, me, step_id="", digest=digest, arguments=arguments, proof=command.PROOF
+            )
+            done = f"Taken. Look at the new request: {console.program()} show {thread}"
+            await report(bot, changed, me, wait=wait, as_json=as_json, line=done)
+
+    command.run(work, model=wait)
+
+
+def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
+    """Begin nothing more on it until it is resumed."""
+    me = command.me(name)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            paused = await bot.inbox.pause(thread, me)
+            done = "Paused. What runs already is noted when it ends."
+            await report(bot, paused, me, as_json=as_json, line=done)
+
+    command.run(work)
+
+
+def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
+    """Go on with a paused thread."""
+    me = command.me(name)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            resumed = await bot.inbox.resume(thread, me)
+            await report(bot, resumed, me, wait=wait, as_json=as_json, line="Resumed.")
+
+    command.run(work, model=wait)
+
+
+def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
+    """End it: nothing more is begun, requests are void."""
+    me = command.me(name)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            ended = await bot.inbox.cancel(thread, me, reason)
+            done = "Cancelled. What runs already is noted when it ends."
+            await report(bot, ended, me, as_json=as_json, line=done)
+
+    command.run(work)
+
+
+def fork(
+    thread: ThreadId,
+    at: Annotated[int, typer.Option("--at", metavar="N", help="how many of its events, from the first on")],
+    place: At = "",
+    name: As = "",
+    as_json: AsJson = False,
+) -> None:
+    """Copy the beginning of a thread. Prints the new id.
+
+    Nothing that was under way is under way in the copy.
+    """
+    me = command.me(name)
+    check_place(place)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            copy = await bot.inbox.fork(thread, at, me, place_of(bot, place))
+            await report(bot, copy, me, as_json=as_json, line=copy.id)
+
+    command.run(work)

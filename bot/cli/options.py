@@ -1,0 +1,73 @@
+"""What commands take: arguments and options with their help, and what is checked of them before anything is done.
+
+One wording for each, so that `--as` means the same everywhere. Nothing here touches a thread.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+import typer
+
+from agent.roster import DEFAULT
+from bot.app import App
+from bot.cli import command, console
+from bot.inbox import Refused
+from channels.terminal import NAME as TERMINAL
+from store.values import Place
+
+ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
+Words = Annotated[str, typer.Argument(metavar="TEXT", help="what to say; - reads it from stdin")]
+As = Annotated[str, typer.Option("--as", metavar="NAME", help="who you are; default: your login name")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")]
+Wait = Annotated[bool, typer.Option("--wait", help="work on it here until it is somebody's turn, and show it")]
+AgentName = Annotated[str, typer.Option("--agent", metavar="A", help=f"who answers; default: {DEFAULT}")]
+GoOn = Annotated[str, typer.Option("--thread", metavar="ID", help="go on with this thread")]
+At = Annotated[str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="where to open it, e.g. terminal:ops")]
+Digest = Annotated[str, typer.Option("--digest", metavar="D", help="of the request that you saw, 8 digits or more")]
+Reason = Annotated[str, typer.Option("--reason", metavar="R", help="the agent reads it")]
+
+
+def text_of(text: str) -> str:
+    """The argument TEXT, or all of stdin. Raises Misused."""
+    words = console.typed_in() if text == "-" else text
+    if not words.strip():
+        raise command.Misused("There is nothing to say: TEXT is empty.")
+    return words
+
+
+def not_both(thread: str, other: str, option: str, why: str) -> None:
+    """Raises Misused where `--thread` stands beside an option that only a new thread takes."""
+    if thread and other:
+        raise command.Misused(f"--thread goes on with a thread, and {why}: leave out {option}.")
+
+
+def message_id() -> str:
+    """For a message of its own, each time."""
+    return f"m/{uuid.uuid4()}"
+
+
+def check_place(text: str) -> None:
+    """Of `--place`. Raises Misused."""
+    if text and not all(text.partition(":")):
+        raise command.Misused(f"{text!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
+
+
+def place_of(bot: App, text: str) -> Place:
+    """Where a thread is opened; for nothing named, a place of its own. Raises Refused."""
+    channel, _, address = text.partition(":") if text else (TERMINAL, "", f"cli-{uuid.uuid4()}")
+    if channel not in bot.channels:
+        raise Refused(f"The channel {channel!r} is not set up; there is: {', '.join(bot.channels)}.")
+    return Place(channel=channel, address=address)
+
+
+def agent_named(bot: App, agent: str) -> str:
+    """The default for nothing named. Raises Refused where it is not set up."""
+    agent = agent or DEFAULT
+    if agent not in bot.roster:
+        known = ", ".join(bot.roster) or "none"
+        raise Refused(
+            f"The agent {agent!r} is not set up here (set up: {known}). Give it [agents.{agent}] in bot.toml."
+        )
+    return agent

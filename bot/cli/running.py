@@ -1,0 +1,101 @@
+"""`bot run`: the process that listens, works and fires schedules until it is told to stop.
+
+It starts the roles and stops them in order. What they do is theirs: `bot.web.listen`, `bot.worker`, `bot.clock`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from typing import Annotated
+
+import typer
+
+from bot.app import Setup, model_of, opened
+from bot.cli import command, console
+from bot.clock import ticking
+from bot.team.policy_checks import policy_warnings
+from bot.web.listen import listen
+from bot.worker import Worker
+
+ROLES = ("web", "worker", "clock")
+SECOND_SIGINT_SECONDS = 1.0
+"""Only after that does another SIGINT break off: whoever starts us may pass on one that we got ourselves."""
+
+
+def run(
+    roles: Annotated[
+        list[str] | None, typer.Argument(metavar="[web] [worker] [clock]", help="none named: all of them")
+    ] = None,
+) -> None:
+    """Listen to channels and work on threads until SIGTERM.
+
+    Roles scale apart: web listens to Slack, reads mail and serves HTTP, worker works on threads, clock fires the
+    schedules; any number of each may run. At the end it takes nothing new, and finishes or hands back what is under
+    way.
+    """
+    for role in roles or []:
+        if role not in ROLES:
+            raise command.Misused(f"There is no role {role!r}; there are: {', '.join(ROLES)}.")
+    chosen = set(roles or ROLES)
+
+    async def work(setup: Setup) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            bot = await stack.enter_async_context(opened(setup))
+            if not bot.roster:
+                console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
+            for line in policy_warnings(bot.roster, bot.authority, bot.may_write):
+                console.say(line)
+            stopping = asyncio.Event()
+            _stop_on_signals(stopping, setup.settings.bot_grace_seconds)
+            if "web" in chosen:
+                for line in await listen(bot, stack, always="web" in (roles or [])):
+                    console.say(line)
+            if "clock" in chosen:
+                clock = bot.clock()
+                if clock.names or "clock" in (roles or []):
+                    console.say(f"Schedules: {', '.join(clock.names) or 'none; bot.toml has no [schedules.NAME]'}.")
+                await stack.enter_async_context(ticking(clock, stopping))
+            if "worker" in chosen:
+                settings = setup.settings
+                model = await stack.enter_async_context(model_of(settings))
+                worker = bot.worker(model)
+                where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
+                console.say(f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}.")
+                await _until_stopped(worker, stopping)
+            else:
+                await stopping.wait()
+        console.say("Stopped.")
+
+    command.run(work, model="worker" in chosen, channels=True)
+
+
+async def _until_stopped(worker: Worker, stopping: asyncio.Event) -> None:
+    async def stop() -> None:
+        await stopping.wait()
+        worker.stop()
+
+    stop_it = asyncio.create_task(stop())
+    try:
+        await worker.run()
+    finally:
+        stop_it.cancel()
+
+
+def _stop_on_signals(stopping: asyncio.Event, grace_seconds: float) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    interrupted_at: list[float] = []
+
+    def interrupt() -> None:
+        stopping.set()
+        interrupted_at.append(time.monotonic())
+        if len(interrupted_at) == 1:
+            console.say(f"Stopping, within {grace_seconds:g} s. Ctrl-C again breaks off what is under way.")
+        elif interrupted_at[-1] - interrupted_at[0] > SECOND_SIGINT_SECONDS:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, interrupt)

@@ -1,0 +1,117 @@
+"""The commands with which people talk to an agent: `chat`, `send`, `answer`.
+
+What is said goes through the inbox like a message of any other channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot.app import Setup, model_of, opened
+from bot.cli import command, console
+from bot.cli.answering import report
+from bot.cli.options import (
+    AgentName,
+    As,
+    AsJson,
+    At,
+    GoOn,
+    ThreadId,
+    Wait,
+    Words,
+    agent_named,
+    check_place,
+    message_id,
+    not_both,
+    place_of,
+    text_of,
+)
+from bot.cli.session import HELP, Session, typed_lines, working
+from channels.terminal import parse
+
+
+def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
+    """Talk to an agent here, with the configured model."""
+    me = command.me(name)
+    not_both(thread, agent, "--agent", "it has its agent")
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot, model_of(setup.settings) as model:
+            lines = typed_lines()
+            if thread:
+                found = await bot.store.load(thread)
+                console.say(HELP)
+            else:
+                known = agent_named(bot, agent)
+                console.say(HELP)
+                first = await _first_words(lines)
+                if not first:
+                    return
+                found = await bot.store.load(
+                    await bot.inbox.message(place_of(bot, ""), me, first, agent=known, event_id=message_id())
+                )
+            try:
+                async with working(bot, model, found.id):
+                    await Session(bot, me, found).converse(lines)
+            finally:
+                console.say(f"Go on with: {console.program()} chat --thread {found.id}")
+
+    command.run(work, model=True)
+
+
+async def _first_words(lines: AsyncIterator[str]) -> str:
+    """What opens the thread; nothing where the person leaves without a word."""
+    async for line in lines:
+        typed = parse(line)
+        match typed.command:
+            case "say":
+                return typed.text
+            case "quit":
+                return ""
+            case "nothing":
+                pass
+            case "help":
+                console.say(HELP)
+            case _:
+                console.say(f"There is nothing to {typed.command} yet: there is no thread before you say something.")
+    return ""
+
+
+def send(
+    text: Words,
+    agent: AgentName = "",
+    thread: GoOn = "",
+    place: At = "",
+    name: As = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open a thread, or go on with one. Prints its id."""
+    words, me = text_of(text), command.me(name)
+    not_both(thread, agent, "--agent", "it has its agent")
+    not_both(thread, place, "--place", "it has its place")
+    check_place(place)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            if thread:
+                said = await bot.inbox.say(thread, me, words)
+            else:
+                where, known = place_of(bot, place), agent_named(bot, agent)
+                opened_id = await bot.inbox.message(where, me, words, agent=known, event_id=message_id())
+                said = await bot.store.load(opened_id)
+            await report(bot, said, me, wait=wait, as_json=as_json, line=said.id)
+
+    command.run(work, model=wait)
+
+
+def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
+    """Answer the question that the agent asked."""
+    words, me = text_of(text), command.me(name)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            said = await bot.inbox.answer(thread, me, words)
+            await report(bot, said, me, wait=wait, as_json=as_json, line="Answered.")
+
+    command.run(work, model=wait)
