@@ -32,17 +32,22 @@ from bot.team.problems import SettingsError, what_is_wrong
 from bot.team.routes import Routes
 from bot.team.schedules import Schedule
 from bot.worker import Worker
+from channels import places, terminal
 from channels.base import Channel
+from channels.email import place as email_place
 from channels.email.senders import AllowedSenders
 from channels.email.servers import smtp_server
-from channels.terminal import TerminalChannel
+from channels.places import Alerts
+from channels.slack import place as slack_place
 from store.base import Store
 from store.embedded.server import embedded
 from store.redis.store import RedisStore
-from store.values import Place
 
 if TYPE_CHECKING:
     from channels.email.letters import Writer
+
+# One line for each channel: without it, nobody can name a place there.
+places.register(slack_place.GRAMMAR, email_place.GRAMMAR, terminal.GRAMMAR)
 
 TABLE_OF = {"rollback": "deploy"}
 """Agents that read another one's table of the team file."""
@@ -109,7 +114,7 @@ class App:
             model=model,
             clock=now,
             authority=self.authority,
-            alerts=alerts_place(self.setup.team.alerts),
+            alerts=places.read(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None,
         )
         return Worker(
             self.store,
@@ -125,18 +130,6 @@ class App:
         return Clock(self.store, self.inbox, self.schedules(), clock=now)
 
 
-def alerts_place(text: str) -> Place | None:
-    """Of the team file's `alerts`."""
-    channel, _, address = text.partition(":")
-    match channel:
-        case "slack":
-            return Place(channel="slack", address=f"/{address}/")
-        case "email":
-            return Place(channel="email", address=f"{address}/alerts")
-        case _:
-            return None
-
-
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -150,7 +143,7 @@ async def opened(setup: Setup) -> AsyncIterator[App]:
         url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
         store = await RedisStore.open(url)
         stack.push_async_callback(store.aclose)
-        channels: list[Channel] = [TerminalChannel()]
+        channels: list[Channel] = [terminal.TerminalChannel()]
         if settings.has_slack:
             # Only then: it takes longer to import than all else.
             from channels.slack.channel import SlackChannel

@@ -2,21 +2,58 @@
 
 A terminal shows the thread's log as it grows (`bot.views.transcript`), so a message is said as soon as it is in the
 log: `send` has nothing to do outside, and a crash can neither lose nor double it. What comes in is a line of text.
+
+An address is any name; a schedule's firing has its own behind that, `ops/nightly@2026-11-20T09:00:00Z`.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, assert_never
 
 from channels.base import Channel, Outgoing
+from channels.places import Alerts, Approvals, Command, Firing, Purpose
 from store.events import Event
 from store.values import Place
 
 NAME = "terminal"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+
+
+def place_of(name: str) -> Place:
+    return Place(channel=NAME, address=name)
+
+
+class TerminalPlaces:
+    """`terminal:ops`."""
+
+    channel = NAME
+
+    def form(self, purpose: Purpose) -> str:
+        match purpose:
+            case Alerts() | Approvals():
+                return ""  # nobody looks there unless they have opened the thread themselves
+            case Firing() | Command():
+                return "a name"
+        assert_never(purpose)
+
+    def place(self, name: str, purpose: Purpose) -> Place | None:
+        match purpose:
+            case Alerts() | Approvals():
+                return None
+            case Firing(schedule, mark):
+                return place_of(f"{name}/{schedule}@{mark}") if _NAME.fullmatch(name) else None
+            case Command():
+                return place_of(name) if name else None
+        assert_never(purpose)
+
+
+GRAMMAR = TerminalPlaces()
 
 
 class TerminalChannel(Channel):

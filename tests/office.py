@@ -15,8 +15,9 @@ from agent.loop import Loop
 from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
-from channels.slack.channel import SlackChannel, place_of
+from channels.slack.channel import SlackChannel
 from channels.slack.connection import client_of, listening, who_we_are
+from channels.slack.place import place_of
 from store.base import Store
 from store.events import Recorded
 from store.keys import thread_id_of

@@ -225,6 +225,11 @@ def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
     assert load().team.alerts == "slack:C0123456789"
 
 
+def test_alerts_go_to_a_channel_that_is_set_up(tmp_path: Path) -> None:
+    (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
+    assert problems(roster_problems) == ["alerts in the team file names 'slack:C0123456789', and slack is not set up."]
+
+
 # Who may approve what
 
 

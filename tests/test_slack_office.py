@@ -11,12 +11,14 @@ import structlog
 import yaml
 
 from agent.steps import Step, as_question
-from bot.app import alerts_place
 from bot.desks.slack import SlackDesk
+from channels import places
 from channels.base import Notice, SendFailed, Undelivered
+from channels.places import Alerts
 from channels.slack.adapter import is_slacks
-from channels.slack.channel import SlackChannel, place_of
+from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES, who_we_are
+from channels.slack.place import place_of
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
@@ -458,7 +460,7 @@ async def test_where_no_person_asked_nobody_is_told_elsewhere(office: Office) ->
 
 async def test_an_alert_is_a_message_of_its_own_in_the_channel_that_is_named_once(office: Office) -> None:
     deploys = office.slack.workspace.channel("deploys").id
-    place, channel = alerts_place(f"slack:{deploys}"), SlackChannel(office.client)
+    place, channel = places.read(f"slack:{deploys}", Alerts()), SlackChannel(office.client)
     assert place
     for since in (None, datetime.now(UTC)):
         await channel.send(place, Notice("Something could not be said."), key="t1/s1/say/undelivered", since=since)

@@ -15,9 +15,10 @@ import pytest
 from bot.desks.slack import SlackDesk
 from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
 from channels.slack.adapter import SlackAdapter
-from channels.slack.channel import SlackChannel, is_thread, place_of
+from channels.slack.channel import SlackChannel
 from channels.slack.connection import who_we_are
 from channels.slack.marks import METADATA, thread_in
+from channels.slack.place import place_of, thread_at
 from store.events import MessageDeleted, MessageEdited, MessageReceived, MessageSent, TriggerReceived
 from store.keys import thread_id_of
 from store.thread import Thread
@@ -196,7 +197,7 @@ def _after(count: int) -> Any:
 
 async def test_nothing_is_shown_as_under_way_where_no_thread_is(office: Office, channel: SlackChannel) -> None:
     for place in (in_channel(office), in_channel(office, thread="#monday@1"), to_user(office, thread="#monday@1")):
-        assert not is_thread(place)
+        assert thread_at(place) is None
         channel.busy(place, "is thinking…")
         await channel.send(place, Notice("hello"), key=f"t1/{place.address}")
         channel.at_rest(place, "human")

@@ -14,8 +14,9 @@ import pytest
 import structlog
 
 from channels.base import Notice, SendFailed, Text
-from channels.slack.channel import SlackChannel, place_of
+from channels.slack.channel import SlackChannel
 from channels.slack.marks import METADATA
+from channels.slack.place import place_of
 from store.events import Event, MessageReceived, MessageSent
 from store.values import Person, Place
 from tests.office import Office, kinds, new_office

@@ -19,8 +19,10 @@ from bot.settings import Settings, misspelt
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
 from bot.team.problems import SettingsError
+from channels import places
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
+from channels.slack.place import NAME as SLACK
 from store.base import StoreUnavailable
 from store.embedded.server import EmbeddedRedisError, embedded
 from store.redis.store import RedisStore
@@ -255,18 +257,21 @@ def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
     for tool, scopes in team.policy.items():
         for scope, policy in scopes.items():
             asks = (*policy.ask, *((policy.unverified and policy.unverified.ask) or ()))
-            for ask in dict.fromkeys(ask for ask in asks if ask.startswith("slack:")):
-                found.setdefault(ask.removeprefix("slack:"), []).append(f"policy.{tool}.{scope}")
+            for ask in dict.fromkeys(asks):
+                channel, name = places.named(ask)
+                if channel == SLACK:
+                    found.setdefault(name, []).append(f"policy.{tool}.{scope}")
     return found
 
 
 def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
     """Likewise of where things are told, and may be done by whoever is there."""
     found: dict[str, list[str]] = {}
-    places = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
-    for where, place in places.items():
-        if place.startswith("slack:"):
-            found.setdefault(place.removeprefix("slack:"), []).append(where)
+    told = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
+    for where, place in told.items():
+        channel, name = places.named(place)
+        if channel == SLACK:
+            found.setdefault(name, []).append(where)
     for place in team.routes:
         if "@" not in place:  # That is one of our mail addresses.
             found.setdefault(place, []).append("routes")

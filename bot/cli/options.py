@@ -14,7 +14,8 @@ from agent.roster import DEFAULT
 from bot.app import App
 from bot.cli import command, console
 from bot.inbox import Refused
-from channels.terminal import NAME as TERMINAL
+from channels import places, terminal
+from channels.places import Command, NoPlace
 from store.values import Place
 
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
@@ -50,16 +51,22 @@ def message_id() -> str:
 
 def check_place(text: str) -> None:
     """Of `--place`. Raises Misused."""
-    if text and not all(text.partition(":")):
+    if text and not all(places.named(text)):
         raise command.Misused(f"{text!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
 
 def place_of(bot: App, text: str) -> Place:
     """Where a thread is opened; for nothing named, a place of its own. Raises Refused."""
-    channel, _, address = text.partition(":") if text else (TERMINAL, "", f"cli-{uuid.uuid4()}")
+    label = f"cli-{uuid.uuid4()}"
+    if not text:
+        return terminal.place_of(label)
+    channel, _ = places.named(text)
     if channel not in bot.channels:
         raise Refused(f"The channel {channel!r} is not set up; there is: {', '.join(bot.channels)}.")
-    return Place(channel=channel, address=address)
+    try:
+        return places.read(text, Command(label))
+    except NoPlace as wrong:
+        raise Refused(f"--place {wrong}, not {text[:100]!r}.") from None
 
 
 def agent_named(bot: App, agent: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.inbox import Inbox, Refused
 from channels.base import Earlier
 from channels.email.adapter import WINDOW_SECONDS, Received
-from channels.email.channel import NAME
+from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
@@ -118,7 +118,7 @@ class EmailDesk:
         for step in thread.state.steps.values():
             shown = {f"{thread.id}/{step.id}/card {to.address}", f"{thread.id}/{step.id}/card"}
             for number, place in enumerate((*step.request.asks, *step.request.then_asks) if step.request else (), 1):
-                person = place.address.partition("/")[0]
+                person = person_at(place)
                 if place.channel == NAME and person.lower() == to.address.lower():
                     key = f"{thread.id}/{step.id}/card/at/{number}"
                     shown |= {f"{key} {person}", key}

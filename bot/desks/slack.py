@@ -14,9 +14,9 @@ from bot.inbox import Inbox, Refused
 from bot.team.people import People
 from bot.views.transcript import topic
 from channels.base import Earlier
-from channels.slack.channel import NAME, is_thread
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
+from channels.slack.place import NAME, Address, address_of, thread_at
 from store.authority.terms import judge
 from store.base import Store, UnknownThread
 from store.events import ApprovalDecided, Event, MessageReceived, MessageSent
@@ -52,7 +52,7 @@ class SlackDesk:
         attachments: tuple[Attachment, ...],
         before: Sequence[Earlier],
     ) -> None:
-        agent = self.agent_of(place.address.split("/")[1])
+        agent = self.agent_of(_address(place).channel)
         await self.inbox.message(
             place, sender, text, agent=agent, event_id=event_id, attachments=attachments, before=before
         )
@@ -190,9 +190,9 @@ class SlackDesk:
         return judge(step.request, step.terms, approval, widened=step.widened) == "valid"
 
     def _item(self, thread: Thread) -> HomeItem:
-        _, channel, ts = thread.place.address.split("/") if is_thread(thread.place) else ("", "", "")
+        at = thread_at(thread.place)
         first = next((e for e in thread.events if isinstance(e, MessageReceived)), None)
-        link = f"{self.me.url}archives/{channel}/p{ts.replace('.', '')}" if self.me.url and ts else ""
+        link = f"{self.me.url}archives/{at.channel}/p{at.thread.replace('.', '')}" if self.me.url and at else ""
         return HomeItem(
             thread_id=thread.id,
             title=topic(thread),
@@ -223,20 +223,25 @@ def _has_voted(thread: Thread, by: Person) -> bool:
 
 
 def _is_ours(thread: Thread) -> bool:
-    return thread.state.place is not None and is_thread(thread.state.place)
+    return thread.state.place is not None and thread_at(thread.state.place) is not None
 
 
 def _note_of(place: Place) -> str:
-    _, channel, ts = place.address.split("/")
-    return f"slack/held/{channel}/{ts}"
+    at = _address(place)
+    return f"slack/held/{at.channel}/{at.thread}"
+
+
+def _address(place: Place) -> Address:
+    address = address_of(place)
+    assert address is not None, f"{place.address!r} is no place in Slack"
+    return address
 
 
 def _ts_at(place: Place, event: Event) -> str:
     """Of the message in this thread of Slack that the event tells of; empty: of none."""
     match event:
         case MessageReceived() if event.origin.get("slack", place.address) == place.address:
-            channel = place.address.split("/")[1]
-            begins = str(OutsideId(NAME, f"{channel}:"))
+            begins = str(OutsideId(NAME, f"{_address(place).channel}:"))
             return event.id.removeprefix(begins) if event.id.startswith(begins) else ""
         case MessageSent() if event.place == place:
             return event.receipt

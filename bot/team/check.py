@@ -1,5 +1,5 @@
-"""What of the team file means nothing here, beyond what each table says of itself: schedules and policies against the
-agents and channels that there are.
+"""What of the team file means nothing here, beyond what each table says of itself: schedules, policies and alerts
+against the agents and channels that there are.
 
 All of it is found at once. It changes nothing and starts nothing.
 """
@@ -14,6 +14,7 @@ from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policy_checks import policy_problems, tools_of
 from bot.team.problems import SettingsError
+from channels import places
 
 
 def team_problems(team: Team, agents: Mapping[str, Agent | None], channels: Collection[str]) -> list[str]:
@@ -26,6 +27,9 @@ def team_problems(team: Team, agents: Mapping[str, Agent | None], channels: Coll
         schedules_of(team, agents, channels)
     except SettingsError as error:
         problems += error.problems
+    channel, _ = places.named(team.alerts)
+    if channel and channel not in channels:
+        problems.append(f"alerts in the team file names {team.alerts!r}, and {channel} is not set up.")
     made = {name: agent for name, agent in agents.items() if agent}
     return problems + policy_problems(
         team.policy,

@@ -17,6 +17,8 @@ from bot.team.people import Member, named, people_problems
 from bot.team.policies import ANY, Policy
 from bot.team.problems import SettingsError, what_is_wrong, why
 from bot.team.schedules import ScheduleTable
+from channels import places
+from channels.places import Alerts
 from store.authority.terms import TEAM
 
 STAND_INS = {
@@ -61,9 +63,8 @@ class Team(BaseModel):
     @field_validator("alerts")
     @classmethod
     def _place(cls, text: str) -> str:
-        channel, _, address = text.partition(":")
-        if text and (channel not in ("slack", "email") or not address or (channel == "email") != ("@" in address)):
-            raise ValueError("must be slack: and a channel's id, or email: and an address")
+        if text:
+            places.read(text, Alerts())
         return text
 
     @field_validator("people")

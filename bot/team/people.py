@@ -25,8 +25,6 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 """Lower case and no @: so a key is nobody's Slack id and nobody's mail address."""
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _SLACK = re.compile(r"[UW][A-Z0-9]{2,30}")
-SLACK_PLACE = re.compile(r"[CGDUW][A-Z0-9]{2,30}")
-"""The id of a channel or a person."""
 _SHA256 = re.compile(r"([0-9a-f]{64})( +\*?-)?")
 """sha256sum names its input behind the digest: `-`."""
 
@@ -73,6 +71,11 @@ class Member:
     groups: tuple[Annotated[str, AfterValidator(_group)], ...] = ()
     api_token_sha256: Annotated[str, AfterValidator(_hash)] = field(default="", repr=False)
     """In hex, of their token for the HTTP API."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where they are reached alone, in the notation of `channels.places`; the first is what they see soonest."""
+        return (*([f"slack:{self.slack}"] if self.slack else []), *(f"email:{one}" for one in self.emails))
 
 
 def named(members: Mapping[str, Member]) -> dict[str, Member]:

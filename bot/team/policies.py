@@ -6,6 +6,7 @@ approve it. Times become instants when a request is made, counted in business ho
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -15,8 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from agent.approval import Authority, Ruling, Wanted
 from bot.team import standing
 from bot.team.hours import Duration, Hours, parse_duration, plain
-from bot.team.people import SLACK_PLACE, People
-from channels.email.senders import can_be_written_to
+from bot.team.people import People
+from channels import places
+from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, Terms, names_of
 from store.base import Store
 from store.events import StandingGranted
@@ -229,25 +231,16 @@ def _places(people: People, rule: Rule, channels: Collection[str]) -> list[Place
     for text in rule.ask:
         if text == MEMBERS:
             found.update(dict.fromkeys(places_of(people, people.in_group(rule.group), channels)))
-        elif place := _place(text):
-            found[place] = None
+        else:
+            with contextlib.suppress(NoPlace):
+                found[places.read(text, Approvals())] = None
     return list(found)
-
-
-def _place(text: str) -> Place | None:
-    """`slack:C0123` or `email:ops@example.com`; None: it is neither."""
-    channel, _, address = text.partition(":")
-    if channel == "slack" and SLACK_PLACE.fullmatch(address):
-        return Place(channel="slack", address=f"/{address}/")
-    if channel == "email" and can_be_written_to(address):
-        return Place(channel="email", address=f"{address.lower()}/approvals")
-    return None
 
 
 def places_of(people: People, keys: Collection[str], channels: Collection[str]) -> Iterator[Place]:
     """Where each of them can be asked alone. Those who have no such address are left out."""
     for member in (people.members[key] for key in people.members if key in keys):
-        if member.slack and "slack" in channels:
-            yield Place(channel="slack", address=f"/{member.slack}/")
-        elif member.emails and "email" in channels:
-            yield Place(channel="email", address=f"{member.emails[0]}/approvals")
+        reached = (text for text in member.places if places.named(text)[0] in channels)
+        if text := next(reached, ""):
+            with contextlib.suppress(NoPlace):
+                yield places.read(text, Approvals())

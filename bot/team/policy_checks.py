@@ -15,7 +15,9 @@ from agent.steps import Tool
 from bot.team.hours import Hours
 from bot.team.names import nearest, unknown
 from bot.team.people import People
-from bot.team.policies import ANY, ASKS_MAX, MEMBERS, Policies, Policy, PolicyTables, Rule, _place, ladder, places_of
+from bot.team.policies import ANY, ASKS_MAX, MEMBERS, Policies, Policy, PolicyTables, Rule, ladder, places_of
+from channels import places
+from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, TEAM
 
 
@@ -131,15 +133,19 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collectio
         yield f"quorum is {rule.quorum}, and {are} in {' or '.join(dict.fromkeys(meant))}."
     yield from _ladder_problems(rule, hours)
     for text in rule.ask:
-        channel = text.partition(":")[0]
-        if text == MEMBERS:
-            yield from _member_problems(rule.group, people, channels)
-        elif _place(text) is None:
-            yield f"ask takes slack: and a channel's id, email: and an address, or {MEMBERS}, not {text[:60]!r}."
-        elif channel not in channels:
-            yield f"ask names {text!r}, and {channel} is not set up."
+        yield from _member_problems(rule.group, people, channels) if text == MEMBERS else _ask_problems(text, channels)
     if rule.then and len(people.in_group(rule.then)) > ASKS_MAX:
         yield f"then: {rule.then} has more than {ASKS_MAX} people, which is how many are asked at most."
+
+
+def _ask_problems(text: str, channels: Collection[str]) -> Iterator[str]:
+    try:
+        channel = places.read(text, Approvals()).channel
+    except NoPlace:
+        yield f"ask takes {places.forms(Approvals(), MEMBERS)}, not {text[:60]!r}."
+    else:
+        if channel not in channels:
+            yield f"ask names {text!r}, and {channel} is not set up."
 
 
 def _meant(group: str, people: People) -> str:

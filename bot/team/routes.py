@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.roster import DEFAULT, default_of
+from channels.email.senders import tag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Routes:
         for address in addresses:
             if address.lower() in self.table:
                 return self.of_place(address.lower())
-            tag = address.partition("@")[0].partition("+")[2]
+            tag = tag_of(address)
             if tag in self.agents and self.is_ours and self.is_ours(address):
                 return tag
         return self.of_place("")

@@ -24,8 +24,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from bot.team.hours import Hours, time_zone
 from bot.team.names import unknown, unknown_agent
-from bot.team.people import SLACK_PLACE
-from channels.email.senders import can_be_written_to
+from channels import places
+from channels.places import Firing
 from store.values import Place
 
 GRACE = timedelta(minutes=5)
@@ -35,7 +35,6 @@ WHAT = ("say", "ask", "task", "opening")
 DUES_LOOKED_AT_MAX = 10_000
 """Where none of so many comes within business hours, none is shown as the next."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_TERMINAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _CLOSED_MAX = timedelta(days=8)
 """Business hours open on one day of the week at least."""
 _INSTANT = timedelta(microseconds=1)
@@ -64,18 +63,8 @@ def _first(cron: str) -> datetime | None:
 
 
 def _place(text: str) -> str:
-    channel, _, address = text.partition(":")
-    match channel:
-        case "slack" if SLACK_PLACE.fullmatch(address):
-            return text
-        case "email" if can_be_written_to(address) and "/" not in address:
-            return text
-        case "terminal" if _TERMINAL.fullmatch(address):
-            return text
-        case _:
-            raise ValueError(
-                "must be slack: and the id of a channel or a person, email: and an address, or terminal: and a name"
-            )
+    places.read(text, Firing("any", "any"))
+    return text
 
 
 Words = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
@@ -132,7 +121,7 @@ def schedule_problems(
         known = [opening for some in theirs for opening in some or ()]
         if table.opening and theirs and None not in theirs and table.opening not in known:
             told.append(f"{where}: {unknown(table.opening, whose, known)}")
-        channel = table.place.partition(":")[0]
+        channel, _ = places.named(table.place)
         if channel not in ("terminal", *channels):
             told.append(f"{where} names {table.place!r}, and {channel} is not set up.")
     return told
@@ -158,14 +147,7 @@ class Schedule:
 
     def place(self, mark: str) -> Place:
         """Where one firing opens its thread; `mark` tells firings apart."""
-        channel, _, address = self.table.place.partition(":")
-        match channel:
-            case "slack":
-                return Place(channel=channel, address=f"/{address}/#{self.name}@{mark}")
-            case "email":
-                return Place(channel=channel, address=f"{address.lower()}/{self.name}@{mark}")
-            case _:
-                return Place(channel=channel, address=f"{address}/{self.name}@{mark}")
+        return places.read(self.table.place, Firing(self.name, mark))
 
     def look(self, done: datetime, now: datetime) -> Look:
         """`done` as it was noted by whoever looked last; all instants are in UTC.

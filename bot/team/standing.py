@@ -15,11 +15,12 @@ from pydantic import JsonValue
 
 from bot.inbox import Refused
 from bot.team.people import People
+from channels import terminal
 from store import keys
 from store.base import Store, UnknownThread
 from store.events import Event, StandingGranted, StandingRevoked, ThreadOpened
 from store.text import one_line
-from store.values import Person, Place
+from store.values import Person
 
 LOG = "standing"
 """The thread's id. No place gives this one: see `bot.inbox.thread_id_of`."""
@@ -100,7 +101,7 @@ async def grant(
         reason=reason[:REASON_CHARS_MAX],
         proof=proof,
     )
-    opened = ThreadOpened(id=keys.OPENED, at=at, agent="", place=Place(channel="terminal", address=LOG))
+    opened = ThreadOpened(id=keys.OPENED, at=at, agent="", place=terminal.place_of(LOG))
     await store.post(LOG, opened, granted)
     return granted
 

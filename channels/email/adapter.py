@@ -10,7 +10,6 @@ What nobody answers is logged and left unread: robots, ourselves, people who are
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ import structlog
 from pydantic import JsonValue
 
 from channels.base import Earlier
-from channels.email.channel import NAME
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, glance, parse
+from channels.email.place import place_of
 from channels.email.replies import Verdict, verdict
 from channels.email.senders import AllowedSenders, alignment
 from store.text import one_line
@@ -37,7 +36,6 @@ OTHERS_MAX = 60
 """Of everybody together who writes in the name of a domain, and may be anybody."""
 WINDOW_SECONDS = 3600.0
 QUOTED_CHARS_MAX = 20_000
-ADDRESS_CHARS_MAX = 150
 LOOKED_UP_MAX = 8
 """Of the mails that a mail answers, so many are looked for as the opening ones of a thread."""
 
@@ -249,13 +247,6 @@ def _without_links(text: str) -> str:
 
 def _linkless(attachment: Attachment) -> Attachment:
     return attachment.model_copy(update={"text": _without_links(attachment.text)}) if attachment.text else attachment
-
-
-def place_of(message_id: str) -> Place:
-    """Of the thread that this mail opens."""
-    if len(message_id) > ADDRESS_CHARS_MAX:
-        message_id = hashlib.sha256(message_id.encode(errors="replace")).hexdigest()
-    return Place(channel=NAME, address=message_id)
 
 
 def event_id_of(mail: Mail) -> str:

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, SentInPart, Undelivered
 from channels.email.letters import Writer
 from channels.email.outbox import GIVE_UP_SECONDS, Outbox
+from channels.email.place import NAME
 from store.events import Event
 from store.values import Place
-
-NAME = "email"
 
 
 class EmailChannel(Channel):

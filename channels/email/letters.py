@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Undelivered
 from channels.email.page import Page
+from channels.email.place import person_at
 from channels.email.senders import can_be_written_to
 from channels.email.tokens import Link, Signer
 from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent
@@ -133,7 +134,7 @@ class Writer:
         written = (e for e in so_far[at + 1 :] if isinstance(e, MessageReceived) and e.sender.trust == "verified")
         asking = [e.sender.address for e in written if _answers(e, apart)]
         if at < 0:
-            people = (*_mailable(place.address.partition("/")[0]), *filter(self.allowed, asking))
+            people = (*_mailable(person_at(place)), *filter(self.allowed, asking))
             return Correspondence(tuple(dict.fromkeys(people)), in_reply_to=ours[-1] if ours else "", references=ours)
         last = so_far[at]
         assert isinstance(last, MessageReceived)
@@ -286,7 +287,7 @@ def _decided_here(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
         return ()
     requests = (e for e in so_far if isinstance(e, ApprovalRequested) and e.step == decision.step)
     places = (one for e in requests for one in (*e.asks, *e.then_asks) if one.channel == place.channel)
-    apart = {one.address.partition("/")[0].lower() for one in places}
+    apart = {person_at(one).lower() for one in places}
     return () if decision.by.address.lower() in apart else _mailable(decision.by.address)
 
 

@@ -66,6 +66,11 @@ def can_be_written_to(address: str) -> bool:
         return False
 
 
+def tag_of(address: str) -> str:
+    """What stands after the plus, `bot+TAG@example.com`; empty: nothing."""
+    return address.partition("@")[0].partition("+")[2]
+
+
 def alignment(headers: Sequence[str], authserv_id: str, sender: str) -> Alignment:
     """What the Authentication-Results of a mail, topmost first, say of its From address."""
     if not authserv_id or not headers or len(headers[0]) > HEADER_CHARS_MAX:

@@ -31,7 +31,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import Earlier
 from channels.slack.blocks import edit_modal, fits_modal, reject_modal
-from channels.slack.channel import place_of
 from channels.slack.home import Home, home_view
 from channels.slack.marks import thread_in
 from channels.slack.parse import (
@@ -54,6 +53,7 @@ from channels.slack.parse import (
     parse_click,
     parse_event,
 )
+from channels.slack.place import place_of, thread_at
 from channels.slack.refusals import is_refusal
 from channels.slack.text import escape, unescaped
 from store.base import StoreUnavailable
@@ -400,7 +400,9 @@ class SlackAdapter:
 
         Raises SlackApiError, SlackClientError, aiohttp.ClientError; what was heard until then is durable.
         """
-        _, channel, thread = place.address.split("/")
+        address = thread_at(place)
+        assert address is not None, f"no thread hangs at {place.address!r}"
+        channel, thread = address.channel, address.thread
         heard, cursor = 0, None
         while True:
             page: Any = await self._client.conversations_replies(

@@ -5,10 +5,6 @@ already (its worker died, the answer got lost), the thread is searched for the k
 Cards, questions and progress are rewritten in place, by the receipt of the message that showed them: its ts. A text
 that takes more than one post is streamed, where Slack streams: `channels.slack.stream`.
 
-An address is `team/channel/ts`, the ts being that of the message which the thread hangs from. `/channel/` is a place
-for messages of their own, and `/channel/#name` that of a thread which has no message yet: its first one stands in the
-channel, and the thread hangs from it. Instead of a channel there may be a user, with whom we have a conversation.
-
 The client comes without retries of its own: those would post twice.
 """
 
@@ -40,6 +36,7 @@ from channels.base import (
 )
 from channels.slack.blocks import Post, TooLongToShow, posts_of
 from channels.slack.marks import is_left_stream, mark, parts_in
+from channels.slack.place import NAME, address_of, place_of, thread_at
 from channels.slack.refusals import failure_of
 from channels.slack.stream import Reader, Streams
 from store.events import Event, MessageReceived
@@ -48,7 +45,6 @@ from store.values import Place
 
 log = structlog.get_logger(__name__)
 
-NAME = "slack"
 PAGE = 200
 PAGES_MAX = 20
 """Of a thread, when a message is looked for: with what came since it was owed, thousands of replies."""
@@ -62,17 +58,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _Failures = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
-
-
-def place_of(team: str, channel: str, thread: str) -> Place:
-    return Place(channel=NAME, address=f"{team}/{channel}/{thread}")
-
-
-def is_thread(place: Place) -> bool:
-    """Whether a thread hangs there already, from a message."""
-    team, _, rest = place.address.partition("/")
-    channel, _, ts = rest.partition("/")
-    return place.channel == NAME and bool(team and channel and ts) and not ts.startswith("#") and "/" not in ts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +85,10 @@ class SlackChannel(Channel):
     async def send(
         self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
     ) -> str:
-        if place.address.count("/") < 2:
+        address = address_of(place)
+        if address is None:
             raise SendFailed(f"{place.address!r} is no place in Slack.")
-        _, channel, thread = place.address.split("/", 2)
+        channel, thread = address.channel, address.thread
         thread_id = key.partition("/")[0]
         try:
             posts = posts_of(message, thread_id)
@@ -118,7 +104,7 @@ class SlackChannel(Channel):
                     channel = await self._conversation(message.person.address)
                     return (await self._post(channel, "", posts, key, since))[-1]
                 case _:
-                    channel = await self._conversation(channel) if channel.startswith(("U", "W")) else channel
+                    channel = await self._conversation(channel) if address.is_user else channel
             match message:
                 case (
                     Settled(receipt=receipt)
@@ -127,9 +113,9 @@ class SlackChannel(Channel):
                     | Card(receipt=receipt)
                 ) if receipt:
                     return await self._rewrite(channel, receipt, posts)
-                case Reminder(receipt=card) if card and not is_thread(place):
+                case Reminder(receipt=card) if card and not thread_at(place):
                     return (await self._post(channel, card, posts, key, since))[-1]
-                case _ if thread.startswith("#"):
+                case _ if address.begins_thread:
                     return await self._begin(place, channel, posts, key, since)
                 case _:
                     reader = self._reader(place, so_far) if isinstance(message, Text) and len(posts) > 1 else None
@@ -142,8 +128,8 @@ class SlackChannel(Channel):
 
     def covers(self, place: Place, other: Place) -> bool:
         """The channel that the thread is in shows its own messages, and a card there would be a second one."""
-        here, there = (one.address.split("/") for one in (place, other))
-        return place.channel == other.channel and len(here) == len(there) == 3 and here[1] == there[1]
+        here, there = address_of(place), address_of(other)
+        return here is not None and there is not None and here.channel == there.channel
 
     def anchored(self, place: Place, receipt: str) -> Place | None:
         return self._anchors.get((place, receipt))
@@ -200,13 +186,13 @@ class SlackChannel(Channel):
 
     def _reader(self, place: Place, so_far: Sequence[Event]) -> Reader | None:
         """Who spoke last: the text is an answer to them."""
-        team, channel, _ = place.address.split("/")
+        address = address_of(place)
         said = next((event for event in reversed(so_far) if isinstance(event, MessageReceived)), None)
-        if said is None or not said.sender.address:
+        if address is None or said is None or not said.sender.address:
             return None
         # Stopping a stream would take the stop button away while the agent is still at work.
-        session = self._shown.get(place, _Shown()).session if channel.startswith("D") else ""
-        return Reader(team, said.sender.address, session or None)
+        session = self._shown.get(place, _Shown()).session if address.is_direct else ""
+        return Reader(address.team, said.sender.address, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
         """A message has to stay one message: what is too long for that has its end in the thread itself.
@@ -251,7 +237,7 @@ class SlackChannel(Channel):
     # How the agent is getting on: nobody waits for it
 
     def busy(self, place: Place, doing: str) -> None:
-        if is_thread(place):
+        if thread_at(place):
             self._want(place, _Shown(doing, "processing"))
 
     def at_rest(self, place: Place, turn: Turn) -> None:
@@ -265,14 +251,16 @@ class SlackChannel(Channel):
             self._courtesies[place] = asyncio.create_task(self._show(place), name=f"slack status {place.address}")
 
     async def _show(self, place: Place) -> None:
-        _, channel, thread = place.address.split("/")
+        address = thread_at(place)
+        assert address is not None, "only threads that hang somewhere are shown at work"
+        channel, thread = address.channel, address.thread
         try:
             while wanted := self._wanted.pop(place, None):
                 before = self._shown.get(place, _Shown())
                 try:
                     async with asyncio.timeout(COURTESY_SECONDS_MAX):
                         # Only direct messages are agent sessions, with a stop button.
-                        if wanted.session != before.session and channel.startswith("D"):
+                        if wanted.session != before.session and address.is_direct:
                             await self._client.agents_sessions_setStatus(
                                 channel_id=channel, thread_ts=thread, status=wanted.session
                             )

@@ -27,11 +27,11 @@ from bot.cli.session import HELP, Session, typed_lines, working
 from bot.inbox import Refused
 from bot.settings import Settings
 from bot.team.file import read_team
-from channels.terminal import NAME as TERMINAL
+from channels import terminal
 from channels.terminal import Typed
 from store.events import TriggerReceived
 from store.thread import Thread
-from store.values import Person, Place
+from store.values import Person
 
 OBJECTION = "can you deploy the backend first?"
 SCENARIO_SECONDS_MAX = 180.0
@@ -68,7 +68,7 @@ async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
             else:
                 print(f"The model {model.name} decides.")
             print()
-            place = Place(channel=TERMINAL, address=f"demo-{uuid.uuid4()}")
+            place = terminal.place_of(f"demo-{uuid.uuid4()}")
             thread = await app.store.load(await app.inbox.trigger(place, _merged(site), agent="deploy"))
             session = Session(app, me, thread)
             try:

@@ -25,6 +25,8 @@ from bot.views.document import document
 from bot.web.api import shapes as shapes
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
 from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
+from channels import places, terminal
+from channels.places import Command, NoPlace
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
 from store.text import one_line
@@ -136,7 +138,8 @@ class Api:
             channels = ", ".join(self.channels)
             raise HTTPException(422, f"There is no channel {asked.place.channel!r}; there are: {channels}.")
         once = await self._once(request, asked, by, key)
-        place = Place(**asked.place.model_dump()) if asked.place else _nowhere(once)
+        # Nobody but the client looks at a terminal's place, and the client looks by itself.
+        place = _place(asked.place, once) if asked.place else terminal.place_of(once)
         thread_id = await self.inbox.message(place, by.person, asked.text, agent=agent, event_id=once)
         link = _link(thread_id)
         links = {"self": link} | {name: f"{link}/{name}" for name in ("events", "messages", "decisions")}
@@ -227,7 +230,7 @@ class Api:
         if asked.at > (version := (await self.store.load(thread_id)).version):
             raise HTTPException(422, f"body.at: the thread has {version} events.")
         once = await self._once(request, asked, by, key)
-        fork = await self.inbox.fork(thread_id, asked.at, by.person, _nowhere(once))
+        fork = await self.inbox.fork(thread_id, asked.at, by.person, terminal.place_of(once))
         return _shown(fork, 201, {"Location": _link(fork.id)})
 
     async def _once(self, request: Request, asked: BaseModel, by: Caller, key: str) -> str:
@@ -244,9 +247,12 @@ class Api:
         return once
 
 
-def _nowhere(once: str) -> Place:
-    """A place that shows nothing to anybody: the client looks by itself."""
-    return Place(channel="terminal", address=once)
+def _place(where: shapes.Where, once: str) -> Place:
+    """Raises HTTPException."""
+    try:
+        return places.read(f"{where.channel}:{where.address}", Command(once))
+    except NoPlace as wrong:
+        raise HTTPException(422, f"body.place {wrong}.") from None
 
 
 def _link(thread_id: str) -> str:

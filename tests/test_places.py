@@ -1,0 +1,130 @@
+"""Where people say that something shall be said or begun: one notation, and every channel's own addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from channels import places
+from channels.email import place as email_place
+from channels.email.senders import tag_of
+from channels.places import Alerts, Approvals, Command, Firing, NoPlace, Purpose
+from channels.slack import place as slack_place
+from channels.slack.place import Address
+from store.values import Place
+
+FIRING = Firing("nightly", "2026-11-20T09:00:00Z")
+COMMAND = Command("cli-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "purpose", "address"),
+    [
+        ("slack:C0123", Alerts(), "/C0123/"),
+        ("slack:U0123", Approvals(), "/U0123/"),
+        ("slack:C0123", FIRING, "/C0123/#nightly@2026-11-20T09:00:00Z"),
+        ("slack:C0123", COMMAND, "/C0123/#cli-1"),
+        ("slack:T1/C0123/1700000000.000100", COMMAND, "T1/C0123/1700000000.000100"),
+        ("slack:/C0123/", COMMAND, "/C0123/"),
+        ("email:Ops@Example.com", Alerts(), "Ops@Example.com/alerts"),
+        ("email:Ops@Example.com", Approvals(), "ops@example.com/approvals"),
+        ("email:Ops@Example.com", FIRING, "ops@example.com/nightly@2026-11-20T09:00:00Z"),
+        ("email:ops@example.com", COMMAND, "ops@example.com"),
+        ("email:ops@example.com/alerts", COMMAND, "ops@example.com/alerts"),
+        ("email:<1@example.com>", COMMAND, "<1@example.com>"),
+        ("terminal:ops", FIRING, "ops/nightly@2026-11-20T09:00:00Z"),
+        ("terminal:ops", COMMAND, "ops"),
+        ("terminal:ops/x", COMMAND, "ops/x"),
+    ],
+)
+def test_a_place_is_written_the_same_for_every_purpose(text: str, purpose: Purpose, address: str) -> None:
+    assert places.read(text, purpose) == Place(channel=text.partition(":")[0], address=address)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "words", "wrong"),
+    [
+        (
+            Alerts(),
+            "must be slack: and a channel's id, or email: and an address",
+            [
+                "",
+                "slack",
+                "slack:",
+                "slack:#ops",
+                "slack:a@b.c",
+                "email:C0123",
+                "email:a/b@example.com",
+                "terminal:ops",
+            ],
+        ),
+        (
+            FIRING,
+            "must be slack: and the id of a channel or a person, email: and an address, or terminal: and a name",
+            ["irc:ops", "slack:T1/C0123/17.1", "email:", "terminal:a/b", "terminal:"],
+        ),
+        (
+            COMMAND,
+            "must be slack: and the id of a channel or a person, email: and an address, or terminal: and a name",
+            ["ops", "slack:ops", "slack:T1/C0123", "slack:T1//17.1", "email:ops", "terminal:"],
+        ),
+    ],
+)
+def test_what_is_no_place_is_told_in_words(purpose: Purpose, words: str, wrong: list[str]) -> None:
+    for text in wrong:
+        with pytest.raises(NoPlace) as told:
+            places.read(text, purpose)
+        assert str(told.value) == words
+
+
+def test_other_things_that_may_stand_there_are_told_beside_the_places() -> None:
+    assert places.forms(Approvals(), "members") == "slack: and a channel's id, email: and an address, or members"
+
+
+class Pigeons:
+    channel = "pigeon"
+
+    def form(self, purpose: Purpose) -> str:
+        return "the name of a loft" if isinstance(purpose, Alerts) else ""
+
+    def place(self, name: str, purpose: Purpose) -> Place | None:
+        return Place(channel=self.channel, address=f"loft/{name}") if name and isinstance(purpose, Alerts) else None
+
+
+@pytest.fixture
+def pigeons() -> Iterator[None]:
+    before = dict(places._grammars)
+    places.register(Pigeons())
+    yield
+    places._grammars.clear()
+    places.register(*before.values())
+
+
+@pytest.mark.usefixtures("pigeons")
+def test_another_channel_brings_a_grammar_and_nothing_else_changes() -> None:
+    assert places.read("pigeon:north", Alerts()) == Place(channel="pigeon", address="loft/north")
+    with pytest.raises(NoPlace, match=r"email: and an address, or pigeon: and the name of a loft\Z"):
+        places.read("pigeon:", Alerts())
+    with pytest.raises(NoPlace):
+        places.read("pigeon:north", FIRING)
+
+
+def test_an_address_in_slack_is_read_as_it_was_made() -> None:
+    place = slack_place.place_of("T1", "C1", "17.1")
+    assert slack_place.address_of(place) == slack_place.thread_at(place) == Address("T1", "C1", "17.1")
+    opening = places.read("slack:U0123", FIRING)
+    assert slack_place.thread_at(opening) is None
+    address = slack_place.address_of(opening)
+    assert address is not None
+    assert address.is_user
+    assert address.begins_thread
+    for text in ("", "C1", "T1/C1"):
+        assert slack_place.address_of(Place(channel="slack", address=text)) is None
+    assert slack_place.address_of(Place(channel="email", address="T1/C1/17.1")) is None
+
+
+def test_an_address_of_mail_says_whom_it_is_for() -> None:
+    assert email_place.person_at(places.read("email:ops@example.com", FIRING)) == "ops@example.com"
+    assert tag_of("bot+deploy@example.com") == "deploy"
+    assert tag_of("bot@example.com") == ""
