@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.definition import Agent, UnusableStep
-from agent.outreach import opening_step
+from agent.openings import opening_step
 from agent.steps import HandOver, Step, Tool, as_question
 from store.events import ChoiceFailed, MessageReceived, StepChosen, StepRefused, ToolFinished, TriggerReceived
 from store.text import one_line

@@ -19,7 +19,7 @@ from typing import assert_never
 import structlog
 from pydantic import JsonValue
 
-from agent.approval import Authority, Wanted, digest, still_binds
+from agent.authority import Authority, Wanted, digest, still_binds
 from agent.context import Context
 from agent.decide import (
     MINOR,

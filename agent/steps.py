@@ -150,6 +150,19 @@ class Tool(Step):
         raise AssertionError(f"{type(self).__name__} has no run()")
 
 
+class Result(BaseModel):
+    """What a tool answers, for those whose answer code reads too: see `agent.calls`.
+
+    A result of the log may hold keys that the class does not name (any more); those are not read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Without what has its default."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
 class HumanInputOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -149,7 +149,7 @@ class ApprovalRequested(Recorded):
     kind: Literal["approval_requested"] = "approval_requested"
     step: str
     digest: str
-    """Over intent, arguments, facts and policy: see `agent.approval.digest`."""
+    """Over intent, arguments, facts and policy: see `agent.authority.digest`."""
     facts: dict[str, JsonValue] = {}
     """What the tool found out for the person to see, and is then bound to (the full SHA behind a tag, say)."""
     policy: dict[str, JsonValue] = {}

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeGuard
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.approval import digest
+from agent.authority import digest
 from agent.context import Context
 from agent.definition import Limits, no_plan
 from agent.llm import ModelFailure

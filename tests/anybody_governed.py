@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from agent.approval import Authority, Ruling, Wanted, digest
+from agent.authority import Authority, Ruling, Wanted, digest
 from bot.team.people import Member, People
 from store.authority.terms import Terms
 from store.events import (

@@ -20,13 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.approval import AnyoneMay
+from agent.authority import AnyoneMay
 from agent.llm import Answer, Prompt
 from agent.loop import Loop
-from agent.roster.deploy.deployer import Deployer, Run, Running
+from agent.roster.deploy.deployers.base import Deployer, Run, Running
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.stand_in import StandIn
-from agent.roster.deploy.tools import Targets
+from agent.roster.deploy.targets import Targets
 from bot.logs import set_up_logging
 from bot.worker import Worker
 from channels.base import Outgoing

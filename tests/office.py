@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.approval import AnyoneMay
+from agent.authority import AnyoneMay
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.desks.slack import SlackDesk

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NoReturn, assert_never
 
 from pydantic import JsonValue
 
-from agent.approval import AnyoneMay, Authority
+from agent.authority import AnyoneMay, Authority
 from agent.decide import decide
 from agent.definition import Agent, Limits, no_plan
 from agent.llm import Answer, ModelFailure, Prompt

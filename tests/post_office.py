@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import TypeVar
 
-from agent.approval import AnyoneMay, Authority
+from agent.authority import AnyoneMay, Authority
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.desks.email import EmailDesk

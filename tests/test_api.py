@@ -19,7 +19,7 @@ from fastapi.openapi.models import OpenAPI
 from pydantic import SecretStr, ValidationError
 from starlette.routing import Route
 
-from agent.approval import AnyoneMay, Authority, Ruling, Wanted
+from agent.authority import AnyoneMay, Authority, Ruling, Wanted
 from bot.app import App, Setup
 from bot.settings import Settings
 from bot.team.people import Member, People

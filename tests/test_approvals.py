@@ -12,7 +12,7 @@ import structlog.testing
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from agent.approval import Authority, Ruling, Wanted
+from agent.authority import Authority, Ruling, Wanted
 from agent.llm import ModelFailure
 from agent.steps import LookAgain, SetReminder
 from bot.inbox import Inbox, Refused

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.approval import Authority, Ruling, Wanted
+from agent.authority import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput, as_question
 from bot.team.people import Member, People
 from bot.web.page.decide import FORM_BYTES_MAX, Decisions

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agent.approval import AnyoneMay
+from agent.authority import AnyoneMay
 from agent.decide import decide
 from agent.definition import Agent
 from agent.llm import Answer, Model, Prompt

@@ -19,11 +19,20 @@ import pytest
 import uvloop
 from pydantic import ValidationError
 
-from agent.roster.deploy.command import last_lines
-from agent.roster.deploy.config import ComponentConfig, DeployConfig, TargetConfig
-from agent.roster.deploy.deployer import CommandDeployer, Run, Running, TargetBusy, parse_status
+from agent.roster.deploy.deployers.base import Run, Running, TargetBusy, parse_status
+from agent.roster.deploy.deployers.command import CommandDeployer
+from agent.roster.deploy.deployers.process import last_lines
+from agent.roster.deploy.deployers.runner import (
+    ALIVE,
+    OUTPUT,
+    OUTPUT_BYTES_MAX,
+    OUTPUT_HEAD_BYTES,
+    RESULT,
+    STARTED,
+    is_locked,
+)
 from agent.roster.deploy.end_to_end import EndToEnd
-from agent.roster.deploy.runner import ALIVE, OUTPUT, OUTPUT_BYTES_MAX, OUTPUT_HEAD_BYTES, RESULT, STARTED, is_locked
+from agent.roster.deploy.site import ComponentConfig, DeployConfig, TargetConfig
 from agent.steps import ToolError
 from tests.patience import PATIENCE_SECONDS
 
@@ -142,8 +151,8 @@ def open_gate(place: Place) -> None:
 STARTER = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from agent.roster.deploy.config import ComponentConfig
-from agent.roster.deploy.deployer import CommandDeployer
+from agent.roster.deploy.site import ComponentConfig
+from agent.roster.deploy.deployers.command import CommandDeployer
 
 class Dying(CommandDeployer):
     def _record(self, *given):

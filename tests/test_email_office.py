@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.approval import Authority, Ruling, Wanted
+from agent.authority import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput
 from channels.email.adapter import MAILS_MAX, OTHERS_MAX
 from channels.email.imap import Fetched, Pace

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.approval import AnyoneMay
+from agent.authority import AnyoneMay
 from agent.loop import Loop
 from agent.roster.deploy.stand_in import StandIn
 from bot.inbox import Inbox

@@ -10,7 +10,7 @@ import pytest
 from pydantic import JsonValue
 
 from agent.decide import AskModel, decide
-from agent.outreach import opening_step
+from agent.openings import opening_step
 from bot.cli.demo.site import MERGED
 from bot.clock import Clock as Cron
 from bot.team.hours import Hours

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from agent.approval import Wanted
+from agent.authority import Wanted
 from agent.definition import Agent
 from agent.steps import Tool
 from bot.app import Setup

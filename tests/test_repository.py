@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from agent.roster.deploy.command import one_line, run_bounded
+from agent.roster.deploy.deployers.process import one_line, run_bounded
 from agent.roster.deploy.repository import LISTED_MAX, REVISION_CHARS_MAX, SUBJECT_CHARS_MAX, Repository
 from agent.steps import ToolError
 from tests.patience import PATIENCE_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.approval import digest
+from agent.authority import digest
 from agent.llm import Answer, Prompt
 from bot.app import App, Setup
 from bot.cli.session import Session, working

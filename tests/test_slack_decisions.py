@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.approval import Authority, Ruling, Wanted
+from agent.authority import Authority, Ruling, Wanted
 from agent.loop import Loop
 from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox

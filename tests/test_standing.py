@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.approval import Wanted
+from agent.authority import Wanted
 from bot.inbox import Refused
 from bot.team import standing
 from bot.team.file import Team

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from agent.approval import Authority, Ruling, Wanted
+from agent.authority import Authority, Ruling, Wanted
 from bot.team import standing
 from bot.team.hours import Duration, Hours, parse_duration, plain
 from bot.team.people import People

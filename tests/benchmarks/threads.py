@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.approval import AnyoneMay
+from agent.authority import AnyoneMay
 from agent.definition import Agent
 from agent.llm import Answer, Prompt
 from agent.loop import Loop
 from agent.roster import ROSTER
-from agent.roster.deploy.tools import Targets
+from agent.roster.deploy.targets import Targets
 from agent.schema import validated
 from bot.inbox import Inbox
 from store.base import Lease

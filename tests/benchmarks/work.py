@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from agent.approval import AnyoneMay
+from agent.authority import AnyoneMay
 from agent.definition import Agent
 from agent.llm import Answer, OpenAIModel, Prompt
 from agent.loop import Loop

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from agent.roster.deploy.config import DeployConfig
-from agent.roster.deploy.deployer import CommandDeployer, Run, Running, RunState
+from agent.roster.deploy.deployers.base import Run, Running, RunState
+from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.end_to_end import Checked, EndToEnd
 from agent.roster.deploy.repository import Repository, Revision
-from agent.roster.deploy.tools import Targets
+from agent.roster.deploy.site import DeployConfig
+from agent.roster.deploy.targets import Targets
 from agent.steps import ToolError
 from tests.clock import Clock
 

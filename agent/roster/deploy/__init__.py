@@ -1,7 +1,7 @@
 """deploybot: deploys the team's components, asks before production, follows what it started, and tells people.
 
-This folder is yours. The components and environments stand at the top of `tools.py`, the rules in `prompt.md`, what
-code does by itself in `plan.py`, and how a deployment is carried out behind `deployer.Deployer`.
+This folder is yours. The components and environments stand at the top of `site.py`, what it can do in `tools/`, the
+rules in `prompt.md`, what code does by itself in `plan.py`, and how a deployment is carried out in `deployers/`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 
 from agent.definition import Agent
 from agent.roster.deploy.check import problems
-from agent.roster.deploy.config import DeployConfig
-from agent.roster.deploy.plan import OPENINGS, planner
-from agent.roster.deploy.tools import TOOLS, Targets
+from agent.roster.deploy.plan import planner
+from agent.roster.deploy.site import COMPONENTS, Component, DeployConfig
+from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools import TOOLS
+from agent.roster.deploy.waiting import OPENINGS
 
 NAME = "deploy"
 
@@ -29,7 +31,7 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
         tools=TOOLS,
         plan=planner(
             one_of_each_repository(found),
-            in_production=tuple(component for component, target in found.places() if target == "production"),
+            in_production=in_production(found),
             on_failed_tests="rollback",
         ),
         resources={Targets: found},
@@ -42,9 +44,18 @@ def targets(table: Mapping[str, Any], home: Path) -> Targets:
     return Targets(DeployConfig.model_validate(table), home / "deployments")
 
 
-def one_of_each_repository(found: Targets) -> tuple[str, ...]:
+def one_of_each_repository(found: Targets) -> tuple[Component, ...]:
     """A component for each repository: where several share one, its tags and commits are listed once."""
-    first: dict[Path, str] = {}
-    for name, component in found.config.components.items():
-        first.setdefault(component.repository, name)
+    first: dict[Path, Component] = {}
+    for component in _named(found):
+        first.setdefault(found.config.components[component].repository, component)
     return tuple(first.values())
+
+
+def in_production(found: Targets) -> tuple[Component, ...]:
+    return tuple(name for name in _named(found) if "production" in found.config.components[name].targets)
+
+
+def _named(found: Targets) -> list[Component]:
+    """Those that the model may name, in the order of the team file."""
+    return [known for name in found.config.components for known in COMPONENTS if known == name]

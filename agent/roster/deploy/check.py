@@ -11,8 +11,8 @@ import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from agent.roster.deploy.command import command_environment
-from agent.roster.deploy.tools import Targets
+from agent.roster.deploy.deployers.process import command_environment
+from agent.roster.deploy.targets import Targets
 from agent.steps import ToolError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.roster.deploy.command import (
+from agent.roster.deploy.deployers.process import (
     OUTPUT_READ_BYTES,
     command_environment,
     last_lines,
@@ -14,7 +14,7 @@ from agent.roster.deploy.command import (
     run_bounded,
     why_not,
 )
-from agent.roster.deploy.config import filled
+from agent.roster.deploy.site import filled
 from agent.steps import ToolError
 
 END_TO_END_SECONDS = 900.0

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.roster.deploy.command import Ended, one_line, run_bounded
+from agent.roster.deploy.deployers.process import Ended, one_line, run_bounded
 from agent.steps import ToolError
 
 GIT_SECONDS_MAX = 20.0

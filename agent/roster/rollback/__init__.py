@@ -12,16 +12,10 @@ from typing import Any
 from agent.definition import Agent
 from agent.roster import deploy
 from agent.roster.deploy.plan import planner
-from agent.roster.deploy.tools import (
-    CheckDeploymentStatus,
-    GetWorkflowStatus,
-    ListDeployments,
-    ListWorkflowRuns,
-    Rollback,
-    RunEndToEndTests,
-    Targets,
-    WaitForDeployment,
-)
+from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.deploy import Rollback
+from agent.roster.deploy.tools.follow import GetWorkflowStatus, ListWorkflowRuns, RunEndToEndTests, WaitForDeployment
+from agent.roster.deploy.tools.look import CheckDeploymentStatus, ListDeployments
 
 NAME = "rollback"
 

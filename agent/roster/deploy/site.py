@@ -1,6 +1,7 @@
-"""What the team's TOML file says of its components, checked when it is read.
+"""The team's site: the names of its components and environments, and what the team file says of them.
 
-Commands are lists of arguments and never see a shell; a placeholder that is not known is refused here, not at night.
+The table is checked when it is read. Commands are lists of arguments and never see a shell; a placeholder that is not
+known is refused here, not at night. No file is read here and nothing is run.
 """
 
 from __future__ import annotations
@@ -8,9 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+# Your components and environments: what the model may name. Each needs a table in the team file.
+Component = Literal["backend", "frontend"]
+Environment = Literal["staging", "production"]
+COMPONENTS: tuple[Component, ...] = ("backend", "frontend")
+ENVIRONMENTS: tuple[Environment, ...] = ("staging", "production")
 
 DEPLOY_PLACEHOLDERS = ("component", "environment", "key", "name", "previous", "sha")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

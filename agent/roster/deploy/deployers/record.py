@@ -1,0 +1,162 @@
+"""The record of each run: a folder that outlives the worker, so that nobody has to remember a deployment.
+
+It owns the layout under a target's folder, which `runner` shares:
+
+    lock          held while a deployment is under way there
+    preparing     a record that is not whole yet
+    runs/<id>/    one run; the id is a hash of the step's key
+
+A record appears whole or not at all. A run that has no result and whose runner is dead is `lost`: this module never
+guesses how it ended. It starts nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from agent.roster.deploy.deployers import runner
+from agent.roster.deploy.deployers.base import Run, RunState
+from agent.roster.deploy.deployers.process import (
+    OUTPUT_READ_BYTES,
+    last_lines,
+    one_line,
+)
+from agent.steps import ToolError
+
+_RUN_ID = re.compile(r"[0-9a-f]{20}")
+
+
+class Request(BaseModel):
+    """`request.json`, read by the runner too. No environment in it: that may hold secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    component: str
+    environment: str
+    sha: str
+    name: str
+    previous: str
+    key: str
+    by: str
+    thread_id: str
+    url: str
+    started_at: AwareDatetime
+    command: tuple[str, ...]
+    cwd: str
+    timeout_seconds: float
+    grace_seconds: float
+
+
+class _Result(BaseModel):
+    """`result.json`, written by the runner."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["succeeded", "failed", "timed_out"]
+    exit_code: int | None
+    note: str
+    ended_at: AwareDatetime
+
+
+class Records:
+    """Of one component on one environment. Reads and writes files; call it in a thread of its own."""
+
+    def __init__(self, folder: Path, component: str, environment: str) -> None:
+        self.folder = folder
+        self.runs = folder / "runs"
+        self._where = f"{component} on {environment}"
+
+    def begin(self, request: Request) -> int:
+        """Put the run on record, in one step. Gives the open file whose lock says that the run is alive.
+
+        Raises OSError.
+        """
+        preparing = self.folder / "preparing"
+        shutil.rmtree(preparing, ignore_errors=True)
+        preparing.mkdir(mode=0o700)
+        alive = os.open(preparing / runner.ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            runner.write_json(preparing / runner.REQUEST, request.model_dump(mode="json"))
+            preparing.rename(self.runs / request.id)
+        except OSError:
+            os.close(alive)
+            raise
+        return alive
+
+    def look(self, run_id: str) -> Run:
+        """How the run is doing. Raises ToolError where there is none of this id, or its record cannot be read."""
+        folder = self.runs / run_id
+        if not _RUN_ID.fullmatch(run_id) or not folder.exists():
+            raise ToolError(f"No run {one_line(run_id, 60)!r} of {self._where}.")
+        try:
+            request = Request.model_validate_json((folder / runner.REQUEST).read_bytes())
+            result = _result(folder)
+            alive = result is None and runner.is_locked(folder / runner.ALIVE)
+            if result is None and not alive:
+                result = _result(folder)  # It may have ended between the two looks.
+            return _run(request, result, alive=alive, began=(folder / runner.STARTED).exists(), output=_tail(folder))
+        except (OSError, ValidationError):
+            raise ToolError(f"The record of run {run_id} cannot be read. A person has to look at {folder}.") from None
+
+    def newest_first(self) -> Iterator[Run]:
+        # By the time of the file, which is never written again, so that only the runs asked for are read.
+        dated: list[tuple[int, str]] = []
+        for folder in self.runs.iterdir() if self.runs.exists() else ():
+            with contextlib.suppress(OSError):  # What is no run's folder is somebody else's.
+                dated.append(((folder / runner.REQUEST).stat().st_mtime_ns, folder.name))
+        for _, run_id in sorted(dated, reverse=True):
+            yield self.look(run_id)
+
+
+def _run(request: Request, result: _Result | None, *, alive: bool, began: bool, output: str) -> Run:
+    state: RunState = result.state if result else "running" if alive else "lost"
+    if state == "lost" and began:
+        note = "Its runner died before the command ended: nobody knows how far it came."
+    elif state == "lost":
+        note = "It was recorded, but its runner died before the command was started."
+    else:
+        note = result.note if result else ""
+    return Run(
+        id=request.id,
+        component=request.component,
+        environment=request.environment,
+        sha=request.sha,
+        name=request.name,
+        previous=request.previous,
+        by=request.by,
+        thread_id=request.thread_id,
+        url=request.url,
+        state=state,
+        started_at=request.started_at,
+        ended_at=result.ended_at if result else None,
+        exit_code=result.exit_code if result else None,
+        note=one_line(note, 300),
+        output=output,
+    )
+
+
+def _result(folder: Path) -> _Result | None:
+    try:
+        return _Result.model_validate_json((folder / runner.RESULT).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _tail(folder: Path) -> str:
+    try:
+        with (folder / runner.OUTPUT).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - OUTPUT_READ_BYTES))
+            return last_lines(file.read(OUTPUT_READ_BYTES))
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,29 @@
+"""What deploybot can do: one class for each step. To add one, write it beside its like, and name it in TOOLS."""
+
+from __future__ import annotations
+
+from agent.roster.deploy.tools.deploy import DeployBackend, DeployFrontend, Rollback
+from agent.roster.deploy.tools.follow import GetWorkflowStatus, ListWorkflowRuns, RunEndToEndTests, WaitForDeployment
+from agent.roster.deploy.tools.look import (
+    CheckDeploymentStatus,
+    ListCommits,
+    ListDeployments,
+    ListGitTags,
+    ListWaitingCommits,
+)
+from agent.steps import Tool
+
+TOOLS: tuple[type[Tool], ...] = (
+    ListGitTags,
+    ListCommits,
+    ListWaitingCommits,
+    ListDeployments,
+    CheckDeploymentStatus,
+    ListWorkflowRuns,
+    GetWorkflowStatus,
+    DeployBackend,
+    DeployFrontend,
+    Rollback,
+    WaitForDeployment,
+    RunEndToEndTests,
+)

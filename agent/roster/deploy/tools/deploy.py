@@ -1,0 +1,169 @@
+"""What changes a target: deploying a revision, and going back to the one before.
+
+A revision in these steps was written by a person or a model. It is resolved to a full commit first (`prepare`), the
+commit is what a person is shown and approves, and the commit is what is deployed. Nothing here waits for the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from agent.roster.deploy.deployers.base import Run
+from agent.roster.deploy.repository import Revision
+from agent.roster.deploy.site import Component, Environment
+from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, shown, since_and_by
+from agent.steps import Call, Facts, Result, Tool, ToolError
+
+COMMITS_SHOWN_MAX = 20
+RUN_CANDIDATES = 50
+
+
+class Started(Result):
+    """How it goes is told by `wait_for_deployment` alone, also where it has ended already."""
+
+    run_id: str = Field(min_length=1)
+    state: Literal["started"]
+    run_link: str = ""
+
+
+class Deploy(Tool):
+    """What the steps that deploy one component have in common."""
+
+    component: ClassVar[Component]
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    doing: ClassVar[str] = "is starting a deployment"
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    scoped_by: ClassVar[str] = "environment"
+    editable: ClassVar[tuple[str, ...]] = ("revision",)
+
+    environment: Environment
+    revision: str = Field(description="a tag, or a commit's SHA")
+
+    def needs_approval(self) -> bool:
+        return self.environment == "production"
+
+    async def prepare(self, call: Call) -> Facts:
+        targets = call.need(Targets)
+        deployer = targets.deployer(self.component, self.environment)
+        repository = targets.repository(self.component)
+        new = await repository.resolve(self.revision)
+        running = await deployer.status()
+        facts: Facts = {"new": shown(new, targets, self.component)}
+        if running is None:
+            return {**facts, "running": "nothing yet"}
+        facts["running"] = {**await described(targets, self.component, running.sha), **since_and_by(running)}
+        if running.sha == new.sha:
+            return {**facts, "note": "this very commit runs there already"}
+        try:
+            newer = await repository.is_ancestor(running.sha, new.sha)
+            older = not newer and await repository.is_ancestor(new.sha, running.sha)
+            added = await repository.commits_between(running.sha, new.sha, COMMITS_SHOWN_MAX + 1)
+        except ToolError:
+            return {**facts, "note": "what runs there is not in the repository, so the two cannot be compared"}
+        if not newer:
+            facts["note"] = "OLDER than what runs there" if older else "on ANOTHER BRANCH than what runs there"
+        if added:
+            facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
+        if len(added) > COMMITS_SHOWN_MAX:
+            facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
+        if self.environment == "production":
+            facts["on_staging"] = await self._on_staging(targets, new)
+        return facts
+
+    async def _on_staging(self, targets: Targets, new: Revision) -> bool:
+        try:
+            staging = await targets.deployer(self.component, "staging").status()
+        except ToolError:
+            return False
+        return staging is not None and staging.sha == new.sha
+
+    async def run(self, call: Call) -> JsonValue:
+        return await _start(call, self.component, self.environment, call.facts)
+
+
+class DeployBackend(Deploy):
+    """Deploy exactly this revision of the backend. Production is approved by a person first; code asks them."""
+
+    component: ClassVar[Component] = "backend"
+
+
+class DeployFrontend(Deploy):
+    """Deploy exactly this revision of the frontend. Production is approved by a person first; code asks them."""
+
+    component: ClassVar[Component] = "frontend"
+
+
+class Rollback(Tool):
+    """Go back to the revision that ran before, and ran well. Approved by a person first; code asks them."""
+
+    component: Component
+    environment: Environment
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    doing: ClassVar[str] = "is starting a rollback"
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    scoped_by: ClassVar[str] = "environment"
+
+    def needs_approval(self) -> bool:
+        return True
+
+    async def prepare(self, call: Call) -> Facts:
+        targets = call.need(Targets)
+        deployer = targets.command_deployer(self.component, self.environment)
+        running = await deployer.status()
+        if running is None:
+            raise ToolError(
+                f"Nothing runs on {self.component} {self.environment}, so there is nothing to go back from."
+            )
+        repository = targets.repository(self.component)
+        for sha in _candidates(await deployer.history(RUN_CANDIDATES)):
+            # Older than what runs: going back twice must not bring the bad one again.
+            if sha != running.sha and await repository.is_ancestor(sha, running.sha):
+                break
+        else:
+            raise ToolError(
+                f"No earlier good revision of {self.component} {self.environment} is on record. "
+                "Name one, and deploy it."
+            )
+        return {
+            "new": await described(targets, self.component, sha),
+            "running": {**await described(targets, self.component, running.sha), **since_and_by(running)},
+        }
+
+    async def run(self, call: Call) -> JsonValue:
+        return await _start(call, self.component, self.environment, call.facts)
+
+
+async def _start(call: Call, component: str, environment: str, facts: Mapping[str, JsonValue]) -> JsonValue:
+    """Start the deployment of the commit in the facts, if the target is still as the facts say."""
+    targets = call.need(Targets)
+    deployer = targets.deployer(component, environment)
+    new, before = facts["new"], facts["running"]
+    assert isinstance(new, dict)
+    expected = str(before["sha"]) if isinstance(before, dict) else ""
+    running = await deployer.status()
+    now = running.sha if running else ""
+    if now != expected:
+        raise ToolError(
+            f"Not started: {component} {environment} has changed since this was prepared, from "
+            f"{expected[:7] or 'nothing'} to {now[:7] or 'nothing'}. Look again before you propose it anew."
+        )
+    run = await deployer.start(
+        str(new["sha"]),
+        name=str(new.get("name") or ""),
+        previous=expected,
+        key=call.key,
+        by=call.requested_by,
+        thread_id=call.thread_id,
+    )
+    return Started(run_id=run.id, state="started", run_link=run.url).as_json()
+
+
+def _candidates(runs: list[Run]) -> list[str]:
+    """Commits that ran well, newest first: those deployed with success, and what ran before each of them."""
+    found = (sha for run in runs if run.state == "succeeded" for sha in (run.sha, run.previous) if sha)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,132 @@
+"""What became of a deployment: waiting for its end, looking at past ones, and the end-to-end tests.
+
+Nothing here starts or stops a deployment, and all of it may be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, JsonValue, StrictBool
+
+from agent.roster.deploy.deployers.base import Run, RunState
+from agent.roster.deploy.site import Component, Environment
+from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described, minute
+from agent.steps import Call, Result, Tool, Wait
+
+POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+"""How long a deployment is left alone before it is looked at again; the last one goes on."""
+
+
+class Outcome(Result):
+    """How a deployment ended; the rest of what is told of it is for people and the model."""
+
+    state: RunState
+
+
+class Tested(Result):
+    passed: StrictBool
+    output: str
+
+
+class ListWorkflowRuns(Tool):
+    """The newest deployments of one target: id, state, SHA, when and by whom."""
+
+    component: Component
+    environment: Environment
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at past deployments"
+
+    async def run(self, call: Call) -> JsonValue:
+        runs = await call.need(Targets).command_deployer(self.component, self.environment).history(LISTED)
+        return {
+            "runs": [
+                {
+                    "run_id": run.id,
+                    "state": run.state,
+                    "sha": run.sha[:7],
+                    "name": run.name,
+                    "started": minute(run.started_at),
+                    "by": run.by,
+                }
+                for run in runs
+            ]
+        }
+
+
+class GetWorkflowStatus(Tool):
+    """One deployment: its state, and the end of its output."""
+
+    component: Component
+    environment: Environment
+    run_id: str = Field(description="as in list_workflow_runs")
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking at a deployment"
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        return await _told(await targets.deployer(self.component, self.environment).look(self.run_id), targets)
+
+
+class WaitForDeployment(Tool):
+    """Wait until a deployment has ended, and say how. Chosen by code after each start."""
+
+    component: Component
+    environment: Environment
+    run_id: str
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is waiting for a deployment"
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE | {"run_id"}
+
+    async def run(self, call: Call) -> JsonValue | Wait:
+        targets = call.need(Targets)
+        run = await targets.deployer(self.component, self.environment).look(self.run_id)
+        if run.state == "running":
+            what = f"deployment of {self.component} to {self.environment}, since {minute(run.started_at)}"
+            return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
+        return await _told(run, targets)
+
+
+class RunEndToEndTests(Tool):
+    """Run the end-to-end tests of an environment."""
+
+    environment: Environment
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is running the end-to-end tests"
+    timeout_seconds: ClassVar[float] = 960.0
+
+    async def run(self, call: Call) -> JsonValue:
+        checked = await call.need(Targets).end_to_end().check(self.environment)
+        output = "\n".join(filter(None, (checked.output, checked.note)))
+        return Tested(passed=checked.passed, output=output).as_json()
+
+
+async def _told(run: Run, targets: Targets) -> JsonValue:
+    told: dict[str, JsonValue] = {
+        "run_id": run.id,
+        "component": run.component,
+        "environment": run.environment,
+        "state": run.state,
+        **await described(targets, run.component, run.sha),
+        "sha": run.sha[:7],
+    }
+    if run.name:
+        told["name"] = run.name
+    if run.url:
+        told["run_link"] = run.url
+    if run.previous:
+        told["previous"] = run.previous[:7]
+    if run.note:
+        told["note"] = run.note
+    if run.output and run.state != "running":
+        told["output"] = run.output
+    return told
