@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from agent.speech import why_not
 from bot.team.people import People
-from channels.base import Earlier
+from channels.inbound import Earlier, Refused
 from store import keys
 from store.authority.terms import judge
 from store.base import Store, ThreadMoved
@@ -50,10 +50,6 @@ QUOTED_CHARS_MAX = 20_000
 DIGEST_CHARS_MIN = 8
 NAME_CHARS_MAX = 200
 """Of a sender, an address, an attachment."""
-
-
-class Refused(Exception):
-    """It cannot be done, for the reason given in one line; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +202,8 @@ class Inbox:
         """Go on with a thread. Raises UnknownThread, Refused."""
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
-            raise Refused(f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`.")
+            text = f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`."
+            raise Refused(text, "moved")
         outside = str(OutsideId(thread.place.channel, event_id)) if event_id else keys.new("m")
         return await self._store.append(thread, self._message(sender, text, outside))
 
@@ -224,14 +221,15 @@ class Inbox:
         if step and any(event.id == event_id for event in thread.events):
             return thread
         if question is None or question.chosen.intent != REQUEST_HUMAN_INPUT or thread.state.cancelled:
-            raise Refused(f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it.")
+            text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
+            raise Refused(text, "unknown")
         if step and step != question.id:
-            raise Refused("That question needs no answer any more.")
+            raise Refused("That question needs no answer any more.", "moved")
         if number >= 0:
             options = question.chosen.arguments.get("options")
             choices = options.get("choices") if isinstance(options, dict) else None
             if not isinstance(choices, list) or number >= len(choices):
-                raise Refused("That question has no such choice.")
+                raise Refused("That question has no such choice.", "unknown")
             text = str(choices[number])
         event = self._message(sender, text, event_id, answers=question.id)
         try:
@@ -260,7 +258,7 @@ class Inbox:
         thread = await self._store.load(thread_id)
         step = thread.step(step_id) if step_id else thread.pending or _last_requested(thread)
         if step is None or step.request is None:
-            raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).")
+            raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).", "unknown")
         request = step.request
         if digest and (len(digest) < DIGEST_CHARS_MIN or not request.digest.startswith(digest)):
             return Settlement("other_request", thread, step)
@@ -306,9 +304,10 @@ class Inbox:
         while True:
             step = thread.step(step_id) if step_id else thread.pending
             if step is None or step.request is None or step.status != "requested":
-                raise Refused(f"Thread {thread_id} has no such request that waits (it is {thread.status}).")
+                text = f"Thread {thread_id} has no such request that waits (it is {thread.status})."
+                raise Refused(text, "expired" if step and step.status == "expired" else "unknown")
             if len(digest) < DIGEST_CHARS_MIN or not step.request.digest.startswith(digest):
-                raise Refused("That is for another request than the one that stands; nothing was changed.")
+                raise Refused("That is for another request than the one that stands; nothing was changed.", "moved")
             chosen = self._edited(step, step.request, by, arguments, proof)
             try:
                 return await self._store.append(thread, chosen, if_unmoved=True)
@@ -333,9 +332,10 @@ class Inbox:
         )
         match judge(request, step.terms, trial, widened=step.widened):
             case "expired":
-                raise Refused("The request has expired; nothing was changed.")
+                raise Refused("The request has expired; nothing was changed.", "expired")
             case "not_entitled":
-                raise Refused(f"You may not change this request. {why_not(step, by, approved=False)}")
+                text = f"You may not change this request. {why_not(step, by, approved=False)}"
+                raise Refused(text, "not_entitled")
             case _:
                 pass
         if unknown := [name for name in arguments if name not in request.editable]:
@@ -361,13 +361,13 @@ class Inbox:
     async def pause(self, thread_id: str, by: Person) -> Thread:
         thread = await self._alive(thread_id)
         if thread.state.paused:
-            raise Refused(f"Thread {thread_id} is paused already.")
+            raise Refused(f"Thread {thread_id} is paused already.", "moved")
         return await self._store.append(thread, ThreadPaused(id=keys.new("pause"), at=self._clock(), by=by))
 
     async def resume(self, thread_id: str, by: Person) -> Thread:
         thread = await self._alive(thread_id)
         if not thread.state.paused:
-            raise Refused(f"Thread {thread_id} is not paused (it is {thread.status}).")
+            raise Refused(f"Thread {thread_id} is not paused (it is {thread.status}).", "moved")
         return await self._store.append(thread, ThreadResumed(id=keys.new("resume"), at=self._clock(), by=by))
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
@@ -401,7 +401,7 @@ class Inbox:
     async def _alive(self, thread_id: str) -> Thread:
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
-            raise Refused(f"Thread {thread_id} was cancelled already.")
+            raise Refused(f"Thread {thread_id} was cancelled already.", "moved")
         return thread
 
     def _message(

@@ -151,16 +151,6 @@ class Undelivered:
 Outgoing = Text | Notice | Question | Card | Reminder | Settled | Answered | Progress | Undelivered
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What somebody said at a place before the agent was called there. Nobody vouches for it."""
-
-    name: str
-    address: str
-    text: str
-    event_id: str
-
-
 AnswersHttp = Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[tuple[int, dict[str, str], str]]]
 """Takes query, headers and body of what was posted to a channel; gives status, headers and body of the answer.
 

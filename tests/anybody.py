@@ -21,8 +21,8 @@ from agent.context import Context
 from agent.definition import Limits, no_plan
 from agent.llm import ModelFailure
 from agent.steps import Step
-from bot.inbox import Refused
 from channels.base import SendFailed
+from channels.inbound import Refused
 from store.events import (
     ApprovalRequested,
     Event,

@@ -566,6 +566,19 @@ async def test_after_its_time_nothing_is_decided() -> None:
         assert (reply.status, reply.body["outcome"]) == (410, "expired")
 
 
+async def test_after_its_time_nothing_is_changed_either() -> None:
+    async with requested(expires_at=timedelta(hours=1)) as client:
+        step = client.world.thread.pending
+        assert step
+        assert step.request
+        body = {"request": step.id, "digest": step.request.digest, "arguments": {"target": "staging"}}
+        client.world.clock.advance(3600)
+        assert (await client.post(f"{client.here}/edit", body, token=ANA)).status == 410
+        await client.world.run()
+        assert client.world.thread.state.steps[step.id].status == "expired"
+        assert (await client.post(f"{client.here}/edit", body, token=ANA)).status == 410
+
+
 async def test_a_call_is_changed_instead_of_approved() -> None:
     async with requested(group="release") as client:
         step = client.world.thread.pending
@@ -573,13 +586,13 @@ async def test_a_call_is_changed_instead_of_approved() -> None:
         assert step.request
         body = {"request": step.id, "digest": step.request.digest, "arguments": {"target": "staging"}}
         path = f"{client.here}/edit"
-        for wrong, token in (
-            (body, CAT),
-            (body | {"digest": "0" * 64}, ANA),
-            (body | {"arguments": {"force": "yes"}}, ANA),
-            (body | {"arguments": {"target": "prod"}}, ANA),
+        for wrong, token, status in (
+            (body, CAT, 403),
+            (body | {"digest": "0" * 64}, ANA, 409),
+            (body | {"arguments": {"force": "yes"}}, ANA, 409),
+            (body | {"arguments": {"target": "prod"}}, ANA, 409),
         ):
-            assert (await client.post(path, wrong, token=token)).status == 409
+            assert (await client.post(path, wrong, token=token)).status == status
         for wrong in (body | {"arguments": {}}, body | {"arguments": {"target": 1}}, body | {"arguments": ["target"]}):
             assert (await client.post(path, wrong, token=ANA)).status == 422
         edited = await client.post(path, body, token=ANA)

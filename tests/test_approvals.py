@@ -15,9 +15,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from agent.authority import Authority, Ruling, Wanted
 from agent.llm import ModelFailure
 from agent.steps import LookAgain, SetReminder
-from bot.inbox import Inbox, Refused
+from bot.inbox import Inbox
 from bot.team.people import Member, People
 from channels.base import SendFailed
+from channels.inbound import Refused
 from store import keys
 from store.authority.terms import NOBODY, Terms, terms_of
 from store.events import (

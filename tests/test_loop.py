@@ -11,8 +11,8 @@ from inline_snapshot import snapshot
 from agent.definition import Limits
 from agent.llm import ModelFailure
 from agent.steps import HandOver, Step, Wait
-from bot.inbox import Refused
 from channels.base import Card, SendFailed
+from channels.inbound import Refused
 from store.base import LeaseLost
 from store.events import (
     TEXT_CHARS_MAX,

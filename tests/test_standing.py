@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from agent.authority import Wanted
-from bot.inbox import Refused
 from bot.team import standing
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
+from channels.inbound import Refused
 from store.base import Store
 from store.events import StandingGranted, ThreadOpened, UnknownEvent
 from store.memory import MemoryStore

@@ -20,10 +20,10 @@ import uvloop
 
 from bot.app import Setup, load, roster_problems
 from bot.cli import console
-from bot.inbox import Refused
 from bot.logs import set_up_logging
 from bot.team.problems import SettingsError
 from channels.base import ChannelUnavailable
+from channels.inbound import Refused
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
 from store.embedded.server import EmbeddedRedisError

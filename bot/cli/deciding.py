@@ -13,7 +13,8 @@ from bot.app import Setup, opened
 from bot.cli import command, console
 from bot.cli.answering import report
 from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, check_place, place_of
-from bot.inbox import Refused, Settlement
+from bot.inbox import Settlement
+from channels.inbound import Refused
 from channels.plain import fields
 from store.text import one_line
 from store.values import Person

@@ -14,7 +14,6 @@ from agent.llm import ModelFailure, Prompt
 from bot.app import Setup, build_roster, model_of, policies_of, roster_problems
 from bot.cli import command, console
 from bot.cli.options import AsJson
-from bot.inbox import Refused
 from bot.settings import Settings, misspelt
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
@@ -22,6 +21,7 @@ from bot.team.problems import SettingsError
 from channels import places
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
+from channels.inbound import Refused
 from channels.slack.place import NAME as SLACK
 from store.base import StoreUnavailable
 from store.embedded.server import EmbeddedRedisError, embedded

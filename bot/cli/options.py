@@ -13,8 +13,8 @@ import typer
 from agent.roster import DEFAULT
 from bot.app import App
 from bot.cli import command, console
-from bot.inbox import Refused
 from channels import places, terminal
+from channels.inbound import Refused
 from channels.places import Command, NoPlace
 from store.values import Place
 

@@ -13,10 +13,10 @@ from bot.app import Setup, opened
 from bot.cli import command, console
 from bot.cli.answering import say_what_next
 from bot.cli.options import AsJson, ThreadId
-from bot.inbox import Refused
 from bot.views import record
 from bot.views.document import document
 from bot.views.transcript import entries, markdown, topic
+from channels.inbound import Refused
 from store.text import one_line
 from store.thread import Thread, ThreadStatus
 

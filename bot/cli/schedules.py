@@ -13,8 +13,8 @@ from bot.app import Setup, now, opened
 from bot.cli import command, console
 from bot.cli.options import AsJson
 from bot.clock import fire, mark_of_its_own
-from bot.inbox import Refused
 from bot.team.schedules import Schedule
+from channels.inbound import Refused
 from store.text import one_line
 
 NEXT_SHOWN = 3

@@ -18,8 +18,8 @@ from agent.llm import Model
 from bot.app import App
 from bot.cli import console
 from bot.cli.command import PROOF
-from bot.inbox import Refused
 from bot.views.transcript import Entry, entries
+from channels.inbound import Refused
 from channels.terminal import Typed, parse
 from store.base import StoreUnavailable
 from store.thread import Thread

@@ -14,10 +14,10 @@ from agent.steps import Tool
 from bot.app import App, Setup, now, opened
 from bot.cli import command, console
 from bot.cli.options import As, AsJson
-from bot.inbox import Refused
 from bot.team import standing
 from bot.team.hours import parse_duration, plain
 from bot.team.policy_checks import may_need_approval, scopes_of
+from channels.inbound import Refused
 from store.events import StandingGranted
 from store.text import one_line
 

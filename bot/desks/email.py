@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.inbox import Inbox, Refused
-from channels.base import Earlier
+from bot.inbox import Inbox
 from channels.email.adapter import WINDOW_SECONDS, Received
 from channels.email.place import NAME, person_at
+from channels.inbound import Earlier, Refused
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of

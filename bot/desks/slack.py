@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
-from bot.inbox import Inbox, Refused
+from bot.inbox import Inbox
 from bot.team.people import People
 from bot.views.transcript import topic
-from channels.base import Earlier
+from channels.inbound import Earlier, Refused
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
 from channels.slack.place import NAME, Address, address_of, thread_at

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from bot.inbox import Refused
 from bot.team.people import People
 from channels import terminal
+from channels.inbound import Refused
 from store import keys
 from store.base import Store, UnknownThread
 from store.events import Event, StandingGranted, StandingRevoked, ThreadOpened
@@ -23,7 +23,7 @@ from store.text import one_line
 from store.values import Person
 
 LOG = "standing"
-"""The thread's id. No place gives this one: see `bot.inbox.thread_id_of`."""
+"""The thread's id. No place gives this one: see `store.keys.thread_id_of`."""
 REASON_CHARS_MAX = 1_000
 
 

@@ -18,13 +18,13 @@ from typing import Protocol
 import structlog
 from pydantic import JsonValue
 
-from channels.base import Earlier
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, glance, parse
 from channels.email.place import place_of
 from channels.email.replies import Verdict, verdict
 from channels.email.senders import AllowedSenders, alignment
+from channels.inbound import Earlier
 from store.text import one_line
 from store.values import Attachment, Person, Place
 

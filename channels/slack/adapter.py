@@ -29,7 +29,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.base import Earlier
+from channels.inbound import Earlier
 from channels.slack.blocks import edit_modal, fits_modal, reject_modal
 from channels.slack.home import Home, home_view
 from channels.slack.marks import thread_in

@@ -24,10 +24,10 @@ from bot.app import Setup, model_of, opened
 from bot.cli import command, console
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.cli.session import HELP, Session, typed_lines, working
-from bot.inbox import Refused
 from bot.settings import Settings
 from bot.team.file import read_team
 from channels import terminal
+from channels.inbound import Refused
 from channels.terminal import Typed
 from store.events import TriggerReceived
 from store.thread import Thread

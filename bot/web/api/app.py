@@ -19,13 +19,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from bot.inbox import Inbox, Refused, Settlement
+from bot.inbox import Inbox, Settlement
 from bot.team.people import People
 from bot.views.document import document
+from bot.web import statuses
 from bot.web.api import shapes as shapes
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
 from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
 from channels import places, terminal
+from channels.inbound import Refused
 from channels.places import Command, NoPlace
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
@@ -37,14 +39,6 @@ RETRY_SECONDS = 5
 STREAMS_MAX = 100
 """Of one process: each holds a connection to the store."""
 LISTED_MAX = 500
-_OF_OUTCOME = {
-    "settled": 200,
-    "counted": 200,
-    "too_late": 409,
-    "other_request": 409,
-    "not_entitled": 403,
-    "expired": 410,
-}
 
 
 def _caller(request: Request) -> Caller:
@@ -101,7 +95,7 @@ class Api:
             (one, "GET", self.show_thread, 200, shapes.ShownWhole, (404,)),
             (f"{one}/messages", "POST", self.say, 202, shapes.Shown, (404, 409)),
             (f"{one}/answers", "POST", self.answer, 202, shapes.Shown, (404, 409)),
-            (f"{one}/edit", "POST", self.edit, 200, shapes.Shown, (404, 409)),
+            (f"{one}/edit", "POST", self.edit, 200, shapes.Shown, (403, 404, 409, 410)),
             (f"{one}/pause", "POST", self.pause, 200, shapes.Shown, (404, 409)),
             (f"{one}/resume", "POST", self.resume, 200, shapes.Shown, (404, 409)),
             (f"{one}/cancel", "POST", self.cancel, 200, shapes.Shown, (404, 409)),
@@ -198,7 +192,7 @@ class Api:
             digest=asked.digest,
             proof=by.proof,
         )
-        outcome, status = settlement.outcome, _OF_OUTCOME[settlement.outcome]
+        outcome, status = settlement.outcome, statuses.OF_OUTCOME[settlement.outcome]
         if status == 200:
             return reply(document(settlement.thread) | {"outcome": outcome})
         return problem(status, settlement.text, outcome=outcome, standing=_standing(settlement))
@@ -286,7 +280,8 @@ def _standing(settlement: Settlement) -> dict[str, Any] | None:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    return problem(409, str(error))
+    assert isinstance(error, Refused)
+    return problem(statuses.of_refusal(error), str(error))
 
 
 async def _unknown(request: Request, _: Exception) -> Response:

@@ -18,10 +18,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from agent.speech import card, why_not
-from bot.inbox import Inbox, Refused
+from bot.inbox import Inbox
 from bot.team.people import People
+from bot.web import statuses
 from channels.email.page import table, terms_of
 from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
+from channels.inbound import Refused
 from store.authority.terms import has_expired, judge
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import TEXT_CHARS_MAX, ApprovalDecided, ApprovalRequested, MessageReceived
@@ -34,14 +36,6 @@ FIELDS_MAX = 10
 """Of a form, beside one for each argument that can be changed."""
 ARGUMENT = "argument "
 """Before its name: the field of an argument."""
-_STATUS = {
-    "settled": 200,
-    "counted": 200,
-    "too_late": 409,
-    "other_request": 409,
-    "not_entitled": 403,
-    "expired": 410,
-}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -184,7 +178,7 @@ class Decisions:
             digest=link.digest,
             proof=f"signed link to {link.person}",
         )
-        status = _STATUS[settlement.outcome]
+        status = statuses.OF_OUTCOME[settlement.outcome]
         return _page("Done" if status == 200 else "Not changed", f"<p><b>{_said(settlement.text)}</b></p>", status)
 
     async def _edited(self, link: Link, by: Person, arguments: dict[str, str]) -> Response:
@@ -198,7 +192,7 @@ class Decisions:
                 proof=f"signed link to {link.person}",
             )
         except Refused as error:
-            return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", 409)
+            return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", statuses.of_refusal(error))
         text = "Taken. A mail with the new request and its links follows; if it is not possible, one that says why."
         return _page("Done", f"<p><b>{text}</b></p>")
 

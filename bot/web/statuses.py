@@ -1,0 +1,28 @@
+"""HTTP statuses of what came of a decision or an edit: the same for the API and for the pages behind a mail's links.
+
+It knows outcomes and reasons, no words: those come with them.
+"""
+
+from __future__ import annotations
+
+from channels.inbound import Refused
+
+OF_OUTCOME = {
+    "settled": 200,
+    "counted": 200,
+    "too_late": 409,
+    "other_request": 409,
+    "not_entitled": 403,
+    "expired": 410,
+}
+"""By `bot.inbox.Settlement.outcome`."""
+
+
+def of_refusal(refused: Refused) -> int:
+    match refused.reason:
+        case "not_entitled":
+            return 403
+        case "expired":
+            return 410
+        case _:
+            return 409
