@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -392,6 +393,31 @@ async def test_output_that_nobody_takes(bot: Bot, template: Path, server: Server
     if Path("/dev/full").exists():
         assert full.returncode == 1
         assert full.stderr == "That did not work: No space left on device (OSError).\n"
+
+
+async def test_a_reader_that_leaves_is_no_failure(bot: Bot, template: Path, model: ModelServer) -> None:
+    def unread(*arguments: str, lines: int = 0) -> tuple[int, str]:
+        """As `bot … | head -N` does it. Gives the exit code, and all of stderr."""
+        reads, writes = os.pipe()
+        with subprocess.Popen(
+            [BOT, *arguments], cwd=bot.folder, env=bot.env(), stdout=writes, stderr=subprocess.PIPE, text=True
+        ) as process:
+            os.close(writes)
+            with os.fdopen(reads) as reader:
+                for _ in range(lines):
+                    reader.readline()
+            assert process.stderr
+            return process.wait(), process.stderr.read()
+
+    bot.with_site(template)
+    for command in (["threads", "--json"], ["send", "hi"], ["send", "--help"], ["--help"], ["--version"]):
+        assert await asyncio.to_thread(unread, *command) == (0, ""), command
+    failed = "1 of 11 checks failed: model.\n"  # It is still said that a check failed, and nothing of the pipe.
+    assert await asyncio.to_thread(unread, "doctor", "--json") == (1, failed)
+    bot.with_model(model)
+    model.script(*[{"intent": "nothing_to_do"}] * 4)
+    for lines in (0, 1, 4, 6):  # within the checks of the store, too
+        assert await asyncio.to_thread(unread, "doctor", lines=lines) == (0, ""), lines
 
 
 # A store that is not there

@@ -72,7 +72,17 @@ def me(name: str) -> Person:
 
 
 def exit_code(app: typer.Typer) -> int:
-    """Run the command that was typed."""
+    """Run the command that was typed. Where the reader of stdout leaves, as `head` does, that is a normal end."""
+    code = 0
+    try:
+        code = _typed(app)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # Typer makes the second of the first.
+        console.discard(1)
+    return code
+
+
+def _typed(app: typer.Typer) -> int:
     try:
         return int(app(standalone_mode=False) or 0)
     except Misused as error:
@@ -116,8 +126,7 @@ def run(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are going; one more would only make a traceback
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        console.discard(1)  # whoever read it has enough
-        return
+        raise  # to `exit_code`
     except OSError as error:
         console.discard(1)
         console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")

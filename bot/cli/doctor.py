@@ -1,11 +1,15 @@
-"""`bot doctor`: asks every resource that is configured for real, and says of each what is wrong and what to do."""
+"""`bot doctor`: asks every resource that is configured for real, and says of each what is wrong and what to do.
+
+It changes nothing but what is needed to ask: a folder for the embedded server, one short question to the model.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +29,7 @@ from channels.inbound import Refused
 from channels.slack.place import NAME as SLACK
 from store.base import StoreUnavailable
 from store.embedded.server import EmbeddedRedisError, embedded
+from store.redis.connection import ServerFacts
 from store.redis.store import RedisStore
 
 if TYPE_CHECKING:
@@ -53,10 +58,11 @@ def doctor(as_json: AsJson = False) -> None:
 
     async def work(setup: Setup) -> None:
         found = []
-        async for finding in examine(setup):
-            found.append(finding)
-            if not as_json:
-                print(finding.line(), flush=True)
+        async with contextlib.aclosing(examine(setup)) as findings:
+            async for finding in findings:
+                found.append(finding)
+                if not as_json:
+                    print(finding.line(), flush=True)
         if as_json:
             console.print_json([finding.as_document() for finding in found])
         if failed := [finding.what for finding in found if finding.state == "failed"]:
@@ -65,21 +71,16 @@ def doctor(as_json: AsJson = False) -> None:
     command.run(work, agents=False)
 
 
-async def examine(setup: Setup) -> AsyncIterator[Finding]:
-    settings = setup.settings
+async def examine(setup: Setup) -> AsyncGenerator[Finding]:
+    """Every check after the other. Nothing is held open while a finding is given out."""
     yield _variables()
-    yield _home(settings)
+    yield _home(setup.settings)
     yield await _agents(setup)
     for finding in _policies(setup):
         yield finding
-    async for finding in _store(settings):
-        yield finding
-    async for finding in _model(settings):
-        yield finding
-    async for finding in _slack(setup):
-        yield finding
-    async for finding in _email(settings):
-        yield finding
+    for check in (_store, _model, _slack, _email):
+        for finding in await check(setup):
+            yield finding
 
 
 def _variables() -> Finding:
@@ -136,116 +137,118 @@ def _policies(setup: Setup) -> Iterator[Finding]:
         yield Finding("policies", "ok", "whatever needs an approval has people who may give it.")
 
 
-async def _store(settings: Settings) -> AsyncIterator[Finding]:
+async def _store(setup: Setup) -> list[Finding]:
+    settings = setup.settings
     try:
         if settings.redis_url:
-            async for finding in _redis(settings.redis_url, embedded_server=False):
-                yield finding
-        else:
-            async with embedded(settings.bot_home) as url:
-                async for finding in _redis(url, embedded_server=True):
-                    yield finding
+            return await _redis(settings.redis_url, embedded_server=False)
+        async with embedded(settings.bot_home) as url:
+            return await _redis(url, embedded_server=True)
     except (StoreUnavailable, EmbeddedRedisError) as error:
-        yield Finding("redis", "failed", str(error))
+        return [Finding("redis", "failed", str(error))]
 
 
-async def _redis(url: str, *, embedded_server: bool) -> AsyncIterator[Finding]:
+async def _redis(url: str, *, embedded_server: bool) -> list[Finding]:
     store = await RedisStore.open(url)
     try:
         started = time.time()
         facts = await store.facts()
-        middle = (started + time.time()) / 2
-        where = "embedded" if embedded_server else store.where
-        yield Finding("redis", "ok", f"{where} answers; version {facts.version}.")
-        if facts.appendonly == "yes":
-            state: Literal["ok", "warning"] = "ok" if facts.appendfsync == "always" else "warning"
-            text = f"append-only file, appendfsync {facts.appendfsync}."
-            if state == "warning":
-                text += " A crash of the server may lose its last second; `always` loses nothing."
-            yield Finding("persistence", state, text)
-        elif facts.appendonly == "no":
-            yield Finding("persistence", "failed", "no append-only file: a crash loses threads. Set `appendonly yes`.")
-        else:
-            yield Finding("persistence", "warning", "the server does not say (CONFIG is closed). Ask whoever runs it.")
-        if facts.maxmemory_policy in ("noeviction", ""):
-            yield Finding(
-                "eviction", "ok" if facts.maxmemory_policy else "warning", facts.maxmemory_policy or "unknown."
-            )
-        else:
-            yield Finding(
-                "eviction",
-                "failed",
-                f"maxmemory-policy {facts.maxmemory_policy} deletes threads when memory is short. Set `noeviction`.",
-            )
-        skew = abs(facts.time - middle)
-        if skew > CLOCK_SKEW_SECONDS_MAX:
-            yield Finding("clock", "warning", f"this machine and Redis differ by {skew:.1f} s. Run NTP on both.")
-        else:
-            yield Finding("clock", "ok", f"this machine and Redis differ by {skew:.2f} s.")
+        skew = abs(facts.time - (started + time.time()) / 2)
     finally:
         await store.aclose()
+    where = "embedded" if embedded_server else store.where
+    answers = Finding("redis", "ok", f"{where} answers; version {facts.version}.")
+    return [answers, _persistence(facts), _eviction(facts), _clock(skew)]
 
 
-async def _model(settings: Settings) -> AsyncIterator[Finding]:
-    if problems := settings.model_problems():
-        yield Finding("model", "failed", " ".join(problems))
-        return
+def _persistence(facts: ServerFacts) -> Finding:
+    match facts.appendonly, facts.appendfsync:
+        case "yes", "always":
+            return Finding("persistence", "ok", "append-only file, appendfsync always.")
+        case "yes", often:
+            text = f"append-only file, appendfsync {often}."
+            lost = " A crash of the server may lose its last second; `always` loses nothing."
+            return Finding("persistence", "warning", text + lost)
+        case "no", _:
+            return Finding("persistence", "failed", "no append-only file: a crash loses threads. Set `appendonly yes`.")
+        case _:
+            return Finding("persistence", "warning", "the server does not say (CONFIG is closed). Ask whoever runs it.")
+
+
+def _eviction(facts: ServerFacts) -> Finding:
+    match facts.maxmemory_policy:
+        case "noeviction":
+            return Finding("eviction", "ok", "noeviction")
+        case "":
+            return Finding("eviction", "warning", "unknown.")
+        case policy:
+            text = f"maxmemory-policy {policy} deletes threads when memory is short. Set `noeviction`."
+            return Finding("eviction", "failed", text)
+
+
+def _clock(skew_seconds: float) -> Finding:
+    if skew_seconds > CLOCK_SKEW_SECONDS_MAX:
+        return Finding("clock", "warning", f"this machine and Redis differ by {skew_seconds:.1f} s. Run NTP on both.")
+    return Finding("clock", "ok", f"this machine and Redis differ by {skew_seconds:.2f} s.")
+
+
+async def _model(setup: Setup) -> list[Finding]:
+    if problems := setup.settings.model_problems():
+        return [Finding("model", "failed", " ".join(problems))]
     # An agent without tools: the smallest schema that a step can be asked with.
     agent = Agent(name="doctor", prompt="You test a connection. Choose nothing_to_do.", tools=())
     try:
-        async with model_of(settings) as model:
+        async with model_of(setup.settings) as model:
             started = time.monotonic()
             answer = await model.answer(Prompt(agent=agent, user="What should the next step be?"))
             seconds = time.monotonic() - started
             mode = getattr(model, "mode", "")
-            yield Finding(
-                "model", "ok", f"{answer.model or model.name} answered the schema in {seconds:.1f} s ({mode})."
-            )
     except (SettingsError, ModelFailure) as error:
-        yield Finding("model", "failed", str(error))
+        return [Finding("model", "failed", str(error))]
+    name = answer.model or model.name
+    return [Finding("model", "ok", f"{name} answered the schema in {seconds:.1f} s ({mode}).")]
 
 
-async def _slack(setup: Setup) -> AsyncIterator[Finding]:
+async def _slack(setup: Setup) -> list[Finding]:
     settings = setup.settings
     if problems := settings.slack_problems():
-        yield Finding("slack", "failed", " ".join(problems))
-        return
+        return [Finding("slack", "failed", " ".join(problems))]
     if not settings.has_slack:
-        yield Finding("slack", "off", "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET.")
-        return
+        return [Finding("slack", "off", "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET.")]
     from channels.slack.connection import SCOPES, client_of, opens_sockets, who_we_are
 
     client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+    found = []
     try:
         me, scopes = await who_we_are(client)
-        yield Finding("slack", "ok", f"the token is good at {me.url or me.team}.")
+        found.append(Finding("slack", "ok", f"the token is good at {me.url or me.team}."))
         if missing := SCOPES - scopes:
             lacks = ", ".join(sorted(missing))
             text = f"the token lacks {lacks}. Add them under OAuth & Permissions and install the app again."
-            yield Finding("slack scopes", "failed", text)
+            found.append(Finding("slack scopes", "failed", text))
         else:
-            yield Finding("slack scopes", "ok", "all that are needed.")
-        async for finding in _people_and_places(setup.team, client, me):
-            yield finding
+            found.append(Finding("slack scopes", "ok", "all that are needed."))
+        found += await _people_and_places(setup.team, client, me)
         if token := settings.slack_app_token.get_secret_value():
             await opens_sockets(client, token)
-            yield Finding("slack socket", "ok", "Socket Mode is on.")
+            found.append(Finding("slack socket", "ok", "Socket Mode is on."))
     except ChannelUnavailable as error:
-        yield Finding("slack", "failed", str(error))
+        found.append(Finding("slack", "failed", str(error)))
+    return found
 
 
-async def _people_and_places(team: Team, client: Any, me: Me) -> AsyncIterator[Finding]:
+async def _people_and_places(team: Team, client: Any, me: Me) -> list[Finding]:
     """Nothing where the team file names nobody and no place in Slack."""
     from channels.slack.check import unreachable
 
     deciding, told = _slack_of_approvals(team), _slack_of_others(team)
     named = {one: ", ".join(deciding.get(one, []) + told.get(one, [])) for one in (*deciding, *told)}
     if not named:
-        return
+        return []
     wrong, unsaid = await unreachable(client, me, named, deciding)
     state: Literal["ok", "warning", "failed"] = "failed" if wrong else "warning" if unsaid else "ok"
     text = " ".join(wrong + unsaid) or f"all that the team file names in Slack are there: {len(named)}."
-    yield Finding("people and places", state, text)
+    return [Finding("people and places", state, text)]
 
 
 def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
@@ -278,26 +281,25 @@ def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
     return found
 
 
-async def _email(settings: Settings) -> AsyncIterator[Finding]:
+async def _email(setup: Setup) -> list[Finding]:
+    settings = setup.settings
     if problems := settings.email_problems():
-        yield Finding("email", "failed", " ".join(problems))
-        return
+        return [Finding("email", "failed", " ".join(problems))]
     if not settings.has_email:
-        yield Finding("email", "off", "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL.")
-        return
+        return [Finding("email", "off", "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL.")]
     from channels.email.imap import check as check_imap
     from channels.email.outbox import check as check_smtp
 
     imap, smtp = imap_server(settings.imap_url), smtp_server(settings.smtp_url)
+    found = []
     try:
-        yield Finding("imap", "ok", f"{imap.where}: {await check_imap(imap)}")
+        found.append(Finding("imap", "ok", f"{imap.where}: {await check_imap(imap)}"))
     except ChannelUnavailable as error:
-        yield Finding("imap", "failed", str(error))
+        found.append(Finding("imap", "failed", str(error)))
     try:
         await check_smtp(smtp)
         secured = "without TLS" if smtp.security == "none" else "with TLS, and the certificate is good"
-        yield Finding("smtp", "ok", f"{smtp.where} lets us in, {secured}.")
+        found.append(Finding("smtp", "ok", f"{smtp.where} lets us in, {secured}."))
     except ChannelUnavailable as error:
-        yield Finding("smtp", "failed", str(error))
-    for warning in settings.email_warnings():
-        yield Finding("email", "warning", warning)
+        found.append(Finding("smtp", "failed", str(error)))
+    return found + [Finding("email", "warning", warning) for warning in settings.email_warnings()]
