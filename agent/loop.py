@@ -39,7 +39,7 @@ from agent.decide import (
     question_of_outcome,
 )
 from agent.definition import Agent
-from agent.llm import Model, ModelFailure, Prompt
+from agent.model.base import Model, ModelFailure, Prompt
 from agent.speech import outgoing, requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool, ToolError, Wait
 from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from agent.definition import Agent
-from agent.llm import Model, OpenAIModel
 from agent.loop import Loop
+from agent.model.base import Model
+from agent.model.openai import OpenAIModel
 from agent.roster import ROSTER
 from bot.clock import Clock
 from bot.inbox import Inbox

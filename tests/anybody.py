@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.authority import digest
 from agent.context import Context
 from agent.definition import Limits, no_plan
-from agent.llm import ModelFailure
+from agent.model.base import ModelFailure
 from agent.steps import Step
 from channels.base import SendFailed
 from channels.inbound import Refused

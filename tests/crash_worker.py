@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.authority import AnyoneMay
-from agent.llm import Answer, Prompt
 from agent.loop import Loop
+from agent.model.base import Answer, Prompt
 from agent.roster.deploy.deployers.base import Deployer, Run, Running
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.stand_in import StandIn

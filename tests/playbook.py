@@ -29,9 +29,9 @@ from pydantic import JsonValue
 from agent.authority import AnyoneMay, Authority
 from agent.decide import decide
 from agent.definition import Agent, Limits, no_plan
-from agent.llm import Answer, ModelFailure, Prompt
 from agent.loop import Loop
-from agent.schema import validated
+from agent.model.base import Answer, ModelFailure, Prompt
+from agent.model.schema import validated
 from agent.steps import (
     Call,
     DoneForNow,

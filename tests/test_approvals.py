@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from agent.authority import Authority, Ruling, Wanted
-from agent.llm import ModelFailure
+from agent.model.base import ModelFailure
 from agent.steps import LookAgain, SetReminder
 from bot.inbox import Inbox
 from bot.team.people import Member, People

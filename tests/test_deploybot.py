@@ -18,11 +18,11 @@ import pytest
 from agent.authority import AnyoneMay
 from agent.decide import decide
 from agent.definition import Agent
-from agent.llm import Answer, Model, Prompt
 from agent.loop import Loop
+from agent.model.base import Answer, Model, Prompt
+from agent.model.schema import find_step, validated
 from agent.roster import ROSTER
 from agent.roster.deploy.stand_in import StandIn
-from agent.schema import find_step, validated
 from bot.cli.demo.site import MERGED, Site
 from bot.inbox import Inbox, Settlement
 from bot.team.file import read_team

@@ -21,8 +21,9 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.definition import Agent
-from agent.llm import BODY_BYTES_MAX, ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure, OpenAIModel, Prompt
-from agent.schema import ANSWER_CHARS_MAX
+from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure, Prompt
+from agent.model.openai import BODY_BYTES_MAX, OpenAIModel
+from agent.model.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
 from store.values import Usage
 from tests.model_server import (
@@ -602,7 +603,7 @@ async def test_a_key_is_neither_in_failures_nor_in_logs(status: int, caplog: pyt
 
 
 async def test_a_rejected_format_is_logged_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "agent.llm")
+    caplog.set_level(logging.INFO, "agent.model.openai")
     async with talk(error(400, f"No response_format for {KEY}"), NOTHING) as (server, model):
         await model.answer(PROMPT)
 

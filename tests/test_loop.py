@@ -9,7 +9,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from agent.definition import Limits
-from agent.llm import ModelFailure
+from agent.model.base import ModelFailure
 from agent.steps import HandOver, Step, Wait
 from channels.base import Card, SendFailed
 from channels.inbound import Refused

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from agent.definition import Agent, UnusableStep
-from agent.schema import ANSWER_CHARS_MAX, find_step, step_schema, validated
+from agent.model.schema import ANSWER_CHARS_MAX, find_step, step_schema, validated
 from agent.steps import DoneForNow, Step, Tool
 from tests.model_server import strict_mode_violations
 

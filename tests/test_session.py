@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.authority import digest
-from agent.llm import Answer, Prompt
+from agent.model.base import Answer, Prompt
 from bot.app import App, Setup
 from bot.cli.session import Session, working
 from bot.inbox import Inbox

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
-from agent.llm import ModelFailure, Prompt
+from agent.model.base import ModelFailure, Prompt
 from bot.app import Setup, build_roster, model_of, policies_of, roster_problems
 from bot.cli import command, console
 from bot.cli.options import AsJson

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from agent.decide import decide
-from agent.llm import Model
+from agent.model.base import Model
 from bot.app import App
 from bot.cli import console
 from bot.cli.command import PROOF

@@ -13,11 +13,11 @@ from typing import Any
 
 from agent.authority import AnyoneMay
 from agent.definition import Agent
-from agent.llm import Answer, Prompt
 from agent.loop import Loop
+from agent.model.base import Answer, Prompt
+from agent.model.schema import validated
 from agent.roster import ROSTER
 from agent.roster.deploy.targets import Targets
-from agent.schema import validated
 from bot.inbox import Inbox
 from store.base import Lease
 from store.events import TriggerReceived

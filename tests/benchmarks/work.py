@@ -17,8 +17,9 @@ from pydantic import JsonValue
 
 from agent.authority import AnyoneMay
 from agent.definition import Agent
-from agent.llm import Answer, OpenAIModel, Prompt
 from agent.loop import Loop
+from agent.model.base import Answer, Prompt
+from agent.model.openai import OpenAIModel
 from agent.roster import deploy
 from agent.roster.deploy.tools import TOOLS
 from agent.steps import Call, Facts, Tool

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from agent.llm import Answer, Prompt
-from agent.schema import find_step, validated
+from agent.model.base import Answer, Prompt
+from agent.model.schema import find_step, validated
 
 _BLOCK = re.compile(r"^<([a-z0-9_]+)>\n(.*?)^</\1>$", re.DOTALL | re.MULTILINE)
 _REVISION = re.compile(r"\b(v\d+(?:\.\d+)*[\w.-]*|[0-9a-f]{7,40})(?![\w.])", re.IGNORECASE)

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.llm import Model
+from agent.model.base import Model
 from agent.roster.deploy.stand_in import StandIn
 from bot.app import Setup, model_of, opened
 from bot.cli import command, console

@@ -1,0 +1,129 @@
+"""What went wrong with an endpoint, in one line that the model or a person can be shown: what, where, what to do.
+
+It knows how endpoints and the layers below them word their errors. No key and no password is in what it says. It asks
+nothing and retries nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+import httpx2
+from openai import APIStatusError
+
+from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure
+
+_FORMAT = re.compile(
+    r"response.?format|json.?(schema|object|mode)|structured.?output|\bschema\b|grammar"
+    r"|(unsupported|unknown|unrecognized).{0,20}(parameter|field|argument|value|variant)|extra.?(inputs|fields)",
+    re.IGNORECASE,
+)
+_TOO_LONG = re.compile(
+    r"context.?(length|window|size)|maximum.{0,20}(context|tokens)|too many tokens|(prompt|input) is too long",
+    re.IGNORECASE,
+)
+_SECRET = re.compile(r"\b(sk-|Bearer\s+|Basic\s+)[\w*.+/=-]{4,}")
+
+
+class Failures:
+    """What is said of the failures of one endpoint."""
+
+    def __init__(self, *, where: str, model: str, timeout_seconds: float, secrets: Sequence[str]) -> None:
+        """`where`: its URL, as it may be shown."""
+        self._where = where
+        self._model = model
+        self._timeout_seconds = timeout_seconds
+        self._secrets = secrets
+
+    def of_connection(self, error: BaseException) -> ModelFailure:
+        return ModelFailure("unavailable", self._what_broke(error))
+
+    def _what_broke(self, error: BaseException) -> str:
+        chain = [error]
+        while (cause := chain[-1].__cause__) is not None:
+            chain.append(cause)
+        for cause in reversed(chain):
+            match cause:
+                case socket.gaierror():
+                    return f"The host of {self._where} is not known; check OPENAI_BASE_URL."
+                case ssl.SSLError():
+                    return f"No TLS connection to {self._where}: {getattr(cause, 'verify_message', cause.reason)}."
+                case ConnectionRefusedError():
+                    return f"{self._where} refuses connections; is it running, and is OPENAI_BASE_URL right?"
+                case TimeoutError():
+                    return f"{self._where} did not answer in time (limit {self._timeout_seconds:g} s)."
+                case aiohttp.ServerConnectionError() | aiohttp.ClientPayloadError() | ConnectionError():
+                    return f"{self._where} broke off the connection."
+        return f"The connection to {self._where} failed ({type(chain[-1]).__name__})."
+
+    def of_status(self, error: APIStatusError) -> ModelFailure:
+        status, told = error.status_code, told_by(error)
+        if status == 401:
+            return ModelFailure("unavailable", "The endpoint does not accept the API key (401); check OPENAI_API_KEY.")
+        if status == 403:
+            return ModelFailure("unavailable", f"The endpoint forbids this (403); check OPENAI_API_KEY. {told}")
+        if is_too_long(error):
+            return ModelFailure("truncated", f"The thread is longer than the model's context. {told}")
+        if error.code in ("content_filter", "content_policy_violation"):
+            return ModelFailure("refused", f"The endpoint's content filter refused the request. {told}")
+        if error.code == "json_validate_failed":  # Groq: the model failed to keep to the schema
+            return ModelFailure("invalid", f"The answer did not keep to the schema. {told}")
+        if status == 404:
+            check = f"check OPENAI_MODEL ({self._model}) and OPENAI_BASE_URL."
+            return ModelFailure("unavailable", f"The endpoint knows no such thing (404); {check} {told}")
+        what = "asks to slow down" if status == 429 else "is in trouble" if status >= 500 else "refuses the request"
+        text = f"The endpoint {what} ({status}). {told}"
+        return ModelFailure("unavailable", text, retry_after_seconds=retry_after(error.response.headers))
+
+    def shown(self, text: str) -> str:
+        """One line without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        line = "".join(c if c.isprintable() else " " for c in _SECRET.sub("***", text[: 4 * ERROR_CHARS_MAX]))
+        return " ".join(line.split())[:ERROR_CHARS_MAX]
+
+
+def retry_after(headers: httpx2.Headers) -> float | None:
+    """RFC 9110, 10.2.3: seconds or a date. OpenAI also sends milliseconds."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "")
+        try:
+            seconds = float(value) * unit
+        except ValueError:
+            try:
+                seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            except (TypeError, ValueError, OverflowError):
+                continue
+        if seconds == seconds:  # not NaN
+            return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+    return None
+
+
+def is_too_long(error: APIStatusError) -> bool:
+    if error.status_code == 413 or error.code == "context_length_exceeded":
+        return True
+    return error.status_code in (400, 422) and bool(_TOO_LONG.search(told_by(error)))
+
+
+def rejects_format(error: APIStatusError) -> bool:
+    if error.status_code not in (400, 404, 422, 501) or error.code == "json_validate_failed" or is_too_long(error):
+        return False
+    return bool(_FORMAT.search(f"{error.code} {error.param} {told_by(error)}"))
+
+
+def told_by(error: APIStatusError) -> str:
+    """The endpoint's own words, without what it may repeat of the request."""
+    match error.body:
+        case {"message": str(text)} | {"detail": str(text)}:
+            return text
+        case {"detail": [{"msg": str(text), **rest}, *_]}:
+            return f"{rest.get('loc')}: {text}"
+        case str(text) if not text.startswith("<"):
+            return text
+    return ""
