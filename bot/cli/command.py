@@ -79,6 +79,10 @@ def exit_code(app: typer.Typer) -> int:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # Typer makes the second of the first.
         console.discard(1)
+    except OSError as error:
+        console.discard(1)
+        console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
+        return 1
     return code
 
 
@@ -125,11 +129,8 @@ def run(
     except (KeyboardInterrupt, asyncio.CancelledError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are going; one more would only make a traceback
         raise typer.Exit(130) from None
-    except BrokenPipeError:
-        raise  # to `exit_code`
-    except OSError as error:
-        console.discard(1)
-        console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
+    except OSError:
+        raise  # to `exit_code`: most likely it is about stdout
     except Exception as error:
         where = "BOT_LOG_LEVEL=debug shows where"
         if debug:
