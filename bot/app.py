@@ -138,41 +138,51 @@ def now() -> datetime:
 @contextlib.asynccontextmanager
 async def opened(setup: Setup) -> AsyncIterator[App]:
     """Everything but a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
-    settings, team = setup.settings, setup.team
-    roster = build_roster(team, settings.bot_home)
+    roster = build_roster(setup.team, setup.settings.bot_home)
     async with contextlib.AsyncExitStack() as stack:
-        url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
-        store = await RedisStore.open(url)
-        stack.push_async_callback(store.aclose)
-        channels: list[Channel] = [terminal.TerminalChannel()]
-        if settings.has_slack:
-            # Only then: it takes longer to import than all else.
-            from channels.slack.channel import SlackChannel
-            from channels.slack.connection import client_of
-
-            slack = SlackChannel(client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url))
-            stack.push_async_callback(slack.aclose)
-            channels.append(slack)
-        writer = None
-        if settings.has_email:
-            from channels.email.channel import EmailChannel
-            from channels.email.outbox import Outbox
-
-            writer = await _writer(setup, store)
-            email = EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address))
-            stack.push_async_callback(email.aclose)
-            channels.append(email)
-        people = People(team.people)
+        store = await stack.enter_async_context(store_of(setup.settings))
+        writer = await _writer(setup, store) if setup.settings.has_email else None
+        people = People(setup.team.people)
         yield App(
             setup,
             store,
             Inbox(store, people=people),
             roster,
-            {channel.name: channel for channel in channels},
+            {channel.name: channel for channel in _channels(setup.settings, writer, stack)},
             writer,
             people,
             policies_of(setup, store),
         )
+
+
+@contextlib.asynccontextmanager
+async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
+    """The configured one, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError."""
+    async with contextlib.AsyncExitStack() as stack:
+        url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
+        store = await RedisStore.open(url)
+        stack.push_async_callback(store.aclose)
+        yield store
+
+
+def _channels(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:
+    """The ways out that are set up. Each is imported only then: they take longer to import than all else."""
+    channels: list[Channel] = [terminal.TerminalChannel()]
+    if settings.has_slack:
+        from channels.slack.channel import SlackChannel
+        from channels.slack.connection import client_of
+
+        slack = SlackChannel(client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url))
+        stack.push_async_callback(slack.aclose)
+        channels.append(slack)
+    if writer:
+        from channels.email.channel import EmailChannel
+        from channels.email.outbox import Outbox
+
+        email = EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address))
+        stack.push_async_callback(email.aclose)
+        channels.append(email)
+    return channels
 
 
 def policies_of(setup: Setup, store: Store | None = None) -> Policies:

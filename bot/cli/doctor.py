@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.model.base import ModelFailure, Prompt
-from bot.app import Setup, build_roster, model_of, policies_of, roster_problems
+from bot.app import Setup, build_roster, model_of, policies_of, roster_problems, store_of
 from bot.cli import command, console
 from bot.cli.options import AsJson
 from bot.settings import Settings, misspelt
@@ -28,9 +28,8 @@ from channels.email.servers import imap_server, smtp_server
 from channels.inbound import Refused
 from channels.slack.place import NAME as SLACK
 from store.base import StoreUnavailable
-from store.embedded.server import EmbeddedRedisError, embedded
+from store.embedded.server import EmbeddedRedisError
 from store.redis.connection import ServerFacts
-from store.redis.store import RedisStore
 
 if TYPE_CHECKING:
     from channels.slack.parse import Me
@@ -138,25 +137,14 @@ def _policies(setup: Setup) -> Iterator[Finding]:
 
 
 async def _store(setup: Setup) -> list[Finding]:
-    settings = setup.settings
     try:
-        if settings.redis_url:
-            return await _redis(settings.redis_url, embedded_server=False)
-        async with embedded(settings.bot_home) as url:
-            return await _redis(url, embedded_server=True)
+        async with store_of(setup.settings) as store:
+            started = time.time()
+            facts = await store.facts()
+            skew = abs(facts.time - (started + time.time()) / 2)
     except (StoreUnavailable, EmbeddedRedisError) as error:
         return [Finding("redis", "failed", str(error))]
-
-
-async def _redis(url: str, *, embedded_server: bool) -> list[Finding]:
-    store = await RedisStore.open(url)
-    try:
-        started = time.time()
-        facts = await store.facts()
-        skew = abs(facts.time - (started + time.time()) / 2)
-    finally:
-        await store.aclose()
-    where = "embedded" if embedded_server else store.where
+    where = store.where if setup.settings.redis_url else "embedded"
     answers = Finding("redis", "ok", f"{where} answers; version {facts.version}.")
     return [answers, _persistence(facts), _eviction(facts), _clock(skew)]
 
