@@ -7,17 +7,18 @@ and when asked whether an interrupted tool did its work, goes and looks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
-import sys
+import signal
+import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from agent.decide import decide
 from agent.definition import Agent
@@ -33,8 +34,8 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.patience import STORY_SECONDS_MAX
+from tests.program import Process, forked
 
-ROOT = Path(__file__).parent.parent
 DEX = Person(name="dex", address="dex", trust="verified")
 OBJECTION = "can you deploy the backend first?"
 LOOK_SECONDS = 0.02
@@ -67,54 +68,48 @@ def new_world(template: Path, folder: Path, redis_url: str) -> World:
     return World(home, redis_url, f"kill-{home.name}")
 
 
-class WorkerProcesses:
-    """Worker processes, forked from one that has everything imported already (`tests.crash_worker`)."""
+class WorkerProcess:
+    """A worker as a process of its own, which may have been told to die (`tests.crash_worker`)."""
 
-    def __init__(self, nursery: asyncio.subprocess.Process) -> None:
-        self._nursery = nursery
+    def __init__(self, process: Process, report: Path) -> None:
+        self._process = process
+        self._report = report
+        self.signal, self.ends = process.signal, process.ends
 
     @classmethod
-    @asynccontextmanager
-    async def nursery(cls) -> AsyncIterator[WorkerProcesses]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.crash_worker",
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            yield cls(process)
-        finally:
-            assert process.stdin
-            process.stdin.close()
-            await process.wait()
-
-    async def run(self, world: World, thread_id: str, *, crash_at: int) -> asyncio.Task[dict[str, Any]]:
-        """Start a worker that kills itself at its nth point; 0: never. The task's result tells how it ended."""
-        assert self._nursery.stdin
+    async def started(cls, world: World, crash_at: int = 0) -> WorkerProcess:
+        """It kills itself at its nth point; 0: never."""
+        report = world.home / f"points-{uuid.uuid4().hex[:8]}"
         order = {
             "home": str(world.home),
             "redis_url": world.redis_url,
             "prefix": world.prefix,
-            "thread": thread_id,
-            "crash_at": crash_at,
+            "points": {"crash_at": crash_at, "report": str(report)},
         }
-        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
-        await self._nursery.stdin.drain()
-        return asyncio.create_task(self._ended())
+        command = ["crash_worker", json.dumps(order)]
+        with tempfile.TemporaryFile() as nothing, tempfile.TemporaryFile() as errors:
+            process = await forked(command, world.home, os.environ, (nothing, nothing, errors))
+        return cls(process, report)
 
-    async def _ended(self) -> dict[str, Any]:
-        assert self._nursery.stdout
-        answer: dict[str, Any] = json.loads(await self._nursery.stdout.readline())
-        return answer
+    @property
+    def has_ended(self) -> bool:
+        return self._process.has_ended
 
-    async def finish(self) -> None:
-        """Ask the worker that runs to stop in order."""
-        assert self._nursery.stdin
-        self._nursery.stdin.write(b"stop\n")
-        await self._nursery.stdin.drain()
+    @property
+    def points(self) -> list[str]:
+        """Those it came to so far; of one that has killed itself the last one is where."""
+        return self._report.read_text().splitlines()
+
+    async def stop(self) -> int:
+        """Ask it to end in order, where it goes on. How it ended."""
+        if not self.has_ended:
+            with contextlib.suppress(ProcessLookupError):  # it has just died
+                self.signal(signal.SIGTERM)
+        return await self.ends()
+
+    async def end(self) -> None:
+        """By force, where it goes on."""
+        await self._process.end()
 
 
 @dataclass
@@ -123,45 +118,54 @@ class Story:
 
     thread: Thread
     crashed_at: str
+    """The name of the point, if a worker was killed."""
     questions: int
+    points: list[str]
+    """Those that the first worker came to."""
 
 
-async def tell(world: World, processes: list[WorkerProcesses], *, crash_at: int = 0) -> Story:
+async def tell(world: World, *, workers: int = 1, crash_at: int = 0) -> Story:
     """Tell the whole story; the first worker is killed at its nth point, and another one takes over."""
     store = await RedisStore.open(world.redis_url, world.prefix)
+    started: list[WorkerProcess] = []
     try:
-        return await _tell(world, processes, store, crash_at)
+        return await _tell(world, started, store, workers, crash_at)
     finally:
+        for worker in started:
+            await worker.end()
         await store.aclose()
 
 
-async def _tell(world: World, processes: list[WorkerProcesses], store: RedisStore, crash_at: int) -> Story:
+async def _tell(world: World, started: list[WorkerProcess], store: RedisStore, workers: int, crash_at: int) -> Story:
     inbox, roster = Inbox(store), world.roster()
     place = Place(channel=TERMINAL, address=world.home.name)
     thread = await store.load(await inbox.trigger(place, merge_of(world.site), agent="deploy"))
-    workers = {p: await p.run(world, thread.id, crash_at=crash_at if p is processes[0] else 0) for p in processes}
+    started += [await WorkerProcess.started(world, 0 if number else crash_at) for number in range(workers)]
     crashed_at = ""
     deadline = time.monotonic() + STORY_SECONDS_MAX
     while True:
         assert time.monotonic() < deadline, f"the story hangs: {thread.status}, {[e.id for e in thread.events[-5:]]}"
-        for process, worker in list(workers.items()):
-            if worker.done():
-                crashed_at = worker.result()["crashed_at"]
-                assert crashed_at, f"a worker ended by itself: {worker.result()}"
-                await let_lease_run_out(store, thread.id)
-                workers[process] = await process.run(world, thread.id, crash_at=0)
+        if not crashed_at and started[0].has_ended:
+            crashed_at = await _died(started[0])
+            await let_lease_run_out(store, thread.id)
+            started.append(await WorkerProcess.started(world))
         try:
-            thread = await store.load(thread.id)
+            thread = await store.refresh(thread)
             if await act(world, inbox, roster, thread):
                 break
         except StoreUnavailable:
             pass  # the test has killed it, and will start it again
         await asyncio.sleep(LOOK_SECONDS)
-    for process, worker in workers.items():
-        if not worker.done():
-            await process.finish()
-        crashed_at = (await worker)["crashed_at"] or crashed_at
-    return Story(await store.load(thread.id), crashed_at, _interruptions(thread))
+    for worker in started:
+        if await worker.stop():
+            crashed_at = await _died(worker)
+    return Story(await store.load(thread.id), crashed_at, _interruptions(thread), started[0].points)
+
+
+async def _died(worker: WorkerProcess) -> str:
+    """Where, if it is one that was told to."""
+    assert await worker.ends() == -signal.SIGKILL, "a worker ended by itself"
+    return worker.points[-1]
 
 
 async def act(world: World, inbox: Inbox, roster: dict[str, Agent], thread: Thread) -> bool:

@@ -1,8 +1,8 @@
-"""Worker processes that die on demand: `python -m tests.crash_worker`, then one JSON order a line on stdin.
+"""A worker process that dies on demand. `tests.program` forks it: `crash_worker ORDER`, the order in JSON.
 
 Every append of the worker and every call to the outside (the model, a deployer's command, a channel) has a point before
 and a point after it. A worker counts them, and kills itself with SIGKILL at the one that it was told: nothing is
-flushed, nobody is told, as when the machine goes. It is forked from here, where everything is imported already.
+flushed, nobody is told, as when the machine goes. The points that it came to are in its report, one a line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import select
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.authority import AnyoneMay
+from agent.definition import Agent
 from agent.loop import Loop
 from agent.model.base import Answer, Prompt
 from agent.roster.deploy.deployers.base import Deployer, Run, Running
@@ -40,10 +40,9 @@ from tests.canonical import World
 
 
 class Points:
-    def __init__(self, crash_at: int, report: Path) -> None:
+    def __init__(self, crash_at: int, report: str) -> None:
         self._left = crash_at
-        self._report = report
-        self.passed = 0
+        self._report = Path(report)
 
     @contextlib.asynccontextmanager
     async def around(self, what: str) -> AsyncIterator[None]:
@@ -52,9 +51,10 @@ class Points:
         self._point(f"after {what}")
 
     def _point(self, name: str) -> None:
-        self.passed += 1
-        if self.passed == self._left:
-            self._report.write_text(name)
+        with self._report.open("a") as report:
+            print(name, file=report)
+        self._left -= 1
+        if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -137,17 +137,20 @@ class CrashingEndToEnd(EndToEnd):
             return await self._tests.check(environment)
 
 
-async def work(order: dict[str, Any], report: Path) -> None:
-    world = World(Path(order["home"]), order["redis_url"], order["prefix"])
-    points = Points(order["crash_at"], report)
-    CrashingStore.points = points
-    store = await CrashingStore.open(world.redis_url, world.prefix)
-    roster = world.roster()
+def on_crashing_targets(roster: dict[str, Agent], points: Points) -> dict[str, Agent]:
+    crashing: dict[str, Agent] = {}
     for name, agent in roster.items():
         targets = agent.resources[Targets]
         assert isinstance(targets, Targets)
-        crashing = CrashingTargets(targets.config, targets.state_dir, points)
-        roster[name] = dataclasses.replace(agent, resources={Targets: crashing})
+        resources: dict[type, object] = {Targets: CrashingTargets(targets.config, targets.state_dir, points)}
+        crashing[name] = dataclasses.replace(agent, resources=resources)
+    return crashing
+
+
+async def work(world: World, points: Points) -> None:
+    CrashingStore.points = points
+    store = await CrashingStore.open(world.redis_url, world.prefix)
+    roster = on_crashing_targets(world.roster(), points)
     channel = CrashingChannel(points)
     loop = Loop(
         authority=AnyoneMay(),
@@ -164,43 +167,6 @@ async def work(order: dict[str, Any], report: Path) -> None:
 
 
 def main() -> None:
-    set_up_logging("error", sys.stderr)  # stdout is for how the workers ended
-    child, report, rest = 0, Path(), b""
-    while True:
-        readable, _, _ = select.select([0], [], [], 0.02 if child else None)
-        if child:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                _tell_how_it_ended(report, status)
-                child = 0
-        if not readable:
-            continue
-        read = os.read(0, 65536)
-        if not read:
-            if child:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            return
-        *lines, rest = (rest + read).split(b"\n")
-        for line in lines:
-            if line == b"stop":
-                # It may have died just before it was asked to stop.
-                if child:
-                    os.kill(child, signal.SIGTERM)
-                continue
-            order = json.loads(line)
-            report = Path(order["home"]) / f"crashed-{os.getpid()}"
-            report.unlink(missing_ok=True)
-            child = os.fork()
-            if not child:
-                asyncio.run(work(order, report))
-                os._exit(0)
-
-
-def _tell_how_it_ended(report: Path, status: int) -> None:
-    crashed_at = report.read_text() if report.exists() else ""
-    print(json.dumps({"crashed_at": crashed_at, "status": os.waitstatus_to_exitcode(status)}), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    set_up_logging("error", sys.stderr)
+    order = json.loads(sys.argv[1])
+    asyncio.run(work(World(Path(order["home"]), order["redis_url"], order["prefix"]), Points(**order["points"])))

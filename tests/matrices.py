@@ -11,6 +11,7 @@ point that is named on the command line is always played.
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
@@ -32,11 +33,16 @@ def matrix(name: str, points: Iterable[object], *, sample: int) -> Callable[[F],
     """A test of each point, of which a sample of that size is played unless it is asked for all of them."""
 
     def marked(test: F) -> F:
-        each = pytest.mark.parametrize(name, list(points), ids=str)
+        each = pytest.mark.parametrize(name, list(points), ids=_id)
         played: F = pytest.mark.matrix(sample)(each(test))
         return played
 
     return marked
+
+
+def _id(point: object) -> str:
+    """That can be typed."""
+    return re.sub(r"[^\w.]+", "-", str(point)).strip("-")
 
 
 def add_options(parser: pytest.Parser) -> None:

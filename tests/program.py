@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -155,17 +155,8 @@ class Bot:
         *,
         terminal: bool = False,
     ) -> Process:
-        order = {
-            "arguments": [os.fsdecode(argument) for argument in arguments],
-            "folder": str(self.folder),
-            "environment": self.env(**changes),
-            "terminal": terminal,
-        }
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(_nursery())
-        socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [stream.fileno() for stream in streams])
-        reader, writer = await asyncio.open_unix_connection(sock=connection)
-        return Process(int(await reader.readline()), reader, writer)
+        command = ["bot", *map(os.fsdecode, arguments)]
+        return await forked(command, self.folder, self.env(**changes), streams, terminal=terminal)
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[Bot]:
@@ -323,6 +314,23 @@ class Terminal:
 # The process that commands are forked from
 
 
+async def forked(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    streams: tuple[IO[bytes], IO[bytes], IO[bytes]],
+    *,
+    terminal: bool = False,
+) -> Process:
+    """The first word of the command is one of `PROGRAMS`."""
+    order = {"command": [*command], "folder": str(folder), "environment": {**environment}, "terminal": terminal}
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(_nursery())
+    socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [stream.fileno() for stream in streams])
+    reader, writer = await asyncio.open_unix_connection(sock=connection)
+    return Process(int(await reader.readline()), reader, writer)
+
+
 @functools.cache
 def _nursery() -> str:
     """Where it listens. It lives as long as this process."""
@@ -403,11 +411,14 @@ def _become(order: dict[str, Any], streams: list[int]) -> list[str]:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
-    return ["bot", *order["arguments"]]
+    command: list[str] = order["command"]
+    return command
 
 
 if __name__ == "__main__":
-    arguments = _serve(sys.argv[1])
-    if arguments:
-        sys.argv = arguments
-        main()
+    from tests import crash_worker  # which starts its workers by this module
+
+    PROGRAMS = {"bot": main, "crash_worker": crash_worker.main}
+    if command := _serve(sys.argv[1]):
+        sys.argv = command
+        PROGRAMS[command[0]]()

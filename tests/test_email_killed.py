@@ -18,12 +18,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from bot.cli.demo.site import MERGED
 from tests.mail import missing
 from tests.mail.dovecot import Dovecot
 from tests.mail.postfix import Postfix
 from tests.mail.wire import Direction, Wire
+from tests.matrices import matrix
 from tests.model_server import ModelServer
 from tests.patience import STORY_SECONDS_MAX
 from tests.program import Bot
@@ -33,7 +35,6 @@ from tests.test_slack import decider
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 
-LANES = 2
 LETTERS = 8
 """Three cards, a settlement of each, two last words."""
 WHOLE = 2
@@ -55,6 +56,9 @@ class Point:
     direction: Direction
     number: int
     after: bool
+
+    def __str__(self) -> str:
+        return f"{'after' if self.after else 'before'} {self.wire} {self.pattern} {self.number}"
 
 
 def points() -> Iterator[Point]:
@@ -78,40 +82,37 @@ async def model() -> AsyncIterator[ModelServer]:
         yield server
 
 
-async def test_nothing_is_doubled_or_lost_wherever_the_program_is_killed(
-    template: Path, tmp_path: Path, model: ModelServer
-) -> None:
-    left = points()
-    reached: list[Point] = []
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def undisturbed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """How the story ends when nothing happens to the program."""
+    bot = Bot(tmp_path_factory.mktemp("undisturbed")).with_site(template)
+    async with ModelServer(decider) as model:
+        return await told(bot.with_model(model), None)
 
-    async def told(name: str, point: Point | None) -> list[str]:
-        """The story in an installation of its own, on servers of its own."""
-        folder = tmp_path / name
-        folder.mkdir()
-        bot = Bot(folder).with_site(template).with_model(model)
-        with stored(bot), Dovecot() as dovecot, Postfix(dovecot, starttls=False) as postfix:
-            async with Wire(dovecot.imap_port) as imap, Wire(postfix.port) as smtp:
-                story = Story(Mailroom(dovecot, postfix, bot), imap, smtp)
-                try:
-                    if await story.runs(point):
-                        assert point
-                        reached.append(point)
-                    return await story.ending()
-                except (TimeoutError, AssertionError) as error:
-                    said = "\n".join(f"--- {mail['Message-ID']}\n{text_of(mail)}" for mail in story.room.mails_of())
-                    raise AssertionError(f"killed at {point}: {error}\n{said}") from error
 
-    undisturbed = await told("undisturbed", None)
+async def test_the_story_has_so_many_letters(undisturbed: list[str]) -> None:
     assert len(undisturbed) == LETTERS, undisturbed
 
-    async def lane(lane_number: int) -> None:
-        for number, point in enumerate(left):
-            assert await told(f"{lane_number}-{number}", point) == undisturbed, f"killed at {point}"
 
-    async with asyncio.TaskGroup() as lanes:
-        for number in range(LANES):
-            lanes.create_task(lane(number))
-    assert set(reached) == set(points())
+@matrix("point", points(), sample=3)
+async def test_nothing_is_doubled_or_lost_wherever_the_program_is_killed(
+    template: Path, tmp_path: Path, model: ModelServer, undisturbed: list[str], point: Point
+) -> None:
+    bot = Bot(tmp_path).with_site(template).with_model(model)
+    assert await told(bot, point) == undisturbed
+
+
+async def told(bot: Bot, point: Point | None) -> list[str]:
+    """How the story ends, on servers of its own, when the program is killed at that point."""
+    with stored(bot), Dovecot() as dovecot, Postfix(dovecot, starttls=False) as postfix:
+        async with Wire(dovecot.imap_port) as imap, Wire(postfix.port) as smtp:
+            story = Story(Mailroom(dovecot, postfix, bot), imap, smtp)
+            try:
+                assert await story.runs(point) is bool(point)
+                return await story.ending()
+            except (TimeoutError, AssertionError) as error:
+                said = "\n".join(f"--- {mail['Message-ID']}\n{text_of(mail)}" for mail in story.room.mails_of())
+                raise AssertionError(f"killed at {point}: {error}\n{said}") from error
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.mail.light import Light
 from tests.mail.wire import Wire
+from tests.matrices import matrix
 from tests.model_server import ModelServer, Reply, step
 from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
 from tests.program import Bot
@@ -39,7 +40,6 @@ pytestmark = pytest.mark.slow
 
 E = TypeVar("E")
 
-LANES = 3
 EDITED = "v1.1.0"
 """What Cat makes of the revision that Ana named."""
 LAST_WORD = "That is all."
@@ -54,6 +54,9 @@ class Point:
     after: bool = True
     about: str = ""
     """Of the calls, only those about this user are counted."""
+
+    def __str__(self) -> str:
+        return f"{'after' if self.after else 'before'} {self.call} {self.number} {self.about}".rstrip()
 
 
 POINTS = (
@@ -90,26 +93,16 @@ def decider(request: dict[str, Any]) -> Reply:
     return Reply(next_step(context))
 
 
-async def test_a_governed_request_ends_the_same_wherever_the_program_is_killed(template: Path, tmp_path: Path) -> None:
-    left = iter(POINTS)
-    reached: list[Point] = []
-
-    async def lane(model: ModelServer) -> None:
-        for point in left:
-            folder = tmp_path / f"{point.call}-{point.number}-{'after' if point.after else 'before'}"
-            folder.mkdir()
-            async with installed(Bot(folder).with_site(template).with_model(model)) as story:
-                try:
-                    if await story.runs(point):
-                        reached.append(point)
-                    await story.has_ended_well()
-                except (TimeoutError, AssertionError) as error:
-                    raise AssertionError(f"killed at {point}: {error}\n{story.said()}") from error
-
-    async with ModelServer(decider) as model, asyncio.TaskGroup() as lanes:
-        for _ in range(LANES):
-            lanes.create_task(lane(model))
-    assert set(reached) == set(POINTS)
+@matrix("point", POINTS, sample=3)
+async def test_a_governed_request_ends_the_same_wherever_the_program_is_killed(
+    template: Path, tmp_path: Path, point: Point
+) -> None:
+    async with ModelServer(decider) as model, installed(Bot(tmp_path).with_site(template).with_model(model)) as story:
+        try:
+            assert await story.runs(point)
+            await story.has_ended_well()
+        except (TimeoutError, AssertionError) as error:
+            raise AssertionError(f"killed at {point}: {error}\n{story.said()}") from error
 
 
 @contextlib.asynccontextmanager

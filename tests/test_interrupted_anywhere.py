@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,11 +22,14 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.canonical import Story, World, act, assert_ends_well, merge_of, new_world
+from tests.crash_worker import Points, on_crashing_targets
+from tests.matrices import matrix
 from tests.patience import STORY_SECONDS_MAX
 
 pytestmark = pytest.mark.slow
 
-LANES = 4
+APPENDS = 53
+"""Of the worker, when nobody disturbs it."""
 ADA = Person(name="ada", address="ada", trust="verified")
 WORDS = ("status?", "thanks", "what a day")
 
@@ -48,26 +51,20 @@ class InterruptedStore(RedisStore):
         return await super().append(thread, *events, if_unmoved=if_unmoved, lease=lease)
 
 
+async def test_the_story_has_so_many_appends(template: Path, tmp_path: Path, redis_url: str) -> None:
+    world = new_world(template, tmp_path, redis_url)
+    assert not (await tell_in_this_process(world, APPENDS + 1, WORDS[0])).crashed_at
+
+
+@matrix("point", range(1, APPENDS + 1), sample=8)
 async def test_a_word_before_any_append_is_read_before_the_next_action(
-    template: Path, tmp_path: Path, redis_url: str
+    template: Path, tmp_path: Path, redis_url: str, point: int
 ) -> None:
-    todo = itertools.count(1)
-    told: list[Story] = []
-
-    async def lane() -> None:
-        for point in todo:
-            world = new_world(template, tmp_path, redis_url)
-            story = await tell_in_this_process(world, point, WORDS[point % len(WORDS)])
-            assert_ends_well(world, story)
-            if not story.crashed_at:
-                return  # the story was over before that append
-            assert_read_before_the_next_action(story.thread, point)
-            told.append(story)
-
-    async with asyncio.TaskGroup() as lanes:
-        for _ in range(LANES):
-            lanes.create_task(lane())
-    assert len(told) > 50
+    world = new_world(template, tmp_path, redis_url)
+    story = await tell_in_this_process(world, point, WORDS[point % len(WORDS)])
+    assert_ends_well(world, story)
+    assert story.crashed_at
+    assert_read_before_the_next_action(story.thread, point)
 
 
 async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> Story:
@@ -75,7 +72,9 @@ async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> St
     person = await RedisStore.open(world.redis_url, world.prefix)
     assert isinstance(store, InterruptedStore)
     store.interrupt_at, store.text = interrupt_at, text
-    roster, channel = world.roster(), TerminalChannel()
+    # As many looks at a deployment on any machine, and so as many appends.
+    roster = on_crashing_targets(world.roster(), Points(0, os.devnull))
+    channel = TerminalChannel()
     loop = Loop(
         authority=AnyoneMay(),
         store=store,
@@ -102,7 +101,7 @@ async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> St
         await store.aclose()
         await person.aclose()
     interrupted = any(event.id == "by-the-way" for event in thread.events)
-    return Story(thread, f"append {interrupt_at}" if interrupted else "", 0)
+    return Story(thread, f"append {interrupt_at}" if interrupted else "", 0, [])
 
 
 def assert_read_before_the_next_action(thread: Thread, point: int) -> None:
