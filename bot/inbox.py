@@ -6,19 +6,16 @@ acknowledge. Each of them may be called again with the same event id, after a cr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
-
-from pydantic import JsonValue
 
 from agent.speech import why_not
 from bot.team.people import People
-from channels.inbound import Earlier, Refused
+from channels.inbound import Outcome, Refused, Words
 from store import keys
 from store.authority.terms import judge
-from store.base import Store, ThreadMoved
+from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge, encode
 from store.events import (
     TEXT_CHARS_MAX,
@@ -40,7 +37,7 @@ from store.events import (
 )
 from store.keys import OutsideId, thread_id_of
 from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread
-from store.values import Attachment, Person, Place
+from store.values import Person, Place
 
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
@@ -56,8 +53,7 @@ NAME_CHARS_MAX = 200
 class Settlement:
     """How a decision was taken."""
 
-    outcome: Literal["settled", "counted", "too_late", "not_entitled", "other_request", "expired"]
-    """`counted`: it is one of several approvals that it takes."""
+    outcome: Outcome
     thread: Thread
     step: StepState
     why: str = ""
@@ -97,72 +93,33 @@ class Inbox:
         self._people = people or People()
         self._clock = clock
 
-    async def message(
-        self,
-        place: Place,
-        sender: Person,
-        text: str,
-        *,
-        agent: str,
-        event_id: str,
-        subject: str = "",
-        attachments: tuple[Attachment, ...] = (),
-        before: Sequence[Earlier] = (),
-        quoted: str = "",
-        origin: Mapping[str, JsonValue] | None = None,
-    ) -> str:
-        """A message at a place, which opens its thread if it is the first there. Gives the thread's id.
+    async def thread_at(self, place: Place, spot: str = "") -> str:
+        """As in `channels.inbound`. A thread's own place comes first; what is noted for the spot, after it."""
+        thread_id = thread_id_of(place)
+        if await self._store.exists(thread_id):
+            return thread_id
+        return await self._store.recall(_held_at(place.channel, spot)) if spot else ""
 
-        `agent` counts for a new thread only. Nothing is read, so it costs the same however long the thread is.
-        """
+    async def goes_on_at(self, channel: str, spot: str, thread_id: str) -> bool:
+        if not await self._store.exists(thread_id):
+            return False
+        # Where it was noted meanwhile, it is the same: a message is said for one thread.
+        await self._store.note(_held_at(channel, spot), thread_id, instead_of="")
+        return True
+
+    async def message(self, place: Place, words: Words, *, agent: str) -> str:
+        """As in `channels.inbound`. Nothing is read, so it costs the same however long the thread is."""
         earlier = (
-            self._message(
-                Person(name=e.name, address=e.address, trust="third_party"),
-                e.text,
-                str(OutsideId(place.channel, e.event_id)),
-            )
-            for e in before
+            Words(Person(name=e.name, address=e.address, trust="third_party"), e.text, e.event_id) for e in words.before
         )
-        message = self._message(
-            sender,
-            text,
-            str(OutsideId(place.channel, event_id)),
-            subject=subject,
-            attachments=attachments,
-            quoted=quoted,
-            origin=origin,
-        )
-        return await self._open(place, agent, *earlier, message)
+        return await self._open(place, agent, *(self._heard(place.channel, one) for one in (*earlier, words)))
 
-    async def reply_in(
-        self,
-        thread_id: str,
-        channel: str,
-        sender: Person,
-        text: str,
-        *,
-        event_id: str,
-        subject: str = "",
-        attachments: tuple[Attachment, ...] = (),
-        quoted: str = "",
-        origin: Mapping[str, JsonValue] | None = None,
-    ) -> bool:
-        """A message in a thread that is there: where it is not, nothing happens, and it gives False."""
-        message = self._message(
-            sender,
-            text,
-            str(OutsideId(channel, event_id)),
-            subject=subject,
-            attachments=attachments,
-            quoted=quoted,
-            origin=origin,
-        )
-        return await self._store.post(thread_id, message, opens=False)
+    async def reply(self, thread_id: str, channel: str, words: Words) -> bool:
+        return await self._store.post(thread_id, self._heard(channel, words), opens=False)
 
     async def came_back(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
     ) -> None:
-        """A message that was sent under this key did not reach somebody."""
         event = DeliveryFailed(
             id=str(OutsideId(channel, event_id)),
             at=self._clock(),
@@ -173,17 +130,13 @@ class Inbox:
         await self._store.post(thread_id, event, opens=False)
 
     async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
-        """Its author changed the message. Whether that still counts, the thread says. False: there is no such thread.
-
-        `event_id` as the message was given in with.
-        """
+        """As in `channels.inbound`. Whether that still counts, the thread says."""
         message = str(OutsideId(channel, event_id))
-        fitting = self._message(Person(name=""), text, message).text
+        fitting = self._message(Words(Person(name=""), text, event_id), message).text
         event = MessageEdited(id=keys.edited(message, edit_id), at=self._clock(), message=message, text=fitting)
         return await self._store.post(thread_id, event, opens=False)
 
     async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
-        """Its author took the message back. Likewise."""
         message = str(OutsideId(channel, event_id))
         event = MessageDeleted(id=keys.deleted(message), at=self._clock(), message=message)
         return await self._store.post(thread_id, event, opens=False)
@@ -205,7 +158,7 @@ class Inbox:
             text = f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`."
             raise Refused(text, "moved")
         outside = str(OutsideId(thread.place.channel, event_id)) if event_id else keys.new("m")
-        return await self._store.append(thread, self._message(sender, text, outside))
+        return await self._store.append(thread, self._message(Words(sender, text, event_id), outside))
 
     async def answer(
         self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
@@ -231,7 +184,7 @@ class Inbox:
             if not isinstance(choices, list) or number >= len(choices):
                 raise Refused("That question has no such choice.", "unknown")
             text = str(choices[number])
-        event = self._message(sender, text, event_id, answers=question.id)
+        event = self._message(Words(sender, text, event_id), event_id, answers=question.id)
         try:
             return await self._store.append(thread, event, if_unmoved=True)
         except ThreadMoved:
@@ -291,6 +244,17 @@ class Inbox:
         if judgement == "valid" or (judgement == "expired" and step.status not in ("requested", "expired")):
             return Settlement("too_late", thread, step)
         return Settlement(judgement, thread, step, why_not(step, by, approved=approved))
+
+    async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:
+        try:
+            pending = (await self._store.load(thread_id)).pending
+        except UnknownThread:
+            return "", {}
+        request = pending.request if pending and pending.id == step_id else None
+        if pending is None or request is None or not request.digest.startswith(digest):
+            return "", {}
+        arguments = ((name, pending.chosen.arguments.get(name)) for name in request.editable)
+        return pending.chosen.intent, {name: text for name, text in arguments if isinstance(text, str)}
 
     async def edit(
         self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
@@ -404,32 +368,30 @@ class Inbox:
             raise Refused(f"Thread {thread_id} was cancelled already.", "moved")
         return thread
 
-    def _message(
-        self,
-        sender: Person,
-        text: str,
-        event_id: str,
-        *,
-        subject: str = "",
-        attachments: tuple[Attachment, ...] = (),
-        answers: str = "",
-        quoted: str = "",
-        origin: Mapping[str, JsonValue] | None = None,
-    ) -> MessageReceived:
+    def _heard(self, channel: str, words: Words) -> MessageReceived:
+        return self._message(words, str(OutsideId(channel, words.event_id)))
+
+    def _message(self, words: Words, event_id: str, *, answers: str = "") -> MessageReceived:
+        text = words.text
         return _fitting(
             MessageReceived(
                 id=event_id,
                 at=self._clock(),
-                sender=self._people.identified(sender),
-                subject=subject[:SUBJECT_CHARS_MAX],
+                sender=self._people.identified(words.sender),
+                subject=words.subject[:SUBJECT_CHARS_MAX],
                 text=text[:TEXT_CHARS_MAX],
                 clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
-                attachments=attachments[:ATTACHMENTS_MAX],
+                attachments=words.attachments[:ATTACHMENTS_MAX],
                 answers=answers,
-                quoted=quoted[:QUOTED_CHARS_MAX],
-                origin=dict(origin or {}),
+                quoted=words.quoted[:QUOTED_CHARS_MAX],
+                origin=dict(words.origin),
             )
         )
+
+
+def _held_at(channel: str, spot: str) -> str:
+    """The name of the note that says which thread goes on at this spot."""
+    return f"{channel}/held/{spot}"
 
 
 def call_in_words(step: StepState) -> str:

@@ -50,8 +50,8 @@ class Office:
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
         me, _ = await who_we_are(self.client)
-        desk = SlackDesk(self.store, self.inbox, lambda _: "ops", me)
-        async with listening(self.client, me, desk, app_token=self.slack.app_token, signing_secret=""):
+        desk = SlackDesk(self.store, lambda _: "ops", me)
+        async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()
             yield
 

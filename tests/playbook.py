@@ -62,6 +62,7 @@ from channels.base import (
     Text,
     Undelivered,
 )
+from channels.inbound import Words
 from store.base import Lease, Store
 from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
@@ -483,7 +484,7 @@ class World:
     async def say(self, text: str, by: Person = ANN, **more: Any) -> Thread:
         self._messages += 1
         event_id = more.pop("event_id", f"m{self._messages}")
-        thread_id = await self.inbox.message(self.place, by, text, agent="ops", event_id=event_id, **more)
+        thread_id = await self.inbox.message(self.place, Words(by, text, event_id, **more), agent="ops")
         self.thread = await self.store.load(thread_id)
         return self.thread
 

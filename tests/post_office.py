@@ -78,8 +78,10 @@ class PostOffice:
         def agent_at(addresses: Sequence[str]) -> str:
             return "other" if f"other@{DOMAIN}" in addresses else "ops"
 
-        desk = EmailDesk(self.store, self.inbox, agent_at, self.writer.signer.message_id)
-        return EmailAdapter(desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id)
+        desk = EmailDesk(self.store, agent_at, self.writer.signer.message_id)
+        return EmailAdapter(
+            self.inbox, desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id
+        )
 
     def mailbox(self) -> Mailbox:
         url = f"imap://{BOT.replace('@', '%40')}:{PASSWORD}@127.0.0.1:{self.imap_port}/INBOX"

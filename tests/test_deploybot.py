@@ -27,6 +27,7 @@ from bot.cli.demo.site import MERGED, Site
 from bot.inbox import Inbox, Settlement
 from bot.team.file import read_team
 from bot.worker import Worker
+from channels.inbound import Words
 from channels.terminal import TerminalChannel
 from store.events import Event, StepRefused, ToolFinished, TriggerReceived
 from store.memory import MemoryStore
@@ -86,7 +87,7 @@ class Bot:
         event_id = f"m/{datetime.now(UTC).timestamp()}"
         where = Place(channel="terminal", address=place)
         return await self.rest(
-            await self.store.load(await self.inbox.message(where, ANN, text, agent="deploy", event_id=event_id))
+            await self.store.load(await self.inbox.message(where, Words(ANN, text, event_id), agent="deploy"))
         )
 
     async def trigger(self, place: Place, trigger: TriggerReceived) -> Thread:
@@ -280,7 +281,7 @@ async def test_one_target_is_deployed_by_one_thread_at_a_time(bot: Bot) -> None:
     step = deploy("backend", "staging", MERGED)
     async with bot.working(Scripted(step, step)):
         place = Place(channel="terminal", address="first")
-        first = await bot.store.load(await bot.inbox.message(place, ANN, "deploy", agent="deploy", event_id="m1"))
+        first = await bot.store.load(await bot.inbox.message(place, Words(ANN, "deploy", "m1"), agent="deploy"))
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for now in bot.store.follow(first):
                 if now.open_steps("waiting"):

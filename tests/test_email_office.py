@@ -16,6 +16,7 @@ from agent.authority import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput
 from channels.email.adapter import MAILS_MAX, OTHERS_MAX
 from channels.email.imap import Fetched, Pace
+from channels.inbound import Words
 from store.authority.terms import Terms
 from store.base import StoreUnavailable
 from store.events import (
@@ -484,10 +485,10 @@ async def test_a_mail_that_nobody_understands_keeps_no_other_out(post: PostOffic
     with structlog.testing.capture_logs() as logs:
         real = post.inbox.message
 
-        async def breaks(place: Place, *args: object, **more: object) -> str:
-            if more["subject"] == "poison":
+        async def breaks(place: Place, words: Words, *, agent: str) -> str:
+            if words.subject == "poison":
                 raise RuntimeError("a mistake of ours")
-            return await real(place, *args, **more)  # type: ignore[arg-type]
+            return await real(place, words, agent=agent)
 
         post.inbox.message = breaks  # type: ignore[method-assign]
         post.model.answers(done("I am here."))

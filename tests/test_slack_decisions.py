@@ -72,8 +72,8 @@ class ReleaseOffice(Office):
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
         me, _ = await who_we_are(self.client)
-        desk = SlackDesk(self.store, self.inbox, lambda _: "ops", me, self.people)
-        async with listening(self.client, me, desk, app_token=self.slack.app_token, signing_secret=""):
+        desk = SlackDesk(self.store, lambda _: "ops", me, self.people)
+        async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()
             yield
 

@@ -11,13 +11,13 @@ import structlog
 import yaml
 
 from agent.steps import Step, as_question
-from bot.desks.slack import SlackDesk
 from channels import places
 from channels.base import Notice, SendFailed, Undelivered
+from channels.inbound import Words
 from channels.places import Alerts
 from channels.slack.adapter import is_slacks
 from channels.slack.channel import SlackChannel
-from channels.slack.connection import SCOPES, who_we_are
+from channels.slack.connection import SCOPES
 from channels.slack.place import place_of
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent
@@ -230,18 +230,16 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
         assert before.pending
         assert before.pending.request
         stranger = Person(name="Mallory", address="U0OTHER", trust="unverified")
-        me, _scopes = await who_we_are(office.client)
-        told = await SlackDesk(office.store, office.inbox, lambda _: "ops", me).decided(
+        settlement = await office.inbox.decide(
             before.id,
             stranger,
             approved=True,
-            comment="",
-            step=before.pending.id,
+            step_id=before.pending.id,
             digest=before.pending.request.digest[:16],
         )
         after = await office.until(asked, "waiting_for_approval")
-    assert told.startswith("You may not decide this request")
-    assert told.endswith(" That you tried is on record.")
+    assert settlement.text.startswith("You may not decide this request")
+    assert settlement.text.endswith(" That you tried is on record.")
     assert after.events[-1].kind == "approval_decided"
     assert office.desk.ran == []
 
@@ -441,7 +439,7 @@ async def test_files_and_edits_that_take_too_much_room_lose_no_message(office: O
     controls = "\x01" * 20_000
     place = place_of(office.slack.workspace.team_id, "C1", "1795000000.000100")
     files = tuple(Attachment(name=f"{n}.log", text=controls) for n in range(3))
-    await office.inbox.message(place, ANN, "look at these", agent="ops", event_id="C1:1", attachments=files)
+    await office.inbox.message(place, Words(ANN, "look at these", "C1:1", attachments=files), agent="ops")
     await office.inbox.edited(thread_id_of(place), "slack", event_id="C1:1", text=controls * 3, edit_id="2")
     _, message, edit = (await office.store.load(thread_id_of(place))).events
     assert isinstance(message, MessageReceived)

@@ -14,6 +14,7 @@ import pytest
 
 from bot.desks.slack import SlackDesk
 from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
+from channels.inbound import Words
 from channels.slack.adapter import SlackAdapter
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import who_we_are
@@ -283,7 +284,7 @@ async def test_an_edit_whose_message_was_never_heard_is_kept_for_the_right_threa
 
 async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_of_the_card(office: Office) -> None:
     place = place_of("T0TEAM001", "C0OTHER", "1795000000.000100")
-    await office.inbox.message(place, BOB, "push", agent="ops", event_id="C0OTHER:1795000000.000100")
+    await office.inbox.message(place, Words(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
     thread_id = thread_id_of(place)
     await SlackChannel(office.client).send(in_channel(office), card(), key=f"{thread_id}/s4/card/at/1")
     shown = await office.slack.said("Approval needed")
@@ -329,7 +330,7 @@ async def test_a_message_of_ours_for_a_thread_that_nobody_knows_begins_none(offi
 @pytest.mark.parametrize("classic", [False, True])
 async def test_nobody_elses_message_passes_for_ours(office: Office, classic: bool) -> None:
     place = place_of("T0TEAM001", "C0OTHER", "1795000000.000100")
-    await office.inbox.message(place, BOB, "push", agent="ops", event_id="C0OTHER:1795000000.000100")
+    await office.inbox.message(place, Words(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
     workspace = office.slack.workspace
     robot = workspace.add_user("robot", is_bot=True)
     mark = {"event_type": METADATA, "event_payload": {"key": f"{thread_id_of(place)}/s4/card", "part": 0}}
@@ -385,11 +386,11 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
         # Newer than what was missed, and said elsewhere.
         await office.slack.acknowledged(await office.slack.say("deploys", "ana", "is it tested?", shown))
     me, _ = await who_we_are(office.client)
-    desk = SlackDesk(office.store, office.inbox, lambda _: "ops", me)
+    desk = SlackDesk(office.store, lambda _: "ops", me)
     (where, since) = next(iter((await desk.places_to_sweep()).items()))
     assert where == thread.place
     assert since == said.ts
-    assert await SlackAdapter(office.client, me, desk).sweep(where, since) == 1
+    assert await SlackAdapter(office.client, me, office.inbox, desk).sweep(where, since) == 1
     thread = await office.store.load(thread.id)
     assert kinds(thread, MessageReceived)[-1].id.endswith(missed.ts)
     (sent, *_) = kinds(thread, MessageSent)

@@ -44,9 +44,9 @@ async def office() -> AsyncIterator[Office]:
 async def served(office: Office, *, with_api: bool = False) -> AsyncIterator[str]:
     api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", ("slack",)).app()
     me, _ = await who_we_are(office.client)
-    desk = SlackDesk(office.store, office.inbox, lambda _: "ops", me)
+    desk = SlackDesk(office.store, lambda _: "ops", me)
     async with (
-        listening(office.client, me, desk, app_token="", signing_secret=SECRET) as slack,
+        listening(office.client, me, office.inbox, desk, app_token="", signing_secret=SECRET) as slack,
         serving(application(office.store, slack, api=api if with_api else None), "127.0.0.1", 0) as url,
     ):
         yield url

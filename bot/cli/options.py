@@ -19,7 +19,7 @@ from channels.places import Command, NoPlace
 from store.values import Place
 
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
-Words = Annotated[str, typer.Argument(metavar="TEXT", help="what to say; - reads it from stdin")]
+Text = Annotated[str, typer.Argument(metavar="TEXT", help="what to say; - reads it from stdin")]
 As = Annotated[str, typer.Option("--as", metavar="NAME", help="who you are; default: your login name")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")]
 Wait = Annotated[bool, typer.Option("--wait", help="work on it here until it is somebody's turn, and show it")]

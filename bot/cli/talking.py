@@ -16,9 +16,9 @@ from bot.cli.options import (
     AsJson,
     At,
     GoOn,
+    Text,
     ThreadId,
     Wait,
-    Words,
     agent_named,
     check_place,
     message_id,
@@ -27,6 +27,7 @@ from bot.cli.options import (
     text_of,
 )
 from bot.cli.session import HELP, Session, typed_lines, working
+from channels.inbound import Words
 from channels.terminal import parse
 
 
@@ -48,7 +49,7 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 if not first:
                     return
                 found = await bot.store.load(
-                    await bot.inbox.message(place_of(bot, ""), me, first, agent=known, event_id=message_id())
+                    await bot.inbox.message(place_of(bot, ""), Words(me, first, message_id()), agent=known)
                 )
             try:
                 async with working(bot, model, found.id):
@@ -78,7 +79,7 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
 
 
 def send(
-    text: Words,
+    text: Text,
     agent: AgentName = "",
     thread: GoOn = "",
     place: At = "",
@@ -98,14 +99,14 @@ def send(
                 said = await bot.inbox.say(thread, me, words)
             else:
                 where, known = place_of(bot, place), agent_named(bot, agent)
-                opened_id = await bot.inbox.message(where, me, words, agent=known, event_id=message_id())
+                opened_id = await bot.inbox.message(where, Words(me, words, message_id()), agent=known)
                 said = await bot.store.load(opened_id)
             await report(bot, said, me, wait=wait, as_json=as_json, line=said.id)
 
     command.run(work, model=wait)
 
 
-def answer(thread: ThreadId, text: Words, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
+def answer(thread: ThreadId, text: Text, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Answer the question that the agent asked."""
     words, me = text_of(text), command.me(name)
 

@@ -1,14 +1,15 @@
-"""The desk at which everything ends that people do by mail. See `channels.email.adapter.Desk`."""
+"""What the program alone knows for mail: who opened a thread, which mail showed which card, how much a sender has sent.
+
+See `channels.email.adapter.Desk`. It reads threads and writes none: what people do goes to the inbox.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.inbox import Inbox
-from channels.email.adapter import WINDOW_SECONDS, Received
+from channels.email.adapter import WINDOW_SECONDS
 from channels.email.place import NAME, person_at
-from channels.inbound import Earlier, Refused
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
@@ -22,41 +23,13 @@ REPORTS_MAX = 10
 @dataclass(frozen=True)
 class EmailDesk:
     store: Store
-    inbox: Inbox
-    agent_at: Callable[[Sequence[str]], str]
+    agent_of: Callable[[Sequence[str]], str]
     """Which agent answers at the first of these addresses that the team's routes know."""
     message_id: Callable[[str, str], str]
     """Of the mail of a thread with a key, as `channels.email.tokens.Signer` makes it."""
 
     async def too_many(self, sender: str, mail: str, most: int) -> bool:
         return await self.store.tally(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > most
-
-    async def written(self, place: Place, mail: Received, *, agent: str, before: Sequence[Earlier]) -> None:
-        await self.inbox.message(
-            place,
-            mail.sender,
-            mail.text,
-            agent=agent,
-            event_id=mail.event_id,
-            subject=mail.subject,
-            attachments=mail.attachments,
-            before=before,
-            quoted=mail.quoted,
-            origin=mail.origin,
-        )
-
-    async def reply(self, thread_id: str, mail: Received) -> bool:
-        return await self.inbox.reply_in(
-            thread_id,
-            NAME,
-            mail.sender,
-            mail.text,
-            event_id=mail.event_id,
-            subject=mail.subject,
-            attachments=mail.attachments,
-            quoted=mail.quoted,
-            origin=mail.origin,
-        )
 
     async def opened_by(self, place: Place) -> str | None:
         thread_id = thread_id_of(place)
@@ -66,43 +39,22 @@ class EmailDesk:
         first = (e.sender for e in thread.events if isinstance(e, MessageReceived) and e.sender.trust != "third_party")
         return next((sender.address for sender in first), "")
 
-    async def decided(self, thread_id: str, by: Person, *, approved: bool, reason: str, card: str, proof: str) -> bool:
+    async def request_shown(self, thread_id: str, card: str, to: Person) -> tuple[str, str] | None:
         try:
             thread = await self.store.load(thread_id)
         except UnknownThread:
-            return False
-        step = self._shown_by(thread, card, by)
-        if step is None or step.request is None:
-            return False
-        try:
-            await self.inbox.decide(
-                thread_id,
-                by,
-                approved=approved,
-                comment=reason,
-                step_id=step.id,
-                digest=step.request.digest,
-                proof=proof,
-                by_message=True,
-            )
-        except Refused:
-            return False
-        return True
+            return None
+        step = self._shown_by(thread, card, to)
+        return (step.id, step.request.digest) if step and step.request else None
 
-    async def bounced(self, thread_id: str, message_id: str, *, recipient: str, error: str, event_id: str) -> bool:
+    async def key_sent(self, thread_id: str, message_id: str) -> str:
         try:
             thread = await self.store.load(thread_id)
         except UnknownThread:
-            return False
+            return ""
         key = self._key_of(thread, message_id)
-        known = sum(isinstance(event, DeliveryFailed) and event.key == key for event in thread.events)
-        if not key or known >= REPORTS_MAX:
-            return False
-        await self.inbox.came_back(thread_id, NAME, key=key, recipient=recipient, error=error, event_id=event_id)
-        return True
-
-    def agent_of(self, addresses: Sequence[str]) -> str:
-        return self.agent_at(addresses)
+        reports = sum(isinstance(event, DeliveryFailed) and event.key == key for event in thread.events)
+        return key if reports < REPORTS_MAX else ""
 
     def _key_of(self, thread: Thread, message_id: str) -> str:
         """Under which the mail with this Message-ID was sent; empty: it was not, or that is not noted yet."""

@@ -1,28 +1,26 @@
-"""The desk at which everything ends that people do in Slack. See `channels.slack.adapter.Desk`."""
+"""What the program alone knows for Slack: the Home tab, the places to sweep, which agent answers in a channel.
+
+See `channels.slack.adapter.Desk`. It reads threads and writes nothing: what people do goes to the inbox.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from pydantic import JsonValue
-
-from bot.inbox import Inbox
 from bot.team.people import People
 from bot.views.transcript import topic
-from channels.inbound import Earlier, Refused
 from channels.slack.home import Home, HomeItem
 from channels.slack.parse import Me
 from channels.slack.place import NAME, Address, address_of, thread_at
 from store.authority.terms import judge
-from store.base import Store, UnknownThread
+from store.base import Store
 from store.events import ApprovalDecided, Event, MessageReceived, MessageSent
-from store.keys import OutsideId, thread_id_of
+from store.keys import OutsideId
 from store.thread import Thread
-from store.values import Attachment, Person, Place
+from store.values import Person, Place
 
 HOME_THREADS_MAX = 60
 """How many of the newest threads App Home looks through."""
@@ -36,113 +34,10 @@ SWEEP_DAYS = 7
 @dataclass(frozen=True)
 class SlackDesk:
     store: Store
-    inbox: Inbox
-    agent_of: Callable[[str], str]
+    agent_in: Callable[[str], str]
     """Which agent answers in a channel."""
     me: Me
     people: People = field(default_factory=People)
-
-    async def mentioned(
-        self,
-        place: Place,
-        sender: Person,
-        text: str,
-        *,
-        event_id: str,
-        attachments: tuple[Attachment, ...],
-        before: Sequence[Earlier],
-    ) -> None:
-        agent = self.agent_of(_address(place).channel)
-        await self.inbox.message(
-            place, sender, text, agent=agent, event_id=event_id, attachments=attachments, before=before
-        )
-
-    async def thread_at(self, place: Place) -> str:
-        thread_id = thread_id_of(place)
-        return thread_id if await self.store.exists(thread_id) else await self.store.recall(_note_of(place))
-
-    async def goes_on_at(self, place: Place, thread_id: str) -> bool:
-        if not await self.store.exists(thread_id):
-            return False
-        # Where it was noted meanwhile, it is the same: a message is said for one thread.
-        await self.store.note(_note_of(place), thread_id, instead_of="")
-        return True
-
-    async def replied(
-        self,
-        thread_id: str,
-        place: Place,
-        sender: Person,
-        text: str,
-        *,
-        event_id: str,
-        attachments: tuple[Attachment, ...],
-    ) -> bool:
-        # Where it was said is told where it is not what the thread's id is of: the sweep has to know.
-        origin: dict[str, JsonValue] = {} if thread_id == thread_id_of(place) else {"slack": place.address}
-        return await self.inbox.reply_in(
-            thread_id, NAME, sender, text, event_id=event_id, attachments=attachments, origin=origin
-        )
-
-    async def edited(self, thread_id: str, *, event_id: str, text: str, edit_id: str) -> None:
-        await self.inbox.edited(thread_id, NAME, event_id=event_id, text=text, edit_id=edit_id)
-
-    async def deleted(self, thread_id: str, *, event_id: str) -> None:
-        await self.inbox.deleted(thread_id, NAME, event_id=event_id)
-
-    async def decided(self, thread_id: str, by: Person, *, approved: bool, comment: str, step: str, digest: str) -> str:
-        try:
-            settlement = await self.inbox.decide(
-                thread_id,
-                by,
-                approved=approved,
-                comment=comment,
-                step_id=step,
-                digest=digest,
-                proof=self._proof(by),
-            )
-        except (Refused, UnknownThread):
-            return "There is nothing to decide here any more."
-        # The card says it.
-        return "" if settlement.outcome in ("settled", "counted") else settlement.text
-
-    async def may_be_edited(self, thread_id: str, *, step: str, digest: str) -> tuple[str, Mapping[str, str]]:
-        try:
-            pending = (await self.store.load(thread_id)).pending
-        except UnknownThread:
-            return "", {}
-        request = pending.request if pending and pending.id == step else None
-        if pending is None or request is None or not request.digest.startswith(digest):
-            return "", {}
-        arguments = ((name, pending.chosen.arguments.get(name)) for name in request.editable)
-        return pending.chosen.intent, {name: text for name, text in arguments if isinstance(text, str)}
-
-    async def edited_call(
-        self, thread_id: str, by: Person, *, step: str, digest: str, arguments: Mapping[str, str]
-    ) -> str:
-        try:
-            await self.inbox.edit(
-                thread_id, by, step_id=step, digest=digest, arguments=arguments, proof=self._proof(by)
-            )
-        except UnknownThread:
-            return "There is nothing to change here any more."
-        except Refused as refused:
-            return str(refused)
-        return ""
-
-    async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
-        try:
-            await self.inbox.answer(thread_id, by, text, step=step, number=-1 if number is None else number)
-        except (Refused, UnknownThread):
-            return "That question needs no answer any more."
-        return ""
-
-    def _proof(self, by: Person) -> str:
-        return f"slack {self.me.team}/{by.address}"
-
-    async def stopped(self, thread_id: str, by: Person) -> None:
-        with contextlib.suppress(Refused, UnknownThread):
-            await self.inbox.cancel(thread_id, by, "stopped in Slack")
 
     async def home_of(self, by: Person) -> Home:
         by, user = self.people.identified(by), by.address
@@ -224,11 +119,6 @@ def _has_voted(thread: Thread, by: Person) -> bool:
 
 def _is_ours(thread: Thread) -> bool:
     return thread.state.place is not None and thread_at(thread.state.place) is not None
-
-
-def _note_of(place: Place) -> str:
-    at = _address(place)
-    return f"slack/held/{at.channel}/{at.thread}"
 
 
 def _address(place: Place) -> Address:

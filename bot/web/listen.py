@@ -60,7 +60,8 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
         listening(
             client,
             me,
-            SlackDesk(bot.store, bot.inbox, bot.routes.of_place, me, bot.people),
+            bot.inbox,
+            SlackDesk(bot.store, bot.routes.of_place, me, bot.people),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
         )
@@ -76,7 +77,8 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     settings, writer = bot.setup.settings, bot.writer
     assert writer is not None
     adapter = EmailAdapter(
-        EmailDesk(bot.store, bot.inbox, bot.routes.of_addresses, writer.signer.message_id),
+        bot.inbox,
+        EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_id),
         writer,
         AllowedSenders.parse(settings.email_allowed_senders),
         authserv_id=settings.email_authserv_id,

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
-from pydantic import JsonValue
 
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, glance, parse
-from channels.email.place import place_of
+from channels.email.place import NAME, place_of
 from channels.email.replies import Verdict, verdict
 from channels.email.senders import AllowedSenders, alignment
-from channels.inbound import Earlier
+from channels.inbound import Earlier, Inbox, Refused, Words
 from store.text import one_line
 from store.values import Attachment, Person, Place
 
@@ -42,53 +41,36 @@ LOOKED_UP_MAX = 8
 _LINK = re.compile(r"/decide/[\w.=-]{20,}")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A mail for the desk."""
-
-    sender: Person
-    text: str
-    event_id: str
-    subject: str
-    attachments: tuple[Attachment, ...]
-    quoted: str
-    origin: Mapping[str, JsonValue]
-
-
 class Desk(Protocol):
-    """Where everything ends that people do by mail: durable when a call returns."""
+    """What the program alone knows. Each of these raises StoreUnavailable."""
 
     async def too_many(self, sender: str, mail: str, most: int) -> bool:
         """Whether more came from there within WINDOW_SECONDS than that, `mail` included."""
 
-    async def written(self, place: Place, mail: Received, *, agent: str, before: Sequence[Earlier]) -> None:
-        """A mail that opens a thread, or goes on with the one that another of the same place has opened."""
-
-    async def reply(self, thread_id: str, mail: Received) -> bool:
-        """False: there is no such thread."""
-
     async def opened_by(self, place: Place) -> str | None:
         """The address of who opened the thread at this place; None: there is none."""
 
-    async def decided(self, thread_id: str, by: Person, *, approved: bool, reason: str, card: str, proof: str) -> bool:
-        """A decision on the request that the mail `card` showed. False: that mail showed none."""
+    async def request_shown(self, thread_id: str, card: str, to: Person) -> tuple[str, str] | None:
+        """The step and the digest of the request that the mail `card` showed this person; None: it showed none."""
 
-    async def bounced(self, thread_id: str, message_id: str, *, recipient: str, error: str, event_id: str) -> bool:
-        """A mail of ours came back. False: we did not send it."""
+    async def key_sent(self, thread_id: str, message_id: str) -> str:
+        """Under which key a mail of ours was sent; empty: it was not, or too often it was reported as come back."""
 
-    def agent_of(self, addresses: Sequence[str]) -> str:
+    def agent_of(self, addresses: Sequence[str], /) -> str:
         """Which agent answers at the first of these addresses that the team's routes know."""
 
 
 class EmailAdapter:
     def __init__(
         self,
+        inbox: Inbox,
         desk: Desk,
         writer: Writer,
         allowed: AllowedSenders,
         *,
         authserv_id: str = "",
     ) -> None:
+        self._inbox = inbox
         self._desk = desk
         self._writer = writer
         self._allowed = allowed
@@ -147,7 +129,7 @@ class EmailAdapter:
                 name=f"(the rest of the mail, beyond {len(fetched.raw):,} bytes, was not read)", size_bytes=left_out
             )
         ]
-        received = Received(
+        words = Words(
             sender=sender,
             text=_without_links(mail.text),
             event_id=mail_id,
@@ -163,15 +145,13 @@ class EmailAdapter:
             },
         )
         for thread_id in self._threads_of(mail):
-            if await self._desk.reply(thread_id, received):
+            if await self._inbox.reply(thread_id, NAME, words):
                 return ""
         place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
-        before = []
-        if is_new and received.quoted:
+        if is_new and words.quoted:
             # What it answers or passes on, and we have not seen.
-            before = [Earlier("quoted in the mail", "", received.quoted, f"{mail_id} quoted")]
-        agent = self._desk.agent_of(mail.recipients)
-        await self._desk.written(place, received, agent=agent, before=before)
+            words = replace(words, before=(Earlier("quoted in the mail", "", words.quoted, f"{mail_id} quoted"),))
+        await self._inbox.message(place, words, agent=self._desk.agent_of(mail.recipients))
         return ""
 
     async def _decides(self, mail: Mail, sender: Person) -> bool:
@@ -180,14 +160,24 @@ class EmailAdapter:
         thread_id = self._writer.signer.thread_of_message(card)
         if not given or not thread_id:
             return False
-        return await self._desk.decided(
-            thread_id,
-            sender,
-            approved=given.approved,
-            reason=given.reason,
-            card=card,
-            proof=f"mail {mail.message_id} of {sender.address}, {sender.trust}",
-        )
+        shown = await self._desk.request_shown(thread_id, card, sender)
+        if shown is None:
+            return False
+        step, digest = shown
+        try:
+            await self._inbox.decide(
+                thread_id,
+                sender,
+                approved=given.approved,
+                comment=given.reason,
+                step_id=step,
+                digest=digest,
+                proof=f"mail {mail.message_id} of {sender.address}, {sender.trust}",
+                by_message=True,
+            )
+        except Refused:
+            return False
+        return True
 
     def _threads_of(self, mail: Mail) -> list[str]:
         """Those that it names with a signature of ours, what counts most first."""
@@ -225,13 +215,15 @@ class EmailAdapter:
             return False
         for one in bounce.originals:
             thread_id = self._writer.signer.thread_of_message(one)
-            if thread_id and await self._desk.bounced(
-                thread_id,
-                one,
-                recipient=bounce.recipient,
-                error=bounce.error,
-                event_id=f"bounce {one} {bounce.recipient.lower()}",
-            ):
+            if thread_id and (key := await self._desk.key_sent(thread_id, one)):
+                await self._inbox.came_back(
+                    thread_id,
+                    NAME,
+                    key=key,
+                    recipient=bounce.recipient,
+                    error=bounce.error,
+                    event_id=f"bounce {one} {bounce.recipient.lower()}",
+                )
                 return True
         return False
 

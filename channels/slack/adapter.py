@@ -15,10 +15,11 @@ once; where it cannot say in time, the event is not acknowledged, and comes agai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Earlier
+from channels.inbound import Earlier, Inbox, Refused, Words
 from channels.slack.blocks import edit_modal, fits_modal, reject_modal
 from channels.slack.home import Home, home_view
 from channels.slack.marks import thread_in
@@ -53,10 +54,11 @@ from channels.slack.parse import (
     parse_click,
     parse_event,
 )
-from channels.slack.place import place_of, thread_at
+from channels.slack.place import NAME, Address, place_of, thread_at
 from channels.slack.refusals import is_refusal
 from channels.slack.text import escape, unescaped
-from store.base import StoreUnavailable
+from store.base import StoreUnavailable, UnknownThread
+from store.keys import thread_id_of
 from store.text import one_line
 from store.values import Attachment, Person, Place
 
@@ -85,55 +87,10 @@ T = TypeVar("T")
 
 
 class Desk(Protocol):
-    """Where everything ends that people do in Slack: durable when a call returns."""
+    """What the program alone knows. Each of these but `agent_in` raises StoreUnavailable."""
 
-    async def mentioned(
-        self,
-        place: Place,
-        sender: Person,
-        text: str,
-        *,
-        event_id: str,
-        attachments: tuple[Attachment, ...],
-        before: Sequence[Earlier],
-    ) -> None: ...
-
-    async def thread_at(self, place: Place) -> str:
-        """The id of our thread that is held there, or that was noted to go on there; empty: none."""
-
-    async def goes_on_at(self, place: Place, thread_id: str) -> bool:
-        """Note that what is said there belongs to this thread too. False: there is no such thread."""
-
-    async def replied(
-        self,
-        thread_id: str,
-        place: Place,
-        sender: Person,
-        text: str,
-        *,
-        event_id: str,
-        attachments: tuple[Attachment, ...],
-    ) -> bool: ...
-
-    async def edited(self, thread_id: str, *, event_id: str, text: str, edit_id: str) -> None: ...
-
-    async def deleted(self, thread_id: str, *, event_id: str) -> None: ...
-
-    async def decided(self, thread_id: str, by: Person, *, approved: bool, comment: str, step: str, digest: str) -> str:
-        """What to tell the person alone; empty: nothing, the card says it."""
-
-    async def answered(self, thread_id: str, by: Person, *, step: str, text: str, number: int | None) -> str:
-        """Likewise."""
-
-    async def may_be_edited(self, thread_id: str, *, step: str, digest: str) -> tuple[str, Mapping[str, str]]:
-        """The intent of the call that waits, and its arguments that a person may change; empty: nothing of it."""
-
-    async def edited_call(
-        self, thread_id: str, by: Person, *, step: str, digest: str, arguments: Mapping[str, str]
-    ) -> str:
-        """What to tell the person alone; empty: nothing, a new card says it."""
-
-    async def stopped(self, thread_id: str, by: Person) -> None: ...
+    def agent_in(self, channel: str, /) -> str:
+        """Which agent answers there."""
 
     async def home_of(self, by: Person) -> Home: ...
 
@@ -153,9 +110,10 @@ class _User:
 
 
 class SlackAdapter:
-    def __init__(self, client: AsyncWebClient, me: Me, desk: Desk) -> None:
+    def __init__(self, client: AsyncWebClient, me: Me, inbox: Inbox, desk: Desk) -> None:
         self._client = client
         self._me = me
+        self._inbox = inbox
         self._desk = desk
         self._users: dict[str, _User] = {}
         self._courtesies: set[asyncio.Task[Any]] = set()
@@ -193,7 +151,9 @@ class SlackAdapter:
                 pass  # the manifest has the suggested prompts
             case Stopped():
                 if thread_id := await self._thread_of(happened.channel, happened.thread, ask=True):
-                    await self._desk.stopped(thread_id, await self._person(happened.user, external=False))
+                    by = await self._person(happened.user, external=False)
+                    with contextlib.suppress(Refused, UnknownThread):
+                        await self._inbox.cancel(thread_id, by, "stopped in Slack")
             case Ignored():
                 log.debug("slack_ignored", why=happened.why)
         await ack()
@@ -204,9 +164,9 @@ class SlackAdapter:
             return
         if isinstance(changed, Edited):
             text = await self._readable(changed.text)
-            await self._desk.edited(thread_id, event_id=_id(changed), text=text, edit_id=changed.edit)
+            await self._inbox.edited(thread_id, NAME, event_id=_id(changed), text=text, edit_id=changed.edit)
         else:
-            await self._desk.deleted(thread_id, event_id=_id(changed))
+            await self._inbox.deleted(thread_id, NAME, event_id=_id(changed))
 
     async def hear(self, said: Said) -> bool:
         """A person's words. False: they are not for us."""
@@ -232,9 +192,19 @@ class SlackAdapter:
         if changed:
             text = await self._readable(changed.text)
         place = place_of(self._me.team, said.channel, said.thread)
+        # Where it was said is told where it is not what the thread's id is of: the sweep has to know.
+        elsewhere = thread_id and thread_id != thread_id_of(place)
+        words = Words(
+            sender,
+            text,
+            _id(said),
+            attachments=attachments,
+            origin={"slack": place.address} if elsewhere else {},
+            before=tuple(before),
+        )
         if thread_id:
-            return await self._desk.replied(thread_id, place, sender, text, event_id=_id(said), attachments=attachments)
-        await self._desk.mentioned(place, sender, text, event_id=_id(said), attachments=attachments, before=before)
+            return await self._inbox.reply(thread_id, NAME, words)
+        await self._inbox.message(place, words, agent=self._desk.agent_in(said.channel))
         if said.direct and begins:
             self._entitle(said, text)
         return True
@@ -248,13 +218,13 @@ class SlackAdapter:
         known = self._parents.get((channel, ts))
         if known:
             return known
-        place = place_of(self._me.team, channel, ts)
-        thread_id = await self._desk.thread_at(place)
+        at = Address(self._me.team, channel, ts)
+        thread_id = await self._inbox.thread_at(at.place, at.spot)
         if thread_id or known is not None or not ask:
             return thread_id
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             thread_id = await self._said_for(channel, ts)
-        if thread_id and not await self._desk.goes_on_at(place, thread_id):
+        if thread_id and not await self._inbox.goes_on_at(NAME, at.spot, thread_id):
             thread_id = ""
         self._parents[channel, ts] = thread_id
         if len(self._parents) > PARENTS_MAX:
@@ -309,7 +279,7 @@ class SlackAdapter:
     async def _offer(self, asked: AskEdit) -> str:
         """Open the form. Gives what to tell the person alone."""
         # The trigger lives for 3 seconds, and the log says what stands in the request now.
-        intent, arguments = await self._desk.may_be_edited(asked.thread_id, step=asked.step, digest=asked.digest)
+        intent, arguments = await self._inbox.editable(asked.thread_id, step_id=asked.step, digest=asked.digest)
         if not arguments:
             return "There is nothing to change here any more."
         if not any(map(fits_modal, arguments.values())):
@@ -326,30 +296,59 @@ class SlackAdapter:
         if not changed:
             return {f"{ARGUMENT}{next(iter(edit.arguments))}": "Nothing is different. Change something, or go back."}
         by = await self._clicker(edit.by)
-        told = _UNKNOWN_CLICKER
-        if by:
-            told = await self._desk.edited_call(
-                edit.thread_id, by, step=edit.step, digest=edit.digest, arguments=changed
-            )
+        told = await self._edited(edit, by, changed) if by else _UNKNOWN_CLICKER
         return {f"{ARGUMENT}{next(iter(changed))}": told[:REFUSED_CHARS_MAX]} if told else {}
+
+    async def _edited(self, edit: EditCall, by: Person, changed: Mapping[str, str]) -> str:
+        """Why it was not; empty: it was, and a new card says it."""
+        try:
+            await self._inbox.edit(
+                edit.thread_id,
+                by,
+                step_id=edit.step,
+                digest=edit.digest,
+                arguments=changed,
+                proof=self._proof(by),
+            )
+        except UnknownThread:
+            return "There is nothing to change here any more."
+        except Refused as refused:
+            return str(refused)
+        return ""
 
     async def _settle(self, clicked: Approve | Reject | Answer) -> str:
         """What to tell the person alone."""
         by = await self._clicker(clicked.by)
         if by is None:
             return _UNKNOWN_CLICKER
-        if isinstance(clicked, Answer):
-            return await self._desk.answered(
-                clicked.thread_id, by, step=clicked.step, text=clicked.text, number=clicked.number
+        return await (self._answer(clicked, by) if isinstance(clicked, Answer) else self._decide(clicked, by))
+
+    async def _answer(self, answer: Answer, by: Person) -> str:
+        number = -1 if answer.number is None else answer.number
+        try:
+            await self._inbox.answer(answer.thread_id, by, answer.text, step=answer.step, number=number)
+        except (Refused, UnknownThread):
+            return "That question needs no answer any more."
+        return ""
+
+    async def _decide(self, decided: Approve | Reject, by: Person) -> str:
+        try:
+            settlement = await self._inbox.decide(
+                decided.thread_id,
+                by,
+                approved=isinstance(decided, Approve),
+                comment=decided.reason if isinstance(decided, Reject) else "",
+                step_id=decided.step,
+                digest=decided.digest,
+                proof=self._proof(by),
             )
-        return await self._desk.decided(
-            clicked.thread_id,
-            by,
-            approved=isinstance(clicked, Approve),
-            comment=clicked.reason if isinstance(clicked, Reject) else "",
-            step=clicked.step,
-            digest=clicked.digest,
-        )
+        except (Refused, UnknownThread):
+            return "There is nothing to decide here any more."
+        # The card says it.
+        return "" if settlement.outcome in ("settled", "counted") else settlement.text
+
+    def _proof(self, by: Person) -> str:
+        return f"slack {self._me.team}/{by.address}"
 
     def _tell(self, clicker: Clicker, text: str) -> None:
         """The person who clicked, alone. Slack is not kept waiting for it."""

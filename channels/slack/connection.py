@@ -18,6 +18,7 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import AnswersHttp, ChannelUnavailable
+from channels.inbound import Inbox
 from channels.slack.adapter import Desk, SlackAdapter
 from channels.slack.parse import Me
 from store.base import StoreUnavailable
@@ -92,13 +93,13 @@ async def opens_sockets(client: AsyncWebClient, app_token: str) -> None:
 
 @contextlib.asynccontextmanager
 async def listening(
-    client: AsyncWebClient, me: Me, desk: Desk, *, app_token: str, signing_secret: str
+    client: AsyncWebClient, me: Me, inbox: Inbox, desk: Desk, *, app_token: str, signing_secret: str
 ) -> AsyncIterator[AnswersHttp]:
     """Hear of what happens in Slack: over a socket where there is an app token, and of what is posted to us.
 
     Raises ChannelUnavailable.
     """
-    adapter = SlackAdapter(client, me, desk)
+    adapter = SlackAdapter(client, me, inbox, desk)
     known = AuthorizeResult(
         enterprise_id=None,
         team_id=me.team,

@@ -32,6 +32,15 @@ class Address:
     """The ts that the thread hangs from; `#name` before there is one; empty: messages of their own."""
 
     @property
+    def place(self) -> Place:
+        return Place(channel=NAME, address=f"{self.team}/{self.channel}/{self.thread}")
+
+    @property
+    def spot(self) -> str:
+        """The message that the thread hangs from, by whatever name of the team it was told."""
+        return f"{self.channel}/{self.thread}"
+
+    @property
     def is_user(self) -> bool:
         return self.channel.startswith(("U", "W"))
 
@@ -47,7 +56,7 @@ class Address:
 
 
 def place_of(team: str, channel: str, thread: str) -> Place:
-    return Place(channel=NAME, address=f"{team}/{channel}/{thread}")
+    return Address(team, channel, thread).place
 
 
 def address_of(place: Place) -> Address | None:

@@ -19,6 +19,7 @@ from agent.model.schema import validated
 from agent.roster import ROSTER
 from agent.roster.deploy.targets import Targets
 from bot.inbox import Inbox
+from channels.inbound import Words
 from store.base import Lease
 from store.events import TriggerReceived
 from store.memory import MemoryStore
@@ -396,7 +397,7 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
         match act:
             case Said():
                 thread_id = await inbox.message(
-                    place, act.by, act.text, agent="deploy", event_id=f"m{number}", subject=act.subject
+                    place, Words(act.by, act.text, f"m{number}", subject=act.subject), agent="deploy"
                 )
                 thread = await store.load(thread_id)
             case Answered():

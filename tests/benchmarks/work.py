@@ -27,6 +27,7 @@ from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.base import Card, Channel, Outgoing, Text
+from channels.inbound import Words
 from store.events import Event, StepChosen, ToolFinished
 from store.redis.store import RedisStore
 from store.thread import Thread
@@ -147,7 +148,7 @@ class Bot:
     async def say(self, place: Place, words: str = "deploy v1.4.2 to production") -> str:
         """The message that starts a loop, in a new thread or in the one that is there. Gives the thread's id."""
         return await self.inbox.message(
-            place, ANN, f"{words} {place.address}", agent=deploy.NAME, event_id=f"m/{place.address}"
+            place, Words(ANN, f"{words} {place.address}", f"m/{place.address}"), agent=deploy.NAME
         )
 
     async def hold(self, thread_id: str) -> Thread:

@@ -27,7 +27,7 @@ from bot.web.api import shapes as shapes
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
 from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
 from channels import places, terminal
-from channels.inbound import Refused
+from channels.inbound import Refused, Words
 from channels.places import Command, NoPlace
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
@@ -134,7 +134,7 @@ class Api:
         once = await self._once(request, asked, by, key)
         # Nobody but the client looks at a terminal's place, and the client looks by itself.
         place = _place(asked.place, once) if asked.place else terminal.place_of(once)
-        thread_id = await self.inbox.message(place, by.person, asked.text, agent=agent, event_id=once)
+        thread_id = await self.inbox.message(place, Words(by.person, asked.text, once), agent=agent)
         link = _link(thread_id)
         links = {"self": link} | {name: f"{link}/{name}" for name in ("events", "messages", "decisions")}
         return reply({"id": thread_id, "links": links}, 202, {"Location": link})
