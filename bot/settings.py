@@ -203,7 +203,7 @@ class Settings(BaseSettings):
         """Why no model can be asked; empty: one can."""
         problems = []
         if not self.openai_model:
-            problems.append("OPENAI_MODEL is not set: name the model that shall decide, as your endpoint calls it.")
+            problems.append("OPENAI_MODEL is not set: name the model to use, as your endpoint calls it.")
         key = self.openai_api_key.get_secret_value().strip()
         if not key:
             problems.append("OPENAI_API_KEY is not set: take it from your provider (any text for a local endpoint).")

@@ -145,7 +145,7 @@ def test_bad_keys_and_what_two_claim_are_told_together() -> None:
         f"[people.bob]\nslack = 'U0123'\n[people.Zoe]\napi_token_sha256 = '{'a' * 64}'\n"
         f"[people.'dex@example.com']\napi_token_sha256 = '{'A' * 64}'"
     )
-    letters = "which has to be of lower-case letters, digits, . _ and -, and not api."
+    letters = "which must consist of lower-case letters, digits, . _ and -, and not api."
     assert people_problems(people.members) == [
         f"people holds 'Zoe', {letters}",
         f"people holds 'dex@example.com', {letters}",

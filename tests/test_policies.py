@@ -319,8 +319,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "policy.deploy.prodction in the team file: 'relase' is no group that somebody is in; did you mean release?",
         "policy.deploy.prodction in the team file: 'leeds' is no group that somebody is in; did you mean leads?",
         "policy.deploy.prodction in the team file: quorum is 9, and 4 people are in release or leads.",
-        "policy.deploy.prodction in the team file: then needs widen, or remind: from when on that group may decide as "
-        "well.",
+        "policy.deploy.prodction in the team file: then needs widen or remind, which say from when on that group may "
+        "decide as well.",
         "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, or "
         "members, not 'slack:#release'.",
         "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, or "
@@ -332,7 +332,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "policy.deploy.prodction.unverified in the team file: quorum is 9, and 4 people are in team or leads.",
         "policy.deploy.prodction.standing in the team file: 'lead' is no group that somebody is in; did you mean "
         "leads?",
-        'policy.restart.web in the team file: its calls are not told apart; write [policy.restart."*"].',
+        'policy.restart.web in the team file: its calls have no scope; write [policy.restart."*"].',
         "policy.restart.web in the team file: quorum is 5, and 3 people are in release.",
     ]
 
@@ -350,10 +350,10 @@ def test_where_no_agent_is_set_up_no_tool_is_known() -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ('group = "anyone"\nquorum = 2', "quorum does not go with 'anyone': it is not known which addresses"),
+        ('group = "anyone"\nquorum = 2', "quorum does not go with 'anyone': nobody knows which addresses"),
         ('group = "anyone"\nrequester_may = false', "requester_may does not go with 'anyone'"),
         ('group = "release"\nquorum = 2\nthen = "anyone"\nwiden = "1h"', "quorum does not go with 'anyone'"),
-        ('group = "anyone"\nask = ["members"]', "it is not known who the members of 'anyone' are"),
+        ('group = "anyone"\nask = ["members"]', "ask: 'anyone' has no known members"),
         ('group = "team"\nquorum = 5', "quorum is 5, and 4 people are in team."),
         (
             'group = "release"\nquorum = 5\nthen = "leads"\nwiden = "1h"',
@@ -448,7 +448,7 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     assert warned.state == "warning"
     assert "Nobody may approve deploy_backend in production, deploy_frontend in production, " in warned.text
     assert await found('[policy."*"."*"]\ngroup = "release"') == Finding(
-        "policies", "ok", "whatever needs an approval has people who may give it."
+        "policies", "ok", "every call that needs an approval has people who may give it."
     )
     wrong = await found('[policy.deploy_backend.production]\ngroup = "relase"')
     assert wrong is not None
@@ -468,7 +468,7 @@ def test_what_somebody_may_approve_is_not() -> None:
         ("quorum = 2\nunverified = { quorum = 1 }", "quorum is 1 there, and 2 otherwise: it must not be easier."),
         ("requester_may = false\nunverified = { requester_may = true }", "requester_may is true there"),
         ('unverified = { group = "anyone" }', "group is 'anyone' there, and release otherwise"),
-        ('standing = { group = "anyone", max = "1h" }', "one of anybody must not do for it"),
+        ('standing = { group = "anyone", max = "1h" }', "approving in advance must not be easier"),
         ("quorum = true", "should be a valid integer"),
     ],
 )
@@ -502,10 +502,10 @@ def test_a_request_that_too_few_may_ever_approve_says_so_at_once() -> None:
     """
     one = policies(text).rule(wanted(requesters=("ada",)))
     assert one is not None
-    assert one.too_few.startswith("It takes 2 of pair who have not asked for it, and that is Bea.")
+    assert one.too_few.startswith("It takes 2 approvals from pair, by people who did not ask for it: Bea.")
     nobody = policies(text).rule(wanted(requesters=("ada", "bea")))
     assert nobody is not None
-    assert "and that is nobody." in nobody.too_few
+    assert "who did not ask for it: nobody." in nobody.too_few
     both = policies(text).rule(wanted(requesters=("zed",)))
     assert both is not None
     assert both.too_few == ""

@@ -104,7 +104,7 @@ async def test_a_worker_that_a_script_started_in_the_background_ends_as_well(bot
         out, err = await process.communicate()
     assert (process.returncode, out) == (0, b"")
     assert err.decode().splitlines() == [
-        "Stopping, within 20 s. Ctrl-C again breaks off what is under way.",
+        "Stopping, within 20 s. Ctrl-C again aborts the work in progress.",
         "Stopped.",
     ]
     await bot.nothing_is_left()

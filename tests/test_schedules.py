@@ -232,7 +232,7 @@ def test_each_firing_has_a_place_of_its_own(place: str, address: str) -> None:
         ({"cron": "0 9 * * MONDAY"}, "Bad day-of-week"),
         ({"cron": "0 0 9 * * MON"}, "five fields"),
         ({"cron": "@daily"}, "five fields"),
-        ({"cron": "0 0 31 2 *"}, "must come at some time, and '0 0 31 2 *' never happens"),
+        ({"cron": "0 0 31 2 *"}, "must happen at some time, and '0 0 31 2 *' never does"),
         ({"cron": "0 0 32 2 *"}, "Bad day-of-month"),
         ({"cron": "0 0 31 13 *"}, "Bad month"),
         ({"cron": f"{'9' * 90} 0 * * *"}, "Bad minute"),

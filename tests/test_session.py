@@ -176,7 +176,7 @@ async def test_what_happened_while_the_store_was_away_is_shown_when_it_is_back(c
         assert (await waiting).status == "cancelled"
     assert "Ann: never mind" in screen.text
     assert screen.text.count("Cannot reach the store.") == 1
-    assert screen.text.count("The store answers again.") == 1
+    assert screen.text.count("The database answers again.") == 1
 
 
 async def test_lines_are_obeyed_in_their_order(app: App, store: MemoryStore) -> None:

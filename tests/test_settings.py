@@ -77,7 +77,7 @@ def test_everything_wrong_is_told_at_once_and_no_secret_with_it(env: Callable[..
         "BOT_GRACE_SECONDS should be less than or equal to 3600, not 'nan'.",
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "BOT_CONFIG names 'none.toml', which does not exist.",
-        "OPENAI_MODEL is not set: name the model that shall decide, as your endpoint calls it.",
+        "OPENAI_MODEL is not set: name the model to use, as your endpoint calls it.",
     ]
 
 
@@ -270,7 +270,10 @@ def test_without_hours_people_are_there_always() -> None:
         ),
         ("[policy.deploy.x]\ngroup = 'a'\nunverified = { stand = 1 }", "policy.deploy.x.unverified.stand is not known"),
         ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max is missing."),
-        ("[people.Dex]", "people holds 'Dex', which has to be of lower-case letters, digits, . _ and -, and not api."),
+        (
+            "[people.Dex]",
+            "people holds 'Dex', which must consist of lower-case letters, digits, . _ and -, and not api.",
+        ),
         ("[people.dex]\nslack = 'dex'", "people.dex.slack must be a Slack member ID, such as U0123456, not 'dex': "),
         ("[hours]\ntime_zone = 'Berlin'\nfrom = '09:00'\nto = '18:00'", "hours.time_zone 'Berlin' is no time zone; "),
         ("[hours]\ntime_zone = 'UTC'\nfrom = 9\nto = '18:00'", "hours.from must be like 09:00."),
@@ -323,7 +326,7 @@ def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template:
     assert problems(roster_problems) == [
         "policy.deploy_bakend in the team file: 'deploy_bakend' is no tool; did you mean deploy_backend?",
         "policy.rollback.prodution in the team file: 'prodution' is no scope of it; did you mean production?",
-        'policy.list_git_tags.x in the team file: its calls are not told apart; write [policy.list_git_tags."*"].',
+        'policy.list_git_tags.x in the team file: its calls have no scope; write [policy.list_git_tags."*"].',
     ]
 
 
@@ -416,7 +419,7 @@ bot.toml: policy.rollback.production.quorum should be a valid integer, not 'two'
 bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
 bot.toml: hours.days.1 should be 'mon', 'tue', 'wed'
 bot.toml: hours.from must be like 09:00.
-bot.toml: schedules.a/b.cron must come at some time, and '0 0 31 2 *' never happens.
+bot.toml: schedules.a/b.cron must happen at some time, and '0 0 31 2 *' never does.
 bot.toml: schedules.a/b.time_zone is missing.
 bot.toml: schedules.a/b.place is missing.
 bot.toml: schedules.a/b.often is not known here.
@@ -424,7 +427,7 @@ bot.toml: schedules.nightly.cron must have five fields
 bot.toml: schedules.nightly.time_zone 'Mars' is no time zone
 bot.toml: schedules.nightly.place must be slack:
 bot.toml: colour is not known here; known are agents, routes
-bot.toml: people holds 'Zoe', which has to be of lower-case letters
+bot.toml: people holds 'Zoe', which must consist of lower-case letters
 bot.toml: people must not overlap: dex and ana both claim dex@example.com.
 agents.deploi in the team file has no agent of its own; known are deploy.
 agents.deploy.components.backend.commit_url in the team file: unknown placeholder {commit}; known are sha.
@@ -433,7 +436,7 @@ agents.deploy.components.backend.targets.production.status in the team file: unk
 agents.deploy.components.backend.targets.production.timeout_seconds in the team file should be greater than 0, not 0.
 agents.deploy.components.backend.targets.production.url in the team file: unknown placeholder {run}; known
 routes.C0123 in the team file: 'rolback' is no agent that is set up; did you mean rollback?
-schedules in the team file holds 'a/b', which has to be of lower-case letters, digits, - and _.
+schedules in the team file holds 'a/b', which must consist of lower-case letters, digits, - and _.
 schedules.a/b in the team file must have one of say, ask, task, opening, and one only.
 schedules.a/b in the team file: 'deply' is no agent that is set up; did you mean deploy?
 schedules.weekly in the team file must have one of say, ask, task, opening, and one only.

@@ -98,7 +98,7 @@ async def test_a_grant_is_on_record_with_who_gave_it_and_why(store: Store) -> No
 
 @pytest.mark.parametrize("by", [ANA, STRANGER, EVE.model_copy(update={"trust": "unverified"})])
 async def test_only_whom_the_policy_names_may_grant(by: Person, store: Store) -> None:
-    with pytest.raises(Refused, match=f"(?i){by.name} may not grant that: it takes somebody of leads"):
+    with pytest.raises(Refused, match=f"(?i){by.name} may not grant that: only members of leads may"):
         await granted(store, by)
     assert not await store.exists("standing")
 
@@ -125,7 +125,7 @@ async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None
         await revoked(store, first.id)
     with pytest.raises(Refused, match="nothing proves who that is"):
         await revoked(store, second.id, DEX.model_copy(update={"trust": "third_party"}))
-    with pytest.raises(Refused, match=r"zoe may not revoke it, and is nobody in \[people\]"):
+    with pytest.raises(Refused, match=r"zoe may not revoke it: they are not in \[people\]"):
         await revoked(store, second.id, Person(name="zoe", address="zoe", trust="verified"))
     assert await standing.standing(store, START) == [second]
     with pytest.raises(Refused, match="There is no standing approval 'g0'"):
@@ -307,7 +307,7 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     soon = await bot.run("standing", "grant", *arguments[:3], "soon")
     soon.failed("--for must be a number and s, m, h or d", code=2)
     stranger = await bot.run("standing", "revoke", grant["id"], "--as", "zoe")
-    stranger.failed("zoe may not revoke it, and is nobody in [people].")
+    stranger.failed("zoe may not revoke it: they are not in [people].")
     # What only reads asks nothing of channels.
     file.write_text(site + both.replace("standing =", 'ask = ["slack:C0123"]\nstanding ='))
     changed, threads, run = await bot.all(("standing",), ("threads",), ("run", "clock"))

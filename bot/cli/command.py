@@ -136,5 +136,5 @@ def run(
         if debug:
             traceback.print_exc()
             where = "see above"
-        console.say(f"A mistake of the program itself ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
+        console.say(f"A bug in this program ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
     raise typer.Exit(1)

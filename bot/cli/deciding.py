@@ -87,7 +87,7 @@ def edit(
             changed = await bot.inbox.edit(
                 thread, me, step_id="", digest=digest, arguments=arguments, proof=command.PROOF
             )
-            done = f"Taken. Look at the new request: {console.program()} show {thread}"
+            done = f"Accepted. The new request: {console.program()} show {thread}"
             await report(bot, changed, me, wait=wait, as_json=as_json, line=done)
 
     command.run(work, model=wait)
@@ -100,7 +100,7 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
             paused = await bot.inbox.pause(thread, me)
-            done = "Paused. What runs already is noted when it ends."
+            done = "Paused. What is running will finish, and its result is recorded."
             await report(bot, paused, me, as_json=as_json, line=done)
 
     command.run(work)
@@ -125,7 +125,7 @@ def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
             ended = await bot.inbox.cancel(thread, me, reason)
-            done = "Cancelled. What runs already is noted when it ends."
+            done = "Cancelled. What is running will finish, and its result is recorded."
             await report(bot, ended, me, as_json=as_json, line=done)
 
     command.run(work)

@@ -133,7 +133,7 @@ def _policies(setup: Setup) -> Iterator[Finding]:
     elif warnings := policy_warnings(roster, policies_of(setup)):
         yield Finding("policies", "warning", " ".join(warnings))
     elif roster:
-        yield Finding("policies", "ok", "whatever needs an approval has people who may give it.")
+        yield Finding("policies", "ok", "every call that needs an approval has people who may give it.")
 
 
 async def _store(setup: Setup) -> list[Finding]:

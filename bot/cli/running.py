@@ -93,7 +93,7 @@ def _stop_on_signals(stopping: asyncio.Event, grace_seconds: float) -> None:
         stopping.set()
         interrupted_at.append(time.monotonic())
         if len(interrupted_at) == 1:
-            console.say(f"Stopping, within {grace_seconds:g} s. Ctrl-C again breaks off what is under way.")
+            console.say(f"Stopping, within {grace_seconds:g} s. Ctrl-C again aborts the work in progress.")
         elif interrupted_at[-1] - interrupted_at[0] > SECOND_SIGINT_SECONDS:
             task.cancel()
 

@@ -48,7 +48,7 @@ async def working(app: App, model: Model, thread_id: str) -> AsyncIterator[None]
     finally:
         worker.stop()
         if not (await asyncio.wait({work}, timeout=SILENT_STOP_SECONDS))[0]:
-            console.say("Stopping. What is under way ends first; Ctrl-C breaks it off.")
+            console.say("Stopping after the work in progress; Ctrl-C aborts it.")
         await work
 
 
@@ -122,7 +122,7 @@ class Session:
         except Refused as refusal:
             self._problem(str(refusal))
         except StoreUnavailable as error:
-            self._problem(f"{error} Look whether it has arrived before you type it again.")
+            self._problem(f"{error} Check whether it arrived before you type it again.")
         return True
 
     async def _act(self, typed: Typed) -> None:
@@ -188,7 +188,7 @@ class Session:
                 if away_since:
                     await store.refresh(thread)
                     away_since = 0.0
-                    self._show(Entry("note", "bot", "The store answers again."))
+                    self._show(Entry("note", "bot", "The database answers again."))
                 async with contextlib.aclosing(store.follow(thread)) as follower:  # type: ignore[type-var]
                     async for thread in follower:
                         yield thread

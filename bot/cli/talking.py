@@ -74,7 +74,7 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
             case "help":
                 console.say(HELP)
             case _:
-                console.say(f"There is nothing to {typed.command} yet: there is no thread before you say something.")
+                console.say(f"There is nothing to {typed.command} yet: your first message opens the thread.")
     return ""
 
 

@@ -43,7 +43,7 @@ def _slack_id(text: str) -> str:
 
 def _group(name: str) -> str:
     if name in (ANYONE, TEAM):
-        raise ValueError(f"must not name {name!r}: who is in that one is given")
+        raise ValueError(f"must not name {name!r}: its members are fixed")
     if not _GROUP.fullmatch(name):
         raise ValueError(f"must be a name of letters, digits, . _ and -, not {name[:40]!r}")
     return name
@@ -90,7 +90,7 @@ def people_problems(members: Mapping[str, Member]) -> list[str]:
     for key, member in members.items():
         if not _KEY.fullmatch(key) or key == MACHINE:
             told.append(
-                f"people holds {key[:60]!r}, which has to be of lower-case letters, digits, . _ and -, "
+                f"people holds {key[:60]!r}, which must consist of lower-case letters, digits, . _ and -, "
                 f"and not {MACHINE}."
             )
         # A hash is not shown either: people compare it with others.

@@ -188,7 +188,7 @@ class Policies(Authority):
             return ""
         who = ", ".join(self._people.members[key].name or key for key in may) or "nobody"
         return (
-            f"It takes {terms.quorum} of {' or '.join(groups)} who have not asked for it, and that is {who}. "
+            f"It takes {terms.quorum} approvals from {' or '.join(groups)}, by people who did not ask for it: {who}. "
             "Somebody else has to ask for it, or the team file has to name more people."
         )
 

@@ -110,7 +110,7 @@ def _scope_problems(tool: str, scope: str, tools: Mapping[str, type[Tool]]) -> I
     names = dict.fromkeys(name for scopes in known for name in scopes or () if name)
     if not names:
         name = f'"{ANY}"' if tool == ANY else tool
-        yield f'its calls are not told apart; write [policy.{name}."{ANY}"].'
+        yield f'its calls have no scope; write [policy.{name}."{ANY}"].'
     elif scope not in names:
         yield unknown(scope, "scope of it", names)
 
@@ -122,7 +122,7 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collectio
     if ANYONE in groups and (rule.quorum > 1 or not rule.requester_may):
         wants = "quorum" if rule.quorum > 1 else "requester_may"
         yield (
-            f"{wants} does not go with {ANYONE!r}: it is not known which addresses there are one person's. "
+            f"{wants} does not go with {ANYONE!r}: nobody knows which addresses belong to one person. "
             f"Take {TEAM!r} or a group of [people]."
         )
     # Of a group that is not known, it is those of the one that may be meant; there cannot be more than all.
@@ -135,7 +135,7 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collectio
     for text in rule.ask:
         yield from _member_problems(rule.group, people, channels) if text == MEMBERS else _ask_problems(text, channels)
     if rule.then and len(people.in_group(rule.then)) > ASKS_MAX:
-        yield f"then: {rule.then} has more than {ASKS_MAX} people, which is how many are asked at most."
+        yield f"then: {rule.then} has more than {ASKS_MAX} people, and at most {ASKS_MAX} are asked."
 
 
 def _ask_problems(text: str, channels: Collection[str]) -> Iterator[str]:
@@ -163,9 +163,9 @@ def _group_problems(group: str, people: People) -> Iterator[str]:
 
 def _member_problems(group: str, people: People, channels: Collection[str]) -> Iterator[str]:
     if group == ANYONE:
-        yield f"ask: it is not known who the {MEMBERS} of {ANYONE!r} are."
+        yield f"ask: {ANYONE!r} has no known {MEMBERS}."
     elif len(people.in_group(group)) > ASKS_MAX:
-        yield f"ask: {group} has more than {ASKS_MAX} people, which is how many are asked at most. Name a channel."
+        yield f"ask: {group} has more than {ASKS_MAX} people, and at most {ASKS_MAX} are asked. Name a channel."
     elif people.in_group(group) and not list(places_of(people, people.in_group(group), channels)):
         yield f"ask: nobody in {group} can be reached: they have no slack or emails where that channel is set up."
 
@@ -175,7 +175,7 @@ def _ladder_problems(rule: Rule, hours: Hours) -> Iterator[str]:
     if rule.widen and not rule.then:
         yield "widen needs then: the group that may decide as well from then on."
     if rule.then and widen is None:
-        yield "then needs widen, or remind: from when on that group may decide as well."
+        yield "then needs widen or remind, which say from when on that group may decide as well."
     steps = {"remind": remind, "widen": widen, "expires": expires}
     there = [(name, hours.length(duration)) for name, duration in steps.items() if duration]
     for (name, length), (later, limit) in pairwise(there):
@@ -203,7 +203,7 @@ def _standing_problems(policy: Policy, people: People) -> Iterator[str]:
         return
     yield from _group_problems(policy.standing.group, people)
     if policy.standing.group == ANYONE and policy.group != ANYONE and policy.requester_may:
-        yield f"group is {ANYONE!r} there, and {policy.group} otherwise: one of anybody must not do for it."
+        yield f"group is {ANYONE!r} there, and {policy.group} otherwise: approving in advance must not be easier."
     if policy.standing.group == ANYONE and not policy.requester_may:
         yield (
             f"requester_may = false does not go with {ANYONE!r}: it is not known which addresses there are one "

@@ -55,7 +55,7 @@ def _cron(text: str) -> str:
                 _first(alone)
             except (CronSimError, ValueError) as error:
                 raise ValueError(f"must be a schedule of cron, and {text!r} is not: {str(error)[:60]}") from None
-    raise ValueError(f"must come at some time, and {text!r} never happens")
+    raise ValueError(f"must happen at some time, and {text!r} never does")
 
 
 def _first(cron: str) -> datetime | None:
@@ -109,7 +109,7 @@ def schedule_problems(
         where = f"schedules.{name} in the team file"
         if not _NAME.fullmatch(name):
             told.append(
-                f"schedules in the team file holds {name[:60]!r}, which has to be of lower-case letters, digits, - "
+                f"schedules in the team file holds {name[:60]!r}, which must consist of lower-case letters, digits, - "
                 "and _."
             )
         if len(table.data) != 1:

@@ -85,9 +85,9 @@ async def grant(
     """
     by = people.identified(by)
     if by.trust != "verified" or not people.belongs(by, group):
-        raise Refused(f"{one_line(by.name, 100)} may not grant that: it takes somebody of {group}.")
+        raise Refused(f"{one_line(by.name, 100)} may not grant that: only members of {group} may.")
     if length > max_length:
-        raise Refused(f"That is too long: such calls are approved for {in_words(max_length)} at most.")
+        raise Refused(f"That is too long: such calls can be approved for {in_words(max_length)} at most.")
     granted = StandingGranted(
         id=f"g{secrets.token_hex(4)}",
         at=at,
@@ -125,7 +125,7 @@ async def revoke(
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: nothing proves who that is.")
     by = people.identified(by)
     if not by.member:
-        raise Refused(f"{one_line(by.name, 100)} may not revoke it, and is nobody in [people].")
+        raise Refused(f"{one_line(by.name, 100)} may not revoke it: they are not in [people].")
     event = StandingRevoked(id=f"{grant_id}/revoked", at=at, grant=grant_id, by=by, proof=proof)
     await store.post(LOG, event)
     return found.granted

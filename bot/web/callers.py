@@ -60,7 +60,7 @@ class Door:
         if caller is None:
             error = ', error="invalid_token"' if scheme else ""
             challenge = {"WWW-Authenticate": f'Bearer realm="deploybot"{error}'}
-            what = "That token is nobody's." if scheme else "There is no token."
+            what = "Nobody has this token." if scheme else "There is no token."
             refusal = problem(401, f"{what} Send one as `Authorization: Bearer TOKEN`.", headers=challenge)
             await refusal(scope, receive, send)
             return

@@ -60,7 +60,7 @@ LastEventId = Annotated[
     int | None, Header(alias="Last-Event-ID", ge=0, description="The index of the event that was seen last.")
 ]
 Limit = Annotated[int, Query(ge=1, le=LISTED_MAX, description="How many of the newest to look at.")]
-OfStatus = Annotated[ThreadStatus | None, Query(description="Only those of the ones looked at.")]
+OfStatus = Annotated[ThreadStatus | None, Query(description="Only those with this status, of the ones looked at.")]
 
 
 @dataclass
@@ -261,7 +261,9 @@ def _hash(*parts: str) -> str:
 def _person(by: Caller) -> None:
     """No machine decides, whoever may. Raises HTTPException."""
     if not by.person.member:
-        raise HTTPException(403, "This takes a person: call with a token of one, api_token_sha256 in the team file.")
+        raise HTTPException(
+            403, "This needs a person: call with a person's own token, api_token_sha256 in the team file."
+        )
 
 
 def _shown(thread: Thread, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -309,7 +311,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 async def _broken(_: Request, __: Exception) -> Response:
-    return problem(500, "A mistake of the program itself; its log says which.")
+    return problem(500, "A bug in this program; its log has the details.")
 
 
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {

@@ -110,9 +110,9 @@ class Pending(_Told):
     intent: str
     arguments: dict[str, Any]
     facts: dict[str, Any]
-    group: str = Field(description="Who may decide it by now.")
-    quorum: int = Field(description="Approvals that it takes.")
-    votes: list[dict[str, Any]] = Field(description="Those that there are.")
+    group: str = Field(description="Who may decide it now.")
+    quorum: int = Field(description="How many approvals it takes.")
+    votes: list[dict[str, Any]] = Field(description="How many there are so far.")
     expires_at: datetime | None
     editable: list[str] = Field(description="The arguments that may be changed.")
 
