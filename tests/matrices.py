@@ -4,28 +4,31 @@
     async def test_it_ends_the_same_wherever_it_is_killed(point: Point) -> None: ...
 
 `make test` plays a sample of each, which the seed chooses: the same one each time unless `--seed` says otherwise.
-`make test-matrices` plays every point, and the tests that make up their inputs, with inputs that are new each time. A
-point that is named on the command line is always played.
+`make test-matrices` plays every point. A point that is named on the command line is always played.
+
+So it is with the inputs that hypothesis makes up: the same few each time, or many that are new (`examples`, `explore`).
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 SEED = 1
+ROUNDS_MAX = 30
 MARKS = ("matrix", "hypothesis")
 """pytest's marks of what `--matrices` plays. hypothesis sets its own."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 # A slow moment of the machine is no failure.
-settings.register_profile("the same each time", deadline=None, derandomize=True)
+settings.register_profile("the same each time", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("new each time", deadline=None, print_blob=True)
 
 
@@ -43,6 +46,34 @@ def matrix(name: str, points: Iterable[object], *, sample: int) -> Callable[[F],
 def _id(point: object) -> str:
     """That can be typed."""
     return re.sub(r"[^\w.]+", "-", str(point)).strip("-")
+
+
+def examples(count: int) -> settings:
+    """`@examples(400)`: so many with `--matrices`, and else a quarter."""
+    return settings(max_examples=count if _plays_all() else count // 4)
+
+
+def explore(machine: type[RuleBasedStateMachine], interesting: Collection[str], reached: Counter[str]) -> None:
+    """Do what may be done in any order, until everything interesting was reached: some of it is rare."""
+    reached.clear()
+    for number in range(ROUNDS_MAX):
+        if not _plays_all():
+            seed(number)(machine)
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=300 if _plays_all() else 50,
+                stateful_step_count=25,
+                suppress_health_check=[HealthCheck.too_slow],
+            ),
+        )
+        if all(reached[what] for what in interesting):
+            return
+    assert set(interesting) <= {what for what, often in reached.items() if often}
+
+
+def _plays_all() -> bool:
+    return not settings().derandomize
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 import structlog.testing
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from agent.authority import Authority, Ruling, Wanted
 from agent.model.base import ModelFailure
@@ -33,6 +31,7 @@ from store.events import (
 )
 from store.values import Person, Place
 from tests.anybody_governed import ANN_BY_MAIL, CAT, DAN, PEOPLE, AnybodyUnderPolicies
+from tests.matrices import explore
 from tests.playbook import Push, Touch, World, done
 from tests.story import ANN, BOB, EVE, PLACE
 
@@ -628,19 +627,11 @@ def stage() -> Iterator[None]:
         yield
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("stage")
 def test_whatever_people_do_a_push_begins_only_by_a_valid_sufficient_and_unexpired_approval_of_exactly_it() -> None:
     interesting = {
         *("push started by a quorum", "push started by a standing approval", "push started by a lead"),
         *("edited push started", "step expired", "step approved", "step rejected"),
     }
-    reached = AnybodyUnderPolicies.reached
-    reached.clear()
-    for _ in range(6):  # some of it is rare
-        run_state_machine_as_test(
-            AnybodyUnderPolicies,
-            settings=settings(max_examples=200, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]),
-        )
-        if all(reached[what] for what in interesting):
-            return
-    assert interesting <= {what for what, often in reached.items() if often}
+    explore(AnybodyUnderPolicies, interesting, AnybodyUnderPolicies.reached)

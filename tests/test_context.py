@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
@@ -34,6 +34,7 @@ from store.events import (
 )
 from store.text import visible
 from store.values import Attachment, Person
+from tests.matrices import examples
 from tests.playbook import TOOLS, Look, ops
 from tests.story import (
     ANN,
@@ -732,7 +733,7 @@ def test_no_text_adds_or_closes_a_block(slot: Callable[[str], list[Event]]) -> N
         assert tags(prompt_of(*slot(text))) == expected, text
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.sampled_from(SLOTS), hostile_texts)
 def test_no_text_whatever_adds_or_closes_a_block(slot: Callable[[str], list[Event]], text: str) -> None:
     assert tags(prompt_of(*slot(text))) == tags(prompt_of(*slot("harmless")))
@@ -785,7 +786,7 @@ def test_every_text_reads_back(text: str) -> None:
     assert_reads(data_of(prompt_of(message(), *told("s1", "look", {"data": data})), "look"), {"data": data})
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(hostile_texts)
 def test_any_text_reads_back(text: str) -> None:
     data = data_of(prompt_of(message("m1", text, subject=text)), "message")
@@ -805,7 +806,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(values)
 def test_any_data_reads_back(value: Any) -> None:
     event = TriggerReceived.model_construct(id="t", at=AT, source="s", name="n", data={"value": value})
@@ -838,7 +839,7 @@ big_events: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(big_events, max_size=25), st.sampled_from([2_000, 5_000, 120_000]))
 def test_the_prompt_is_never_longer_than_its_limit_and_always_well_formed(events: list[Event], chars_max: int) -> None:
     prompt = prompt_of(*events, limits=Limits(context_chars_max=chars_max))

@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, Phase, event, find, given, settings
+from hypothesis import Phase, event, find, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    run_state_machine_as_test,
-)
 
 from agent.decide import (
     Action,
@@ -34,6 +31,7 @@ from store.events import Event
 from store.thread import Thread
 from store.values import Person
 from tests.anybody import AnybodyDoesAnything
+from tests.matrices import examples, explore
 from tests.playbook import (
     Look,
     Push,
@@ -423,7 +421,7 @@ PLANNED = ops(plan=lambda now: Look() if now.version % 2 else None, limits=Limit
 STRANGER = ops(tools=(Look,))
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(_any_story, st.sampled_from([OPS, PLANNED, STRANGER]))
 def test_whatever_happened_there_is_an_answer_and_it_is_always_the_same(events: list[Event], agent: Agent) -> None:
     now = thread(*events)
@@ -466,6 +464,7 @@ def stage() -> Iterator[None]:
         yield
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("stage")
 def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
     interesting = {
@@ -475,13 +474,4 @@ def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
         *(f"step {status}" for status in ("finished", "failed", "rejected", "refused", "interrupted", "superseded")),
         *(f"step {status}" for status in ("withdrawn", "cancelled", "said", "kept", "waiting", "requested")),
     }
-    reached = AnybodyDoesAnything.reached
-    reached.clear()
-    for _ in range(4):  # some of it is rare
-        run_state_machine_as_test(
-            AnybodyDoesAnything,
-            settings=settings(max_examples=300, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]),
-        )
-        if all(reached[what] for what in interesting):
-            return
-    assert interesting <= {what for what, often in reached.items() if often}
+    explore(AnybodyDoesAnything, interesting, AnybodyDoesAnything.reached)

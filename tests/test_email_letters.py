@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.base import (
@@ -40,6 +40,7 @@ from store.events import Event, MessageReceived, MessageSent
 from store.text import visible
 from store.values import Person, Place
 from tests import story
+from tests.matrices import examples
 
 BOT = "deploybot@team.example"
 SIGNER = Signer("a secret for tests", BOT)
@@ -833,7 +834,7 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(_outgoing, _texts)
 def test_whatever_is_said_is_a_mail_that_keeps_to_the_rules(message: Outgoing, subject: str) -> None:
     told = letters(message, mailed(subject=subject, cc=[BEN.address]))
@@ -845,7 +846,7 @@ def test_whatever_is_said_is_a_mail_that_keeps_to_the_rules(message: Outgoing, s
         assert visible(plain(one)) == plain(one)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.dictionaries(_texts, _values, max_size=5), st.dictionaries(_texts, _values, max_size=5))
 def test_every_character_of_a_request_is_in_both_parts(arguments: dict[str, Any], facts: dict[str, Any]) -> None:
     # A fact of an argument's name has a test of its own.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +26,7 @@ from agent.model.openai import BODY_BYTES_MAX, OpenAIModel
 from agent.model.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
 from store.values import Usage
+from tests.matrices import examples
 from tests.model_server import (
     MODEL,
     Capability,
@@ -668,7 +669,7 @@ COMPLETIONS = st.fixed_dictionaries(
 BODIES = st.binary(max_size=200) | st.builds(lambda data: json.dumps(data).encode(), COMPLETIONS | JSON)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(
     bodies=st.lists(BODIES, min_size=8, max_size=8),
     statuses=st.lists(st.sampled_from([200, 200, 400, 422]), min_size=8),

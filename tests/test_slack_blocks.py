@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from slack_sdk.models.blocks import Block as ModelOfSlack
@@ -31,6 +31,7 @@ from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
 from channels.slack.parse import Answer, Approve, AskEdit, AskReason, Me, parse_click
 from store.text import visible
 from store.values import Person
+from tests.matrices import examples
 from tests.slack import check_blocks, check_view
 
 AT = datetime(2026, 11, 20, 4, 36, tzinfo=UTC)
@@ -539,7 +540,7 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(_outgoing)
 def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(message: Outgoing) -> None:
     try:
@@ -557,7 +558,7 @@ def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(messag
             model.validate_json()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(_data, _data)
 def test_every_character_of_a_request_is_shown(arguments: dict[str, Any], facts: dict[str, Any]) -> None:
     try:

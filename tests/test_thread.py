@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from store.events import KINDS, ApprovalDecided, Event
 from store.thread import OPEN, StepState, Thread, ThreadStatus, Turn
 from store.values import Person, Place, Trust
+from tests.matrices import examples
 from tests.story import (
     ANN,
     AT,
@@ -716,7 +717,7 @@ def _probe(now: Thread) -> None:
     assert all(owed.event < now.version for owed in now.state.owed.values())
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(_any_story, st.integers(0, 32))
 @example((opened(), chosen("s1"), refused("s1"), chosen("s2"), chosen("s1")), 3)
 def test_any_events_in_any_order_mean_the_same_however_the_log_is_cut(events: tuple[Event, ...], cut: int) -> None:
