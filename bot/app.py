@@ -11,25 +11,22 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from agent.definition import Agent
 from agent.loop import Loop
 from agent.model.base import Model
 from agent.model.openai import OpenAIModel
-from agent.roster import ROSTER
 from bot.clock import Clock
 from bot.inbox import Inbox
 from bot.settings import Settings, environment
+from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
-from bot.team.file import Team, inspect_team
-from bot.team.names import unknown_agent
+from bot.team.file import Team, inspect_team, team_path
 from bot.team.people import People
 from bot.team.policies import Policies
-from bot.team.problems import SettingsError, what_is_wrong
+from bot.team.problems import SettingsError
 from bot.team.routes import Routes
 from bot.team.schedules import Schedule
 from bot.worker import Worker
@@ -50,9 +47,6 @@ if TYPE_CHECKING:
 # One line for each channel: without it, nobody can name a place there.
 places.register(slack_place.GRAMMAR, email_place.GRAMMAR, terminal.GRAMMAR)
 
-TABLE_OF = {"rollback": "deploy"}
-"""Agents that read another one's table of the team file."""
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -60,6 +54,11 @@ class Setup:
 
     settings: Settings
     team: Team = field(default_factory=Team)
+
+    @property
+    def beside(self) -> Path:
+        """The folder of the team file."""
+        return team_path(self.settings.bot_config).parent
 
 
 def load(*checks: Callable[[Setup], list[str]]) -> Setup:
@@ -92,6 +91,8 @@ class App:
     people: People = field(default_factory=People)
     authority: Policies = field(default_factory=Policies)
     """Without policies nobody may approve anything."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Where the agents' own files stand."""
 
     @property
     def may_write(self) -> Callable[[str], bool] | None:
@@ -104,7 +105,7 @@ class App:
 
     def schedules(self) -> list[Schedule]:
         """Raises SettingsError."""
-        return schedules_of(self.setup.team, self.roster, self.setup.settings.channel_names())
+        return schedules_of(self.setup.team, self.roster, self.folders, self.setup.settings.channel_names())
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
         """`only`: the one thread that it cares for; empty: all."""
@@ -138,7 +139,7 @@ def now() -> datetime:
 @contextlib.asynccontextmanager
 async def opened(setup: Setup) -> AsyncIterator[App]:
     """Everything but a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
-    roster = build_roster(setup.team, setup.settings.bot_home)
+    agents = build_agents(setup.team, setup.settings.bot_home, setup.beside)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(store_of(setup.settings))
         writer = await _writer(setup, store) if setup.settings.has_email else None
@@ -147,11 +148,12 @@ async def opened(setup: Setup) -> AsyncIterator[App]:
             setup,
             store,
             Inbox(store, people=people),
-            roster,
+            agents.made,
             {channel.name: channel for channel in _channels(setup.settings, writer, stack)},
             writer,
             people,
             policies_of(setup, store),
+            agents.folders,
         )
 
 
@@ -232,51 +234,8 @@ async def model_of(settings: Settings) -> AsyncIterator[Model]:
         await model.close()
 
 
-def build_roster(team: Team, folder: Path) -> dict[str, Agent]:
-    """Every agent whose table of the team file is there. Raises SettingsError with all that is wrong in them."""
-    agents, problems = _agents(team, folder)
-    if problems:
-        raise SettingsError(problems)
-    return {name: agent for name, agent in agents.items() if agent}
-
-
-def _agents(team: Team, folder: Path) -> tuple[dict[str, Agent | None], list[str]]:
-    """With what is wrong in their tables and in the routes. Where there is anything, an agent that is not set up may
-    be meant to be: then all that there could be are given, None where it could not be made.
-    """
-    tables = team.agents
-    known = [name for name in ROSTER if name not in TABLE_OF]
-    problems = [
-        f"agents.{name} in the team file has no agent of its own; known are {', '.join(known)}."
-        for name in tables
-        if name not in known
-    ]
-    agents: dict[str, Agent | None] = {}
-    for name, build in ROSTER.items():
-        table = tables.get(TABLE_OF.get(name, name))
-        if table is None:
-            continue
-        try:
-            agents[name] = build(table, folder)
-        except ValidationError as error:
-            problems += (_problem(name, item) for item in error.errors(include_url=False) if name not in TABLE_OF)
-    if problems:
-        agents = {name: agents.get(name) for name in ROSTER}
-    problems += (
-        f"routes.{place} in the team file: {unknown_agent(agent, agents)}"
-        for place, agent in team.routes.items()
-        if agent not in agents
-    )
-    return agents, problems
-
-
 def roster_problems(setup: Setup) -> list[str]:
     """For `load`, so that these are reported together with all others."""
-    agents, problems = _agents(setup.team, setup.settings.bot_home)
-    return problems + team_problems(setup.team, agents, setup.settings.channel_names())
-
-
-def _problem(agent: str, item: Any) -> str:
-    path = ".".join(str(part) for part in (agent, *item["loc"]) if part != "[key]")
-    colon = ":" if item["type"] == "value_error" else ""
-    return f"agents.{path} in the team file{colon} {what_is_wrong(item)}"
+    agents = inspect_agents(setup.team, setup.settings.bot_home, setup.beside)
+    wrong = team_problems(setup.team, agents.all, agents.folders, setup.settings.channel_names())
+    return [*agents.problems, *wrong]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agent.decide import decide
 from agent.definition import Agent
-from agent.roster import ROSTER
+from agent.roster import deploy, rollback
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.inbox import Inbox
 from bot.team.file import read_team
@@ -55,7 +55,7 @@ class World:
 
     def roster(self) -> dict[str, Agent]:
         table = read_team(self.home / "bot.toml").agents["deploy"]
-        return {name: build(table, self.home) for name, build in ROSTER.items()}
+        return {one.NAME: one.build(table, self.home) for one in (deploy, rollback)}
 
 
 def new_world(template: Path, folder: Path, redis_url: str) -> World:

@@ -21,7 +21,8 @@ from agent.definition import Agent
 from agent.loop import Loop
 from agent.model.base import Answer, Model, Prompt
 from agent.model.schema import find_step, validated
-from agent.roster import ROSTER
+from agent.roster import deploy as deploybot
+from agent.roster import rollback
 from agent.roster.deploy.stand_in import StandIn
 from bot.cli.demo.site import MERGED, Site
 from bot.inbox import Inbox, Settlement
@@ -60,7 +61,7 @@ class Bot:
         shutil.copytree(template, self.site.home, symlinks=True)
         self.site.write_team_file(home / "bot.toml")
         table = read_team(home / "bot.toml").agents["deploy"]
-        self.roster: dict[str, Agent] = {name: build(table, home) for name, build in ROSTER.items()}
+        self.roster: dict[str, Agent] = {one.NAME: one.build(table, home) for one in (deploybot, rollback)}
         self.store = MemoryStore()
         self.inbox = Inbox(self.store)
 
@@ -343,7 +344,7 @@ async def test_what_is_missing_is_asked_for_and_the_answer_is_understood(bot: Bo
 async def test_a_component_that_is_not_set_up_is_an_error_that_the_model_reads(bot: Bot) -> None:
     configured = read_team(bot.site.home.parent / "bot.toml").agents["deploy"]["components"]
     table = {"components": {"backend": configured["backend"]}}
-    bot.roster["deploy"] = replace(ROSTER["deploy"](table, bot.site.home.parent), limits=bot.roster["deploy"].limits)
+    bot.roster["deploy"] = replace(deploybot.build(table, bot.site.home.parent), limits=bot.roster["deploy"].limits)
     async with bot.working(Scripted(deploy("frontend", "staging", "v1.1.0"))):
         thread = await bot.say("deploy the frontend")
     (refused,) = events(thread, StepRefused)

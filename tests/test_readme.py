@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from typer.main import get_command
 
 from agent.definition import Agent
-from agent.roster import ROSTER
+from agent.roster import deploy
 from agent.steps import Call, Tool, ToolError
 from bot.app import Setup, roster_problems
 from bot.cli.main import app
@@ -52,7 +52,7 @@ def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
     parts = re.findall(r"```toml\n(# bot.toml.*?)```", README, re.DOTALL)
     assert len(parts) == 3
     team = Team.model_validate(tomllib.loads("\n".join(parts)))
-    agent = ROSTER["deploy"](team.agents["deploy"], tmp_path)
+    agent = deploy.build(team.agents["deploy"], tmp_path)
     assert "deploy_backend" in agent.steps
     settings = Settings(
         bot_home=tmp_path,

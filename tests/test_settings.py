@@ -184,8 +184,9 @@ def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: P
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
-        "agents.gardener in the team file has no agent of its own; known are deploy.",
-        "agents.rollback in the team file has no agent of its own; known are deploy.",
+        "agents.gardener in the team file has no agent of its own; known are deploy. One of yours stands in "
+        "agents/gardener/ beside it, or is named by `module`.",
+        "agents.rollback in the team file has no effect: rollback reads [agents.deploy].",
         "agents.deploy.components.backend.repository in the team file is missing.",
         "agents.deploy.components.backend.targets in the team file is missing.",
         "agents.deploy.colour in the team file is not known here.",
@@ -308,7 +309,8 @@ def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[...
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
-        "agents.gardener in the team file has no agent of its own; known are deploy.",
+        "agents.gardener in the team file has no agent of its own; known are deploy. One of yours stands in "
+        "agents/gardener/ beside it, or is named by `module`.",
         "policy.deploy_backend.production in the team file: 'relaese' is no group that somebody is in; did you mean "
         "release?",
         "policy.deploy_backend.production in the team file: ask names 'email:a@example.com', and email is not set up.",

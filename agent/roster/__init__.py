@@ -1,27 +1,19 @@
-"""The agents of this installation, by name. To add one: copy a folder beside this file, and name it here."""
+"""The agents that ship, a folder each. To add one of your own, copy a folder: beside these, or to `agents/` beside your
+team file. See `bot.team.agents` for how an agent is found.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
-from typing import Any
-
-from agent.definition import Agent
-from agent.roster import deploy, rollback
-
-Build = Callable[[Mapping[str, Any], Path], Agent]
-"""Takes the agent's table of the team file (`[agents.NAME]`) and a folder for its own files.
-
-Raises pydantic's ValidationError where the table is wrong.
-"""
-
-ROSTER: dict[str, Build] = {
-    "deploy": deploy.build,
-    "rollback": rollback.build,
-}
+import pkgutil
+from collections.abc import Collection
 
 DEFAULT = "deploy"
 """Who answers where nobody was named."""
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the folders here."""
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg))
 
 
 def default_of(names: Collection[str]) -> str:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.model.base import ModelFailure, Prompt
-from bot.app import Setup, build_roster, model_of, policies_of, roster_problems, store_of
+from bot.app import Setup, model_of, policies_of, roster_problems, store_of
 from bot.cli import command, console
 from bot.cli.options import AsJson
 from bot.settings import Settings, misspelt
+from bot.team.agents import build_agents
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
 from bot.team.problems import SettingsError
@@ -101,7 +102,7 @@ def _home(settings: Settings) -> Finding:
 
 async def _agents(setup: Setup) -> Finding:
     try:
-        roster = build_roster(setup.team, setup.settings.bot_home)
+        roster = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
     except SettingsError as error:
         return Finding("agents", "failed", " ".join(error.problems))
     if not roster:
@@ -125,7 +126,7 @@ async def _wrong_with(agent: Agent) -> list[str]:
 def _policies(setup: Setup) -> Iterator[Finding]:
     """Nothing where no agent could ask for an approval."""
     try:
-        roster = build_roster(setup.team, setup.settings.bot_home)
+        roster = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
     except SettingsError:
         return
     if problems := roster_problems(setup):

@@ -8,28 +8,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import agent.roster
 from agent.definition import Agent
+from agent.roster import default_of
 from bot.team.file import Team, read_team
 from bot.team.problems import SettingsError
 from bot.team.schedules import Schedule, ScheduleTable, schedule_problems
 
-ROSTER_FOLDER = Path(agent.roster.__file__).parent
-
 
 def schedules_of(
-    team: Team, roster: Mapping[str, Agent | None], channels: Collection[str], folder: Path = ROSTER_FOLDER
+    team: Team, roster: Mapping[str, Agent | None], folders: Mapping[str, Path], channels: Collection[str]
 ) -> list[Schedule]:
     """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
 
-    An agent None: its own table is wrong, so nothing is said of its openings. `channels`: those that are set up.
-    Raises SettingsError with all that is wrong.
+    An agent None: its own table is wrong, so nothing is said of its openings. `folders`: where the agents' own files
+    stand. `channels`: those that are set up. Raises SettingsError with all that is wrong.
     """
     tables: dict[str, ScheduleTable] = {}
     problems = []
-    for name in roster:
+    for name, folder in folders.items():
         try:
-            brought = shipped(folder / name / "schedules.toml", name)
+            brought = shipped(folder / "schedules.toml", name)
         except SettingsError as error:
             problems += error.problems
             continue
@@ -37,7 +35,7 @@ def schedules_of(
                      for one in brought if one in tables]  # fmt: skip
         tables |= brought
     tables |= {
-        name: table if table.agent else table.model_copy(update={"agent": agent.roster.default_of(roster)})
+        name: table if table.agent else table.model_copy(update={"agent": default_of(roster)})
         for name, table in team.schedules.items()
     }
     openings = {name: tuple(one.openings) if one else None for name, one in roster.items()}

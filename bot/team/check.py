@@ -7,6 +7,7 @@ All of it is found at once. It changes nothing and starts nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from agent.definition import Agent
 from bot.team.calendar import schedules_of
@@ -17,14 +18,16 @@ from bot.team.problems import SettingsError
 from channels import places
 
 
-def team_problems(team: Team, agents: Mapping[str, Agent | None], channels: Collection[str]) -> list[str]:
+def team_problems(
+    team: Team, agents: Mapping[str, Agent | None], folders: Mapping[str, Path], channels: Collection[str]
+) -> list[str]:
     """An agent None: it could not be made, so nothing is said of its tools and openings.
 
-    `channels`: those that are set up.
+    `folders`: where the agents' own files stand. `channels`: those that are set up.
     """
     problems: list[str] = []
     try:
-        schedules_of(team, agents, channels)
+        schedules_of(team, agents, folders, channels)
     except SettingsError as error:
         problems += error.problems
     channel, _ = places.named(team.alerts)

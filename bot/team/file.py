@@ -40,7 +40,7 @@ class EmailTable(BaseModel):
 
 
 class Team(BaseModel):
-    """The TOML file. Each agent reads its own table under `[agents.NAME]`."""
+    """The TOML file. Each agent reads its own table under `[agents.NAME]`, without `module`: see `bot.team.agents`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,6 +77,10 @@ class Team(BaseModel):
         return self.hours.hours() if self.hours else Hours()
 
 
+def team_path(named: Path | None) -> Path:
+    return named or Path("bot.toml")
+
+
 def read_team(path: Path | None) -> Team:
     """The named file, or `bot.toml` if there is one. Raises SettingsError."""
     team, problems = inspect_team(path)
@@ -87,10 +91,9 @@ def read_team(path: Path | None) -> Team:
 
 def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
     """What of the file can be read, and what is wrong in the rest. Raises SettingsError where it is no TOML file."""
-    if path is None:
-        path = Path("bot.toml")
-        if not path.exists():
-            return Team(), []
+    if path is None and not team_path(path).exists():
+        return Team(), []
+    path = team_path(path)
     try:
         team, problems = _understood(tomllib.loads(path.read_text(encoding="utf-8")))
         return team, [f"{path}: {problem}" for problem in problems + people_problems(team.people)]

@@ -16,7 +16,8 @@ from agent.definition import Agent
 from agent.loop import Loop
 from agent.model.base import Answer, Prompt
 from agent.model.schema import validated
-from agent.roster import ROSTER
+from agent.roster import deploy as deploybot
+from agent.roster import rollback
 from agent.roster.deploy.targets import Targets
 from bot.inbox import Inbox
 from channels.inbound import Words
@@ -380,7 +381,9 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
     world.tests_pass = story.tests_pass
     world.failing |= {story.failing} if story.failing else set()
     resources: Mapping[type, object] = {Targets: world.targets()}
-    roster = {name: replace(build(world.table(), Path("/srv")), resources=resources) for name, build in ROSTER.items()}
+    roster = {
+        one.NAME: replace(one.build(world.table(), Path("/srv")), resources=resources) for one in (deploybot, rollback)
+    }
     store, channel, model = MemoryStore(world.clock), BenchChannel(), _Scripted(story.answers)
     inbox = Inbox(store, clock=world.clock)
     loop = Loop(

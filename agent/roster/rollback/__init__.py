@@ -18,10 +18,12 @@ from agent.roster.deploy.tools.follow import GetWorkflowStatus, ListWorkflowRuns
 from agent.roster.deploy.tools.look import CheckDeploymentStatus, ListDeployments
 
 NAME = "rollback"
+SHARES = deploy.NAME
+"""It reads deploybot's table: the targets are the same."""
 
 
 def build(table: Mapping[str, Any], home: Path) -> Agent:
-    """`table` is deploybot's: the targets are the same. Raises pydantic's ValidationError."""
+    """Raises pydantic's ValidationError."""
     targets = deploy.targets(table, home)
     return Agent(
         name=NAME,
