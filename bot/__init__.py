@@ -1,1 +1,1 @@
-"""The program: it brings the environment, the team file and all other rooms together, and gives them faces."""
+"""The program: it brings the environment, the team file and all the other rooms together, and runs them."""

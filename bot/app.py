@@ -1,6 +1,8 @@
 """The composition root: the one place that knows every part and puts them together.
 
-Fakes go in through the same door: a test gives another model or store, and everything else is real.
+It brings the environment and the team file together, opens the store and builds the ways out, the workers and the
+clock. Nobody else constructs these. Fakes go in through the same door: a test gives another model or store, and
+everything else is real.
 """
 
 from __future__ import annotations

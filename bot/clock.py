@@ -1,10 +1,10 @@
 """The role `clock`: fires the team's schedules, in any number of processes at once.
 
-A firing is a trigger posted under an id that its schedule and due time make, into a thread whose id they make too. So
-whoever posts it, and however often, there is one thread with one trigger. How far a schedule is dealt with is noted
-after its posts, so a crash in between repeats the same post; and nothing else depends on that note being right.
+A firing is a trigger. Its id and its thread's id are derived from the schedule and the due time, so however often it is
+posted, and by whatever process, there is one thread with one trigger. How far a schedule has been dealt with is noted
+after its posts: a crash in between repeats the same post, and nothing else depends on that note.
 
-No queue here, and nothing of a firing is kept but its thread. A schedule that nobody has noted yet begins now.
+There is no queue here, and nothing is kept of a firing but its thread. A schedule without a note begins now.
 """
 
 from __future__ import annotations

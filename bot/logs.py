@@ -1,6 +1,6 @@
 """The program's own log: lines of JSON on the stream that it is given.
 
-stdout belongs to the commands' answers; nothing here chooses a stream or writes to one by itself.
+stdout belongs to the commands' answers; nothing here chooses a stream.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The environment, and `.env` in development: secrets, servers and whatever else differs between machines.
+"""The environment, and `.env` in development: secrets, servers and everything else that differs between machines.
 
-Read once, at start. Whatever is missing or wrong is reported together, each by its name and with what to do. Secrets
-are never shown. What a team agrees on is not here: that is its file, `bot.team.file`.
+It is read once, at start. All problems are reported together, each with the variable's name and what to do. Secrets are
+never shown. What a team agrees on is not here: that is its file, `bot.team.file`.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def environment() -> Environment:
 def misspelt() -> list[str]:
     """Variables of the environment that look like ours and are not: nobody reads them."""
     ours = {name.upper() for name in Settings.model_fields}
-    told = []
+    warnings = []
     for name in sorted(os.environ):
         near = nearest(name, ours, cutoff=0.8)
         if (
@@ -245,8 +245,8 @@ def misspelt() -> list[str]:
             and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_", "EMAIL_", "IMAP_", "SMTP_"))
             and near
         ):
-            told.append(f"{name} is not known; did you mean {near}?")
-    return told
+            warnings.append(f"{name} is not known; did you mean {near}?")
+    return warnings
 
 
 def _env_file() -> tuple[Path | None, list[str]]:

@@ -1,7 +1,7 @@
 """How a command runs and ends: settings first, every failure in one line on stderr, and the exit code.
 
-0 done, 1 a failure, 2 the command line is wrong, 130 interrupted. There is no traceback for a person; one of a mistake
-of ours is shown with BOT_LOG_LEVEL=debug.
+0 done, 1 a failure, 2 the command line is wrong, 130 interrupted. Where the reader of stdout leaves, that is a normal
+end. No person sees a traceback; BOT_LOG_LEVEL=debug shows that of a bug.
 """
 
 from __future__ import annotations

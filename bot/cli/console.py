@@ -1,6 +1,7 @@
-"""The standard streams: how entries of a thread are shown, and streams that work however we were started.
+"""The standard streams of a command: it owns how entries, tables and JSON are laid out on them.
 
-stdout holds answers and nothing else; stderr holds all the rest. Nothing from outside draws on the screen.
+They work however we were started. stdout holds answers and nothing else; everything else goes to stderr. Nothing from
+outside can draw on the screen.
 """
 
 from __future__ import annotations

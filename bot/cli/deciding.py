@@ -1,6 +1,6 @@
 """The commands that steer a thread: `approve`, `reject`, `edit`, `pause`, `resume`, `cancel`, `fork`.
 
-Whether a person may is judged by the inbox and the log, never here.
+The inbox and the log judge whether a person may, never the commands.
 """
 
 from __future__ import annotations

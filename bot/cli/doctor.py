@@ -84,8 +84,8 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
 
 
 def _variables() -> Finding:
-    if told := misspelt():
-        return Finding("settings", "warning", " ".join(told))
+    if warnings := misspelt():
+        return Finding("settings", "warning", " ".join(warnings))
     return Finding("settings", "ok", "all are understood.")
 
 
@@ -230,8 +230,8 @@ async def _people_and_places(team: Team, client: Any, me: Me) -> list[Finding]:
     """Nothing where the team file names nobody and no place in Slack."""
     from channels.slack.check import unreachable
 
-    deciding, told = _slack_of_approvals(team), _slack_of_others(team)
-    named = {one: ", ".join(deciding.get(one, []) + told.get(one, [])) for one in (*deciding, *told)}
+    deciding, others = _slack_of_approvals(team), _slack_of_others(team)
+    named = {one: ", ".join(deciding.get(one, []) + others.get(one, [])) for one in (*deciding, *others)}
     if not named:
         return []
     wrong, unsaid = await unreachable(client, me, named, deciding)
@@ -259,8 +259,8 @@ def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
 def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
     """Likewise of where things are told, and may be done by whoever is there."""
     found: dict[str, list[str]] = {}
-    told = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
-    for where, place in told.items():
+    named = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
+    for where, place in named.items():
         channel, name = places.named(place)
         if channel == SLACK:
             found.setdefault(name, []).append(where)

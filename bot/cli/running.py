@@ -1,6 +1,6 @@
 """`bot run`: the process that listens, works and fires schedules until it is told to stop.
 
-It starts the roles and stops them in order. What they do is theirs: `bot.web.listen`, `bot.worker`, `bot.clock`.
+It starts the roles and stops them in order. Their work is done in `bot.web.listen`, `bot.worker` and `bot.clock`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`bot schedules`: what the team's schedules will do, and firing one by hand.
+"""`bot schedules`: when the team's schedules fire next, and firing one by hand.
 
-It prints them and fires; when they are due, `bot.team.schedules` says.
+It prints and fires them. `bot.team.schedules` computes when they are due.
 """
 
 from __future__ import annotations

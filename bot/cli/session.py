@@ -1,6 +1,7 @@
-"""A person at a terminal on one thread: the log is shown as it grows, and what is typed becomes events.
+"""A person at a terminal on one thread: its log is shown as it grows, and what they type becomes events.
 
-What is shown is what is in the store, so a session can be closed, or killed, and opened again on the same thread.
+It shows what is in the store and keeps nothing itself, so a session can be closed, or killed, and opened again on the
+same thread.
 """
 
 from __future__ import annotations

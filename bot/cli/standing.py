@@ -1,6 +1,6 @@
-"""`bot standing`: the approvals that are given beforehand, for a while.
+"""`bot standing`: approvals that are given in advance, for a while.
 
-It asks and prints. What may be granted, and by whom, `bot.team.standing` and the policies say.
+It asks and prints. `bot.team.standing` and the policies decide what may be granted, and by whom.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What only the program knows about a channel: a file for each. It finds threads and hands over to the inbox."""
+"""What only the program knows about a channel, one file for each. It finds threads and hands over to the inbox."""

@@ -1,6 +1,6 @@
 """Which schedules there are: those of the team file, and those that agents bring in their own folders.
 
-It reads files and judges what is in them; when a schedule is due, `bot.team.schedules` says.
+It reads and checks them. `bot.team.schedules` computes when they are due.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What of the team file means nothing here, beyond what each table says of itself: schedules, policies and alerts
-against the agents and channels that there are.
+"""What has no effect in the team file: its schedules, policies and alerts, checked against the agents and channels.
 
-All of it is found at once. It changes nothing and starts nothing.
+Each table checks itself when it is read; this is what takes more than one of them. It changes nothing.
 """
 
 from __future__ import annotations

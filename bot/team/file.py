@@ -1,7 +1,7 @@
-"""The team's TOML file: its tables, read and checked as far as they say it themselves.
+"""The team's TOML file: its tables, and what each of them can check by itself.
 
-Whatever is wrong is reported together, each by its name and with what to do; what is right beside it is read all the
-same. Here is no secret, and nothing of one machine: those are the environment's.
+All problems are reported together, each with its name and what to do, and what is right beside them is still read. It
+holds no secrets and nothing that differs between machines: those are in the environment.
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
 
 def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
     """`data` without what is wrong in it, which is told."""
-    told: dict[str, None] = {}
+    problems: dict[str, None] = {}
     while True:
         try:
-            return Team.model_validate(data), list(told)
+            return Team.model_validate(data), list(problems)
         except ValidationError as error:
             found = error.errors(include_url=False)
-        told |= dict.fromkeys(_team_problem(item) for item in found)
+        problems |= dict.fromkeys(_team_problem(item) for item in found)
         for item in reversed(found):  # so the numbers of a list's items stay right
             _mend(data, item)
 

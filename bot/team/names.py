@@ -1,6 +1,6 @@
-"""What to say of a name that nothing answers to: the nearest one that something does.
+"""What to say about a name that nothing answers to: the nearest name that something does.
 
-One wording for the whole program. It decides nothing: whether a name is wrong, its callers know.
+There is one wording for the whole program. The callers decide whether a name is wrong.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Who people are: the team file's directory, which knows one person under all their addresses.
 
-A display name is never looked at: everybody may call themselves what they like.
+It never looks at a display name: people can call themselves what they like. How sure we are of somebody is not judged
+here either: that is `Person.trust`.
 """
 
 from __future__ import annotations
@@ -85,11 +86,11 @@ def named(members: Mapping[str, Member]) -> dict[str, Member]:
 
 def people_problems(members: Mapping[str, Member]) -> list[str]:
     """Every bad key, and every address that two claim."""
-    told = []
+    problems = []
     claims: dict[str, list[str]] = {}
     for key, member in members.items():
         if not _KEY.fullmatch(key) or key == MACHINE:
-            told.append(
+            problems.append(
                 f"people holds {key[:60]!r}, which must consist of lower-case letters, digits, . _ and -, "
                 f"and not {MACHINE}."
             )
@@ -101,7 +102,7 @@ def people_problems(members: Mapping[str, Member]) -> list[str]:
         }.items():
             claims.setdefault(address, [shown]).append(key)
     twice = [f"{' and '.join(keys)} both claim {shown}" for shown, *keys in claims.values() if len(keys) > 1]
-    return told + [f"people must not overlap: {text}." for text in twice]
+    return problems + [f"people must not overlap: {text}." for text in twice]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The team's policies: who may approve a call, until when, and where they are asked.
 
-`[policy.TOOL.SCOPE]` of the team file, `*` for any; the most exact one holds, alone. Where there is none, nobody may
-approve it. Times become instants when a request is made, counted in business hours where those are set.
+`[policy.TOOL.SCOPE]` in the team file, with `*` for any; only the most exact one applies. Where there is none, nobody
+may approve. Times become instants when a request is made, counted in business hours where those are set. What is wrong
+with the policies themselves is in `bot.team.policy_checks`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What is wrong with the team's policies: names that mean nothing, rules that nobody could meet, calls that nobody may
-approve.
+"""What is wrong with the team's policies: unknown names, rules that nobody can meet, calls that nobody may approve.
 
-Said when the program starts, so that nobody learns it from a call that is refused. It judges no call.
+It is reported when the program starts, so that nobody learns it from a call that is refused. It judges no call.
 """
 
 from __future__ import annotations
@@ -48,24 +47,24 @@ def policy_warnings(
             if may_need_approval(tool, scope) and policies.policy(intent, scope) is None:
                 where = f" in {scope}" if scope and scope != ANY else ""
                 calls[intent + where] = f"[policy.{intent}.{scope}]" if where else f'[policy.{intent}."{ANY}"]'
-    told = []
+    warnings = []
     if calls:
         them, (table, *_) = "them" if len(calls) > 1 else "it", calls.values()
-        told.append(
+        warnings.append(
             f"Nobody may approve {', '.join(calls)}: bot.toml has no policy for {them}, such as {table} or "
             f'[policy."{ANY}"."{ANY}"].'
         )
-    told += (
+    warnings += (
         f"{address} is asked by mail and is nobody's address in [people], so it cannot decide."
         for address in policies.unknown_mails()
     )
     if may_write:
-        told += (
+        warnings += (
             f"{address} of [people] is not in EMAIL_ALLOWED_SENDERS, so it decides nothing by mail."
             for address in policies.mails()
             if not may_write(address)
         )
-    return told
+    return warnings
 
 
 def may_need_approval(tool: type[Tool], scope: str) -> bool:
@@ -86,10 +85,10 @@ def policy_problems(
     channels: Collection[str],
 ) -> list[str]:
     """Every name that means nothing, and every rule that nobody could meet. `tools` None: they are not known."""
-    told = []
+    problems = []
     for tool, scopes in table.items():
         if tools is not None and tool != ANY and tool not in tools:
-            told.append(f"policy.{tool} in the team file: {unknown(tool, 'tool', tools)}")
+            problems.append(f"policy.{tool} in the team file: {unknown(tool, 'tool', tools)}")
         for scope, policy in scopes.items():
             found = [("", text) for text in _scope_problems(tool, scope, tools or {})]
             found += (("", text) for text in _rule_problems(policy.rule(unproven=False), people, hours, channels))
@@ -98,8 +97,8 @@ def policy_problems(
                 found += ((".unverified", text) for text in theirs if ("", text) not in found)
             found += ((".unverified", text) for text in _weaker(policy))
             found += ((".standing", text) for text in _standing_problems(policy, people))
-            told += (f"policy.{tool}.{scope}{part} in the team file: {text}" for part, text in found)
-    return told
+            problems += (f"policy.{tool}.{scope}{part} in the team file: {text}" for part, text in found)
+    return problems
 
 
 def _scope_problems(tool: str, scope: str, tools: Mapping[str, type[Tool]]) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""What is wrong with the settings, as one sentence for each problem.
+"""What is wrong with the settings, in one sentence for each problem.
 
-Whoever sets something up reads it, so it names what is wrong and what to do. It shows no value that may be a secret.
+The person who sets the program up reads it, so it names what is wrong and what to do. It never shows a value that may
+be a secret.
 """
 
 from __future__ import annotations

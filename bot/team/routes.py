@@ -1,6 +1,6 @@
-"""Which agent answers where, as `[routes]` of the team file has it.
+"""Which agent answers where, as `[routes]` of the team file says.
 
-It knows names and places only: whether such an agent exists, `bot.team.check` has said at start.
+It knows names and places only. Whether the agents exist is checked at start, not here.
 """
 
 from __future__ import annotations

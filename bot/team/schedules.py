@@ -104,27 +104,27 @@ def schedule_problems(
     tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str] | None], channels: Collection[str]
 ) -> list[str]:
     """Everything in them that means nothing here. `openings` by agent; None: that agent's are not known."""
-    told = []
+    problems = []
     for name, table in tables.items():
         where = f"schedules.{name} in the team file"
         if not _NAME.fullmatch(name):
-            told.append(
+            problems.append(
                 f"schedules in the team file holds {name[:60]!r}, which must consist of lower-case letters, digits, - "
                 "and _."
             )
         if len(table.data) != 1:
-            told.append(f"{where} must have one of {', '.join(WHAT)}, and one only.")
+            problems.append(f"{where} must have one of {', '.join(WHAT)}, and one only.")
         if table.agent not in openings:
-            told.append(f"{where}: {unknown_agent(table.agent, openings)}")
+            problems.append(f"{where}: {unknown_agent(table.agent, openings)}")
         whose = f"opening of {table.agent}" if table.agent in openings else "opening of any agent"
         theirs = [openings[table.agent]] if table.agent in openings else list(openings.values())
         known = [opening for some in theirs for opening in some or ()]
         if table.opening and theirs and None not in theirs and table.opening not in known:
-            told.append(f"{where}: {unknown(table.opening, whose, known)}")
+            problems.append(f"{where}: {unknown(table.opening, whose, known)}")
         channel, _ = places.named(table.place)
         if channel not in ("terminal", *channels):
-            told.append(f"{where} names {table.place!r}, and {channel} is not set up.")
-    return told
+            problems.append(f"{where} names {table.place!r}, and {channel} is not set up.")
+    return problems
 
 
 @dataclass(frozen=True, slots=True)

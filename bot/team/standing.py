@@ -1,7 +1,7 @@
-"""Standing approvals: calls of one kind are approved for a while, by somebody who may say so.
+"""Standing approvals: somebody who may do so approves calls of one kind for a while.
 
-They live in a log of their own, so that granting and revoking are facts like any other. Whether one covers a call is
-judged where the call is (`bot.team.policies`); nothing here knows a call.
+They have a log of their own, so that granting and revoking are facts like any other. `bot.team.policies` judges whether
+one covers a call; nothing here knows a call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A thread as scripts read it: one JSON object, whose names stay."""
+"""A thread as scripts read it: one JSON object.
+
+Its names are a promise to scripts and stay as they are. It adds nothing that the thread does not say.
+"""
 
 from __future__ import annotations
 

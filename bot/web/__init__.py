@@ -1,1 +1,1 @@
-"""The ways in over the network: the HTTP server with its API and pages, and what listens to the channels."""
+"""What a process with the role `web` runs: the HTTP server with its API and pages, and the channels' listeners."""

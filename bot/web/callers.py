@@ -1,7 +1,7 @@
-"""What stands before the HTTP API: nobody's request is read before it is known whose it is, and none without end.
+"""Who calls the HTTP API: no request is read before its caller is known, and none without a limit of size.
 
-Whatever goes wrong is told as an RFC 9457 problem document. Nothing that was sent is repeated in one but names, and
-nothing of it is logged.
+Every failure is answered as an RFC 9457 problem document. It repeats nothing that was sent but names, and logs none of
+it.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = N
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    body = json.dumps(told | {"detail": one_line(detail, DETAIL_CHARS_MAX)} | more)
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    body = json.dumps(document | {"detail": one_line(detail, DETAIL_CHARS_MAX)} | more)
     return Response(body, status, {**HEADERS, **(headers or {})}, "application/problem+json")
 
 

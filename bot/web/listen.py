@@ -1,4 +1,7 @@
-"""The ways in of a process with the role `web`: Slack, the mailbox, HTTP. Each is imported only where it is set up."""
+"""The ways in of a process with the role `web`: Slack, the mailbox, HTTP.
+
+It opens those that are set up, and imports each only then. What comes in is handled by the channels and the inbox.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ if TYPE_CHECKING:
 
 async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
     """Open the ways in that are set up. Gives what to say of each. `always`: the HTTP server too, for its probes."""
-    settings, told = bot.setup.settings, []
+    settings, lines = bot.setup.settings, []
     over_http = None
     if settings.has_slack:
         slack, where = await _slack(bot, stack)
-        told.append(f"Listening to Slack at {where}.")
+        lines.append(f"Listening to Slack at {where}.")
         over_http = slack if settings.slack_signing_secret.get_secret_value() else None
     if settings.has_email:
         await _mailbox(bot, stack)
-        told += [f"Reading mail to {settings.email_address}.", *settings.email_warnings()]
+        lines += [f"Reading mail to {settings.email_address}.", *settings.email_warnings()]
     has_links = bool(bot.writer and bot.writer.public_url)
     token = settings.bot_api_token.get_secret_value()
     has_api = bool(token) or any(member.api_token_sha256 for member in bot.people.members.values())
@@ -38,8 +41,8 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now, bot.writer.allowed, bot.people)
         app = application(bot.store, over_http, decisions, _api(bot, token) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
-        told.append(f"Serving {url}{' with the API under /api' if has_api else ''}.")
-    return told
+        lines.append(f"Serving {url}{' with the API under /api' if has_api else ''}.")
+    return lines
 
 
 def _api(bot: App, token: str) -> Starlette:

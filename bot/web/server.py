@@ -1,4 +1,7 @@
-"""The HTTP side: whether we are alive and ready, the pages behind a mail's links, Slack's requests, the API."""
+"""The HTTP server: health and readiness, the pages behind a mail's links, Slack's requests, the API.
+
+It routes and limits the size of bodies. Who may call, the routes decide.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The place that the demo deploys to: a git repository with real commits and tags, and targets on this disk.
+"""The site that the demo deploys to: a git repository with real commits and tags, and targets on this disk.
 
 A deployment is a release folder, exported from git at exactly one commit, and a `current` link that points to it. The
 commits have fixed authors and dates, so their SHAs are the same on every machine; the last one is the 4af9ec0 of the
-12-factor guide's example.
+12-factor guide's example. It writes under its one folder and nowhere else, and reads no git configuration of the user.
 """
 
 from __future__ import annotations

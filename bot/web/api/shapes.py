@@ -1,4 +1,7 @@
-"""What goes in and out over the HTTP API. Requests are checked by these to the letter; answers are told by them."""
+"""What goes in and out over the HTTP API, as pydantic models.
+
+Requests are validated strictly by them, and the OpenAPI description is made from them. They hold no logic.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A thread's events as they come: server-sent events, which a client that was cut off goes on with where it was."""
+"""A thread's events as server-sent events, as they come.
+
+A client that was cut off goes on where it was, by the index of the last event that it saw. Nothing is kept for it here.
+"""
 
 from __future__ import annotations
 
