@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +15,14 @@ from pydantic import SecretStr
 from typer.main import get_command
 
 from agent.definition import Agent
-from agent.roster import deploy
+from agent.roster import deploy, rollback
 from agent.steps import Call, Tool, ToolError
-from bot.app import Setup, roster_problems
+from bot.app import Setup, load, roster_problems
 from bot.cli.main import app
 from bot.settings import Settings
+from bot.team.agents import build_agents
 from bot.team.file import Team
+from tests.playbook import World, done
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -46,6 +51,48 @@ async def test_the_tool_in_the_readme_is_one() -> None:
     assert isinstance(wrong, Tool)
     with pytest.raises(ToolError, match="There are web and worker"):
         await wrong.prepare(call)
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a team file. What is imported from it, nobody finds later."""
+    path, known = list(sys.path), set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - known:
+        if name.partition(".")[0] == "agents":
+            del sys.modules[name]
+
+
+async def test_an_agent_is_added_as_the_readme_says(beside: Path) -> None:
+    folder = beside / "agents" / "db"
+    folder.mkdir(parents=True)
+    (folder / "prompt.md").write_text("You look after our database.")
+    (folder / "__init__.py").write_text(block("python", 'NAME = "db"'))
+    (beside / "bot.toml").write_text(block("toml", "[agents.db]"))
+    setup = load(roster_problems)
+    agents = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
+    world = World()
+    world.roster["ops"] = agents["db"]
+    world.model.answers(agents["db"].parse("count_connections", {}), done("Seven."))
+    await world.say("how many connections?")
+    assert await world.run() == ["said: Seven."]
+    assert "host: db.example.com\nconnections: 7" in world.model.prompts[1]
+    assert agents["db"].prompt == "You look after our database."
+
+
+def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
+    folder = beside / "agents" / "yours"
+    shutil.copytree(Path(rollback.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (folder / "__init__.py").read_text()
+    (folder / "__init__.py").write_text(code.replace('NAME = "rollback"', 'NAME = "yours"'))
+    site = block("toml", "[agents.deploy.components.backend]")
+    (beside / "bot.toml").write_text(f"{site}\n[agents.yours]\n")
+    setup = load(roster_problems)
+    agents = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
+    assert list(agents) == ["deploy", "yours", "rollback"]
+    assert agents["yours"].tools == agents["rollback"].tools
 
 
 def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:

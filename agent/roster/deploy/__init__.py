@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.definition import Agent
+from agent import Agent
 from agent.roster.deploy.check import problems
 from agent.roster.deploy.plan import planner
 from agent.roster.deploy.site import COMPONENTS, Component, DeployConfig

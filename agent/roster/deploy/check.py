@@ -11,9 +11,9 @@ import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
+from agent import ToolError
 from agent.roster.deploy.deployers.process import command_environment
 from agent.roster.deploy.targets import Targets
-from agent.steps import ToolError
 
 
 async def problems(targets: Targets) -> list[str]:

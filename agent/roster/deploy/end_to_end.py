@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import ToolError
 from agent.roster.deploy.deployers.process import (
     OUTPUT_READ_BYTES,
     command_environment,
@@ -15,7 +16,6 @@ from agent.roster.deploy.deployers.process import (
     why_not,
 )
 from agent.roster.deploy.site import filled
-from agent.steps import ToolError
 
 END_TO_END_SECONDS = 900.0
 

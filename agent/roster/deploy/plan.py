@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from agent.calls import Called, calls, taken
+from agent import Called, DoneForNow, HandOver, MessageReceived, Step, Thread, Tool, TriggerReceived, calls, taken
 from agent.roster.deploy.site import COMPONENTS, Component
 from agent.roster.deploy.tools.deploy import Deploy, DeployBackend, DeployFrontend, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
 from agent.roster.deploy.tools.look import ListCommits, ListDeployments, ListGitTags
 from agent.roster.deploy.waiting import waiting_commits
-from agent.steps import DoneForNow, HandOver, Step, Tool
-from store.events import MessageReceived, TriggerReceived
-from store.thread import Thread
 
 STALE_AFTER = timedelta(minutes=10)
 """What was looked up is looked up again when somebody writes later than this."""

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import ToolError
 from agent.roster.deploy.deployers.process import Ended, one_line, run_bounded
-from agent.steps import ToolError
 
 GIT_SECONDS_MAX = 20.0
 GIT_OUTPUT_BYTES_MAX = 8_000_000

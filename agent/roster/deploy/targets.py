@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import ToolError
 from agent.roster.deploy.deployers.base import Deployer
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.repository import Repository
 from agent.roster.deploy.site import DeployConfig
-from agent.steps import ToolError
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agent.calls import calls, taken
-from agent.openings import opening_of
+from agent import DoneForNow, NothingToDo, Step, Thread, as_question, calls, opening_of, taken
 from agent.roster.deploy.site import Component
 from agent.roster.deploy.tools.look import ListWaitingCommits, WaitingCommits
-from agent.steps import DoneForNow, NothingToDo, Step, as_question
-from store.thread import Thread
 
 WAITING_COMMITS = "waiting_commits"
 OPENINGS = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.definition import Agent
+from agent import Agent
 from agent.roster import deploy
 from agent.roster.deploy.plan import planner
 from agent.roster.deploy.targets import Targets

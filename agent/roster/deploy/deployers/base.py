@@ -14,11 +14,11 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from agent import ToolError
 from agent.roster.deploy.deployers.process import (
     one_line,
 )
 from agent.roster.deploy.repository import FULL_SHA
-from agent.steps import ToolError
 
 RunState = Literal["running", "succeeded", "failed", "timed_out", "lost"]
 

@@ -22,6 +22,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent import ToolError
 from agent.roster.deploy.deployers import runner
 from agent.roster.deploy.deployers.base import Run, Running, TargetBusy, parse_status
 from agent.roster.deploy.deployers.process import (
@@ -34,7 +35,6 @@ from agent.roster.deploy.deployers.process import (
 from agent.roster.deploy.deployers.record import Records, Request
 from agent.roster.deploy.repository import FULL_SHA, is_revision_text
 from agent.roster.deploy.site import ComponentConfig, filled, folder_name
-from agent.steps import ToolError
 
 STATUS_SECONDS_MAX = 20.0
 STATUS_BYTES_MAX = 64_000

@@ -23,6 +23,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from agent import ToolError
 from agent.roster.deploy.deployers import runner
 from agent.roster.deploy.deployers.base import Run, RunState
 from agent.roster.deploy.deployers.process import (
@@ -30,7 +31,6 @@ from agent.roster.deploy.deployers.process import (
     last_lines,
     one_line,
 )
-from agent.steps import ToolError
 
 _RUN_ID = re.compile(r"[0-9a-f]{20}")
 

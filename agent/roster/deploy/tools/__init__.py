@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent import Tool
 from agent.roster.deploy.tools.deploy import DeployBackend, DeployFrontend, Rollback
 from agent.roster.deploy.tools.follow import GetWorkflowStatus, ListWorkflowRuns, RunEndToEndTests, WaitForDeployment
 from agent.roster.deploy.tools.look import (
@@ -11,7 +12,6 @@ from agent.roster.deploy.tools.look import (
     ListGitTags,
     ListWaitingCommits,
 )
-from agent.steps import Tool
 
 TOOLS: tuple[type[Tool], ...] = (
     ListGitTags,

@@ -11,12 +11,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from agent import Call, Facts, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Run
 from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.site import Component, Environment
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, shown, since_and_by
-from agent.steps import Call, Facts, Result, Tool, ToolError
 
 COMMITS_SHOWN_MAX = 20
 RUN_CANDIDATES = 50

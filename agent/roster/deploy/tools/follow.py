@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, StrictBool
 
+from agent import Call, Result, Tool, Wait
 from agent.roster.deploy.deployers.base import Run, RunState
 from agent.roster.deploy.site import Component, Environment
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described, minute
-from agent.steps import Call, Result, Tool, Wait
 
 POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """How long a deployment is left alone before it is looked at again; the last one goes on."""

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
+from agent import Call, Result, Tool, ToolError
 from agent.roster.deploy.site import Component, Environment
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import LISTED, CommitRow, described, links, row, since_and_by
-from agent.steps import Call, Result, Tool, ToolError
 
 WAITING_MAX = 200
 

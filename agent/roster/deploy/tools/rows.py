@@ -9,10 +9,10 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from agent import Result, ToolError
 from agent.roster.deploy.deployers.base import Running
 from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import Targets
-from agent.steps import Result, ToolError
 
 LISTED = 10
 FOR_PEOPLE = frozenset({"link", "date", "since"})
