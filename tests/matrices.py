@@ -45,7 +45,7 @@ def matrix(name: str, points: Iterable[object], *, sample: int) -> Callable[[F],
 
 def _id(point: object) -> str:
     """That can be typed."""
-    return re.sub(r"[^\w.]+", "-", str(point)).strip("-")
+    return re.sub(r"[^\w.-]+", "-", str(point)).rstrip("-")
 
 
 def examples(count: int) -> settings:
