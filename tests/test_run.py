@@ -160,7 +160,7 @@ async def test_a_second_ctrl_c_breaks_off(bot: Bot, model: ModelServer) -> None:
         await owner.sees("Working")
         await model.arrived(1)
         owner.presses("C")
-        await owner.sees("Stopping, within 20 s. Ctrl-C again breaks off")
+        await owner.sees("Stopping, within 20 s. Ctrl-C again aborts the work in progress")
         began = time.monotonic()
         while not owner.process.has_ended and time.monotonic() < began + PATIENCE_SECONDS:
             owner.presses("C")
