@@ -27,8 +27,10 @@ from channels.base import (
     Vote,
 )
 from channels.slack.blocks import CALLED_MAX, POSTS_MAX, Post, TooLongToShow, edit_modal, posts_of, reject_modal
+from channels.slack.buttons import ButtonValue
+from channels.slack.clicks import Answer, Approve, AskEdit, AskReason, parse_click
+from channels.slack.events import Me
 from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
-from channels.slack.parse import Answer, Approve, AskEdit, AskReason, Me, parse_click
 from store.text import visible
 from store.values import Person
 from tests.matrices import examples
@@ -220,7 +222,7 @@ def test_only_what_may_be_edited_has_a_button_for_it_which_carries_the_request()
 
 def test_the_form_for_an_edit_has_an_input_for_each_argument_and_keeps_to_the_limits() -> None:
     arguments = {"revision": "v1.4.2", "note": "", "why": "a\nb", "log": "x" * 3_001}
-    view = edit_modal(json.dumps({"t": "tabc", "s": "s4", "d": DIGEST[:16]}), "deploy_backend" * 20, arguments)
+    view = edit_modal(ButtonValue("tabc", "s4", DIGEST[:16]), "deploy_backend" * 20, arguments)
     check_view(view)
     inputs = [block for block in view["blocks"] if block["type"] == "input"]
     assert [(i["label"]["text"], i["optional"], i["element"]["multiline"]) for i in inputs] == [
@@ -469,7 +471,7 @@ def test_more_choices_than_a_select_holds_are_answered_in_words() -> None:
 
 
 def test_the_form_for_a_reason_is_within_the_limits() -> None:
-    check_view(reject_modal(json.dumps({"t": "tabc", "s": "s4", "d": DIGEST[:16], "c": "C1", "p": "1.2"})))
+    check_view(reject_modal(ButtonValue("tabc", "s4", DIGEST[:16], channel="C1", thread="1.2")))
 
 
 _texts = st.text(max_size=60) | st.sampled_from(

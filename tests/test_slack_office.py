@@ -15,10 +15,10 @@ from channels import places
 from channels.base import Notice, SendFailed, Undelivered
 from channels.inbound import Words
 from channels.places import Alerts
-from channels.slack.adapter import is_slacks
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES
 from channels.slack.place import place_of
+from channels.slack.seen import is_slacks
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of

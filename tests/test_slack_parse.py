@@ -12,23 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.slack.parse import (
-    Answer,
-    Approve,
-    AskEdit,
-    AskReason,
-    Deleted,
-    EditCall,
-    Edited,
-    HomeOpened,
-    Ignored,
-    Me,
-    Reject,
-    Said,
-    Stopped,
-    parse_click,
-    parse_event,
-)
+from channels.slack.clicks import Answer, Approve, AskEdit, AskReason, EditCall, Reject, parse_click
+from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Me, Said, Stopped, parse_event
 
 ME = Me(team="T0ACME", user="U0BOT", bot="B0BOT")
 VALUE = {"t": "tabc", "s": "s4", "d": "0123456789abcdef"}

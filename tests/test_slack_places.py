@@ -15,11 +15,12 @@ import pytest
 from bot.desks.slack import SlackDesk
 from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
 from channels.inbound import Words
-from channels.slack.adapter import SlackAdapter
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import who_we_are
+from channels.slack.inbound import SlackInbound
 from channels.slack.marks import METADATA, thread_in
 from channels.slack.place import place_of, thread_at
+from channels.slack.sweep import Sweep
 from store.events import MessageDeleted, MessageEdited, MessageReceived, MessageSent, TriggerReceived
 from store.keys import thread_id_of
 from store.thread import Thread
@@ -387,10 +388,11 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
         await office.slack.acknowledged(await office.slack.say("deploys", "ana", "is it tested?", shown))
     me, _ = await who_we_are(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
+    sweep = Sweep(office.client, me, SlackInbound(office.client, me, office.inbox, desk).hear, desk.places_to_sweep)
     (where, since) = next(iter((await desk.places_to_sweep()).items()))
     assert where == thread.place
     assert since == said.ts
-    assert await SlackAdapter(office.client, me, office.inbox, desk).sweep(where, since) == 1
+    assert await sweep.thread(where, since) == 1
     thread = await office.store.load(thread.id)
     assert kinds(thread, MessageReceived)[-1].id.endswith(missed.ts)
     (sent, *_) = kinds(thread, MessageSent)

@@ -33,7 +33,7 @@ from store.embedded.server import EmbeddedRedisError
 from store.redis.connection import ServerFacts
 
 if TYPE_CHECKING:
-    from channels.slack.parse import Me
+    from channels.slack.events import Me
 
 CLOCK_SKEW_SECONDS_MAX = 2.0
 AGENT_SECONDS_MAX = 30.0

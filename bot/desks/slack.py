@@ -1,6 +1,6 @@
 """What the program alone knows for Slack: the Home tab, the places to sweep, which agent answers in a channel.
 
-See `channels.slack.adapter.Desk`. It reads threads and writes nothing: what people do goes to the inbox.
+See `channels.slack.inbound.Desk`. It reads threads and writes nothing: what people do goes to the inbox.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from bot.team.people import People
 from bot.views.transcript import topic
+from channels.slack.events import Me
 from channels.slack.home import Home, HomeItem
-from channels.slack.parse import Me
 from channels.slack.place import NAME, Address, address_of, thread_at
 from store.authority.terms import judge
 from store.base import Store

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from pydantic import JsonValue
@@ -37,8 +37,9 @@ from channels.base import (
     Undelivered,
     Vote,
 )
+from channels.slack.buttons import ButtonValue, question_block_id, request_block_id
+from channels.slack.clicks import ARGUMENT
 from channels.slack.markdown import messages_of
-from channels.slack.parse import ARGUMENT
 from channels.slack.text import (
     MESSAGE_WEIGHT_MAX,
     Block,
@@ -69,7 +70,6 @@ BUTTON_CHARS_MAX = 75
 VALUE_CHARS_MAX = 2_000
 BUTTONS_MAX = 5
 OPTIONS_MAX = 100
-BLOCK_ID_CHARS_MAX = 255
 DIGEST_CHARS = 16
 TYPED_CHARS_MAX = 3_000
 """Slack's own limit for what is typed into an input of a modal."""
@@ -153,7 +153,7 @@ def _card(card: Card, thread_id: str) -> list[Post]:
     asked = f"Asked for by {requester} at {card.requested_at:%H:%M} UTC · digest {card.digest[:12]}"
     parts = _details(card)
     details = blocks_of(parts)
-    value = json.dumps({"t": thread_id, "s": card.step, "d": card.digest[:DIGEST_CHARS]}, separators=(",", ":"))
+    value = ButtonValue(thread_id, card.step, card.digest[:DIGEST_CHARS])
     before: list[Post] = []
     if _is_long(parts):
         introduction = blocks_of([_bold(f"Details of {one_line(card.intent, NAME_CHARS_MAX)}")])
@@ -168,7 +168,7 @@ def _card(card: Card, thread_id: str) -> list[Post]:
         {"type": "header", "text": _plain_text(title, 150)},
         *details,
         *blocks_of([Part("section", [*terms, *votes])]),
-        {"type": "actions", "block_id": f"{thread_id}/{card.step}/decide"[:BLOCK_ID_CHARS_MAX], "elements": buttons},
+        {"type": "actions", "block_id": request_block_id(thread_id, card.step), "elements": buttons},
     ]
     return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
 
@@ -244,14 +244,14 @@ def _settled(settled: Settled, thread_id: str) -> list[Post]:
     return [Post(plain(f"{settled.intent}: {said}", FALLBACK_CHARS_MAX), _one_message(blocks, thread_id))]
 
 
-def reject_modal(value: str) -> Block:
+def reject_modal(value: ButtonValue) -> Block:
     """Asks why. `value` comes back with what was typed."""
     reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": TYPED_CHARS_MAX}
     label = _plain_text("Why? The agent reads it and plans anew.", 150)
     return {
         "type": "modal",
         "callback_id": "reject",
-        "private_metadata": value,
+        "private_metadata": value.write(),
         "title": _plain_text("Reject", 24),
         "submit": _plain_text("Reject", 24),
         "close": _plain_text("Back", 24),
@@ -259,7 +259,7 @@ def reject_modal(value: str) -> Block:
     }
 
 
-def edit_modal(value: str, intent: str, arguments: Mapping[str, str]) -> Block:
+def edit_modal(value: ButtonValue, intent: str, arguments: Mapping[str, str]) -> Block:
     """An input for each argument, with what it says now. `value` comes back with what was typed.
 
     There must be one that fits: see `fits_modal`. The others are told by name.
@@ -270,7 +270,7 @@ def edit_modal(value: str, intent: str, arguments: Mapping[str, str]) -> Block:
     return {
         "type": "modal",
         "callback_id": "edit",
-        "private_metadata": value,
+        "private_metadata": value.write(),
         "title": _plain_text(f"Edit {intent}", 24),
         "submit": _plain_text("Ask with this", 24),
         "close": _plain_text("Back", 24),
@@ -317,7 +317,7 @@ def _question(question: Question, thread_id: str) -> list[Post]:
     parts.append(_line("Or reply here in your own words." if actions else "Reply here in this thread."))
     messages = packed(blocks_of(parts))
     if actions:
-        block_id = f"{thread_id}/{question.step}/answer"[:BLOCK_ID_CHARS_MAX]
+        block_id = question_block_id(thread_id, question.step)
         if not as_buttons:
             messages.append([])  # a select may be half as large as a message can be
         messages[-1].append({"type": "actions", "block_id": block_id, "elements": actions})
@@ -330,9 +330,9 @@ def _runs(text: str) -> list[Run]:
 
 def _choice(question: Question, thread_id: str, number: int, choice: str) -> Block:
     name = choice if question.format == "yes_no" else str(number)
-    value: dict[str, JsonValue] = {"t": thread_id, "s": question.step}
-    value |= {"a": choice} if choice.strip() else {"n": number}
-    return _button(f"answer:{name}", choice, json.dumps(value, separators=(",", ":")))
+    value = ButtonValue(thread_id, question.step)
+    value = replace(value, answer=choice) if choice.strip() else replace(value, number=number)
+    return _button(f"answer:{name}", choice, value)
 
 
 def _select(choices: Iterable[str]) -> Block:
@@ -439,7 +439,8 @@ def _json(value: JsonValue) -> str:
         raise TooLongToShow("it is nested too deeply") from None
 
 
-def _button(action: str, text: str, value: str, style: str = "") -> Block:
+def _button(action: str, text: str, carries: ButtonValue, style: str = "") -> Block:
+    value = carries.write()
     assert len(value) <= VALUE_CHARS_MAX, "ids are short, and so are the choices on buttons"
     button: Block = {
         "type": "button",

@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-import aiohttp
 import structlog
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import (
@@ -37,7 +36,7 @@ from channels.base import (
 from channels.slack.blocks import Post, TooLongToShow, posts_of
 from channels.slack.marks import is_left_stream, mark, parts_in
 from channels.slack.place import NAME, address_of, place_of, thread_at
-from channels.slack.refusals import failure_of
+from channels.slack.refusals import CALL_FAILED, failure_of
 from channels.slack.stream import Reader, Streams
 from store.events import Event, MessageReceived
 from store.thread import Turn
@@ -56,8 +55,6 @@ KNOWN_MAX = 5_000
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-_Failures = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +265,7 @@ class SlackChannel(Channel):
                             await self._client.assistant_threads_setStatus(
                                 channel_id=channel, thread_ts=thread, status=wanted.status
                             )
-                except _Failures as error:
+                except CALL_FAILED as error:
                     log.debug("status_not_shown", place=place.address, error=str(error)[:200])
                 if wanted.status:
                     self._shown[place] = wanted

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.slack.parse import Me
-from channels.slack.refusals import code_of
+from channels.slack.events import Me
+from channels.slack.refusals import CALL_FAILED, code_of
 
 CALLS_AT_ONCE = 8
 CHECK_SECONDS_MAX = 20.0
@@ -45,7 +44,7 @@ async def unreachable(
                 wrong[identifier] = problem
         except SlackApiError as error:
             unsaid[identifier] = code_of(error)
-        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except CALL_FAILED as error:
             unsaid[identifier] = str(error)[:200] or "no answer in time"
 
     await asyncio.gather(*map(look, named))

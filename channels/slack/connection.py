@@ -8,21 +8,20 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Mapping
 
-import aiohttp
 import structlog
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import AnswersHttp, ChannelUnavailable
 from channels.inbound import Inbox
-from channels.slack.adapter import Desk, SlackAdapter
-from channels.slack.parse import Me
-from store.base import StoreUnavailable
-from store.values import Place
+from channels.slack.events import Me
+from channels.slack.inbound import Desk, SlackInbound
+from channels.slack.refusals import CALL_FAILED
+from channels.slack.sweep import Sweep
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +42,6 @@ SCOPES = frozenset(
 )
 """What the code needs, and manifest.yml asks for."""
 SOCKET_LOOK_SECONDS = 15.0
-SWEEP_RETRIES_MAX = 5
-SWEEP_RETRY_SECONDS = 5.0
 
 
 def client_of(token: str, api_url: str) -> AsyncWebClient:
@@ -65,7 +62,7 @@ async def who_we_are(client: AsyncWebClient) -> tuple[Me, frozenset[str]]:
     except SlackApiError as error:
         text = f"Slack does not take SLACK_BOT_TOKEN: {error.response.get('error')}. Install the app again and copy it."
         raise ChannelUnavailable(text) from None
-    except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+    except CALL_FAILED as error:
         raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
     headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
     scopes = (scope.strip() for scope in headers.get("x-oauth-scopes", "").split(","))
@@ -87,7 +84,7 @@ async def opens_sockets(client: AsyncWebClient, app_token: str) -> None:
             f"Slack opens no socket: {error.response.get('error')}. Check SLACK_APP_TOKEN, and that Socket Mode is on."
         )
         raise ChannelUnavailable(text) from None
-    except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
+    except CALL_FAILED as error:
         raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
 
 
@@ -99,7 +96,8 @@ async def listening(
 
     Raises ChannelUnavailable.
     """
-    adapter = SlackAdapter(client, me, inbox, desk)
+    inbound = SlackInbound(client, me, inbox, desk)
+    sweep = Sweep(client, me, inbound.hear, desk.places_to_sweep)
     known = AuthorizeResult(
         enterprise_id=None,
         team_id=me.team,
@@ -124,13 +122,13 @@ async def listening(
         # Its warnings are for those who write Bolt apps: that the token in the environment is unused, say.
         logger=_quiet("slack_bolt", logging.ERROR),
     )
-    adapter.listen(app)
+    inbound.listen(app)
     socket: AsyncSocketModeHandler | None = None
     if app_token:
         socket = AsyncSocketModeHandler(app, app_token, logger=_quiet("slack_socket"))
         await opens_sockets(client, app_token)  # or the SDK would try for ever, in silence
         await socket.connect_async()  # type: ignore[no-untyped-call]
-    keeping = asyncio.create_task(_keep_up(adapter, desk, socket.client if socket else None), name="slack")
+    keeping = asyncio.create_task(_keep_up(sweep, socket.client if socket else None), name="slack")
     try:
         yield functools.partial(_over_http, app)
     finally:
@@ -138,7 +136,7 @@ async def listening(
         await asyncio.gather(keeping, return_exceptions=True)
         if socket:
             await socket.close_async()  # type: ignore[no-untyped-call]
-        await adapter.aclose()
+        await inbound.aclose()
 
 
 async def _over_http(
@@ -150,9 +148,9 @@ async def _over_http(
     return answer.status, dict(answer.first_headers_without_set_cookie()), answer.body or ""
 
 
-async def _keep_up(adapter: SlackAdapter, desk: Desk, socket: SocketModeClient | None) -> None:
+async def _keep_up(sweep: Sweep, socket: SocketModeClient | None) -> None:
     """Fetch what was missed, now and each time that the socket was away."""
-    await _sweep(adapter, desk)
+    await sweep.all()
     was_away = False
     while socket:
         await asyncio.sleep(SOCKET_LOOK_SECONDS)
@@ -161,36 +159,8 @@ async def _keep_up(adapter: SlackAdapter, desk: Desk, socket: SocketModeClient |
             # The SDK tries the same URL again and again, and the ticket in it is good for half a minute.
             socket.wss_uri = None
         elif was_away:
-            await _sweep(adapter, desk)
+            await sweep.all()
         was_away = is_away
-
-
-async def _sweep(adapter: SlackAdapter, desk: Desk) -> None:
-    """What was said in our threads while nobody listened."""
-    try:
-        await _sweep_all(adapter, await desk.places_to_sweep())
-    except StoreUnavailable as error:
-        log.warning("sweep_failed", error=str(error))
-    except Exception:
-        # Our own mistake, about one thread perhaps. Whoever looks after the socket goes on.
-        log.exception("sweep_failed")
-
-
-async def _sweep_all(adapter: SlackAdapter, places: Mapping[Place, str]) -> None:
-    for place, since in places.items():
-        for _ in range(SWEEP_RETRIES_MAX):
-            try:
-                if heard := await adapter.sweep(place, since):
-                    log.info("sweep_found", place=place.address, messages=heard)
-                break
-            except SlackApiError as error:
-                if error.response.get("error") != "ratelimited":
-                    log.warning("sweep_failed", place=place.address, error=str(error.response.get("error")))
-                    break
-                await asyncio.sleep(float(error.response.headers.get("Retry-After", "10")))
-            except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, StoreUnavailable) as error:
-                log.warning("sweep_failed", place=place.address, error=str(error)[:200])
-                await asyncio.sleep(SWEEP_RETRY_SECONDS)
 
 
 def _quiet(name: str, level: int = logging.WARNING) -> logging.Logger:

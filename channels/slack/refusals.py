@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from slack_sdk.errors import SlackApiError
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
 
 from channels.base import SendFailed
 
+CALL_FAILED = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
+"""What a call of the client raises where Slack refuses, is in trouble, or cannot be reached."""
 RETRY_SECONDS = 10.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
 
@@ -63,6 +66,13 @@ _FOR_NOW = {
 def code_of(error: SlackApiError) -> str:
     response: Any = error.response
     return str(response.get("error") or f"HTTP {response.status_code}")
+
+
+def in_words(error: BaseException) -> str:
+    """For the log."""
+    if isinstance(error, SlackApiError):
+        return str(error.response.get("error"))
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def is_refusal(error: SlackApiError) -> bool:

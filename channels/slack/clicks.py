@@ -1,0 +1,195 @@
+"""What people clicked in Slack, and what they typed into a form, as plain data. Pure.
+
+A payload is whatever came over the wire: an unknown or broken shape is `Ignored`, with the reason for the log, and
+never an exception. What a button carries is `channels.slack.buttons`; whether it still counts is not judged here.
+
+The shapes: https://docs.slack.dev/reference/interaction-payloads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from channels.slack.buttons import ButtonValue, chosen_in
+from channels.slack.events import Ignored, Me, Payload, text_in
+
+ARGUMENT = "argument:"
+"""Begins the ids of a form's inputs that hold a call's arguments; their names follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clicker:
+    """Who clicked, where, and how to answer them alone."""
+
+    user: str
+    name: str
+    external: bool
+    channel: str = ""
+    thread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    by: Clicker
+    thread_id: str
+    step: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskReason:
+    """Reject was clicked: a modal asks why."""
+
+    by: Clicker
+    value: ButtonValue
+    """Goes through the modal, and comes back with `Reject`."""
+    trigger: str
+    """Good for 3 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    by: Clicker
+    thread_id: str
+    step: str
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    by: Clicker
+    thread_id: str
+    step: str
+    text: str = ""
+    number: int | None = None
+    """Of the choice, from 0, where its text did not fit into the button."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskEdit:
+    """Edit was clicked: a modal shows what may be changed."""
+
+    by: Clicker
+    thread_id: str
+    step: str
+    digest: str
+    value: ButtonValue
+    """Goes through the modal, and comes back with `EditCall`."""
+    trigger: str
+    """Good for 3 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditCall:
+    by: Clicker
+    thread_id: str
+    step: str
+    digest: str
+    arguments: Mapping[str, str]
+    """All that were in the form, by name."""
+    before: Mapping[str, str]
+    """What the form showed at first, likewise."""
+
+
+Clicked = Approve | AskReason | Reject | Answer | AskEdit | EditCall | Ignored
+
+
+def parse_click(body: Payload, me: Me) -> Clicked:
+    """`block_actions` and `view_submission`."""
+    by = _clicker(body, me)
+    if by is None:
+        return Ignored("a click of nobody")
+    match body:
+        case {"type": "block_actions", "actions": [{"action_id": str(action), **rest}, *_]}:
+            return _action(by, action, rest, text_in(body, "trigger_id"))
+        case {"type": "view_submission", "view": {"callback_id": "reject", "private_metadata": str(value), **view}}:
+            return _rejected(by, value, view)
+        case {"type": "view_submission", "view": {"callback_id": "edit", "private_metadata": str(value), **view}}:
+            return _edited(by, value, view)
+        case {"type": str(kind)}:
+            return Ignored(f"interaction {kind[:60]}")
+        case _:
+            return Ignored("no interaction")
+
+
+def _action(by: Clicker, action: str, rest: Payload, trigger: str) -> Clicked:
+    match rest.get("selected_option"):
+        case {"value": str(selected)}:
+            number = int(selected) if selected.isdecimal() and len(selected) < 4 else None
+            value = chosen_in(text_in(rest, "block_id"), number)
+        case _:
+            value = ButtonValue.read(text_in(rest, "value"))
+    if action == "reject":
+        return AskReason(by, value, trigger) if value and trigger else Ignored("a rejection of nothing")
+    if value is None:
+        return Ignored(f"action {action[:60]}")
+    if action == "approve" and value.digest:
+        return Approve(by, value.thread_id, value.step, value.digest)
+    if action == "edit" and value.digest and trigger:
+        return AskEdit(by, value.thread_id, value.step, value.digest, value, trigger)
+    answers = action == "answer" or action.startswith("answer:")
+    if answers and (value.answer is not None or value.number is not None):
+        return Answer(by, value.thread_id, value.step, value.answer or "", value.number)
+    return Ignored(f"action {action[:60]}")
+
+
+def _rejected(by: Clicker, text: str, view: Payload) -> Clicked:
+    value = ButtonValue.read(text)
+    if value is None or not value.digest:
+        return Ignored("a rejection of nothing")
+    reason = ""
+    match view:
+        case {"state": {"values": {"reason": {"text": {"value": str(typed)}}}}}:
+            reason = typed
+        case _:
+            pass
+    return Reject(_back_at(by, value), value.thread_id, value.step, value.digest, reason.strip())
+
+
+def _edited(by: Clicker, text: str, view: Payload) -> Clicked:
+    value = ButtonValue.read(text)
+    if value is None or not value.digest:
+        return Ignored("an edit of nothing")
+    before: dict[str, str] = {}
+    arguments: dict[str, str] = {}
+    blocks, state = view.get("blocks"), view.get("state")
+    for block in blocks if isinstance(blocks, list) else ():
+        match block:
+            case {"block_id": str(block_id), "element": Mapping() as element} if block_id.startswith(ARGUMENT):
+                before[block_id.removeprefix(ARGUMENT)] = text_in(element, "initial_value")
+            case _:
+                pass
+    values = state.get("values") if isinstance(state, Mapping) else None
+    for block_id, typed in values.items() if isinstance(values, Mapping) else ():
+        name = block_id.removeprefix(ARGUMENT) if isinstance(block_id, str) else ""
+        match typed:
+            case {"text": {"value": str() | None as said}} if name in before:
+                arguments[name] = said or ""
+            case _:
+                pass
+    if not arguments:
+        return Ignored("an edit of nothing")
+    return EditCall(_back_at(by, value), value.thread_id, value.step, value.digest, arguments, before)
+
+
+def _back_at(by: Clicker, value: ButtonValue) -> Clicker:
+    """Where the form came from: a submission does not say it."""
+    return Clicker(by.user, by.name, by.external, value.channel or "", value.thread or "")
+
+
+def _clicker(body: Payload, me: Me) -> Clicker | None:
+    user = body.get("user") if isinstance(body, Mapping) else None
+    if not isinstance(user, Mapping) or not text_in(user, "id"):
+        return None
+    channel = thread = ""
+    match body.get("container"):
+        case {"channel_id": str(channel), **container}:
+            # Not the message itself: nobody sees what is said to them alone in a thread that has no replies.
+            thread = text_in(container, "thread_ts")
+        case _:
+            pass
+    team = text_in(user, "team_id")
+    name = text_in(user, "name") or text_in(user, "username") or text_in(user, "id")
+    return Clicker(text_in(user, "id"), name, team != me.team, channel, thread)

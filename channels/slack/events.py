@@ -1,0 +1,228 @@
+"""What happened in Slack, as plain data: pure functions from an event's payload to what a person did.
+
+A payload is whatever came over the wire, so nothing is taken for granted: an unknown or broken shape is `Ignored`, with
+the reason for the log, and never an exception. What does not concern us is ignored as well: bots (ourselves first),
+joins and other notices, unfurls.
+
+Whether it concerns us, and whose thread it belongs to, is not known here.
+
+The shapes: https://docs.slack.dev/reference/events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Payload = Mapping[Any, Any]
+
+TALK = {"", "file_share", "thread_broadcast", "me_message"}
+"""Subtypes of a message that are somebody's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who we are in this workspace, as `auth.test` says."""
+
+    team: str
+    user: str
+    bot: str = ""
+    url: str = ""
+    """Of the workspace, for links; ends with a slash."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    id: str
+    name: str
+    media_type: str = ""
+    size_bytes: int = 0
+    url: str = ""
+    """Answers to our token only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    channel: str
+    ts: str
+    thread: str
+    """The ts of the message that the thread hangs from; its own where it begins one."""
+    user: str
+    text: str
+    """As Slack wrote it: see `channels.slack.text.unescaped`."""
+    to_us: bool
+    """We were mentioned, or it is a direct message."""
+    direct: bool = False
+    external: bool = False
+    """From another organisation (Slack Connect): nobody here vouches for them."""
+    files: tuple[File, ...] = ()
+    parent: str = ""
+    """Who wrote the message that the thread hangs from, where Slack says so and this is a reply."""
+
+    @property
+    def id(self) -> str:
+        """The same message comes as a mention, as a message, by a redelivery and by the sweep."""
+        return f"{self.channel}:{self.ts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    channel: str
+    ts: str
+    thread: str
+    text: str
+    edit: str
+    """The ts of the edit: there may be several."""
+    parent: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the message: see `Said.id`."""
+        return f"{self.channel}:{self.ts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    channel: str
+    ts: str
+    thread: str
+    parent: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the message: see `Said.id`."""
+        return f"{self.channel}:{self.ts}"
+
+
+@dataclass(frozen=True, slots=True)
+class HomeOpened:
+    user: str
+    channel: str
+    tab: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Somebody pressed the stop button of an agent session."""
+
+    channel: str
+    thread: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    why: str
+
+
+Happened = Said | Edited | Deleted | HomeOpened | Stopped | Ignored
+
+
+def parse_event(body: Payload, me: Me) -> Happened:
+    """The `event_callback` of the Events API; the same over HTTP and Socket Mode."""
+    match body:
+        case {"event": {"type": "message" | "app_mention" as kind, **event}}:
+            return _message(kind, event, me)
+        case {"event": {"type": "app_home_opened", "user": str(user), **event}}:
+            return HomeOpened(user, text_in(event, "channel"), text_in(event, "tab") or "home")
+        case {"event": {"type": "agent_session_stopped", **event}}:
+            channel = text_in(event, "channel") or text_in(event, "channel_id")
+            thread, user = text_in(event, "thread_ts"), text_in(event, "user") or text_in(event, "user_id")
+            return Stopped(channel, thread, user) if channel and thread and user else Ignored("a stop of no session")
+        case {"event": {"type": str(kind)}}:
+            return Ignored(f"event {kind[:60]}")
+        case _:
+            return Ignored("no event")
+
+
+def _message(kind: str, event: Payload, me: Me) -> Happened:
+    channel, ts = text_in(event, "channel"), text_in(event, "ts")
+    subtype = text_in(event, "subtype")
+    if not channel or not ts:
+        return Ignored("a message without a place")
+    if subtype == "message_changed":
+        return _changed(channel, event, me)
+    if subtype == "message_deleted":
+        return _deleted(channel, event, me)
+    if subtype not in TALK:
+        return Ignored(f"message {subtype[:60]}")
+    user = text_in(event, "user")
+    if not user or _is_bot(event, me):
+        return Ignored("a bot's message")
+    text = text_in(event, "text")
+    direct = text_in(event, "channel_type") == "im" or channel.startswith("D")
+    return Said(
+        channel=channel,
+        ts=ts,
+        thread=text_in(event, "thread_ts") or ts,
+        user=user,
+        text=text,
+        to_us=kind == "app_mention" or direct or f"<@{me.user}>" in text or f"<@{me.user}|" in text,
+        direct=direct,
+        external=_is_external(event, me),
+        files=files_of(event),
+        parent=text_in(event, "parent_user_id"),
+    )
+
+
+def _changed(channel: str, event: Payload, me: Me) -> Happened:
+    match event:
+        case {"message": {"ts": str(ts), **message}}:
+            previous = event.get("previous_message")
+            before = text_in(previous, "text") if isinstance(previous, Mapping) else None
+            thread, parent = text_in(message, "thread_ts") or ts, text_in(message, "parent_user_id")
+            if text_in(message, "subtype") == "tombstone":
+                return Deleted(channel, ts, thread, parent)
+            if _is_bot(message, me):
+                return Ignored("a bot's edit")
+            text = text_in(message, "text")
+            if text == before:
+                return Ignored("a change of something else than the text")  # an unfurl, a reply count
+            return Edited(channel, ts, thread, text, text_in(event, "ts"), parent)
+        case _:
+            return Ignored("a change of no message")
+
+
+def _deleted(channel: str, event: Payload, me: Me) -> Happened:
+    previous = event.get("previous_message")
+    message: Payload = previous if isinstance(previous, Mapping) else {}
+    ts = text_in(event, "deleted_ts") or text_in(message, "ts")
+    if not ts or _is_bot(message, me):
+        return Ignored("a deletion that is none of ours")
+    return Deleted(channel, ts, text_in(message, "thread_ts") or ts, text_in(message, "parent_user_id"))
+
+
+def files_of(event: Payload) -> tuple[File, ...]:
+    files = event.get("files")
+    found = []
+    for file in files if isinstance(files, list) else ():
+        if isinstance(file, Mapping) and text_in(file, "id"):
+            size = file.get("size")
+            found.append(
+                File(
+                    id=text_in(file, "id"),
+                    name=text_in(file, "name") or text_in(file, "title") or text_in(file, "id"),
+                    media_type=text_in(file, "mimetype"),
+                    size_bytes=size if isinstance(size, int) and size >= 0 else 0,
+                    url=text_in(file, "url_private_download") or text_in(file, "url_private"),
+                )
+            )
+    return tuple(found)
+
+
+def _is_bot(event: Payload, me: Me) -> bool:
+    return bool(text_in(event, "bot_id") or event.get("bot_profile")) or text_in(event, "user") in (
+        me.user,
+        "USLACKBOT",
+    )
+
+
+def _is_external(event: Payload, me: Me) -> bool:
+    named = [team for key in ("user_team", "source_team") if (team := text_in(event, key))] or [text_in(event, "team")]
+    return any(team not in ("", me.team) for team in named)
+
+
+def text_in(data: Payload, key: str) -> str:
+    value = data.get(key)
+    return value if isinstance(value, str) else ""

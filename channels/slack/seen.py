@@ -1,0 +1,180 @@
+"""What a person sees of a message in Slack: who wrote it, its words with names for ids, its files, what was before it.
+
+All of it but the words comes from Slack's API, within the time that Slack leaves us before we must acknowledge
+(`channels.slack.calls`); without it the message itself still lands. Nothing here decides whose message it is, or
+whether it is for us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.inbound import Earlier, Words
+from channels.slack.calls import in_time
+from channels.slack.events import File, Me, Said
+from channels.slack.text import unescaped
+from store.values import Attachment, Person
+
+log = structlog.get_logger(__name__)
+
+HISTORY_MAX = 30
+"""Messages of a thread that are read when the agent is called into it: the newest ones."""
+FILE_BYTES_MAX = 100_000
+"""A text file beyond it is known by its name only."""
+FILES_READ_MAX = 3
+USERS_MAX = 5_000
+USER_SECONDS = 600.0
+"""How long it is trusted what Slack said of a person."""
+
+_TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
+_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    name: str
+    member: bool
+    """Of this workspace in full: no guest, no stranger, not gone."""
+    email: str
+    """Where Slack has seen that they get mail there."""
+    good_until: float
+    """By the monotonic clock, seconds."""
+
+
+class Seen:
+    def __init__(self, client: AsyncWebClient, me: Me) -> None:
+        self._client = client
+        self._me = me
+        self._users: dict[str, _User] = {}
+
+    async def words_of(self, said: Said, *, with_history: bool) -> Words:
+        """`with_history`: what was said in the thread before as well."""
+        sender, text, attachments, before = await asyncio.gather(
+            self.person(said.user, external=said.external),
+            self.readable(said.text),
+            self._attachments(said.files),
+            self._earlier(said) if with_history else _no_history(),
+        )
+        return Words(sender, text, said.id, attachments=attachments, before=tuple(before))
+
+    async def person(self, user: str, *, external: bool) -> Person:
+        """Unverified where Slack does not tell in time."""
+        known = await in_time("users.info", self._user(user), None)
+        return _as_person(user, known, external=external) if known else Person(name=user, address=user)
+
+    async def person_who_decides(self, user: str, *, external: bool) -> Person | None:
+        """None: Slack did not tell. Who may decide depends on it, so the decision has to wait for that."""
+        known = await in_time("users.info", self._user(user), None)
+        return _as_person(user, known, external=external) if known else None
+
+    async def _name(self, user: str) -> str:
+        return (await self._user(user)).name
+
+    async def _user(self, user_id: str) -> _User:
+        known = self._users.pop(user_id, None)
+        if known is None or known.good_until < time.monotonic():
+            answer: Any = await self._client.users_info(user=user_id)
+            user = answer["user"]
+            profile = user.get("profile") or {}
+            name = profile.get("display_name") or profile.get("real_name") or user.get("real_name")
+            # Guests see a card too, and nobody gave them a say.
+            member = user.get("team_id") == self._me.team and not any(
+                user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
+            )
+            # Without the scope for it there is none.
+            email = profile.get("email") if user.get("is_email_confirmed") is True else ""
+            good_until = time.monotonic() + USER_SECONDS
+            known = _User(str(name or user.get("name") or user_id), member, str(email or ""), good_until)
+        self._users[user_id] = known
+        if len(self._users) > USERS_MAX:
+            self._users.pop(next(iter(self._users)))
+        return known
+
+    async def readable(self, text: str) -> str:
+        """As people read it, without our own mention at its beginning."""
+        text = text.removeprefix(f"<@{self._me.user}>").lstrip()
+        users = list(dict.fromkeys(_MENTION.findall(text)))[:20]
+        if users:
+            await asyncio.gather(*(in_time("users.info", self._name(user), "") for user in users))
+        return unescaped(text, {user: known.name for user in users if (known := self._users.get(user))})
+
+    async def _attachments(self, files: Iterable[File]) -> tuple[Attachment, ...]:
+        files = list(files)
+        readable = [
+            file
+            for file in files
+            if file.media_type.startswith(_TEXTS)
+            and 0 < file.size_bytes <= FILE_BYTES_MAX
+            and is_slacks(file.url, self._client.base_url)
+        ][:FILES_READ_MAX]
+        read = await asyncio.gather(*(in_time("the file", self._text_of(file), "") for file in readable))
+        texts = dict(zip(readable, read, strict=True))
+        return tuple(
+            Attachment(name=file.name, media_type=file.media_type, size_bytes=file.size_bytes, text=texts.get(file, ""))
+            for file in files
+        )
+
+    async def _text_of(self, file: File) -> str:
+        headers = {"Authorization": f"Bearer {self._client.token}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(file.url, headers=headers, allow_redirects=False) as response,
+        ):
+            # Without the right to it, Slack answers 200 with a page to log in.
+            if response.status != 200 or (response.content_type == "text/html" and file.media_type != "text/html"):
+                log.warning("slack_file_not_read", file=file.id, status=response.status, type=response.content_type)
+                return ""
+            data = b""
+            async for chunk in response.content.iter_chunked(65_536):
+                data += chunk
+                if len(data) > FILE_BYTES_MAX:
+                    log.warning("slack_file_not_read", file=file.id, why="it is larger than it said")
+                    return ""
+        return data.decode(errors="replace")
+
+    async def _earlier(self, said: Said) -> list[Earlier]:
+        return await in_time("conversations.replies", self._replies(said), [])
+
+    async def _replies(self, said: Said) -> list[Earlier]:
+        answer: Any = await self._client.conversations_replies(
+            channel=said.channel, ts=said.thread, latest=said.ts, inclusive=False, limit=200
+        )
+        earlier = []
+        for message in answer["messages"][-HISTORY_MAX:]:
+            ts, user, text = (str(message.get(key) or "") for key in ("ts", "user", "text"))
+            if ts == said.ts or not text or user == self._me.user:
+                continue
+            name = await self._name(user) if user else str(message.get("username") or "a bot")
+            earlier.append(Earlier(name, user, await self.readable(text), f"{said.channel}:{ts}"))
+        return earlier
+
+
+def is_slacks(url: str, base_url: str) -> bool:
+    """Whether our token may be shown there. An external file's URL is whatever its author says."""
+    try:
+        parts, base = urlsplit(url), urlsplit(base_url)
+        if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
+            return True
+        return parts.scheme == "https" and (parts.hostname or "").endswith((".slack.com", ".slack-gov.com"))
+    except ValueError:
+        return False
+
+
+async def _no_history() -> list[Earlier]:
+    return []
+
+
+def _as_person(address: str, user: _User, *, external: bool) -> Person:
+    if external or not user.member:
+        return Person(name=user.name, address=address, trust="unverified")
+    return Person(name=user.name, address=address, trust="verified", email=user.email)
