@@ -35,7 +35,7 @@ from bot.worker import Worker
 from channels import places, terminal
 from channels.base import Channel
 from channels.email import place as email_place
-from channels.email.senders import AllowedSenders
+from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import smtp_server
 from channels.places import Alerts
 from channels.slack import place as slack_place
@@ -195,8 +195,8 @@ def policies_of(setup: Setup, store: Store | None = None) -> Policies:
 
 
 async def _writer(setup: Setup, store: Store) -> Writer:
+    from channels.email.identity.tokens import Signer
     from channels.email.letters import Writer
-    from channels.email.tokens import Signer
 
     settings = setup.settings
     secret = settings.bot_secret_key.get_secret_value() or await _kept_secret(store)

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.team.names import nearest
 from bot.team.problems import what_is_wrong, why
-from channels.email.senders import AllowedSenders, can_be_written_to
+from channels.email.identity.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, is_loopback, smtp_server
 
 SECRET_CHARS_MIN = 16

@@ -18,15 +18,15 @@ from agent.loop import Loop
 from bot.desks.email import EmailDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
-from channels.email.adapter import EmailAdapter
 from channels.email.channel import EmailChannel
+from channels.email.identity.senders import AllowedSenders
+from channels.email.identity.tokens import Signer
 from channels.email.imap import Pace
+from channels.email.inbound import EmailInbound
 from channels.email.letters import Writer
 from channels.email.mailbox import FirstStart, Mailbox
 from channels.email.outbox import Outbox
-from channels.email.senders import AllowedSenders
 from channels.email.servers import imap_server, smtp_server
-from channels.email.tokens import Signer
 from store.base import Store
 from store.events import Recorded
 from store.memory import MemoryStore
@@ -74,12 +74,12 @@ class PostOffice:
             replies_decide=bool(self.authserv_id),
         )
 
-    def adapter(self) -> EmailAdapter:
+    def adapter(self) -> EmailInbound:
         def agent_at(addresses: Sequence[str]) -> str:
             return "other" if f"other@{DOMAIN}" in addresses else "ops"
 
         desk = EmailDesk(self.store, agent_at, self.writer.signer.message_id)
-        return EmailAdapter(
+        return EmailInbound(
             self.inbox, desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id
         )
 

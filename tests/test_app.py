@@ -9,8 +9,8 @@ from bot.app import App, Setup
 from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.team.file import Team
+from channels.email.identity.tokens import Signer
 from channels.email.letters import Writer
-from channels.email.tokens import Signer
 from store.memory import MemoryStore
 
 BOT = "deploybot@team.example"

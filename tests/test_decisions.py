@@ -20,8 +20,8 @@ from agent.steps import RequestHumanInput, as_question
 from bot.team.people import Member, People
 from bot.web.page.decide import FORM_BYTES_MAX, Decisions
 from bot.web.server import application, serving
+from channels.email.identity.tokens import Link, Signer
 from channels.email.letters import LINK_SECONDS
-from channels.email.tokens import Link, Signer
 from store.authority.terms import Terms
 from store.base import Lease, StoreUnavailable
 from store.events import ApprovalDecided, Event, MessageReceived, StandingGranted, StepChosen, ToolStarted

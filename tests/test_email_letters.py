@@ -31,11 +31,11 @@ from channels.base import (
     Undelivered,
     Vote,
 )
+from channels.email.body import MARKDOWN_CHARS_MAX, table
+from channels.email.identity.senders import AllowedSenders
+from channels.email.identity.tokens import LOCAL_PART_CHARS_MAX, Link, Signer
 from channels.email.letters import LINK_SECONDS, REFERENCES_MAX, Letter, Writer
-from channels.email.page import MARKDOWN_CHARS_MAX, table
 from channels.email.parse import parse
-from channels.email.senders import AllowedSenders
-from channels.email.tokens import LOCAL_PART_CHARS_MAX, Link, Signer
 from store.events import Event, MessageReceived, MessageSent
 from store.text import visible
 from store.values import Person, Place

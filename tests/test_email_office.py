@@ -14,8 +14,8 @@ import structlog
 
 from agent.authority import Authority, Ruling, Wanted
 from agent.steps import RequestHumanInput
-from channels.email.adapter import MAILS_MAX, OTHERS_MAX
 from channels.email.imap import Fetched, Pace
+from channels.email.inbound import MAILS_MAX, OTHERS_MAX
 from channels.inbound import Words
 from store.authority.terms import Terms
 from store.base import StoreUnavailable

@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 from channels.base import ChannelUnavailable, SendFailed, SentInPart, Text
 from channels.email.channel import EmailChannel
+from channels.email.identity.tokens import Signer
 from channels.email.letters import Letter, Writer
 from channels.email.outbox import (
     CONNECTIONS_MAX,
@@ -27,7 +28,6 @@ from channels.email.outbox import (
     check,
 )
 from channels.email.servers import MailServer, smtp_server
-from channels.email.tokens import Signer
 from store.values import Person, Place
 from tests import story
 from tests.mail.light import Light

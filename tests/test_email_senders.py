@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from channels.email.senders import HEADER_CHARS_MAX, AllowedSenders, alignment, can_be_written_to
+from channels.email.identity.senders import HEADER_CHARS_MAX, AllowedSenders, alignment, can_be_written_to
 
 OURS = "mx.team.example"
 ANA = "ana@team.example"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from channels.email.tokens import LOCAL_PART_CHARS_MAX, Link, LinkExpired, LinkForged, Signer
+from channels.email.identity.tokens import LOCAL_PART_CHARS_MAX, Link, LinkExpired, LinkForged, Signer
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ADDRESS = "deploybot@team.example"

@@ -8,7 +8,7 @@ import pytest
 
 from channels import places
 from channels.email import place as email_place
-from channels.email.senders import tag_of
+from channels.email.identity.senders import tag_of
 from channels.places import Alerts, Approvals, Command, Firing, NoPlace, Purpose
 from channels.slack import place as slack_place
 from channels.slack.place import Address

@@ -1,6 +1,6 @@
 """What the program alone knows for mail: who opened a thread, which mail showed which card, how much a sender has sent.
 
-See `channels.email.adapter.Desk`. It reads threads and writes none: what people do goes to the inbox.
+See `channels.email.inbound.Desk`. It reads threads and writes none: what people do goes to the inbox.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from channels.email.adapter import WINDOW_SECONDS
+from channels.email.inbound import WINDOW_SECONDS
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
@@ -26,7 +26,7 @@ class EmailDesk:
     agent_of: Callable[[Sequence[str]], str]
     """Which agent answers at the first of these addresses that the team's routes know."""
     message_id: Callable[[str, str], str]
-    """Of the mail of a thread with a key, as `channels.email.tokens.Signer` makes it."""
+    """Of the mail of a thread with a key, as `channels.email.identity.tokens.Signer` makes it."""
 
     async def too_many(self, sender: str, mail: str, most: int) -> bool:
         return await self.store.tally(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > most

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, ConfigDict
 
-from channels.email.senders import can_be_written_to
+from channels.email.identity.senders import can_be_written_to
 from store.authority.terms import ANYONE, TEAM
 from store.values import Person
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.roster import DEFAULT, default_of
-from channels.email.senders import tag_of
+from channels.email.identity.senders import tag_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bot.app import App, now
 from channels.base import AnswersHttp
-from channels.email.senders import AllowedSenders
+from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import imap_server
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
 
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.email import EmailDesk
-    from channels.email.adapter import EmailAdapter
+    from channels.email.inbound import EmailInbound
     from channels.email.mailbox import Mailbox
 
     settings, writer = bot.setup.settings, bot.writer
     assert writer is not None
-    adapter = EmailAdapter(
+    adapter = EmailInbound(
         bot.inbox,
         EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_id),
         writer,

@@ -18,10 +18,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Undelivered
-from channels.email.page import Page
+from channels.email.body import Body
+from channels.email.identity.senders import can_be_written_to
+from channels.email.identity.tokens import Link, Signer
 from channels.email.place import person_at
-from channels.email.senders import can_be_written_to
-from channels.email.tokens import Link, Signer
 from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent
 from store.text import one_line
 from store.values import Place
@@ -80,14 +80,14 @@ class Writer:
             case Notice() if so_far and isinstance(so_far[-1], ApprovalDecided):
                 # It decided nothing: nobody else needs to know.
                 mails = replace(mails, people=_mailable(so_far[-1].by.address))
-                page = Page("deploybot").says(message)
+                body = Body("deploybot").says(message)
             case Text() | Notice():
-                page = Page("deploybot").says(message)
+                body = Body("deploybot").says(message)
             case Undelivered():
                 mails = replace(mails, people=_mailable(message.person.address))
-                page = Page("deploybot").says(message)
+                body = Body("deploybot").says(message)
             case Settled():
-                page = Page(f"{message.intent} {message.outcome}").tells_end(message)
+                body = Body(f"{message.intent} {message.outcome}").tells_end(message)
                 if message.receipt and (cards := self._cards(place, message, thread_id, so_far)):
                     mails = _to_all(mails, cards)
             case Card() | Reminder() if message.receipt or isinstance(message, Reminder):
@@ -108,10 +108,10 @@ class Writer:
                     for one, alone in apart
                 ]
             case Card() | Question():
-                page = self._asking(message, thread_id, "", so_far)
+                body = self._asking(message, thread_id, "", so_far)
             case _:
                 return []
-        return [self._letter(thread_id, key, mails, page, so_far)] if mails.people else []
+        return [self._letter(thread_id, key, mails, body, so_far)] if mails.people else []
 
     def is_ours(self, address: str) -> bool:
         local, _, domain = address.lower().rpartition("@")
@@ -170,22 +170,22 @@ class Writer:
 
         return [to(one) for one in mails.people]
 
-    def _following(self, message: Card | Reminder, thread_id: str, so_far: Sequence[Event]) -> Page:
-        page = Page(_asks_for(message)).follows(message)
+    def _following(self, message: Card | Reminder, thread_id: str, so_far: Sequence[Event]) -> Body:
+        body = Body(_asks_for(message)).follows(message)
         until = _links_end(message.requested_at, message.expires_at)
         if isinstance(message, Reminder):
             if self.public_url and message.receipt and so_far and so_far[-1].at < until:
-                page.adds(f"The links in the mail that asked for it work until {until:%Y-%m-%d %H:%M} UTC.")
+                body.adds(f"The links in the mail that asked for it work until {until:%Y-%m-%d %H:%M} UTC.")
             elif not self.replies_decide:
-                page.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
+                body.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
         # A reply decides on what it answers, and this mail does not show all of it.
         return (
-            page.adds("A reply decides only as an answer to that mail, not to this one.")
+            body.adds("A reply decides only as an answer to that mail, not to this one.")
             if self.replies_decide
-            else page
+            else body
         )
 
-    def _asking(self, message: Card | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Page:
+    def _asking(self, message: Card | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Body:
         since = so_far[-1].at if so_far else _START_OF_TIME
         until = int(_links_end(since, message.expires_at if isinstance(message, Card) else None).timestamp())
 
@@ -197,26 +197,26 @@ class Writer:
 
         match message:
             case Card():
-                page = Page(_asks_for(message)).requests(message)
+                body = Body(_asks_for(message)).requests(message)
                 if person:
                     both = (("Approve", True), ("Reject", False))
-                    page.offers([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
+                    body.offers([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
                     if message.editable:
-                        page.adds(f"Behind these links it can be changed too: {', '.join(message.editable)}.")
+                        body.adds(f"Behind these links it can be changed too: {', '.join(message.editable)}.")
                 if self.replies_decide:
-                    page.adds('You can also reply to this mail: "approve", or "reject: " and why.')
+                    body.adds('You can also reply to this mail: "approve", or "reject: " and why.')
                 elif not person:
                     same = f"{thread_id} --digest {message.digest[:12]}"
-                    page.adds(f"Decide it with `bot approve {same}` or `bot reject {same}`.")
-                return page
+                    body.adds(f"Decide it with `bot approve {same}` or `bot reject {same}`.")
+                return body
             case Question():
-                page = Page(message.question).asks(message)
+                body = Body(message.question).asks(message)
                 choices = message.choices or (("yes", "no") if message.format == "yes_no" else ())
                 if person and choices:
-                    page.offers([(choice, link(digest="", number=n)) for n, choice in enumerate(choices)])
-                return page.adds("Reply to this mail to answer.")
+                    body.offers([(choice, link(digest="", number=n)) for n, choice in enumerate(choices)])
+                return body.adds("Reply to this mail to answer.")
 
-    def _letter(self, thread_id: str, key: str, mails: Correspondence, page: Page, so_far: Sequence[Event]) -> Letter:
+    def _letter(self, thread_id: str, key: str, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> Letter:
         message = EmailMessage(policy=_POLICY)
         message["From"] = Address(self.name, addr_spec=self.address)
         message["To"] = Address(addr_spec=mails.people[0])
@@ -225,7 +225,7 @@ class Writer:
         reply_to = self.signer.reply_address(thread_id)
         if self.plus_addresses and reply_to != self.address:
             message["Reply-To"] = Address(self.name, addr_spec=reply_to)
-        message["Subject"] = _subject(mails, page)
+        message["Subject"] = _subject(mails, body)
         if so_far:
             message["Date"] = format_datetime(so_far[-1].at)
         message_id = self.signer.message_id(thread_id, key)
@@ -237,8 +237,8 @@ class Writer:
             message["References"] = " ".join(references)
         message["Auto-Submitted"] = "auto-replied" if mails.in_reply_to else "auto-generated"
         message["X-Auto-Response-Suppress"] = "All"
-        message.set_content(page.text, cte="quoted-printable")
-        message.add_alternative(page.html, subtype="html", cte="quoted-printable")
+        message.set_content(body.text, cte="quoted-printable")
+        message.add_alternative(body.html, subtype="html", cte="quoted-printable")
         # Else it would be drawn anew each time.
         message.set_boundary(f"=_{message_id[1:].partition('@')[0]}")
         return Letter(message_id, mails.people, message.as_bytes())
@@ -321,9 +321,9 @@ def _trimmed(references: list[str]) -> list[str]:
     return [references[0], *references[1 - REFERENCES_MAX :]] if over else references
 
 
-def _subject(mails: Correspondence, page: Page) -> str:
+def _subject(mails: Correspondence, body: Body) -> str:
     if not mails.subject:
-        return page.title.replace("=?", "= ?")
+        return body.title.replace("=?", "= ?")
     # What looks like an encoded word would be decoded, line breaks in it too.
     subject = one_line(mails.subject, SUBJECT_CHARS_MAX).replace("=?", "= ?")
     return subject if subject[:3].lower() == "re:" else f"Re: {subject}"

@@ -3,7 +3,8 @@
 Read with the standard library's oldest rules (`compat32`): they take anything, while the newer ones raise in the middle
 of a malformed header. What is not readable is replaced, never dropped in silence: the mail itself stays in the mailbox.
 
-Nothing here is believed: who wrote it is `channels.email.senders`, which thread it belongs to `channels.email.adapter`.
+Nothing here is believed: who wrote it is `channels.email.identity.senders`, which thread it belongs to
+`channels.email.inbound`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from email.message import Message
 from itertools import islice
 from typing import Any
 
+from channels.email.identity.senders import can_be_written_to
 from channels.email.markup import text_of_html
 from channels.email.replies import split
 from channels.email.robots import Bounce, bounce_of, robot
-from channels.email.senders import can_be_written_to
 from store.text import one_line
 from store.values import Attachment
 

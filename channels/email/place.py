@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import assert_never
 
-from channels.email.senders import can_be_written_to
+from channels.email.identity.senders import can_be_written_to
 from channels.places import Alerts, Approvals, Command, Firing, Purpose
 from store.values import Place
 

@@ -1,4 +1,7 @@
-"""The installation in a workspace: its client, who we are there, and the two ways of listening (a socket, HTTP)."""
+"""The installation in a workspace: its client, who we are there, and the two ways of listening (a socket, HTTP).
+
+It owns what runs for as long as we listen. What comes in is heard by `channels.slack.inbound`; nothing is said here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What Slack's errors mean to us: for good, until somebody repairs it, or only for now."""
+"""What Slack's errors mean to us: for good, until somebody repairs it, or only for now.
+
+It owns the lists of Slack's error codes. It calls nothing and retries nothing.
+"""
 
 from __future__ import annotations
 

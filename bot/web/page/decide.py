@@ -21,8 +21,8 @@ from agent.speech import card, why_not
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
-from channels.email.page import table, terms_of
-from channels.email.tokens import Link, LinkExpired, LinkForged, Signer
+from channels.email.body import table, terms_of
+from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
 from store.authority.terms import has_expired, judge
 from store.base import Store, StoreUnavailable, UnknownThread

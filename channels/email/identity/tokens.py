@@ -2,7 +2,7 @@
 
 Ids are no secrets, so an id alone proves nothing. A Message-ID or a reply address of ours carries the thread and a
 signature over it; a link carries person, request and digest. Signed with BOT_SECRET_KEY, or with the key that the
-first process kept in the store.
+first process kept in the store. What a link decides, and whether it still may, is the inbox's.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The way in: what a mail means to us, and to which thread it belongs. Where it goes is the desk.
+"""The way in: reads a mail, finds the thread that it belongs to, and gives it to the inbox.
 
 From a mail to a thread, in this order: a Message-ID of ours in In-Reply-To or References, told by its signature; the
 Message-ID of somebody's mail that opened a thread; a signed plus-address of ours; else it opens a thread of its own.
 A forged reference leads nowhere, and to write into a thread is to be allowed to write to us at all.
 
 What nobody answers is logged and left unread: robots, ourselves, people who are not allowed, too much of one sender.
+Nothing is said here, and nothing is asked of a mail server: `channels.email.mailbox` brings each mail.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Protocol
 
 import structlog
 
+from channels.email.identity.senders import AllowedSenders, alignment
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, glance, parse
 from channels.email.place import NAME, place_of
 from channels.email.replies import Verdict, verdict
-from channels.email.senders import AllowedSenders, alignment
 from channels.inbound import Earlier, Inbox, Refused, Words
 from store.text import one_line
 from store.values import Attachment, Person, Place
@@ -60,7 +61,7 @@ class Desk(Protocol):
         """Which agent answers at the first of these addresses that the team's routes know."""
 
 
-class EmailAdapter:
+class EmailInbound:
     def __init__(
         self,
         inbox: Inbox,

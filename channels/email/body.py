@@ -1,7 +1,7 @@
 """What a mail shows, twice: as plain text and as simple HTML. Pure.
 
 The HTML is ours: no image, no script, no style from outside. Markdown from the model keeps its formatting and nothing
-else; a link shows where it leads.
+else; a link shows where it leads. Whom a mail goes to, and what it says, is `channels.email.letters`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CELL = 'style="text-align:left;vertical-align:top;padding:3px 14px 3px 0;border
 _BUTTON = 'style="display:inline-block;margin:4px 12px 4px 0;padding:8px 16px;border:1px solid #666;color:#1d1c1d"'
 
 
-class Page:
+class Body:
     def __init__(self, title: str) -> None:
         self.title = one_line(title, TITLE_CHARS_MAX)
         self._text: list[str] = []
@@ -42,12 +42,12 @@ class Page:
     def html(self) -> str:
         return f"<!doctype html>\n<html><body {_BODY}>\n" + "\n".join(self._html) + "\n</body></html>\n"
 
-    def says(self, message: Text | Notice | Undelivered) -> Page:
+    def says(self, message: Text | Notice | Undelivered) -> Body:
         self._text.append(visible(message.text))
         self._html.append(markdown(message.text) if isinstance(message, Text) else _paragraphs(message.text))
         return self
 
-    def asks(self, question: Question) -> Page:
+    def asks(self, question: Question) -> Body:
         self._text.append(render(question))
         urgent = "Urgent: " if question.urgency == "high" else ""
         self._html.append(f"<p><b>{_escaped(urgent + question.question)}</b></p>")
@@ -57,7 +57,7 @@ class Page:
             self._html.append("<ul>" + "".join(f"<li>{_escaped(one)}</li>" for one in question.choices) + "</ul>")
         return self
 
-    def requests(self, card: Card) -> Page:
+    def requests(self, card: Card) -> Body:
         """Every argument and every fact, in full."""
         self._text.append(render(card))
         self._html.append(f"<h3>Approval needed: {_escaped(card.intent)}</h3>")
@@ -65,7 +65,7 @@ class Page:
         self._html.append(terms_of(card))
         return self
 
-    def follows(self, message: Card | Reminder) -> Page:
+    def follows(self, message: Card | Reminder) -> Body:
         """What has become of a request that was shown: another approval, or none for a while."""
         self._text.append(render(message))
         first, *_ = render(message).split("\n")
@@ -74,19 +74,19 @@ class Page:
             self._html.append(terms_of(message))
         return self
 
-    def tells_end(self, settled: Settled) -> Page:
+    def tells_end(self, settled: Settled) -> Body:
         rows = "\n".join((*fields(settled.arguments, "  "), *fields(settled.facts, "  ")))
         self._text.append(f"{render(settled)}\n{rows}".rstrip())
         self._html.append(f"<p><b>{_escaped(render(settled))}</b></p>{table(settled.arguments, settled.facts)}")
         return self
 
-    def offers(self, links: Sequence[tuple[str, str]]) -> Page:
+    def offers(self, links: Sequence[tuple[str, str]]) -> Body:
         self._text.append("\n".join(f"{one_line(name, 200)}: {url}" for name, url in links))
         buttons = (f'<a href="{html.escape(url)}" {_BUTTON}>{_escaped(name)}</a>' for name, url in links)
         self._html.append(f"<p>{''.join(buttons)}</p>")
         return self
 
-    def adds(self, note: str) -> Page:
+    def adds(self, note: str) -> Body:
         self._text.append(note)
         self._html.append(f"<p><small>{_escaped(note)}</small></p>")
         return self

@@ -3,6 +3,8 @@
 Proof is what our own receiving server says in Authentication-Results (RFC 8601): that DMARC (RFC 7489) passed for the
 domain of the From address. Only the topmost such header counts, and only if it bears our server's name; the server must
 take away what senders put in under that name, as every common one does.
+
+Whether somebody may decide a request is not judged here: this says only how sure we are of who they are.
 """
 
 from __future__ import annotations
