@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.speech import why_not
+from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, with_room
 from bot.team.people import People
 from channels.inbound import Outcome, Refused, Words
 from store import keys
 from store.authority.terms import judge
 from store.base import Store, ThreadMoved, UnknownThread
-from store.codec import EventTooLarge, encode
+from store.codec import EventTooLarge
 from store.events import (
     TEXT_CHARS_MAX,
     ApprovalDecided,
@@ -39,14 +40,7 @@ from store.keys import OutsideId, thread_id_of
 from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread
 from store.values import Person, Place
 
-SUBJECT_CHARS_MAX = 1_000
-ATTACHMENTS_MAX = 100
-ATTACHED_CHARS_MAX = 20_000
-"""Of one attachment's own text; the channel reads no more of it either."""
-QUOTED_CHARS_MAX = 20_000
 DIGEST_CHARS_MIN = 8
-NAME_CHARS_MAX = 200
-"""Of a sender, an address, an attachment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +224,7 @@ class Inbox:
             proof=proof,
             by_message=by_message,
         )
-        thread = await self._store.append(thread, _with_room(decision))
+        thread = await self._store.append(thread, with_room(decision))
         step = thread.state.steps[step.id]
 
         def is_ours(other: ApprovalDecided | None) -> bool:
@@ -373,7 +367,7 @@ class Inbox:
 
     def _message(self, words: Words, event_id: str, *, answers: str = "") -> MessageReceived:
         text = words.text
-        return _fitting(
+        return fitting(
             MessageReceived(
                 id=event_id,
                 at=self._clock(),
@@ -397,49 +391,6 @@ def _held_at(channel: str, spot: str) -> str:
 def call_in_words(step: StepState) -> str:
     arguments = ", ".join(f"{name}: {value}" for name, value in step.chosen.arguments.items())
     return f"{step.chosen.intent} ({arguments})" if arguments else step.chosen.intent
-
-
-def _fitting(message: MessageReceived) -> MessageReceived:
-    """The message, clipped further where its characters take more bytes than an event may have."""
-    names = {"name": message.sender.name[:NAME_CHARS_MAX], "address": message.sender.address[:NAME_CHARS_MAX]}
-    attachments = tuple(
-        one.model_copy(
-            update={
-                "name": one.name[:NAME_CHARS_MAX],
-                "media_type": one.media_type[:NAME_CHARS_MAX],
-                "text": one.text[:ATTACHED_CHARS_MAX],
-            }
-        )
-        for one in message.attachments
-    )
-    message = message.model_copy(update={"sender": message.sender.model_copy(update=names), "attachments": attachments})
-    while message.text or any(one.text for one in message.attachments):
-        try:
-            encode(message)
-            break
-        except EventTooLarge:
-            if message.quoted:
-                message = message.model_copy(update={"quoted": ""})
-                continue
-            if any(one.text for one in message.attachments):
-                # They stay known by their names, as those that could not be read.
-                bare = tuple(one.model_copy(update={"text": ""}) for one in message.attachments)
-                message = message.model_copy(update={"attachments": bare})
-                continue
-            half = message.text[: len(message.text) // 2]
-            whole = message.clipped_from or len(message.text)
-            message = message.model_copy(update={"text": half, "clipped_from": whole})
-    return message
-
-
-def _with_room(decision: ApprovalDecided) -> ApprovalDecided:
-    """The decision, its comment clipped where its characters take more bytes than an event may have."""
-    while True:
-        try:
-            encode(decision)
-            return decision
-        except EventTooLarge:
-            decision = decision.model_copy(update={"comment": decision.comment[: len(decision.comment) // 2]})
 
 
 def _last_requested(thread: Thread) -> StepState | None:
