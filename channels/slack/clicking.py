@@ -70,7 +70,9 @@ class Clicking:
                         self._tell(clicked.by, await self._settle(clicked))
             except StoreUnavailable:
                 # Slack does not deliver a click again.
-                self._tell(clicked.by, "That was not recorded: my store is away. Please press it again in a minute.")
+                self._tell(
+                    clicked.by, "That was not recorded: I cannot reach my database. Please press it again in a minute."
+                )
                 raise
         await (ack(response_action="errors", errors=wrong) if wrong else ack())
 
