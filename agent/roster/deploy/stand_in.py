@@ -12,12 +12,25 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from agent.model.base import Answer, Prompt
 from agent.model.schema import find_step, validated
+from agent.roster.deploy.plan import DEPLOY
+from agent.roster.deploy.site import COMPONENTS, Component, Environment
+from agent.roster.deploy.tools.deploy import Rollback
+from agent.roster.deploy.tools.look import ListDeployments
+from agent.steps import (
+    DoneForNow,
+    HumanInputOptions,
+    NothingToDo,
+    RequestHumanInput,
+    SendUpdate,
+    Step,
+    WithdrawRequest,
+)
 
 _BLOCK = re.compile(r"^<([a-z0-9_]+)>\n(.*?)^</\1>$", re.DOTALL | re.MULTILINE)
 _REVISION = re.compile(r"\b(v\d+(?:\.\d+)*[\w.-]*|[0-9a-f]{7,40})(?![\w.])", re.IGNORECASE)
@@ -32,7 +45,7 @@ Json = dict[str, Any]
 _HELD = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
 """What the last block says of steps that go on whatever is answered."""
 _UNCHANGED = re.compile(r"\(rows ([0-9, ]+): unchanged\)")
-_LOOK: Json = {"intent": "list_deployments"}
+_LOOK = ListDeployments()
 
 
 @dataclass(frozen=True)
@@ -45,9 +58,9 @@ class Block:
 class Goal:
     """One deployment or rollback; what is empty was not said yet."""
 
-    kind: str
-    component: str = ""
-    environment: str = ""
+    kind: Literal["deploy", "rollback"]
+    component: Component | Literal[""] = ""
+    environment: Environment | Literal[""] = ""
     revision: str = ""
     skip_staging: bool = False
 
@@ -57,7 +70,7 @@ class Plan:
     goals: list[Goal] = field(default_factory=list)
     done: list[Json] = field(default_factory=list)
     """The deployments that ended well since the goals were set, as their results told."""
-    reply: Json | None = None
+    reply: Step | None = None
     """The answer to the newest words."""
     by_the_way: bool = False
     """That answer says nothing about the goals."""
@@ -65,10 +78,10 @@ class Plan:
     def aim(self, goals: list[Goal]) -> None:
         self.goals, self.done, self.reply = goals, [], None
 
-    def give_up(self, reply: Json) -> None:
+    def give_up(self, reply: Step) -> None:
         self.goals, self.reply, self.by_the_way = [], reply, False
 
-    def say(self, reply: Json) -> None:
+    def say(self, reply: Step) -> None:
         self.reply, self.by_the_way = reply, True
 
 
@@ -78,17 +91,17 @@ def next_step(context: str) -> str:
     plan = Plan()
     for index, block in enumerate(blocks):
         _follow(plan, block, blocks[: index + 1], _latest(blocks, "now"))
-    return json.dumps({"step": _answer(plan, blocks)})
+    return json.dumps({"step": _answer(plan, blocks).model_dump(mode="json")})
 
 
-def _answer(plan: Plan, blocks: list[Block]) -> Json:
+def _answer(plan: Plan, blocks: list[Block]) -> Step:
     """The reply; but where it is said by the way and nothing is under way, what was asked for before goes on."""
     if plan.reply is None:
         return _go_on(plan, blocks)
     if not plan.by_the_way or _latest(blocks, "now").keys() & _HELD or not _next(plan, blocks):
         return plan.reply
-    if plan.reply["intent"] == "done_for_now":
-        return {**plan.reply, "intent": "send_update"}
+    if isinstance(plan.reply, DoneForNow):
+        return SendUpdate(message=plan.reply.message)
     return _go_on(plan, blocks)
 
 
@@ -106,7 +119,8 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             _hear(plan, str(data["task"]), False, seen, now)
         case "agent_changed" if data.get("agent") == "rollback":
             deployed = [done for done in plan.done if done.get("environment") == "production"]
-            plan.aim([Goal("rollback", done["component"], "production") for done in reversed(deployed)])
+            components = [known for done in reversed(deployed) for known in COMPONENTS if known == done["component"]]
+            plan.aim([Goal("rollback", component, "production") for component in components])
         case "human_response" if data.get("approved") is False:
             _rejected(plan, str(data.get("comment") or ""), str(data.get("by", "somebody")))
         case "list_deployments" if plan.reply == _LOOK:
@@ -140,16 +154,14 @@ def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) 
         plan.reply, plan.by_the_way = (_LOOK if words.strip().startswith("yes") else None), False
     elif re.search(r"\b(never ?mind|forget it|stop|don'?t|abort)\b", words):
         waits = now.keys() & {"waits_for_approval", "approved_and_about_to_run"}
-        plan.give_up(
-            {"intent": "withdraw_request", "reason": text[:200]} if waits else _done("All right, I do nothing.")
-        )
+        plan.give_up(WithdrawRequest(reason=text[:200]) if waits else _done("All right, I do nothing."))
     elif re.search(r"\b(roll ?back|revert|undo)\b", words):
-        components = _components(words) or [""]
-        plan.aim([Goal("rollback", component, _environment(words) or "production") for component in components])
+        where = _environment(words) or "production"
+        plan.aim([Goal("rollback", one, where) for one in _components(words)] or [Goal("rollback", environment=where)])
     elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words):
         skip = bool(re.search(r"\b(skip|without) staging\b", words))
         revision, environment = _revision(words, seen), _environment(words)
-        components = _components(words) or ["frontend", "backend"]
+        components = _components(words) or COMPONENTS[::-1]
         plan.aim([Goal("deploy", component, environment, revision, skip) for component in components])
     elif is_answer and plan.goals:
         plan.goals = [
@@ -164,7 +176,7 @@ def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) 
     elif re.search(r"\b(status|what runs|what is running|what's running|where are we|which version)\b", words):
         plan.say(_done(_status(seen)))
     elif re.search(r"^\W*(thanks?|thank you|thx|ok|okay|great|cool|nice|perfect)\b", words):
-        plan.say({"intent": "nothing_to_do"})
+        plan.say(NothingToDo())
     else:
         plan.say(_done(_HELP))
 
@@ -184,11 +196,11 @@ def _rejected(plan: Plan, comment: str, by: str) -> None:
         plan.give_up(_done(f"{by.partition(' (')[0]} rejected it{why}, so nothing was deployed. Tell me how to go on."))
 
 
-def _go_on(plan: Plan, blocks: list[Block]) -> Json:
+def _go_on(plan: Plan, blocks: list[Block]) -> Step:
     if unclear := next((goal for goal in plan.goals if _missing(goal)), None):
         return _ask_for(_missing(unclear), unclear, blocks)
     if _latest(blocks, "now").get("under_way"):
-        return {"intent": "nothing_to_do"}  # one deployment at a time
+        return NothingToDo()  # one deployment at a time
     if following := _next(plan, blocks):
         return following
     if plan.done:
@@ -202,17 +214,19 @@ def _go_on(plan: Plan, blocks: list[Block]) -> Json:
     return _done(_status(blocks))
 
 
-def _next(plan: Plan, blocks: list[Block]) -> Json | None:
+def _next(plan: Plan, blocks: list[Block]) -> Step | None:
     """The next deployment or rollback that the goals ask for: staging before production."""
     to_production = [g for g in plan.goals if g.kind == "deploy" and g.environment == "production"]
     first = [replace(goal, environment="staging") for goal in to_production if not goal.skip_staging]
     for goal in first + plan.goals:
         if any(_reached(goal, result) for result in plan.done):
             continue
+        if not goal.component or not goal.environment:
+            return _ask_for(_missing(goal), goal, blocks)
         if goal.kind == "rollback":
-            return {"intent": "rollback", "component": goal.component, "environment": goal.environment}
+            return Rollback(component=goal.component, environment=goal.environment)
         if not _runs(blocks, goal):
-            return {"intent": f"deploy_{goal.component}", "environment": goal.environment, "revision": goal.revision}
+            return DEPLOY[goal.component](environment=goal.environment, revision=goal.revision)
     return None
 
 
@@ -224,7 +238,7 @@ def _missing(goal: Goal) -> str:
     return "" if goal.environment else "environment"
 
 
-def _ask_for(what: str, goal: Goal, blocks: list[Block]) -> Json:
+def _ask_for(what: str, goal: Goal, blocks: list[Block]) -> Step:
     match what:
         case "component":
             return _ask("Which one shall I roll back?", f"On {goal.environment}.", ["backend", "frontend"])
@@ -286,9 +300,9 @@ def _rows(blocks: Iterable[Block], tag: str, key: str) -> list[dict[str, str]]:
     return rows
 
 
-def _components(words: str) -> list[str]:
+def _components(words: str) -> list[Component]:
     found = [match[1].replace("-", "") for match in _COMPONENT.finditer(words)]
-    return list(dict.fromkeys(found))
+    return [known for name in dict.fromkeys(found) for known in COMPONENTS if known == name]
 
 
 def _revision(words: str, seen: list[Block]) -> str:
@@ -298,7 +312,7 @@ def _revision(words: str, seen: list[Block]) -> str:
     return str(tags[0]["name"]) if tags and re.search(r"\b(latest|newest)\b", words) else ""
 
 
-def _environment(words: str) -> str:
+def _environment(words: str) -> Environment | Literal[""]:
     found = _ENVIRONMENT.search(words)
     return "" if not found else "staging" if found[1] == "staging" else "production"
 
@@ -315,17 +329,15 @@ def _unescaped(value: Any) -> Any:
             return value
 
 
-def _done(message: str) -> Json:
-    return {"intent": "done_for_now", "message": message}
+def _done(message: str) -> Step:
+    return DoneForNow(message=message)
 
 
-def _ask(question: str, context: str, choices: list[str] | None = None) -> Json:
-    options = {
-        "urgency": "medium",
-        "format": "multiple_choice" if choices else "free_text",
-        "choices": choices or [],
-    }
-    return {"intent": "request_human_input", "question": question, "context": context, "options": options}
+def _ask(question: str, context: str, choices: list[str] | None = None) -> Step:
+    options = HumanInputOptions(
+        urgency="medium", format="multiple_choice" if choices else "free_text", choices=choices or []
+    )
+    return RequestHumanInput(question=question, context=context, options=options)
 
 
 class StandIn:

@@ -70,13 +70,7 @@ async def run_bounded(
     group = transport.get_pid()
     try:
         if stdin:
-            # uvloop's is none by its class, only by what it can.
-            writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-            # A program that has ended reads no more.
-            if not writer.is_closing():
-                writer.write(stdin)
-            if not writer.is_closing():
-                writer.write_eof()
+            _write(stdin, transport)
         timed_out = not await _happens(watch.exited, seconds - (time.monotonic() - started))
         if timed_out:
             _signal_group(group, signal.SIGTERM)
@@ -95,6 +89,16 @@ async def run_bounded(
         timed_out=timed_out,
         overflowed=watch.overflowed,
     )
+
+
+def _write(stdin: bytes, transport: asyncio.SubprocessTransport) -> None:
+    # uvloop's is none by its class, only by what it can.
+    writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+    # A program that has ended reads no more.
+    if not writer.is_closing():
+        writer.write(stdin)
+    if not writer.is_closing():
+        writer.write_eof()
 
 
 def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
