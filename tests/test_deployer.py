@@ -153,12 +153,18 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from agent.roster.deploy.site import ComponentConfig
 from agent.roster.deploy.deployers.command import CommandDeployer
+from agent.roster.deploy.deployers.record import Records
 
-class Dying(CommandDeployer):
-    def _record(self, *given):
+class DyingRecords(Records):
+    def begin(self, *given):
         if sys.argv[4] == "before it is recorded":
             os.kill(os.getpid(), signal.SIGKILL)
-        return super()._record(*given)
+        return super().begin(*given)
+
+class Dying(CommandDeployer):
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        self._records = DyingRecords(self._records.folder, self.component, self.environment)
 
     def _spawn(self, *given):
         if sys.argv[4] == "before the runner":
