@@ -44,10 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
     signals.hand_on_none_that_is_ignored()
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return matrices.header(config)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(matrices.summary(config))
 
 
+@pytest.hookimpl(trylast=True)  # after hypothesis has marked its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left = matrices.left_out(items, config)
     config.hook.pytest_deselected(items=[item for item in items if item in left])

@@ -86,7 +86,7 @@ def set_up(config: pytest.Config) -> None:
     settings.load_profile("new each time" if config.getoption("matrices") else "the same each time")
 
 
-def header(config: pytest.Config) -> str:
+def summary(config: pytest.Config) -> str:
     if config.getoption("matrices"):
         return "matrices: every point"
     return f"matrices: a sample of each, --seed={config.getoption('seed')}"
