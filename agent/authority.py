@@ -1,43 +1,14 @@
-"""What binds an approval to exactly one call: a digest that is shown, decided on, and checked again at execution."""
+"""What the loop asks of whoever knows the team: who may approve a call, until when, and where they are asked."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import JsonValue
-
-from store.authority.terms import ANYONE, Terms, names_of, terms_of
-from store.events import ApprovalRequested, StandingGranted, StepChosen
-from store.thread import StepState
+from store.authority.terms import ANYONE, Terms
+from store.events import StandingGranted
 from store.values import Person, Place
-
-
-def digest(thread_id: str, chosen: StepChosen, facts: dict[str, JsonValue], policy: dict[str, JsonValue]) -> str:
-    """SHA-256 over canonical JSON, in hex.
-
-    Any change of what was seen, or of who may decide, gives another digest; so does another request for the same call.
-    """
-    seen = [thread_id, chosen.step, chosen.intent, chosen.arguments, facts, policy]
-    whole = json.dumps(seen, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(whole.encode()).hexdigest()
-
-
-def still_binds(thread_id: str, step: StepState, request: ApprovalRequested) -> bool:
-    """Whether the call that is about to run is, to the letter, the one that was decided on, by as many as it takes."""
-    seen = digest(thread_id, step.chosen, request.facts, request.policy)
-    decision, terms = step.decision, terms_of(request.policy)
-    if request.digest != seen or decision is None or not decision.approved:
-        return False
-    needed = 1 if terms.standing else terms.quorum
-    people: list[frozenset[str]] = []
-    for names in (names_of(vote.by) for vote in step.votes if vote.digest == seen):
-        if all(names.isdisjoint(others) for others in people):
-            people.append(names)
-    return decision.digest == seen and len(people) >= needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from agent.steps import Result, Step
 from store.events import StepRefused, ToolFinished
-from store.thread import OPEN, StepState, Thread
+from store.state import OPEN, StepState
+from store.thread import Thread
 
 S = TypeVar("S", bound=Step)
 R = TypeVar("R", bound=Result)

@@ -4,8 +4,8 @@
 resume, retry and recovery after a crash are this one function on the same events. It is asked by `agent.loop` alone,
 while its worker holds the thread, so a tool that was started and has no ending was interrupted, not merely slow.
 
-Rules of order: tell people here what is owed; settle what was interrupted; read what people said before beginning
-anything; then begin what was approved; then go on; then tell those elsewhere.
+Rules of order: send what people here have not been told; settle what was interrupted; read what people said before
+beginning anything; then begin what was approved; then go on; then send what goes elsewhere.
 """
 
 from __future__ import annotations
@@ -16,23 +16,21 @@ from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
 from agent.steps import HandOver, Step, Tool, as_question
 from store.events import ChoiceFailed, MessageReceived, StepChosen, StepRefused, ToolFinished, TriggerReceived
-from store.text import one_line
-from store.thread import DONE_FOR_NOW, Owed, StepState, Thread
+from store.outbox import Unsent
+from store.state import StepState
+from store.text import call_in_words, one_line
+from store.thread import Thread
 
 CALL_CHARS_MAX = 500
-"""How much of a call's arguments a question repeats."""
-
-
-MINOR = ("progress", "ended", "answered", "undelivered", "votes", "reminder")
-"""Where one of these cannot be told, nobody needs to hear of it elsewhere, and nothing waits for it."""
+"""How much of a call a question repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send what is owed under this key, on the thread's channel."""
+    """Send what the outbox has under this key."""
 
     key: str
-    owed: Owed
+    unsent: Unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +92,8 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
     """The one thing to do now, or None when it is a person's turn, a timer's, or nobody's."""
     if not thread.exists or thread.state.unreadable:
         return None
-    # Places that do not answer, of which there may be many, keep nobody here waiting.
-    return owed_now(thread, here=True) or _go_on(agent, thread) or owed_now(thread)
+    # This thread's own place comes first: places elsewhere may be down.
+    return say_next(thread, here=True) or _go_on(agent, thread) or say_next(thread)
 
 
 def _go_on(agent: Agent, thread: Thread) -> Action | None:
@@ -115,28 +113,17 @@ def _go_on(agent: Agent, thread: Thread) -> Action | None:
         too_long = _too_long(agent, thread) if ready.status == "due" else None
         return too_long or _begin(agent, thread, ready)
     current = state.steps.get(state.current)
-    if current and current.chosen.by == "model" and current.chosen.intent == DONE_FOR_NOW:
+    if current and current.chosen.by == "model" and current.effect == "says":
         # The model is done: what code does after it, a test of production say, is the plan's to tell.
         step = agent.plan(thread)
         return _within_limits(agent, thread) or ChooseStep(step) if step else None
     return None
 
 
-def owed_now(thread: Thread, *, here: bool = False) -> Say | None:
-    """What is to be told next; `here`: at the thread's own place.
-
-    What waits to be tried again holds back all that came after it at the same place, save what is minor.
-    """
-    held = set()
-    for key, owed in thread.state.owed.items():
-        if here and owed.surface:
-            continue
-        place = thread.where(owed)
-        if owed.retry_at is None and place not in held:
-            return Say(key, owed)
-        if owed.retry_at is not None and owed.what not in MINOR:
-            held.add(place)
-    return None
+def say_next(thread: Thread, *, here: bool = False) -> Say | None:
+    """The next message of the outbox that can be sent; `here`: at the thread's own place."""
+    found = thread.state.outbox.next(thread.place, here=here)
+    return Say(*found) if found else None
 
 
 def _think(agent: Agent, thread: Thread) -> Action | None:
@@ -181,11 +168,12 @@ def _last_error(thread: Thread) -> str:
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
     """What the tool itself says; and whatever acts and the model chose, where nobody whom we know has asked for it.
 
-    That is a thread in which anybody may speak, or one that a schedule began and in which nobody has spoken yet.
+    That is a thread in which an unverified person wrote, or one that a schedule began and in which no verified person
+    has written since.
     """
     if tool.needs_approval() or state.chosen.by == "person":
         return True  # what a person has changed was to be approved, and still is
-    doubtful = thread.state.unproven or thread.state.unasked
+    doubtful = thread.state.unverified or thread.state.unattended
     return doubtful and state.chosen.by != "code" and agent.acts(tool)
 
 
@@ -238,8 +226,7 @@ def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, resti
 
 def question_of_outcome(state: StepState, why: str) -> Step:
     """What a person is asked when nobody knows whether a tool did its work."""
-    arguments = ", ".join(f"{name}: {value}" for name, value in state.chosen.arguments.items())
-    call = f"{state.chosen.intent} ({one_line(arguments, CALL_CHARS_MAX)})" if arguments else state.chosen.intent
+    call = one_line(call_in_words(state.chosen.intent, state.chosen.arguments), CALL_CHARS_MAX)
     return as_question(
         f"I was interrupted while {call} was under way. Did it happen?",
         f"I started it and do not know how it ended ({why}), so I will not start it again by guess. "

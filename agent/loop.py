@@ -19,10 +19,9 @@ from typing import assert_never
 import structlog
 from pydantic import JsonValue
 
-from agent.authority import Authority, Wanted, digest, still_binds
-from agent.context import Context
+from agent.authority import Authority, Wanted
+from agent.context.window import Context
 from agent.decide import (
-    MINOR,
     Action,
     AskModel,
     ChangeAgent,
@@ -35,15 +34,19 @@ from agent.decide import (
     Say,
     decide,
     must_be_approved,
-    owed_now,
     question_of_outcome,
+    say_next,
 )
 from agent.definition import Agent
 from agent.model.base import Model, ModelFailure, Prompt
-from agent.speech import outgoing, requester
+from agent.speech.messages import outgoing
+from agent.speech.requests import requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool, ToolError, Wait
 from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
+from store import keys
+from store.authority.binding import digest, still_binds
 from store.authority.terms import has_expired, names_of
+from store.authority.words import words_behind
 from store.base import Lease, Store, StoreUnavailable, ThreadMoved
 from store.codec import EventTooLarge, decode, encode
 from store.events import (
@@ -55,7 +58,6 @@ from store.events import (
     Event,
     HandedToHuman,
     MessageFailed,
-    MessageReceived,
     MessageSent,
     StandingGranted,
     StepChosen,
@@ -66,7 +68,11 @@ from store.events import (
     ToolStarted,
     ToolWaiting,
 )
-from store.thread import StepState, Thread
+from store.keys import SendKey
+from store.state import Request, StepState
+from store.text import instant
+from store.thread import Thread
+from store.timers import due
 from store.values import Place
 
 log = structlog.get_logger(__name__)
@@ -160,13 +166,15 @@ class Loop:
                 return await self._begin(
                     thread,
                     lease,
-                    AgentChanged(id=f"{step}/agent", at=now, agent=action.agent, reason=action.reason),
+                    AgentChanged(id=keys.agent_changed(step), at=now, agent=action.agent, reason=action.reason),
                 )
             case HandToHuman():
                 return await self._begin(
                     thread,
                     lease,
-                    HandedToHuman(id=f"h{thread.version}/handed", at=now, limit=action.limit, reason=action.reason),
+                    HandedToHuman(
+                        id=keys.handed_over(thread.version), at=now, limit=action.limit, reason=action.reason
+                    ),
                 )
         assert_never(action)
 
@@ -190,11 +198,7 @@ class Loop:
         if not timers:
             return []
         now = self._clock()
-        due = [timer for timer, at in timers.items() if at <= now]
-        # Nobody is reminded of what has expired meanwhile.
-        over = {timer.partition("/")[0] for timer in due if timer.endswith("/expire/0")}
-        late = {f"{step}/{rung}/0" for step in over for rung in ("remind", "widen")}
-        return [TimerFired(id=f"{timer}/fired", at=now, timer=timer) for timer in due if timer not in late]
+        return [TimerFired(id=keys.fired(str(key)), at=now, timer=str(key)) for key in due(timers, now)]
 
     # Telling people
 
@@ -213,32 +217,38 @@ class Loop:
             channel.at_rest(thread.place, thread.turn)
 
     async def _say(self, action: Say, thread: Thread, agent: Agent, loaded: int) -> Thread:
-        owed = action.owed
-        place = self._alerts if self._alerts and owed.what == "undelivered" else thread.where(owed)
+        unsent = action.unsent
+        place = unsent.place or thread.place
+        if self._alerts and unsent.kind == "undelivered":
+            place = self._alerts
         channel = self._channels.get(place.channel)
-        attempt = owed.failures + 1
-        # What came to be owed while we held the thread, nobody else can have sent.
-        since = thread.events[owed.event].at if owed.event < loaded or owed.failures else None
+        attempt = unsent.failures + 1
+        # What came up while we held the thread, nobody else can have sent.
+        since = thread.events[unsent.event].at if unsent.event < loaded or unsent.failures else None
         try:
             if channel is None:
                 raise SendFailed(f"The channel {place.channel!r} is not set up in this process.", CHANNEL_RETRY_SECONDS)
             async with asyncio.timeout(agent.limits.send_seconds):
-                message = outgoing(thread, owed)
-                so_far = thread.events[: owed.event + 1]
+                message = outgoing(thread, unsent)
+                so_far = thread.events[: unsent.event + 1]
                 if isinstance(message, Undelivered) and place is self._alerts:
                     message = Notice(message.text)
                 if place != thread.place:
                     so_far = so_far[-1:]  # what was said here is not for the people there
                 receipt = await channel.send(
-                    place, message, key=f"{thread.id}/{action.key}", since=since, so_far=so_far
+                    place, message, key=str(SendKey(thread.id, action.key)), since=since, so_far=so_far
                 )
         except SentInPart as partly:
             return await self._note(
                 thread,
-                MessageSent(id=f"{action.key}/sent", at=self._clock(), key=action.key, receipt=partly.receipt),
+                MessageSent(id=keys.sent(action.key), at=self._clock(), key=action.key, receipt=partly.receipt),
                 *(
                     DeliveryFailed(
-                        id=f"{action.key}/refused/{number}", at=self._clock(), key=action.key, recipient=who, error=why
+                        id=keys.came_back(action.key, number),
+                        at=self._clock(),
+                        key=action.key,
+                        recipient=who,
+                        error=why,
                     )
                     for number, (who, why) in enumerate(partly.refused.items())
                 ),
@@ -250,7 +260,7 @@ class Loop:
             text, retry_after = f"{type(error).__name__}: {error}", min(2.0**attempt, RETRY_SECONDS_MAX)
         else:
             sent = MessageSent(
-                id=f"{action.key}/sent",
+                id=keys.sent(action.key),
                 at=self._clock(),
                 key=action.key,
                 receipt=receipt,
@@ -264,13 +274,13 @@ class Loop:
         return await self._note(
             thread,
             MessageFailed(
-                id=f"{action.key}/failed/{attempt}",
+                id=keys.failed(action.key, attempt),
                 at=now,
                 key=action.key,
                 attempt=attempt,
                 error=text[:ERROR_CHARS_MAX],
                 retry_at=now + timedelta(seconds=max(retry_after or 0, backoff)) if again else None,
-                elsewhere=not again and owed.what not in MINOR,
+                elsewhere=not again and not unsent.is_minor,
             ),
         )
 
@@ -288,7 +298,7 @@ class Loop:
                 delay = failure.retry_after_seconds or 2.0 * 4**thread.state.errors_in_row
                 retry_at = now + timedelta(seconds=min(delay, RETRY_SECONDS_MAX))
             failed = ChoiceFailed(
-                id=f"c{at_version}/failed",
+                id=keys.choice_failed(at_version),
                 at=now,
                 reason=failure.reason,
                 error=failure.error[:ERROR_CHARS_MAX],
@@ -304,7 +314,7 @@ class Loop:
             return await self._choose(thread, agent, lease, answer.step, chosen)
         except EventTooLarge as error:
             too_large = ChoiceFailed(
-                id=f"c{at_version}/failed",
+                id=keys.choice_failed(at_version),
                 at=self._clock(),
                 reason="invalid",
                 error=f"The step is too large. {error}"[:ERROR_CHARS_MAX],
@@ -315,7 +325,7 @@ class Loop:
         except ThreadMoved as moved:
             # Somebody spoke while the model was thinking. Its answer is dropped; what it cost is not forgotten.
             outdated = ChoiceFailed(
-                id=f"c{at_version}/outdated",
+                id=keys.choice_outdated(at_version),
                 at=self._clock(),
                 reason="outdated",
                 model=answer.model,
@@ -339,14 +349,15 @@ class Loop:
 
     def _chosen(self, thread: Thread, agent: Agent, step: Step, *, by: str, step_id: str = "") -> StepChosen:
         # Unique: it is appended only while the thread still has this many events.
-        step_id = step_id or f"s{thread.version}"
+        step_id = step_id or keys.step_at(thread.version)
         return StepChosen.model_validate(
             {
-                "id": f"{step_id}/chosen",
+                "id": keys.chosen(step_id),
                 "at": self._clock(),
                 "step": step_id,
                 "intent": step.intent_name(),
                 "arguments": step.arguments,
+                "effect": None if step.effect == "runs" else step.effect,
                 "by": by,
                 "acts": agent.acts(step),
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
@@ -362,7 +373,7 @@ class Loop:
         except ToolError as error:
             return await self._begin(thread, lease, self._refused(action.step, str(error)))
         chosen, now = action.step.chosen, self._clock()
-        wanted = self._wanted(action.step, action.tool, thread, agent, now)
+        wanted = self._wanted(chosen, action.tool, thread, agent, now)
         ruling = self._authority.rule(wanted)
         if ruling is None:
             where = f" in {wanted.scope}" if wanted.scope else ""
@@ -379,7 +390,7 @@ class Loop:
         policy = terms.model_dump(mode="json", exclude_defaults=True)
         try:
             request = ApprovalRequested(
-                id=f"{chosen.step}/requested",
+                id=keys.requested(chosen.step),
                 at=now,
                 step=chosen.step,
                 digest=digest(thread.id, chosen, {}, {}),
@@ -407,29 +418,27 @@ class Loop:
         channel = self._channels.get(thread.place.channel)
         return tuple(place for place in places if not (channel and channel.covers(thread.place, place)))
 
-    def _wanted(self, step: StepState, tool: Tool, thread: Thread, agent: Agent, now: datetime) -> Wanted:
-        spoke = [e for e in thread.events if isinstance(e, MessageReceived)]
-        editors = [e.editor for e in thread.events if isinstance(e, StepChosen) and e.editor]
-        people = [*(e.sender for e in spoke), *editors]
-        identified = self._authority.identified
+    def _wanted(self, chosen: StepChosen, tool: Tool, thread: Thread, agent: Agent, now: datetime) -> Wanted:
+        behind, identified = words_behind(thread), self._authority.identified
+        names = (names_of(person) | names_of(identified(person)) for person in behind.people)
         return Wanted(
             agent=agent.name,
-            intent=step.chosen.intent,
+            intent=chosen.intent,
             scope=tool.scope,
             at=now,
-            requesters=tuple(sorted(frozenset().union(*(names_of(p) | names_of(identified(p)) for p in people)))),
-            unproven=thread.state.unasked or any(e.sender.trust != "verified" for e in spoke),
+            requesters=tuple(sorted(frozenset().union(*names))),
+            unproven=not behind.verified,
         )
 
     async def _run(self, action: RunTool, thread: Thread, agent: Agent, lease: Lease) -> Thread:
         step, tool = action.step, action.tool
         facts: Facts = {}
         if step.request:
-            if not still_binds(thread.id, step, step.request):
+            if not still_binds(thread.id, step.request):
                 return await self._begin(thread, lease, self._refused(step, "It is not what was approved."))
-            if step.status == "approved" and (why := await self._stands_no_more(step, tool, thread, agent)):
+            if step.status == "approved" and (why := await self._stands_no_more(step.request, tool, thread, agent)):
                 return await self._begin(thread, lease, self._refused(step, why))
-            facts = step.request.facts
+            facts = step.request.asked.facts
         elif must_be_approved(agent, thread, step, tool):
             return await self._begin(thread, lease, self._refused(step, "It needs an approval that it does not have."))
         else:
@@ -440,20 +449,20 @@ class Loop:
         thread = await self._begin(thread, lease, self._started(step.id, tool, attempt=action.attempt))
         return await self._finish(thread.state.steps[step.id], tool, thread, agent, facts)
 
-    async def _stands_no_more(self, step: StepState, tool: Tool, thread: Thread, agent: Agent) -> str:
+    async def _stands_no_more(self, request: Request, tool: Tool, thread: Thread, agent: Agent) -> str:
         """Why its approval is good no longer; empty: it is. It may have lain for a while: a pause, no worker."""
         now = self._clock()
-        if has_expired(step.terms, now):
+        if has_expired(request.terms, now):
             return "Its approval has expired before it began. Ask for a new one if it is still wanted."
-        if step.terms.standing:
-            grant = await self._authority.standing(self._wanted(step, tool, thread, agent, now))
-            if grant is None or grant.id != step.terms.standing:
+        if request.terms.standing:
+            grant = await self._authority.standing(self._wanted(request.chosen, tool, thread, agent, now))
+            if grant is None or grant.id != request.terms.standing:
                 return "The standing approval that approved it does not cover it any more."
         return ""
 
     def _started(self, step_id: str, tool: Tool, *, attempt: int) -> ToolStarted:
         return ToolStarted(
-            id=f"{step_id}/started/{attempt}",
+            id=keys.started(step_id, attempt),
             at=self._clock(),
             step=step_id,
             attempt=attempt,
@@ -479,7 +488,7 @@ class Loop:
             return await self._note(
                 thread,
                 ToolWaiting(
-                    id=f"{step.id}/waiting/{step.attempt}",
+                    id=keys.waiting(step.id, step.attempt),
                     at=self._clock(),
                     step=step.id,
                     attempt=step.attempt,
@@ -513,7 +522,7 @@ class Loop:
 
     def _finished(self, step: StepState, *, result: JsonValue = None, error: str = "") -> ToolFinished:
         at = self._clock()
-        event_id = f"{step.id}/finished"
+        event_id = keys.finished(step.id)
         try:
             event = ToolFinished(id=event_id, at=at, step=step.id, result=result, error=error[:ERROR_CHARS_MAX])
             size = len(encode(event))
@@ -526,28 +535,30 @@ class Loop:
         return ToolFinished(id=event_id, at=at, step=step.id, result=kept)
 
     def _refused(self, step: StepState, error: str) -> StepRefused:
-        return StepRefused(id=f"{step.id}/refused", at=self._clock(), step=step.id, error=error[:ERROR_CHARS_MAX])
+        return StepRefused(id=keys.refused(step.id), at=self._clock(), step=step.id, error=error[:ERROR_CHARS_MAX])
 
     def _interrupted(self, thread: Thread, agent: Agent, step: StepState, why: str) -> tuple[Event, Event]:
         # Whoever notes it, and whenever, it is the same question.
-        question = self._chosen(thread, agent, question_of_outcome(step, why), by="code", step_id=f"{step.id}q")
-        noted = ToolInterrupted(id=f"{step.id}/interrupted", at=self._clock(), step=step.id, why=why)
+        question = self._chosen(
+            thread, agent, question_of_outcome(step, why), by="code", step_id=keys.question_about(step.id)
+        )
+        noted = ToolInterrupted(id=keys.interrupted(step.id), at=self._clock(), step=step.id, why=why)
         return noted, question
 
     def _without_agent(self, thread: Thread) -> Action | None:
-        """Nobody here can go on with it: people are told so, and what else they are owed."""
+        """Nobody here can go on with it: people are told so, and what else the outbox holds."""
         state = thread.state
         if not thread.exists or state.unreadable:
             return None
         if not state.news or state.paused:
-            return owed_now(thread)
+            return say_next(thread)
         reason = f"There is no agent {thread.agent!r} here; known are {', '.join(self._roster) or 'none'}."
-        return owed_now(thread) or HandToHuman("agent", reason)
+        return say_next(thread) or HandToHuman("agent", reason)
 
 
 def _granted(request: ApprovalRequested, grant: StandingGranted) -> ApprovalDecided:
     return ApprovalDecided(
-        id=f"{request.step}/decided/standing",
+        id=keys.decided_by_standing_approval(request.step),
         at=request.at,
         step=request.step,
         digest=request.digest,
@@ -555,7 +566,7 @@ def _granted(request: ApprovalRequested, grant: StandingGranted) -> ApprovalDeci
         by=grant.by,
         groups=grant.groups,
         comment=grant.reason,
-        proof=f"standing approval {grant.id}, until {grant.until:%Y-%m-%d %H:%M} UTC",
+        proof=f"standing approval {grant.id}, until {instant(grant.until)}",
         standing=grant.id,
     )
 
@@ -565,7 +576,7 @@ def doing(tool: Tool) -> str:
 
 
 def _grown(before: Thread, after: Thread, *events: Event) -> Thread:
-    """Or something else holds the id of an event of ours, and acting as if it were written would go on for ever."""
+    """Assert that our events were appended: otherwise the loop would repeat them for ever."""
     assert after.version > before.version, f"{[event.id for event in events]} changed nothing in thread {before.id}"
     return after
 

@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from store.events import Effect
+
 T = TypeVar("T")
 MINUTES_MAX = 30 * 24 * 60
 """How far ahead the agent may plan to look at something."""
@@ -34,6 +36,8 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     intent: str = ""
+    effect: ClassVar[Effect] = "runs"
+    """What it does once it is chosen. The log keeps it, so that an old log means what it meant."""
     """Set by each class. It stands in every log, so renaming a class makes it another step."""
 
     @classmethod
@@ -174,6 +178,8 @@ class HumanInputOptions(BaseModel):
 class RequestHumanInput(Step):
     """Ask the people in this thread something that only they can tell you."""
 
+    effect: ClassVar[Effect] = "asks"
+
     question: str
     context: str = Field(description="what they need to know to answer")
     options: HumanInputOptions
@@ -182,11 +188,15 @@ class RequestHumanInput(Step):
 class DoneForNow(Step):
     """Tell the people the outcome, with links, and stop until they write again."""
 
+    effect: ClassVar[Effect] = "says"
+
     message: str
 
 
 class SendUpdate(Step):
     """Tell the people something now, and go on with what you are doing."""
+
+    effect: ClassVar[Effect] = "updates"
 
     message: str
 
@@ -194,15 +204,21 @@ class SendUpdate(Step):
 class NothingToDo(Step):
     """The newest message needs no answer and changes nothing. Nobody is told; what is under way goes on."""
 
+    effect: ClassVar[Effect] = "rests"
+
 
 class WithdrawRequest(Step):
     """Take back the step that waits for approval, or was approved and has not begun: somebody no longer wants it."""
+
+    effect: ClassVar[Effect] = "withdraws"
 
     reason: str
 
 
 class LookAgain(Step):
     """Do nothing until so many minutes have passed, then go on. Whoever writes meanwhile is heard at once."""
+
+    effect: ClassVar[Effect] = "waits"
 
     in_minutes: int = Field(ge=1, le=MINUTES_MAX)
     reason: str = Field(description="what to look at then")
@@ -213,6 +229,8 @@ class LookAgain(Step):
 
 class SetReminder(Step):
     """Be woken at a later time with this note. What is under way goes on meanwhile."""
+
+    effect: ClassVar[Effect] = "reminds"
 
     in_minutes: int = Field(ge=1, le=MINUTES_MAX)
     note: str = Field(description="what to do then, so that you understand it without having the conversation in mind")

@@ -6,29 +6,23 @@ acknowledge. Each of them may be called again with the same event id, after a cr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.speech import why_not
-from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, with_room
+from bot.deciding import Deciding
+from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
 from bot.team.people import People
-from channels.inbound import Outcome, Refused, Words
+from channels.inbound import Refused, Words
 from store import keys
-from store.authority.terms import judge
-from store.base import Store, ThreadMoved, UnknownThread
-from store.codec import EventTooLarge
+from store.base import Store, ThreadMoved
 from store.events import (
     TEXT_CHARS_MAX,
-    ApprovalDecided,
-    ApprovalRequested,
     DeliveryFailed,
     Event,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
     MessageSent,
-    StepChosen,
     ThreadCancelled,
     ThreadForked,
     ThreadOpened,
@@ -37,55 +31,17 @@ from store.events import (
     TriggerReceived,
 )
 from store.keys import OutsideId, thread_id_of
-from store.thread import REQUEST_HUMAN_INPUT, StepState, Thread
+from store.thread import Thread
 from store.values import Person, Place
-
-DIGEST_CHARS_MIN = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How a decision was taken."""
-
-    outcome: Outcome
-    thread: Thread
-    step: StepState
-    why: str = ""
-    """Where the person may not decide, for what reason."""
-
-    @property
-    def text(self) -> str:
-        standing = self.step.decision
-        match self.outcome:
-            case "settled":
-                return f"{'Approved' if standing and standing.approved else 'Rejected'}: {call_in_words(self.step)}"
-            case "counted":
-                votes = f"{len(self.step.votes)} of {self.step.terms.quorum}"
-                return f"Counted, {votes} approvals: {call_in_words(self.step)}"
-            case "too_late" if self.step.status == "requested":
-                return "Your approval counts already; nothing was changed."
-            case "too_late" if standing:
-                verb = "approved" if standing.approved else "rejected"
-                return f"Already {verb} by {standing.by.name} at {standing.at:%H:%M} UTC; nothing was changed."
-            case "too_late":
-                return f"The request is {self.step.status}; nothing was changed."
-            case "other_request":
-                return "That decision is for another request than the one that stands; nothing was changed."
-            case "expired":
-                return "The request has expired; nothing was changed."
-            case "not_entitled":
-                return f"You may not decide this request. {self.why} That you tried is on record."
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Inbox:
+class Inbox(Deciding):
     def __init__(self, store: Store, *, people: People | None = None, clock: Callable[[], datetime] = _now) -> None:
-        self._store = store
-        self._people = people or People()
-        self._clock = clock
+        super().__init__(store, people or People(), clock)
 
     async def thread_at(self, place: Place, spot: str = "") -> str:
         """As in `channels.inbound`. A thread's own place comes first; what is noted for the spot, after it."""
@@ -167,7 +123,7 @@ class Inbox:
         event_id = keys.answered(step, sender.address or sender.name) if step else keys.new("m")
         if step and any(event.id == event_id for event in thread.events):
             return thread
-        if question is None or question.chosen.intent != REQUEST_HUMAN_INPUT or thread.state.cancelled:
+        if question is None or thread.state.cancelled:
             text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
             raise Refused(text, "unknown")
         if step and step != question.id:
@@ -184,137 +140,6 @@ class Inbox:
         except ThreadMoved:
             # Somebody may have answered meanwhile: of two at the same moment one answers.
             return await self.answer(thread_id, sender, text, step=step, number=number)
-
-    async def decide(
-        self,
-        thread_id: str,
-        by: Person,
-        *,
-        approved: bool,
-        comment: str = "",
-        step_id: str = "",
-        digest: str = "",
-        proof: str = "",
-        by_message: bool = False,
-    ) -> Settlement:
-        """Decide on a request; the log's fold judges, so that of any number at the same moment one settles it.
-
-        Without `step_id` it is the one that waits. `digest` is what the person saw (its first 8 digits or more): where
-        given, it must be that of the request. Raises UnknownThread, and Refused where there is no request at all.
-        """
-        thread = await self._store.load(thread_id)
-        step = thread.step(step_id) if step_id else thread.pending or _last_requested(thread)
-        if step is None or step.request is None:
-            raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).", "unknown")
-        request = step.request
-        if digest and (len(digest) < DIGEST_CHARS_MIN or not request.digest.startswith(digest)):
-            return Settlement("other_request", thread, step)
-        by = self._people.identified(by)
-        groups = self._people.groups_of(by)
-        may = f"{by.member} {groups} {step.widened}" if by.member or groups or step.widened else ""
-        decision = ApprovalDecided(
-            id=keys.decided(step.id, approved=approved, trust=by.trust, who=by.address or by.name, may=may),
-            at=self._clock(),
-            step=step.id,
-            digest=request.digest,
-            approved=approved,
-            by=by,
-            groups=groups,
-            comment=comment[:TEXT_CHARS_MAX],
-            proof=proof,
-            by_message=by_message,
-        )
-        thread = await self._store.append(thread, with_room(decision))
-        step = thread.state.steps[step.id]
-
-        def is_ours(other: ApprovalDecided | None) -> bool:
-            return other is not None and other.id == decision.id and other.at == decision.at
-
-        if is_ours(step.decision):
-            return Settlement("settled", thread, step)
-        if any(map(is_ours, step.votes)):
-            return Settlement("counted", thread, step)
-        judgement = judge(request, step.terms, decision, widened=step.widened)
-        if judgement == "valid" or (judgement == "expired" and step.status not in ("requested", "expired")):
-            return Settlement("too_late", thread, step)
-        return Settlement(judgement, thread, step, why_not(step, by, approved=approved))
-
-    async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:
-        try:
-            pending = (await self._store.load(thread_id)).pending
-        except UnknownThread:
-            return "", {}
-        request = pending.request if pending and pending.id == step_id else None
-        if pending is None or request is None or not request.digest.startswith(digest):
-            return "", {}
-        arguments = ((name, pending.chosen.arguments.get(name)) for name in request.editable)
-        return pending.chosen.intent, {name: text for name, text in arguments if isinstance(text, str)}
-
-    async def edit(
-        self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
-    ) -> Thread:
-        """Change the call that waits, instead of approving it: that is another call, with a request of its own.
-
-        `digest` as in `decide`, `arguments` those that change. Raises UnknownThread, Refused.
-        """
-        thread = await self._store.load(thread_id)
-        by = self._people.identified(by)
-        while True:
-            step = thread.step(step_id) if step_id else thread.pending
-            if step is None or step.request is None or step.status != "requested":
-                text = f"Thread {thread_id} has no such request that waits (it is {thread.status})."
-                raise Refused(text, "expired" if step and step.status == "expired" else "unknown")
-            if len(digest) < DIGEST_CHARS_MIN or not step.request.digest.startswith(digest):
-                raise Refused("That is for another request than the one that stands; nothing was changed.", "moved")
-            chosen = self._edited(step, step.request, by, arguments, proof)
-            try:
-                return await self._store.append(thread, chosen, if_unmoved=True)
-            except EventTooLarge as error:
-                raise Refused(f"That is too long: {error}") from None
-            except ThreadMoved as moved:
-                thread = moved.thread
-
-    def _edited(
-        self, step: StepState, request: ApprovalRequested, by: Person, arguments: Mapping[str, str], proof: str
-    ) -> StepChosen:
-        now = self._clock()
-        # To change it is to decide that it shall not run like this.
-        trial = ApprovalDecided(
-            id="trial",
-            at=now,
-            step=step.id,
-            digest=request.digest,
-            approved=False,
-            by=by,
-            groups=self._people.groups_of(by),
-        )
-        match judge(request, step.terms, trial, widened=step.widened):
-            case "expired":
-                raise Refused("The request has expired; nothing was changed.", "expired")
-            case "not_entitled":
-                text = f"You may not change this request. {why_not(step, by, approved=False)}"
-                raise Refused(text, "not_entitled")
-            case _:
-                pass
-        if unknown := [name for name in arguments if name not in request.editable]:
-            can = ", ".join(request.editable) or "nothing"
-            raise Refused(f"{unknown[0][:NAME_CHARS_MAX]!r} cannot be changed here; what can is: {can}.")
-        changed = {**step.chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
-        if changed == step.chosen.arguments:
-            raise Refused("Nothing is different from what stands in the request.")
-        new = keys.edit_of(step.id, repr(sorted(arguments.items())))
-        return StepChosen(
-            id=keys.chosen(new),
-            at=now,
-            step=new,
-            intent=step.chosen.intent,
-            arguments=changed,
-            by="person",
-            edits=step.id,
-            editor=by,
-            proof=proof,
-            acts=True,
-        )
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
         thread = await self._alive(thread_id)
@@ -386,12 +211,3 @@ class Inbox:
 def _held_at(channel: str, spot: str) -> str:
     """The name of the note that says which thread goes on at this spot."""
     return f"{channel}/held/{spot}"
-
-
-def call_in_words(step: StepState) -> str:
-    arguments = ", ".join(f"{name}: {value}" for name, value in step.chosen.arguments.items())
-    return f"{step.chosen.intent} ({arguments})" if arguments else step.chosen.intent
-
-
-def _last_requested(thread: Thread) -> StepState | None:
-    return next((step for step in reversed(thread.state.steps.values()) if step.request), None)

@@ -13,12 +13,11 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from store.state import Outcome
 from store.values import Attachment, Person, Place
 
 Reason = Literal["not_entitled", "expired", "unknown", "moved", "not_possible"]
 """`unknown`: what it is about is not there; `moved`: it is not as the person saw it; `not_possible`: all else."""
-Outcome = Literal["settled", "counted", "too_late", "not_entitled", "other_request", "expired"]
-"""`counted`: it is one of several approvals that it takes."""
 
 
 class Refused(Exception):

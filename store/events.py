@@ -28,6 +28,19 @@ CRON = "cron"
 """`TriggerReceived.source` of the team's own schedules."""
 
 
+Effect = Literal[
+    "says",  # tells people the outcome, and rests
+    "updates",  # tells people something, and goes on
+    "asks",  # asks people, and rests until they answer
+    "rests",
+    "withdraws",  # takes back what waits for a decision
+    "waits",  # goes on at a time
+    "reminds",  # is woken at a time, and goes on with the rest meanwhile
+    "runs",
+]
+"""What a step does once it is chosen."""
+
+
 class Recorded(Fact):
     """What every event has."""
 
@@ -112,6 +125,8 @@ class StepChosen(Recorded):
     step: str
     intent: str
     arguments: dict[str, JsonValue] = {}
+    effect: Effect | None = None
+    """What it does, as the step's class said then. None: it runs; of logs from before this field, see `store.state`."""
     by: Literal["model", "code", "person"] = "model"
     edits: str = ""
     """The step whose call a person changed into this one, instead of approving it."""
@@ -149,7 +164,7 @@ class ApprovalRequested(Recorded):
     kind: Literal["approval_requested"] = "approval_requested"
     step: str
     digest: str
-    """Over intent, arguments, facts and policy: see `agent.authority.digest`."""
+    """Over intent, arguments, facts and policy: see `store.authority.binding.digest`."""
     facts: dict[str, JsonValue] = {}
     """What the tool found out for the person to see, and is then bound to (the full SHA behind a tag, say)."""
     policy: dict[str, JsonValue] = {}
@@ -309,7 +324,7 @@ class StandingGranted(Recorded):
     agent: str
     intent: str
     scope: str = ""
-    """As in `agent.steps.Tool.scope`."""
+    """Which of the policies for its intent holds for it, as the tool says (an environment, say)."""
     policy: dict[str, JsonValue] = {}
     """What the team file said of such calls then. It holds only while that is the same."""
     by: Person

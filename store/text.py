@@ -1,8 +1,14 @@
-"""Text from outside, made safe to look at: nothing in it can hide, reorder or control what stands around it."""
+"""Text: made safe to look at, and the one way in which we write an instant and a call.
+
+Text from outside can hide, reorder or control what stands around it; `visible` takes that from it. What else a medium
+needs (escaping for HTML, Slack or YAML) is the matter of whoever writes for it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 # C0 and C1 controls but newline and tab, line separators that YAML knows, marks and overrides of direction, joiners and
 # other invisible characters, byte order marks, half surrogates, fillers, and the tags and
@@ -30,3 +36,13 @@ def one_line(text: str, chars_max: int) -> str:
     """The text on one line, clipped at its end."""
     line = " ".join(visible(text).split())
     return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
+
+
+def instant(at: datetime) -> str:
+    """A point in time, as people and the model read it everywhere: `2026-11-26 04:46 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def call_in_words(intent: str, arguments: Mapping[str, object]) -> str:
+    """A step with its arguments: `deploy_backend environment=production revision=v1.4.2`."""
+    return " ".join([intent, *(f"{name}={value}" for name, value in arguments.items())])

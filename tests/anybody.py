@@ -16,13 +16,13 @@ from typing import Any, ClassVar, TypeGuard
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.authority import digest
-from agent.context import Context
+from agent.context.window import Context
 from agent.definition import Limits, no_plan
 from agent.model.base import ModelFailure
 from agent.steps import Step
 from channels.base import SendFailed
 from channels.inbound import Refused
+from store.authority.binding import digest
 from store.events import (
     ApprovalRequested,
     Event,
@@ -33,7 +33,8 @@ from store.events import (
     StepChosen,
     ToolStarted,
 )
-from store.thread import StepState, Thread
+from store.state import StepState
+from store.thread import Thread
 from store.values import Person
 from tests.playbook import (
     NOTHING,
@@ -83,7 +84,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.seen = Thread("")
-        self.owed: set[str] = set()
+        self.unsent: set[str] = set()
         self.prompts = [""]
         self.words = 0
 
@@ -226,7 +227,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         for new in log.events[before.version :]:
             self.check(before, new)
             before = before.extended([new])
-            self.owed |= before.state.owed.keys()
+            self.unsent |= set(before.state.outbox)
             self.reached[new.kind] += 1
             if begins(new):
                 self.reached[f"{before.state.steps[new.step].chosen.intent} started"] += 1
@@ -246,14 +247,16 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             case ToolStarted():
                 step = state.steps[new.step]
                 assert may_begin(before), f"{new.id} while {before.status}"
-                if step.chosen.intent == "push" or (state.unproven and step.chosen.acts and step.chosen.by == "model"):
-                    request, decision = step.request, step.decision
+                if step.chosen.intent == "push" or (
+                    state.unverified and step.chosen.acts and step.chosen.by == "model"
+                ):
+                    request, decision = step.request, step.request.decision if step.request else None
                     self.check_approval(before, step, new)
                     assert request is not None
                     assert decision is not None
                     assert decision.approved
                     assert decision.by.trust == "verified"
-                    seen = digest(before.id, step.chosen, request.facts, request.policy)
+                    seen = digest(before.id, step.chosen, request.asked.facts, request.asked.policy)
                     assert seen == decision.digest == request.digest
                     assert step.status == "approved"
                 if step.chosen.acts:
@@ -262,7 +265,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 assert may_begin(before), f"{new.id} while {before.status}"
                 assert not (isinstance(new, StepChosen) and new.begun and new.acts), f"{new.id} was begun at once"
             case MessageSent():
-                assert new.key in state.owed, f"{new.key} was sent, and nobody was owed it"
+                assert new.key in state.outbox, f"{new.key} was sent, and was not in the outbox"
                 assert any(
                     f"{before.id}/{new.key}" in channel.sent
                     for channel in (self.world.channel, *self.world.rooms.values())
@@ -301,10 +304,10 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.every_event_was_allowed_when_it_was_written()
         end = self.world.thread
         assert end.timers == {}
-        assert end.state.owed == {}
+        assert not end.state.outbox
         given_up = {e.key for e in end.events if isinstance(e, MessageFailed) and not e.retry_at}
         sent = Counter(e.key for e in end.events if isinstance(e, MessageSent))
-        assert self.owed == sent.keys() | given_up
+        assert self.unsent == sent.keys() | given_up
         assert set(sent.values()) <= {1}
         assert end.turn not in ("agent", "clock") or end.state.handed
 

@@ -11,8 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from agent.authority import Authority, Ruling, Wanted, digest
+from agent.authority import Authority, Ruling, Wanted
 from bot.team.people import Member, People
+from store.authority.binding import digest
 from store.authority.terms import Terms
 from store.events import (
     ApprovalDecided,
@@ -23,7 +24,8 @@ from store.events import (
     TimerFired,
     ToolStarted,
 )
-from store.thread import StepState, Thread
+from store.state import StepState
+from store.thread import Thread
 from store.values import Person, Place
 from tests.anybody import AnybodyDoesAnything
 from tests.playbook import Push, World
@@ -127,13 +129,13 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
     @rule(by=st.sampled_from(EVERYBODY), where=st.sampled_from(["prod", "staging", "nowhere", ""]))
     def somebody_edits(self, by: Person, where: str) -> None:
         pending = self.world.thread.pending
-        if pending and pending.request:
+        if pending:
             self.do(
                 self.world.inbox.edit(
                     self.world.thread.id,
                     by,
-                    step_id=pending.id,
-                    digest=pending.request.digest,
+                    step_id=pending.step,
+                    digest=pending.digest,
                     arguments={"target": where},
                     proof="test",
                 )
@@ -174,7 +176,7 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
             [decision] = [e for e in decisions if e.standing]
             [granted] = [g for g in self.authority.grants if g.id == grant == decision.standing]
             assert new.at < granted.until
-            assert not before.state.unproven
+            assert not before.state.unverified
             return
         self.reached["push started by a quorum"] += 1
         until = datetime.fromisoformat(str(request.policy["expires_at"]))

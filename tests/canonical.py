@@ -213,7 +213,7 @@ def assert_ends_well(world: World, story: Story) -> None:
     order = [line.split()[0] for line in done if line.split()[1] == "production"]
     assert order == ["backend", "frontend"], f"{where}: the person wanted the backend first"
     assert story.thread.status == "done", where
-    assert not story.thread.state.owed, f"{where}: something was left unsaid"
+    assert not story.thread.state.outbox, f"{where}: something was left unsaid"
     ids = [event.id for event in story.thread.events]
     assert len(ids) == len(set(ids)), where
     decisions = [event for event in story.thread.events if isinstance(event, ApprovalDecided)]

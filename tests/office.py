@@ -89,10 +89,10 @@ class Office:
         await self.slack.acknowledged(message)
         thread = await self.thread(message)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            if thread.status in statuses and not thread.state.owed:
+            if thread.status in statuses and not thread.state.outbox:
                 return thread
             async for now in self.store.follow(thread):
-                if now.status in statuses and not now.state.owed:
+                if now.status in statuses and not now.state.outbox:
                     return now
         raise AssertionError
 

@@ -46,7 +46,8 @@ from agent.steps import (
     WithdrawRequest,
     as_question,
 )
-from bot.inbox import Inbox, Settlement
+from bot.deciding import Settlement
+from bot.inbox import Inbox
 from bot.team.people import People
 from bot.worker import Worker
 from channels.base import (

@@ -199,10 +199,10 @@ class PostOffice:
         """The only thread, when it has one of these states and owes nothing."""
         thread = await self.thread()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            if thread.status in statuses and not thread.state.owed:
+            if thread.status in statuses and not thread.state.outbox:
                 return thread
             async for now in self.store.follow(thread):
-                if now.status in statuses and not now.state.owed:
+                if now.status in statuses and not now.state.outbox:
                     return now
         raise AssertionError
 

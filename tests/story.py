@@ -43,12 +43,6 @@ from store.events import (
     UnknownEvent,
 )
 from store.thread import (
-    DONE_FOR_NOW,
-    LOOK_AGAIN,
-    NOTHING_TO_DO,
-    REQUEST_HUMAN_INPUT,
-    SEND_UPDATE,
-    WITHDRAW_REQUEST,
     Thread,
 )
 from store.values import Person, Place
@@ -91,23 +85,23 @@ def chosen(step: str, intent: str = "push", *, acts: bool = False, **arguments: 
 
 
 def asked(step: str) -> StepChosen:
-    return chosen(step, REQUEST_HUMAN_INPUT, question="Which tag?")
+    return chosen(step, "request_human_input", question="Which tag?")
 
 
 def done(step: str) -> StepChosen:
-    return chosen(step, DONE_FOR_NOW, message="It is out.")
+    return chosen(step, "done_for_now", message="It is out.")
 
 
 def told(step: str) -> StepChosen:
-    return chosen(step, SEND_UPDATE, message="It is under way.")
+    return chosen(step, "send_update", message="It is under way.")
 
 
 def nothing_to_do(step: str) -> StepChosen:
-    return chosen(step, NOTHING_TO_DO)
+    return chosen(step, "nothing_to_do")
 
 
 def withdrew(step: str) -> StepChosen:
-    return chosen(step, WITHDRAW_REQUEST, reason="no longer wanted")
+    return chosen(step, "withdraw_request", reason="no longer wanted")
 
 
 def choice_failed(
@@ -147,7 +141,7 @@ def _decided(step: str, by: Person, digest: str, *, approved: bool, **more: Any)
     )
 
 
-def looks_again(step: str, until: datetime = LATER, *, intent: str = LOOK_AGAIN) -> StepChosen:
+def looks_again(step: str, until: datetime = LATER, *, intent: str = "look_again") -> StepChosen:
     arguments: dict[str, Any] = {"in_minutes": 5, "reason": "the tests are running"}
     return chosen(step, intent, **arguments).model_copy(update={"until": until})
 

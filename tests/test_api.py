@@ -140,8 +140,7 @@ class Client:
     async def decide(self, approved: bool, *, token: str = ANA, **more: Any) -> Reply:
         step = self.world.thread.pending
         assert step
-        assert step.request
-        body = {"request": step.id, "digest": step.request.digest, "approved": approved, **more}
+        body = {"request": step.step, "digest": step.digest, "approved": approved, **more}
         return await self.post(f"{self.here}/decisions", body, token=token)
 
     async def log(self, thread_id: str = "") -> tuple[Event, ...]:
@@ -526,7 +525,8 @@ async def test_two_at_the_same_moment_do_not_both_settle() -> None:
         (won,) = [reply for reply in replies if reply.status == 200]
         step = client.world.thread.pending
         assert step
-        settled = (await client.world.store.load(client.world.thread.id)).state.steps[step.id]
+        settled = (await client.world.store.load(client.world.thread.id)).state.steps[step.step].request
+        assert settled
         assert settled.decision
         assert lost.body["standing"]["by"] == settled.decision.by.name
         assert won.body["pending"] is None
@@ -570,12 +570,11 @@ async def test_after_its_time_nothing_is_changed_either() -> None:
     async with requested(expires_at=timedelta(hours=1)) as client:
         step = client.world.thread.pending
         assert step
-        assert step.request
-        body = {"request": step.id, "digest": step.request.digest, "arguments": {"target": "staging"}}
+        body = {"request": step.step, "digest": step.digest, "arguments": {"target": "staging"}}
         client.world.clock.advance(3600)
         assert (await client.post(f"{client.here}/edit", body, token=ANA)).status == 410
         await client.world.run()
-        assert client.world.thread.state.steps[step.id].status == "expired"
+        assert client.world.thread.state.steps[step.step].status == "expired"
         assert (await client.post(f"{client.here}/edit", body, token=ANA)).status == 410
 
 
@@ -583,8 +582,7 @@ async def test_a_call_is_changed_instead_of_approved() -> None:
     async with requested(group="release") as client:
         step = client.world.thread.pending
         assert step
-        assert step.request
-        body = {"request": step.id, "digest": step.request.digest, "arguments": {"target": "staging"}}
+        body = {"request": step.step, "digest": step.digest, "arguments": {"target": "staging"}}
         path = f"{client.here}/edit"
         for wrong, token, status in (
             (body, CAT, 403),
@@ -599,11 +597,11 @@ async def test_a_call_is_changed_instead_of_approved() -> None:
         assert edited.status == 200
         chosen = (await client.log())[-1]
         assert isinstance(chosen, StepChosen)
-        assert (chosen.arguments, chosen.edits, chosen.by) == ({"target": "staging"}, step.id, "person")
+        assert (chosen.arguments, chosen.edits, chosen.by) == ({"target": "staging"}, step.step, "person")
         await client.world.run()
         shown = await client.get(client.here)
         assert shown.body["pending"]["arguments"] == {"target": "staging"}
-        assert shown.body["pending"]["digest"] != step.request.digest
+        assert shown.body["pending"]["digest"] != step.digest
 
 
 # Server-sent events

@@ -78,10 +78,10 @@ async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:
     world = await pushing(group="release", quorum=2, asks=True)
     assert world.lines[-2:] == ["requested: push(target: prod)", "room: requested: push(target: prod)"]
     first = await world.approve(ANN)
-    assert (first.outcome, first.text) == ("counted", "Counted, 1 of 2 approvals: push (target: prod)")
+    assert (first.outcome, first.text) == ("counted", "Counted, 1 of 2 approvals: push target=prod")
     assert await world.run() == ["counted: push, 1 of 2", "room: counted: push, 1 of 2"]
     again = await world.approve(ANN_BY_MAIL)
-    assert (again.outcome, again.text) == ("too_late", "Your approval counts already; nothing was changed.")
+    assert (again.outcome, again.text) == ("too_late", "Your approval counts already. Nothing was changed.")
     assert await world.run() == []
     world.model.answers(done())
     assert (await world.approve(BOB)).outcome == "settled"
@@ -105,8 +105,9 @@ async def test_the_same_click_three_times_is_one_vote() -> None:
     world = await pushing(group="release", quorum=2)
     outcomes = [(await world.approve(ANN)).outcome for _ in range(3)]
     assert outcomes[0] == "counted"
-    assert (await world.store.load(world.thread.id)).state.steps["s2"].votes[0].by.member == "ann"
-    assert len(world.thread.state.steps[world.thread.open_steps("requested")[0].id].votes) == 1
+    pending = (await world.store.load(world.thread.id)).pending
+    assert pending
+    assert [vote.by.member for vote in pending.votes] == ["ann"]
 
 
 async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
@@ -115,10 +116,10 @@ async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
         settlement = await world.approve(by)
         assert settlement.outcome == "not_entitled"
     assert settlement.text == (
-        "You may not decide this request. I do not know for sure who you are. That you tried is on record."
+        "You may not decide on this request. I do not know for sure who you are. That you tried is on record."
     )
     assert (await world.approve(CAT)).text == (
-        "You may not decide this request. You are not among those who may: release. That you tried is on record."
+        "You may not decide on this request. You are not among those who may: release. That you tried is on record."
     )
     assert sum(isinstance(e, ApprovalDecided) for e in world.thread.events) == 3
     assert world.thread.status == "waiting_for_approval"
@@ -191,7 +192,7 @@ async def test_remind_then_widen_then_expire() -> None:
     ]
     assert "<approval_expired>" in world.model.prompts[-1]
     late = await world.approve(ANN)
-    assert (late.outcome, late.text) == ("expired", "The request has expired; nothing was changed.")
+    assert (late.outcome, late.text) == ("expired", "This request has expired: nothing is run. Nothing was changed.")
     assert world.desk.ran == []
 
 
@@ -266,14 +267,13 @@ async def test_an_edited_call_is_a_new_request() -> None:
     world = await pushing(group="release", requester_may=False)
     request = world.thread.pending
     assert request is not None
-    assert request.request is not None
-    old = request.request.digest
+    old = request.digest
     world.thread = await world.inbox.edit(
-        world.thread.id, ANN, step_id=request.id, digest=old, arguments={"target": "staging"}, proof="test"
+        world.thread.id, ANN, step_id=request.step, digest=old, arguments={"target": "staging"}, proof="test"
     )
     assert await world.run() == ["settled: push changed by Ann", "requested: push(target: staging)"]
     # The old card decides nothing, and who has changed the call has asked for it.
-    assert (await world.approve(BOB, step_id=request.id)).outcome == "too_late"
+    assert (await world.approve(BOB, step_id=request.step)).outcome == "too_late"
     assert (await world.approve(BOB, digest=old)).outcome == "other_request"
     assert (await world.approve(ANN)).outcome == "not_entitled"
     world.model.answers(done())
@@ -298,13 +298,12 @@ async def test_what_cannot_be_edited(by: Person, arguments: dict[str, str], dige
     world = await pushing(group="release")
     pending = world.thread.pending
     assert pending is not None
-    assert pending.request is not None
     with pytest.raises(Refused) as refused:
         await world.inbox.edit(
             world.thread.id,
             by,
-            step_id=pending.id,
-            digest=digest or pending.request.digest,
+            step_id=pending.step,
+            digest=digest or pending.digest,
             arguments=arguments,
             proof="test",
         )
@@ -318,9 +317,8 @@ async def test_an_edit_that_makes_no_sense_is_told_and_leaves_the_request_as_it_
     await world.run()
     pending = world.thread.pending
     assert pending is not None
-    assert pending.request is not None
     world.thread = await world.inbox.edit(
-        world.thread.id, ANN, step_id="", digest=pending.request.digest, arguments={"target": "nowhere"}, proof="test"
+        world.thread.id, ANN, step_id="", digest=pending.digest, arguments={"target": "nowhere"}, proof="test"
     )
     asked = len(world.model.prompts)
     assert await world.run() == [
@@ -337,14 +335,13 @@ async def test_what_is_approved_while_its_change_is_looked_at_is_not_begun() -> 
     world = await pushing(group="release")
     pending = world.thread.pending
     assert pending is not None
-    assert pending.request is not None
 
     async def approve() -> None:
         await world.inbox.decide(world.thread.id, BOB, approved=True)
 
     world.store.before(ApprovalRequested, approve)
     world.thread = await world.inbox.edit(
-        world.thread.id, ANN, step_id="", digest=pending.request.digest, arguments={"target": "staging"}, proof="test"
+        world.thread.id, ANN, step_id="", digest=pending.digest, arguments={"target": "staging"}, proof="test"
     )
     lines = await world.run()
     assert lines[-1] == "requested: push(target: staging)"
@@ -357,12 +354,11 @@ async def test_an_approval_and_an_edit_at_the_same_moment() -> None:
         world = await pushing(group="release")
         pending = world.thread.pending
         assert pending is not None
-        assert pending.request is not None
-        digest = pending.request.digest
+        digest = pending.digest
         edit = world.inbox.edit(
-            world.thread.id, ANN, step_id=pending.id, digest=digest, arguments={"target": "staging"}, proof="test"
+            world.thread.id, ANN, step_id=pending.step, digest=digest, arguments={"target": "staging"}, proof="test"
         )
-        approve = world.inbox.decide(world.thread.id, BOB, approved=True, step_id=pending.id, digest=digest)
+        approve = world.inbox.decide(world.thread.id, BOB, approved=True, step_id=pending.step, digest=digest)
         calls = [edit, approve] if edit_first else [approve, edit]
         await asyncio.gather(*calls, return_exceptions=True)
         world.model.otherwise = lambda _: done()
@@ -418,9 +414,8 @@ async def test_an_edit_is_asked_for_also_where_the_thread_rests_with_a_person() 
     assert world.thread.status == "handed_to_human"
     pending = world.thread.pending
     assert pending is not None
-    assert pending.request is not None
     await world.inbox.edit(
-        world.thread.id, BOB, step_id="", digest=pending.request.digest, arguments={"target": "east"}, proof="test"
+        world.thread.id, BOB, step_id="", digest=pending.digest, arguments={"target": "east"}, proof="test"
     )
     world.model.otherwise = lambda _: done("It waits.")
     lines = await world.run()
@@ -432,8 +427,7 @@ async def test_any_number_of_edits_keeps_its_step_short() -> None:
     for number in range(40):
         pending = world.thread.pending
         assert pending is not None
-        assert pending.request is not None
-        digest = pending.request.digest
+        digest = pending.digest
         target = "east" if number % 2 else "west"
         await world.inbox.edit(
             world.thread.id, BOB, step_id="", digest=digest, arguments={"target": target}, proof="test"
@@ -441,7 +435,7 @@ async def test_any_number_of_edits_keeps_its_step_short() -> None:
         await world.run()
     pending = world.thread.pending
     assert pending is not None
-    assert len(pending.id) < 20
+    assert len(pending.step) < 20
     world.model.answers(done())
     assert (await world.approve(ANN)).outcome == "settled"
 
@@ -459,9 +453,8 @@ async def test_what_a_person_has_changed_is_asked_for_even_where_the_tool_would_
     await world.run()
     pending = world.thread.pending
     assert pending is not None
-    assert pending.request is not None
     await world.inbox.edit(
-        world.thread.id, BOB, step_id="", digest=pending.request.digest, arguments={"target": "staging"}, proof="test"
+        world.thread.id, BOB, step_id="", digest=pending.digest, arguments={"target": "staging"}, proof="test"
     )
     assert (await world.run())[-1] == "requested: sometimes(target: staging)"
     assert world.desk.ran == []

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.context import Context
+from agent.context.window import Context
 from store.events import StepChosen, ToolFinished, ToolStarted
 from tests.benchmarks.__main__ import site as benchmark_site
 from tests.benchmarks.figures import Figure, table

@@ -187,7 +187,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "go on" in asked_for
     prompt, listed = await bot.all(("show", thread, "--prompt"), ("threads", "--status", "waiting_for_approval"))
     assert "waits_for_approval: deploy_backend environment=production" in prompt.succeeded().out
-    assert "deploy_backend (environment: production" in listed.out
+    assert "deploy_backend environment=production" in listed.out
 
     # Another request than that one is not decided, however it is named.
     wrong = await bot.all(
@@ -196,7 +196,7 @@ async def test_a_thread_from_its_opening_to_its_end(
         ("reject", thread, "--digest", digest[:-1] + "x"),
     )
     for result in wrong:
-        result.failed("another request", "nothing was changed")
+        result.failed("another request", "Nothing was changed")
     words = ("--reason", "use v1.1.0", "--as", "Bob")
     rejected = await bot.run("reject", thread, "--digest", digest[:8], "--wait", *words)
     assert "Rejected: deploy_backend" in rejected.succeeded().out
@@ -212,7 +212,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert approved.document["status"] == "done"
     assert bot.site.running("backend", "production") == bot.site.sha("v1.1.0")
     for result in await bot.all(("approve", thread, "--as", "Cleo"), ("reject", thread, "--reason", "no")):
-        result.failed("Already approved by Bob at", "nothing was changed")
+        result.failed("Already approved by Bob at", "Nothing was changed")
     assert len(bot.site.deployed()) == 5, "four that built the site, and this one"
 
     # A question, whose text cannot draw on the screen; its answer.
@@ -337,7 +337,7 @@ async def test_a_person_who_looks_on_is_told_what_to_do_next(
         assert await ann.ends() == 0
     async with bot.terminal("threads") as ann:
         await ann.sees("ID ")
-        row = await ann.sees("deploy_backend (environment: production")
+        row = await ann.sees("deploy_backend environment=production")
         assert f"{thread}  waiting_for_approval  deploy" in row
         assert await ann.ends() == 0
     async with bot.terminal("reject", thread, "--digest", digest, "--wait") as ann:

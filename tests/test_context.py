@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from agent.context import QUESTION, Block, Context, compacted
+from agent.context.blocks import Block
+from agent.context.compaction import compacted
+from agent.context.window import QUESTION, Context
 from agent.definition import Limits
 from agent.steps import Tool
 from store.events import (

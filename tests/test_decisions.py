@@ -128,8 +128,8 @@ class Browser:
     def link(self, *, approved: bool = True, person: str = ANA, **more: Any) -> str:
         step = self.world.thread.pending
         until = int(self.world.clock().timestamp()) + LINK_SECONDS
-        digest = step.request.digest if step and step.request else ""
-        link = Link(self.world.thread.id, step.id if step else "s1", digest, person, until, approved)
+        digest = step.digest if step else ""
+        link = Link(self.world.thread.id, step.step if step else "s1", digest, person, until, approved)
         return SIGNER.seal(replace(link, **more))
 
     def choice(self, number: int, person: str = ANA) -> str:
@@ -234,12 +234,11 @@ async def test_to_look_at_a_link_again_and_again_decides_nothing() -> None:
 async def test_a_page_shows_what_is_decided_and_by_whom() -> None:
     world = await requested()
     assert world.thread.pending
-    assert world.thread.pending.request
     async with browsing(world) as browser:
         page = (await browser.look(browser.link())).page
         for part in ("push", "target", "prod", "revision", "newest for prod", "asked for by Ann", ANA, "Approve"):
             assert part in page.words
-        assert world.thread.pending.request.digest[:12] in page.words
+        assert world.thread.pending.digest[:12] in page.words
         assert page.decides
         page = (await browser.look(browser.link(approved=False, person=BEN))).page
         assert "Reject" in page.words
@@ -251,7 +250,7 @@ async def test_what_is_approved_by_link_runs_and_is_on_record() -> None:
     world = await requested()
     async with browsing(world) as browser:
         answer = await browser.press(browser.link(), "go\r\non, but <slowly>")
-        assert (answer.status, "Approved: push (target: prod)" in answer.words) == (200, True)
+        assert (answer.status, "Approved: push target=prod" in answer.words) == (200, True)
         (decision,) = decisions(await browser.log())
     assert decision.approved
     assert decision.by.address == ANA
@@ -337,7 +336,7 @@ async def test_a_link_of_a_request_that_was_superseded_decides_nothing() -> None
         assert ("superseded" in page.words, page.decides) == (True, False)
         assert "prod" in page.words
         answer = await browser.press(old)
-        assert (answer.status, "nothing was changed" in answer.words) == (409, True)
+        assert (answer.status, "Nothing was changed" in answer.words) == (409, True)
         assert await world.run() == []
         await browser.press(browser.link())
         await world.run()

@@ -25,14 +25,16 @@ from agent.roster import deploy as deploybot
 from agent.roster import rollback
 from agent.roster.deploy.stand_in import StandIn
 from bot.cli.demo.site import MERGED, Site
-from bot.inbox import Inbox, Settlement
+from bot.deciding import Settlement
+from bot.inbox import Inbox
 from bot.team.file import read_team
 from bot.worker import Worker
 from channels.inbound import Words
 from channels.terminal import TerminalChannel
 from store.events import Event, StepRefused, ToolFinished, TriggerReceived
 from store.memory import MemoryStore
-from store.thread import StepState, Thread
+from store.state import Request
+from store.thread import Thread
 from store.values import Place
 from tests.canonical import merge_of
 from tests.patience import PATIENCE_SECONDS
@@ -130,15 +132,13 @@ def events(thread: Thread, kind: type[Event]) -> list[Any]:
     return [event for event in thread.events if isinstance(event, kind)]
 
 
-def pending(thread: Thread) -> StepState:
+def pending(thread: Thread) -> Request:
     assert thread.pending, f"{thread.status}: {thread.events[-1]}"
     return thread.pending
 
 
 def facts(thread: Thread) -> dict[str, Any]:
-    request = pending(thread).request
-    assert request
-    return request.facts
+    return pending(thread).asked.facts
 
 
 def deploy(component: str, environment: str, revision: str) -> dict[str, Any]:
@@ -325,7 +325,7 @@ async def test_a_rejection_without_a_reason_stops_it(bot: Bot) -> None:
 async def test_never_mind_takes_the_request_back(bot: Bot) -> None:
     async with bot.working():
         thread = await bot.say("deploy v1.1.0 to production")
-        card = pending(thread).id
+        card = pending(thread).step
         thread = await bot.say("never mind")
     assert thread.state.steps[card].status == "withdrawn"
     assert thread.pending is None

@@ -97,19 +97,19 @@ def test_the_recorded_log_of_version_1_still_loads() -> None:
 def test_the_recorded_log_of_version_1_still_means_what_it_meant() -> None:
     thread = Thread("t1").extended(map(decode, RECORDED))
     assert {step.id: step.status for step in thread.state.steps.values()} == {
-        "s2": "said",
+        "s2": "complete",
         "s5": "superseded",
         "s8": "finished",
         "s18": "failed",
         "s26": "refused",
         "s28": "rejected",
         "s33": "interrupted",
-        "s36": "said",
-        "s40": "said",
+        "s36": "complete",
+        "s40": "complete",
         "s48": "finished",
     }
     assert (thread.agent, thread.place.address, thread.status) == ("verify", "C02/1763629200.000100", "cancelled")
-    assert list(thread.state.owed) == ["cancel/1/notice"]
+    assert list(thread.state.outbox) == ["cancel/1/notice"]
 
 
 DEFAULTS_OF_VERSION_1 = {

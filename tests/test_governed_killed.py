@@ -261,7 +261,7 @@ class Story:
     async def _all_is_told(self) -> None:
         """And that is on record: the program is not held at it."""
         async with asyncio.timeout(STORY_SECONDS_MAX):
-            while (await self.company.store.load(self._thread_id)).state.owed:  # noqa: ASYNC110 - as it is there
+            while (await self.company.store.load(self._thread_id)).state.outbox:  # noqa: ASYNC110 - as it is there
                 await asyncio.sleep(LOOK_SECONDS)
 
     # How it must end
@@ -288,10 +288,12 @@ class Story:
     def _votes_are_counted(self, thread: Thread) -> str:
         """The step that ran."""
         first, second = (one for one in thread.state.steps.values() if one.request)
-        assert (first.status, [vote.by.member for vote in first.votes]) == ("superseded", ["ben"])
-        assert (second.status, [vote.by.member for vote in second.votes]) == ("finished", ["ben", "lea"])
-        assert first.decision is None
-        assert second.decision == second.votes[-1]
+        assert first.request
+        assert second.request
+        assert (first.status, [vote.by.member for vote in first.request.votes]) == ("superseded", ["ben"])
+        assert (second.status, [vote.by.member for vote in second.request.votes]) == ("finished", ["ben", "lea"])
+        assert first.request.decision is None
+        assert second.request.decision == second.request.votes[-1]
         assert (second.chosen.edits, second.chosen.editor and second.chosen.editor.member) == (first.id, "cat")
         tried = {(e.step, e.by.member, e.approved) for e in _of(thread, ApprovalDecided)}
         assert tried == {(first.id, "ben", True), *((second.id, who, True) for who in ("ben", "cat", "lea"))}

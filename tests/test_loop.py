@@ -183,7 +183,7 @@ async def test_a_second_approval_changes_nothing() -> None:
     again = await world.approve()
     other = await world.approve(by=BOB)
     assert {again.outcome, other.outcome} == {"too_late"}
-    assert other.text == "Already approved by Ann at 09:00 UTC; nothing was changed."
+    assert other.text == "Already approved by Ann at 2026-11-20 09:00 UTC. Nothing was changed."
     assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
     assert max(world.desk.keys.values()) == 1
 
@@ -210,7 +210,10 @@ async def test_an_approval_of_a_request_that_was_replaced_changes_nothing() -> N
     await world.say("staging instead")
     assert await world.run() == ["settled: push superseded", "requested: push(target: staging)"]
     late = await world.approve(step_id="s2")
-    assert (late.outcome, late.text) == ("too_late", "The request is superseded; nothing was changed.")
+    assert (late.outcome, late.text) == (
+        "too_late",
+        "This request is superseded: there is nothing to decide any more. Nothing was changed.",
+    )
     assert await world.run() == []
 
 
@@ -513,7 +516,7 @@ async def test_the_id_of_a_message_cannot_stand_in_the_way_of_an_event_of_ours(e
     assert await world.run() == ["ran: touch", "said: Touched."]
     await world.pause()
     await world.say("x", event_id=event_id + "2")
-    assert await world.run() == ["noted: I am paused here. I will read this when somebody resumes me."]
+    assert await world.run() == ["noted: You wrote this while I was paused. I read it once somebody resumes me."]
 
 
 async def test_the_id_of_a_message_cannot_stand_in_the_way_of_what_answers_another_message() -> None:
@@ -523,8 +526,8 @@ async def test_the_id_of_a_message_cannot_stand_in_the_way_of_what_answers_anoth
     await world.pause()
     await world.say("hello??", event_id="b")
     await world.say("hello???", event_id="b/notice/sent")
-    assert await world.run() == ["noted: I am paused here. I will read this when somebody resumes me."] * 2
-    assert world.thread.state.owed == {}
+    assert await world.run() == ["noted: You wrote this while I was paused. I read it once somebody resumes me."] * 2
+    assert not world.thread.state.outbox
 
 
 async def test_a_message_that_is_delivered_twice_is_one_message() -> None:
@@ -550,7 +553,7 @@ async def test_a_channel_that_fails_is_tried_again() -> None:
     assert await world.advance(4) == []
     assert await world.advance(1) == []  # the second attempt fails without saying for how long
     assert await world.advance(4) == ["said: Hello."]
-    assert world.thread.state.owed == {}
+    assert not world.thread.state.outbox
 
 
 async def test_what_was_sent_before_the_worker_died_is_not_said_twice() -> None:
@@ -560,7 +563,7 @@ async def test_what_was_sent_before_the_worker_died_is_not_said_twice() -> None:
     world.store.before(MessageSent, killed)
     assert await world.run() == ["said: Hello.", "killed"]
     assert await world.run() == []
-    assert (world.thread.state.owed, world.channel.tries.total()) == ({}, 2)
+    assert ([*world.thread.state.outbox], world.channel.tries.total()) == ([], 2)
 
 
 async def test_a_channel_that_fails_for_good_is_given_up_and_the_log_says_so() -> None:
@@ -820,7 +823,7 @@ async def test_what_is_said_while_paused_is_read_when_it_resumes() -> None:
     await world.pause()
     assert await world.run() == []
     await world.say("hello?")
-    assert await world.run() == ["noted: I am paused here. I will read this when somebody resumes me."]
+    assert await world.run() == ["noted: You wrote this while I was paused. I read it once somebody resumes me."]
     await world.resume()
     assert await world.run() == ["said: Hello."]
 
@@ -832,7 +835,10 @@ async def test_a_notice_of_a_pause_that_is_over_does_not_say_that_it_is_paused()
     await world.pause()
     await world.say("hello?")
     await world.resume()
-    assert await world.run() == ["noted: I was paused when you wrote this; I go on now.", "said: Hello."]
+    assert await world.run() == [
+        "noted: You wrote this while I was paused. I read it once somebody resumes me.",
+        "said: Hello.",
+    ]
 
 
 async def test_an_approval_during_a_pause_counts_when_it_resumes() -> None:
@@ -923,7 +929,7 @@ async def test_a_tool_that_cannot_be_repeated_is_asked_about_after_its_worker_di
     await world.approve()
     world.desk.during("push", killed)
     assert (await world.run())[-1] == "killed"
-    assert await world.run() == ["asked: I was interrupted while push (target: prod) was under way. Did it happen?"]
+    assert await world.run() == ["asked: I was interrupted while push target=prod was under way. Did it happen?"]
     await world.answer("yes")
     assert await world.run() == ["said: Good."]
     assert world.desk.ran == ["push(target: prod)"]
@@ -985,7 +991,7 @@ async def test_the_story_ends_the_same_wherever_the_worker_dies(when: str) -> No
         await until_done(world)
         assert all(world.desk.ran.count(call) <= 1 for call in ("touch", "push(target: prod)"))
         assert [line for line in world.lines if line.startswith("said:")] == ["said: It is out."]
-        assert world.thread.state.owed == {}
+        assert not world.thread.state.outbox
         if "killed" not in world.lines:
             assert point == 14
             break

@@ -149,7 +149,7 @@ async def test_where_nothing_waits_nobody_is_told(bot: Bot) -> None:
     async with bot.working(model):
         thread = await opened(bot)
     assert intents(thread)[-1] == ("nothing_to_do", "code")
-    assert (thread.status, thread.state.owed, model.prompts) == ("done", {}, [])
+    assert (thread.status, [*thread.state.outbox], model.prompts) == ("done", [], [])
 
 
 async def test_a_yes_deploys_nothing_without_an_approval(bot: Bot) -> None:

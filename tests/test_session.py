@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.authority import digest
 from agent.model.base import Answer, Prompt
 from bot.app import App, Setup
 from bot.cli.session import Session, working
@@ -16,6 +15,7 @@ from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.views.transcript import Entry
 from channels.terminal import TerminalChannel, Typed, parse
+from store.authority.binding import digest
 from store.base import StoreUnavailable
 from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.memory import MemoryStore
@@ -77,7 +77,7 @@ async def test_the_request_on_the_screen_is_decided_and_no_newer_one(app: App, s
     await session.obey(Typed("approve"))
     now = await store.load("t1")
     assert now.pending
-    assert now.pending.id == "s2", "it still waits"
+    assert now.pending.step == "s2", "it still waits"
     assert "for another request than the one that stands" in screen.text
     assert "tag: v2" in screen.text, "and it is shown"
     await session.obey(Typed("approve"))
@@ -131,7 +131,7 @@ async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) 
     assert screen.entries[-1].kind == "decision"
     assert "approved push (1 of 2)" in screen.entries[-1].text
     await session.obey(parse("approve"))
-    assert screen.entries[-1].text == "Your approval counts already; nothing was changed."
+    assert screen.entries[-1].text == "Your approval counts already. Nothing was changed."
 
 
 async def test_what_is_known_is_not_shown_again(app: App, store: MemoryStore) -> None:

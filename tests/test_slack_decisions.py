@@ -350,11 +350,11 @@ async def test_home_shows_whoever_may_decide_what_waits_for_them(office: Release
     async with office.open():
         asked, card = await office.asked_for_prod("cy")
         await office.until(asked, "waiting_for_approval")
-        assert "push (target: prod): waiting for approval" in await waits_for(office, "ana")
+        assert "push target=prod: waiting for approval" in await waits_for(office, "ana")
         assert "Nothing goes on yet" in await waits_for(office, "dan")
         await office.clicks("ana", card, "Approve")
         await office.reads(card, "1 of 2 approvals")
-        assert "push (target: prod): waiting for approval" in await waits_for(office, "ben")
+        assert "push target=prod: waiting for approval" in await waits_for(office, "ben")
         assert "Nothing waits for you." in await waits_for(office, "ana")
 
 

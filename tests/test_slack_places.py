@@ -223,10 +223,10 @@ async def opened(office: Office, place: Place, text: str = "Good morning.") -> t
 
 async def settles(office: Office, thread_id: str, status: str) -> Thread:
     thread = await office.store.load(thread_id)
-    if thread.status == status and not thread.state.owed:
+    if thread.status == status and not thread.state.outbox:
         return thread
     async for now in office.store.follow(thread):
-        if now.status == status and not now.state.owed:
+        if now.status == status and not now.state.outbox:
             return now
     raise AssertionError
 
@@ -266,7 +266,7 @@ async def test_what_is_changed_or_taken_back_under_the_first_message_counts(offi
     assert isinstance(edited, MessageEdited)
     assert isinstance(deleted, MessageDeleted)
     assert (edited.message, edited.text, deleted.message) == (messages[0].id, "deploy v2", messages[1].id)
-    assert thread.state.edited == {messages[0].id: "deploy v2", messages[1].id: None}
+    assert thread.state.edits.texts == {messages[0].id: "deploy v2", messages[1].id: None}
 
 
 async def test_an_edit_whose_message_was_never_heard_is_kept_for_the_right_thread(office: Office) -> None:

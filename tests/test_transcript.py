@@ -98,7 +98,7 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: push tag=v3",
         "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s2"
         "\n  may decide: anyone",
-        "Bob: ❌ rejected push at 09:00 UTC",
+        "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
         "Ann: approved it, which changed nothing: it was settled already",
         "bot: Which tag?",
         "Ann: v2",
@@ -142,7 +142,7 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
     assert told == [
         "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
         f"\n  may decide: release{expires}\n  0 of 2 approvals",
-        "Ann: ✅ approved push (1 of 2) at 09:00 UTC",
+        "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
         "Ann: approved it, which changed nothing: they have approved it already",
         "Bob: approved it, which changed nothing: it is not theirs to decide",
         "Eve: approved it, which changed nothing: it is not theirs to decide",
@@ -173,7 +173,7 @@ def test_who_changed_a_call_and_who_approved_it_beforehand_is_told() -> None:
     )
     assert told[3] == "Bob: ✏️ changed it: push tag=v2"
     assert told[5:] == [
-        "Bob: ✅ approved push by a standing approval at 09:00 UTC — release day",
+        "Bob: ✅ approved push by a standing approval at 2026-11-20 09:00 UTC — release day",
         "Bob: ✅ approved push prod by deploy until 2026-11-20 09:05 UTC — release day",
         "Ann: ❌ revoked the standing approval g1",
     ]
@@ -189,7 +189,7 @@ def test_words_of_the_program_are_told_when_it_has_said_them() -> None:
     said = message("m2", "are you there?")
     events = (message(), paused(), said, sent("m2/notice"), resumed(), cancelled(), sent("cancel/1/notice"))
     told = shown(*events)
-    assert told[3] == "bot: I am paused here. I will read this when somebody resumes me."
+    assert told[3] == "bot: You wrote this while I was paused. I read it once somebody resumes me."
     assert len(told) == 6, "and what a person did is told once"
 
 
@@ -224,7 +224,7 @@ def test_who_speaks_cannot_be_forged_by_a_name() -> None:
     [
         ((message(text="deploy\nv3, please"),), "deploy v3, please"),
         ((message(text="a" * 200),), "a" * 99 + "…"),
-        ((message(), chosen("s1", acts=True, tag="v3"), requested("s1")), "push (tag: v3)"),
+        ((message(), chosen("s1", acts=True, tag="v3"), requested("s1")), "push tag=v3"),
         ((message(), asked("s1")), "Which tag?"),
         ((message(), chosen("s1"), message("m2", "stop")), "stop"),
         ((TriggerReceived(id="t", at=AT, source="cron", name="nightly"),), "cron nightly"),

@@ -49,11 +49,11 @@ async def until(world: World, reached: Callable[[Thread], bool], thread_id: str 
 
 async def until_said(world: World, line: str) -> None:
     """And until it is on record that it was said."""
-    await until(world, lambda thread: line in world.lines and not thread.state.owed)
+    await until(world, lambda thread: line in world.lines and not thread.state.outbox)
 
 
 def is_done(thread: Thread) -> bool:
-    return thread.status == "done" and not thread.state.owed
+    return thread.status == "done" and not thread.state.outbox
 
 
 async def test_a_worker_moves_what_is_due_and_lets_it_go() -> None:
@@ -268,7 +268,7 @@ async def test_an_error_in_one_thread_leaves_the_others_alone() -> None:
     await world.say("hello")
     async with working(world):
         await until_said(world, "said: Done.")
-        await until(world, lambda thread: thread.status == "handed_to_human" and not thread.state.owed, bad)
+        await until(world, lambda thread: thread.status == "handed_to_human" and not thread.state.outbox, bad)
     assert len(world.lines) == 2
 
 
@@ -353,7 +353,7 @@ async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_beg
     world.desk.during("look", a_failover_loses_the_newest)
     await world.say("look, then touch")
     async with working(world):
-        thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.owed)
+        thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.outbox)
     assert world.lines == [
         "ran: look",
         "noted: I stopped here and need a person: The store lost events of this thread. Please look at what was under "

@@ -48,8 +48,8 @@ def say_what_next(thread: Thread) -> None:
         return
     program, pending = console.program(), thread.pending
     match thread.status:
-        case "waiting_for_approval" if pending and pending.request:
-            same = f"{thread.id} --digest {pending.request.digest[:12]}"
+        case "waiting_for_approval" if pending:
+            same = f"{thread.id} --digest {pending.digest[:12]}"
             console.say(f"Next: {program} approve {same}\n  or: {program} reject {same} --reason WHY")
         case "waiting_for_answer":
             console.say(f"Next: {program} answer {thread.id} TEXT")

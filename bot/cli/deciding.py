@@ -13,7 +13,7 @@ from bot.app import Setup, opened
 from bot.cli import command, console
 from bot.cli.answering import report
 from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, check_place, place_of
-from bot.inbox import Settlement
+from bot.deciding import Settlement
 from channels.inbound import Refused
 from channels.plain import fields
 from store.text import one_line
@@ -50,7 +50,7 @@ def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, 
             settlement = await bot.inbox.decide(
                 thread, me, approved=approved, comment=comment, digest=digest, proof=command.PROOF
             )
-            if settlement.outcome not in ("settled", "counted"):
+            if not settlement.counts:
                 raise Refused(settlement.text)
             await report(bot, settlement.thread, me, wait=wait, as_json=as_json, line=_what_was_decided(settlement))
 
@@ -60,7 +60,7 @@ def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, 
 def _what_was_decided(settlement: Settlement) -> str:
     request = settlement.step.request
     assert request is not None
-    return "\n".join([one_line(settlement.text, 1_000), *fields(request.facts, "  ")])
+    return "\n".join([one_line(settlement.text, 1_000), *fields(request.asked.facts, "  ")])
 
 
 def edit(

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from agent.context import Context
+from agent.context.window import Context
 from bot.app import Setup, opened
 from bot.cli import command, console
 from bot.cli.answering import say_what_next

@@ -139,7 +139,7 @@ class Session:
                     proof=PROOF,
                 )
                 self._show_new(settlement.thread)
-                if settlement.outcome not in ("settled", "counted"):
+                if not settlement.counts:
                     self._problem(settlement.text)
             case "edit" if typed.error:
                 raise Refused(typed.error)
@@ -172,8 +172,7 @@ class Session:
         requests = [step.request for step in self.thread.state.steps.values() if step.request]
         if not requests:
             raise Refused("There is nothing to approve or reject yet.")
-        pending = self.thread.pending
-        return (pending.request if pending and pending.request else requests[-1]).digest
+        return (self.thread.pending or requests[-1]).digest
 
     async def _watch(self) -> None:
         thread = self.thread
@@ -214,10 +213,10 @@ class Session:
             self._show(entry)
         self._shown = thread.version
         pending = thread.pending
-        if self._types and pending and pending.id != self._prompted:
-            self._prompted = pending.id
-            editable = pending.request.editable if pending.request else ()
-            change = f", or: edit {' '.join(f'{name}=…' for name in editable)}" if editable else ""
+        if self._types and pending and pending.step != self._prompted:
+            self._prompted = pending.step
+            names = " ".join(f"{name}=…" for name in pending.asked.editable)
+            change = f", or: edit {names}" if names else ""
             self._show(Entry("request", "bot", f"Type: approve, or: reject REASON{change}"))
 
     def _problem(self, text: str) -> None:

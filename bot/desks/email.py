@@ -13,7 +13,8 @@ from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
-from store.thread import StepState, Thread
+from store.state import StepState
+from store.thread import Thread
 from store.values import Person, Place
 
 REPORTS_MAX = 10
@@ -69,7 +70,7 @@ class EmailDesk:
         """
         for step in thread.state.steps.values():
             shown = {f"{thread.id}/{step.id}/card {to.address}", f"{thread.id}/{step.id}/card"}
-            for number, place in enumerate((*step.request.asks, *step.request.then_asks) if step.request else (), 1):
+            for number, place in enumerate(step.request.places if step.request else (), 1):
                 person = person_at(place)
                 if place.channel == NAME and person.lower() == to.address.lower():
                     key = f"{thread.id}/{step.id}/card/at/{number}"

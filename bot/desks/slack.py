@@ -15,7 +15,6 @@ from bot.views.transcript import topic
 from channels.slack.events import Me
 from channels.slack.home import Home, HomeItem
 from channels.slack.place import NAME, Address, address_of, thread_at
-from store.authority.terms import judge
 from store.base import Store
 from store.events import ApprovalDecided, Event, MessageReceived, MessageSent
 from store.keys import OutsideId
@@ -70,19 +69,10 @@ class SlackDesk:
 
     def _may_decide(self, thread: Thread, by: Person) -> bool:
         """Whether a request waits there for somebody whom the team file knows, and may decide it."""
-        step = thread.pending
-        if step is None or step.request is None or not by.member or _has_voted(thread, by):
+        request = thread.pending
+        if request is None or not by.member or request.has_voted(by):
             return False
-        approval = ApprovalDecided(
-            id="-",
-            at=datetime.now(UTC),
-            step=step.id,
-            digest=step.request.digest,
-            approved=True,
-            by=by,
-            groups=self.people.groups_of(by),
-        )
-        return judge(step.request, step.terms, approval, widened=step.widened) == "valid"
+        return request.verdict(by, self.people.groups_of(by), datetime.now(UTC), approved=True) == "valid"
 
     def _item(self, thread: Thread) -> HomeItem:
         at = thread_at(thread.place)

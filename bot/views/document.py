@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from store.thread import StepState, Thread
+from agent.speech.requests import groups_in_words
+from store.thread import Thread
 
 
 def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
@@ -24,33 +25,26 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
         "pending": None,
         "question": None,
     }
-    pending = thread.pending
-    if pending and pending.request:
+    if pending := thread.pending:
         told["pending"] = {
-            "request": pending.id,
-            "digest": pending.request.digest,
+            "request": pending.step,
+            "digest": pending.digest,
             "intent": pending.chosen.intent,
             "arguments": pending.chosen.arguments,
-            "facts": pending.request.facts,
-            "group": _group(pending),
+            "facts": pending.asked.facts,
+            "group": groups_in_words(pending, widened=pending.widened),
             "quorum": pending.terms.quorum,
             "votes": [
                 {"name": vote.by.name, "member": vote.by.member, "at": _instant(vote.at)} for vote in pending.votes
             ],
             "expires_at": _instant(pending.terms.expires_at),
-            "editable": list(pending.request.editable),
+            "editable": list(pending.asked.editable),
         }
     if asked := thread.step(thread.state.question):
         told["question"] = {"step": asked.id, **asked.chosen.arguments}
     if with_events:
         told["events"] = [event.model_dump(mode="json") for event in thread.events]
     return told
-
-
-def _group(pending: StepState) -> str:
-    """Who may decide it by now, as the team file calls them."""
-    terms = pending.terms
-    return f"{terms.group} or {terms.then}" if pending.widened and terms.then else terms.group
 
 
 def _instant(at: datetime | None) -> str | None:

@@ -6,22 +6,24 @@ Everything from outside goes through `visible`, so that what was written to the 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from agent.speech import card, outgoing, settled
-from bot.inbox import call_in_words
+from agent.speech.messages import outgoing, question
+from agent.speech.outcomes import outcome_in_words
+from agent.speech.requests import card, reminder, settled
+from channels.base import Text
 from channels.plain import fields, render
-from store.authority.terms import judge
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
     DeliveryFailed,
+    Event,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
@@ -34,16 +36,22 @@ from store.events import (
     StepRefused,
     ThreadCancelled,
     ThreadForked,
+    ThreadOpened,
     ThreadPaused,
     ThreadResumed,
     TimerFired,
     ToolFinished,
     ToolInterrupted,
+    ToolStarted,
+    ToolWaiting,
     TriggerReceived,
     UnknownEvent,
 )
-from store.text import one_line, visible
-from store.thread import Owed, Thread
+from store.keys import TimerKey
+from store.outbox import Unsent
+from store.state import StepState
+from store.text import call_in_words, instant, one_line, visible
+from store.thread import Thread
 
 _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 NAME_CHARS_MAX = 60
@@ -62,14 +70,19 @@ class Entry:
 
 def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list[Entry]:
     """What there is to read from event `start` on. `everything`: also bookkeeping."""
-    told = (_entry(thread, index) for index in range(start, thread.version))
-    return [_harmless(entry) for entry in told if everything or entry.kind != "note"]
+    found, then = [], thread.at(start)
+    for event in thread.events[start:]:
+        before, then = then, then.extended([event])
+        entry = ROWS[type(event)](_Moment(before, then), event) or _bookkeeping(event)
+        if everything or entry.kind != "note":
+            found.append(_harmless(entry))
+    return found
 
 
 def topic(thread: Thread) -> str:
     """What it is about, on one line: what waits for a person, or else what was said last by one."""
     if pending := thread.pending:
-        return one_line(call_in_words(pending), DETAIL_CHARS_MAX)
+        return one_line(call_in_words(pending.chosen.intent, pending.chosen.arguments), DETAIL_CHARS_MAX)
     if asked := thread.step(thread.state.question):
         return one_line(str(asked.chosen.arguments.get("question", "")), DETAIL_CHARS_MAX)
     for event in reversed(thread.events):
@@ -88,157 +101,219 @@ def _harmless(entry: Entry) -> Entry:
     return Entry(entry.kind, one_line(entry.who, NAME_CHARS_MAX), visible(entry.text))
 
 
-def _entry(thread: Thread, index: int) -> Entry:
-    event = thread.events[index]
-    match event:
-        case MessageReceived():
-            parts = [event.subject, event.text, *(f"[{file.name}]" for file in event.attachments)]
-            if event.clipped_from:
-                parts.append(f"[… the first {len(event.text):,} of {event.clipped_from:,} characters]")
-            who, trust = event.sender.name or event.sender.address, event.sender.trust
-            who += "" if trust == "verified" else f" ({trust.replace('_', ' ')})"
-            return Entry("person", who, "\n".join(filter(None, parts)))
-        case MessageEdited():
-            return Entry("person", "edited", event.text)
-        case MessageDeleted():
-            return Entry("note", "log", f"{event.message} was deleted by its author")
-        case TriggerReceived():
-            return Entry("person", event.source, "\n".join([event.name, *fields(event.data, "  ")]))
-        case StepChosen():
-            return _chosen(thread, event, index)
-        case ToolFinished():
-            if event.error:
-                return Entry("problem", _intent(thread, event.step), event.error)
-            step = thread.step(event.step)
-            known = step.chosen.arguments if step else {}
-            return Entry("step", _intent(thread, event.step), _summary(event.result, known=known))
-        case ToolInterrupted():
-            return Entry("problem", _intent(thread, event.step), f"outcome unknown: {event.why}")
-        case StepRefused():
-            return Entry("problem", _intent(thread, event.step), event.error)
-        case ApprovalRequested() if (step := thread.step(event.step)) and step.request == event:
-            return Entry("request", "bot", render(card(thread, step, at=index)))
-        case ApprovalDecided():
-            return _decided(thread, event, index)
-        case TimerFired():
-            return _rung(thread, event, index)
-        case StandingGranted():
-            call = " ".join(filter(None, (event.intent, event.scope)))
-            reason = f" — {event.reason}" if event.reason else ""
-            until = f"{event.until:%Y-%m-%d %H:%M} UTC"
-            return Entry("decision", event.by.name, f"✅ approved {call} by {event.agent} until {until}{reason}")
-        case StandingRevoked():
-            return Entry("decision", event.by.name, f"❌ revoked the standing approval {event.grant}")
-        case ChoiceFailed():
-            return Entry("note" if event.reason == "outdated" else "problem", "model", _in_words(event))
-        case MessageFailed():
-            ending = " It will be tried again." if event.retry_at else " It will not be tried again."
-            return Entry("problem", "channel", visible(event.error) + ending)
-        case DeliveryFailed():
-            return Entry("problem", "channel", visible(f"A message to {event.recipient} came back: {event.error}"))
-        case MessageSent() if event.key.endswith("/notice"):
-            return _notice(thread, event, index)
-        case HandedToHuman():
-            return Entry("bot", "bot", render(outgoing(thread, Owed("handed", index))))
-        case AgentChanged():
-            return Entry("step", "code", f"the agent {event.agent!r} takes over: {visible(event.reason)}")
-        case ThreadPaused() | ThreadResumed():
-            verb = "paused" if isinstance(event, ThreadPaused) else "resumed"
-            return Entry("person", event.by.name, f"{verb} the thread")
-        case ThreadCancelled():
-            reason = f": {event.reason}" if event.reason else ""
-            return Entry("person", event.by.name, f"cancelled the thread{visible(reason)}")
-        case ThreadForked():
-            return Entry("step", event.by.name, f"forked this from {event.source} after its event {event.at_event}")
-        case UnknownEvent():
-            return Entry("problem", event.kind, "this version cannot read the event; see it with `bot show --json`")
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The thread right before and right after the event."""
+
+    before: Thread
+    then: Thread
+
+    @property
+    def index(self) -> int:
+        return self.before.version
+
+    def intent(self, step_id: str) -> str:
+        step = self.then.step(step_id)
+        return step.chosen.intent if step else step_id
+
+
+# The rows: one for each kind of event; None where it is bookkeeping
+
+
+def _bookkeeping(event: Event) -> Entry:
+    return Entry("note", "log", f"{event.kind} {event.id}")
+
+
+def _nothing(at: _Moment, event: Event) -> None:
+    return None
+
+
+def _message(at: _Moment, event: MessageReceived) -> Entry:
+    parts = [event.subject, event.text, *(f"[{file.name}]" for file in event.attachments)]
+    if event.clipped_from:
+        parts.append(f"[… the first {len(event.text):,} of {event.clipped_from:,} characters]")
+    who, trust = event.sender.name or event.sender.address, event.sender.trust
+    who += "" if trust == "verified" else f" ({trust.replace('_', ' ')})"
+    return Entry("person", who, "\n".join(filter(None, parts)))
+
+
+def _edited(at: _Moment, event: MessageEdited) -> Entry:
+    return Entry("person", "edited", event.text)
+
+
+def _deleted(at: _Moment, event: MessageDeleted) -> Entry:
+    return Entry("note", "log", f"{event.message} was deleted by its author")
+
+
+def _trigger(at: _Moment, event: TriggerReceived) -> Entry:
+    return Entry("person", event.source, "\n".join([event.name, *fields(event.data, "  ")]))
+
+
+def _chosen(at: _Moment, event: StepChosen) -> Entry:
+    match StepState(event).effect:
+        case "says" | "updates":
+            return Entry("bot", "bot", render(Text(str(event.arguments.get("message", "")))))
+        case "asks":
+            return Entry("bot", "bot", render(question(event)))
         case _:
-            return Entry("note", "log", f"{event.kind} {event.id}")
-
-
-def _intent(thread: Thread, step_id: str) -> str:
-    step = thread.step(step_id)
-    return step.chosen.intent if step else step_id
-
-
-def _chosen(thread: Thread, event: StepChosen, index: int) -> Entry:
-    match event.intent:
-        case "done_for_now" | "send_update":
-            return Entry("bot", "bot", render(outgoing(thread, Owed("done", index, event.step))))
-        case "request_human_input":
-            return Entry("bot", "bot", render(outgoing(thread, Owed("question", index, event.step))))
-    arguments = " ".join(f"{name}={_short(value)}" for name, value in event.arguments.items())
+            pass
+    call = call_in_words(event.intent, {name: _short(value) for name, value in event.arguments.items()})
     if event.by == "person":
-        by = event.editor.name if event.editor else "somebody"
-        return Entry("decision", by, f"✏️ changed it: {event.intent} {arguments}".rstrip())
-    who = "code" if event.by == "code" else "agent"
-    return Entry("step", who, f"{event.intent} {arguments}".rstrip())
+        return Entry("decision", event.editor.name if event.editor else "somebody", f"✏️ changed it: {call}")
+    return Entry("step", "code" if event.by == "code" else "agent", call)
 
 
-def _notice(thread: Thread, event: MessageSent, index: int) -> Entry:
-    """Words of the program that no other event tells, as things stood when they were said."""
-    then = _before(thread, index)
-    owed = then.state.owed.get(event.key)
-    if owed is None or isinstance(then.events[owed.event], ThreadCancelled):
-        return Entry("note", "log", event.id)
-    return Entry("bot", "bot", render(outgoing(then, owed)))
+def _choice_failed(at: _Moment, event: ChoiceFailed) -> Entry:
+    return Entry("note" if event.reason == "outdated" else "problem", "model", _in_words(event))
 
 
-def _decided(thread: Thread, event: ApprovalDecided, index: int) -> Entry:
-    step = thread.state.steps.get(event.step)
+def _finished(at: _Moment, event: ToolFinished) -> Entry:
+    if event.error:
+        return Entry("problem", at.intent(event.step), event.error)
+    step = at.then.step(event.step)
+    return Entry("step", at.intent(event.step), _summary(event.result, known=step.chosen.arguments if step else {}))
+
+
+def _interrupted(at: _Moment, event: ToolInterrupted) -> Entry:
+    return Entry("problem", at.intent(event.step), f"outcome unknown: {event.why}")
+
+
+def _refused(at: _Moment, event: StepRefused) -> Entry:
+    return Entry("problem", at.intent(event.step), event.error)
+
+
+def _requested(at: _Moment, event: ApprovalRequested) -> Entry | None:
+    step = at.then.step(event.step)
+    if step is None or step.request is None or step.request.asked != event:
+        return None
+    return Entry("request", "bot", render(card(at.then, step.request)))
+
+
+def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
+    step = at.then.step(event.step)
     verb = "approved" if event.approved else "rejected"
     comment = f" — {visible(event.comment)}" if event.comment else ""
-    votes = [vote.id for vote in step.votes] if step else []
-    if step is None or (event.id not in votes and (step.decision is None or step.decision.id != event.id)):
-        return Entry("problem", event.by.name, f"{verb} it{comment}, which changed nothing: {_in_vain(thread, index)}")
-    mark = "✅" if event.approved else "❌"
-    text = f"{mark} {verb} {step.chosen.intent}"
-    if event.id in votes and step.terms.quorum > 1 and not event.standing:
-        text += f" ({votes.index(event.id) + 1} of {step.terms.quorum})"
+    if step is None or step.request is None:
+        return Entry("problem", event.by.name, f"{verb} it{comment}: nothing was asked for. Nothing was changed.")
+    outcome, request = step.request.outcomes[event.id], step.request
+    if outcome not in ("settled", "counted"):
+        told = outcome_in_words(step, outcome, event.by, approved=event.approved)
+        return Entry("problem", event.by.name, f"{verb} it{comment}: {told}")
+    text = f"{'✅' if event.approved else '❌'} {verb} {step.chosen.intent}"
+    if event.approved and request.terms.quorum > 1 and not event.standing:
+        text += f" ({len(request.votes)} of {request.terms.quorum})"
     if event.standing:
         text += " by a standing approval"
-    return Entry("decision", event.by.name, f"{text} at {event.at:%H:%M} UTC{comment}")
+    return Entry("decision", event.by.name, f"{text} at {instant(event.at)}{comment}")
 
 
-def _in_vain(thread: Thread, index: int) -> str:
-    """Why this decision counted for nothing, as things stood then."""
-    event = thread.events[index]
-    assert isinstance(event, ApprovalDecided)
-    step = _before(thread, index).step(event.step)
-    if step is None or step.request is None:
-        return "nothing was asked"
-    if step.decision or step.status != "requested":
-        return "it was settled already"
-    match judge(step.request, step.terms, event, widened=step.widened):
-        case "valid":
-            return "they have approved it already"
-        case "not_entitled":
-            return "it is not theirs to decide"
-        case "expired":
-            return "it has expired"
-        case "other_request":
-            return "it was for another request"
+def _fired(at: _Moment, event: TimerFired) -> Entry | None:
+    """What happens to a request that nobody decides."""
+    key = TimerKey.parse(event.timer)
+    if key is None or key.kind not in ("remind", "widen", "expire"):
+        return None
+    before, step = at.before.step(key.about), at.then.step(key.about)
+    if before is None or before.status != "requested" or step is None or step.request is None:
+        return None
+    if key.kind == "expire":
+        return Entry("decision", "bot", render(settled(at.then, step)))
+    return Entry("request", "bot", render(reminder(at.then, step.request)))
 
 
-def _rung(thread: Thread, event: TimerFired, index: int) -> Entry:
-    """What a request comes to that nobody decides."""
-    step_id, rung, _ = (*event.timer.rsplit("/", 2), "", "")[:3]
-    step = thread.step(step_id)
-    before = _before(thread, index).step(step_id) if rung in ("remind", "widen", "expire") else None
-    if step is None or before is None or before.status != "requested":
-        return Entry("note", "log", f"{event.kind} {event.id}")
-    if rung == "expire":
-        return Entry("decision", "bot", render(settled(thread, step, event)))
-    return Entry("request", "bot", render(outgoing(thread, Owed("reminder", index, step_id))))
+def _granted(at: _Moment, event: StandingGranted) -> Entry:
+    call = " ".join(filter(None, (event.intent, event.scope)))
+    reason = f" — {event.reason}" if event.reason else ""
+    return Entry("decision", event.by.name, f"✅ approved {call} by {event.agent} until {instant(event.until)}{reason}")
 
 
-def _before(thread: Thread, index: int) -> Thread:
-    return Thread(thread.id).extended(thread.events[:index])
+def _revoked(at: _Moment, event: StandingRevoked) -> Entry:
+    return Entry("decision", event.by.name, f"❌ revoked the standing approval {event.grant}")
+
+
+def _sent(at: _Moment, event: MessageSent) -> Entry | None:
+    """Words of the program that no other event tells."""
+    unsent = at.before.state.outbox.get(event.key)
+    if unsent is None or unsent.kind != "notice" or isinstance(at.before.events[unsent.event], ThreadCancelled):
+        return None
+    return Entry("bot", "bot", render(outgoing(at.before, unsent)))
+
+
+def _message_failed(at: _Moment, event: MessageFailed) -> Entry:
+    ending = " It will be tried again." if event.retry_at else " It will not be tried again."
+    return Entry("problem", "channel", visible(event.error) + ending)
+
+
+def _came_back(at: _Moment, event: DeliveryFailed) -> Entry:
+    return Entry("problem", "channel", visible(f"A message to {event.recipient} came back: {event.error}"))
+
+
+def _handed(at: _Moment, event: HandedToHuman) -> Entry:
+    return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed", at.index))))
+
+
+def _agent_changed(at: _Moment, event: AgentChanged) -> Entry:
+    return Entry("step", "code", f"the agent {event.agent!r} takes over: {visible(event.reason)}")
+
+
+def _paused(at: _Moment, event: ThreadPaused) -> Entry:
+    return Entry("person", event.by.name, "paused the thread")
+
+
+def _resumed(at: _Moment, event: ThreadResumed) -> Entry:
+    return Entry("person", event.by.name, "resumed the thread")
+
+
+def _cancelled(at: _Moment, event: ThreadCancelled) -> Entry:
+    reason = f": {event.reason}" if event.reason else ""
+    return Entry("person", event.by.name, f"cancelled the thread{visible(reason)}")
+
+
+def _forked(at: _Moment, event: ThreadForked) -> Entry:
+    return Entry("step", event.by.name, f"forked this from {event.source} after its event {event.at_event}")
+
+
+def _unknown(at: _Moment, event: UnknownEvent) -> Entry:
+    return Entry("problem", event.kind, "this version cannot read the event; see it with `bot show --json`")
+
+
+ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
+    ThreadOpened: _nothing,
+    ThreadForked: _forked,
+    MessageReceived: _message,
+    MessageEdited: _edited,
+    MessageDeleted: _deleted,
+    TriggerReceived: _trigger,
+    StepChosen: _chosen,
+    ChoiceFailed: _choice_failed,
+    ApprovalRequested: _requested,
+    ApprovalDecided: _decided,
+    ToolStarted: _nothing,
+    ToolWaiting: _nothing,
+    ToolFinished: _finished,
+    ToolInterrupted: _interrupted,
+    StepRefused: _refused,
+    TimerFired: _fired,
+    MessageSent: _sent,
+    MessageFailed: _message_failed,
+    DeliveryFailed: _came_back,
+    AgentChanged: _agent_changed,
+    HandedToHuman: _handed,
+    ThreadPaused: _paused,
+    ThreadResumed: _resumed,
+    ThreadCancelled: _cancelled,
+    StandingGranted: _granted,
+    StandingRevoked: _revoked,
+    UnknownEvent: _unknown,
+}
+"""A test holds that every kind of event has its row."""
+
+
+# Small parts
 
 
 def _in_words(event: ChoiceFailed) -> str:
     text = f"{event.reason}: {visible(event.error)}" if event.error else event.reason
-    return f"{text} I ask again at {event.retry_at:%H:%M:%S} UTC." if event.retry_at else text
+    return f"{text} I ask again at {instant(event.retry_at)}." if event.retry_at else text
 
 
 def _summary(result: JsonValue, *, known: Mapping[str, JsonValue]) -> str:

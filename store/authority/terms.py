@@ -7,13 +7,12 @@ team file. The fold, the inbox and every channel ask here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from store.events import ApprovalDecided, ApprovalRequested
 from store.values import Person
 
 ANYONE = "anyone"
@@ -21,7 +20,7 @@ ANYONE = "anyone"
 TEAM = "team"
 """A group that everybody is in whom the team file knows."""
 
-Judgement = Literal["valid", "other_request", "not_entitled", "expired"]
+Judgement = Literal["valid", "not_entitled", "expired"]
 
 
 class Terms(BaseModel):
@@ -68,26 +67,42 @@ def names_of(person: Person) -> frozenset[str]:
     return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower())))
 
 
-def judge(request: ApprovalRequested, terms: Terms, decision: ApprovalDecided, *, widened: bool) -> Judgement:
-    """Whether this decision counts for this request: the right call, in time, by somebody who may."""
-    if request.digest != decision.digest:
-        return "other_request"
-    if not _entitled(terms, decision, widened=widened):
+def judge(
+    terms: Terms,
+    by: Person,
+    groups: Iterable[str],
+    at: datetime,
+    *,
+    approved: bool,
+    widened: bool,
+    standing: str = "",
+) -> Judgement:
+    """Whether a decision counts by these terms: in time, by somebody who may.
+
+    `groups` are those that the person was in then; `standing` names the standing approval that decides.
+    """
+    if not _entitled(terms, by, frozenset(groups), approved=approved, widened=widened, standing=standing):
         return "not_entitled"
-    return "expired" if has_expired(terms, decision.at) else "valid"
+    return "expired" if has_expired(terms, at) else "valid"
 
 
 def has_expired(terms: Terms, at: datetime) -> bool:
     return terms.expires_at is not None and at >= terms.expires_at
 
 
-def _entitled(terms: Terms, decision: ApprovalDecided, *, widened: bool) -> bool:
-    by = decision.by
+def led_to_it(terms: Terms, person: Person) -> bool:
+    """The person's words are among those that led to the request."""
+    return not names_of(person).isdisjoint(terms.requesters)
+
+
+def _entitled(
+    terms: Terms, by: Person, groups: frozenset[str], *, approved: bool, widened: bool, standing: str
+) -> bool:
     if by.trust != "verified" or not terms.group:
         return False
-    if decision.approved and not terms.requester_may and not names_of(by).isdisjoint(terms.requesters):
+    if approved and not terms.requester_may and led_to_it(terms, by):
         return False
-    if terms.standing or decision.standing:
-        return decision.standing == terms.standing
-    groups = {terms.group, terms.then} if widened and terms.then else {terms.group}
-    return ANYONE in groups or (TEAM in groups and bool(by.member)) or not groups.isdisjoint(decision.groups)
+    if terms.standing or standing:
+        return standing == terms.standing
+    may = {terms.group, terms.then} if widened and terms.then else {terms.group}
+    return ANYONE in may or (TEAM in may and bool(by.member)) or not may.isdisjoint(groups)

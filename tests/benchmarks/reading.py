@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from agent.context import Context
+from agent.context.window import Context
 from store.codec import decode, encode
 from store.thread import Thread
 from tests.benchmarks.figures import Figure, median_ms

@@ -159,7 +159,7 @@ class Bot:
         return thread
 
     async def approve(self, thread: Thread) -> None:
-        request = thread.pending.request if thread.pending else None
+        request = thread.pending
         assert request, thread.status
         settlement = await self.inbox.decide(thread.id, BOB, approved=True, digest=request.digest, proof="bench")
         assert settlement.outcome == "settled"

@@ -158,7 +158,7 @@ async def _expect_request(session: Session, intent: str, sha: str) -> None:
     pending = session.thread.pending
     asked = pending.chosen.intent if pending else session.thread.status
     _check(pending is not None and asked == intent, f"the agent asked approval for {intent} (it was: {asked})")
-    facts = pending.request.facts if pending and pending.request else {}
+    facts = pending.asked.facts if pending else {}
     new = facts.get("new")
     _check(isinstance(new, dict) and new.get("sha") == sha, f"the request for {intent} showed the full commit {sha}")
 

@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from bot.inbox import Inbox, Settlement
+from bot.deciding import Settlement
+from bot.inbox import Inbox
 from bot.team.people import People
 from bot.views.document import document
 from bot.web import statuses
@@ -271,7 +272,8 @@ def _shown(thread: Thread, status: int = 200, headers: dict[str, str] | None = N
 
 
 def _standing(settlement: Settlement) -> dict[str, Any] | None:
-    decision = settlement.step.decision
+    request = settlement.step.request
+    decision = request.decision if request else None
     if decision is None:
         return None
     at = decision.model_dump(mode="json", include={"at"})["at"]

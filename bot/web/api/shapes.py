@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import to_json
 
+from bot.deciding import DIGEST_CHARS_MIN
 from bot.fitting import NAME_CHARS_MAX
-from bot.inbox import DIGEST_CHARS_MIN
 from store.codec import EVENT_BYTES_MAX
 from store.events import TEXT_CHARS_MAX
 from store.thread import ThreadStatus, Turn

@@ -13,22 +13,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from agent.speech import card, why_not
+from agent.speech.outcomes import standing_in_words, why_not
+from agent.speech.requests import card
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
 from channels.email.body import table, terms_of
 from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
-from store.authority.terms import has_expired, judge
 from store.base import Store, StoreUnavailable, UnknownThread
-from store.events import TEXT_CHARS_MAX, ApprovalDecided, ApprovalRequested, MessageReceived
+from store.events import TEXT_CHARS_MAX, MessageReceived
+from store.state import Request, StepState
 from store.text import one_line, visible
-from store.thread import StepState, Thread
+from store.thread import Thread
 from store.values import Person
 
 FORM_BYTES_MAX = 1_000_000
@@ -75,7 +76,7 @@ class Decisions:
     def route(self) -> Route:
         return Route("/decide/{sealed}", self.answer, methods=["GET", "POST"])
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: HttpRequest) -> Response:
         """GET and HEAD show what there is to decide, POST decides it."""
         try:
             link, thread, step = await self._opened(request.path_params["sealed"])
@@ -83,7 +84,7 @@ class Decisions:
                 return _page(
                     *(self._question(thread, step, link) if link.number >= 0 else self._card(thread, step, link))
                 )
-            editable = step.request.editable if step.request else ()
+            editable = step.request.asked.editable if step.request else ()
             form = await _form(request, FIELDS_MAX + len(editable))
             by = Person(name=link.person, address=link.person, trust="verified")
             if link.number >= 0:
@@ -115,44 +116,35 @@ class Decisions:
     def _card(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         request = step.request
         assert request is not None
-        shown = card(thread, step)
+        shown = card(thread, request)
         body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
-            return "Settled", body + f"<p><b>{_said(_standing(step))}</b></p>", 200
+            return "Settled", body + f"<p><b>{_said(standing_in_words(step))}</b></p>", 200
         if why_not := self._why_not(step, request, link):
             return "Not yours to decide", body + f"<p><b>{_said(why_not)}</b></p>", 200
         verb = "Approve" if link.approved else "Reject"
         label = "A word to it (optional)" if link.approved else "Why? The agent reads it."
         body += (
             f'<form method="post"><p><label>{label}<br><textarea name="comment" rows="3" maxlength="5000"></textarea>'
-            f"</label></p><button>{verb}</button></form>{_changes(step, request)}"
+            f"</label></p><button>{verb}</button></form>{_changes(request)}"
             f"<p><small>You decide as {_said(link.person)}.</small></p>"
         )
         return f"{verb}?", body, 200
 
-    def _why_not(self, step: StepState, request: ApprovalRequested, link: Link) -> str:
+    def _why_not(self, step: StepState, request: Request, link: Link) -> str:
         """Why this person has nothing to decide here; empty: they have."""
-        now = self.clock()
-        if has_expired(step.terms, now):
-            return "This request has expired: nothing is run."
         by = Person(name=link.person, address=link.person, trust="verified")
         by = self.people.identified(by) if self.people else by
-        if link.approved and step.has_voted(by):
-            return f"Your approval counts already: {len(step.votes)} of {step.terms.quorum}."
-        if self.people is None:
-            return ""
-        trial = ApprovalDecided(
-            id="trial",
-            at=now,
-            step=step.id,
-            digest=request.digest,
-            approved=link.approved,
-            by=by,
-            groups=self.people.groups_of(by),
-        )
-        if judge(request, step.terms, trial, widened=step.widened) == "not_entitled":
-            return f"You may not decide this as {link.person}. {why_not(step, by, approved=link.approved)}"
-        return ""
+        groups = self.people.groups_of(by) if self.people else ()
+        match request.verdict(by, groups, self.clock(), approved=link.approved):
+            case "expired":
+                return standing_in_words(step)
+            case _ if link.approved and request.has_voted(by):
+                return f"Your approval counts already: {len(request.votes)} of {request.terms.quorum}."
+            case "not_entitled" if self.people:
+                return f"You may not decide this as {link.person}. {why_not(request, by, approved=link.approved)}"
+            case _:
+                return ""
 
     def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         arguments = step.chosen.arguments
@@ -210,7 +202,7 @@ class Decisions:
         return _page("Done", f"<p><b>Answered: {_said(choice)}</b></p>")
 
 
-async def _form(request: Request, fields_max: int) -> dict[str, str]:
+async def _form(request: HttpRequest, fields_max: int) -> dict[str, str]:
     """Of our page, as a browser sends it (application/x-www-form-urlencoded). Raises _Wrong."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise _Wrong(415, "That is not the form of this page. Nothing was changed.")
@@ -226,13 +218,13 @@ async def _form(request: Request, fields_max: int) -> dict[str, str]:
     return {name: first.replace("\r\n", "\n") for name, (first, *_) in form.items()}
 
 
-def _changes(step: StepState, request: ApprovalRequested) -> str:
+def _changes(request: Request) -> str:
     """The form in which the call can be changed; empty: it cannot."""
     fields = "".join(
         # A browser takes the first line break away.
         f'<p><label>{_said(name)}<br><textarea name="{_said(ARGUMENT + name)}" rows="1">\n{_said(text)}</textarea>'
         "</label></p>"
-        for name, text in _editable(step, request).items()
+        for name, text in request.editable.items()
     )
     if not fields:
         return ""
@@ -240,14 +232,10 @@ def _changes(step: StepState, request: ApprovalRequested) -> str:
     return f'<h2>Change it</h2><form method="post">{fields}{button}</form>'
 
 
-def _editable(step: StepState, request: ApprovalRequested) -> dict[str, str]:
-    return {name: text for name in request.editable if isinstance(text := step.chosen.arguments.get(name), str)}
-
-
 def _changed(step: StepState, form: Mapping[str, str]) -> dict[str, str]:
     """The arguments in the form, without those that are as they were shown."""
     assert step.request is not None
-    shown = {name: visible(text).strip() for name, text in _editable(step, step.request).items()}
+    shown = {name: visible(text).strip() for name, text in step.request.editable.items()}
     given = {name.removeprefix(ARGUMENT): text for name, text in form.items() if name.startswith(ARGUMENT)}
     return {name: text for name, text in given.items() if text.strip() != shown.get(name)}
 
@@ -260,17 +248,6 @@ def _choice(step: StepState, number: int) -> str:
     if not isinstance(choices, list) or number >= len(choices):
         raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
     return str(choices[number])
-
-
-def _standing(step: StepState) -> str:
-    if decision := step.decision:
-        verb = "approved" if decision.approved else "rejected"
-        why = f" — {decision.comment}" if decision.comment else ""
-        whose = "the standing approval of " if decision.standing else ""
-        return f"Already {verb} by {whose}{decision.by.name} at {decision.at:%Y-%m-%d %H:%M} UTC{why}"
-    if step.status == "expired":
-        return "This request has expired: nothing is run."
-    return f"This request is {step.status}: there is nothing to decide any more."
 
 
 def _said(text: str) -> str:

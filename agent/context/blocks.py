@@ -1,0 +1,353 @@
+"""The block that each event is to the model: one table, a row for each kind of event.
+
+A step and its result are one block. Whatever is written goes through `agent.context.writer`, which escapes it. Pure.
+Which blocks fit, and what is under way now, is told elsewhere (`compaction`, `now`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+
+from agent.context.writer import Writer
+from agent.definition import Agent
+from agent.steps import Tool
+from store.events import (
+    AgentChanged,
+    ApprovalDecided,
+    ApprovalRequested,
+    ChoiceFailed,
+    DeliveryFailed,
+    Event,
+    HandedToHuman,
+    MessageDeleted,
+    MessageEdited,
+    MessageFailed,
+    MessageReceived,
+    MessageSent,
+    StandingGranted,
+    StandingRevoked,
+    StepChosen,
+    StepRefused,
+    ThreadCancelled,
+    ThreadForked,
+    ThreadOpened,
+    ThreadPaused,
+    ThreadResumed,
+    TimerFired,
+    ToolFinished,
+    ToolInterrupted,
+    ToolStarted,
+    ToolWaiting,
+    TriggerReceived,
+    UnknownEvent,
+)
+from store.keys import TimerKey
+from store.state import OPEN, StepState
+from store.text import one_line
+from store.thread import Thread
+from store.values import Attachment, Person
+
+NAME_CHARS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    tag: str
+    body: str
+    intent: str = ""
+    """Of the step that it tells of."""
+    error: bool = False
+    result: bool = False
+    """What a tool found: can be looked up again, so it is left out before people's words are."""
+    table: tuple[str, ...] = ()
+    """The lines of its table, the header first, where it has one."""
+
+    @property
+    def text(self) -> str:
+        return f"<{self.tag}>\n{self.body}</{self.tag}>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What an event's block is made with."""
+
+    thread: Thread
+    agent: Agent
+    text: Writer
+    step: StepState | None
+    """Of the event, where it is of one."""
+
+    @property
+    def for_people(self) -> frozenset[str]:
+        """Keys of its data that only people are shown."""
+        tool = self.agent.steps.get(self.step.chosen.intent) if self.step else None
+        return tool.for_people if tool and issubclass(tool, Tool) else frozenset()
+
+
+def block_of(event: Event, thread: Thread, agent: Agent) -> Block | None:
+    """The event's block; None: the model is not told of it, or by another event's block."""
+    row = _Row(thread, agent, Writer(agent.limits.part_chars_max), thread.step(str(getattr(event, "step", ""))))
+    return ROWS[type(event)](row, event)
+
+
+def is_final(event: Event, thread: Thread) -> bool:
+    """Whether its block stays as it is, however the thread goes on."""
+    match event:
+        case MessageReceived():
+            return event.id not in thread.state.edits.fresh
+        case StepChosen():
+            step = thread.step(event.step)
+            return step is None or step.status not in OPEN
+        case _:
+            return True
+
+
+# The rows
+
+
+def _nothing(row: _Row, event: Event) -> None:
+    return None
+
+
+def _message(row: _Row, event: MessageReceived) -> Block:
+    text = row.text
+    text.put("from", _who(event.sender))
+    if event.subject:
+        text.put("subject", event.subject)
+    if event.answers and (asked := row.thread.step(event.answers)):
+        text.put("answers", str(asked.chosen.arguments.get("question", "")))
+    words = row.thread.state.edits.texts.get(event.id, event.text)
+    if words is None:
+        text.put("deleted", "its author took it back")
+    else:
+        text.put("text", words)
+        if event.clipped_from > len(event.text):
+            text.put("clipped", f"the message had {event.clipped_from:,} characters")
+        _put_attachments(text, event.attachments)
+    return Block("message", str(text))
+
+
+def _trigger(row: _Row, event: TriggerReceived) -> Block:
+    row.text.put("source", event.source)
+    row.text.put("name", event.name)
+    row.text.put_all(event.data, apart="data")
+    return Block("trigger", str(row.text))
+
+
+def _chosen(row: _Row, event: StepChosen) -> Block | None:
+    step, text = row.step, row.text
+    if step is None or step.request or step.ended or (event.until and step.status == "finished"):
+        return None  # told by its request, or together with its end
+    if step.status in OPEN and step.status != "chosen":
+        return None  # told by `now`
+    match step.status:
+        case "chosen" | "superseded" | "cancelled" if not step.attempt:
+            # Where the model is asked while a step has not begun, somebody spoke: it will begin no more.
+            text.put("status", "not begun, and will not begin")
+        case "superseded" | "cancelled":
+            text.put("status", "nobody follows it here any more")
+        case "duplicate":
+            text.put("status", "the same call is under way already")
+        case _:
+            pass
+    arguments = dict(event.arguments)
+    if step.effect == "asks" and isinstance(options := arguments.get("options"), dict):
+        del arguments["options"]
+        if options.get("choices"):
+            arguments["choices"] = options["choices"]
+    text.put_all(arguments, apart="arguments")
+    return Block(_tag(event.intent), str(text), event.intent)
+
+
+def _choice_failed(row: _Row, event: ChoiceFailed) -> Block | None:
+    if event.reason not in ("invalid", "refused", "truncated"):
+        return None
+    row.text.put("your_answer_was", event.reason)
+    row.text.put("error", event.error)
+    return Block("error", str(row.text), "choice", error=True)
+
+
+def _requested(row: _Row, event: ApprovalRequested) -> Block | None:
+    step, text = row.step, row.text
+    if step is None:
+        return None
+    text.put("step", step.chosen.intent)
+    if step.chosen.editor:
+        text.put("changed_by", _who(step.chosen.editor))
+    text.put_all(step.chosen.arguments, apart="arguments")
+    text.put_all(_without(event.facts, row.for_people), apart="facts")
+    return Block("approval_requested", str(text))
+
+
+def _decided(row: _Row, event: ApprovalDecided) -> Block | None:
+    step, text = row.step, row.text
+    if step is None or step.request is None or step.request.outcomes.get(event.id) != "settled":
+        return None
+    text.put("by", _who(event.by))
+    text.put("step", step.chosen.intent)
+    text.put("approved", event.approved)
+    if event.comment:
+        text.put("comment", event.comment)
+    return Block("human_response", str(text))
+
+
+def _finished(row: _Row, event: ToolFinished) -> Block | None:
+    step, text = row.step, row.text
+    if step is None:
+        return None
+    chosen = step.chosen
+    text.reserve("error", "result")
+    if not step.request:
+        text.put_all(_without(chosen.arguments, row.for_people), apart="arguments")
+    if event.error:
+        text.put("error", event.error)
+    elif isinstance(event.result, dict) and (news := _beside(event.result, chosen.arguments)) is not None:
+        text.put_all(_without(news, row.for_people), apart="result")
+    elif event.result is not None:
+        text.put("result", event.result)
+    tag = _tag(f"{chosen.intent}_result" if step.request else chosen.intent)
+    failed = bool(event.error)
+    return Block(tag, str(text), chosen.intent, error=failed, result=not failed, table=text.table)
+
+
+def _interrupted(row: _Row, event: ToolInterrupted) -> Block | None:
+    return _not_done(row, "outcome_unknown", event.why)
+
+
+def _refused(row: _Row, event: StepRefused) -> Block | None:
+    return _not_done(row, "refused", event.error)
+
+
+def _not_done(row: _Row, tag: str, why: str) -> Block | None:
+    step, text = row.step, row.text
+    if step is None:
+        return None
+    text.reserve("error")
+    text.put("step", step.chosen.intent)
+    if not step.request:
+        text.put_all(step.chosen.arguments, apart="arguments")
+    text.put("error", why)
+    return Block(tag, str(text), step.chosen.intent, error=tag == "refused")
+
+
+def _fired(row: _Row, event: TimerFired) -> Block | None:
+    key, text = TimerKey.parse(event.timer), row.text
+    step = row.thread.step(key.about) if key else None
+    if key is None or step is None:
+        return None
+    if key.kind == "expire" and step.status == "expired":
+        text.put("step", step.chosen.intent)
+        text.put("expired", "nobody decided in time, so it was not run")
+        return Block("approval_expired", str(text))
+    if key.kind == "wait" and step.chosen.until:
+        text.put("step", step.chosen.intent)
+        text.put_all(step.chosen.arguments, apart="arguments")
+        return Block("time_is_up", str(text))
+    return None
+
+
+def _agent_changed(row: _Row, event: AgentChanged) -> Block:
+    row.text.put("agent", event.agent)
+    row.text.put("reason", event.reason)
+    return Block("agent_changed", str(row.text))
+
+
+def _handed(row: _Row, event: HandedToHuman) -> Block:
+    row.text.put("reason", event.reason)
+    return Block("handed_to_human", str(row.text))
+
+
+def _message_failed(row: _Row, event: MessageFailed) -> Block | None:
+    if event.retry_at:
+        return None
+    row.text.put("error", event.error)
+    return Block("message_not_delivered", str(row.text))
+
+
+def _came_back(row: _Row, event: DeliveryFailed) -> Block:
+    row.text.put("to", event.recipient)
+    row.text.put("error", event.error)
+    return Block("message_not_delivered", str(row.text))
+
+
+def _cancelled(row: _Row, event: ThreadCancelled) -> Block:
+    row.text.put("by", _who(event.by))
+    row.text.put("reason", event.reason)
+    return Block("cancelled", str(row.text))
+
+
+def _forked(row: _Row, event: ThreadForked) -> Block:
+    row.text.put("what", "a copy of another thread up to here; nothing from before is under way in this one")
+    return Block("forked", str(row.text))
+
+
+ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
+    ThreadOpened: _nothing,
+    ThreadForked: _forked,
+    MessageReceived: _message,
+    MessageEdited: _nothing,
+    MessageDeleted: _nothing,
+    TriggerReceived: _trigger,
+    StepChosen: _chosen,
+    ChoiceFailed: _choice_failed,
+    ApprovalRequested: _requested,
+    ApprovalDecided: _decided,
+    ToolStarted: _nothing,
+    ToolWaiting: _nothing,
+    ToolFinished: _finished,
+    ToolInterrupted: _interrupted,
+    StepRefused: _refused,
+    TimerFired: _fired,
+    MessageSent: _nothing,
+    MessageFailed: _message_failed,
+    DeliveryFailed: _came_back,
+    AgentChanged: _agent_changed,
+    HandedToHuman: _handed,
+    ThreadPaused: _nothing,
+    ThreadResumed: _nothing,
+    ThreadCancelled: _cancelled,
+    StandingGranted: _nothing,
+    StandingRevoked: _nothing,
+    UnknownEvent: _nothing,
+}
+"""A test holds that every kind of event has its row."""
+
+
+# Small parts
+
+
+def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
+    if attachments:
+        text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in attachments])
+    for attachment in attachments:
+        if attachment.text:
+            text.put(f"text of {attachment.name}", attachment.text)
+
+
+def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, JsonValue]:
+    if not keys:
+        return data
+    kept = ((key, value) for key, value in data.items() if key not in keys)
+    return {key: _without(value, keys) if isinstance(value, dict) else value for key, value in kept}
+
+
+def _beside(result: dict[str, JsonValue], arguments: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+    """The result without what the arguments say already; None where the two contradict each other."""
+    if any(arguments.get(name, value) != value for name, value in result.items()):
+        return None
+    return {name: value for name, value in result.items() if name not in arguments}
+
+
+def _who(person: Person) -> str:
+    """The one pair of round brackets is ours: nobody is verified by their display name."""
+    name = one_line(person.name or person.address or "somebody", NAME_CHARS_MAX)
+    return f"{name.replace('(', '[').replace(')', ']')} ({person.trust.replace('_', ' ')})"
+
+
+def _tag(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", name.lower())[:64] or "step"

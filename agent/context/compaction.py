@@ -1,0 +1,83 @@
+"""What is left out where the context outgrows its limit, and rows of a table that the model has seen already.
+
+Going through the blocks in order keeps the beginning of the text the same from one call to the next, so that providers
+cache it. Solved errors and old results go first, and never the newest words. Pure; it makes no block of its own but the
+note that something is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+from agent.context.blocks import Block
+
+WORDS = ("message", "trigger")
+"""Blocks that hold what people and machines asked for."""
+SEEN_ROWS_MIN = 2
+"""So many rows must have been seen for leaving them out to be worth a line."""
+
+
+def without_seen_rows(blocks: Iterable[Block]) -> Iterator[str]:
+    """The texts of the blocks; a second look at the same thing holds only the rows that have changed."""
+    last: dict[str, Block] = {}
+    for block in blocks:
+        before = last.get(block.tag) if block.table else None
+        yield _without_rows_of(block, before) if before else block.text
+        if block.table:
+            last[block.tag] = block
+
+
+@lru_cache(maxsize=2_048)
+def _without_rows_of(block: Block, before: Block) -> str:
+    header, *rows = block.table
+    seen = [n for n, (row, old) in enumerate(zip(block.table, before.table, strict=False)) if n and row == old]
+    if header != before.table[0] or len(seen) < SEEN_ROWS_MIN:
+        return block.text
+    new = [header, *(row for n, row in enumerate(rows, 1) if n not in seen)]
+    new.append(f" (rows {', '.join(map(str, seen))}: unchanged)")
+    whole, short = ("".join(line + "\n" for line in lines) for lines in (block.table, new))
+    return block.text.replace(whole, short, 1)
+
+
+def compacted(blocks: Iterable[Block], chars_max: int) -> list[Block]:
+    """All of them where they fit; otherwise shortened to half of `chars_max` each time that they outgrow it.
+
+    Going through the blocks in order keeps the result's beginning stable from one call to the next.
+    """
+    kept: list[Block] = []
+    chars = 0
+    for block in blocks:
+        kept.append(block)
+        chars += len(block.text) + 2
+        if chars > chars_max:
+            kept = _shortened(kept, chars_max // 2)
+            chars = sum(len(b.text) + 2 for b in kept)
+    return kept
+
+
+def _shortened(blocks: list[Block], chars_max: int) -> list[Block]:
+    chars = sum(len(block.text) + 2 for block in blocks)
+    newest = blocks[-4:]
+    older: list[Block | None] = list(blocks[:-4])
+    solved = {block.intent for block in blocks if block.intent and not block.error}
+    # What it was asked for first, and last.
+    kept_always = {0, max((i for i, block in enumerate(blocks) if block.tag in WORDS), default=0)}
+
+    def leave_out(which: Callable[[Block], bool], instead: Callable[[Block], Block | None]) -> None:
+        nonlocal chars
+        for i, block in enumerate(older):
+            if chars <= chars_max:
+                return
+            if block and i not in kept_always and which(block):
+                older[i] = new = instead(block)
+                chars -= len(block.text) + 2 - (len(new.text) + 2 if new else 0)
+
+    leave_out(lambda b: b.error and b.intent in solved, lambda b: None)
+    leave_out(lambda b: b.result and len(b.body) > 200, lambda b: Block(b.tag, "left_out: it was long\n", b.intent))
+    leave_out(lambda b: b.tag not in WORDS, lambda b: None)
+    leave_out(lambda b: True, lambda b: None)
+    kept = [block for block in older if block]
+    if len(kept) < len(older) and not any(block.tag == "left_out" for block in kept):
+        kept.insert(1, Block("left_out", "what: older events, for lack of room\n"))
+    return kept + newest

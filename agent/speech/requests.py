@@ -1,0 +1,124 @@
+"""What people are shown of a request for approval: the card, its reminders, and how it ended. Pure.
+
+All of it is made from the thread and the request as they are given: whoever wants the words of an earlier moment gives
+the thread as it was then (`Thread.at`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from channels.base import Card, Reminder, Settled, Vote
+from store.events import CRON, ApprovalDecided, ApprovalRequested, Event, MessageReceived, TriggerReceived
+from store.keys import MessageKey
+from store.state import Request, StepState
+from store.thread import Thread
+
+
+def card(thread: Thread, request: Request, *, surface: int = 0) -> Card:
+    """`surface`: where it is shown, as in `store.outbox.Unsent`."""
+    asked, terms = request.asked, request.terms
+    return Card(
+        step=request.step,
+        digest=request.digest,
+        intent=request.chosen.intent,
+        arguments=request.chosen.arguments,
+        facts=asked.facts,
+        requested_by=asked_by(thread, request),
+        requested_at=asked.at,
+        group=groups_in_words(request, widened=request.widened or surface > len(asked.asks)),
+        approvers=asked.approvers,
+        quorum=terms.quorum,
+        votes=_votes(request.votes),
+        expires_at=terms.expires_at,
+        editable=asked.editable,
+    )
+
+
+def reminder(thread: Thread, request: Request, *, receipt: str = "") -> Reminder:
+    """The thread's last event is the timer that it tells of; `receipt` is the card's."""
+    return Reminder(
+        step=request.step,
+        intent=request.chosen.intent,
+        requested_by=asked_by(thread, request),
+        requested_at=request.asked.at,
+        group=groups_in_words(request, widened=request.widened),
+        people=request.asked.approvers,
+        expires_at=request.terms.expires_at,
+        widened=request.widened,
+        receipt=receipt,
+    )
+
+
+def settled(thread: Thread, step: StepState, *, receipt: str = "") -> Settled:
+    """The thread's last event is the one that ended the request; `receipt` is the card's."""
+    request, event = step.request, thread.events[-1]
+    assert request is not None
+    decision = request.decision
+    changed = event if step.status == "superseded" and isinstance(event, ApprovalRequested) else None
+    editor = thread.state.steps[changed.step].chosen.editor if changed else None
+    return Settled(
+        step=step.id,
+        intent=step.chosen.intent,
+        arguments=step.chosen.arguments,
+        outcome=_ending(step, changed=changed is not None),
+        facts=request.asked.facts,
+        requested_by=requester(_before(thread, request)),
+        receipt=receipt,
+        votes=_votes(request.votes) if request.terms.quorum > 1 else (),
+        standing=decision.standing if decision else "",
+        by=editor or (decision.by if decision else None),
+        at=changed.at if changed and editor else decision.at if decision else None,
+        comment=decision.comment if decision else "",
+    )
+
+
+def _ending(
+    step: StepState, *, changed: bool
+) -> Literal["approved", "rejected", "changed", "expired", "withdrawn", "superseded", "cancelled", "refused"]:
+    match step.status:
+        case "superseded" if changed:
+            return "changed"
+        case "rejected" | "expired" | "withdrawn" | "superseded" | "cancelled" | "refused" as ended:
+            return ended
+        case _:
+            return "approved"
+
+
+def _votes(votes: Iterable[ApprovalDecided]) -> tuple[Vote, ...]:
+    return tuple(Vote(vote.by.name, vote.at) for vote in votes)
+
+
+def asked_by(thread: Thread, request: Request) -> str:
+    """Who asked for the call, and who changed it."""
+    asked, editor = requester(_before(thread, request)), request.chosen.editor
+    return f"{asked}, changed by {editor.name}" if editor else asked
+
+
+def _before(thread: Thread, request: Request) -> Sequence[Event]:
+    return thread.events[: thread.events.index(request.asked)]
+
+
+def requester(events: Sequence[Event]) -> str:
+    """Who spoke last in these events: a person, or where only a machine did, its name."""
+    for event in reversed(events):
+        match event:
+            case MessageReceived():
+                name = event.sender.name or event.sender.address
+                return name if event.sender.trust == "verified" else f"{name} ({event.sender.trust.replace('_', ' ')})"
+            case TriggerReceived():
+                return f"the schedule {event.name}" if event.source == CRON else event.source
+            case _:
+                pass
+    return "nobody"
+
+
+def groups_in_words(request: Request, *, widened: bool) -> str:
+    """Who may decide it, as the team file calls them."""
+    names = [request.terms.group, *([request.terms.then] if widened else [])]
+    return " or ".join(filter(None, names))
+
+
+def card_receipt(thread: Thread, request: Request, surface: int) -> str:
+    return thread.receipt(MessageKey(request.step, "card", surface=surface))

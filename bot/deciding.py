@@ -1,0 +1,187 @@
+"""Deciding on a request, and changing what is asked for: the part of the way in that every face shares.
+
+What a decision comes to is the log's to say: it is appended, and the fold judges it, so that of any number at the same
+moment one settles the request. Nothing is judged here, and nothing is worded (`agent.speech.outcomes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.speech.outcomes import outcome_in_words, why_not
+from bot.fitting import with_room
+from bot.team.people import People
+from channels.inbound import Refused
+from store import keys
+from store.base import Store, ThreadMoved, UnknownThread
+from store.codec import EventTooLarge
+from store.events import TEXT_CHARS_MAX, ApprovalDecided, StepChosen
+from store.state import Outcome, Request, StepState
+from store.text import one_line
+from store.thread import Thread
+from store.values import Person
+
+DIGEST_CHARS_MIN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a decision was taken."""
+
+    outcome: Outcome
+    thread: Thread
+    step: StepState
+    by: Person
+    approved: bool
+
+    @property
+    def text(self) -> str:
+        return outcome_in_words(self.step, self.outcome, self.by, approved=self.approved)
+
+    @property
+    def counts(self) -> bool:
+        return self.outcome in ("settled", "counted")
+
+
+class Deciding:
+    def __init__(self, store: Store, people: People, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._people = people
+        self._clock = clock
+
+    async def decide(
+        self,
+        thread_id: str,
+        by: Person,
+        *,
+        approved: bool,
+        comment: str = "",
+        step_id: str = "",
+        digest: str = "",
+        proof: str = "",
+        by_message: bool = False,
+    ) -> Settlement:
+        """Decide on a request.
+
+        Without `step_id` it is the one that waits. `digest` is what the person saw (its first 8 digits or more): if
+        given, it must be that of the request. Raises UnknownThread, and Refused where there is no request at all.
+        """
+        thread = await self._store.load(thread_id)
+        step = thread.step(step_id or _newest_request(thread))
+        if step is None or step.request is None:
+            raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).", "unknown")
+        if digest and not _is_digest_of(step.request, digest):
+            return Settlement("other_request", thread, step, by, approved)
+        by = self._people.identified(by)
+        decision = with_room(self._decision(step.request, by, approved, comment, proof, by_message=by_message))
+        thread = await self._store.append(thread, decision)
+        step = thread.state.steps[step.id]
+        return Settlement(_outcome(thread, decision), thread, step, by, approved)
+
+    def _decision(
+        self, request: Request, by: Person, approved: bool, comment: str, proof: str, *, by_message: bool
+    ) -> ApprovalDecided:
+        groups = self._people.groups_of(by)
+        may = f"{by.member} {groups} {request.widened}" if by.member or groups or request.widened else ""
+        return ApprovalDecided(
+            id=keys.decided(request.step, approved=approved, trust=by.trust, who=by.address or by.name, may=may),
+            at=self._clock(),
+            step=request.step,
+            digest=request.digest,
+            approved=approved,
+            by=by,
+            groups=groups,
+            comment=comment[:TEXT_CHARS_MAX],
+            proof=proof,
+            by_message=by_message,
+        )
+
+    async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:
+        """The intent of the call that waits, and its arguments that a person may change; empty: nothing of it."""
+        try:
+            pending = (await self._store.load(thread_id)).pending
+        except UnknownThread:
+            return "", {}
+        if pending is None or pending.step != step_id or not _is_digest_of(pending, digest):
+            return "", {}
+        return pending.chosen.intent, pending.editable
+
+    async def edit(
+        self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
+    ) -> Thread:
+        """Change the call that waits, instead of approving it: that is another call, with a request of its own.
+
+        `digest` as in `decide`, `arguments` those that change. Raises UnknownThread, Refused.
+        """
+        thread = await self._store.load(thread_id)
+        by = self._people.identified(by)
+        while True:
+            pending, named = thread.pending, thread.step(step_id)
+            if pending is None or (step_id and pending.step != step_id):
+                text = f"Thread {thread_id} has no such request that waits (it is {thread.status})."
+                raise Refused(text, "expired" if named and named.status == "expired" else "unknown")
+            if not _is_digest_of(pending, digest):
+                raise Refused("That is for another request than the one that stands. Nothing was changed.", "moved")
+            chosen = self._edited(pending, by, arguments, proof)
+            try:
+                return await self._store.append(thread, chosen, if_unmoved=True)
+            except EventTooLarge as error:
+                raise Refused(f"That is too long: {error}") from None
+            except ThreadMoved as moved:
+                thread = moved.thread
+
+    def _edited(self, request: Request, by: Person, arguments: Mapping[str, str], proof: str) -> StepChosen:
+        now = self._clock()
+        # To change it is to decide that it shall not run like this.
+        match request.verdict(by, self._people.groups_of(by), now, approved=False):
+            case "expired":
+                raise Refused("The request has expired. Nothing was changed.", "expired")
+            case "not_entitled":
+                raise Refused(
+                    f"You may not change this request. {why_not(request, by, approved=False)}", "not_entitled"
+                )
+            case "valid":
+                pass
+        if unknown := [name for name in arguments if name not in request.asked.editable]:
+            can = ", ".join(request.asked.editable) or "nothing"
+            raise Refused(f"{one_line(unknown[0], 100)!r} cannot be changed here; what can is: {can}.")
+        chosen = request.chosen
+        changed = {**chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
+        if changed == chosen.arguments:
+            raise Refused("Nothing is different from what stands in the request.")
+        step_id = keys.edit_of(request.step, repr(sorted(arguments.items())))
+        return StepChosen(
+            id=keys.chosen(step_id),
+            at=now,
+            step=step_id,
+            intent=chosen.intent,
+            arguments=changed,
+            effect=chosen.effect,
+            by="person",
+            edits=request.step,
+            editor=by,
+            proof=proof,
+            acts=True,
+        )
+
+
+def _newest_request(thread: Thread) -> str:
+    """The step of the request that waits, or else of the last one that there was."""
+    if pending := thread.pending:
+        return pending.step
+    return next((step.id for step in reversed(thread.state.steps.values()) if step.request), "")
+
+
+def _is_digest_of(request: Request, digest: str) -> bool:
+    return len(digest) >= DIGEST_CHARS_MIN and request.digest.startswith(digest)
+
+
+def _outcome(thread: Thread, decision: ApprovalDecided) -> Outcome:
+    """As the fold judged it. The same person's second click is in the log once, and comes too late."""
+    request = thread.state.steps[decision.step].request
+    assert request is not None
+    first = next(event for event in thread.events if event.id == decision.id)
+    outcome = request.outcomes[decision.id]
+    return "too_late" if first.at != decision.at and outcome in ("settled", "counted") else outcome
