@@ -1,0 +1,81 @@
+"""Choosing the next step: asking the model, and writing down what it, or code, has chosen.
+
+A tool that only looks, and needs nothing first, is started by its choice: one append, and nothing can come between.
+What the model answered while somebody spoke is dropped; what it cost is noted. Nothing here runs a step.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from agent.model.base import Answer, ModelFailure, Prompt
+from agent.perform.run import doing, finish
+from agent.perform.turn import ERROR_CHARS_MAX, Turn
+from agent.steps import Step, Tool
+from store import keys
+from store.base import ThreadMoved
+from store.codec import EventTooLarge
+from store.events import ChoiceFailed, StepChosen
+
+RETRY_SECONDS_MAX = 600.0
+
+
+async def ask(turn: Turn) -> None:
+    """Ask the model for the next step, and write down what it chose."""
+    version = turn.thread.version
+    prompt = Prompt(agent=turn.agent, user=turn.context.render(turn.thread))
+    try:
+        answer = await turn.services.model.answer(prompt)
+    except ModelFailure as failure:
+        await turn.note(_no_answer(turn, version, failure))
+        return
+    chosen = turn.chosen(answer.step, by="model").model_copy(update={"model": answer.model, "usage": answer.usage})
+    try:
+        await choose(turn, answer.step, chosen)
+    except EventTooLarge as error:
+        await turn.note(
+            _useless(turn, keys.choice_failed(version), "invalid", answer, f"The step is too large. {error}")
+        )
+    except ThreadMoved:
+        await turn.note(_useless(turn, keys.choice_outdated(version), "outdated", answer))
+
+
+async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
+    """Raises ThreadMoved, LeaseLost, EventTooLarge."""
+    held = turn.thread.holds(chosen.intent, chosen.arguments)
+    if not isinstance(step, Tool) or turn.agent.acts(step) or step.has_prepare or held:
+        await turn.begin(chosen)
+        return
+    turn.busy(doing(step))
+    await turn.begin(chosen.model_copy(update={"begun": True}))
+    await finish(turn, turn.thread.state.steps[chosen.step], step, {})
+
+
+def _no_answer(turn: Turn, version: int, failure: ModelFailure) -> ChoiceFailed:
+    now, retry_at = turn.now(), None
+    if failure.reason == "unavailable":
+        delay = failure.retry_after_seconds or 2.0 * 4**turn.thread.state.errors_in_row
+        retry_at = now + timedelta(seconds=min(delay, RETRY_SECONDS_MAX))
+    return ChoiceFailed(
+        id=keys.choice_failed(version),
+        at=now,
+        reason=failure.reason,
+        error=failure.error[:ERROR_CHARS_MAX],
+        retry_at=retry_at,
+        model=failure.model,
+        usage=failure.usage,
+    )
+
+
+def _useless(
+    turn: Turn, event_id: str, reason: Literal["invalid", "outdated"], answer: Answer, error: str = ""
+) -> ChoiceFailed:
+    return ChoiceFailed(
+        id=event_id,
+        at=turn.now(),
+        reason=reason,
+        error=error[:ERROR_CHARS_MAX],
+        model=answer.model,
+        usage=answer.usage,
+    )

@@ -1,0 +1,105 @@
+"""Sending the next message of the outbox, and noting what came of it.
+
+A message goes out before it is noted, so it may be sent twice when a worker dies in between: that is why each has a key
+of its own, and why a channel is told since when the message may have been sent already. What a message says is
+`agent.speech`; how it is shown, the channel's matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+
+from agent.decide import Say
+from agent.perform.turn import ERROR_CHARS_MAX, Turn
+from agent.speech.messages import outgoing
+from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
+from store import keys
+from store.events import DeliveryFailed, MessageFailed, MessageSent
+from store.keys import SendKey
+from store.outbox import Unsent
+from store.values import Place
+
+CHANNEL_RETRY_SECONDS = 60.0
+"""Another process may have the channel, or this one after a restart."""
+RETRY_SECONDS_MAX = 600.0
+
+log = structlog.get_logger(__name__)
+
+
+async def say(turn: Turn, action: Say) -> None:
+    unsent, alerts = action.unsent, turn.services.alerts
+    place = unsent.place or turn.thread.place
+    if alerts and unsent.kind == "undelivered":
+        place = alerts
+    try:
+        channel = _channel(turn, place)
+        receipt = await _send(turn, action, channel, place)
+    except SentInPart as partly:
+        await _sent_in_part(turn, action.key, partly)
+    except SendFailed as error:
+        await _failed(turn, action, str(error), error.retry_after_seconds)
+    except Exception as error:
+        log.exception("send_failed", thread=turn.thread.id, key=action.key)
+        retry_after = min(2.0 ** (unsent.failures + 1), RETRY_SECONDS_MAX)
+        await _failed(turn, action, f"{type(error).__name__}: {error}", retry_after)
+    else:
+        anchored = channel.anchored(place, receipt) if place == turn.thread.place else None
+        sent = MessageSent(id=keys.sent(action.key), at=turn.now(), key=action.key, receipt=receipt, place=anchored)
+        await turn.note(sent)
+
+
+def _channel(turn: Turn, place: Place) -> Channel:
+    channel = turn.services.channels.get(place.channel)
+    if channel is None:
+        raise SendFailed(f"The channel {place.channel!r} is not set up in this process.", CHANNEL_RETRY_SECONDS)
+    return channel
+
+
+async def _send(turn: Turn, action: Say, channel: Channel, place: Place) -> str:
+    thread, unsent = turn.thread, action.unsent
+    async with asyncio.timeout(turn.agent.limits.send_seconds):
+        message = outgoing(thread, unsent)
+        so_far = thread.events[: unsent.event + 1]
+        if isinstance(message, Undelivered) and place is turn.services.alerts:
+            message = Notice(message.text)
+        if place != thread.place:
+            so_far = so_far[-1:]  # what was said here is not for the people there
+        key = str(SendKey(thread.id, action.key))
+        return await channel.send(place, message, key=key, since=_since(turn, unsent), so_far=so_far)
+
+
+def _since(turn: Turn, unsent: Unsent) -> datetime | None:
+    """Since when it may have been sent already; None: nobody can have sent it, as it came up in this very turn."""
+    old = unsent.event < turn.loaded or unsent.failures
+    return turn.thread.events[unsent.event].at if old else None
+
+
+async def _sent_in_part(turn: Turn, key: str, partly: SentInPart) -> None:
+    now = turn.now()
+    await turn.note(
+        MessageSent(id=keys.sent(key), at=now, key=key, receipt=partly.receipt),
+        *(
+            DeliveryFailed(id=keys.came_back(key, number), at=now, key=key, recipient=who, error=why)
+            for number, (who, why) in enumerate(partly.refused.items())
+        ),
+    )
+
+
+async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None) -> None:
+    now, attempt = turn.now(), action.unsent.failures + 1
+    again = retry_after is not None and attempt < turn.agent.limits.send_attempts
+    # Also where the other side names a time: many who wait for the same second get there one at a time.
+    backoff = min(2.0 ** (attempt - 1), RETRY_SECONDS_MAX) if attempt > 1 else 0.0
+    failed = MessageFailed(
+        id=keys.failed(action.key, attempt),
+        at=now,
+        key=action.key,
+        attempt=attempt,
+        error=error[:ERROR_CHARS_MAX],
+        retry_at=now + timedelta(seconds=max(retry_after or 0, backoff)) if again else None,
+        elsewhere=not again and not action.unsent.is_minor,
+    )
+    await turn.note(failed)
