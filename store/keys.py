@@ -119,6 +119,11 @@ def refused(step_id: str) -> str:
     return f"{step_id}/refused"
 
 
+def call(thread_id: str, step_id: str) -> str:
+    """What a tool hands to the other side as its idempotency key."""
+    return f"{thread_id}/{step_id}"
+
+
 def agent_changed(step_id: str) -> str:
     return f"{step_id}/agent"
 
@@ -226,6 +231,12 @@ class MessageKey:
         key = f"{self.about}/{self.part}/{self.number}" if self.number else f"{self.about}/{self.part}"
         return f"{key}/at/{self.surface}" if self.surface else key
 
+    @property
+    def is_apart(self) -> bool:
+        """It goes to another place than the thread's own, or tells of a message that did."""
+        of = MessageKey.parse(self.about) if self.part == "undelivered" else None
+        return bool(self.surface or (of and of.surface))
+
     @classmethod
     def parse(cls, text: str) -> MessageKey | None:
         """None: it is no key of a message."""
@@ -279,6 +290,9 @@ class SendKey:
     def __str__(self) -> str:
         key = f"{self.thread_id}/{self.message}"
         return f"{key} {self.recipient}" if self.recipient else key
+
+    def to(self, recipient: str) -> SendKey:
+        return SendKey(self.thread_id, self.message, recipient)
 
     @classmethod
     def parse(cls, text: str) -> SendKey:

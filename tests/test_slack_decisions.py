@@ -174,7 +174,7 @@ async def test_whoever_is_not_in_the_group_is_told_so_alone(office: ReleaseOffic
     async with office.open():
         asked, card = await office.asked_for_prod()
         await office.clicks("cy", card, "Approve")
-        assert "You may not decide this request" in await office.told("may not")
+        assert "You may not decide on this request" in await office.told("may not")
         thread = await office.until(asked, "waiting_for_approval")
     assert thread.pending
     assert office.desk.ran == []

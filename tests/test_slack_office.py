@@ -237,7 +237,7 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
             digest=before.pending.digest[:16],
         )
         after = await office.until(asked, "waiting_for_approval")
-    assert settlement.text.startswith("You may not decide this request")
+    assert settlement.text.startswith("You may not decide on this request")
     assert settlement.text.endswith(" That you tried is on record.")
     assert after.events[-1].kind == "approval_decided"
     assert office.desk.ran == []
@@ -250,7 +250,7 @@ async def test_a_guest_can_approve_nothing(office: Office) -> None:
         await office.slack.click("ben", card, "Approve")
         told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         thread = await office.until(asked, "waiting_for_approval")
-    assert "You may not decide this request" in told[0].args["text"]
+    assert "You may not decide on this request" in told[0].args["text"]
     assert thread.pending
     assert office.desk.ran == []
 
@@ -344,7 +344,7 @@ async def test_home_shows_what_waits_and_what_one_asked_for(office: Office) -> N
         bens = office.slack.home_of("ben")
         assert bens
     waits, _, rest = text.partition("What you asked for")
-    assert "push (target: prod): waiting for approval" in waits
+    assert "push target=prod: waiting for approval" in waits
     assert "are you there?" in rest
     assert "push" not in office.slack.text_of(bens), "it may be held where he cannot look"
 

@@ -99,7 +99,7 @@ def test_a_story_reads_in_its_order() -> None:
         "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s2"
         "\n  may decide: anyone",
         "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
-        "Ann: approved it, which changed nothing: it was settled already",
+        "Ann: approved it: Already rejected by Bob at 2026-11-20 09:00 UTC. Nothing was changed.",
         "bot: Which tag?",
         "Ann: v2",
         "agent: push tag=v2",
@@ -143,7 +143,7 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
         f"\n  may decide: release{expires}\n  0 of 2 approvals",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
-        "Ann: approved it, which changed nothing: they have approved it already",
+        "Ann: approved it: Your approval counts already. Nothing was changed.",
         "Bob: approved it, which changed nothing: it is not theirs to decide",
         "Eve: approved it, which changed nothing: it is not theirs to decide",
         "Bob: approved it, which changed nothing: it was for another request",

@@ -145,7 +145,7 @@ class Turn:
         """What the tool is given for this step."""
         return Call(
             thread_id=self.thread.id,
-            key=f"{self.thread.id}/{step.id}",
+            key=keys.call(self.thread.id, step.id),
             attempt=attempt,
             now=self.now(),
             requested_by=requester(self.thread.events),

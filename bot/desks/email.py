@@ -12,7 +12,7 @@ from channels.email.inbound import WINDOW_SECONDS
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.events import DeliveryFailed, MessageReceived, MessageSent
-from store.keys import thread_id_of
+from store.keys import MessageKey, SendKey, thread_id_of
 from store.state import StepState
 from store.thread import Thread
 from store.values import Person, Place
@@ -69,12 +69,13 @@ class EmailDesk:
         approval, a reminder) does not show all of it: a reply to that decides nothing and goes to the agent.
         """
         for step in thread.state.steps.values():
-            shown = {f"{thread.id}/{step.id}/card {to.address}", f"{thread.id}/{step.id}/card"}
+            card_here = SendKey(thread.id, str(MessageKey(step.id, "card")))
+            shown = {card_here, card_here.to(to.address)}
             for number, place in enumerate(step.request.places if step.request else (), 1):
                 person = person_at(place)
                 if place.channel == NAME and person.lower() == to.address.lower():
-                    key = f"{thread.id}/{step.id}/card/at/{number}"
-                    shown |= {f"{key} {person}", key}
-            if card.lower() in (self.message_id(thread.id, key) for key in shown):
+                    there = SendKey(thread.id, str(MessageKey(step.id, "card", surface=number)))
+                    shown |= {there, there.to(person)}
+            if card.lower() in (self.message_id(thread.id, str(key)) for key in shown):
                 return step
         return None

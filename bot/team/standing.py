@@ -126,7 +126,7 @@ async def revoke(
     by = people.identified(by)
     if not by.member:
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: they are not in [people].")
-    event = StandingRevoked(id=f"{grant_id}/revoked", at=at, grant=grant_id, by=by, proof=proof)
+    event = StandingRevoked(id=keys.revoked(grant_id), at=at, grant=grant_id, by=by, proof=proof)
     await store.post(LOG, event)
     return found.granted
 

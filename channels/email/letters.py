@@ -23,7 +23,8 @@ from channels.email.identity.senders import can_be_written_to
 from channels.email.identity.tokens import Link, Signer
 from channels.email.place import person_at
 from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent
-from store.text import one_line
+from store.keys import MessageKey, SendKey
+from store.text import instant, one_line
 from store.values import Place
 
 SUBJECT_CHARS_MAX = 200
@@ -74,7 +75,8 @@ class Writer:
 
     def letters(self, place: Place, message: Outgoing, *, key: str, so_far: Sequence[Event]) -> list[Letter]:
         """The mails that say it; none where mail does not tell it, or there is nobody to tell."""
-        thread_id = key.partition("/")[0]
+        sent = SendKey.parse(key)
+        thread_id = sent.thread_id
         mails = self.correspondence(place, so_far)
         match message:
             case Notice() if so_far and isinstance(so_far[-1], ApprovalDecided):
@@ -94,7 +96,7 @@ class Writer:
                 cards = self._cards(place, message, thread_id, so_far)
                 return [
                     self._letter(
-                        thread_id, f"{key} {one.people[0]}", one, self._following(message, thread_id, so_far), so_far
+                        thread_id, str(sent.to(one.people[0])), one, self._following(message, thread_id, so_far), so_far
                     )
                     for one in cards
                 ]
@@ -103,7 +105,7 @@ class Writer:
                 apart = ((one, replace(mails, people=(one,))) for one in mails.people)
                 return [
                     self._letter(
-                        thread_id, f"{key} {one}", alone, self._asking(message, thread_id, one, so_far), so_far
+                        thread_id, str(sent.to(one)), alone, self._asking(message, thread_id, one, so_far), so_far
                     )
                     for one, alone in apart
                 ]
@@ -122,7 +124,7 @@ class Writer:
     def correspondence(self, place: Place, so_far: Sequence[Event]) -> Correspondence:
         """Whom the next mail goes to, and which mails it follows. Words that came otherwise change neither."""
         apart = frozenset(
-            one for e in so_far if isinstance(e, MessageSent) and "/at/" in e.key for one in e.receipt.split()
+            one for e in so_far if isinstance(e, MessageSent) and _is_apart(e) for one in e.receipt.split()
         )
         mails = [i for i, event in enumerate(so_far) if _is_mail(event) and not _answers(event, apart)]
         # In somebody's name anybody can write: it changes nobody's place, unless all we have is like that.
@@ -163,10 +165,12 @@ class Writer:
         receipts = request.receipt.split()
         subject = mails.subject or (_asks_for(request) if receipts else "")
 
+        card = SendKey(thread_id, str(MessageKey(request.step, "card")))
+
         def to(one: str) -> Correspondence:
-            own = self.signer.message_id(thread_id, f"{thread_id}/{request.step}/card {one}")
-            card = own if own in receipts else next(iter(receipts), mails.in_reply_to)
-            return Correspondence((one,), subject, card, mails.references)
+            own = self.signer.message_id(thread_id, str(card.to(one)))
+            shown = own if own in receipts else next(iter(receipts), mails.in_reply_to)
+            return Correspondence((one,), subject, shown, mails.references)
 
         return [to(one) for one in mails.people]
 
@@ -175,7 +179,7 @@ class Writer:
         until = _links_end(message.requested_at, message.expires_at)
         if isinstance(message, Reminder):
             if self.public_url and message.receipt and so_far and so_far[-1].at < until:
-                body.adds(f"The links in the mail that asked for it work until {until:%Y-%m-%d %H:%M} UTC.")
+                body.adds(f"The links in the mail that asked for it work until {instant(until)}.")
             elif not self.replies_decide:
                 body.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
         # A reply decides on what it answers, and this mail does not show all of it.
@@ -272,6 +276,12 @@ def _can_be_named(message_id: str) -> bool:
 
 def _is_mail(event: Event) -> bool:
     return isinstance(event, MessageReceived) and "message_id" in event.origin
+
+
+def _is_apart(sent: MessageSent) -> bool:
+    """It went to somebody beside the thread's own place."""
+    key = MessageKey.parse(sent.key)
+    return key is not None and key.is_apart
 
 
 def _answers(event: Event, mails: Container[str]) -> bool:

@@ -39,6 +39,7 @@ from channels.slack.place import NAME, address_of, place_of, thread_at
 from channels.slack.refusals import CALL_FAILED, failure_of
 from channels.slack.stream import Reader, Streams
 from store.events import Event, MessageReceived
+from store.keys import SendKey
 from store.thread import Turn
 from store.values import Place
 
@@ -86,7 +87,7 @@ class SlackChannel(Channel):
         if address is None:
             raise SendFailed(f"{place.address!r} is no place in Slack.")
         channel, thread = address.channel, address.thread
-        thread_id = key.partition("/")[0]
+        thread_id = SendKey.parse(key).thread_id
         try:
             posts = posts_of(message, thread_id)
         except TooLongToShow as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from store.keys import SendKey
+
 METADATA = "deploybot_message"
 
 
@@ -33,7 +35,7 @@ def thread_in(message: Any) -> str:
     """The id of the thread that this message was said for, with which its key begins; empty: it has no mark."""
     match message.get("metadata"):
         case {"event_type": kind, "event_payload": {"key": str(key)}} if kind == METADATA:
-            return key.partition("/")[0]
+            return SendKey.parse(key).thread_id
         case _:
             return ""
 
