@@ -267,7 +267,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "dex:         cancelled the thread: that will do" in shown.out
     assert f"{thread}: cancelled, whose turn: nobody" in shown.out
     assert shown.out.count("Already") == 0
-    assert "Cleo:        approved it, which changed nothing" in shown.out
+    assert "Cleo:        approved it: You may not decide" in shown.out
 
 
 async def test_two_at_one_place_are_in_one_thread(bot: Bot, template: Path, server: Server) -> None:

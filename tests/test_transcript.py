@@ -144,12 +144,14 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         f"\n  may decide: release{expires}\n  0 of 2 approvals",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
         "Ann: approved it: Your approval counts already. Nothing was changed.",
-        "Bob: approved it, which changed nothing: it is not theirs to decide",
-        "Eve: approved it, which changed nothing: it is not theirs to decide",
-        "Bob: approved it, which changed nothing: it was for another request",
+        "Bob: approved it: You may not decide on this request. You are not among those who may: release. "
+        "That you tried is on record.",
+        "Eve: approved it: You may not decide on this request. I do not know for sure who you are. "
+        "That you tried is on record.",
+        "Bob: approved it: That decision is for another request than the one that stands. Nothing was changed.",
         waits + expires,
         f"{waits} or leads{expires}\n  more people may decide from now on",
-        "Bob: approved it, which changed nothing: it has expired",
+        "Bob: approved it: This request has expired: nothing is run. Nothing was changed.",
         "bot: ❌ push expired, after an approval by Ann at 09:00 UTC: nothing is run",
     ]
 
