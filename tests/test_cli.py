@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from bot.cli.demo.site import MERGED
 from tests.model_server import ModelServer, step
-from tests.program import BOT, Bot
+from tests.program import BOT, Bot, forked
 from tests.servers import Server
 
 pytestmark = pytest.mark.slow
@@ -397,28 +398,27 @@ async def test_output_that_nobody_takes(bot: Bot, template: Path, server: Server
 
 
 async def test_a_reader_that_leaves_is_no_failure(bot: Bot, template: Path, model: ModelServer) -> None:
-    def unread(*arguments: str, lines: int = 0) -> tuple[int, str]:
+    async def unread(*arguments: str, lines: int = 0) -> tuple[int, str]:
         """As `bot … | head -N` does it. Gives the exit code, and all of stderr."""
         reads, writes = os.pipe()
-        with subprocess.Popen(
-            [BOT, *arguments], cwd=bot.folder, env=bot.env(), stdout=writes, stderr=subprocess.PIPE, text=True
-        ) as process:
-            os.close(writes)
+        with tempfile.TemporaryFile() as nothing, tempfile.TemporaryFile() as errors:
+            with os.fdopen(writes, "wb") as out:
+                process = await forked(["bot", *arguments], bot.folder, bot.env(), (nothing, out, errors))
             with os.fdopen(reads) as reader:
                 for _ in range(lines):
-                    reader.readline()
-            assert process.stderr
-            return process.wait(), process.stderr.read()
+                    await asyncio.to_thread(reader.readline)
+            code = await process.ends()
+            return code, os.pread(errors.fileno(), 100_000, 0).decode()
 
     bot.with_site(template)
     for command in (["threads", "--json"], ["send", "hi"], ["send", "--help"], ["--help"], ["--version"]):
-        assert await asyncio.to_thread(unread, *command) == (0, ""), command
+        assert await unread(*command) == (0, ""), command
     failed = "1 of 11 checks failed: model.\n"  # It is still said that a check failed, and nothing of the pipe.
-    assert await asyncio.to_thread(unread, "doctor", "--json") == (1, failed)
+    assert await unread("doctor", "--json") == (1, failed)
     bot.with_model(model)
     model.script(*[{"intent": "nothing_to_do"}] * 4)
     for lines in (0, 1, 4, 6):  # within the checks of the store, too
-        assert await asyncio.to_thread(unread, "doctor", lines=lines) == (0, ""), lines
+        assert await unread("doctor", lines=lines) == (0, ""), lines
 
 
 # A store that is not there

@@ -544,7 +544,7 @@ async def test_a_mail_that_comes_back_is_noted_and_told_to_those_who_care(room: 
 
 @on_real_servers
 async def test_two_programs_on_one_mailbox_answer_each_mail_once(room: Mailroom) -> None:
-    async with room.running(), room.started():
+    async with room.running(), room.started(PORT="0"):
         mails = [await room.writes(f"good morning {n}", subject=f"Morning {n}") for n in range(10)]
         for mail in mails:
             await room.gets_answer(mail)
