@@ -1,1 +1,9 @@
-"""The tests. What they share: `conftest` (fixtures), `servers`, `story` (events to write tests with), `strategies`."""
+"""The tests, in folders like the code. `stories` has whole programs; `fakes` what stands in for Slack, mail and models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+"""Of the repository."""
+PAYLOADS = ROOT / "tests" / "payloads"

@@ -22,8 +22,8 @@ from bot.cli.demo.site import Site
 from store.base import Store
 from store.redis.store import RedisStore
 from tests import matrices, signals
-from tests.clock import Clock
-from tests.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
+from tests.fakes.clock import Clock
+from tests.fakes.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
 
 
 @pytest.hookimpl(wrapper=True)

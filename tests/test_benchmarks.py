@@ -18,7 +18,7 @@ from tests.benchmarks.stub import ANSWERS, STEPS
 from tests.benchmarks.threads import Recorded, recorded
 from tests.benchmarks.tokens import tokens
 from tests.benchmarks.workers import one_process, parked, through_the_queue
-from tests.story import PLACE
+from tests.telling.story import PLACE
 
 
 @pytest.fixture

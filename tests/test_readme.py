@@ -22,9 +22,10 @@ from bot.cli.main import app
 from bot.settings import Settings
 from bot.team.agents import build_agents
 from bot.team.file import Team
-from tests.playbook import World, done
+from tests import ROOT
+from tests.telling.playbook import World, done
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -126,13 +127,13 @@ def test_every_setting_is_named() -> None:
 
 
 def test_every_make_target_is_there() -> None:
-    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
 
 
 def test_every_file_that_the_readme_names_exists() -> None:
-    root = Path(__file__).parent.parent
+    root = ROOT
     for name in re.findall(r"`((?:agent|bot|channels|store)/[\w./]*)`", README):
         if "yours" not in name:
             assert (root / name).exists(), name

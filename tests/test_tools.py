@@ -7,13 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.ports import HeldPort
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_a_held_port_refuses_until_a_server_listens_on_it_and_again_after_that() -> None:

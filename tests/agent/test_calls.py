@@ -7,8 +7,8 @@ from typing import Any
 from agent.calls import calls, taken
 from agent.steps import Result
 from store.events import StepChosen, StepRefused, ToolFinished
-from tests.playbook import Look, Push, Touch
-from tests.story import AT, chosen, message, thread
+from tests.telling.playbook import Look, Push, Touch
+from tests.telling.story import AT, chosen, message, thread
 
 
 class Pushed(Result):

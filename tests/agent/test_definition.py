@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from agent.definition import Agent, AgentError
 from agent.steps import Call, Step, Tool
 from store.events import ToolFinished
-from tests.playbook import Desk, Push, World, done
+from tests.telling.playbook import Desk, Push, World, done
 
 
 class Crane:

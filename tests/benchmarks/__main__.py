@@ -19,7 +19,7 @@ from tests.benchmarks.reading import context_tokens, thousand_events
 from tests.benchmarks.steps import Site, growth, overhead, settle
 from tests.benchmarks.stub import running_stub
 from tests.benchmarks.workers import one_process, parked, through_the_queue, two_processes
-from tests.servers import Server
+from tests.fakes.servers import Server
 
 
 @dataclass(frozen=True, slots=True)

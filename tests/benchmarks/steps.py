@@ -25,7 +25,7 @@ from tests.benchmarks.figures import Figure, median_ms
 from tests.benchmarks.peers import Floor, PeerTook, StandardMessages, standard_history
 from tests.benchmarks.stub import LOOKS, STEPS, Stub, marker
 from tests.benchmarks.work import ANN, FOUND, Bot, Took, bench_agent, opened_bot
-from tests.servers import Server, unique_prefix
+from tests.fakes.servers import Server, unique_prefix
 
 LENGTHS = (10, 100, 1000)
 WARM = 3

@@ -13,7 +13,7 @@ from tests.benchmarks.figures import Figure, median_ms, p95_ms
 from tests.benchmarks.steps import Site
 from tests.benchmarks.work import BOB, Bot, model_asked_at, opened_bot, tool_started_at
 from tests.benchmarks.worker import running_worker
-from tests.servers import unique_prefix
+from tests.fakes.servers import unique_prefix
 
 THINK_MILLISECONDS = 100
 PAUSE_SECONDS = 0.02

@@ -18,7 +18,7 @@ from agent.roster.deploy.repository import Repository, Revision
 from agent.roster.deploy.site import DeployConfig
 from agent.roster.deploy.targets import Targets
 from agent.steps import ToolError
-from tests.clock import Clock
+from tests.fakes.clock import Clock
 
 BEGAN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 COMMIT_URL = "https://git.example.com/shop/commit/{sha}"

@@ -1,0 +1,223 @@
+"""`bot demo`: the canonical day as a newcomer sees it, and as the disk tells it afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.cli.demo.site import MERGED, Site
+from tests import ROOT
+from tests.fakes.model_server import ModelServer
+from tests.ports import HeldPort
+from tests.stories.program import BOT, Bot
+
+pytestmark = pytest.mark.slow
+
+STORY = (
+    "github:      pull_request_merged",
+    "code:        deploy_backend environment=staging revision=4af9ec0",
+    "backend at {sha} is live on staging",
+    "code:        deploy_frontend environment=staging revision=4af9ec0",
+    "frontend at {sha} is live on staging",
+    "code:        run_end_to_end_tests environment=staging",
+    "4 checks passed",
+    "agent:       deploy_frontend environment=production revision=4af9ec0",
+    "Approval needed",
+    "sha: {sha}",
+    "❌ rejected deploy_frontend",
+    "can you deploy the backend first?",
+    "agent:       deploy_backend environment=production revision=4af9ec0",
+    "Approval needed",
+    "sha: {sha}",
+    "✅ approved deploy_backend",
+    "backend at {sha} is live on production",
+    "agent:       deploy_frontend environment=production revision=4af9ec0",
+    "Approval needed",
+    "✅ approved deploy_frontend",
+    "frontend at {sha} is live on production",
+    "bot:         Done.",
+    "code:        run_end_to_end_tests environment=production",
+    "The end-to-end tests on production passed.",
+    "Checked on disk:",
+    "backend on production runs {sha}",
+    "frontend on production runs {sha}",
+    "The thread is kept:",
+)
+
+
+@pytest.fixture
+def bot(tmp_path: Path) -> Bot:
+    return Bot(tmp_path)
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelServer]:
+    async with ModelServer() as server:
+        yield server
+
+
+def from_nothing(
+    bot: Bot, *command: str, folder: Path | None = None, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder or bot.folder,
+        env=bot.env(**changes),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def site_of(bot: Bot) -> Site:
+    return Site(bot.home / "demo" / "site")
+
+
+def assert_told_in_order(transcript: str, story: tuple[str, ...], **words: str) -> None:
+    rest = transcript
+    for part in (part.format(**words) for part in story):
+        before, found, rest = rest.partition(part)
+        assert found, f"{part!r} does not come where it should:\n{before}"
+
+
+async def test_without_a_terminal_it_tells_the_story_and_it_is_true(bot: Bot) -> None:
+    nobody = HeldPort()
+    bot.environment["REDIS_URL"] = f"redis://127.0.0.1:{nobody.number}"  # the demo has a store of its own
+    done = from_nothing(bot, BOT, "demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "a small stand-in decides" in done.stdout
+    site = site_of(bot)
+    sha = from_nothing(bot, "git", "-C", str(site.repository), "rev-parse", "main").stdout.strip()
+    assert sha.startswith(MERGED)
+    assert_told_in_order(done.stdout, STORY, sha=sha)
+
+    # What is on the disk, without a line of ours.
+    for component in ("backend", "frontend"):
+        current = site.home / "targets" / "production" / component / "current"
+        assert os.readlink(current) == f"releases/{sha}"
+        assert json.loads((current / "DEPLOYED").read_text())["by"] == "deploybot"
+    assert (site.home / "targets" / "production" / "backend" / "current" / "backend" / "api").read_text() == "3\n"
+    deployed = (site.home / "deployments.log").read_text().splitlines()[4:]
+    assert deployed == [
+        f"{component} {environment} {sha} deploybot"
+        for environment in ("staging", "production")
+        for component in ("backend", "frontend")
+    ]
+
+    # What it says at its end is a command that works.
+    hint = re.search(r"^The thread is kept: (.*)$", done.stdout, re.MULTILINE)
+    assert hint
+    await bot.nothing_is_left(bot.home / "demo")
+    shown = from_nothing(bot, "sh", "-c", hint[1])
+    assert "whose turn: nobody" in shown.stdout, shown
+    await bot.nothing_is_left(bot.home / "demo")
+    assert str(bot.folder) not in from_nothing(bot, "ps", "-A", "-ww", "-o", "args=").stdout, "nothing of it runs on"
+
+
+async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
+    site = site_of(bot)
+    async with bot.terminal("demo") as person:
+        await person.sees("Type to talk.")
+        await person.sees("Type: approve, or: reject REASON")
+        other = await bot.run("demo")
+        other.failed("Another demo is running", "BOT_HOME")
+
+        person.types("status")
+        status = await person.sees("frontend on production")
+        assert "backend on staging: 4af9ec0" in status
+        person.types("what is the meaning of life")
+        await person.sees("I did not understand that. I can deploy")
+        person.types("reject can you deploy the backend first?")
+        card = await person.sees("Type: approve")
+        assert "deploy_backend" in card
+        person.types("approve")
+        await person.sees("is live on production")
+        card = await person.sees("Type: approve")
+        assert "deploy_frontend" in card
+        person.types("approve")
+        await person.sees("The end-to-end tests on production passed.")
+        assert site.running("frontend", "production") == site.sha(MERGED)
+
+        person.types("roll back the frontend")
+        card = await person.sees("Type: approve")
+        assert f"sha: {site.sha('v1.0.0')}" in card
+        person.types("approve")
+        await person.sees("is live on production")
+        await person.sees("The end-to-end tests on production passed.")
+        assert site.running("frontend", "production") == site.sha("v1.0.0")
+
+        person.types("deploy the frontend v1.1.0 to production, skip staging")
+        card = await person.sees("Type: approve")
+        assert f"sha: {site.sha('v1.1.0')}" in card
+        person.types("reject")
+        await person.sees("rejected it, so nothing was deployed")
+        assert site.running("frontend", "production") == site.sha("v1.0.0")
+        person.types("quit")
+        await person.sees("The thread is kept:")
+        assert await person.ends() == 0
+    assert "Traceback" not in person.screen
+    assert "\x1b[33m" in person.raw.decode(), "in colour"
+    await bot.nothing_is_left(bot.home / "demo")
+
+
+async def test_a_demo_that_is_left_in_the_middle_can_be_played_again_in_a_folder_with_any_name(bot: Bot) -> None:
+    home = bot.folder / "a 'quoted' $HOME \N{ROCKET}"
+    bot.environment["BOT_HOME"] = str(home)
+    async with bot.terminal("demo", NO_COLOR="1") as person:
+        await person.sees("run_end_to_end_tests")
+        person.presses("C")
+        await person.sees("The thread is kept:")
+        assert await person.ends() == 130
+    assert "Traceback" not in person.screen
+    assert "\x1b[3" not in person.raw.decode(), "without colour"
+    async with bot.started("demo") as killed:
+        await killed.said("deploy_frontend")
+        killed.kill()
+        assert await killed.ends() < 0
+    again = (await bot.run("demo")).succeeded()
+    assert_told_in_order(again.out, STORY, sha=Site(home / "demo" / "site").sha(MERGED))
+    await bot.nothing_is_left(home / "demo")
+
+
+async def test_a_model_that_does_not_play_along_is_said_so(bot: Bot, model: ModelServer) -> None:
+    model.script({"intent": "done_for_now", "message": "Everything is deployed, trust me."})
+    result = await bot.with_model(model).run("demo")
+    assert result.code == 1
+    assert "The model scripted decides." in result.out
+    assert "Everything is deployed, trust me." in result.out
+    assert result.err == ("This did not happen: the agent asked approval for deploy_frontend (it was: done).\n"), (
+        "what did not happen, in one line"
+    )
+    assert "Checked on disk" not in result.out
+    site = site_of(bot)
+    assert site.running("frontend", "production") == site.sha("v1.0.0")
+    await bot.nothing_is_left(bot.home / "demo")
+
+
+async def test_a_model_that_asks_for_another_commit_than_was_merged_is_said_so(bot: Bot, model: ModelServer) -> None:
+    model.script({"intent": "deploy_frontend", "environment": "production", "revision": "v1.1.0"})
+    result = await bot.with_model(model).run("demo")
+    assert result.code == 1
+    assert result.err.startswith("This did not happen: the request for deploy_frontend showed the full commit 4af9ec0")
+
+
+async def test_what_the_demo_needs_and_does_not_find_is_named(bot: Bot) -> None:
+    folder = bot.folder / "bin"
+    folder.mkdir()
+    result = await bot.run("demo", PATH=str(folder))
+    result.failed("git", "PATH")
+
+
+def test_it_is_a_module_as_well(bot: Bot) -> None:
+    done = from_nothing(bot, sys.executable, "-m", "bot", "--version", folder=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("deploybot ")

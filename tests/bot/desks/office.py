@@ -1,0 +1,116 @@
+"""A Slack workspace with the agent `ops` in it: everything in one process, over real sockets to the Slack for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from agent.authority import AnyoneMay
+from agent.definition import Limits
+from agent.loop import Loop
+from bot.desks.slack import SlackDesk
+from bot.inbox import Inbox
+from bot.worker import Worker
+from channels.slack.channel import SlackChannel
+from channels.slack.connection import client_of, listening, who_we_are
+from channels.slack.place import place_of
+from store.base import Store
+from store.events import Recorded
+from store.keys import thread_id_of
+from store.memory import MemoryStore
+from store.thread import Thread
+from tests import ROOT
+from tests.fakes.slack import Message, SlackServer
+from tests.patience import PATIENCE_SECONDS
+from tests.telling.playbook import Desk, ScriptedModel, ops
+
+MANIFEST = ROOT / "manifest.yml"
+_UNHURRIED: dict[str, Any] = {
+    "retry_waits_seconds": (0.05, 0.2, 0.5),
+    "acknowledge_seconds": PATIENCE_SECONDS,
+    "trigger_seconds": PATIENCE_SECONDS,
+}
+
+E = TypeVar("E", bound=Recorded)
+
+
+class Office:
+    def __init__(self, slack: SlackServer, store: Store, inbox: Inbox) -> None:
+        self.slack = slack
+        self.store = store
+        self.inbox = inbox
+        self.desk = Desk([])
+        self.model = ScriptedModel()
+        self.client = client_of(slack.bot_token, slack.api_url)
+        self.limits = Limits()
+
+    @contextlib.asynccontextmanager
+    async def listens(self) -> AsyncIterator[None]:
+        me, _ = await who_we_are(self.client)
+        desk = SlackDesk(self.store, lambda _: "ops", me)
+        async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
+            await self.slack.connected()
+            yield
+
+    @contextlib.asynccontextmanager
+    async def works(self) -> AsyncIterator[None]:
+        channel = SlackChannel(self.client)
+        loop = Loop(
+            authority=AnyoneMay(),
+            store=self.store,
+            roster={"ops": ops(self.desk, limits=self.limits)},
+            channels={channel.name: channel},
+            model=self.model,
+            clock=lambda: datetime.now(UTC),
+        )
+        worker = Worker(self.store, loop, grace_seconds=1)
+        working = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            worker.stop()
+            await working
+            await channel.aclose()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with self.listens(), self.works():
+            yield
+
+    async def thread(self, message: Message) -> Thread:
+        place = place_of(self.slack.workspace.team_id, message.channel, message.thread or message.ts)
+        return await self.store.load(thread_id_of(place))
+
+    async def until(self, message: Message, *statuses: str) -> Thread:
+        """The thread of this message when it has one of these states."""
+        await self.slack.acknowledged(message)
+        thread = await self.thread(message)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if thread.status in statuses and not thread.state.outbox:
+                return thread
+            async for now in self.store.follow(thread):
+                if now.status in statuses and not now.state.outbox:
+                    return now
+        raise AssertionError
+
+    async def says(self, text: str, thread: Message) -> Message:
+        """The bot's message with these words in that thread, as soon as it is there."""
+        return await self.slack.said(text, thread.channel, thread, PATIENCE_SECONDS)
+
+    def of_bot(self, thread: Message) -> list[str]:
+        bot = self.slack.workspace.bot.id
+        return [self.slack.text_of(m) for m in self.slack.messages(thread.channel, thread) if m.user == bot]
+
+
+@contextlib.asynccontextmanager
+async def new_office(**settings: Any) -> AsyncIterator[Office]:
+    store = MemoryStore()
+    async with SlackServer.from_manifest(MANIFEST, **(_UNHURRIED | settings)) as slack:
+        yield Office(slack, store, Inbox(store))
+
+
+def kinds(thread: Thread, *wanted: type[E]) -> list[E]:
+    return [event for event in thread.events if isinstance(event, wanted)]

@@ -1,0 +1,322 @@
+"""Standing approvals: who may grant one, what it covers, and that it ends when somebody says so."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.authority import Wanted
+from bot.team import standing
+from bot.team.file import Team
+from bot.team.people import People
+from bot.team.policies import Policies
+from channels.inbound import Refused
+from store.base import Store
+from store.events import StandingGranted, ThreadOpened, UnknownEvent
+from store.memory import MemoryStore
+from store.values import Person
+from tests.fakes.clock import Clock
+from tests.fakes.servers import Server
+from tests.stories.program import Bot
+from tests.telling.playbook import Push, World, done
+
+TEAM = """
+[people.dex]
+slack = "U0DEX"
+groups = ["release", "leads"]
+[people.ana]
+slack = "U0ANA"
+groups = ["release"]
+[people.eve]
+slack = "U0EVE"
+groups = ["leads"]
+"""
+POLICY = """
+[policy.push.prod]
+group = "release"
+standing = { group = "leads", max = "8h" }
+"""
+NOT_BY_WHO_ASKED = POLICY.replace("standing =", "requester_may = false\nstanding =")
+DEX = Person(name="Dex", address="U0DEX", trust="verified")
+ANA = Person(name="Ana", address="U0ANA", trust="verified")
+EVE = Person(name="Eve", address="U0EVE", trust="verified")
+STRANGER = Person(name="Dex", address="U0XXX", trust="verified")
+START = Clock().now
+
+
+def policies(store: Store | None, text: str = TEAM + POLICY) -> Policies:
+    team = Team.model_validate(tomllib.loads(text))
+    return Policies(People(team.people), team.policy, team.business_hours, store=store)
+
+
+def wanted(**more: Any) -> Wanted:
+    given: dict[str, Any] = {"agent": "ops", "intent": "push", "scope": "prod", "at": START, "unproven": False}
+    return Wanted(**{"requesters": ("ana",)} | given | more)
+
+
+async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any) -> StandingGranted:
+    text = more.pop("text", TEAM + POLICY)
+    policy = policies(store, text).policy("push", "prod")
+    assert policy is not None
+    assert policy.standing is not None
+    given: dict[str, Any] = {"agent": "ops", "intent": "push", "scope": "prod", "at": START, "reason": "a migration"}
+    return await standing.grant(
+        store,
+        People(Team.model_validate(tomllib.loads(text)).people),
+        by,
+        policy=policy.as_granted(),
+        group=policy.standing.group,
+        max_length=policy.standing.max_length,
+        length=timedelta(hours=hours),
+        **given | more,
+    )
+
+
+async def revoked(store: Store, grant_id: str, by: Person = ANA, after: timedelta = timedelta()) -> StandingGranted:
+    people = People(Team.model_validate(tomllib.loads(TEAM)).people)
+    return await standing.revoke(store, people, by, grant_id, at=START + after)
+
+
+# Granting and revoking
+
+
+async def test_a_grant_is_on_record_with_who_gave_it_and_why(store: Store) -> None:
+    grant = await granted(store, proof="terminal")
+    (found,) = await standing.standing(store, START)
+    assert found == grant
+    assert (found.by.member, found.groups, found.reason, found.proof) == ("eve", ("leads",), "a migration", "terminal")
+    assert found.until == START + timedelta(hours=4)
+    opened = (await store.load("standing")).events[0]
+    assert isinstance(opened, ThreadOpened)
+    assert (opened.agent, opened.place.address) == ("", "standing")
+
+
+@pytest.mark.parametrize("by", [ANA, STRANGER, EVE.model_copy(update={"trust": "unverified"})])
+async def test_only_whom_the_policy_names_may_grant(by: Person, store: Store) -> None:
+    with pytest.raises(Refused, match=f"(?i){by.name} may not grant that: only members of leads may"):
+        await granted(store, by)
+    assert not await store.exists("standing")
+
+
+async def test_nothing_is_granted_for_longer_than_the_policy_says(store: Store) -> None:
+    await granted(store, hours=8)
+    with pytest.raises(Refused, match="for 8h at most"):
+        await granted(store, hours=8.01)
+
+
+async def test_a_grant_ends_by_itself(store: Store) -> None:
+    grant = await granted(store)
+    assert await standing.standing(store, grant.until - timedelta(microseconds=1)) == [grant]
+    assert await standing.standing(store, grant.until) == []
+    with pytest.raises(Refused, match="ended at 2026-11-20 13:00 UTC already"):
+        await revoked(store, grant.id, after=timedelta(hours=4))
+
+
+async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None:
+    first, second = await granted(store), await granted(store, DEX)
+    assert await revoked(store, first.id) == first
+    assert await standing.standing(store, START) == [second]
+    with pytest.raises(Refused, match=f"{first.id} was revoked by ana at 2026-11-20 09:00 UTC already"):
+        await revoked(store, first.id)
+    with pytest.raises(Refused, match="nothing proves who that is"):
+        await revoked(store, second.id, DEX.model_copy(update={"trust": "third_party"}))
+    with pytest.raises(Refused, match=r"zoe may not revoke it: they are not in \[people\]"):
+        await revoked(store, second.id, Person(name="zoe", address="zoe", trust="verified"))
+    assert await standing.standing(store, START) == [second]
+    with pytest.raises(Refused, match="There is no standing approval 'g0'"):
+        await revoked(store, "g0")
+
+
+async def test_where_nothing_was_ever_granted_nothing_stands(store: Store) -> None:
+    assert await standing.standing(store, START) == []
+    with pytest.raises(Refused, match="There is no standing approval"):
+        await revoked(store, "g0")
+
+
+async def test_a_log_that_a_newer_version_wrote_in_approves_nothing() -> None:
+    store = MemoryStore()
+    await granted(store)
+    newer = UnknownEvent(kind="standing_narrowed", id="n1", at=START, raw={"kind": "standing_narrowed", "id": "n1"})
+    await store.post("standing", newer)
+    assert await standing.standing(store, START) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(28_800, "8h"), (172_800, "2d"), (5_400, "90m"), (61, "61s"), (90_000, "25h")]
+)
+def test_a_length_is_said_as_it_is_written(seconds: int, words: str) -> None:
+    assert standing.in_words(timedelta(seconds=seconds)) == words
+
+
+# What it covers
+
+
+async def test_it_covers_such_calls_and_no_others(store: Store) -> None:
+    grant = await granted(store)
+    here = policies(store)
+    assert await here.standing(wanted()) == grant
+    others: list[dict[str, Any]] = [
+        {"agent": "deploy"},
+        {"intent": "touch"},
+        {"scope": "staging"},
+        {"scope": ""},
+        {"at": grant.until},
+        {"unproven": True},
+    ]
+    for other in others:
+        assert await here.standing(wanted(**other)) is None, other
+    await revoked(store, grant.id)
+    assert await here.standing(wanted()) is None
+
+
+async def test_without_a_store_nothing_stands() -> None:
+    assert await policies(None).standing(wanted()) is None
+
+
+async def test_who_asked_has_not_granted_it_where_they_may_not_approve_it(store: Store) -> None:
+    text = TEAM + NOT_BY_WHO_ASKED
+    await granted(store, EVE, text=text)
+    here = policies(store, text)
+    assert await here.standing(wanted(requesters=("ana", "eve"))) is None
+    by_dex = await granted(store, DEX, text=text)
+    assert await here.standing(wanted(requesters=("ana", "eve"))) == by_dex
+    assert await here.standing(wanted(requesters=("eve", "dex"))) is None
+
+
+async def test_who_asked_may_have_granted_it_where_they_may_approve_it(store: Store) -> None:
+    grant = await granted(store, EVE)
+    assert await policies(store).standing(wanted(requesters=("eve",))) == grant
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "another quorum": lambda text: text.replace("standing =", "quorum = 2\nstanding ="),
+    "a shorter time": lambda text: text.replace("8h", "7h"),
+    "a stronger rule for others": lambda text: text.replace("standing =", "unverified = { quorum = 2 }\nstanding ="),
+    "no standing approvals": lambda text: text.partition("standing =")[0],
+    "no policy": lambda text: text.partition("[policy")[0],
+    "somebody who is no lead any more": lambda text: text.replace('groups = ["leads"]', 'groups = ["release"]'),
+    "somebody who has left": lambda text: text.replace("[people.eve]", "[people.eva]"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_it_holds_only_while_the_team_file_says_the_same(change: Callable[[str], str]) -> None:
+    store = MemoryStore()
+    grant = await granted(store)
+    assert policies(store).holds(grant)
+    after = policies(store, change(TEAM + POLICY))
+    assert not after.holds(grant)
+    assert await after.standing(wanted()) is None
+
+
+async def test_a_policy_that_is_only_written_otherwise_is_the_same() -> None:
+    store = MemoryStore()
+    grant = await granted(store)
+    same = TEAM + POLICY.replace("standing =", 'expires = "24h"\nquorum = 1\nstanding =')
+    assert await policies(store, same).standing(wanted()) == grant
+
+
+# With an agent at work
+
+
+def world_with(text: str = TEAM + POLICY) -> tuple[World, Store]:
+    store = MemoryStore()
+    people = People(Team.model_validate(tomllib.loads(text)).people)
+    return World(store=store, people=people, authority=policies(store, text)), store
+
+
+async def test_a_call_that_it_covers_is_carried_out_and_no_other() -> None:
+    world, store = world_with()
+    await granted(store)
+    await world.say("push it", by=ANA)
+    world.model.answers(Push(target="prod"), done())
+    assert await world.run() == [
+        "settled: push approved by eve: a migration",
+        "ran: push(target: prod)",
+        "said: Done.",
+    ]
+    await world.say("and there", by=ANA)
+    world.model.answers(Push(target="elsewhere"), done("Nobody may approve that."))
+    assert await world.run() == ["said: Nobody may approve that."]
+
+
+async def test_where_it_is_revoked_a_person_is_asked_again() -> None:
+    world, store = world_with()
+    await revoked(store, (await granted(store)).id)
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=ANA)
+    assert await world.run() == ["requested: push(target: prod)"]
+
+
+async def test_its_log_is_nobodys_to_work_on() -> None:
+    world, store = world_with()
+    await granted(store)
+    world.thread = await store.load("standing")
+    assert await world.run() == []
+    assert await store.due_in_seconds() is None
+
+
+# At the command line
+
+
+@pytest.mark.slow
+async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, server: Server) -> None:
+    bot = Bot(tmp_path, {"REDIS_URL": server.url}).with_site(template)
+    file = tmp_path / "bot.toml"
+    site = file.read_text().partition("[policy")[0].partition("[people")[0]
+    team = (TEAM + POLICY).replace("policy.push.prod", "policy.deploy_backend.production")
+    both = team + '[policy.rollback.staging]\ngroup = "release"\n'
+    file.write_text(site + both)
+    arguments = ("deploy_backend", "production", "--for", "4h")
+    done = await bot.run("standing", "grant", *arguments, "--as", "eve", "--reason", "a migration", "--json")
+    grant = done.succeeded().document
+    assert {name: grant[name] for name in ("agent", "tool", "scope", "reason", "holds")} == {
+        "agent": "deploy",
+        "tool": "deploy_backend",
+        "scope": "production",
+        "reason": "a migration",
+        "holds": True,
+    }
+    assert grant["by"]["member"] == "eve"
+    plain, listed = await bot.all(("standing",), ("standing", "--json"))
+    assert listed.succeeded().document == [grant]
+    (row,) = plain.succeeded().out.splitlines()
+    until = datetime.fromisoformat(grant["until"])
+    for words in (grant["id"], "by eve", f"until {until:%Y-%m-%d %H:%M} UTC", "  holds  ", "a migration"):
+        assert words in row
+    # Its log is nobody's thread.
+    assert (await bot.run("threads", "--json")).succeeded().document == []
+    wrong = {
+        ("grant", *arguments, "--as", "ana"): ["ana may not grant that", "leads"],
+        ("grant", *arguments[:3], "9h", "--as", "eve"): ["8h at most"],
+        ("grant", "rollback", "staging", "--for", "1h", "--as", "eve"): ["rollback in staging beforehand", "standing"],
+        ("grant", "rollback", "production", "--for", "1h", "--as", "eve"): ["bot.toml has no policy for it"],
+        ("grant", "deploy_backend", "staging", "--for", "1h", "--as", "eve"): ["in staging needs no approval"],
+        ("grant", "deploy_backend", "--for", "1h"): ["takes a scope: staging, production"],
+        ("grant", "deploy_all", "--for", "1h"): ["no tool 'deploy_all'"],
+        ("grant", *arguments, "--agent", "rollback"): ["'rollback' has no tool 'deploy_backend'"],
+        ("revoke", "g0"): ["no standing approval 'g0'"],
+    }
+    for result, words in zip(await bot.all(*(("standing", *one) for one in wrong)), wrong.values(), strict=True):
+        result.failed(*words)
+    soon = await bot.run("standing", "grant", *arguments[:3], "soon")
+    soon.failed("--for must be a number and s, m, h or d", code=2)
+    stranger = await bot.run("standing", "revoke", grant["id"], "--as", "zoe")
+    stranger.failed("zoe may not revoke it: they are not in [people].")
+    # What only reads asks nothing of channels.
+    file.write_text(site + both.replace("standing =", 'ask = ["slack:C0123"]\nstanding ='))
+    changed, threads, run = await bot.all(("standing",), ("threads",), ("run", "clock"))
+    assert "holds no longer" in changed.succeeded().out
+    threads.succeeded()
+    run.failed("slack is not set up")
+    file.write_text(site + both)
+    ended = (await bot.run("standing", "revoke", grant["id"], "--as", "ana")).succeeded()
+    assert "deploy_backend in production" in ended.out
+    none, listed = await bot.all(("standing",), ("standing", "--json"))
+    assert (none.code, none.out, none.err) == (0, "", "There are none.\n")
+    assert listed.succeeded().document == []

@@ -1,0 +1,501 @@
+"""What is set from outside: read once, everything that is wrong told at once, and no secret ever shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.app import Setup, load, roster_problems
+from bot.cli.demo.site import Site
+from bot.settings import Settings, misspelt
+from bot.team.problems import SettingsError
+from tests.stories.program import Bot
+
+SECRET = "hunter2-is-my-secret"
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and nothing in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.upper() in {field.upper() for field in Settings.model_fields}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def set_all(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def problems(*checks: Callable[[Setup], list[str]]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(*checks)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    assert SECRET not in str(caught.value)
+    return caught.value.problems
+
+
+def of_model(setup: Setup) -> list[str]:
+    return setup.settings.model_problems()
+
+
+def of_channels(setup: Setup) -> list[str]:
+    return setup.settings.channel_problems()
+
+
+def test_nothing_set_is_all_that_is_needed() -> None:
+    setup = load(roster_problems)
+    settings = setup.settings
+    assert (settings.redis_url, settings.bot_home, setup.team.agents) == ("", Path(".bot"), {})
+    assert not settings.has_model
+
+
+def test_everything_wrong_is_told_at_once_and_no_secret_with_it(env: Callable[..., None]) -> None:
+    env(
+        REDIS_URL=f"ftp://user:{SECRET}@host",
+        OPENAI_BASE_URL=f"{SECRET}.example",
+        OPENAI_API_KEY=SECRET,
+        BOT_CONCURRENCY="0",
+        BOT_LEASE_SECONDS="soon",
+        BOT_GRACE_SECONDS="nan",
+        BOT_LOG_LEVEL="loud",
+        BOT_CONFIG="none.toml",
+    )
+    assert problems(roster_problems, of_model) == [
+        "REDIS_URL must begin with redis://, rediss:// or unix://.",
+        "OPENAI_BASE_URL must be an http:// or https:// URL.",
+        "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
+        "BOT_LEASE_SECONDS should be a valid number, not 'soon'.",
+        "BOT_GRACE_SECONDS should be less than or equal to 3600, not 'nan'.",
+        "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        "BOT_CONFIG names 'none.toml', which does not exist.",
+        "OPENAI_MODEL is not set: name the model to use, as your endpoint calls it.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET}/x@localhost",
+        f"redis://:1{SECRET}?a@localhost",
+        f"redis://localhost:{SECRET}",
+        f"redis://[{SECRET}",
+        f"redis://[::1]{SECRET}:a",
+    ],
+)
+def test_a_password_that_is_not_escaped_is_not_shown(url: str, env: Callable[..., None]) -> None:
+    env(REDIS_URL=url)
+    assert problems() == ["REDIS_URL is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40."]
+
+
+def test_secrets_are_not_in_what_settings_print(env: Callable[..., None]) -> None:
+    env(REDIS_URL=f"redis://:{SECRET}@localhost", OPENAI_API_KEY=SECRET, OPENAI_BASE_URL=f"https://a:{SECRET}@host/v1/")
+    settings = load().settings
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+    assert settings.openai_base_url.endswith("/v1")
+    assert settings.openai_api_key.get_secret_value() == SECRET
+
+
+def test_an_empty_variable_is_an_unset_one(env: Callable[..., None]) -> None:
+    env(REDIS_URL="", BOT_CONCURRENCY="", BOT_CONFIG="", OPENAI_BASE_URL="")
+    assert load().settings.bot_concurrency == 50
+
+
+def test_a_key_that_cannot_be_one_is_told_before_anything_is_begun(env: Callable[..., None]) -> None:
+    env(OPENAI_MODEL="m", OPENAI_API_KEY="sk-\N{ROCKET}")
+    assert problems(of_model) == ["OPENAI_API_KEY holds characters that no key has: copy it again."]
+
+
+# Files
+
+
+def test_env_file_is_read_and_the_environment_is_stronger(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / ".env").write_text('OPENAI_MODEL="from-file"\nBOT_CONCURRENCY=7 # a few\nUNKNOWN=1\n')
+    env(BOT_CONCURRENCY="8")
+    settings = load().settings
+    assert (settings.openai_model, settings.bot_concurrency) == ("from-file", 8)
+
+
+def test_an_env_file_that_cannot_be_read_is_told_with_the_rest(tmp_path: Path, env: Callable[..., None]) -> None:
+    env(BOT_LOG_LEVEL="loud")
+    file = tmp_path / ".env"
+    file.write_bytes(b"OPENAI_API_KEY=\xff\xfe\n")
+    assert problems()[0] == ".env cannot be read: it is not UTF-8 text."
+    file.write_text(f'OPENAI_MODEL=m\nOPENAI_API_KEY="{SECRET}\n')
+    assert problems() == [".env: line 2 is not NAME=value.", "BOT_LOG_LEVEL must be debug, info, warning or error."]
+
+
+def test_what_is_wrong_in_an_env_file_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BOT_CONCURRENCY=many\n")
+    assert problems() == ["BOT_CONCURRENCY should be a valid integer, not 'many'."]
+
+
+def test_home_is_understood(env: Callable[..., None], tmp_path: Path) -> None:
+    env(HOME=str(tmp_path), BOT_HOME="~/bot")
+    assert load().settings.bot_home == tmp_path / "bot"
+    env(BOT_HOME="~nobody-has-this-name/bot")
+    assert problems() == ["BOT_HOME begins with ~, and there is no home directory."]
+
+
+def test_the_team_file_beside_us_is_read(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / "bot.toml").write_text("[agents.deploy.components]\n")
+    assert "deploy" in load().team.agents
+    (tmp_path / "other.toml").write_text("")
+    env(BOT_CONFIG="other.toml")
+    assert load().team.agents == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a = [", "bot.toml is not valid TOML: "),
+        (b"\xff\xfe", "bot.toml cannot be read: it is not UTF-8 text."),
+        (b"colour = 'red'", "bot.toml: colour is not known here; known are agents, routes, email, alerts, people, "),
+        (b"agents = 3", "bot.toml: agents must be a table."),
+        (b"[agents]\ndeploy = 3", "bot.toml: agents.deploy must be a table."),
+        (b"a = " + b"[" * 5_000, "bot.toml"),
+    ],
+)
+def test_a_team_file_that_is_wrong_is_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "bot.toml").write_bytes(content)
+    (told,) = problems()
+    assert told.startswith(problem)
+    assert "\n" not in told
+
+
+def test_a_team_file_that_is_a_folder_is_one_line(tmp_path: Path, env: Callable[..., None]) -> None:
+    env(BOT_CONFIG=str(tmp_path))
+    assert problems() == [f"{tmp_path} cannot be read: Is a directory."]
+
+
+def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: Path, env: Callable[..., None]) -> None:
+    env(BOT_LOG_LEVEL="loud")
+    (tmp_path / "bot.toml").write_text(
+        "[agents.gardener]\n[agents.rollback]\n[agents.deploy]\ncolour = 1\n[agents.deploy.components.backend]\n"
+    )
+    assert problems(roster_problems) == [
+        "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        "agents.gardener in the team file has no agent of its own; known are deploy. One of yours stands in "
+        "agents/gardener/ beside it, or is named by `module`.",
+        "agents.rollback in the team file has no effect: rollback reads [agents.deploy].",
+        "agents.deploy.components.backend.repository in the team file is missing.",
+        "agents.deploy.components.backend.targets in the team file is missing.",
+        "agents.deploy.colour in the team file is not known here.",
+    ]
+
+
+def test_mail_that_is_wrong_is_told_at_once_and_no_password_with_it(env: Callable[..., None]) -> None:
+    env(
+        EMAIL_ADDRESS="Deploy Bot <bot@example.com>",
+        IMAP_URL=f"imap://user:{SECRET}@mail.example.com/INBOX",
+        SMTP_URL=f"smtps://user:{SECRET}@mail.example.com?verify=no",
+        EMAIL_ALLOWED_SENDERS="example.com, *@example.org",
+        BOT_PUBLIC_URL="http://bot.example.com",
+        BOT_SECRET_KEY="short",
+    )
+    told = problems()
+    assert [line.split()[0] for line in told] == [
+        *("EMAIL_ADDRESS", "IMAP_URL", "SMTP_URL", "EMAIL_ALLOWED_SENDERS", "BOT_PUBLIC_URL", "BOT_SECRET_KEY")
+    ]
+    assert "in the clear" in told[1]
+    assert "'*@example.org'" in told[3]
+    assert "short" not in told[5]
+
+
+def test_mail_that_is_set_up_by_half_names_what_is_missing(env: Callable[..., None]) -> None:
+    env(IMAP_URL=f"imaps://user:{SECRET}@mail.example.com")
+    assert [line.split()[0] for line in problems(of_channels)] == ["EMAIL_ADDRESS", "SMTP_URL"]
+    env(EMAIL_ADDRESS="bot@example.com", SMTP_URL="smtp://mail.example.com?starttls=required")
+    assert load(of_channels).settings.has_email
+
+
+def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
+    for text in ("slack", "slack:", "irc:x", "email:C0123", "slack:a@b.c"):
+        (tmp_path / "bot.toml").write_text(f"alerts = {text!r}")
+        assert problems() == ["bot.toml: alerts must be slack: and a channel's id, or email: and an address."]
+    (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
+    assert load().team.alerts == "slack:C0123456789"
+
+
+def test_alerts_go_to_a_channel_that_is_set_up(tmp_path: Path) -> None:
+    (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
+    assert problems(roster_problems) == ["alerts in the team file names 'slack:C0123456789', and slack is not set up."]
+
+
+# Who may approve what
+
+
+def team_file(text: str) -> Path:
+    path = Path("bot.toml")
+    path.write_text(text)
+    return path
+
+
+def test_people_policies_and_hours_are_read() -> None:
+    team_file(
+        "[people.dex]\nname = 'Dex Horthy'\nemails = ['Dex@example.com']\ngroups = ['release']\n"
+        "[policy.deploy_backend.production]\ngroup = 'release'\nunverified = { quorum = 2 }\n"
+        "[hours]\ntime_zone = 'Europe/Berlin'\nfrom = 09:00:00\nto = '18:00'\n"
+    )
+    team = load().team
+    assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Horthy", ("dex@example.com",))
+    assert team.policy["deploy_backend"]["production"].rule(unproven=True).quorum == 2
+    assert str(team.business_hours.zone) == "Europe/Berlin"
+
+
+def test_without_hours_people_are_there_always() -> None:
+    assert load().team.business_hours.zone is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[policy.deploy]\ngroup = 'a'", "policy.deploy needs a scope: write [policy.deploy.SCOPE], or [policy."),
+        ("[policy.deploy.x]", "policy.deploy.x.group is missing."),
+        ("[policy.deploy.x]\ngroup = ''", "policy.deploy.x.group should have at least 1 character."),
+        ("[policy.deploy.x]\ngroup = 'a'\nquorom = 2", "policy.deploy.x.quorom is not known here."),
+        ("[policy.deploy.x]\ngroup = 'a'\nquorum = 0", "policy.deploy.x.quorum should be greater than or equal to 1"),
+        ("[policy.deploy.x]\ngroup = 'a'\nremind = '2 hours'", "policy.deploy.x.remind must be a number and s, m, h"),
+        (
+            "[policy.deploy.x]\ngroup = 'a'\nexpires = '200d'",
+            "policy.deploy.x.expires must be 90d at most, not '200d'.",
+        ),
+        ("[policy.deploy.x]\ngroup = 'a'\nunverified = { stand = 1 }", "policy.deploy.x.unverified.stand is not known"),
+        ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max is missing."),
+        (
+            "[people.Dex]",
+            "people holds 'Dex', which must consist of lower-case letters, digits, . _ and -, and not api.",
+        ),
+        ("[people.dex]\nslack = 'dex'", "people.dex.slack must be a Slack member ID, such as U0123456, not 'dex': "),
+        ("[hours]\ntime_zone = 'Berlin'\nfrom = '09:00'\nto = '18:00'", "hours.time_zone 'Berlin' is no time zone; "),
+        ("[hours]\ntime_zone = 'UTC'\nfrom = 9\nto = '18:00'", "hours.from must be like 09:00."),
+        (
+            "[hours]\ntime_zone = 'UTC'\ndays = 'mon'\nfrom = '09:00'\nto = '18:00'",
+            "hours.days must be a list, such as",
+        ),
+        ("[people.dex]\nemail = 'a@example.com'", "people.dex.email is not known here."),
+        ("[people.dex]\ngroups = 'release'", 'people.dex.groups must be a list, such as ["one", "two"].'),
+        ("people = 3", "people must be a table."),
+        ("[policy.x.y]\ngroup = 'team'\nunverified = { max = 0 }", "policy.x.y.unverified.max is not known here."),
+        ("[policy.hours.hours]\ngroup = 3", "policy.hours.hours.group should be a valid string."),
+        ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from has to be an hour or more before to"),
+        ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from is missing."),
+        (
+            f"[people.dex]\napi_token_sha256 = {SECRET!r}",
+            "people.dex.api_token_sha256 must be 64 hex digits, as `printf %s TOKEN | sha256sum` gives.",
+        ),
+    ],
+)
+def test_who_may_approve_what_is_one_line_where_it_is_wrong(text: str, problem: str) -> None:
+    team_file(text)
+    (told,) = problems()
+    assert told.startswith(f"bot.toml: {problem}")
+
+
+def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[..., None]) -> None:
+    env(BOT_LOG_LEVEL="loud", SLACK_BOT_TOKEN="xoxb-1")
+    team_file(
+        "[agents.gardener]\n[people.dex]\ngroups = ['release']\n"
+        "[policy.deploy_backend.production]\ngroup = 'relaese'\nask = ['slack:C0123', 'email:a@example.com']\n"
+    )
+    assert problems(roster_problems) == [
+        "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        "agents.gardener in the team file has no agent of its own; known are deploy. One of yours stands in "
+        "agents/gardener/ beside it, or is named by `module`.",
+        "policy.deploy_backend.production in the team file: 'relaese' is no group that somebody is in; did you mean "
+        "release?",
+        "policy.deploy_backend.production in the team file: ask names 'email:a@example.com', and email is not set up.",
+    ]
+
+
+def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template: Path) -> None:
+    file = Path("bot.toml")
+    Site(template).write_team_file(file)
+    site = file.read_text().partition("[policy")[0].partition("[people")[0]
+    team_file(
+        f"{site}\n[people.dex]\n[policy.deploy_bakend.production]\ngroup = 'team'\n"
+        "[policy.rollback.prodution]\ngroup = 'team'\n[policy.list_git_tags.x]\ngroup = 'team'\n"
+    )
+    assert problems(roster_problems) == [
+        "policy.deploy_bakend in the team file: 'deploy_bakend' is no tool; did you mean deploy_backend?",
+        "policy.rollback.prodution in the team file: 'prodution' is no scope of it; did you mean production?",
+        'policy.list_git_tags.x in the team file: its calls have no scope; write [policy.list_git_tags."*"].',
+    ]
+
+
+MISTAKES = """
+alerts = "irc:ops"
+colour = "red"
+
+[agents.deploi]
+
+[agents.deploy.components.backend]
+repository = "/srv/backend"
+commit_url = "https://git.example/{commit}"
+[agents.deploy.components.backend.targets.production]
+deploy = ["./deploy.sh", "{tag}", "{who}"]
+status = ["./status.sh", "{sha}"]
+url = "https://ci.example/{run}"
+timeout_seconds = 0
+
+[routes]
+C0123 = "rolback"
+C0124 = "deploy"
+
+[people.dex]
+slack = "@dex"
+emails = ["dex@example.com", "Dex <dex@example.org>", "not an address"]
+groups = "release"
+[people.ana]
+emails = ["dex@example.com"]
+email = "ana@example.com"
+[people.Zoe]
+
+[hours]
+time_zone = "Europe/Berln"
+days = ["mon", "tuesday"]
+from = "9am"
+to = "18:00"
+
+[policy.deploy_backend]
+group = "release"
+[policy.deploy_frontend.production]
+group = "relase"
+quorum = 2
+then = "leeds"
+remind = "soon"
+widen = "1h"
+ask = "slack:C0123"
+unverified = { group = "nobodies" }
+standing = { group = "laeds", length = "8h" }
+[policy.rollback.production]
+quorum = "two"
+then = "somebody"
+widen = "1h"
+[policy."*".staging]
+group = "relase"
+quorum = 2
+
+[schedules."a/b"]
+cron = "0 0 31 2 *"
+agent = "deply"
+say = "x"
+ask = "y"
+often = true
+[schedules.nightly]
+cron = "daily"
+time_zone = "Mars"
+place = "slack:#general"
+task = "look"
+[schedules.weekly]
+cron = "0 9 * * MON"
+time_zone = "UTC"
+place = "email:a@example.com"
+"""
+
+
+# The beginnings of what is told: nothing that only follows from another mistake is among it.
+TOLD = """
+bot.toml: alerts must be slack: and a channel's id, or email: and an address.
+bot.toml: people.dex.slack must be a Slack member ID, such as U0123456, not '@dex'
+bot.toml: people.dex.emails.1 must be one plain address
+bot.toml: people.dex.emails.2 must be one plain address
+bot.toml: people.dex.groups must be a list
+bot.toml: people.ana.email is not known here.
+bot.toml: policy.deploy_backend needs a scope: write [policy.deploy_backend.SCOPE], or [policy.deploy_backend."*"].
+bot.toml: policy.deploy_frontend.production.remind must be a number and s, m, h or d, such as 30m, 4h or 2d
+bot.toml: policy.deploy_frontend.production.ask must be a list
+bot.toml: policy.deploy_frontend.production.standing.max is missing.
+bot.toml: policy.deploy_frontend.production.standing.length is not known here.
+bot.toml: policy.rollback.production.group is missing.
+bot.toml: policy.rollback.production.quorum should be a valid integer, not 'two'.
+bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
+bot.toml: hours.days.1 should be 'mon', 'tue', 'wed'
+bot.toml: hours.from must be like 09:00.
+bot.toml: schedules.a/b.cron must happen at some time, and '0 0 31 2 *' never does.
+bot.toml: schedules.a/b.time_zone is missing.
+bot.toml: schedules.a/b.place is missing.
+bot.toml: schedules.a/b.often is not known here.
+bot.toml: schedules.nightly.cron must have five fields
+bot.toml: schedules.nightly.time_zone 'Mars' is no time zone
+bot.toml: schedules.nightly.place must be slack:
+bot.toml: colour is not known here; known are agents, routes
+bot.toml: people holds 'Zoe', which must consist of lower-case letters
+bot.toml: people must not overlap: dex and ana both claim dex@example.com.
+agents.deploi in the team file has no agent of its own; known are deploy.
+agents.deploy.components.backend.commit_url in the team file: unknown placeholder {commit}; known are sha.
+agents.deploy.components.backend.targets.production.deploy in the team file: unknown placeholder {tag}, {who}; known
+agents.deploy.components.backend.targets.production.status in the team file: unknown placeholder {sha}; known
+agents.deploy.components.backend.targets.production.timeout_seconds in the team file should be greater than 0, not 0.
+agents.deploy.components.backend.targets.production.url in the team file: unknown placeholder {run}; known
+routes.C0123 in the team file: 'rolback' is no agent that is set up; did you mean rollback?
+schedules in the team file holds 'a/b', which must consist of lower-case letters, digits, - and _.
+schedules.a/b in the team file must have one of say, ask, task, opening, and one only.
+schedules.a/b in the team file: 'deply' is no agent that is set up; did you mean deploy?
+schedules.weekly in the team file must have one of say, ask, task, opening, and one only.
+schedules.weekly in the team file names 'email:a@example.com', and email is not set up.
+policy.deploy_frontend.production in the team file: 'relase' is no group that somebody is in; did you mean release?
+policy.deploy_frontend.production in the team file: 'leeds' is no group that somebody is in; known are release, team,
+policy.deploy_frontend.production in the team file: ask names 'slack:C0123', and slack is not set up.
+policy.deploy_frontend.production.unverified in the team file: 'nobodies' is no group that somebody is in
+policy.deploy_frontend.production.standing in the team file: 'laeds' is no group that somebody is in
+policy.rollback.production in the team file: 'somebody' is no group that somebody is in
+policy.*.staging in the team file: 'relase' is no group that somebody is in; did you mean release?
+policy.*.staging in the team file: quorum is 2, and 1 person is in release.
+""".strip()
+
+
+def test_every_mistake_in_the_team_file_is_told_in_a_single_start() -> None:
+    team_file(MISTAKES)
+    for told, expected in zip(problems(roster_problems), TOLD.splitlines(), strict=True):
+        assert told.startswith(expected)
+        assert told.endswith((".", "?"))
+
+
+def test_where_no_agent_is_set_up_it_is_told_how() -> None:
+    team_file("[routes]\nC1 = 'rolback'\n")
+    assert problems(roster_problems) == [
+        "routes.C1 in the team file: no agent is set up; give one its table, such as [agents.deploy]."
+    ]
+
+
+def test_a_name_that_was_mistyped_is_noticed(env: Callable[..., None]) -> None:
+    env(BOT_CONCURENCY="5", REDIS_URI="redis://x", OPENAI_ORGANIZATION="mine", BOT_ANY="thing")
+    assert misspelt() == [
+        "BOT_CONCURENCY is not known; did you mean BOT_CONCURRENCY?",
+        "REDIS_URI is not known; did you mean REDIS_URL?",
+    ]
+
+
+@pytest.mark.slow
+async def test_a_command_tells_them_all_and_does_nothing(tmp_path: Path) -> None:
+    bot = Bot(tmp_path)
+    (tmp_path / ".env").write_text(f"BOT_LOG_LEVEL=loud\nOPENAI_API_KEY={SECRET}\n")
+    for command in (("threads", "--json"), ("run",), ("doctor", "--json"), ("demo",), ("send", "hi", "--json")):
+        result = await bot.run(*command, BOT_CONCURRENCY="0")
+        assert (result.code, result.out) == (1, "")
+        assert result.err.splitlines()[:2] == [
+            "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
+            "BOT_LOG_LEVEL must be debug, info, warning or error.",
+        ]
+        assert ("OPENAI_MODEL" in result.err) == (command[0] == "run")
+        assert SECRET not in result.err
+    assert not bot.home.exists()
+
+
+@pytest.mark.slow
+async def test_it_runs_without_a_home_and_without_a_name(tmp_path: Path) -> None:
+    bot = Bot(tmp_path)
+    environment = {"PATH": os.environ["PATH"]}
+    bot.env = lambda **changes: environment | changes  # type: ignore[method-assign]
+    assert (await bot.run("threads", "--json")).succeeded().document == []
+    await bot.nothing_is_left()

@@ -1,0 +1,378 @@
+"""The worker: what it claims, how many at once, and how it lets go, in order and otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
+
+import pytest
+
+from agent.steps import Step
+from bot.worker import CLAIMS_WITHOUT_RELEASE_MAX
+from store.base import Lease, StoreUnavailable
+from store.events import MessageSent, StepChosen, ToolFinished
+from store.memory import MemoryStore
+from store.thread import Thread
+from store.values import Place
+from tests.fakes.clock import Clock
+from tests.patience import PATIENCE_SECONDS
+from tests.telling.playbook import LEASE_SECONDS, Look, Slow, Touch, World, done, killed, ops
+from tests.telling.story import ANN, BOB
+
+
+@contextlib.asynccontextmanager
+async def working(world: World, **options: Any) -> AsyncIterator[None]:
+    """A worker works meanwhile, and has stopped in order at the end."""
+    worker = world.worker(**options)
+    running = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            yield
+    finally:
+        worker.stop()
+        await running
+
+
+async def until(world: World, reached: Callable[[Thread], bool], thread_id: str = "") -> Thread:
+    """Follows the thread until it is there."""
+    now = await world.store.load(thread_id or world.thread.id)
+    if not reached(now):
+        async for later in world.store.follow(now):
+            if reached(later):
+                now = later
+                break
+    world.thread = now
+    return now
+
+
+async def until_said(world: World, line: str) -> None:
+    """And until it is on record that it was said."""
+    await until(world, lambda thread: line in world.lines and not thread.state.outbox)
+
+
+def is_done(thread: Thread) -> bool:
+    return thread.status == "done" and not thread.state.outbox
+
+
+async def test_a_worker_moves_what_is_due_and_lets_it_go() -> None:
+    world = World()
+    world.model.answers(Look(), done())
+    await world.say("look")
+    async with working(world):
+        await until(world, is_done)
+    assert world.lines == ["ran: look", "said: Done."]
+    assert await world.store.due_in_seconds() is None
+
+
+async def test_a_message_wakes_an_idle_worker() -> None:
+    world = World()
+    async with working(world):
+        for number in range(3):
+            world.model.answers(done(f"Hello {number}."))
+            await world.say("hello")
+            await until_said(world, f"said: Hello {number}.")
+
+
+async def test_a_message_that_arrives_while_the_thread_is_let_go_is_not_lost() -> None:
+    world = World()
+    world.model.answers(done("One."), done("Two."))
+    await world.say("hello")
+    world.store.after(MessageSent, lambda: world.say("and?", by=BOB))
+    async with working(world):
+        await until_said(world, "said: Two.")
+
+
+async def test_a_worker_holds_as_many_threads_as_it_may_and_no_more() -> None:
+    world = World()
+    thinking, most = 0, 0
+    begins: asyncio.Queue[None] = asyncio.Queue()
+    go_on = asyncio.Semaphore(0)
+
+    async def think(_: str) -> Step:
+        nonlocal thinking, most
+        thinking += 1
+        most = max(most, thinking)
+        begins.put_nowait(None)
+        await go_on.acquire()
+        thinking -= 1
+        return done()
+
+    places = ("a", "b", "c", "d", "e")
+    for address in places:
+        world.model.answers(think)
+        world.place = Place(channel="terminal", address=address)
+        await world.say("hello")
+    async with working(world, concurrency=2):
+        for _ in places[:2]:
+            await begins.get()
+        for _ in places[2:]:
+            go_on.release()
+            await begins.get()
+        for _ in places[:2]:
+            go_on.release()
+        for thread_id in await world.store.recent():
+            await until(world, is_done, thread_id)
+    assert (world.lines, most) == (["said: Done."] * len(places), 2)
+
+
+async def test_a_worker_that_stops_finishes_what_is_under_way_and_hands_the_rest_back() -> None:
+    world = World()
+    world.model.answers(Touch(), done())
+    await world.say("touch it")
+    worker = world.worker()
+
+    async def stop() -> None:
+        worker.stop()
+
+    world.desk.during("touch", stop)
+    await worker.run()
+    world.thread = await world.store.load(world.thread.id)
+    assert (world.lines, world.kinds[-1]) == (["ran: touch"], "tool_finished")
+    assert await world.store.due_in_seconds() == 0
+    (lease,) = await world.store.claim(1, LEASE_SECONDS)
+    assert lease.tries == 1
+
+
+async def test_the_next_worker_takes_up_what_was_handed_back() -> None:
+    world = World()
+    world.model.answers(Touch(), done())
+    await world.say("touch it")
+    first = world.worker()
+
+    async def stop() -> None:
+        first.stop()
+
+    world.desk.during("touch", stop)
+    await first.run()
+    world.loop.draining = False  # each process has a loop of its own
+    async with working(world):
+        await until(world, is_done)
+    assert world.lines == ["ran: touch", "said: Done."]
+
+
+async def test_a_worker_that_may_not_wait_any_longer_breaks_off_and_a_person_is_asked() -> None:
+    world = World()
+    world.model.answers(Touch())
+    await world.say("touch it")
+    worker = world.worker(grace_seconds=0.01)
+
+    async def stop_and_hang() -> None:
+        worker.stop()
+        await asyncio.Event().wait()
+
+    world.desk.during("touch", stop_and_hang)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await worker.run()
+    assert (await world.store.load(world.thread.id)).open_steps("running")
+    world.loop.draining = False
+    async with working(world):  # at once: it was handed back, no lease has to run out
+        await until_said(world, "asked: I was interrupted while touch was under way. Did it happen?")
+
+
+async def test_a_worker_whose_thread_was_taken_over_stops_working_on_it() -> None:
+    world = World()
+    world.model.answers(Touch())
+    await world.say("touch it")
+    broken_off = asyncio.Event()
+
+    async def taken_over() -> None:
+        world.clock.advance(60)
+        await world.claim()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            broken_off.set()
+            raise
+
+    world.desk.during("touch", taken_over)
+    async with working(world, lease_seconds=0.03):
+        await broken_off.wait()
+    assert world.lines == ["ran: touch"]
+    assert (await world.store.load(world.thread.id)).events[-1].kind == "tool_started"
+
+
+async def test_a_waiting_thread_is_woken_by_its_timer_and_by_nothing_else() -> None:
+    world = World()
+    world.model.answers(Slow())
+    await world.say("wait for it")
+    async with working(world):
+        await until(world, lambda thread: thread.status == "waiting")
+    assert await world.store.due_in_seconds() == 10
+
+
+async def test_a_thread_on_which_workers_die_is_given_to_a_person() -> None:
+    world = World()
+    await world.say("hello")
+    for _ in range(CLAIMS_WITHOUT_RELEASE_MAX):
+        assert await world.store.claim(1, LEASE_SECONDS)
+        world.clock.advance(LEASE_SECONDS)
+    async with working(world):
+        await until_said(
+            world,
+            "noted: I stopped here and need a person: 5 workers stopped while they worked on this. "
+            "Write to me and I will go on.",
+        )
+    world.model.answers(done())
+    world.loop.draining = False
+    await world.say("try again")
+    async with working(world):
+        await until_said(world, "said: Done.")
+
+
+async def test_a_thread_of_an_unknown_agent_is_given_to_a_person() -> None:
+    world = World()
+    world.roster["other"] = ops(name="other")
+    del world.roster["ops"]
+    await world.say("hello")
+    async with working(world):
+        await until_said(
+            world,
+            "noted: I stopped here and need a person: There is no agent 'ops' here; known are other. "
+            "Write to me and I will go on.",
+        )
+
+
+def broken_plan(_: Thread) -> NoReturn:
+    raise ZeroDivisionError("a mistake of ours")
+
+
+async def test_an_error_of_our_own_gives_the_thread_to_a_person_who_is_told() -> None:
+    world = World(plan=broken_plan)
+    await world.say("hello")
+    said = (
+        "noted: I stopped here and need a person: An error of the program itself (ZeroDivisionError); "
+        "its log tells more. Write to me and I will go on."
+    )
+    async with working(world):
+        await until_said(world, said)
+    assert world.lines == [said]
+    assert await world.store.due_in_seconds() is None
+
+
+class Unreasonable(Touch):
+    """Cannot even be asked whether it needs an approval."""
+
+    def needs_approval(self) -> bool:
+        raise ZeroDivisionError("a mistake of ours")
+
+
+async def test_an_error_in_one_thread_leaves_the_others_alone() -> None:
+    world = World(tools=(Look, Unreasonable))
+    world.model.answers(lambda prompt: Unreasonable() if "touch" in prompt else done())
+    world.model.answers(lambda prompt: Unreasonable() if "touch" in prompt else done())
+    await world.say("touch it")
+    bad = world.thread.id
+    world.place = Place(channel="terminal", address="next desk")
+    await world.say("hello")
+    async with working(world):
+        await until_said(world, "said: Done.")
+        await until(world, lambda thread: thread.status == "handed_to_human" and not thread.state.outbox, bad)
+    assert len(world.lines) == 2
+
+
+async def test_an_error_that_comes_again_is_told_once_and_then_rests() -> None:
+    """The fault is where the worker would tell people of it."""
+    world = World()
+    await world.say("hello")
+    appends = 0
+
+    async def fault() -> None:
+        nonlocal appends
+        appends += 1
+        raise ZeroDivisionError("a mistake of ours")
+
+    world.model.answers(done())
+    world.store.before(StepChosen, fault)
+    world.store.before(MessageSent, fault)
+    async with working(world):
+        await until(world, lambda thread: thread.state.handed)
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert appends == 2
+    assert (await world.store.load(world.thread.id)).version == 3
+    assert await world.store.due_in_seconds() is None
+
+
+async def test_a_store_that_is_away_for_a_moment_loses_nothing() -> None:
+    world = World()
+
+    async def away() -> NoReturn:
+        raise StoreUnavailable("gone for lunch")
+
+    for kind in (StepChosen, ToolFinished, ToolFinished, MessageSent):
+        world.store.before(kind, away)
+    world.model.answers(Touch(), Touch(), done())
+    await world.say("touch it")
+    async with working(world):
+        await until(world, is_done)
+    assert world.lines == ["ran: touch", "said: Done."]
+
+
+async def test_a_worker_for_one_thread_leaves_others_alone_and_does_not_spin() -> None:
+    class Counted(MemoryStore):
+        claims = 0
+        spins = asyncio.Event()
+
+        async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+            self.claims += 1
+            if self.claims > 100:
+                self.spins.set()
+            return await super().claim(limit, lease_seconds, only)
+
+    store = Counted(Clock())
+    world = World(store=store)
+    await world.say("hello")
+    with pytest.raises(TimeoutError):
+        async with working(world, only="another thread"), asyncio.timeout(0.3):
+            await store.spins.wait()
+    assert world.model.prompts == []
+
+
+async def test_a_worker_that_died_with_a_message_on_its_lips_is_followed_by_one_that_says_it() -> None:
+    world = World()
+    world.model.answers(done())
+    await world.say("hello")
+    world.store.after(StepChosen, killed)
+    assert await world.run() == ["killed"]
+    async with working(world):
+        await until(world, is_done)
+    assert world.lines == ["killed", "said: Done."]
+    assert ANN.name in world.model.prompts[0]
+
+
+async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_begun_on_the_rest() -> None:
+    world = World()
+    world.model.answers(Look(), Touch())
+
+    async def a_failover_loses_the_newest() -> None:
+        log = world.store.real._logs[world.thread.id]  # type: ignore[attr-defined]
+        del log.lines[2:]
+
+    world.desk.during("look", a_failover_loses_the_newest)
+    await world.say("look, then touch")
+    async with working(world):
+        thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.outbox)
+    assert world.lines == [
+        "ran: look",
+        "noted: I stopped here and need a person: The store lost events of this thread. Please look at what was under "
+        "way. Write to me and I will go on.",
+    ]
+    assert [event.kind for event in thread.events[:3]] == ["thread_opened", "message_received", "handed_to_human"]
+
+
+async def test_a_thread_whose_log_is_gone_is_let_go() -> None:
+    world = World()
+    world.model.answers(Look())
+
+    async def all_of_it_is_lost() -> None:
+        del world.store.real._logs[world.thread.id]  # type: ignore[attr-defined]
+
+    world.desk.during("look", all_of_it_is_lost)
+    await world.say("look")
+    async with working(world):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await world.store.due_in_seconds() is not None:  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.001)
+    assert world.lines == ["ran: look"]

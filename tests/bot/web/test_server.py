@@ -1,0 +1,137 @@
+"""The HTTP side: whether it is alive and ready, and that only Slack is heard there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from slack_sdk.signature import SignatureVerifier
+
+from bot.desks.slack import SlackDesk
+from bot.team.people import People
+from bot.web.api.app import Api
+from bot.web.server import BODY_BYTES_MAX, application, serving
+from channels.slack.connection import listening, who_we_are
+from store.base import StoreUnavailable
+from store.memory import MemoryStore
+from tests.bot.desks.office import Office, new_office
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+
+
+class _Store(MemoryStore):
+    away = False
+
+    async def due_in_seconds(self) -> float | None:
+        if self.away:
+            raise StoreUnavailable("Redis is away.")
+        return await super().due_in_seconds()
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[Office]:
+    async with new_office() as it:
+        it.store = _Store()
+        it.inbox = type(it.inbox)(it.store)
+        yield it
+
+
+@contextlib.asynccontextmanager
+async def served(office: Office, *, with_api: bool = False) -> AsyncIterator[str]:
+    api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", ("slack",)).app()
+    me, _ = await who_we_are(office.client)
+    desk = SlackDesk(office.store, lambda _: "ops", me)
+    async with (
+        listening(office.client, me, office.inbox, desk, app_token="", signing_secret=SECRET) as slack,
+        serving(application(office.store, slack, api=api if with_api else None), "127.0.0.1", 0) as url,
+    ):
+        yield url
+
+
+def body_of(office: Office, text: str = "hello") -> bytes:
+    user, channel = office.slack.workspace.user("ana"), office.slack.workspace.channel("deploys")
+    event = {"type": "app_mention", "user": user.id, "channel": channel.id, "ts": "1795000000.000100", "text": text}
+    return json.dumps({"type": "event_callback", "event_id": "Ev1", "event": event}).encode()
+
+
+def signed(body: bytes, *, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
+    timestamp = str(int(at or time.time()))
+    signature = SignatureVerifier(secret).generate_signature(timestamp=timestamp, body=body)
+    assert signature
+    return {
+        "X-Slack-Request-Timestamp": timestamp,
+        "X-Slack-Signature": signature,
+        "Content-Type": "application/json",
+    }
+
+
+async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/slack/events", data=body, headers=headers) as it,
+    ):
+        return it.status
+
+
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_what_slack_signed_is_heard(office: Office, with_api: bool) -> None:
+    async with served(office, with_api=with_api) as url:
+        body = body_of(office)
+        assert await post(url, body, signed(body)) == 200
+        (thread_id,) = await office.store.recent()
+    assert "hello" in str((await office.store.load(thread_id)).events[-1])
+
+
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_nobody_else_is_heard(office: Office, with_api: bool) -> None:
+    async with served(office, with_api=with_api) as url:
+        body = body_of(office)
+        assert await post(url, body, {"Content-Type": "application/json"}) == 401
+        assert await post(url, body, signed(body, secret="another")) == 401
+        assert await post(url, body, signed(body, at=time.time() - 600)) == 401
+        assert await post(url, body_of(office, "altered"), signed(body)) == 401
+        assert await post(url, b"\xff\xfe", signed(b"x")) == 400
+    assert await office.store.recent() == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_more_than_slack_ever_sends_is_not_read(office: Office, chunked: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(BODY_BYTES_MAX // 100_000 + 2):
+            yield b"x" * 100_000
+
+    async with served(office) as url, aiohttp.ClientSession() as session:
+        whole = b"x" * (BODY_BYTES_MAX + 1)
+        data = pieces() if chunked else whole
+        async with session.post(f"{url}/slack/events", data=data, headers=signed(b"x")) as answer:
+            assert answer.status == 413
+
+
+async def test_a_challenge_is_answered(office: Office) -> None:
+    body = json.dumps({"type": "url_verification", "token": "t", "challenge": "abc"}).encode()
+    async with (
+        served(office) as url,
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/slack/events", data=body, headers=signed(body)) as answer,
+    ):
+        assert (answer.status, "abc" in await answer.text()) == (200, True)
+
+
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_it_tells_whether_it_is_alive_and_ready(office: Office, with_api: bool) -> None:
+    store = office.store
+    assert isinstance(store, _Store)
+    async with served(office, with_api=with_api) as url, aiohttp.ClientSession() as session:
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/elsewhere", 404)):
+            async with session.get(url + path) as answer:
+                assert answer.status == status
+        store.away = True
+        async with session.get(f"{url}/readyz") as answer:
+            assert answer.status == 503
+            assert (await answer.json())["store"] == "Redis is away."
+        async with session.get(f"{url}/healthz") as answer:
+            assert answer.status == 200

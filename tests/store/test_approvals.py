@@ -1,0 +1,630 @@
+"""Who may approve what, told as stories over the real loop and inbox, and as a property of whatever people do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from agent.authority import Authority, Ruling, Wanted
+from agent.model.base import ModelFailure
+from agent.steps import LookAgain, SetReminder
+from bot.inbox import Inbox
+from bot.team.people import Member, People
+from channels.base import SendFailed
+from channels.inbound import Refused
+from store import keys
+from store.authority.terms import NOBODY, Terms, terms_of
+from store.events import (
+    CRON,
+    AgentChanged,
+    ApprovalDecided,
+    ApprovalRequested,
+    MessageSent,
+    StandingGranted,
+    ThreadOpened,
+    TriggerReceived,
+)
+from store.values import Person, Place
+from tests.matrices import explore
+from tests.stories.anybody_governed import ANN_BY_MAIL, CAT, DAN, PEOPLE, AnybodyUnderPolicies
+from tests.telling.playbook import Push, Touch, World, done
+from tests.telling.story import ANN, BOB, EVE, PLACE
+
+ROOM = Place(channel="room", address="/C1/")
+LEADS = Place(channel="room", address="/U4/")
+
+
+class Rules(Authority):
+    """These terms for everything; None: nobody may approve anything."""
+
+    def __init__(self, grant: StandingGranted | None = None, **terms: Any) -> None:
+        self.terms: dict[str, Any] | None = terms
+        self.grant = grant
+        self.wanted: list[Wanted] = []
+        self.too_few = ""
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        self.wanted.append(wanted)
+        if self.terms is None:
+            return None
+        instants = {
+            name: wanted.at + value if isinstance(value, timedelta) else value for name, value in self.terms.items()
+        }
+        asks = (ROOM,) if "asks" in instants else ()
+        instants.pop("asks", None)
+        then_asks = (LEADS,) if "then" in instants else ()
+        terms = Terms(requesters=wanted.requesters, **instants)
+        return Ruling(terms, asks=asks, then_asks=then_asks, too_few=self.too_few)
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        return self.grant
+
+
+async def pushing(**terms: Any) -> World:
+    """Dan has asked for a push, and it waits."""
+    world = World(people=PEOPLE, authority=Rules(**terms), rooms=["room"])
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=DAN)
+    await world.run()
+    return world
+
+
+async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:
+    world = await pushing(group="release", quorum=2, asks=True)
+    assert world.lines[-2:] == ["requested: push(target: prod)", "room: requested: push(target: prod)"]
+    first = await world.approve(ANN)
+    assert (first.outcome, first.text) == ("counted", "Counted, 1 of 2 approvals: push target=prod")
+    assert await world.run() == ["counted: push, 1 of 2", "room: counted: push, 1 of 2"]
+    again = await world.approve(ANN_BY_MAIL)
+    assert (again.outcome, again.text) == ("too_late", "Your approval counts already. Nothing was changed.")
+    assert await world.run() == []
+    world.model.answers(done())
+    assert (await world.approve(BOB)).outcome == "settled"
+    assert await world.run() == [
+        "settled: push approved by Bob",
+        "ran: push(target: prod)",
+        "said: Done.",
+        "room: settled: push approved by Bob",
+    ]
+
+
+async def test_two_who_vote_at_the_same_moment_are_both_counted() -> None:
+    world = await pushing(group="release", quorum=2)
+    outcomes = await asyncio.gather(*(world.inbox.decide(world.thread.id, by, approved=True) for by in (ANN, BOB)))
+    assert sorted(settlement.outcome for settlement in outcomes) == ["counted", "settled"]
+    decided = [e for e in (await world.store.load(world.thread.id)).events if isinstance(e, ApprovalDecided)]
+    assert [(e.by.member, e.groups) for e in decided] == [("ann", ("release",)), ("bob", ("release",))]
+
+
+async def test_the_same_click_three_times_is_one_vote() -> None:
+    world = await pushing(group="release", quorum=2)
+    outcomes = [(await world.approve(ANN)).outcome for _ in range(3)]
+    assert outcomes[0] == "counted"
+    pending = (await world.store.load(world.thread.id)).pending
+    assert pending
+    assert [vote.by.member for vote in pending.votes] == ["ann"]
+
+
+async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
+    world = await pushing(group="release", requester_may=False)
+    for by in (DAN, CAT, EVE):
+        settlement = await world.approve(by)
+        assert settlement.outcome == "not_entitled"
+    assert settlement.text == (
+        "You may not decide on this request. I do not know for sure who you are. That you tried is on record."
+    )
+    assert (await world.approve(CAT)).text == (
+        "You may not decide on this request. You are not among those who may: release. That you tried is on record."
+    )
+    assert sum(isinstance(e, ApprovalDecided) for e in world.thread.events) == 3
+    assert world.thread.status == "waiting_for_approval"
+
+
+async def test_who_asked_may_not_approve_under_any_address() -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release", requester_may=False))
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=ANN)
+    await world.run()
+    assert (await world.approve(ANN_BY_MAIL)).outcome == "not_entitled"
+    # Who speaks after it was requested has not asked for it.
+    world.model.answers(Push(target="prod"))
+    await world.say("what is it for?", by=BOB)
+    await world.run()
+    assert (await world.approve(BOB)).outcome == "settled"
+
+
+async def test_what_too_few_may_ever_approve_is_refused_at_once_and_says_why() -> None:
+    rules = Rules(group="release", quorum=2)
+    rules.too_few = "It takes 2 of release, and that is Ann."
+    world = World(authority=rules)
+    world.model.answers(Push(target="prod"), done("Too few may approve that."))
+    await world.say("push it")
+    assert await world.run() == ["said: Too few may approve that."]
+    assert "It takes 2 of release, and that is Ann." in world.model.prompts[-1]
+
+
+async def test_without_a_policy_nobody_may_approve_and_the_model_is_told() -> None:
+    rules = Rules()
+    rules.terms = None
+    world = World(authority=rules)
+    world.model.answers(Push(target="prod"), done("Nobody may approve that here."))
+    await world.say("push it")
+    assert await world.run() == ["said: Nobody may approve that here."]
+    assert "nobody may approve push in prod" in world.model.prompts[-1]
+
+
+async def test_what_led_to_it_is_told_to_whoever_knows_the_policies() -> None:
+    rules = Rules(group="anyone")
+    world = World(people=PEOPLE, authority=rules)
+    world.model.answers(Push(target="prod"), Push(target="staging"))
+    await world.say("push it", by=ANN)
+    await world.run()
+    await world.say("no, to staging", by=EVE)
+    await world.run()
+    first, second = rules.wanted
+    assert (first.intent, first.scope, first.requesters, first.unproven) == ("push", "prod", ("ann", "u1"), False)
+    assert (second.scope, second.requesters, second.unproven) == ("staging", ("ann", "u1", "u3"), True)
+
+
+async def test_remind_then_widen_then_expire() -> None:
+    minutes = {"remind_at": 30, "widen_at": 60, "expires_at": 240}
+    at = {name: timedelta(minutes=n) for name, n in minutes.items()}
+    world = await pushing(group="release", then="leads", asks=True, **at)
+    assert (await world.approve(CAT)).outcome == "not_entitled"
+    assert await world.advance(29 * 60) == []
+    assert await world.advance(60) == ["reminded: push, for release", "room: reminded: push, for release"]
+    assert await world.advance(30 * 60) == [
+        "reminded: push, for release or leads",
+        "room: reminded: push, for release or leads",
+        "room: requested: push(target: prod)",
+    ]
+    world.model.answers(done("Nobody was there."))
+    assert await world.advance(180 * 60) == [
+        "settled: push expired",
+        "said: Nobody was there.",
+        "room: settled: push expired",
+        "room: settled: push expired",
+    ]
+    assert "<approval_expired>" in world.model.prompts[-1]
+    late = await world.approve(ANN)
+    assert (late.outcome, late.text) == ("expired", "This request has expired: nothing is run. Nothing was changed.")
+    assert world.desk.ran == []
+
+
+async def test_a_lead_who_was_refused_first_may_approve_once_it_was_widened() -> None:
+    world = await pushing(group="release", then="leads", widen_at=timedelta(minutes=1))
+    assert (await world.approve(CAT)).outcome == "not_entitled"
+    await world.advance(60)
+    assert (await world.approve(CAT)).outcome == "settled"
+
+
+async def test_nobody_is_reminded_of_what_expired_while_no_worker_was_there() -> None:
+    at = {"remind_at": timedelta(minutes=30), "widen_at": timedelta(hours=1), "expires_at": timedelta(hours=4)}
+    world = await pushing(group="release", then="leads", **at)
+    world.model.answers(done())
+    lines = await world.advance(5 * 3600)
+    assert lines == ["settled: push expired", "said: Done."]
+    fired = [e.timer for e in world.thread.events if e.kind == "timer_fired" and hasattr(e, "timer")]
+    assert [timer.split("/")[1] for timer in fired] == ["expire"]
+
+
+async def test_a_clock_that_jumps_climbs_no_rung_twice() -> None:
+    at = {"remind_at": timedelta(minutes=30), "widen_at": timedelta(hours=1), "expires_at": timedelta(hours=4)}
+    world = await pushing(group="release", then="leads", **at)
+    assert await world.advance(1800) == ["reminded: push, for release"]
+    assert await world.advance(-3600) == []
+    assert await world.advance(3600) == []
+    assert (await world.advance(1800))[0] == "reminded: push, for release or leads"
+    await world.advance(-7200)
+    world.model.answers(done())
+    assert (await world.advance(5 * 3600))[0] == "settled: push expired"
+    await world.advance(-4 * 3600)
+    # By this clock there is time again; by the log there is none.
+    assert (await world.approve(ANN)).outcome in ("too_late", "expired")
+    assert world.desk.ran == []
+
+
+async def test_what_nobody_decided_is_not_asked_again_before_somebody_writes() -> None:
+    world = await pushing(group="release", expires_at=timedelta(hours=1))
+    world.model.answers(Push(target="prod"), done("Nobody was there."))
+    assert await world.advance(3600) == ["settled: push expired", "said: Nobody was there."]
+    assert "Nobody decided on this in time." in world.model.prompts[-1]
+    world.model.answers(Push(target="prod"))
+    await world.say("now I am here, once more please", by=BOB)
+    assert await world.run() == ["requested: push(target: prod)"]
+
+
+async def test_a_click_at_the_very_end_and_the_expiry_settle_it_once() -> None:
+    for order in ("click", "timer"):
+        world = await pushing(group="release", expires_at=timedelta(hours=1))
+        world.clock.advance(3600)
+        world.model.answers(done())
+        if order == "timer":
+            await world.run()
+        assert (await world.approve(ANN)).outcome == "expired"
+        await world.run()
+        assert world.desk.ran == []
+        assert world.thread.state.steps[next(iter(world.thread.state.steps))].status == "expired"
+
+
+async def test_an_approval_that_lay_too_long_begins_nothing() -> None:
+    world = await pushing(group="release", expires_at=timedelta(hours=1))
+    await world.approve(ANN)
+    await world.pause()
+    await world.advance(3600)
+    await world.resume()
+    world.model.answers(done("It has expired."))
+    assert await world.run() == ["settled: push refused by Ann", "said: It has expired."]
+    assert world.desk.ran == []
+
+
+async def test_an_edited_call_is_a_new_request() -> None:
+    world = await pushing(group="release", requester_may=False)
+    request = world.thread.pending
+    assert request is not None
+    old = request.digest
+    world.thread = await world.inbox.edit(
+        world.thread.id, ANN, step_id=request.step, digest=old, arguments={"target": "staging"}, proof="test"
+    )
+    assert await world.run() == ["settled: push changed by Ann", "requested: push(target: staging)"]
+    # The old card decides nothing, and who has changed the call has asked for it.
+    assert (await world.approve(BOB, step_id=request.step)).outcome == "too_late"
+    assert (await world.approve(BOB, digest=old)).outcome == "other_request"
+    assert (await world.approve(ANN)).outcome == "not_entitled"
+    world.model.answers(done())
+    assert (await world.approve(BOB)).outcome == "settled"
+    assert (await world.run())[-2:] == ["ran: push(target: staging)", "said: Done."]
+    assert "changed_by: Ann" in world.model.prompts[-1]
+
+
+@pytest.mark.parametrize(
+    ("by", "arguments", "digest", "says"),
+    [
+        (CAT, {"target": "staging"}, "", "You are not among those who may: release."),
+        (EVE, {"target": "staging"}, "", "I do not know for sure who you are."),
+        (ANN, {"target": "prod"}, "", "Nothing is different"),
+        (ANN, {}, "", "Nothing is different"),
+        (ANN, {"force": "yes"}, "", "'force' cannot be changed here; what can is: target."),
+        (ANN, {"target": "staging"}, "0123456789abcdef", "That is for another request"),
+        (ANN, {"target": "x" * 300_000}, "", "That is too long"),
+    ],
+)
+async def test_what_cannot_be_edited(by: Person, arguments: dict[str, str], digest: str, says: str) -> None:
+    world = await pushing(group="release")
+    pending = world.thread.pending
+    assert pending is not None
+    with pytest.raises(Refused) as refused:
+        await world.inbox.edit(
+            world.thread.id,
+            by,
+            step_id=pending.step,
+            digest=digest or pending.digest,
+            arguments=arguments,
+            proof="test",
+        )
+    assert says in str(refused.value)
+    assert (await world.store.load(world.thread.id)).pending == pending
+
+
+async def test_an_edit_that_makes_no_sense_is_told_and_leaves_the_request_as_it_was() -> None:
+    world = await pushing(group="release", quorum=2)
+    await world.approve(BOB)
+    await world.run()
+    pending = world.thread.pending
+    assert pending is not None
+    world.thread = await world.inbox.edit(
+        world.thread.id, ANN, step_id="", digest=pending.digest, arguments={"target": "nowhere"}, proof="test"
+    )
+    asked = len(world.model.prompts)
+    assert await world.run() == [
+        "noted: The change by Ann was not possible: There is no target 'nowhere'. Try 'prod'. "
+        "What was asked for stands as it was."
+    ]
+    assert len(world.model.prompts) == asked
+    world.model.answers(done())
+    assert (await world.approve(ANN)).outcome == "settled"
+    assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
+
+
+async def test_what_is_approved_while_its_change_is_looked_at_is_not_begun() -> None:
+    world = await pushing(group="release")
+    pending = world.thread.pending
+    assert pending is not None
+
+    async def approve() -> None:
+        await world.inbox.decide(world.thread.id, BOB, approved=True)
+
+    world.store.before(ApprovalRequested, approve)
+    world.thread = await world.inbox.edit(
+        world.thread.id, ANN, step_id="", digest=pending.digest, arguments={"target": "staging"}, proof="test"
+    )
+    lines = await world.run()
+    assert lines[-1] == "requested: push(target: staging)"
+    assert world.desk.ran == []
+
+
+async def test_an_approval_and_an_edit_at_the_same_moment() -> None:
+    """Whichever is first: never does the edited call run by the approval of the other."""
+    for edit_first in (True, False):
+        world = await pushing(group="release")
+        pending = world.thread.pending
+        assert pending is not None
+        digest = pending.digest
+        edit = world.inbox.edit(
+            world.thread.id, ANN, step_id=pending.step, digest=digest, arguments={"target": "staging"}, proof="test"
+        )
+        approve = world.inbox.decide(world.thread.id, BOB, approved=True, step_id=pending.step, digest=digest)
+        calls = [edit, approve] if edit_first else [approve, edit]
+        await asyncio.gather(*calls, return_exceptions=True)
+        world.model.otherwise = lambda _: done()
+        await world.run()
+        assert world.desk.ran in ([], ["push(target: prod)"])
+
+
+async def test_who_was_met_before_anybody_knew_who_they_are_is_still_one_person() -> None:
+    """Slack's history names no mail address, and may be slower than the click."""
+    unknown = Person(name="Hal", address="U9", trust="third_party")
+    known = Person(name="Hal", address="U9", trust="verified", email="hal@example.com", member="hal")
+    people = People({"hal": Member(name="Hal", emails=("hal@example.com",), groups=("release",))})
+    world = World(people=people, authority=Rules(group="release", requester_may=False))
+    world.model.answers(Push(target="prod"))
+    await world.say("please push prod", by=unknown)
+    await world.run()
+    assert (await world.approve(known)).outcome == "not_entitled"
+
+    world = World(people=people, authority=Rules(group="anyone", quorum=2))
+    world.model.answers(Push(target="prod"))
+    await world.say("please push prod", by=DAN)
+    await world.run()
+    assert (await world.approve(known)).outcome == "counted"
+    # By another address, which the team file does not know and Slack vouches for.
+    by_mail = Person(name="Hal", address="hal@example.com", trust="verified")
+    assert (await world.approve(by_mail)).outcome == "too_late"
+    assert world.thread.status == "waiting_for_approval"
+
+
+async def test_what_people_call_themselves_says_nothing() -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release", requester_may=False))
+    world.model.answers(Push(target="prod"))
+    await world.say("build 7 is green", by=Person(name="ann", address="", trust="third_party"))
+    await world.run()
+    assert (await world.approve(ANN)).outcome == "settled"
+
+
+async def test_a_click_that_did_not_count_does_not_keep_a_later_one_from_counting() -> None:
+    world = await pushing(group="team")
+    assert (await world.approve(DAN)).outcome == "not_entitled"
+    known = People({**PEOPLE.members, "dan": Member(name="Dan", slack="U5")})
+    settlement = await Inbox(world.store.real, people=known, clock=world.clock).decide(
+        world.thread.id, DAN, approved=True
+    )
+    assert settlement.outcome == "settled"
+
+
+async def test_an_edit_is_asked_for_also_where_the_thread_rests_with_a_person() -> None:
+    world = await pushing(group="release")
+    world.model.answers(*[ModelFailure("invalid", "no step in it")] * 3)
+    await world.say("how is it going?", by=DAN)
+    await world.run()
+    assert world.thread.status == "handed_to_human"
+    pending = world.thread.pending
+    assert pending is not None
+    await world.inbox.edit(
+        world.thread.id, BOB, step_id="", digest=pending.digest, arguments={"target": "east"}, proof="test"
+    )
+    world.model.otherwise = lambda _: done("It waits.")
+    lines = await world.run()
+    assert "requested: push(target: east)" in lines
+
+
+async def test_any_number_of_edits_keeps_its_step_short() -> None:
+    world = await pushing(group="release")
+    for number in range(40):
+        pending = world.thread.pending
+        assert pending is not None
+        digest = pending.digest
+        target = "east" if number % 2 else "west"
+        await world.inbox.edit(
+            world.thread.id, BOB, step_id="", digest=digest, arguments={"target": target}, proof="test"
+        )
+        await world.run()
+    pending = world.thread.pending
+    assert pending is not None
+    assert len(pending.step) < 20
+    world.model.answers(done())
+    assert (await world.approve(ANN)).outcome == "settled"
+
+
+async def test_what_a_person_has_changed_is_asked_for_even_where_the_tool_would_not() -> None:
+    class Sometimes(Push):
+        """Push; to staging without an approval."""
+
+        def needs_approval(self) -> bool:
+            return self.target == "prod"
+
+    world = World(people=PEOPLE, authority=Rules(group="release"), tools=(Sometimes,))
+    world.model.answers(Sometimes(target="prod"))
+    await world.say("push it", by=DAN)
+    await world.run()
+    pending = world.thread.pending
+    assert pending is not None
+    await world.inbox.edit(
+        world.thread.id, BOB, step_id="", digest=pending.digest, arguments={"target": "staging"}, proof="test"
+    )
+    assert (await world.run())[-1] == "requested: sometimes(target: staging)"
+    assert world.desk.ran == []
+
+
+async def test_a_request_does_not_outlive_the_agent_that_made_it() -> None:
+    world = await pushing(group="release")
+    await world.log(AgentChanged(id="to-other/agent", at=world.clock(), agent="ops", reason="the tests failed"))
+    world.model.otherwise = lambda _: done()
+    assert (await world.approve(ANN)).outcome == "too_late"
+    assert "settled: push superseded" in await world.run()
+    assert world.desk.ran == []
+
+
+async def test_places_that_do_not_answer_keep_nobody_here_waiting() -> None:
+    world = await pushing(group="release", asks=True)
+    world.rooms["room"].fails_with = SendFailed("slow down", 5)
+    world.model.answers(done())
+    await world.approve(ANN)
+    lines = await world.run()
+    assert lines == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
+    world.rooms["room"].fails_with = None
+    assert await world.advance(10) == ["room: settled: push approved by Ann"]
+
+
+async def test_where_something_could_not_be_said_is_told() -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release", asks=True), rooms=["room"])
+    world.rooms["room"].fails_with = SendFailed("That channel is archived.")
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=DAN)
+    lines = await world.run()
+    assert lines[0] == "requested: push(target: prod)"
+    assert "I could not say something in room:/C1/ (That channel is archived)." in lines[1]
+
+
+async def test_a_record_is_nobody_to_talk_to() -> None:
+    world = await pushing(group="release")
+    now = world.clock()
+    opened = ThreadOpened(id=keys.OPENED, at=now, agent="", place=Place(channel="terminal", address="standing"))
+    await world.store.post("standing", opened, grant(world))
+    for call in (
+        world.inbox.say("standing", ANN, "hello"),
+        world.inbox.cancel("standing", ANN),
+        world.inbox.pause("standing", ANN),
+        world.inbox.fork("standing", 1, ANN, PLACE),
+    ):
+        with pytest.raises(Refused, match="nobody in it to talk to"):
+            await call
+
+
+async def test_a_copy_of_a_thread_is_held_where_it_was_asked_for() -> None:
+    world = await pushing(group="release")
+    elsewhere = Place(channel="terminal", address="T1/C1/1.1")
+    await world.log(MessageSent(id="x/sent", at=world.clock(), key="x", place=elsewhere))
+    copy = await world.inbox.fork(world.thread.id, world.thread.version, ANN, Place(channel="terminal", address="copy"))
+    assert copy.place.address == "copy"
+
+
+def test_terms_of_a_newer_version_let_nobody_decide() -> None:
+    assert terms_of({"group": "anyone", "needs": "security"}) == NOBODY
+
+
+def grant(world: World, seconds: float = 3600) -> StandingGranted:
+    now = world.clock()
+    return StandingGranted(
+        id="g1",
+        at=now,
+        agent="ops",
+        intent="push",
+        by=CAT.model_copy(update={"member": "cat"}),
+        groups=("leads",),
+        until=now + timedelta(seconds=seconds),
+        reason="release day",
+    )
+
+
+async def test_a_standing_approval_settles_it_at_once_and_says_so() -> None:
+    rules = Rules(group="release", quorum=2)
+    world = World(people=PEOPLE, authority=rules)
+    rules.grant = grant(world)
+    world.model.answers(Push(target="prod"), done())
+    await world.say("push it", by=DAN)
+    assert await world.run() == [
+        "settled: push approved by Cat: release day",
+        "ran: push(target: prod)",
+        "said: Done.",
+    ]
+    [request] = [e for e in world.thread.events if isinstance(e, ApprovalRequested)]
+    [decision] = [e for e in world.thread.events if isinstance(e, ApprovalDecided)]
+    assert request.policy["standing"] == decision.standing == "g1"
+    assert decision.proof == "standing approval g1, until 2026-11-20 10:00 UTC"
+
+
+async def test_a_standing_approval_that_was_revoked_begins_nothing() -> None:
+    rules = Rules(group="release")
+    world = World(people=PEOPLE, authority=rules)
+    rules.grant = grant(world)
+    world.model.answers(Push(target="prod"), done("It was revoked."))
+
+    async def revoke() -> None:
+        rules.grant = None
+
+    world.store.after(ApprovalRequested, revoke)
+    await world.say("push it", by=DAN)
+    settled = [f"settled: push {end} by Cat: release day" for end in ("approved", "refused")]
+    assert await world.run() == [*settled, "said: It was revoked."]
+    assert world.desk.ran == []
+
+
+async def test_outreach_asks_before_it_acts() -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release"))
+    world.model.answers(Touch(), done())
+    event = TriggerReceived(id="monday/1", at=world.clock(), source=CRON, name="monday", data={"task": "touch it"})
+    world.thread = await world.store.load(await world.inbox.trigger(PLACE, event, agent="ops"))
+    assert await world.run() == ["requested: touch"]
+    await world.approve(ANN)
+    assert await world.run() == ["settled: touch approved by Ann", "ran: touch", "said: Done."]
+    # Once somebody has spoken, it acts on their words.
+    world.model.answers(Touch(), done())
+    await world.say("and once more", by=ANN)
+    assert await world.run() == ["ran: touch", "said: Done."]
+
+
+async def test_it_looks_again_later_and_nothing_sleeps_meanwhile() -> None:
+    world = World()
+    world.model.answers(LookAgain(in_minutes=20, reason="the tests run"))
+    await world.say("tell me when the tests have passed")
+    assert await world.run() == []
+    assert (world.thread.status, world.thread.turn) == ("waiting", "clock")
+    assert await world.advance(19 * 60) == []
+    world.model.answers(done("They have passed."))
+    assert await world.advance(60) == ["said: They have passed."]
+    assert "<time_is_up>\nstep: look_again\nin_minutes: 20\nreason: the tests run\n" in world.model.prompts[-1]
+
+
+async def test_it_is_heard_while_it_waits_and_still_looks_again() -> None:
+    world = World()
+    world.model.answers(LookAgain(in_minutes=20, reason="the tests run"))
+    await world.say("tell me when the tests have passed")
+    await world.run()
+    world.model.answers(done("Not yet."))
+    await world.say("and?")
+    assert await world.run() == ["said: Not yet."]
+    assert "waits: look_again" in world.model.prompts[-1]
+    world.model.answers(done("They have passed."))
+    assert await world.advance(20 * 60) == ["said: They have passed."]
+
+
+async def test_it_reminds_itself_and_goes_on_until_then() -> None:
+    world = World()
+    world.model.answers(SetReminder(in_minutes=24 * 60, note="Ask whether v3 is still fine."), done("I will."))
+    await world.say("ask me tomorrow how v3 does")
+    assert await world.run() == ["said: I will."]
+    assert world.thread.turn == "nobody"
+    world.model.answers(done("Is v3 still fine?"))
+    assert await world.advance(24 * 3600) == ["said: Is v3 still fine?"]
+
+
+@pytest.fixture
+def stage() -> Iterator[None]:
+    with asyncio.Runner() as runner, structlog.testing.capture_logs():
+        AnybodyUnderPolicies.runner = runner
+        yield
+
+
+@pytest.mark.hypothesis
+@pytest.mark.usefixtures("stage")
+def test_whatever_people_do_a_push_begins_only_by_a_valid_sufficient_and_unexpired_approval_of_exactly_it() -> None:
+    interesting = {
+        *("push started by a quorum", "push started by a standing approval", "push started by a lead"),
+        *("edited push started", "step expired", "step approved", "step rejected"),
+    }
+    explore(AnybodyUnderPolicies, interesting, AnybodyUnderPolicies.reached)

@@ -1,0 +1,971 @@
+"""What every store promises, in one suite over memory, Redis and Redis in cluster mode; then what only Redis can do.
+
+The servers are real. Time is the store's own: a fake clock for memory, the server's for Redis, so that short leases are
+waited out and long ones never end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis.asyncio
+import redis.exceptions
+
+from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged, ThreadMoved, UnknownThread
+from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode
+from store.events import Event
+from store.redis.store import RedisStore
+from store.thread import Thread
+from tests.fakes.servers import Backend, Server, opened_store, unique_prefix
+from tests.patience import PATIENCE_SECONDS
+from tests.ports import HeldPort
+from tests.telling.story import chosen, done, finished, message, opened
+
+T1 = Thread("t1")
+LONG = 3600.0
+SHORT = 0.02
+"""For what happens at once; a test that needs it has failed."""
+
+
+def ids(of: Thread) -> list[str]:
+    return [event.id for event in of.events]
+
+
+async def begun(store: Store, thread_id: str = "t1") -> Thread:
+    return await store.append(Thread(thread_id), opened(), message())
+
+
+async def claimed(store: Store, lease_seconds: float = LONG, only: str = "") -> Lease:
+    [lease] = await store.claim(1, lease_seconds, only)
+    return lease
+
+
+async def at_rest(store: Store, thread_id: str = "t1") -> Thread:
+    """A thread that nobody holds and that is not due."""
+    thread = await begun(store, thread_id)
+    assert await store.release(await claimed(store, only=thread_id), thread)
+    return thread
+
+
+@contextlib.asynccontextmanager
+async def following(store: Store, thread: Thread) -> AsyncIterator[AsyncIterator[Thread]]:
+    moves = store.follow(thread)
+    try:
+        yield moves
+    finally:
+        assert isinstance(moves, AsyncGenerator)
+        await moves.aclose()
+
+
+# Appending
+
+
+async def test_the_first_append_opens_the_thread(store: Store) -> None:
+    thread = await store.append(T1, opened(), message())
+    assert ids(thread) == ["opened", "m1"]
+    assert thread == await store.load("t1")
+    assert thread.agent == "deploy"
+
+
+async def test_every_thread_has_a_log_of_its_own(store: Store) -> None:
+    await store.append(T1, opened(), message("m1"))
+    await store.append(Thread("t2"), opened(), message("m2"))
+    assert (ids(await store.load("t1")), ids(await store.load("t2"))) == (["opened", "m1"], ["opened", "m2"])
+
+
+async def test_a_known_id_changes_nothing(store: Store) -> None:
+    thread = await begun(store)
+    again = await store.append(thread, message("m1", "something else"))
+    assert again == thread
+    assert await store.append(T1, opened(), message("m1", "yet another")) == thread
+    assert await store.load("t1") == thread
+
+
+async def test_an_id_that_comes_twice_in_one_append_is_written_once(store: Store) -> None:
+    thread = await store.append(T1, opened(), message("m1", "first"), message("m1", "second"))
+    assert thread.events == (opened(), message("m1", "first"))
+
+
+async def test_of_known_and_new_ids_the_new_ones_are_appended(store: Store) -> None:
+    thread = await begun(store)
+    assert ids(await store.append(thread, message("m1"), message("m2"))) == ["opened", "m1", "m2"]
+
+
+async def test_ids_are_known_in_their_own_thread_only(store: Store) -> None:
+    await begun(store, "t1")
+    assert ids(await begun(store, "t2")) == ["opened", "m1"]
+
+
+async def test_an_append_gives_what_others_appended_meanwhile(store: Store) -> None:
+    stale = await begun(store)
+    await store.append(stale, message("m2"))
+    now = await store.append(stale, message("m3"))
+    assert ids(now) == ["opened", "m1", "m2", "m3"]
+    assert now == await store.load("t1")
+
+
+async def test_what_is_posted_opens_the_thread_or_goes_on_with_it_and_wakes_it(store: Store) -> None:
+    await store.post("t1", opened(), message())
+    await store.post("t1", opened(), message("m2"))
+    await store.post("t1", message("m2"))
+    thread = await store.load("t1")
+    assert ids(thread) == ["opened", "m1", "m2"]
+    assert [lease.thread_id for lease in await store.claim(9, LONG)] == ["t1"]
+
+
+async def test_what_is_posted_to_a_thread_that_must_be_there_opens_none(store: Store) -> None:
+    assert not await store.post("t1", message(), opens=False)
+    assert not await store.exists("t1")
+    assert await store.post("t1", opened(), message())
+    assert await store.exists("t1")
+    assert await store.post("t1", message("m2"), opens=False)
+    assert ids(await store.load("t1")) == ["opened", "m1", "m2"]
+
+
+async def test_a_known_event_that_is_posted_wakes_nobody(store: Store) -> None:
+    await at_rest(store)
+    await store.post("t1", message())
+    assert await store.claim(9, LONG) == []
+
+
+async def test_nothing_is_posted_when_one_event_is_too_large(store: Store) -> None:
+    with pytest.raises(EventTooLarge):
+        await store.post("t1", opened(), message(text="x" * EVENT_BYTES_MAX))
+    with pytest.raises(UnknownThread):
+        await store.load("t1")
+
+
+async def test_an_append_of_nothing_gives_the_thread_as_it_is(store: Store) -> None:
+    stale = await begun(store)
+    now = await store.append(stale, message("m2"))
+    assert await store.append(stale) == now
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        message("m2", "half a pair: \ud83d"),
+        message("<caf\udce9@example.com>", "an id from a mail that is not ASCII"),
+        message("m2", "\r\n\x00 \u2028 😀"),
+        finished("s1", result=[1.0, 10**40, -0.0, float("nan")]),
+        decode(b'{"v":1,"kind":"timer_fired","id":"f","at":"2026-11-20T09:00:00Z","timer":"x","later":{"a":[1]}}'),
+        decode(b'{"v":9,"kind":"timer_fired","id":"f","at":"2026-11-20T09:00:00Z"}'),
+    ],
+)
+async def test_what_an_append_gives_is_what_a_load_gives(store: Store, event: Event) -> None:
+    thread = await store.append(await begun(store), event)
+    assert thread.events == (await store.load("t1")).events
+    assert thread.version == 3
+    assert await store.append(thread, event) == thread
+
+
+async def test_events_appended_at_once_all_land_and_each_once(store: Store) -> None:
+    thread = await begun(store)
+    wanted = [f"m{number}" for number in range(2, 52)]
+    await asyncio.gather(*(store.append(thread, message(name)) for name in wanted for _ in range(3)))
+    landed = ids(await store.load("t1"))
+    assert sorted(landed) == sorted(["opened", "m1", *wanted])
+
+
+async def test_events_of_one_append_stand_together_and_in_order(store: Store) -> None:
+    await begun(store)
+    pairs = [(message(f"a{number}"), message(f"b{number}")) for number in range(30)]
+    await asyncio.gather(*(store.append(T1, *pair) for pair in pairs))
+    landed = ids(await store.load("t1"))[2:]
+    assert [name.replace("a", "b") for name in landed[::2]] == landed[1::2]
+
+
+async def test_everything_is_refused_before_anything_is_written_when_one_event_is_too_large(store: Store) -> None:
+    with pytest.raises(EventTooLarge):
+        await store.append(T1, opened(), message("m1", "x" * EVENT_BYTES_MAX))
+    with pytest.raises(UnknownThread):
+        await store.load("t1")
+    assert await store.claim(9, LONG) == []
+
+
+async def test_a_thread_of_a_thousand_events_is_kept_whole(store: Store) -> None:
+    thread = T1
+    thread = await store.append(thread, opened())
+    for number in range(1_000):
+        thread = await store.append(thread, message(f"m{number}", f"text {number}"))
+    assert ids(thread) == ["opened", *(f"m{number}" for number in range(1_000))]
+    loaded = await store.load("t1")
+    assert loaded == thread
+    assert loaded.state == thread.state
+
+
+# Loading
+
+
+async def test_a_thread_without_events_is_unknown(store: Store) -> None:
+    with pytest.raises(UnknownThread, match=r"^There is no thread 'nope'\. `bot threads` lists the newest\.$"):
+        await store.load("nope")
+
+
+async def test_a_refreshed_thread_has_what_was_appended_since(store: Store) -> None:
+    before = await begun(store)
+    assert await store.refresh(before) is before
+    after = await store.append(before, message("m2"))
+    assert await store.refresh(before) == after
+    assert (await store.refresh(before)).state == after.state
+
+
+async def test_the_thread_that_moved_last_comes_first(store: Store, backend: Backend) -> None:
+    assert await store.recent() == []
+    for thread_id in ("t1", "t2", "t3", "t1"):
+        await store.append(Thread(thread_id), opened(), message(f"m{len(await store.recent())}"))
+        await backend.pass_time(SHORT)
+    assert await store.recent() == ["t1", "t3", "t2"]
+    assert await store.recent(2) == ["t1", "t3"]
+    await store.append(Thread("t2"), opened())  # known already: it did not move
+    assert await store.recent(1) == ["t1"]
+
+
+async def test_a_log_that_lost_events_is_noticed_before_anything_is_appended(store: Store, backend: Backend) -> None:
+    thread = await begun(store)
+    await backend.lose_log("t1")
+    for if_unmoved in (False, True):
+        with pytest.raises(ThreadDiverged):
+            await store.append(thread, message("m2"), if_unmoved=if_unmoved)
+    with pytest.raises(ThreadDiverged):
+        await store.refresh(thread)
+    with pytest.raises(UnknownThread):
+        await store.load("t1")
+
+
+# Appending on a condition
+
+
+async def test_a_conditional_append_lands_when_nobody_was_quicker(store: Store) -> None:
+    thread = await begun(store)
+    assert ids(await store.append(thread, chosen("s2"), if_unmoved=True)) == ["opened", "m1", "s2/chosen"]
+
+
+async def test_a_conditional_append_does_nothing_when_the_thread_moved_and_gives_the_newer_one(store: Store) -> None:
+    seen = await begun(store)
+    now = await store.append(seen, message("m2"))
+    with pytest.raises(ThreadMoved) as moved:
+        await store.append(seen, chosen("s2"), if_unmoved=True)
+    assert moved.value.thread == now == await store.load("t1")
+    assert moved.value.thread.state == now.state
+
+
+async def test_of_many_conditional_appends_at_once_exactly_one_wins(store: Store, backend: Backend) -> None:
+    other = await backend.open()
+    thread = await begun(store)
+    tries = [
+        (store if number % 2 else other).append(thread, chosen(f"s{number}"), if_unmoved=True) for number in range(50)
+    ]
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    [won] = [outcome for outcome in outcomes if isinstance(outcome, Thread)]
+    assert [type(outcome) for outcome in outcomes if outcome is not won] == [ThreadMoved] * 49
+    assert await store.load("t1") == won
+    assert won.version == 3
+
+
+async def test_a_conditional_append_whose_answer_was_lost_succeeds_when_it_is_repeated(store: Store) -> None:
+    seen = await begun(store)
+    landed = await store.append(seen, chosen("s2"), done("s3"), if_unmoved=True)
+    assert await store.append(seen, chosen("s2"), done("s3"), if_unmoved=True) == landed
+    now = await store.append(landed, message("m2"))
+    assert await store.append(seen, chosen("s2"), done("s3"), if_unmoved=True) == now
+
+
+async def test_a_conditional_append_of_which_only_a_part_is_known_has_not_landed(store: Store) -> None:
+    seen = await begun(store)
+    now = await store.append(seen, chosen("s2"))
+    with pytest.raises(ThreadMoved):
+        await store.append(seen, chosen("s2"), done("s3"), if_unmoved=True)
+    assert await store.load("t1") == now
+
+
+async def test_only_one_of_many_opens_a_thread_on_the_condition_that_it_is_new(store: Store) -> None:
+    outcomes = await asyncio.gather(
+        *(store.append(T1, opened(), message(f"m{number}"), if_unmoved=True) for number in range(20)),
+        return_exceptions=True,
+    )
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Thread"] + ["ThreadMoved"] * 19
+    assert (await store.load("t1")).version == 2
+
+
+# Waking and claiming
+
+
+async def test_an_append_makes_the_thread_due(store: Store) -> None:
+    assert await store.claim(9, LONG) == []
+    await begun(store)
+    lease = await claimed(store)
+    assert (lease.thread_id, lease.tries) == ("t1", 1)
+
+
+async def test_a_thread_is_held_by_one_at_a_time(store: Store, backend: Backend) -> None:
+    await begun(store)
+    await claimed(store)
+    assert await store.claim(9, LONG) == []
+    assert await (await backend.open()).claim(9, LONG, "t1") == []
+
+
+async def test_an_append_by_others_does_not_make_a_held_thread_due(store: Store) -> None:
+    thread = await begun(store)
+    lease = await claimed(store)
+    await store.append(thread, message("m2"))
+    await store.wake("t1")
+    assert await store.claim(9, LONG) == []
+    assert await store.renew(lease, LONG)
+
+
+async def test_a_thread_that_was_let_go_rests_until_it_moves(store: Store) -> None:
+    thread = await begun(store)
+    assert await store.release(await claimed(store), thread)
+    assert await store.claim(9, LONG) == []
+    assert await store.due_in_seconds() is None
+    await store.append(thread, message("m2"))
+    assert (await claimed(store)).thread_id == "t1"
+
+
+async def test_a_thread_that_moved_unseen_is_not_let_go(store: Store) -> None:
+    seen = await begun(store)
+    lease = await claimed(store)
+    await store.append(seen, message("m2"))
+    assert not await store.release(lease, seen)
+    assert not await store.release(lease, seen, wake_in_seconds=LONG)
+    now = await store.append(seen, chosen("s3"), lease=lease)
+    assert ids(now) == ["opened", "m1", "m2", "s3/chosen"]
+    assert await store.release(lease, now)
+    assert await store.claim(9, LONG) == []
+
+
+async def test_an_append_by_the_holder_wakes_nobody(store: Store) -> None:
+    thread = await begun(store)
+    lease = await claimed(store)
+    thread = await store.append(thread, chosen("s2"), lease=lease)
+    assert await store.release(lease, thread)
+    assert await store.claim(9, LONG) == []
+
+
+async def test_a_known_id_wakes_nobody(store: Store) -> None:
+    thread = await at_rest(store)
+    await store.append(thread, message("m1"))
+    assert await store.claim(9, LONG) == []
+
+
+async def test_a_thread_can_be_woken(store: Store) -> None:
+    await at_rest(store)
+    await store.wake("t1")
+    assert (await claimed(store)).thread_id == "t1"
+
+
+async def test_a_thread_that_does_not_exist_cannot_be_woken(store: Store) -> None:
+    await store.wake("nope")
+    assert await store.claim(9, LONG) == []
+
+
+async def test_a_thread_that_was_let_go_for_a_while_is_due_after_it(store: Store, backend: Backend) -> None:
+    thread = await begun(store)
+    assert await store.release(await claimed(store), thread, wake_in_seconds=LONG)
+    assert await store.claim(9, LONG) == []
+    await store.wake("t1")
+    assert await store.release(await claimed(store), thread, wake_in_seconds=SHORT)
+    await backend.pass_time(SHORT)
+    assert (await claimed(store)).tries == 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, -0.5])
+async def test_a_timer_that_is_over_already_wakes_at_once(store: Store, seconds: float) -> None:
+    thread = await begun(store)
+    assert await store.release(await claimed(store), thread, wake_in_seconds=seconds)
+    assert (await claimed(store)).thread_id == "t1"
+
+
+async def test_a_thread_that_moves_before_its_timer_is_due_at_once(store: Store) -> None:
+    thread = await begun(store)
+    assert await store.release(await claimed(store), thread, wake_in_seconds=LONG)
+    await store.append(thread, message("m2"))
+    assert (await claimed(store)).thread_id == "t1"
+
+
+async def test_a_note_is_changed_only_by_who_knows_what_stands_there(store: Store) -> None:
+    assert await store.recall("email/read") == ""
+    assert await store.note("email/read", "7 100", instead_of="")
+    assert not await store.note("email/read", "7 50", instead_of="")
+    assert not await store.note("email/read", "7 50", instead_of="7 99")
+    assert await store.recall("email/read") == "7 100"
+    assert await store.note("email/read", "7 101 ✓", instead_of="7 100")
+    assert await store.recall("email/read") == "7 101 ✓"
+    assert await store.recall("other") == ""
+
+
+async def test_of_many_who_note_at_once_one_does(store: Store) -> None:
+    outcomes = await asyncio.gather(*(store.note("secret", f"mine {n}", instead_of="") for n in range(20)))
+    assert sum(outcomes) == 1
+    assert await store.recall("secret") == f"mine {outcomes.index(True)}"
+
+
+async def test_a_tally_counts_each_member_once_within_its_window(store: Store, backend: Backend) -> None:
+    assert [await store.tally("ana", member, LONG) for member in ("m1", "m2", "m1", "m3")] == [1, 2, 2, 3]
+    assert await store.tally("ben", "m1", LONG) == 1
+    assert await store.tally("eve", "m1", SHORT) == 1
+    await backend.pass_time(SHORT + 0.01)
+    assert await store.tally("eve", "m2", SHORT) == 1
+
+
+async def test_no_more_are_claimed_than_there_is_room_for(store: Store) -> None:
+    for number in range(20):
+        await begun(store, f"t{number}")
+    assert await store.claim(0, LONG) == []
+    first, second = await store.claim(7, LONG), await store.claim(99, LONG)
+    assert (len(first), len(second)) == (7, 13)
+    assert {lease.thread_id for lease in first + second} == {f"t{number}" for number in range(20)}
+
+
+async def test_only_the_thread_that_is_asked_for_is_claimed(store: Store) -> None:
+    for number in range(10):
+        await begun(store, f"t{number}")
+    assert [lease.thread_id for lease in await store.claim(9, LONG, only="t7")] == ["t7"]
+    assert await store.claim(9, LONG, only="t7") == []
+    assert await store.claim(9, LONG, only="nope") == []
+
+
+async def test_threads_that_are_always_busy_do_not_starve_the_others(store: Store, backend: Backend) -> None:
+    for number in range(24):
+        await begun(store, f"t{number}")
+    served: set[str] = set()
+    for _ in range(24):
+        await backend.pass_time(0.001)
+        lease = await claimed(store)
+        served.add(lease.thread_id)
+        await store.hand_back(lease)
+    assert len(served) == 24
+
+
+# Leases
+
+
+async def test_whoever_lost_the_lease_cannot_append_with_it(store: Store, backend: Backend) -> None:
+    other = await backend.open()
+    thread = await begun(store)
+    a = await claimed(store, SHORT)
+    await backend.pass_time(SHORT)
+    b = await claimed(other)
+    assert b.token > a.token
+    for if_unmoved in (False, True):
+        with pytest.raises(LeaseLost):
+            await store.append(thread, chosen("s2"), if_unmoved=if_unmoved, lease=a)
+    assert await store.load("t1") == thread
+    now = await other.append(thread, chosen("s2"), if_unmoved=True, lease=b)
+    assert ids(now) == ["opened", "m1", "s2/chosen"]
+
+
+async def test_facts_land_also_when_the_lease_is_lost(store: Store, backend: Backend) -> None:
+    thread = await begun(store)
+    await claimed(store, SHORT)
+    await backend.pass_time(SHORT)
+    b = await claimed(store)
+    assert ids(await store.append(thread, finished("s1"))) == ["opened", "m1", "s1/finished"]
+    assert not await store.release(b, thread)
+
+
+async def test_a_lease_that_was_let_go_is_lost(store: Store) -> None:
+    thread = await begun(store)
+    lease = await claimed(store)
+    assert await store.release(lease, thread)
+    with pytest.raises(LeaseLost):
+        await store.append(thread, chosen("s2"), lease=lease)
+    assert not await store.renew(lease, LONG)
+
+
+async def test_a_lease_is_for_its_thread_alone(store: Store) -> None:
+    await begun(store, "t1")
+    other = await begun(store, "t2")
+    lease = await claimed(store, only="t1")
+    with pytest.raises(LeaseLost):
+        await store.append(other, chosen("s2"), lease=lease)
+
+
+async def test_a_lease_that_ran_out_is_good_until_somebody_else_claims(store: Store, backend: Backend) -> None:
+    thread = await begun(store)
+    lease = await claimed(store, SHORT)
+    await backend.pass_time(SHORT)
+    thread = await store.append(thread, chosen("s2"), lease=lease)
+    assert await store.renew(lease, LONG)
+    assert await store.claim(9, LONG) == []
+
+
+async def test_a_renewed_lease_does_not_run_out(store: Store, backend: Backend) -> None:
+    await begun(store)
+    lease = await claimed(store, SHORT)
+    assert await store.renew(lease, LONG)
+    await backend.pass_time(2 * SHORT)
+    assert await store.claim(9, LONG) == []
+
+
+Action = Callable[[Store, Lease, Thread], Awaitable[Any]]
+
+
+@pytest.mark.parametrize(
+    ("action", "answer"),
+    [
+        (lambda store, lease, thread: store.renew(lease, LONG), False),
+        (lambda store, lease, thread: store.release(lease, thread), True),
+        (lambda store, lease, thread: store.release(lease, thread, wake_in_seconds=0.0), True),
+        (lambda store, lease, thread: store.hand_back(lease), None),
+    ],
+    ids=["renew", "release", "release for a while", "hand back"],
+)
+async def test_whoever_lost_the_lease_takes_nothing_from_the_next(
+    store: Store, backend: Backend, action: Action, answer: object
+) -> None:
+    thread = await begun(store)
+    a = await claimed(store, SHORT)
+    await backend.pass_time(SHORT)
+    b = await claimed(store)
+    assert await action(store, a, thread) is answer
+    assert await store.claim(9, LONG) == []
+    await store.append(thread, chosen("s2"), lease=b)
+    assert await store.renew(b, LONG)
+
+
+async def test_tries_grow_while_workers_die_and_begin_anew_after_one_that_let_go(
+    store: Store, backend: Backend
+) -> None:
+    thread = await begun(store)
+    for tries in (1, 2, 3):
+        lease = await claimed(store, SHORT)
+        assert lease.tries == tries
+        await backend.pass_time(SHORT)
+    assert await store.release(lease, thread, wake_in_seconds=0.0)
+    assert (await claimed(store)).tries == 1
+
+
+async def test_a_thread_that_is_handed_back_is_due_at_once_and_no_worker_died_on_it(store: Store) -> None:
+    await begun(store)
+    await store.hand_back(await claimed(store))
+    assert (await claimed(store)).tries == 1
+
+
+async def test_a_thread_is_handed_back_even_if_it_moved(store: Store) -> None:
+    thread = await begun(store)
+    lease = await claimed(store)
+    await store.append(thread, message("m2"))
+    await store.hand_back(lease)
+    assert (await claimed(store)).thread_id == "t1"
+
+
+async def test_the_time_until_something_is_due_is_told(store: Store) -> None:
+    assert await store.due_in_seconds() is None
+    thread = await begun(store)
+    assert await store.due_in_seconds() == 0
+    lease = await claimed(store, 100)
+    assert 90 < (await store.due_in_seconds() or 0) <= 100
+    assert await store.renew(lease, 200)
+    assert 190 < (await store.due_in_seconds() or 0) <= 200
+    assert await store.release(lease, thread, wake_in_seconds=50)
+    assert 40 < (await store.due_in_seconds() or 0) <= 50
+    await begun(store, "t2")
+    assert await store.due_in_seconds() == 0
+
+
+# Hearing of it
+
+
+async def test_waiting_for_work_ends_when_its_time_is_over(store: Store) -> None:
+    for _ in range(3):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await store.work_arrived(SHORT)
+
+
+async def test_work_is_heard_of_promptly_whoever_brings_it(store: Store, backend: Backend) -> None:
+    other = await backend.open()
+    thread = await at_rest(store)
+
+    async def let_go(number: int) -> None:
+        lease = await claimed(other)
+        assert await other.release(lease, await other.load("t1"), wake_in_seconds=number)
+
+    bring: list[Callable[[int], Awaitable[object]]] = [
+        lambda number: other.append(thread, message(f"new/{number}")),
+        let_go,
+        lambda number: other.wake("t1"),
+    ]
+    # It may return once for nothing; after that only real news ends the wait.
+    for number in range(9):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await bring[number % 3](number)
+            await store.work_arrived(LONG)
+
+
+async def test_whoever_waits_already_hears_of_work(store: Store, backend: Backend) -> None:
+    other = await backend.open()
+    thread = await begun(store)
+    for number in range(4):
+        waiting = asyncio.create_task(store.work_arrived(LONG))
+        await other.append(thread, message(f"new/{number}"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await waiting
+
+
+async def test_a_follower_sees_every_move(store: Store, backend: Backend) -> None:
+    other = await backend.open()
+    thread = await begun(store)
+    async with following(store, thread) as moves, asyncio.timeout(PATIENCE_SECONDS):
+        for number in range(2, 7):
+            await other.append(thread, message(f"m{number}"))
+            now = await anext(moves)
+            assert ids(now)[-1] == f"m{number}"
+            assert now.state == (await other.load("t1")).state
+
+
+async def test_a_follower_is_first_given_what_it_has_missed(store: Store) -> None:
+    seen = await begun(store)
+    now = await store.append(seen, message("m2"), message("m3"))
+    async with following(store, seen) as moves, asyncio.timeout(PATIENCE_SECONDS):
+        assert await anext(moves) == now
+
+
+async def test_a_follower_can_wait_for_a_thread_to_be_opened(store: Store) -> None:
+    async with following(store, T1) as moves, asyncio.timeout(PATIENCE_SECONDS):
+        first = asyncio.ensure_future(anext(moves))
+        await begun(store, "t2")
+        thread = await begun(store, "t1")
+        assert await first == thread
+
+
+async def test_a_follower_can_give_up_at_any_moment(store: Store) -> None:
+    thread = await begun(store)
+    async with following(store, thread) as kept, asyncio.timeout(PATIENCE_SECONDS):
+        for moment in range(40):
+            async with following(store, thread) as left:
+                waiting = asyncio.ensure_future(anext(left))
+                for _ in range(moment):
+                    await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait([waiting])
+                assert waiting.cancelled()
+        await store.append(thread, message("m2"))
+        assert (await anext(kept)).version == 3
+
+
+async def test_a_store_can_be_closed_at_any_moment(backend: Backend) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for moment in range(40):
+            store = await backend.open()
+            waiting = asyncio.ensure_future(store.work_arrived(LONG))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            await store.aclose()
+
+
+# Many at once
+
+
+async def test_every_message_is_seen_and_no_thread_is_worked_on_twice_at_once(store: Store, backend: Backend) -> None:
+    stores = [store, await backend.open(), await backend.open()]
+    wanted = {f"t{number}": [f"m{n}" for n in range(4)] for number in range(60)}
+    seen: dict[str, list[str]] = {}
+    held: set[str] = set()
+
+    async def work(store: Store) -> None:
+        while seen != wanted:
+            for lease in await store.claim(5, LONG):
+                assert lease.thread_id not in held, "two hold it"
+                held.add(lease.thread_id)
+                assert lease.tries == 1
+                thread = await store.load(lease.thread_id)
+                while True:
+                    thread = await store.append(thread, chosen(f"s{thread.version}"), lease=lease)
+                    seen[lease.thread_id] = sorted(
+                        event.id for event in thread.events if event.kind == "message_received"
+                    )
+                    held.remove(lease.thread_id)
+                    if await store.release(lease, thread):
+                        break
+                    held.add(lease.thread_id)
+            await store.work_arrived(SHORT)
+
+    async def speak(store: Store, number: int) -> None:
+        for thread_id in wanted:
+            await store.append(Thread(thread_id), opened(), message(f"m{number}"))
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        for worker in range(6):
+            tasks.create_task(work(stores[worker % 3]))
+        for number in range(4):
+            tasks.create_task(speak(stores[number % 3], number))
+    assert await store.due_in_seconds() is None
+
+
+# Redis: what one can get wrong
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:6379",
+        "http://localhost:6379",
+        "redis://[::1",
+        "redis://localhost:sixty",
+        "redis://localhost?colour=red",
+        "redis://localhost?socket_timeout=long",
+    ],
+)
+async def test_what_is_not_the_url_of_a_redis_is_told_in_one_line(url: str) -> None:
+    with pytest.raises(StoreUnavailable, match=r"^REDIS_URL '.*' is not a Redis URL\. It begins with .*\.$"):
+        await RedisStore.open(url)
+
+
+async def test_a_server_that_is_not_there_is_told_in_one_line_with_what_to_do() -> None:
+    nobody = HeldPort()
+    url = f"redis://127.0.0.1:{nobody.number}/0"
+    with pytest.raises(
+        StoreUnavailable, match=rf"^Cannot reach Redis at {url}: .*[^.]\. Start it, or correct REDIS_URL\.$"
+    ):
+        await RedisStore.open(url)
+
+
+async def test_a_socket_that_is_not_there_is_told_in_one_line() -> None:
+    with pytest.raises(StoreUnavailable, match=r"^Cannot reach Redis at unix:///nowhere/redis\.sock: .*\.$"):
+        await RedisStore.open("unix:///nowhere/redis.sock")
+
+
+async def refusal(url: str) -> str:
+    with pytest.raises(StoreUnavailable) as refused:
+        await RedisStore.open(url)
+    return str(refused.value)
+
+
+async def test_a_wrong_password_is_told_without_telling_it(server: Server) -> None:
+    server.command("CONFIG", "SET", "requirepass", "correct horse")
+    path = server.url.removeprefix("unix://")
+    wrong = [f"unix://{credentials}{path}" for credentials in ("", ":hunter2@", "ann:hunter2@")]
+    assert await asyncio.gather(*map(refusal, wrong)) == [
+        f"Redis at unix://{path} does not let us in. Correct the user and the password in REDIS_URL."
+    ] * len(wrong)
+
+
+async def test_no_error_tells_the_password() -> None:
+    nobody = HeldPort()
+    at = f"127.0.0.1:{nobody.number}"
+    told = await asyncio.gather(
+        refusal(f"redis://:hunter2@{at}/0"),
+        refusal(f"redis://ann:hunter2@{at}"),
+        refusal(f"redis://{at}?password=hunter2"),
+        # Characters that have to be escaped, and were not.
+        refusal(f"redis://ann:x@y:hunter2@{at}"),
+        refusal(f"redis://:hun/hunter2@{at}/0"),
+        refusal(f"redis://:hunter2/hunter2@{at}/0"),
+        refusal(f"redis://:hun?hunter2@{at}/0"),
+        refusal(f"redis://:hunter2#hunter2@{at}/0"),
+        refusal(f"redis://{at}?password=hun@hunter2"),
+        refusal(f"ann:hunter2@{at}"),
+        refusal(f"redis:/:hunter2@{at}"),
+    )
+    assert [text for text in told if "hun" in text or "\n" in text] == []
+
+
+async def test_a_full_server_says_what_it_needs_and_loses_nothing(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        thread = await begun(store)
+        server.command("CONFIG", "SET", "maxmemory", 1)
+        with pytest.raises(StoreUnavailable, match=r"is full and takes no writes \(.*\)\. Give it memory"):
+            await store.append(thread, message("m2"))
+        assert await store.load("t1") == thread
+        server.command("CONFIG", "SET", "maxmemory", 0)
+        assert (await store.append(thread, message("m2"))).version == 3
+
+
+async def test_a_read_only_replica_is_told_apart(server: Server) -> None:
+    nobody = HeldPort()
+    server.command("REPLICAOF", "127.0.0.1", nobody.number)
+    async with opened_store(server.url, "bot") as store:
+        with pytest.raises(StoreUnavailable, match=r"is a read-only replica\. Point REDIS_URL at the primary\.$"):
+            await begun(store)
+
+
+async def test_more_calls_than_connections_wait_for_their_turn(redis_url: str) -> None:
+    async with opened_store(f"{redis_url}?max_connections=3", unique_prefix()) as store:
+        await begun(store)
+        await asyncio.gather(*(store.append(T1, message(f"n{number}")) for number in range(200)))
+        assert (await store.load("t1")).version == 202
+
+
+# Redis: servers that die
+
+
+async def test_a_killed_server_is_told_and_what_was_acknowledged_is_there_after_its_restart(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        await begun(store)
+        acknowledged: list[str] = []
+        enough = asyncio.Event()
+
+        async def speak(number: int) -> str:
+            try:
+                for n in range(1_000_000):
+                    await store.append(T1, message(f"m/{number}/{n}"))
+                    acknowledged.append(f"m/{number}/{n}")
+                    if len(acknowledged) >= 200:
+                        enough.set()
+            except StoreUnavailable as error:
+                return str(error)
+            raise AssertionError("the server was never killed")
+
+        speakers = [asyncio.create_task(speak(number)) for number in range(5)]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await enough.wait()
+            server.kill()
+            told = await asyncio.gather(*speakers)
+        assert all(text.startswith(f"Cannot reach Redis at {server.url}: ") and "\n" not in text for text in told)
+        with pytest.raises(StoreUnavailable):
+            await store.load("t1")
+
+        server.start()
+        thread = await store.load("t1")
+        assert set(acknowledged) <= set(ids(thread))
+        # What was not acknowledged is repeated, and lands once whether or not it had landed before.
+        repeated = [message(f"m/{number}/{n}") for number in range(5) for n in range(200)]
+        thread = await store.append(thread, *repeated)
+        assert len(set(ids(thread))) == thread.version
+        assert await store.load("t1") == thread
+
+
+async def test_a_server_that_hangs_is_told(server: Server) -> None:
+    # The time limit of the URL, since the store's own is long.
+    async with opened_store(f"{server.url}?socket_timeout=0.1", "bot") as store:
+        thread = await begun(store)
+        with server.hung(), pytest.raises(StoreUnavailable, match=r"^Cannot reach Redis at .*: Timeout .*REDIS_URL\.$"):
+            await store.append(thread, message("m2"))
+        assert ids(await store.append(thread, message("m2"))) == ["opened", "m1", "m2"]
+
+
+async def test_leases_and_timers_outlive_the_server(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        held, resting = await begun(store, "held"), await begun(store, "resting")
+        lease = await claimed(store, only="held")
+        assert await store.release(await claimed(store, only="resting"), resting, wake_in_seconds=LONG)
+        await begun(store, "due")
+        server.kill()
+        server.start()
+        assert [lease.thread_id for lease in await store.claim(9, LONG)] == ["due"]
+        assert (await store.append(held, chosen("s2"), if_unmoved=True, lease=lease)).version == 3
+
+
+async def test_work_is_heard_of_again_after_the_server_came_back(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store, opened_store(server.url, "bot") as other:
+        thread = await begun(store)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await store.work_arrived(LONG)
+        server.kill()
+        # Long enough for the listener to lose its connection and every attempt to have another.
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.load("t1")
+        server.start()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while server.command("PUBSUB", "NUMSUB", "bot:bell") != [b"bot:bell", 1]:
+                await store.work_arrived(SHORT)
+            for number in range(4):
+                await other.append(thread, message(f"new/{number}"))
+                await store.work_arrived(LONG)
+
+
+async def test_a_server_that_forgot_the_scripts_is_taught_them_again(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+
+        def forget() -> None:
+            server.command("SCRIPT", "FLUSH")
+
+        thread = await begun(store)
+        forget()
+        thread = await store.append(thread, message("m2"))
+        forget()
+        lease = await claimed(store)
+        forget()
+        assert await store.renew(lease, LONG)
+        forget()
+        assert await store.release(lease, thread)
+        forget()
+        await store.wake("t1")
+        lease = await claimed(store)
+        forget()
+        await store.hand_back(lease)
+        assert (await claimed(store)).tries == 1
+
+
+async def test_scripts_are_taught_once_however_many_ask_at_once(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        server.command("SCRIPT", "FLUSH")
+        await begun(store)
+        await asyncio.gather(*(store.append(T1, message(f"n{number}")) for number in range(50)))
+        assert (await store.load("t1")).version == 52
+
+
+async def test_a_closed_store_leaves_no_connection_behind(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        thread = await begun(store)
+        await store.work_arrived(SHORT)
+        async with following(store, thread) as moves, asyncio.timeout(PATIENCE_SECONDS):
+            waiting = asyncio.ensure_future(anext(moves))
+            await store.append(thread, message("m2"))
+            await waiting
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while server.command("CLIENT", "LIST").count(b"\n") > 1:  # noqa: ASYNC110 - the one that asks is always there
+            await asyncio.sleep(0)
+
+
+# Redis: what it costs, and where things lie
+
+
+async def test_an_append_costs_the_same_however_long_the_thread_is(server: Server) -> None:
+    def traffic() -> int:
+        stats = server.command("INFO", "stats")
+        return int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"])
+
+    async with opened_store(server.url, "bot") as store:
+        thread = await store.append(T1, opened())
+        costs = []
+        for block in range(10, 20):
+            before = traffic()
+            for number in range(100):
+                # The script's own reply holds the new events alone.
+                thread = await store.append(thread, message(f"m{block}{number:02}"))
+            costs.append(traffic() - before)
+    assert thread.version == 1_001
+    # The first block also teaches the script; the thread's version takes a digit or two more at the end.
+    assert max(costs[1:]) - min(costs[1:]) <= 0.02 * min(costs[1:])
+
+
+async def test_everything_lies_under_the_prefix_and_a_thread_in_one_slot(cluster_url: str) -> None:
+    prefix = unique_prefix()
+    async with opened_store(cluster_url, prefix) as store:
+        thread = await begun(store)
+        lease = await claimed(store)
+        async with redis.asyncio.Redis.from_url(cluster_url) as client:
+            found = {key.decode() async for key in client.scan_iter(match="*t1*")}
+            assert f"{prefix}:{{{store.keys.shard('t1')}}}:log:t1" in found
+            slots = {
+                await client.execute_command("CLUSTER", "KEYSLOT", key)  # type: ignore[no-untyped-call]
+                async for key in client.scan_iter(match=f"{prefix}*")
+            }
+            assert len(slots) == 1
+        assert await store.release(lease, thread)
+
+
+async def test_the_cluster_of_these_tests_refuses_a_script_over_two_slots(cluster_url: str) -> None:
+    async with redis.asyncio.Redis.from_url(cluster_url) as client:
+        with pytest.raises(redis.exceptions.RedisError, match="slot"):
+            await client.eval("return redis.call('GET', KEYS[1])", 2, "a", "b")
+
+
+async def test_two_prefixes_on_one_server_know_nothing_of_each_other(redis_store: RedisStore, redis_url: str) -> None:
+    await begun(redis_store)
+    async with opened_store(redis_url, unique_prefix()) as other:
+        assert await other.claim(9, LONG) == []
+        assert await other.recent() == []
+        with pytest.raises(UnknownThread):
+            await other.load("t1")

@@ -1,0 +1,370 @@
+"""Deciding in Slack where a team's policy stands: several approvals, changed calls, reminders, and who is who."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agent.authority import Authority, Ruling, Wanted
+from agent.loop import Loop
+from bot.desks.slack import SlackDesk
+from bot.inbox import Inbox
+from bot.team.people import Member, People
+from bot.worker import Worker
+from channels.slack.channel import SlackChannel
+from channels.slack.connection import listening, who_we_are
+from store.authority.terms import Terms
+from store.base import Store
+from store.events import ApprovalDecided, MessageReceived, StandingGranted, StepChosen
+from store.memory import MemoryStore
+from store.values import Person, Place
+from tests.bot.desks.office import MANIFEST, Office, kinds
+from tests.fakes.slack import Message, SlackServer, View
+from tests.patience import PATIENCE_SECONDS
+from tests.telling.playbook import Push, done, ops
+
+PROD = Push(target="prod")
+
+
+@dataclass
+class Rules(Authority):
+    """One policy for everything."""
+
+    ruling: Ruling
+
+    def rule(self, wanted: Wanted) -> Ruling | None:
+        return replace(self.ruling, terms=self.ruling.terms.model_copy(update={"requesters": wanted.requesters}))
+
+    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+        return None
+
+
+class ReleaseOffice(Office):
+    """An office with a team file: ana and ben are in the group `release`, cy is in `leads`."""
+
+    def __init__(self, slack: SlackServer, store: Store) -> None:
+        workspace = slack.workspace
+        cy = workspace.add_user("cy", real_name="Cy Clark", email="cy@example.com")
+        workspace.change_channel("deploys", members=workspace.channel("deploys").members | {cy.id})
+        groups = {"ana": ("release",), "ben": ("release",), "cy": ("leads",)}
+        self.people = People(
+            {name: Member(name.capitalize(), slack=workspace.user(name).id, groups=groups[name]) for name in groups}
+        )
+        super().__init__(slack, store, Inbox(store, people=self.people))
+        self.rules = Rules(Ruling(Terms(group="release"), approvers=self.approvers("ana", "ben")))
+
+    def approvers(self, *names: str) -> tuple[Person, ...]:
+        return tuple(
+            Person(name=self.people.members[name].name, address=self.people.members[name].slack, member=name)
+            for name in names
+        )
+
+    def policy(self, *, asks: tuple[Place, ...] = (), then_asks: tuple[Place, ...] = (), **terms: Any) -> None:
+        ruling = replace(self.rules.ruling, terms=Terms(**{"group": "release", **terms}))
+        self.rules.ruling = replace(ruling, asks=asks, then_asks=then_asks)
+
+    @contextlib.asynccontextmanager
+    async def listens(self) -> AsyncIterator[None]:
+        me, _ = await who_we_are(self.client)
+        desk = SlackDesk(self.store, lambda _: "ops", me, self.people)
+        async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
+            await self.slack.connected()
+            yield
+
+    @contextlib.asynccontextmanager
+    async def works(self) -> AsyncIterator[None]:
+        channel = SlackChannel(self.client)
+        loop = Loop(
+            authority=self.rules,
+            store=self.store,
+            roster={"ops": ops(self.desk)},
+            channels={channel.name: channel},
+            model=self.model,
+            clock=lambda: datetime.now(UTC),
+        )
+        worker = Worker(self.store, loop, grace_seconds=1)
+        working = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            worker.stop()
+            await working
+            await channel.aclose()
+
+    async def asked_for_prod(self, user: str = "cy") -> tuple[Message, Message]:
+        self.model.answers(PROD)
+        asked = await self.slack.mention("deploys", user, "push to prod")
+        return asked, await self.says("Approval needed", asked)
+
+    async def clicks(self, user: str, card: Message, button: str) -> None:
+        await self.slack.acknowledged(await self.slack.click(user, self.slack.now(card), button))
+
+    async def form(self, user: str, card: Message) -> View:
+        """Edit was clicked, and this is the form."""
+        await self.clicks(user, card, "Edit…")
+        return (await self.slack.wait_for(lambda: self.slack.views, PATIENCE_SECONDS))[-1]
+
+    async def submits(self, user: str, view: View, values: dict[str, str]) -> View:
+        await self.slack.acknowledged(await self.slack.submit(user, view, values))
+        return self.slack.all_views[view.id]
+
+    async def reads(self, message: Message, text: str) -> str:
+        """What the message says, as soon as that is in it."""
+
+        def now() -> str:
+            said = self.slack.text_of(self.slack.now(message))
+            return said if text in said else ""
+
+        return await self.slack.wait_for(now, PATIENCE_SECONDS)
+
+    async def told(self, text: str) -> str:
+        """What was told to one person alone."""
+
+        def now() -> list[str]:
+            calls = self.slack.calls_of("chat.postEphemeral")
+            return [call.args["text"] for call in calls if text in call.args["text"]]
+
+        return (await self.slack.wait_for(now, PATIENCE_SECONDS))[-1]
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[ReleaseOffice]:
+    async with SlackServer.from_manifest(
+        MANIFEST,
+        retry_waits_seconds=(0.05, 0.2, 0.5),
+        acknowledge_seconds=PATIENCE_SECONDS,
+        trigger_seconds=PATIENCE_SECONDS,
+    ) as slack:
+        yield ReleaseOffice(slack, MemoryStore())
+
+
+# Several approvals
+
+
+async def test_it_takes_two_people_and_the_card_counts_them(office: ReleaseOffice) -> None:
+    office.policy(quorum=2)
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        text = office.slack.text_of(card)
+        assert "May decide: release (Ana, Ben)" in text
+        assert "0 of 2 approvals" in text
+        await office.clicks("ana", card, "Approve")
+        await office.reads(card, "1 of 2 approvals: Ana at")
+        assert office.slack.buttons_of(office.slack.now(card)) == ["Approve", "Reject", "Edit…"]
+        assert office.desk.ran == []
+        await office.clicks("ana", card, "Approve")
+        await office.told("counts already")
+        office.model.answers(done("It is out."))
+        await office.clicks("ben", card, "Approve")
+        await office.says("It is out.", asked)
+        settled = await office.reads(card, "✅ approved by Ana at")
+        assert ", Ben at " in settled
+        assert office.slack.buttons_of(office.slack.now(card)) == []
+    assert office.desk.ran == ["push(target: prod)"]
+    assert len(office.slack.calls_of("chat.postEphemeral")) == 1, "whoever counts reads it on the card"
+
+
+async def test_whoever_is_not_in_the_group_is_told_so_alone(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        await office.clicks("cy", card, "Approve")
+        assert "You may not decide on this request" in await office.told("may not")
+        thread = await office.until(asked, "waiting_for_approval")
+    assert thread.pending
+    assert office.desk.ran == []
+
+
+async def test_a_request_is_shown_and_settled_wherever_the_policy_asks(office: ReleaseOffice) -> None:
+    secrets, ben = office.slack.workspace.channel("secrets"), office.slack.workspace.user("ben")
+    asks = tuple(Place(channel="slack", address=f"/{where}/") for where in (secrets.id, ben.id))
+    office.policy(asks=asks, quorum=2)
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        in_secrets = await office.slack.said("Approval needed", "secrets")
+        in_person = await office.slack.said("Approval needed", office.slack.workspace.im(ben))
+        await office.clicks("ben", in_person, "Approve")
+        for shown in (card, in_secrets, in_person):
+            await office.reads(shown, "1 of 2 approvals: Ben at")
+        office.model.answers(done("It is out."))
+        await office.clicks("ana", in_secrets, "Approve")
+        for shown in (card, in_secrets, in_person):
+            await office.reads(shown, "✅ approved by Ben at")
+            assert office.slack.buttons_of(office.slack.now(shown)) == []
+        await office.says("It is out.", asked)
+    assert [len(office.slack.messages(where)) for where in (secrets, office.slack.workspace.im(ben))] == [1, 1]
+
+
+# Time
+
+
+async def test_a_reminder_calls_those_who_may_decide_and_says_when_there_are_more(office: ReleaseOffice) -> None:
+    secrets = office.slack.workspace.channel("secrets").id
+    now = datetime.now(UTC)
+    office.policy(asks=(Place(channel="slack", address=f"/{secrets}/"),), remind_at=now, widen_at=now, then="leads")
+    async with office.open():
+        asked, card = await office.asked_for_prod("ana")
+        widened = await office.says("More people may decide from now on.", asked)
+        elsewhere = await office.slack.said("More people may decide from now on.", "secrets")
+        assert "May decide: release or leads" in office.slack.text_of(widened)
+        ana = office.slack.workspace.user("ana").id
+        assert f"<@{ana}>" in office.slack.text_of(widened)
+        assert elsewhere.thread_ts == (await office.slack.said("Approval needed", "secrets")).ts
+        office.model.answers(done("It is out."))
+        await office.clicks("cy", card, "Approve")
+        await office.says("It is out.", asked)
+
+
+async def test_a_request_that_nobody_decides_expires(office: ReleaseOffice) -> None:
+    office.policy(expires_at=datetime.now(UTC) + timedelta(seconds=1))
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        assert "Expires at 20" in office.slack.text_of(card)
+        office.model.answers(done("Nobody approved it."))
+        await office.reads(card, "⏹ expired: nothing is run")
+        await office.says("Nobody approved it.", asked)
+        await office.slack.acknowledged(await office.slack.click("ana", card, "Approve"))
+        assert "expired" in await office.told("expired")
+    assert office.desk.ran == []
+
+
+# Changing a call instead of approving it
+
+
+async def test_a_changed_call_is_a_new_request(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        form = await office.form("ana", card)
+        assert "target" in office.slack.text_of(form)
+        form = await office.submits("ana", form, {"target": "staging"})
+        assert not form.is_open
+        await office.reads(card, "✏️ changed by")
+        new = await office.says("newest for staging", asked)
+        office.model.answers(done("It is out."))
+        await office.clicks("ben", new, "Approve")
+        await office.says("It is out.", asked)
+        thread = await office.until(asked, "done")
+    assert office.desk.ran == ["push(target: staging)"]
+    edited = [e for e in kinds(thread, StepChosen) if isinstance(e, StepChosen) and e.by == "person"]
+    assert [e.editor.member for e in edited if e.editor] == ["ana"]
+
+
+@pytest.mark.parametrize(("text", "said"), [("prod", "Nothing is different."), ("  ", "It cannot be empty.")])
+async def test_the_form_says_what_is_wrong_with_what_was_typed(office: ReleaseOffice, text: str, said: str) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        form = await office.submits("ana", await office.form("ana", card), {"target": text})
+        assert form.is_open
+        assert said in dict(form.errors)["argument:target"]
+        form = await office.submits("ana", form, {"target": "staging"})
+        assert not form.is_open
+        await office.says("newest for staging", asked)
+
+
+async def test_whoever_may_not_decide_may_not_change_it_either(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        form = await office.submits("cy", await office.form("cy", card), {"target": "staging"})
+        assert form.is_open
+        assert "You may not change this request" in dict(form.errors)["argument:target"]
+        thread = await office.until(asked, "waiting_for_approval")
+    assert [e.intent for e in kinds(thread, StepChosen) if isinstance(e, StepChosen)] == ["push"]
+
+
+async def test_what_was_decided_meanwhile_cannot_be_changed(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod()
+        form = await office.form("ana", card)
+        office.model.answers(done("It is out."))
+        await office.clicks("ben", card, "Approve")
+        await office.says("It is out.", asked)
+        form = await office.submits("ana", form, {"target": "staging"})
+        assert "no such request that waits" in dict(form.errors)["argument:target"]
+        await office.slack.acknowledged(await office.slack.click("ana", card, "Edit…"))
+        await office.told("There is nothing to change here any more.")
+    assert office.desk.ran == ["push(target: prod)"]
+    assert len(office.slack.calls_of("views.open")) == 1
+
+
+async def test_a_form_that_slack_did_not_open_in_time_is_told(office: ReleaseOffice) -> None:
+    async with office.open():
+        _, card = await office.asked_for_prod()
+        office.slack.fail("views.open", "expired_trigger_id")
+        await office.clicks("ana", card, "Edit…")
+        await office.told("Please press Edit again.")
+
+
+async def test_what_is_too_long_for_a_form_is_changed_in_words(office: ReleaseOffice) -> None:
+    office.model.answers(Push(target="p" * 3_001))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "cy", "push")
+        card = await office.says("Approval needed", asked)
+        await office.clicks("ana", card, "Edit…")
+        await office.told("Reply in the thread what should be different.")
+    assert office.slack.views == []
+
+
+# Who is who
+
+
+async def test_slack_vouches_for_the_mail_addresses_of_members(office: ReleaseOffice) -> None:
+    office.slack.workspace.change_user("ben", email_confirmed=False)
+    async with office.open():
+        asked, card = await office.asked_for_prod("ana")
+        office.model.answers(done("It is out."))
+        await office.clicks("ben", card, "Approve")
+        await office.says("It is out.", asked)
+        thread = await office.until(asked, "done")
+    [message] = kinds(thread, MessageReceived)
+    [decision] = kinds(thread, ApprovalDecided)
+    assert isinstance(message, MessageReceived)
+    assert isinstance(decision, ApprovalDecided)
+    assert (message.sender.email, message.sender.member) == ("ana@example.com", "ana")
+    assert (decision.by.email, decision.by.member, decision.groups) == ("", "ben", ("release",))
+
+
+@pytest.mark.parametrize("lacks", ["scope", "membership"])
+async def test_without_the_scope_and_of_guests_there_is_no_address(office: ReleaseOffice, lacks: str) -> None:
+    if lacks == "scope":
+        office.slack.scopes.discard("users:read.email")
+    else:
+        office.slack.workspace.change_user("ana", is_guest=True)
+    office.model.answers(done("Hello."))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "are you there?")
+        await office.says("Hello.", asked)
+        thread = await office.until(asked, "done")
+    [message] = kinds(thread, MessageReceived)
+    assert isinstance(message, MessageReceived)
+    assert message.sender.email == ""
+    assert message.sender.trust == ("verified" if lacks == "scope" else "unverified")
+
+
+async def test_home_shows_whoever_may_decide_what_waits_for_them(office: ReleaseOffice) -> None:
+    office.policy(quorum=2)
+    async with office.open():
+        asked, card = await office.asked_for_prod("cy")
+        await office.until(asked, "waiting_for_approval")
+        assert "push target=prod: waiting for approval" in await waits_for(office, "ana")
+        assert "Nothing goes on yet" in await waits_for(office, "dan")
+        await office.clicks("ana", card, "Approve")
+        await office.reads(card, "1 of 2 approvals")
+        assert "push target=prod: waiting for approval" in await waits_for(office, "ben")
+        assert "Nothing waits for you." in await waits_for(office, "ana")
+
+
+async def waits_for(office: ReleaseOffice, name: str) -> str:
+    """What stands first in that person's App Home."""
+    if name not in [user.name for user in office.slack.workspace.users.values()]:
+        office.slack.workspace.add_user(name)
+    opened = await office.slack.open_home(name)
+    assert opened
+    await office.slack.acknowledged(opened)
+    home = office.slack.home_of(name)
+    assert home
+    return office.slack.text_of(home).partition("What you asked for")[0]

@@ -1,0 +1,605 @@
+"""An agent at play in one process, so that a test of the loop reads as a dialogue.
+
+    world = World()
+    world.model.answers(Push(target="prod"), done("It is out."))
+    await world.say("push to prod, please")
+    assert await world.run() == ["requested: push(target: prod)"]
+    await world.approve()
+    assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: It is out."]
+
+Everything is real (store, inbox, lease, loop, agent) but what stands at the edges: the model reads its answers from a
+script, the channel remembers what it sent, the clock stands still, and the tools do nothing but say so.
+
+What happens in between is part of the dialogue too: `world.store.before(ToolStarted, …)` acts just before that append,
+`world.desk.during("push", …)` while that tool runs, an async function in the model's script while it thinks, and
+`killed` in any of these is the death of the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, NoReturn, assert_never
+
+from pydantic import JsonValue
+
+from agent.authority import AnyoneMay, Authority
+from agent.decide import decide
+from agent.definition import Agent, Limits, no_plan
+from agent.loop import Loop
+from agent.model.base import Answer, ModelFailure, Prompt
+from agent.model.schema import validated
+from agent.steps import (
+    Call,
+    DoneForNow,
+    Facts,
+    NothingToDo,
+    RequestHumanInput,
+    SendUpdate,
+    Step,
+    Tool,
+    ToolError,
+    Wait,
+    WithdrawRequest,
+    as_question,
+)
+from bot.deciding import Settlement
+from bot.inbox import Inbox
+from bot.team.people import People
+from bot.worker import Worker
+from channels.base import (
+    Answered,
+    Card,
+    Channel,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminder,
+    Settled,
+    Text,
+    Undelivered,
+)
+from channels.inbound import Words
+from store.base import Lease, Store
+from store.events import Event, TriggerReceived
+from store.memory import MemoryStore
+from store.thread import Thread
+from store.values import Person, Place, Usage
+from tests.fakes.clock import Clock
+from tests.telling.story import ANN, PLACE
+
+LEASE_SECONDS = 15.0
+APPENDS_MAX = 2_000
+"""A run that appends more than this does not come to rest."""
+
+Hook = Callable[[], Awaitable[object]]
+"""Something that happens in between."""
+
+
+class Killed(BaseException):
+    """The worker's process died here."""
+
+
+async def killed() -> NoReturn:
+    """As a hook: the worker dies at this point."""
+    raise Killed
+
+
+# The agent `ops` and its tools
+
+
+@dataclass
+class Desk:
+    """What the tools did, and what happens while they run."""
+
+    lines: list[str]
+    ran: list[str] = field(default_factory=list)
+    keys: Counter[str] = field(default_factory=Counter)
+    """How often each call was really made, by its key."""
+    facts: Facts = field(default_factory=dict)
+    """What `push` finds out for the person to see."""
+    result: JsonValue = "ok"
+    """What `look` answers."""
+    _during: dict[str, deque[Hook]] = field(default_factory=lambda: defaultdict(deque))
+
+    def during(self, intent: str, hook: Hook) -> None:
+        """Let this happen while the tool runs, once."""
+        self._during[intent].append(hook)
+
+    async def do(self, tool: Tool, call: Call) -> None:
+        words = in_words(tool.intent, tool.arguments)
+        self.ran.append(words)
+        self.lines.append(f"ran: {words}")
+        self.keys[call.key] += 1
+        if hooks := self._during[tool.intent]:
+            await hooks.popleft()()
+
+
+class _OpsTool(Tool):
+    needs: ClassVar[tuple[type, ...]] = (Desk,)
+
+    async def run(self, call: Call) -> JsonValue | Wait:
+        desk = call.need(Desk)
+        await desk.do(self, call)
+        return await self.work(call, desk)
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue | Wait:
+        return "ok"
+
+
+class Look(_OpsTool):
+    """Look at something. Changes nothing."""
+
+    repeatable: ClassVar[bool] = True
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        return desk.result
+
+
+class Touch(_OpsTool):
+    """Touch something, which nobody has to approve."""
+
+
+class Push(_OpsTool):
+    """Push to a target. A person approves it first."""
+
+    target: str
+
+    scoped_by: ClassVar[str] = "target"
+    editable: ClassVar[tuple[str, ...]] = ("target",)
+
+    def needs_approval(self) -> bool:
+        return True
+
+    async def prepare(self, call: Call) -> Facts:
+        if self.target == "nowhere":
+            raise ToolError("There is no target 'nowhere'. Try 'prod'.")
+        return {"revision": f"newest for {self.target}", **call.need(Desk).facts}
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        return {"pushed": call.facts["revision"]}
+
+
+class Flaky(_OpsTool):
+    """Works where it is held right; says how, where it is not."""
+
+    how: str
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        if self.how != "right":
+            raise ToolError("" if self.how == "mute" else f"Not {self.how!r}. Try 'right'.")
+        return "ok"
+
+
+class Broken(_OpsTool):
+    """Breaks, and does not tell whether it did anything."""
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        raise RuntimeError("the wire\nwas cut")
+
+
+class BrokenLook(Broken):
+    """Breaks, and may be repeated."""
+
+    repeatable: ClassVar[bool] = True
+
+
+class Slow(_OpsTool):
+    """Has to look twice before it knows."""
+
+    repeatable: ClassVar[bool] = True
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue | Wait:
+        return Wait(10, f"look {call.attempt}") if call.attempt <= 2 else "done at last"
+
+
+class Stuck(_OpsTool):
+    """Never ends, and does not tell whether it did anything."""
+
+    timeout_seconds: ClassVar[float] = 0.01
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        await asyncio.Event().wait()
+        return None
+
+
+class StuckLook(Stuck):
+    """Never ends, and may be repeated."""
+
+    repeatable: ClassVar[bool] = True
+
+
+TOOLS: tuple[type[Tool], ...] = (Look, Touch, Push, Flaky, Broken, BrokenLook, Slow, Stuck, StuckLook)
+
+
+def ops(
+    desk: Desk | None = None,
+    *,
+    name: str = "ops",
+    plan: Callable[[Thread], Step | None] = no_plan,
+    limits: Limits | None = None,
+    tools: tuple[type[Tool], ...] = TOOLS,
+) -> Agent:
+    return Agent(
+        name=name,
+        prompt="You do as you are told.",
+        tools=tools,
+        plan=plan,
+        limits=limits or Limits(),
+        resources={Desk: desk or Desk([])},
+    )
+
+
+def done(message: str = "Done.") -> DoneForNow:
+    return DoneForNow(message=message)
+
+
+def update(message: str) -> SendUpdate:
+    return SendUpdate(message=message)
+
+
+def ask(question: str, context: str = "") -> RequestHumanInput:
+    return as_question(question, context)
+
+
+def withdraw(reason: str = "no longer wanted") -> WithdrawRequest:
+    return WithdrawRequest(reason=reason)
+
+
+NOTHING = NothingToDo()
+
+
+# The edges
+
+
+Line = Step | ModelFailure | Callable[[str], Step | ModelFailure | Awaitable[Step | ModelFailure]]
+
+
+class ScriptedModel:
+    """Answers what it was told to, in order: a step, a failure, or a function of the prompt, which may be async."""
+
+    name = "script"
+
+    def __init__(self) -> None:
+        self._script: deque[Line] = deque()
+        self.otherwise: Callable[[str], Step] | None = None
+        """What it answers where the script has ended."""
+        self.asked: Callable[[str], Awaitable[None]] | None = None
+        """Sees each prompt before it is answered."""
+        self.prompts: list[str] = []
+        """What it was asked."""
+
+    def answers(self, *lines: Line) -> None:
+        self._script.extend(lines)
+
+    @property
+    def lines_left(self) -> int:
+        return len(self._script)
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        self.prompts.append(prompt.user)
+        if self.asked:
+            await self.asked(prompt.user)
+        assert self._script or self.otherwise, f"the script has no answer to this:\n{prompt.user[-2000:]}"
+        line: Any = self._script.popleft() if self._script else self.otherwise
+        if callable(line):
+            line = line(prompt.user)
+        if isinstance(line, Awaitable):
+            line = await line
+        if isinstance(line, ModelFailure):
+            raise line
+        step = validated(prompt.agent, {"intent": line.intent, **line.arguments})
+        return Answer(step, Usage(input_tokens=10, output_tokens=1), self.name)
+
+
+class RecordingChannel(Channel):
+    """Remembers what was sent under each key; a key that was sent before says nothing again."""
+
+    def __init__(self, lines: list[str], name: str = PLACE.channel) -> None:
+        self.name = name
+        self.sent: dict[str, Outgoing] = {}
+        self.tries: Counter[str] = Counter()
+        self.fails_with: Exception | None = None
+        """Raised at every attempt while it is set."""
+        self._next: deque[Exception | Hook] = deque()
+        self._lines = lines
+
+    def next(self, *what: Exception | Hook) -> None:
+        """What comes of the next attempts: an error, or this is awaited first."""
+        self._next.extend(what)
+
+    def forget(self) -> None:
+        """Nothing comes in between any more."""
+        self._next.clear()
+
+    async def send(
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+    ) -> str:
+        self.tries[key] += 1
+        if self._next:
+            item = self._next.popleft()
+            if isinstance(item, Exception):
+                raise item
+            await item()
+        if self.fails_with:
+            raise self.fails_with
+        if key not in self.sent:
+            self.sent[key] = message
+            if line := heard(message):
+                self._lines.append(line if self.name == PLACE.channel else f"{self.name}: {line}")
+        return f"receipt {len(self.sent)}"
+
+
+class StoreWithHooks:
+    """Stands between a loop and its store: things happen just before or after an append of the loop's.
+
+    A point is the number of an append, from 1, or a kind of event: the next append that holds one.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.real = store
+        self.appends = 0
+        self._before: list[tuple[int | type[Event], Hook]] = []
+        self._after: list[tuple[int | type[Event], Hook]] = []
+
+    def before(self, point: int | type[Event], hook: Hook) -> None:
+        self._before.append((point, hook))
+
+    def after(self, point: int | type[Event], hook: Hook) -> None:
+        self._after.append((point, hook))
+
+    def forget(self) -> None:
+        """Nothing happens in between any more."""
+        self._before.clear()
+        self._after.clear()
+
+    async def append(
+        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+    ) -> Thread:
+        self.appends += 1
+        assert self.appends < APPENDS_MAX, f"it does not come to rest: {[e.id for e in thread.events[-12:]]}"
+        for hook in self._due(self._before, events):
+            await hook()
+        after = self._due(self._after, events)
+        thread = await self.real.append(thread, *events, if_unmoved=if_unmoved, lease=lease)
+        for hook in after:
+            await hook()
+        return thread
+
+    def _due(self, hooks: list[tuple[int | type[Event], Hook]], events: tuple[Event, ...]) -> list[Hook]:
+        def is_here(point: int | type[Event]) -> bool:
+            return point == self.appends if isinstance(point, int) else any(isinstance(e, point) for e in events)
+
+        due = [item for item in hooks if is_here(item[0])]
+        for item in due:
+            hooks.remove(item)
+        return [hook for _, hook in due]
+
+    # The rest as it is
+
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        return await self.real.post(thread_id, *events, opens=opens)
+
+    async def exists(self, thread_id: str) -> bool:
+        return await self.real.exists(thread_id)
+
+    async def load(self, thread_id: str) -> Thread:
+        return await self.real.load(thread_id)
+
+    async def refresh(self, thread: Thread) -> Thread:
+        return await self.real.refresh(thread)
+
+    async def recent(self, limit: int = 50) -> list[str]:
+        return await self.real.recent(limit)
+
+    def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+        return self.real.follow(thread)
+
+    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+        return await self.real.claim(limit, lease_seconds, only)
+
+    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
+        return await self.real.renew(lease, lease_seconds)
+
+    async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
+        return await self.real.release(lease, seen, wake_in_seconds)
+
+    async def hand_back(self, lease: Lease) -> None:
+        await self.real.hand_back(lease)
+
+    async def due_in_seconds(self) -> float | None:
+        return await self.real.due_in_seconds()
+
+    async def work_arrived(self, timeout_seconds: float) -> None:
+        await self.real.work_arrived(timeout_seconds)
+
+    async def wake(self, thread_id: str) -> None:
+        await self.real.wake(thread_id)
+
+    async def recall(self, name: str) -> str:
+        return await self.real.recall(name)
+
+    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+        return await self.real.note(name, text, instead_of=instead_of)
+
+    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+        return await self.real.tally(name, member, window_seconds)
+
+    async def aclose(self) -> None:
+        await self.real.aclose()
+
+
+# The world
+
+
+class World:
+    """One thread with `ops`, and the people around it.
+
+    `lines` is all that could be seen from outside, in order: what tools ran and what people were told.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Callable[[Thread], Step | None] = no_plan,
+        limits: Limits | None = None,
+        tools: tuple[type[Tool], ...] = TOOLS,
+        others: Mapping[str, Agent] | None = None,
+        place: Place = PLACE,
+        store: Store | None = None,
+        people: People | None = None,
+        authority: Authority | None = None,
+        rooms: Sequence[str] = (),
+    ) -> None:
+        """`rooms`: names of other channels, at which a request may be shown too."""
+        self.lines: list[str] = []
+        self.clock = Clock()
+        self.desk = Desk(self.lines)
+        self.model = ScriptedModel()
+        self.channel = RecordingChannel(self.lines)
+        self.agent = ops(self.desk, plan=plan, limits=limits, tools=tools)
+        self.roster = {"ops": self.agent, **(others or {})}
+        self.store = StoreWithHooks(store or MemoryStore(self.clock))
+        """As the loop sees it; `store.real` is the one that people reach."""
+        self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
+        self.rooms = {name: RecordingChannel(self.lines, name) for name in rooms}
+        self.loop = Loop(
+            authority=authority or AnyoneMay(),
+            store=self.store,
+            roster=self.roster,
+            channels={self.channel.name: self.channel, **self.rooms},
+            model=self.model,
+            clock=self.clock,
+        )
+        self.place = place
+        self.thread = Thread("")
+        """As it was when somebody here last looked."""
+        self._messages = 0
+
+    # What people do
+
+    async def say(self, text: str, by: Person = ANN, **more: Any) -> Thread:
+        self._messages += 1
+        event_id = more.pop("event_id", f"m{self._messages}")
+        thread_id = await self.inbox.message(self.place, Words(by, text, event_id, **more), agent="ops")
+        self.thread = await self.store.load(thread_id)
+        return self.thread
+
+    async def answer(self, text: str, by: Person = ANN) -> Thread:
+        self.thread = await self.inbox.answer(self.thread.id, by, text)
+        return self.thread
+
+    async def trigger(self, name: str, **data: JsonValue) -> Thread:
+        self._messages += 1
+        event = TriggerReceived(id=f"hook/{self._messages}", at=self.clock(), source="hook", name=name, data=data)
+        self.thread = await self.store.load(await self.inbox.trigger(self.place, event, agent="ops"))
+        return self.thread
+
+    async def approve(self, by: Person = ANN, comment: str = "", **more: Any) -> Settlement:
+        return await self._decide(by, comment, approved=True, **more)
+
+    async def reject(self, reason: str = "", by: Person = ANN, **more: Any) -> Settlement:
+        return await self._decide(by, reason, approved=False, **more)
+
+    async def _decide(self, by: Person, comment: str, *, approved: bool, **more: Any) -> Settlement:
+        settlement = await self.inbox.decide(self.thread.id, by, approved=approved, comment=comment, **more)
+        self.thread = settlement.thread
+        return settlement
+
+    async def pause(self) -> Thread:
+        self.thread = await self.inbox.pause(self.thread.id, ANN)
+        return self.thread
+
+    async def resume(self) -> Thread:
+        self.thread = await self.inbox.resume(self.thread.id, ANN)
+        return self.thread
+
+    async def cancel(self, reason: str = "") -> Thread:
+        self.thread = await self.inbox.cancel(self.thread.id, ANN, reason)
+        return self.thread
+
+    async def log(self, *events: Event) -> Thread:
+        """Put events there that nobody in this world can make happen."""
+        self.thread = await self.store.real.append(self.thread, *events)
+        return self.thread
+
+    # What the worker and the clock do
+
+    async def run(self) -> list[str]:
+        """What comes of doing all that can be done now, under a lease; a worker that is killed ends it too."""
+        start = len(self.lines)
+        lease = await self.claim()
+        try:
+            while True:
+                self.thread = await self.loop.advance(await self.store.load(self.thread.id), lease)
+                if await self.store.release(lease, self.thread):
+                    break
+        except Killed:
+            self.lines.append("killed")
+            self.clock.advance(LEASE_SECONDS)
+            self.thread = await self.store.load(self.thread.id)
+            return self.lines[start:]
+        assert self.at_rest, "the loop came back with something to do"
+        return self.lines[start:]
+
+    async def claim(self) -> Lease:
+        await self.store.wake(self.thread.id)
+        leases = await self.store.claim(1, LEASE_SECONDS, self.thread.id)
+        assert leases, f"somebody else holds {self.thread.id}"
+        return leases[0]
+
+    async def advance(self, seconds: float) -> list[str]:
+        """Time passes; what comes of the timers that fire."""
+        self.clock.advance(seconds)
+        return await self.run()
+
+    def worker(self, **options: Any) -> Worker:
+        """The real one, over this world's store and loop."""
+        return Worker(self.store, self.loop, clock=self.clock, **options)
+
+    @property
+    def at_rest(self) -> bool:
+        agent = self.roster.get(self.thread.agent)
+        return agent is None or decide(agent, self.thread) is None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The log, in short."""
+        return [event.kind for event in self.thread.events]
+
+
+# How it reads
+
+
+def in_words(intent: str, arguments: Mapping[str, JsonValue]) -> str:
+    inside = ", ".join(f"{name}: {value}" for name, value in arguments.items())
+    return f"{intent}({inside})" if inside else intent
+
+
+def heard(message: Outgoing) -> str:
+    match message:
+        case Text(text):
+            return f"said: {text}"
+        case Notice(text):
+            return f"noted: {text}"
+        case Question():
+            return f"asked: {message.question}"
+        case Card(receipt=receipt) if receipt:
+            return f"counted: {message.intent}, {len(message.votes)} of {message.quorum}"
+        case Card():
+            return f"requested: {in_words(message.intent, message.arguments)}"
+        case Reminder():
+            return f"reminded: {message.intent}, for {message.group}"
+        case Settled():
+            by = f" by {message.by.name}" if message.by else ""
+            comment = f": {message.comment}" if message.comment else ""
+            return f"settled: {message.intent} {message.outcome}{by}{comment}"
+        case Undelivered():
+            return f"told elsewhere: {message.text}"
+        case Answered() | Progress():
+            return ""  # they change a message that is there
+    assert_never(message)
