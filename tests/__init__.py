@@ -1,4 +1,4 @@
-"""The tests, in folders like the code. `stories` has whole programs; `fakes` what stands in for Slack, mail and models."""
+"""The tests, in folders like the code; `stories` holds whole programs, `fakes` stand in for Slack, mail and models."""
 
 from __future__ import annotations
 
