@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.loop import Loop
+from store import keys
 from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged
 from store.events import HandedToHuman
 from store.thread import Thread
@@ -188,7 +189,7 @@ class Worker:
         return max((next_timer - self._clock()).total_seconds(), 0.0) if next_timer else None
 
     async def _park(self, thread: Thread, lease: Lease, limit: str, reason: str) -> Thread:
-        event = HandedToHuman(id=f"h{thread.version}/handed", at=self._clock(), limit=limit, reason=reason)
+        event = HandedToHuman(id=keys.handed_over(thread.version), at=self._clock(), limit=limit, reason=reason)
         return await self._store.append(thread, event, lease=lease)
 
     async def _keep(self, lease: Lease, hold: asyncio.Task[None] | None) -> None:

@@ -13,7 +13,7 @@ meant when it was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from store.authority.terms import terms_of
@@ -48,9 +48,24 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.keys import MessageKey, MessagePart, TimerKey
-from store.outbox import Kind, Outbox
-from store.state import OPEN, Outcome, Request, State, StepState, StepStatus
+from store.keys import MessageKey, TimerKey
+from store.moves import (
+    begin_anew,
+    close_card,
+    close_question,
+    count_failure,
+    end_open_steps,
+    end_progress,
+    escalate,
+    follow_card,
+    move_step,
+    outcome_of,
+    rest,
+    settle,
+    update_request,
+)
+from store.outbox import Outbox
+from store.state import OPEN, Request, State, StepState, StepStatus
 
 UNDECIDED: frozenset[StepStatus] = frozenset({"requested", "approved"})
 """A request that waits, or was approved and has not begun."""
@@ -66,82 +81,11 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
     return state
 
 
-# Rules that several rows share
-
-
-def _move(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
-    """Move a step on, if it is in one of the allowed states."""
-    step = state.steps.get(step_id)
-    if not step or step.status not in allowed:
-        return False
-    state.steps[step_id] = step._replace(**changes)
-    return True
-
-
-def _update(state: State, request: Request, **changes: Any) -> Request:
-    changed = request._replace(**changes)
-    state.steps[request.step] = state.steps[request.step]._replace(request=changed)
-    return changed
-
-
-def _end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus], index: int) -> None:
-    for step_id in state.open_steps:
-        if _move(state, step_id, which, status=ending, until=None):
-            _close_card(state, step_id, index)
-            _end_progress(state, step_id, index)
-
-
-def _moved_from_outside(state: State, index: int) -> None:
-    """A person or a machine moved the thread: it begins anew, with all its limits."""
-    if not state.cancelled:
-        state.news = True
-    _close_question(state, index)
-    state.steps_in_turn = state.errors_in_row = 0
-    state.handed, state.retry_choice_at = False, None
-
-
-def _rest(state: State) -> None:
-    """Nothing is chosen any more until somebody moves the thread."""
-    state.retry_choice_at = None
-    state.news = state.unread = False
-
-
-def _failed(state: State) -> None:
-    """The model has to read what went wrong. Too much of it in a row is a limit."""
-    state.news = True
-    state.errors_in_row += 1
-
-
-def _follow_card(state: State, request: Request, part: MessagePart, kind: Kind, index: int, number: str = "") -> None:
-    key = MessageKey(request.step, part, number)
-    state.outbox.put_wherever_shown(key, kind, index, places=request.places, shown_at=request.shown_at)
-
-
-def _close_card(state: State, step_id: str, index: int) -> None:
-    """Its request will not be acted on: people who were shown the card are told."""
-    if request := state.steps[step_id].request:
-        _follow_card(state, request, "closed", "settled", index)
-
-
-def _close_question(state: State, index: int) -> None:
-    """People who were shown buttons with it are told that it needs no answer now."""
-    asked = state.steps.get(state.question)
-    if asked and asked.chosen.closes:
-        state.outbox.put(MessageKey(asked.id, "answered"), "answered", index, asked.id)
-    state.question = ""
-
-
-def _end_progress(state: State, step_id: str, index: int) -> None:
-    if state.steps[step_id].shown:
-        # By the event, not the step alone: what was interrupted may still be found to have ended.
-        state.outbox.put(MessageKey(step_id, "ended", str(index)), "ended", index, step_id)
-
-
 # Messages and triggers
 
 
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
-    _moved_from_outside(state, index)
+    begin_anew(state, index)
     state.edits.message_came(event.id)
     state.unverified = state.unverified or event.sender.trust in ("unverified", "forwarded")
     state.unattended = state.unattended and event.sender.trust != "verified"
@@ -159,7 +103,7 @@ def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
 
 
 def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
-    _moved_from_outside(state, index)
+    begin_anew(state, index)
     state.unattended = event.source == CRON
 
 
@@ -176,7 +120,7 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
         state.handed, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
     state.steps_in_turn += 1
-    _end_open_steps(state, "superseded", {"chosen"}, index)
+    end_open_steps(state, "superseded", {"chosen"}, index)
     step = _begun(state, StepState(event), index)
     state.steps[event.step] = step
     if step.status in OPEN:
@@ -197,7 +141,7 @@ def _begun(state: State, step: StepState, index: int) -> StepState:
             state.outbox.put(MessageKey(event.step, "say"), "question", index, event.step)
         case "withdraws":
             state.news = True
-            _end_open_steps(state, "withdrawn", UNDECIDED, index)
+            end_open_steps(state, "withdrawn", UNDECIDED, index)
         case "waits" | "reminds" as effect if event.until:
             # A reminder is for later: what was under way goes on.
             state.news = effect == "reminds"
@@ -217,7 +161,7 @@ def _run_chosen(state: State, step: StepState, index: int) -> StepState:
         return step._replace(status="duplicate")
     if event.acts and event.by != "person":
         # What a person has changed takes its place only once it can be asked for.
-        _end_open_steps(state, "superseded", UNDECIDED, index)
+        end_open_steps(state, "superseded", UNDECIDED, index)
     elif event.begun:
         return step._replace(status="running", attempt=1, repeatable=True)
     return step
@@ -236,11 +180,11 @@ def _choice_failed(state: State, event: ChoiceFailed, index: int) -> None:
 def _approval_requested(state: State, event: ApprovalRequested, index: int) -> None:
     step = state.steps.get(event.step)
     if step and step.status == "chosen" and step.chosen.by == "person":
-        _end_open_steps(state, "superseded", UNDECIDED, index)
+        end_open_steps(state, "superseded", UNDECIDED, index)
     if step is None:
         return
     request = Request(step.chosen, event, terms_of(event.policy), {})
-    if _move(state, event.step, {"chosen"}, status="requested", request=request) and not request.terms.standing:
+    if move_step(state, event.step, {"chosen"}, status="requested", request=request) and not request.terms.standing:
         # What a standing approval settles, nobody has to look at first.
         state.outbox.put_card(event.step, index, (None, *event.asks))
 
@@ -249,43 +193,16 @@ def _approval_decided(state: State, event: ApprovalDecided, index: int) -> None:
     step = state.steps.get(event.step)
     if step is None:
         return
-    outcome = _outcome(step, event) if step.request else "other_request"
+    outcome = outcome_of(step, event) if step.request else "other_request"
     if step.request:
-        request = _update(state, step.request, outcomes={**step.request.outcomes, event.id: outcome})
+        request = update_request(state, step.request, outcomes={**step.request.outcomes, event.id: outcome})
         if outcome == "counted":
-            request = _update(state, request, votes=(*request.votes, event))
-            _follow_card(state, request, "votes", "votes", index, str(index))
+            request = update_request(state, request, votes=(*request.votes, event))
+            follow_card(state, request, "votes", "votes", index, str(index))
         elif outcome == "settled":
-            _settle(state, request, event, index)
+            settle(state, request, event, index)
     if outcome not in ("counted", "settled") and event.by_message:
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step)
-
-
-def _outcome(step: StepState, event: ApprovalDecided) -> Outcome:
-    """One approval for each person; a person who approved may still reject."""
-    request = step.request
-    if request is None or request.digest != event.digest:
-        return "other_request"
-    by, groups, at = event.by, event.groups, event.at
-    judged = request.verdict(by, groups, at, approved=event.approved, standing=event.standing)
-    if step.status != "requested":
-        return "too_late" if judged == "valid" or (judged == "expired" and step.status != "expired") else judged
-    if judged != "valid":
-        return judged
-    if event.approved and request.has_voted(by):
-        return "too_late"
-    enough = not event.approved or event.standing or len(request.votes) + 1 >= request.terms.quorum
-    return "settled" if enough else "counted"
-
-
-def _settle(state: State, request: Request, event: ApprovalDecided, index: int) -> None:
-    votes = (*request.votes, event) if event.approved else request.votes
-    request = _update(state, request, votes=votes, decision=event)
-    _move(state, request.step, {"requested"}, status="approved" if event.approved else "rejected")
-    _follow_card(state, request, "settled", "settled", index)
-    state.steps_in_turn = state.errors_in_row = 0
-    state.handed = False
-    state.news = state.news or not event.approved
 
 
 # Running
@@ -295,7 +212,7 @@ def _tool_started(state: State, event: ToolStarted, index: int) -> None:
     step = state.steps.get(event.step)
     restarts = step.restarts + 1 if step and step.status == "running" else 0
     moved = {"attempt": event.attempt, "restarts": restarts, "repeatable": event.repeatable}
-    _move(state, event.step, OPEN, status="running", **moved)
+    move_step(state, event.step, OPEN, status="running", **moved)
 
 
 def _tool_waiting(state: State, event: ToolWaiting, index: int) -> None:
@@ -305,36 +222,36 @@ def _tool_waiting(state: State, event: ToolWaiting, index: int) -> None:
         return
     first = event.shown and not step.shown
     waits = {"status": "waiting", "restarts": 0, "until": event.until, "shown": step.shown or first}
-    if _move(state, event.step, {"running"}, **waits) and first:
+    if move_step(state, event.step, {"running"}, **waits) and first:
         state.outbox.put(MessageKey(event.step, "progress"), "progress", index, event.step)
 
 
 def _tool_finished(state: State, event: ToolFinished, index: int) -> None:
     # Also after an interruption, and while a later attempt waits: a step ends once, and this is its one ending.
     done: StepStatus = "failed" if event.error else "finished"
-    if _move(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
+    if move_step(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
         state.news = True
         state.errors_in_row = state.errors_in_row + 1 if event.error else 0
-        _end_progress(state, event.step, index)
+        end_progress(state, event.step, index)
 
 
 def _tool_interrupted(state: State, event: ToolInterrupted, index: int) -> None:
-    if _move(state, event.step, {"running"}, status="interrupted", ended=event):
-        _end_progress(state, event.step, index)
+    if move_step(state, event.step, {"running"}, status="interrupted", ended=event):
+        end_progress(state, event.step, index)
 
 
 def _step_refused(state: State, event: StepRefused, index: int) -> None:
     allowed: set[StepStatus] = {"chosen", "requested", "approved", "due", "running"}
-    if not _move(state, event.step, allowed, status="refused", ended=event):
+    if not move_step(state, event.step, allowed, status="refused", ended=event):
         return
-    _close_card(state, event.step, index)
-    _end_progress(state, event.step, index)
+    close_card(state, event.step, index)
+    end_progress(state, event.step, index)
     step = state.steps[event.step]
     if step.chosen.by == "person" and not step.request:
         # Nothing has changed, and the person who tried it is told.
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step)
     else:
-        _failed(state)
+        count_failure(state)
 
 
 # The clock
@@ -349,28 +266,11 @@ def _timer_fired(state: State, event: TimerFired, index: int) -> None:
             state.outbox.try_again(message, attempt)
         case TimerKey("wait", step_id, attempt) if (step := state.steps.get(step_id)) and step.attempt == attempt:
             if not step.chosen.until:
-                _move(state, step_id, {"waiting"}, status="due", until=None)
-            elif _move(state, step_id, {"waiting"}, status="finished", until=None):
+                move_step(state, step_id, {"waiting"}, status="due", until=None)
+            elif move_step(state, step_id, {"waiting"}, status="finished", until=None):
                 state.news = not state.cancelled
         case TimerKey(_, step_id) if (step := state.steps.get(step_id)) and step.status == "requested" and step.request:
-            _escalate(state, step.request, key, index)
-        case _:
-            pass
-
-
-def _escalate(state: State, request: Request, key: TimerKey, index: int) -> None:
-    match key.kind:
-        case "remind":
-            request = _update(state, request, reminded=True)
-            _follow_card(state, request, "reminder", "reminder", index, "remind")
-        case "widen":
-            _follow_card(state, request, "reminder", "reminder", index, "widen")
-            _update(state, request, widened=True)
-            state.outbox.put_card(request.step, index, request.asked.then_asks, first=1 + len(request.asked.asks))
-        case "expire":
-            _move(state, request.step, {"requested"}, status="expired")
-            state.news = not state.cancelled
-            _follow_card(state, request, "settled", "settled", index)
+            escalate(state, step.request, key, index)
         case _:
             pass
 
@@ -381,7 +281,7 @@ def _escalate(state: State, request: Request, key: TimerKey, index: int) -> None
 def _message_sent(state: State, event: MessageSent, index: int) -> None:
     unsent = state.outbox.sent(event.key)
     if unsent and unsent.kind == "card" and (request := state.steps[unsent.step].request):
-        _update(state, request, shown_at=request.shown_at | {unsent.surface})
+        update_request(state, request, shown_at=request.shown_at | {unsent.surface})
     if event.place:
         state.place = event.place
 
@@ -396,8 +296,8 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
     request = state.steps[lost.step].request if lost.kind == "card" else None
     unseen = request and not request.shown_at and not state.outbox.has_card(lost.step)
     # Nobody has seen all of it, so nobody may approve it.
-    if unseen and _move(state, lost.step, {"requested"}, status="refused"):
-        _failed(state)
+    if unseen and move_step(state, lost.step, {"requested"}, status="refused"):
+        count_failure(state)
 
 
 def _delivery_failed(state: State, event: DeliveryFailed, index: int) -> None:
@@ -416,14 +316,14 @@ def _thread_opened(state: State, event: ThreadOpened, index: int) -> None:
 
 def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
     state.agent = event.agent
-    _end_open_steps(state, "finished", {"chosen"}, index)
+    end_open_steps(state, "finished", {"chosen"}, index)
     # What was approved is the other agent's call, whatever this one's is called.
-    _end_open_steps(state, "superseded", UNDECIDED, index)
-    _moved_from_outside(state, index)
+    end_open_steps(state, "superseded", UNDECIDED, index)
+    begin_anew(state, index)
 
 
 def _handed_to_human(state: State, event: HandedToHuman, index: int) -> None:
-    _rest(state)
+    rest(state)
     state.handed = True
     state.errors_in_row = state.steps_in_turn = 0
     state.outbox.put(MessageKey(event.id, "say"), "handed", index)
@@ -438,17 +338,17 @@ def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
 
 
 def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
-    _end_open_steps(state, "cancelled", OPEN - {"running"}, index)
-    _close_question(state, index)
-    _rest(state)
+    end_open_steps(state, "cancelled", OPEN - {"running"}, index)
+    close_question(state, index)
+    rest(state)
     state.cancelled = True
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 
 def _thread_forked(state: State, event: ThreadForked, index: int) -> None:
-    _end_open_steps(state, "superseded", OPEN, index)
+    end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
-    _rest(state)
+    rest(state)
     state.handed = state.paused = state.cancelled = False
     state.current = state.question = ""
 

@@ -1,0 +1,127 @@
+"""The moves that several rows of the fold make: of a step, of its request, of what people are told, of the thread.
+
+Each changes the state that it is given, and each may be made twice without harm. Only `store.fold` makes them. Pure but
+for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from store.events import ApprovalDecided
+from store.keys import MessageKey, MessagePart, TimerKey
+from store.outbox import Kind
+from store.state import Outcome, Request, State, StepState, StepStatus
+
+
+def move_step(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
+    """Move a step on, if it is in one of the allowed states."""
+    step = state.steps.get(step_id)
+    if not step or step.status not in allowed:
+        return False
+    state.steps[step_id] = step._replace(**changes)
+    return True
+
+
+def update_request(state: State, request: Request, **changes: Any) -> Request:
+    changed = request._replace(**changes)
+    state.steps[request.step] = state.steps[request.step]._replace(request=changed)
+    return changed
+
+
+def end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus], index: int) -> None:
+    for step_id in state.open_steps:
+        if move_step(state, step_id, which, status=ending, until=None):
+            close_card(state, step_id, index)
+            end_progress(state, step_id, index)
+
+
+def begin_anew(state: State, index: int) -> None:
+    """A person or a machine moved the thread: it begins anew, with all its limits."""
+    if not state.cancelled:
+        state.news = True
+    close_question(state, index)
+    state.steps_in_turn = state.errors_in_row = 0
+    state.handed, state.retry_choice_at = False, None
+
+
+def rest(state: State) -> None:
+    """Nothing is chosen any more until somebody moves the thread."""
+    state.retry_choice_at = None
+    state.news = state.unread = False
+
+
+def count_failure(state: State) -> None:
+    """The model has to read what went wrong. Too much of it in a row is a limit."""
+    state.news = True
+    state.errors_in_row += 1
+
+
+def follow_card(state: State, request: Request, part: MessagePart, kind: Kind, index: int, number: str = "") -> None:
+    key = MessageKey(request.step, part, number)
+    state.outbox.put_wherever_shown(key, kind, index, places=request.places, shown_at=request.shown_at)
+
+
+def close_card(state: State, step_id: str, index: int) -> None:
+    """Its request will not be acted on: people who were shown the card are told."""
+    if request := state.steps[step_id].request:
+        follow_card(state, request, "closed", "settled", index)
+
+
+def close_question(state: State, index: int) -> None:
+    """People who were shown buttons with it are told that it needs no answer now."""
+    asked = state.steps.get(state.question)
+    if asked and asked.chosen.closes:
+        state.outbox.put(MessageKey(asked.id, "answered"), "answered", index, asked.id)
+    state.question = ""
+
+
+def end_progress(state: State, step_id: str, index: int) -> None:
+    if state.steps[step_id].shown:
+        # By the event, not the step alone: what was interrupted may still be found to have ended.
+        state.outbox.put(MessageKey(step_id, "ended", str(index)), "ended", index, step_id)
+
+
+def outcome_of(step: StepState, event: ApprovalDecided) -> Outcome:
+    """One approval for each person; a person who approved may still reject."""
+    request = step.request
+    if request is None or request.digest != event.digest:
+        return "other_request"
+    by, groups, at = event.by, event.groups, event.at
+    judged = request.verdict(by, groups, at, approved=event.approved, standing=event.standing)
+    if step.status != "requested":
+        return "too_late" if judged == "valid" or (judged == "expired" and step.status != "expired") else judged
+    if judged != "valid":
+        return judged
+    if event.approved and request.has_voted(by):
+        return "too_late"
+    enough = not event.approved or event.standing or len(request.votes) + 1 >= request.terms.quorum
+    return "settled" if enough else "counted"
+
+
+def settle(state: State, request: Request, event: ApprovalDecided, index: int) -> None:
+    votes = (*request.votes, event) if event.approved else request.votes
+    request = update_request(state, request, votes=votes, decision=event)
+    move_step(state, request.step, {"requested"}, status="approved" if event.approved else "rejected")
+    follow_card(state, request, "settled", "settled", index)
+    state.steps_in_turn = state.errors_in_row = 0
+    state.handed = False
+    state.news = state.news or not event.approved
+
+
+def escalate(state: State, request: Request, key: TimerKey, index: int) -> None:
+    match key.kind:
+        case "remind":
+            request = update_request(state, request, reminded=True)
+            follow_card(state, request, "reminder", "reminder", index, "remind")
+        case "widen":
+            follow_card(state, request, "reminder", "reminder", index, "widen")
+            update_request(state, request, widened=True)
+            state.outbox.put_card(request.step, index, request.asked.then_asks, first=1 + len(request.asked.asks))
+        case "expire":
+            move_step(state, request.step, {"requested"}, status="expired")
+            state.news = not state.cancelled
+            follow_card(state, request, "settled", "settled", index)
+        case _:
+            pass
