@@ -44,7 +44,7 @@ from tests.telling.playbook import (
     update,
     withdraw,
 )
-from tests.telling.story import ANN, BOB, EVE, approved, requested
+from tests.telling.story import ANN, BOB, EVE, approved, from_the_future, requested
 
 PROD = Push(target="prod")
 STAGING = Push(target="staging")
@@ -1049,6 +1049,16 @@ async def test_a_thread_of_an_agent_that_is_not_here_is_given_to_a_person() -> N
         "Write to me and I will go on."
     ]
     assert await world.run() == []
+
+
+async def test_a_thread_that_cannot_be_read_is_left_alone_also_where_its_agent_is_not_here() -> None:
+    world = World()
+    del world.roster["ops"]
+    await world.say("hello")
+    await world.log(from_the_future())
+    events = world.thread.events
+    assert await world.run() == []
+    assert world.thread.events == events
 
 
 async def test_an_old_step_that_no_agent_knows_any_more_is_refused() -> None:

@@ -513,6 +513,23 @@ async def test_a_copy_of_a_thread_is_held_where_it_was_asked_for() -> None:
     assert copy.place.address == "copy"
 
 
+async def test_a_copy_does_not_go_where_there_is_a_thread_already() -> None:
+    world = await pushing(group="release")
+    taken = Place(channel="terminal", address="taken")
+    there = await world.inbox.fork(world.thread.id, 1, ANN, taken)
+    with pytest.raises(Refused, match="There is a thread at terminal:taken already"):
+        await world.inbox.fork(world.thread.id, world.thread.version, BOB, taken)
+    assert (await world.store.load(there.id)).events == there.events
+
+
+@pytest.mark.parametrize(("digits", "outcome"), [(7, "other_request"), (8, "settled")])
+async def test_the_first_digits_of_a_digest_name_a_request_if_they_are_enough(digits: int, outcome: str) -> None:
+    world = await pushing(group="release")
+    assert world.thread.pending
+    settlement = await world.approve(ANN, digest=world.thread.pending.digest[:digits])
+    assert settlement.outcome == outcome
+
+
 def test_terms_of_a_newer_version_let_nobody_decide() -> None:
     assert terms_of({"group": "anyone", "needs": "security"}) == NOBODY
 

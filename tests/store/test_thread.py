@@ -900,6 +900,26 @@ def test_a_card_that_cannot_be_shown_in_one_place_stands_in_the_others() -> None
     assert lost_everywhere.state.steps["s1"].status == "refused"
 
 
+def test_what_was_to_follow_a_card_that_will_never_be_there_is_forgotten_with_it() -> None:
+    lost_there = not_sent("s1/card/at/1", 30, None).model_copy(update={"elsewhere": True})
+    room = (Place(channel="room", address="/C1/"),)
+    terms = {"group": "release", "quorum": 2, "remind_at": AT + timedelta(minutes=30)}
+    waiting = thread(message(), chosen("s1", acts=True), requested("s1", "d1", asks=room, **terms), sent("s1/card"))
+    counted = waiting.extended([yes(ANN, "release"), fired("s1/remind/0")])
+    assert unsent(counted) == [
+        *("s1/card/at/1", "s1/votes/5", "s1/votes/5/at/1", "s1/reminder/remind", "s1/reminder/remind/at/1")
+    ]
+    # "1 of 2" and "still waiting" would stand alone in a room where the request never was.
+    assert unsent(counted.extended([lost_there])) == ["s1/votes/5", "s1/reminder/remind", "s1/card/at/1/undelivered"]
+    # So would "rejected"; how it ended, the thread itself still says.
+    settled = waiting.extended([rejected("s1", ANN, "d1", groups=("release",))])
+    assert unsent(settled) == ["s1/card/at/1", "s1/settled", "s1/settled/at/1"]
+    assert unsent(settled.extended([lost_there])) == ["s1/settled", "s1/card/at/1/undelivered"]
+    lost_here = not_sent("s1/card", 30, None).model_copy(update={"elsewhere": True})
+    nowhere = thread(*waiting.events[:-1], rejected("s1", ANN, "d1", groups=("release",)), lost_here, lost_there)
+    assert unsent(nowhere) == ["s1/settled", "s1/card/undelivered", "s1/card/at/1/undelivered"]
+
+
 def test_what_a_standing_approval_settles_is_told_and_asks_nobody() -> None:
     request = requested("s1", "d1", group="release", quorum=3, standing="g1")
     by_grant = approved("s1", ANN, "d1", standing="g1")

@@ -311,6 +311,25 @@ def test_where_words_were_left_out_nothing_is_decided(body: str, whole: bool) ->
     assert decides is (whole and "care" not in body)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This is what I want:\n\nnot before Monday",
+        "Since 3 Nov 2026 at 10:12 I see this from bot@team.example:\n\ndisk full",
+        "As I wrote on 3 Nov 2026 at 10:12:\n\nnot before Monday",
+    ],
+)
+def test_a_line_that_ends_with_a_colon_quotes_nothing_by_itself(text: str) -> None:
+    words = split(text)
+    assert (words.new, words.rest) == (text, "")
+
+
+@pytest.mark.parametrize("who", ["Ana <ana@team.example>", "Ana wrote"])
+def test_who_and_when_right_above_a_quotation_belong_to_it(who: str) -> None:
+    words = split(f"wait\n\n3 Nov 2026 10:12, {who}:\n> card")
+    assert (words.new, words.rest) == ("wait", f"3 Nov 2026 10:12, {who}:\n> card")
+
+
 def test_of_a_text_that_was_cut_nothing_is_decided() -> None:
     mail = parse(b"From: ana@team.example\r\n\r\napprove" + b"\r\n" * 210_000 + b"but only staging\r\n")
     assert not mail.decisive

@@ -58,6 +58,12 @@ def test_an_empty_list_is_nobody() -> None:
         assert not AllowedSenders.parse(text).allow(ANA)
 
 
+@pytest.mark.parametrize("text", [ANA, "team.example"])
+def test_a_list_of_addresses_or_of_domains_alone_is_a_list(text: str) -> None:
+    assert AllowedSenders.parse(text)
+    assert AllowedSenders.parse(text).allow(ANA)
+
+
 @pytest.mark.parametrize(
     ("address", "may"),
     [
