@@ -65,7 +65,7 @@ from store.moves import (
     update_request,
 )
 from store.outbox import Outbox
-from store.state import OPEN, Request, State, StepState, StepStatus
+from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
 
 UNDECIDED: frozenset[StepStatus] = frozenset({"requested", "approved"})
 """A request that waits, or was approved and has not begun."""
@@ -121,18 +121,18 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     state.current = event.step
     state.steps_in_turn += 1
     end_open_steps(state, "superseded", {"chosen"}, index)
-    step = _begun(state, StepState(event), index)
-    state.steps[event.step] = step
+    step = state.steps[event.step] = _begun(state, event, index)
     if step.status in OPEN:
         # Those that have ended go now: otherwise a fold of many events would look through all of them at each step.
         still_open = (step_id for step_id in state.open_steps if state.steps[step_id].status in OPEN)
         state.open_steps = (*still_open, event.step)
 
 
-def _begun(state: State, step: StepState, index: int) -> StepState:
+def _begun(state: State, event: StepChosen, index: int) -> StepState:
     """The step as it stands once it is chosen, by what it does."""
-    event = step.chosen
-    match step.effect:
+    match effect_of(event):
+        case "runs":
+            return _run_chosen(state, event, index)
         case "says" | "updates" as effect:
             state.news = effect == "updates"
             state.outbox.put(MessageKey(event.step, "say"), "words", index, event.step)
@@ -142,29 +142,28 @@ def _begun(state: State, step: StepState, index: int) -> StepState:
         case "withdraws":
             state.news = True
             end_open_steps(state, "withdrawn", UNDECIDED, index)
-        case "waits" | "reminds" as effect if event.until:
+        case "waits" | "reminds" as effect:
+            if event.until is None:
+                return _run_chosen(state, event, index)
             # A reminder is for later: what was under way goes on.
             state.news = effect == "reminds"
-            return step._replace(status="waiting", until=event.until)
+            return StepState(event, "waiting", until=event.until)
         case "rests":
             pass
-        case _:
-            return _run_chosen(state, step, index)
-    return step._replace(status="complete")
+    return StepState(event, "complete")
 
 
-def _run_chosen(state: State, step: StepState, index: int) -> StepState:
-    event = step.chosen
+def _run_chosen(state: State, event: StepChosen, index: int) -> StepState:
     if alike := state.held_alike(event.intent, event.arguments):
         if alike.status == "requested":
             state.outbox.put(MessageKey(event.step, "notice"), "notice", index, alike.id)
-        return step._replace(status="duplicate")
+        return StepState(event, "duplicate")
     if event.acts and event.by != "person":
         # What a person has changed takes its place only once it can be asked for.
         end_open_steps(state, "superseded", UNDECIDED, index)
     elif event.begun:
-        return step._replace(status="running", attempt=1, repeatable=True)
-    return step
+        return StepState(event, "running", attempt=1, repeatable=True)
+    return StepState(event)
 
 
 def _choice_failed(state: State, event: ChoiceFailed, index: int) -> None:

@@ -62,6 +62,11 @@ _EFFECTS: dict[str, Effect] = {
 """Of the program's own steps, in logs from before `StepChosen.effect`."""
 
 
+def effect_of(event: StepChosen) -> Effect:
+    """What the step does: as the event says, or in an old log as its intent says."""
+    return event.effect or _EFFECTS.get(event.intent, "runs")
+
+
 class Request(NamedTuple):
     """A call that a person has to approve, and all that came of asking."""
 
@@ -134,7 +139,7 @@ class StepState(NamedTuple):
 
     @property
     def effect(self) -> Effect:
-        return self.chosen.effect or _EFFECTS.get(self.chosen.intent, "runs")
+        return effect_of(self.chosen)
 
 
 @dataclass(slots=True)
