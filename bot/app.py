@@ -107,7 +107,7 @@ class App:
 
     def schedules(self) -> list[Schedule]:
         """Raises SettingsError."""
-        return schedules_of(self.setup.team, self.roster, self.folders, self.setup.settings.channel_names())
+        return schedules_of(self.setup.team, self.roster, self.folders, self.setup.settings.reach())
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
         """`only`: the one thread that it cares for; empty: all."""
@@ -151,7 +151,7 @@ async def opened(setup: Setup) -> AsyncIterator[App]:
             store,
             Inbox(store, people=people),
             agents.made,
-            {channel.name: channel for channel in _channels(setup.settings, writer, stack)},
+            {channel.name: channel for channel in ways_out(setup.settings, writer, stack)},
             writer,
             people,
             policies_of(setup, store),
@@ -169,29 +169,31 @@ async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
         yield store
 
 
-def _channels(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:
-    """The ways out that are set up. Each is imported only then: they take longer to import than all else."""
+def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:
+    """The ways out that are set up; `stack` closes them.
+
+    Slack and mail are imported only then: they take longer to import than all else.
+    """
     channels: list[Channel] = [terminal.TerminalChannel()]
     if settings.has_slack:
         from channels.slack.channel import SlackChannel
         from channels.slack.connection import client_of
 
-        slack = SlackChannel(client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url))
-        stack.push_async_callback(slack.aclose)
-        channels.append(slack)
+        client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        channels.append(SlackChannel(client))
     if writer:
         from channels.email.channel import EmailChannel
         from channels.email.outbox import Outbox
 
-        email = EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address))
-        stack.push_async_callback(email.aclose)
-        channels.append(email)
+        channels.append(EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address)))
+    for channel in channels:
+        stack.push_async_callback(channel.aclose)
     return channels
 
 
 def policies_of(setup: Setup, store: Store | None = None) -> Policies:
-    team, channels = setup.team, setup.settings.channel_names()
-    return Policies(People(team.people), team.policy, team.business_hours, channels=channels, store=store)
+    team, reach = setup.team, setup.settings.reach()
+    return Policies(People(team.people), team.policy, team.business_hours, channels=reach, store=store)
 
 
 async def _writer(setup: Setup, store: Store) -> Writer:
@@ -239,5 +241,5 @@ async def model_of(settings: Settings) -> AsyncIterator[Model]:
 def roster_problems(setup: Setup) -> list[str]:
     """For `load`, so that these are reported together with all others."""
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.beside)
-    wrong = team_problems(setup.team, agents.all, agents.folders, setup.settings.channel_names())
+    wrong = team_problems(setup.team, agents.all, agents.folders, setup.settings.reach())
     return [*agents.problems, *wrong]

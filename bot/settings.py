@@ -18,10 +18,24 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.team.names import nearest
 from bot.team.problems import what_is_wrong, why
+from bot.team.reach import Reach
 from channels.email.identity.senders import AllowedSenders, can_be_written_to
-from channels.email.servers import imap_server, is_loopback, smtp_server
+from channels.email.servers import imap_server, smtp_server
+from channels.hosts import is_loopback
 
 SECRET_CHARS_MIN = 16
+
+
+class ChannelSettings(NamedTuple):
+    """How far one channel is set up."""
+
+    is_set_up: bool
+    problems: list[str]
+    """Why it is set up by half."""
+    hint: str
+    """What sets it up."""
+    names: frozenset[str] | None = None
+    """Of its places, where they are set up one by one."""
 
 
 class Settings(BaseSettings):
@@ -141,14 +155,22 @@ class Settings(BaseSettings):
     def has_email(self) -> bool:
         return bool(self.email_address and self.imap_url and self.smtp_url)
 
-    def channel_names(self) -> frozenset[str]:
-        """Those at which people can be asked."""
-        set_up = {"slack": self.has_slack, "email": self.has_email}
-        return frozenset(name for name, is_so in set_up.items() if is_so)
+    def channels(self) -> dict[str, ChannelSettings]:
+        """Those that take settings."""
+        slack = "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET."
+        email = "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL."
+        return {
+            "slack": ChannelSettings(self.has_slack, self.slack_problems(), slack),
+            "email": ChannelSettings(self.has_email, self.email_problems(), email),
+        }
+
+    def reach(self) -> Reach:
+        """Where something can be said. At a terminal it always can."""
+        return {"terminal": None} | {name: one.names for name, one in self.channels().items() if one.is_set_up}
 
     def channel_problems(self) -> list[str]:
         """Channels that are set up by half."""
-        return self.slack_problems() + self.email_problems()
+        return [problem for one in self.channels().values() for problem in one.problems]
 
     def email_problems(self) -> list[str]:
         needed = {

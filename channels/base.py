@@ -180,8 +180,18 @@ class SentInPart(Exception):
         """Address -> why, in one line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of asking something that a channel needs, for `bot doctor`."""
+
+    what: str
+    is_well: bool
+    text: str
+    """One line: how it is; where it is not well, what to do."""
+
+
 class Channel(Protocol):
-    """A channel that inherits from this need not show how the agent is getting on."""
+    """A channel that inherits from this has to say things, and may leave the rest."""
 
     name: str
     """As in `Place.channel`."""
@@ -220,4 +230,12 @@ class Channel(Protocol):
 
     def at_rest(self, place: Place, turn: Turn) -> None:
         """Show there that the agent has stopped, and whose turn it is. Likewise."""
+        return None
+
+    async def check(self) -> Sequence[Checked]:
+        """Ask for real what it needs to say things. Empty: it is asked elsewhere, or needs nothing. Never raises."""
+        return ()
+
+    async def aclose(self) -> None:
+        """Close what it holds open."""
         return None

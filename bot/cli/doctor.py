@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.model.base import ModelFailure, Prompt
-from bot.app import Setup, model_of, policies_of, roster_problems, store_of
+from bot.app import Setup, model_of, policies_of, roster_problems, store_of, ways_out
 from bot.cli import command, console
 from bot.cli.options import AsJson
-from bot.settings import Settings, misspelt
+from bot.settings import ChannelSettings, Settings, misspelt
 from bot.team.agents import build_agents
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
@@ -78,8 +78,11 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     yield await _agents(setup)
     for finding in _policies(setup):
         yield finding
-    for check in (_store, _model, _slack, _email):
+    for check in (_store, _model):
         for finding in await check(setup):
+            yield finding
+    for name, channel in setup.settings.channels().items():
+        for finding in await _channel(setup, name, channel):
             yield finding
 
 
@@ -198,12 +201,30 @@ async def _model(setup: Setup) -> list[Finding]:
     return [Finding("model", "ok", f"{name} answered the schema in {seconds:.1f} s ({mode}).")]
 
 
+async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:
+    if channel.problems:
+        return [Finding(name, "failed", " ".join(channel.problems))]
+    if not channel.is_set_up:
+        return [Finding(name, "off", channel.hint)]
+    match name:
+        case "slack":
+            return await _slack(setup)
+        case "email":
+            return await _email(setup)
+        case _:
+            return await _way_out(setup, name)
+
+
+async def _way_out(setup: Setup, name: str) -> list[Finding]:
+    """Of a channel that has no way in, all is well if what it posts to answers."""
+    async with contextlib.AsyncExitStack() as stack:
+        channels = [one for one in ways_out(setup.settings, None, stack) if one.name == name]
+        checked = [one for channel in channels for one in await channel.check()]
+    return [Finding(one.what, "ok" if one.is_well else "failed", one.text) for one in checked]
+
+
 async def _slack(setup: Setup) -> list[Finding]:
     settings = setup.settings
-    if problems := settings.slack_problems():
-        return [Finding("slack", "failed", " ".join(problems))]
-    if not settings.has_slack:
-        return [Finding("slack", "off", "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET.")]
     from channels.slack.connection import SCOPES, client_of, opens_sockets, who_we_are
 
     client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
@@ -272,10 +293,6 @@ def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
 
 async def _email(setup: Setup) -> list[Finding]:
     settings = setup.settings
-    if problems := settings.email_problems():
-        return [Finding("email", "failed", " ".join(problems))]
-    if not settings.has_email:
-        return [Finding("email", "off", "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL.")]
     from channels.email.imap import check as check_imap
     from channels.email.outbox import check as check_smtp
 

@@ -13,6 +13,7 @@ import typer
 from agent.roster import DEFAULT
 from bot.app import App
 from bot.cli import command, console
+from bot.team.reach import out_of_reach
 from channels import places, terminal
 from channels.inbound import Refused
 from channels.places import Command, NoPlace
@@ -63,6 +64,8 @@ def place_of(bot: App, text: str) -> Place:
     channel, _ = places.named(text)
     if channel not in bot.channels:
         raise Refused(f"The channel {channel!r} is not set up; there is: {', '.join(bot.channels)}.")
+    if why := out_of_reach(text, bot.setup.settings.reach()):
+        raise Refused(f"--place names {text[:100]!r}, and {why}")
     try:
         return places.read(text, Command(label))
     except NoPlace as wrong:

@@ -5,23 +5,24 @@ It reads and checks them. `bot.team.schedules` computes when they are due.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.definition import Agent
 from agent.roster import default_of
 from bot.team.file import Team, read_team
 from bot.team.problems import SettingsError
+from bot.team.reach import Reach
 from bot.team.schedules import Schedule, ScheduleTable, schedule_problems
 
 
 def schedules_of(
-    team: Team, roster: Mapping[str, Agent | None], folders: Mapping[str, Path], channels: Collection[str]
+    team: Team, roster: Mapping[str, Agent | None], folders: Mapping[str, Path], reach: Reach
 ) -> list[Schedule]:
     """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
 
     An agent None: its own table is wrong, so nothing is said of its openings. `folders`: where the agents' own files
-    stand. `channels`: those that are set up. Raises SettingsError with all that is wrong.
+    stand. Raises SettingsError with all that is wrong.
     """
     tables: dict[str, ScheduleTable] = {}
     problems = []
@@ -39,7 +40,7 @@ def schedules_of(
         for name, table in team.schedules.items()
     }
     openings = {name: tuple(one.openings) if one else None for name, one in roster.items()}
-    problems += schedule_problems(tables, openings, channels)
+    problems += schedule_problems(tables, openings, reach)
     if problems:
         raise SettingsError(problems)
     return [Schedule(name, table, team.business_hours) for name, table in tables.items()]

@@ -5,7 +5,7 @@ Each table checks itself when it is read; this is what takes more than one of th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.definition import Agent
@@ -14,29 +14,28 @@ from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policy_checks import policy_problems, tools_of
 from bot.team.problems import SettingsError
-from channels import places
+from bot.team.reach import Reach, out_of_reach
 
 
 def team_problems(
-    team: Team, agents: Mapping[str, Agent | None], folders: Mapping[str, Path], channels: Collection[str]
+    team: Team, agents: Mapping[str, Agent | None], folders: Mapping[str, Path], reach: Reach
 ) -> list[str]:
     """An agent None: it could not be made, so nothing is said of its tools and openings.
 
-    `folders`: where the agents' own files stand. `channels`: those that are set up.
+    `folders`: where the agents' own files stand.
     """
     problems: list[str] = []
     try:
-        schedules_of(team, agents, folders, channels)
+        schedules_of(team, agents, folders, reach)
     except SettingsError as error:
         problems += error.problems
-    channel, _ = places.named(team.alerts)
-    if channel and channel not in channels:
-        problems.append(f"alerts in the team file names {team.alerts!r}, and {channel} is not set up.")
+    if team.alerts and (why := out_of_reach(team.alerts, reach)):
+        problems.append(f"alerts in the team file names {team.alerts!r}, and {why}")
     made = {name: agent for name, agent in agents.items() if agent}
     return problems + policy_problems(
         team.policy,
         People(team.people),
         team.business_hours,
         tools=tools_of(made) if len(made) == len(agents) else None,
-        channels=channels,
+        reach=reach,
     )

@@ -114,7 +114,7 @@ class Policies(Authority):
         table: PolicyTables | None = None,
         hours: Hours | None = None,
         *,
-        channels: Collection[str] = ("slack", "email"),
+        channels: Collection[str] = (),
         store: Store | None = None,
     ) -> None:
         """`channels`: those that are set up, which is where people can be asked."""

@@ -5,7 +5,7 @@ It is reported when the program starts, so that nobody learns it from a call tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +15,7 @@ from bot.team.hours import Hours
 from bot.team.names import nearest, unknown
 from bot.team.people import People
 from bot.team.policies import ANY, ASKS_MAX, MEMBERS, Policies, Policy, PolicyTables, Rule, ladder, places_of
+from bot.team.reach import Reach, out_of_reach
 from channels import places
 from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, TEAM
@@ -82,7 +83,7 @@ def policy_problems(
     hours: Hours,
     *,
     tools: Mapping[str, type[Tool]] | None,
-    channels: Collection[str],
+    reach: Reach,
 ) -> list[str]:
     """Every name that means nothing, and every rule that nobody could meet. `tools` None: they are not known."""
     problems = []
@@ -91,9 +92,9 @@ def policy_problems(
             problems.append(f"policy.{tool} in the team file: {unknown(tool, 'tool', tools)}")
         for scope, policy in scopes.items():
             found = [("", text) for text in _scope_problems(tool, scope, tools or {})]
-            found += (("", text) for text in _rule_problems(policy.rule(unproven=False), people, hours, channels))
+            found += (("", text) for text in _rule_problems(policy.rule(unproven=False), people, hours, reach))
             if policy.unverified:
-                theirs = _rule_problems(policy.rule(unproven=True), people, hours, channels)
+                theirs = _rule_problems(policy.rule(unproven=True), people, hours, reach)
                 found += ((".unverified", text) for text in theirs if ("", text) not in found)
             found += ((".unverified", text) for text in _weaker(policy))
             found += ((".standing", text) for text in _standing_problems(policy, people))
@@ -114,7 +115,7 @@ def _scope_problems(tool: str, scope: str, tools: Mapping[str, type[Tool]]) -> I
         yield unknown(scope, "scope of it", names)
 
 
-def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collection[str]) -> Iterator[str]:
+def _rule_problems(rule: Rule, people: People, hours: Hours, reach: Reach) -> Iterator[str]:
     groups = [group for group in (rule.group, rule.then) if group]
     unknown = [text for group in groups for text in _group_problems(group, people)]
     yield from unknown
@@ -132,19 +133,19 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, channels: Collectio
         yield f"quorum is {rule.quorum}, and {are} in {' or '.join(dict.fromkeys(meant))}."
     yield from _ladder_problems(rule, hours)
     for text in rule.ask:
-        yield from _member_problems(rule.group, people, channels) if text == MEMBERS else _ask_problems(text, channels)
+        yield from _member_problems(rule.group, people, reach) if text == MEMBERS else _ask_problems(text, reach)
     if rule.then and len(people.in_group(rule.then)) > ASKS_MAX:
         yield f"then: {rule.then} has more than {ASKS_MAX} people, and at most {ASKS_MAX} are asked."
 
 
-def _ask_problems(text: str, channels: Collection[str]) -> Iterator[str]:
+def _ask_problems(text: str, reach: Reach) -> Iterator[str]:
     try:
-        channel = places.read(text, Approvals()).channel
+        places.read(text, Approvals())
     except NoPlace:
         yield f"ask takes {places.forms(Approvals(), MEMBERS)}, not {text[:60]!r}."
     else:
-        if channel not in channels:
-            yield f"ask names {text!r}, and {channel} is not set up."
+        if why := out_of_reach(text, reach):
+            yield f"ask names {text!r}, and {why}"
 
 
 def _meant(group: str, people: People) -> str:
@@ -160,12 +161,12 @@ def _group_problems(group: str, people: People) -> Iterator[str]:
         yield f"{TEAM!r} is everybody in [people], and nobody is."
 
 
-def _member_problems(group: str, people: People, channels: Collection[str]) -> Iterator[str]:
+def _member_problems(group: str, people: People, reach: Reach) -> Iterator[str]:
     if group == ANYONE:
         yield f"ask: {ANYONE!r} has no known {MEMBERS}."
     elif len(people.in_group(group)) > ASKS_MAX:
         yield f"ask: {group} has more than {ASKS_MAX} people, and at most {ASKS_MAX} are asked. Name a channel."
-    elif people.in_group(group) and not list(places_of(people, people.in_group(group), channels)):
+    elif people.in_group(group) and not list(places_of(people, people.in_group(group), reach)):
         yield f"ask: nobody in {group} can be reached: they have no slack or emails where that channel is set up."
 
 

@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from bot.team.hours import Hours, time_zone
 from bot.team.names import unknown, unknown_agent
+from bot.team.reach import Reach, out_of_reach
 from channels import places
 from channels.places import Firing
 from store.values import Place
@@ -101,7 +102,7 @@ class ScheduleTable(BaseModel):
 
 
 def schedule_problems(
-    tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str] | None], channels: Collection[str]
+    tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str] | None], reach: Reach
 ) -> list[str]:
     """Everything in them that means nothing here. `openings` by agent; None: that agent's are not known."""
     problems = []
@@ -121,9 +122,8 @@ def schedule_problems(
         known = [opening for some in theirs for opening in some or ()]
         if table.opening and theirs and None not in theirs and table.opening not in known:
             problems.append(f"{where}: {unknown(table.opening, whose, known)}")
-        channel, _ = places.named(table.place)
-        if channel not in ("terminal", *channels):
-            problems.append(f"{where} names {table.place!r}, and {channel} is not set up.")
+        if why := out_of_reach(table.place, reach):
+            problems.append(f"{where} names {table.place!r}, and {why}")
     return problems
 
 

@@ -48,8 +48,8 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
 def _api(bot: App, token: str) -> Starlette:
     from bot.web.api.app import Api
 
-    agent, channels = bot.routes.of_place(""), tuple(bot.channels)
-    return Api(bot.store, bot.inbox, bot.people, token, tuple(bot.roster), agent, channels).app()
+    agent, reach = bot.routes.of_place(""), bot.setup.settings.reach()
+    return Api(bot.store, bot.inbox, bot.people, token, tuple(bot.roster), agent, reach).app()
 
 
 async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from channels.hosts import is_loopback
 
 Security = Literal["tls", "starttls", "none"]
 
@@ -82,10 +83,3 @@ def _server(url: str, schemes: tuple[str, str]) -> MailServer:
         password=unquote(parts.password or ""),
         folder=unquote(parts.path.strip("/")) or "INBOX",
     )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -289,7 +289,8 @@ def test_an_agents_folder_brings_schedules_and_the_team_file_goes_before_them(tm
         '[schedules.daily]\ncron = "0 8 * * *"\ntime_zone = "UTC"\nplace = "terminal:ops"\nsay = "daily"\n'
     )
     team = Team(schedules={"monday": schedule().table})
-    found = {one.name: one.table for one in schedules_of(team, {"ops": ops()}, {"ops": tmp_path / "ops"}, ())}
+    schedules = schedules_of(team, {"ops": ops()}, {"ops": tmp_path / "ops"}, {"terminal": None})
+    found = {one.name: one.table for one in schedules}
     assert {name: (table.agent, table.data) for name, table in found.items()} == {
         "monday": ("ops", {"ask": "Deploy?"}),
         "daily": ("ops", {"say": "daily"}),

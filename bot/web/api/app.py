@@ -22,6 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from bot.deciding import Settlement
 from bot.inbox import Inbox
 from bot.team.people import People
+from bot.team.reach import Reach, out_of_reach
 from bot.views.document import document
 from bot.web import statuses
 from bot.web.api import shapes as shapes
@@ -74,7 +75,7 @@ class Api:
     agents: Collection[str]
     agent: str
     """Where none is named."""
-    channels: Collection[str]
+    reach: Reach
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     streams: int = 0
     """Open now."""
@@ -129,9 +130,11 @@ class Api:
         agent = asked.agent or self.agent
         if agent not in self.agents:
             raise HTTPException(422, f"There is no agent {agent!r}; there are: {', '.join(self.agents) or 'none'}.")
-        if asked.place and asked.place.channel not in self.channels:
-            channels = ", ".join(self.channels)
+        if asked.place and asked.place.channel not in self.reach:
+            channels = ", ".join(self.reach)
             raise HTTPException(422, f"There is no channel {asked.place.channel!r}; there are: {channels}.")
+        if asked.place and (why := out_of_reach(_named(asked.place), self.reach)):
+            raise HTTPException(422, f"body.place: {why}")
         once = await self._once(request, asked, by, key)
         # Nobody but the client looks at a terminal's place, and the client looks by itself.
         place = _place(asked.place, once) if asked.place else terminal.place_of(once)
@@ -245,9 +248,13 @@ class Api:
 def _place(where: shapes.Where, once: str) -> Place:
     """Raises HTTPException."""
     try:
-        return places.read(f"{where.channel}:{where.address}", Command(once))
+        return places.read(_named(where), Command(once))
     except NoPlace as wrong:
         raise HTTPException(422, f"body.place {wrong}.") from None
+
+
+def _named(where: shapes.Where) -> str:
+    return f"{where.channel}:{where.address}"
 
 
 def _link(thread_id: str) -> str:

@@ -202,5 +202,5 @@ def test_the_agents_folder_brings_its_schedules(tmp_path: Path) -> None:
     )
     team = Team(agents={"db": {}})
     agents = inspect_agents(team, tmp_path, tmp_path)
-    (schedule,) = schedules_of(team, agents.all, agents.folders, ())
+    (schedule,) = schedules_of(team, agents.all, agents.folders, {"terminal": None})
     assert (schedule.name, schedule.table.agent) == ("nightly", "db")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,11 +21,12 @@ from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import APPROVERS_MAX, Policies
 from bot.team.policy_checks import policy_problems, policy_warnings, tools_of
+from bot.team.reach import Reach
 from store.authority.terms import Terms
 from store.values import Place
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 17:00 in Berlin
-BOTH = ("slack", "email")
+BOTH: Reach = {"slack": None, "email": None}
 PEOPLE = """
 [people.dex]
 name = "Dex Horthy"
@@ -94,7 +96,7 @@ def read(text: str) -> Team:
     return Team.model_validate(tomllib.loads(PEOPLE + text))
 
 
-def policies(text: str, channels: tuple[str, ...] = BOTH) -> Policies:
+def policies(text: str, channels: Collection[str] = BOTH) -> Policies:
     team = read(text)
     return Policies(People(team.people), team.policy, team.business_hours, channels=channels)
 
@@ -110,10 +112,10 @@ def terms(text: str, **more: Any) -> Terms:
     return ruling.terms
 
 
-def problems(text: str, channels: tuple[str, ...] = BOTH, *, known: bool = True) -> list[str]:
+def problems(text: str, reach: Reach = BOTH, *, known: bool = True) -> list[str]:
     team = read(text)
     tools = tools_of(ROSTER) if known else None
-    return policy_problems(team.policy, People(team.people), team.business_hours, tools=tools, channels=channels)
+    return policy_problems(team.policy, People(team.people), team.business_hours, tools=tools, reach=reach)
 
 
 # Which one holds
@@ -343,7 +345,7 @@ def test_where_the_agents_are_not_known_their_tools_are_not_judged() -> None:
 
 def test_where_no_agent_is_set_up_no_tool_is_known() -> None:
     team = read('[policy.deploy.production]\ngroup = "release"')
-    told = policy_problems(team.policy, People(team.people), team.business_hours, tools={}, channels=BOTH)
+    told = policy_problems(team.policy, People(team.people), team.business_hours, tools={}, reach=BOTH)
     assert told == ["policy.deploy in the team file: 'deploy' is no tool; known are none."]
 
 
@@ -396,12 +398,12 @@ def test_days_are_as_long_as_the_business_hours_say() -> None:
 
 def test_people_are_asked_only_at_channels_that_are_set_up() -> None:
     text = '[policy.deploy.production]\ngroup = "release"\nask = ["slack:C0RELEASE", "email:a@example.com"]'
-    assert problems(text, ("email",)) == [
+    assert problems(text, {"email": None}) == [
         "policy.deploy.production in the team file: ask names 'slack:C0RELEASE', and slack is not set up."
     ]
     members = '[policy.deploy.production]\ngroup = "leads"\nask = ["members"]'
-    assert problems(members, ("email",)) == []
-    (told,) = problems(members, ())
+    assert problems(members, {"email": None}) == []
+    (told,) = problems(members, {})
     assert "nobody in leads can be reached" in told
 
 
@@ -415,7 +417,7 @@ def test_a_crowd_is_not_asked_one_by_one() -> None:
 
 def test_a_team_of_nobody_is_told() -> None:
     team = Team.model_validate(tomllib.loads('[policy.deploy.production]\ngroup = "team"'))
-    told = policy_problems(team.policy, People(), team.business_hours, tools=None, channels=BOTH)
+    told = policy_problems(team.policy, People(), team.business_hours, tools=None, reach=BOTH)
     assert "policy.deploy.production in the team file: 'team' is everybody in [people], and nobody is." in told
 
 

@@ -301,9 +301,9 @@ def test_who_is_not_named_is_the_agent_that_answers_everywhere(tmp_path: Path, m
     team = load().team
     for names, agent in ((["rollback", "deploy"], "deploy"), (["ops"], "ops"), (["ops", "web"], "ops")):
         roster = {name: Agent(name=name, prompt="", tools=(), openings={"waiting_commits": ""}) for name in names}
-        assert [one.table.agent for one in schedules_of(team, roster, {}, ())] == [agent]
+        assert [one.table.agent for one in schedules_of(team, roster, {}, {"terminal": None})] == [agent]
     with pytest.raises(SettingsError, match=r"no agent is set up; give one its table, such as \[agents.deploy\]"):
-        schedules_of(team, {}, {}, ())
+        schedules_of(team, {}, {}, {"terminal": None})
 
 
 def test_a_schedule_has_a_plain_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

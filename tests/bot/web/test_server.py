@@ -42,7 +42,7 @@ async def office() -> AsyncIterator[Office]:
 
 @contextlib.asynccontextmanager
 async def served(office: Office, *, with_api: bool = False) -> AsyncIterator[str]:
-    api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", ("slack",)).app()
+    api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", {"slack": None}).app()
     me, _ = await who_we_are(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
     async with (

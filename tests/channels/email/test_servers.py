@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.email.servers import MailServer, imap_server, is_loopback, smtp_server
+from channels.email.servers import MailServer, imap_server, smtp_server
+from channels.hosts import is_loopback
 
 SECRET = "hunter2"
 

@@ -150,7 +150,7 @@ class Client:
 @contextlib.asynccontextmanager
 async def serve(world: World, *, token: str = MACHINE, heartbeat_seconds: float = 15) -> AsyncIterator[Client]:
     store = world.store.real
-    api = Api(store, world.inbox, PEOPLE, token, tuple(world.roster), "ops", ("terminal",), heartbeat_seconds)
+    api = Api(store, world.inbox, PEOPLE, token, tuple(world.roster), "ops", {"terminal": None}, heartbeat_seconds)
     async with (
         aiohttp.ClientSession() as session,
         serving(application(store, None, None, api.app()), "127.0.0.1", 0) as url,
