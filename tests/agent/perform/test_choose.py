@@ -1,0 +1,63 @@
+"""Asking the model: useless answers, and an endpoint that is away."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.model.base import ModelFailure
+from tests.telling.playbook import World, done
+
+
+@pytest.mark.parametrize("reason", ["invalid", "refused", "truncated"])
+async def test_a_useless_answer_is_told_to_the_model_which_is_asked_again(reason: str) -> None:
+    world = World()
+    world.model.answers(ModelFailure(reason, "Field required."), done("Sorry."))  # type: ignore[arg-type]
+    await world.say("do it")
+    assert await world.run() == ["said: Sorry."]
+    assert f"<error>\nyour_answer_was: {reason}\nerror: Field required.\n</error>" in world.model.prompts[1]
+
+
+async def test_three_useless_answers_hand_over_to_a_person() -> None:
+    world = World()
+    world.model.answers(*[ModelFailure("invalid", "No.")] * 3)
+    await world.say("do it")
+    (line,) = await world.run()
+    assert line.startswith("noted: I stopped here and need a person: 3 errors")
+
+
+async def test_an_answer_that_is_too_large_to_keep_is_a_useless_one() -> None:
+    world = World()
+    world.model.answers(done("字" * 100_000), done("Shorter."))
+    await world.say("tell me all")
+    assert await world.run() == ["said: Shorter."]
+    assert "your_answer_was: invalid" in world.model.prompts[1]
+
+
+async def test_an_endpoint_that_asks_to_slow_down_is_asked_again_when_it_said() -> None:
+    world = World()
+    world.model.answers(ModelFailure("unavailable", "429", retry_after_seconds=30), done("Here I am."))
+    await world.say("hello?")
+    assert await world.run() == []
+    assert world.thread.status == "waiting"
+    assert await world.advance(29) == []
+    assert await world.advance(1) == ["said: Here I am."]
+    assert "429" not in world.model.prompts[-1]
+
+
+async def test_a_message_asks_the_model_again_before_its_time() -> None:
+    world = World()
+    world.model.answers(ModelFailure("unavailable", "503"), done("Here I am."))
+    await world.say("hello?")
+    assert await world.run() == []
+    await world.say("anybody there?")
+    assert await world.run() == ["said: Here I am."]
+
+
+async def test_an_endpoint_that_stays_away_hands_over_to_a_person() -> None:
+    world = World()
+    world.model.answers(*[ModelFailure("unavailable", "no route to the model")] * 3)
+    await world.say("hello?")
+    assert await world.run() == []
+    assert await world.advance(2) == []
+    (line,) = await world.advance(8)
+    assert "no route to the model" in line

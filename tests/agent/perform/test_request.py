@@ -1,0 +1,125 @@
+"""Asking for an approval: who decides, on what, and how often."""
+
+from __future__ import annotations
+
+import pytest
+
+from channels.inbound import Refused
+from store.events import StepChosen
+from store.values import Person
+from tests.agent.pushing import PROD, STAGING, asked_to_push
+from tests.telling.playbook import NOTHING, Push, World, done
+from tests.telling.story import ANN, BOB, EVE, approved, requested
+
+
+async def test_a_second_approval_changes_nothing() -> None:
+    world = World()
+    await asked_to_push(world, done())
+    assert (await world.approve()).outcome == "settled"
+    world.clock.advance(1)
+    again = await world.approve()
+    other = await world.approve(by=BOB)
+    assert {again.outcome, other.outcome} == {"too_late"}
+    assert other.text == "Already approved by Ann at 2026-11-20 09:00 UTC. Nothing was changed."
+    assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
+    assert max(world.desk.keys.values()) == 1
+
+
+async def test_a_rejection_after_the_approval_changes_nothing() -> None:
+    world = World()
+    await asked_to_push(world, done())
+    await world.approve()
+    assert (await world.reject("no!", by=BOB)).outcome == "too_late"
+    assert "ran: push(target: prod)" in await world.run()
+
+
+async def test_an_approval_of_another_request_changes_nothing() -> None:
+    world = World()
+    await asked_to_push(world)
+    assert (await world.approve(digest="0123456789abcdef")).outcome == "other_request"
+    assert await world.run() == []
+    assert world.thread.status == "waiting_for_approval"
+
+
+async def test_an_approval_of_a_request_that_was_replaced_changes_nothing() -> None:
+    world = World()
+    await asked_to_push(world, STAGING)
+    await world.say("staging instead")
+    assert await world.run() == ["settled: push superseded", "requested: push(target: staging)"]
+    late = await world.approve(step_id="s2")
+    assert (late.outcome, late.text) == (
+        "too_late",
+        "This request is superseded: there is nothing to decide any more. Nothing was changed.",
+    )
+    assert await world.run() == []
+
+
+@pytest.mark.parametrize("trust", ["unverified", "third_party", "forwarded"])
+async def test_the_approval_of_a_stranger_changes_nothing_and_is_on_record(trust: str) -> None:
+    world = World()
+    await asked_to_push(world)
+    stranger = Person.model_validate({"name": "Ann", "address": "U1", "trust": trust})
+    assert (await world.approve(by=stranger)).outcome == "not_entitled"
+    assert await world.run() == []
+    assert (world.thread.status, world.kinds[-1]) == ("waiting_for_approval", "approval_decided")
+    assert (await world.approve(by=ANN)).outcome == "settled"
+
+
+async def test_the_approval_of_a_stranger_is_not_shown_to_the_model_as_a_decision() -> None:
+    world = World()
+    await asked_to_push(world, NOTHING)
+    await world.approve(by=EVE)
+    await world.say("go!", by=EVE)
+    await world.run()
+    assert "<human_response>" not in world.model.prompts[-1]
+
+
+async def test_nobody_can_decide_where_nothing_was_asked() -> None:
+    world = World()
+    world.model.answers(done())
+    await world.say("hello")
+    await world.run()
+    with pytest.raises(Refused, match="nothing to approve or reject"):
+        await world.approve()
+
+
+async def test_a_call_that_is_not_the_one_that_was_approved_does_not_run() -> None:
+    world = World()
+    await world.say("push to prod")
+    # Somebody with access to the log wrote a request whose facts are not what its digest was taken of.
+    chosen = StepChosen(id="s2/chosen", at=world.clock(), step="s2", intent="push", arguments={"target": "prod"})
+    forged = requested("s2").model_copy(update={"facts": {"revision": "evil"}})
+    await world.log(chosen, forged, approved("s2"))
+    world.model.answers(done("It was refused."))
+    assert await world.run() == [
+        "requested: push(target: prod)",
+        "settled: push approved by Ann",
+        "settled: push refused by Ann",
+        "said: It was refused.",
+    ]
+    assert "It is not what was approved." in world.model.prompts[-1]
+
+
+async def test_a_call_that_cannot_be_prepared_is_refused_before_anybody_is_asked() -> None:
+    world = World()
+    world.model.answers(Push(target="nowhere"), done("No such target."))
+    await world.say("push to nowhere")
+    assert await world.run() == ["said: No such target."]
+    assert "There is no target 'nowhere'. Try 'prod'." in world.model.prompts[-1]
+
+
+async def test_facts_with_characters_that_cannot_be_stored_can_be_approved() -> None:
+    world = World()
+    world.desk.facts = {"subject": "half a pair: \ud83d", "size": float("inf")}
+    await asked_to_push(world, done("It is out."))
+    await world.approve()
+    assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: It is out."]
+
+
+async def test_a_request_that_is_too_large_to_be_shown_is_refused() -> None:
+    world = World()
+    world.desk.facts = {"diff": "x" * 300_000}
+    world.model.answers(PROD, done("Too large."))
+    await world.say("push")
+    assert await world.run() == ["said: Too large."]
+    assert "Too large to be shown whole" in world.model.prompts[-1]

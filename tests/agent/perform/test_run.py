@@ -1,0 +1,209 @@
+"""Running a tool: its errors, its result, its waits, and that nothing is run twice by guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.steps import Step
+from store.thread import Thread
+from tests.agent.pushing import asked_to_push
+from tests.telling.playbook import Broken, BrokenLook, Flaky, Look, Slow, Stuck, StuckLook, Touch, World, done, killed
+from tests.telling.story import BOB
+
+
+async def test_the_model_reads_the_error_of_a_tool_and_solves_it() -> None:
+    world = World()
+    world.model.answers(Flaky(how="left"), Flaky(how="right"), done("It works."))
+    await world.say("do it")
+    assert await world.run() == ["ran: flaky(how: left)", "ran: flaky(how: right)", "said: It works."]
+    assert "<flaky>\nhow: left\nerror: Not 'left'. Try 'right'.\n</flaky>" in world.model.prompts[1]
+
+
+async def test_an_error_without_words_is_an_error() -> None:
+    world = World()
+    world.model.answers(Flaky(how="mute"), done("It failed."))
+    await world.say("do it")
+    await world.run()
+    assert world.thread.state.steps["s2"].status == "failed"
+
+
+async def test_three_errors_in_a_row_hand_over_to_a_person_whose_word_resumes() -> None:
+    world = World()
+    world.model.answers(*[Flaky(how=way) for way in ("left", "up", "down")])
+    await world.say("do it")
+    lines = await world.run()
+    assert lines[-1] == (
+        "noted: I stopped here and need a person: 3 errors came one after the other. The last one: Not 'down'. "
+        "Try 'right'. Write to me and I will go on."
+    )
+    assert world.thread.status == "handed_to_human"
+    world.model.answers(Flaky(how="right"), done("It works."))
+    await world.say("hold it right")
+    assert await world.run() == ["ran: flaky(how: right)", "said: It works."]
+
+
+async def test_success_in_between_forgives_earlier_errors() -> None:
+    world = World()
+    for _ in range(3):
+        world.model.answers(Flaky(how="left"), Flaky(how="up"), Look())
+    world.model.answers(done("At last."))
+    await world.say("do it")
+    assert (await world.run())[-1] == "said: At last."
+
+
+async def test_a_tool_that_breaks_and_may_be_repeated_is_an_error() -> None:
+    world = World()
+    world.model.answers(BrokenLook(), done("It is broken."))
+    await world.say("look")
+    assert await world.run() == ["ran: broken_look", "said: It is broken."]
+    assert "error: 'RuntimeError: the wire was cut'" in world.model.prompts[1].replace('"', "'")
+
+
+@pytest.mark.parametrize(
+    ("tool", "why"), [(Broken(), "RuntimeError: the wire was cut"), (Stuck(), "It took longer than 0.01 s.")]
+)
+async def test_when_nobody_knows_whether_it_happened_a_person_is_asked(tool: Step, why: str) -> None:
+    world = World()
+    world.model.answers(tool, done("I see."))
+    await world.say("do it")
+    ran, asked = await world.run()
+    assert (ran, asked) == (
+        f"ran: {tool.intent}",
+        f"asked: I was interrupted while {tool.intent} was under way. Did it happen?",
+    )
+    assert world.thread.status == "waiting_for_answer"
+    await world.answer("no")
+    assert await world.run() == ["said: I see."]
+    assert f"<outcome_unknown>\nstep: {tool.intent}\nerror: " in world.model.prompts[-1]
+    assert why in world.model.prompts[-1]
+    assert list(world.desk.keys.values()) == [1]
+
+
+async def test_a_tool_that_takes_too_long_and_may_be_repeated_is_an_error() -> None:
+    world = World()
+    world.model.answers(StuckLook(), done("It is stuck."))
+    await world.say("look")
+    assert await world.run() == ["ran: stuck_look", "said: It is stuck."]
+    assert "error: It took longer than 0.01 s." in world.model.prompts[1]
+
+
+async def test_a_result_that_is_too_large_is_dropped_and_the_model_told_so() -> None:
+    world = World()
+    world.desk.result = ["x" * 1_000] * 200
+    world.model.answers(Look(), done("Too much."))
+    await world.say("look")
+    assert await world.run() == ["ran: look", "said: Too much."]
+    assert "It was done; its result of 200," in world.model.prompts[1]
+    assert len(world.model.prompts[1]) < 2_000
+
+
+async def test_a_result_that_cannot_be_written_is_dropped_and_the_model_told_so() -> None:
+    world = World()
+    world.desk.result = object()  # type: ignore[assignment]
+    world.model.answers(Look(), done("Hm."))
+    await world.say("look")
+    await world.run()
+    assert "It was done, but its result could not be kept" in world.model.prompts[1]
+
+
+# Waiting
+
+
+async def test_a_tool_waits_without_a_process() -> None:
+    world = World()
+    world.model.answers(Slow(), done("At last."))
+    await world.say("wait for it")
+    assert await world.run() == ["ran: slow"]
+    assert world.thread.status == "waiting"
+    assert await world.advance(9) == []
+    assert await world.advance(1) == ["ran: slow"]
+    assert await world.advance(10) == ["ran: slow", "said: At last."]
+    assert "result: done at last" in world.model.prompts[-1]
+
+
+async def test_words_are_answered_while_a_tool_waits() -> None:
+    world = World()
+    world.model.answers(Slow(), done("Still waiting."), done("At last."))
+    await world.say("wait for it")
+    await world.run()
+    await world.say("and?", by=BOB)
+    assert await world.run() == ["said: Still waiting."]
+    assert "under_way: slow" in world.model.prompts[-1]
+    await world.advance(10)
+    assert await world.advance(10) == ["ran: slow", "said: At last."]
+
+
+async def test_words_during_a_tool_after_which_code_waits_are_read_at_once() -> None:
+    def then_wait(thread: Thread) -> Step | None:
+        intents = [step.chosen.intent for step in thread.state.steps.values() if step.status != "superseded"]
+        return Slow() if "touch" in intents and "slow" not in intents else None
+
+    world = World(plan=then_wait)
+    world.model.answers(Touch(), done("I cannot stop it."))
+    await world.say("touch it")
+    world.desk.during("touch", lambda: world.say("stop!", by=BOB))
+    assert await world.run() == ["ran: touch", "ran: slow", "said: I cannot stop it."]
+
+
+async def test_a_cancelled_thread_waits_for_nothing() -> None:
+    world = World()
+    world.model.answers(Slow())
+    await world.say("wait for it")
+    await world.run()
+    await world.cancel()
+    await world.run()
+    assert await world.advance(60) == []
+
+
+# Dying and taking over
+
+
+@pytest.mark.parametrize("tool", [Look(), BrokenLook()])
+async def test_a_repeatable_tool_is_started_again_after_its_worker_died(tool: Step) -> None:
+    world = World()
+    world.model.answers(tool, done("Seen."))
+    await world.say("look")
+    world.desk.during(tool.intent, killed)
+    assert await world.run() == [f"ran: {tool.intent}", "killed"]
+    assert await world.run() == [f"ran: {tool.intent}", "said: Seen."]
+
+
+async def test_a_tool_that_kills_every_worker_is_not_started_for_ever() -> None:
+    world = World()
+    world.model.answers(Look(), done("It kills."))
+    await world.say("look")
+    for _ in range(3):
+        world.desk.during("look", killed)
+    assert [await world.run() for _ in range(4)] == [["ran: look", "killed"]] * 3 + [["said: It kills."]]
+    assert "look was interrupted 3 times." in world.model.prompts[-1]
+
+
+async def test_a_tool_that_cannot_be_repeated_is_asked_about_after_its_worker_died() -> None:
+    world = World()
+    await asked_to_push(world, done("Good."))
+    await world.approve()
+    world.desk.during("push", killed)
+    assert (await world.run())[-1] == "killed"
+    assert await world.run() == ["asked: I was interrupted while push target=prod was under way. Did it happen?"]
+    await world.answer("yes")
+    assert await world.run() == ["said: Good."]
+    assert world.desk.ran == ["push(target: prod)"]
+
+
+async def test_a_worker_that_comes_back_late_asks_nothing_twice() -> None:
+    """It broke, but a slow worker tells so after another one has asked about it already."""
+    world = World()
+    world.model.answers(Broken())
+    await world.say("do it")
+
+    async def given_up_for_dead() -> None:
+        await world.say("and?", by=BOB)
+        world.clock.advance(60)
+        await world.run()
+
+    world.desk.during("broken", given_up_for_dead)
+    assert await world.run() == [
+        "ran: broken",
+        "asked: I was interrupted while broken was under way. Did it happen?",
+    ]
+    assert world.kinds.count("tool_interrupted") == 1
