@@ -31,8 +31,8 @@ from store.events import Event
 from store.thread import Thread
 from store.values import Person
 from tests.matrices import examples, explore
-from tests.store.test_thread import ANYTHING
 from tests.stories.anybody import AnybodyDoesAnything
+from tests.telling.anything import ANYTHING
 from tests.telling.playbook import (
     Look,
     Push,

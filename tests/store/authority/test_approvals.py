@@ -18,7 +18,7 @@ from bot.team.people import Member, People
 from channels.base import SendFailed
 from channels.inbound import Refused
 from store import keys
-from store.authority.terms import NOBODY, Terms, terms_of
+from store.authority.terms import Terms
 from store.events import (
     CRON,
     AgentChanged,
@@ -528,10 +528,6 @@ async def test_the_first_digits_of_a_digest_name_a_request_if_they_are_enough(di
     assert world.thread.pending
     settlement = await world.approve(ANN, digest=world.thread.pending.digest[:digits])
     assert settlement.outcome == outcome
-
-
-def test_terms_of_a_newer_version_let_nobody_decide() -> None:
-    assert terms_of({"group": "anyone", "needs": "security"}) == NOBODY
 
 
 def grant(world: World, seconds: float = 3600) -> StandingGranted:

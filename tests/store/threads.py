@@ -1,0 +1,45 @@
+"""Threads as the tests of a store need them: begun, held, at rest, and followed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from store.base import Lease, Store
+from store.thread import Thread
+from tests.telling.story import message, opened
+
+T1 = Thread("t1")
+LONG = 3600.0
+SHORT = 0.02
+"""For what happens at once; a test that needs it has failed."""
+
+
+def ids(of: Thread) -> list[str]:
+    return [event.id for event in of.events]
+
+
+async def begun(store: Store, thread_id: str = "t1") -> Thread:
+    return await store.append(Thread(thread_id), opened(), message())
+
+
+async def claimed(store: Store, lease_seconds: float = LONG, only: str = "") -> Lease:
+    [lease] = await store.claim(1, lease_seconds, only)
+    return lease
+
+
+async def at_rest(store: Store, thread_id: str = "t1") -> Thread:
+    """A thread that nobody holds and that is not due."""
+    thread = await begun(store, thread_id)
+    assert await store.release(await claimed(store, only=thread_id), thread)
+    return thread
+
+
+@contextlib.asynccontextmanager
+async def following(store: Store, thread: Thread) -> AsyncIterator[AsyncIterator[Thread]]:
+    moves = store.follow(thread)
+    try:
+        yield moves
+    finally:
+        assert isinstance(moves, AsyncGenerator)
+        await moves.aclose()
