@@ -1,0 +1,136 @@
+"""deploybot on a site of its own: git, commands and the disk are real, the model is the stand-in or a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.authority import AnyoneMay
+from agent.decide import decide
+from agent.definition import Agent
+from agent.loop import Loop
+from agent.model.base import Answer, Model, Prompt
+from agent.model.schema import find_step, validated
+from agent.roster import deploy as deploybot
+from agent.roster import rollback
+from agent.roster.deploy.stand_in import StandIn
+from bot.cli.demo.site import Site
+from bot.deciding import Settlement
+from bot.inbox import Inbox
+from bot.team.file import read_team
+from bot.worker import Worker
+from channels.inbound import Words
+from channels.terminal import TerminalChannel
+from store.events import Event, TriggerReceived
+from store.memory import MemoryStore
+from store.state import Request
+from store.thread import Thread
+from store.values import Place
+from tests.patience import PATIENCE_SECONDS
+from tests.telling.story import ANN
+
+
+class Scripted:
+    """Answers these steps in order, and then nothing_to_do."""
+
+    name = "script"
+
+    def __init__(self, *steps: dict[str, Any]) -> None:
+        self._steps = list(steps)
+        self.prompts: list[str] = []
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        self.prompts.append(prompt.user)
+        step = self._steps.pop(0) if self._steps else {"intent": "nothing_to_do"}
+        data, _ = find_step(json.dumps({"step": step}))
+        return Answer(validated(prompt.agent, data), None, self.name)
+
+
+class Bot:
+    def __init__(self, home: Path, template: Path) -> None:
+        self.site = Site(home / "site")
+        shutil.copytree(template, self.site.home, symlinks=True)
+        self.site.write_team_file(home / "bot.toml")
+        table = read_team(home / "bot.toml").agents["deploy"]
+        self.roster: dict[str, Agent] = {one.NAME: one.build(table, home) for one in (deploybot, rollback)}
+        self.store = MemoryStore()
+        self.inbox = Inbox(self.store)
+
+    @asynccontextmanager
+    async def working(self, model: Model | None = None) -> AsyncIterator[None]:
+        channel = TerminalChannel()
+        loop = Loop(
+            authority=AnyoneMay(),
+            store=self.store,
+            roster=self.roster,
+            channels={channel.name: channel},
+            model=model or StandIn(),
+            clock=lambda: datetime.now(UTC),
+        )
+        worker = Worker(self.store, loop)
+        task = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            worker.stop()
+            await task
+
+    async def say(self, text: str, place: str = "desk") -> Thread:
+        event_id = f"m/{datetime.now(UTC).timestamp()}"
+        where = Place(channel="terminal", address=place)
+        return await self.rest(
+            await self.store.load(await self.inbox.message(where, Words(ANN, text, event_id), agent="deploy"))
+        )
+
+    async def trigger(self, place: Place, trigger: TriggerReceived) -> Thread:
+        return await self.store.load(await self.inbox.trigger(place, trigger, agent="deploy"))
+
+    async def rest(self, thread: Thread) -> Thread:
+        """The thread when it is a person's turn, or nobody's."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if self._rests(thread):
+                return thread
+            async for now in self.store.follow(thread):
+                if self._rests(now):
+                    return now
+        raise AssertionError
+
+    def _rests(self, thread: Thread) -> bool:
+        return thread.turn != "clock" and decide(self.roster[thread.agent], thread) is None
+
+    async def settle(self, thread: Thread, *, approved: bool, comment: str = "") -> Thread:
+        settlement: Settlement = await self.inbox.decide(thread.id, ANN, approved=approved, comment=comment)
+        assert settlement.outcome == "settled"
+        return await self.rest(settlement.thread)
+
+    def by_hand(self, *command: str) -> None:
+        """Somebody does something without the bot."""
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def fail_end_to_end_tests_in_production(self) -> None:
+        script = self.site.home / "end-to-end"
+        script.write_text('#!/bin/sh\n[ "$1" = staging ] || { echo "FAILED: checkout is broken"; exit 1; }\n')
+
+
+def events(thread: Thread, kind: type[Event]) -> list[Any]:
+    return [event for event in thread.events if isinstance(event, kind)]
+
+
+def pending(thread: Thread) -> Request:
+    assert thread.pending, f"{thread.status}: {thread.events[-1]}"
+    return thread.pending
+
+
+def facts(thread: Thread) -> dict[str, Any]:
+    return pending(thread).asked.facts
+
+
+def deploy(component: str, environment: str, revision: str) -> dict[str, Any]:
+    return {"intent": f"deploy_{component}", "environment": environment, "revision": revision}

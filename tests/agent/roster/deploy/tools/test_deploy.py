@@ -1,0 +1,110 @@
+"""Deploying and rolling back: what people approve is what runs, and what cannot run is refused."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.cli.demo.site import MERGED
+from channels.inbound import Words
+from store.events import StepRefused, ToolFinished
+from store.values import Place
+from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
+from tests.patience import PATIENCE_SECONDS
+from tests.telling.story import ANN
+
+
+async def test_what_a_person_sees_is_the_full_commit_and_what_it_replaces(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.say("deploy the backend v1.1.0 to production")
+    seen = facts(thread)
+    assert seen["new"]["sha"] == bot.site.sha("v1.1.0")
+    assert seen["new"]["name"] == "v1.1.0"
+    assert seen["new"]["subject"] == "Show delivery dates in the basket"
+    assert seen["new"]["author"] == "Lin Berg"
+    assert seen["running"]["sha"] == bot.site.sha("v1.0.0")
+    assert seen["adds"] == ["8a1d8cc Show delivery dates in the basket (Lin Berg)"]
+    assert seen["on_staging"] is True
+    assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
+
+
+async def test_a_tag_that_moves_after_the_approval_does_not_change_what_is_deployed(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.say("deploy the backend v1.1.0 to production")
+        bot.by_hand("git", "-C", str(bot.site.repository), "tag", "--force", "v1.1.0", MERGED)
+        await bot.settle(thread, approved=True)
+    assert bot.site.running("backend", "production") == facts(thread)["new"]["sha"] != bot.site.sha("v1.1.0")
+
+
+async def test_a_target_that_changed_since_the_approval_is_left_alone(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.say("deploy the backend v1.1.0 to production")
+        merged = bot.site.sha(MERGED)
+        bot.by_hand(str(bot.site.home / "deploy"), "backend", "production", merged, "somebody")
+        thread = await bot.settle(thread, approved=True)
+    assert bot.site.running("backend", "production") == merged
+    (failed,) = [event for event in events(thread, ToolFinished) if event.error]
+    assert "has changed since" in failed.error
+
+
+async def test_something_older_is_marked_so_on_the_card(bot: Bot) -> None:
+    merged = bot.site.sha(MERGED)
+    bot.by_hand(str(bot.site.home / "deploy"), "backend", "production", merged, "lin")
+    async with bot.working(Scripted(deploy("backend", "production", "v1.0.0"))):
+        thread = await bot.say("deploy the backend v1.0.0 to production, yes, the old one")
+    assert facts(thread)["note"] == "OLDER than what runs there"
+
+
+@pytest.mark.parametrize(
+    "revision", ["--upload-pack=touch hacked", "v1.0.0; touch hacked", "$(touch hacked)", "v9.9.9", ""]
+)
+async def test_a_hostile_or_missing_revision_is_refused_before_anybody_is_asked(bot: Bot, revision: str) -> None:
+    async with bot.working(Scripted(deploy("backend", "production", revision))):
+        thread = await bot.say("deploy that")
+    (refused,) = events(thread, StepRefused)
+    assert thread.pending is None
+    assert "revision" in refused.error
+    assert not list(bot.site.home.parent.rglob("hacked"))
+    assert len(bot.site.deployed()) == 4, "what the site began with"
+
+
+async def test_staging_needs_no_approval_and_production_does(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.say(f"deploy the backend {MERGED} to production")
+    assert bot.site.running("backend", "staging") == bot.site.sha(MERGED)
+    assert pending(thread).chosen.arguments == {"environment": "production", "revision": MERGED}
+
+
+async def test_a_rollback_goes_back_to_what_ran_before_and_not_forward_again(bot: Bot) -> None:
+    async with bot.working():
+        await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
+        thread = await bot.say("roll back the backend")
+        assert facts(thread)["new"]["sha"] == bot.site.sha("v1.0.0")
+        assert facts(thread)["running"]["sha"] == bot.site.sha("v1.1.0")
+        await bot.settle(thread, approved=True)
+        assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
+        thread = await bot.say("roll back the backend")
+    assert thread.pending is None
+    assert "No earlier good revision" in events(thread, StepRefused)[-1].error
+
+
+async def test_one_target_is_deployed_by_one_thread_at_a_time(bot: Bot) -> None:
+    gate = bot.site.home / "gate"
+    script = (bot.site.home / "deploy").read_text()
+    waiting = script.replace("set -eu", f'set -eu\nwhile [ ! -e "{gate}" ]; do sleep 0.02; done')
+    (bot.site.home / "deploy").write_text(waiting)
+    step = deploy("backend", "staging", MERGED)
+    async with bot.working(Scripted(step, step)):
+        place = Place(channel="terminal", address="first")
+        first = await bot.store.load(await bot.inbox.message(place, Words(ANN, "deploy", "m1"), agent="deploy"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for now in bot.store.follow(first):
+                if now.open_steps("waiting"):
+                    break
+        second = await bot.say("deploy the same", place="second")
+        gate.touch()
+        first = await bot.rest(await bot.store.load(first.id))
+    (failed,) = [event for event in events(second, ToolFinished) if event.error]
+    assert "busy" in failed.error
+    assert len(bot.site.deployed()) == 5
