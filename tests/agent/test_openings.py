@@ -18,7 +18,7 @@ from bot.team.schedules import Schedule, ScheduleTable
 from store.events import CRON, StepChosen, TriggerReceived
 from store.thread import Thread
 from store.values import Place
-from tests.agent.roster.deploy.test_deploybot import Bot, Scripted, events
+from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, events
 from tests.telling.playbook import World, done, ops
 from tests.telling.story import ANN
 

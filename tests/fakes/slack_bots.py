@@ -1,4 +1,4 @@
-"""Bots and clients that speak to the Slack for tests: of slack_sdk, of slack_bolt, and raw sockets."""
+"""Bots and clients that speak to the Slack for tests, by slack_sdk, slack_bolt and raw sockets, and what they send."""
 
 from __future__ import annotations
 
@@ -47,6 +47,32 @@ MODAL: Json = {
         }
     ],
 }
+
+
+def text_block(chars: int, kind: str = "section", text: str = "mrkdwn") -> Json:
+    return {"type": kind, "text": {"type": text, "text": "x" * chars}}
+
+
+def button(**fields: Any) -> Json:
+    return {"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": "b"}} | fields
+
+
+def actions(*elements: Json, **fields: Any) -> Json:
+    return {"type": "actions", "elements": list(elements)} | fields
+
+
+def select(count: int, chars: int = 1) -> Json:
+    options = [{"text": {"type": "plain_text", "text": "x" * chars}, "value": str(n)} for n in range(count)]
+    return {"type": "static_select", "action_id": "s", "options": options}
+
+
+def table(rows: int, columns: int = 1, chars: int = 1) -> Json:
+    cell = {"type": "raw_text", "text": "x" * chars}
+    return {"type": "table", "rows": [[cell] * columns for _ in range(rows)]}
+
+
+def rich(*elements: Json) -> Json:
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": list(elements)}]}
 
 
 class Clock:

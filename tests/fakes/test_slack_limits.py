@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.slack import SlackServer
-from tests.fakes.slack_bots import BUTTONS, MODAL, Json, channel_id, client_of, opening, refusal
-
-
-def text_block(chars: int, kind: str = "section", text: str = "mrkdwn") -> Json:
-    return {"type": kind, "text": {"type": text, "text": "x" * chars}}
-
-
-def button(**fields: Any) -> Json:
-    return {"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": "b"}} | fields
-
-
-def actions(*elements: Json, **fields: Any) -> Json:
-    return {"type": "actions", "elements": list(elements)} | fields
-
-
-def select(count: int, chars: int = 1) -> Json:
-    options = [{"text": {"type": "plain_text", "text": "x" * chars}, "value": str(n)} for n in range(count)]
-    return {"type": "static_select", "action_id": "s", "options": options}
-
-
-def table(rows: int, columns: int = 1, chars: int = 1) -> Json:
-    cell = {"type": "raw_text", "text": "x" * chars}
-    return {"type": "table", "rows": [[cell] * columns for _ in range(rows)]}
-
-
-def rich(*elements: Json) -> Json:
-    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": list(elements)}]}
-
+from tests.fakes.slack_bots import (
+    BUTTONS,
+    MODAL,
+    Json,
+    actions,
+    button,
+    channel_id,
+    client_of,
+    opening,
+    refusal,
+    rich,
+    select,
+    table,
+    text_block,
+)
 
 PAIRS: dict[str, tuple[list[Json], list[Json]]] = {
     "50 blocks": ([{"type": "divider"}] * 50, [{"type": "divider"}] * 51),

@@ -27,8 +27,8 @@ from tests.fakes.slack_bots import (
     opening,
     raw_socket,
     refusal,
+    text_block,
 )
-from tests.fakes.test_slack_limits import text_block
 from tests.patience import PATIENCE_SECONDS
 
 

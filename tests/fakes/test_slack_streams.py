@@ -8,8 +8,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.slack import NotPossible, SlackServer
-from tests.fakes.slack_bots import BUTTONS, Json, channel_id, refusal
-from tests.fakes.test_slack_limits import rich
+from tests.fakes.slack_bots import BUTTONS, Json, channel_id, refusal, rich
 
 
 async def test_a_stream_grows_until_a_person_stops_it(slack: SlackServer, client: AsyncWebClient) -> None:
