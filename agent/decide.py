@@ -98,7 +98,7 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
 
 def _go_on(agent: Agent, thread: Thread) -> Action | None:
     state = thread.state
-    resting = state.paused or state.cancelled or state.handed
+    resting = state.paused or state.cancelled or state.handed_to_human
     if running := next(iter(thread.open_steps("running")), None):
         return _after_interruption(agent, thread, running, resting=resting)
     if resting:

@@ -215,8 +215,8 @@ async def _writer(setup: Setup, store: Store) -> Writer:
 
 async def _kept_secret(store: Store) -> str:
     """The one that the first process made: all of them have to sign alike."""
-    await store.note("secret", secrets.token_hex(32), instead_of="")
-    return await store.recall("secret")
+    await store.set_note("secret", secrets.token_hex(32), expected="")
+    return await store.get_note("secret")
 
 
 @contextlib.asynccontextmanager

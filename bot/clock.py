@@ -73,11 +73,11 @@ class Clock:
 
     async def _look(self, schedule: Schedule) -> datetime | None:
         note = f"cron/{schedule.name}"
-        noted = await self._store.recall(note)
+        noted = await self._store.get_note(note)
         now = self._clock()
         done = _read(noted)
         if done is None:
-            await self._store.note(note, now.isoformat(), instead_of=noted)
+            await self._store.set_note(note, now.isoformat(), expected=noted)
             done = now
         look = schedule.look(done, now)
         for due in look.fires:
@@ -85,7 +85,7 @@ class Clock:
             log.info("schedule_fired", schedule=schedule.name, due=mark_of(due), thread=thread_id)
         if look.done > done and (look.fires or look.done - done >= NOTE_EVERY):
             # Where somebody else has noted it meanwhile, that holds.
-            await self._store.note(note, look.done.isoformat(), instead_of=noted)
+            await self._store.set_note(note, look.done.isoformat(), expected=noted)
         return look.next
 
 

@@ -48,13 +48,13 @@ class Inbox(Deciding):
         thread_id = thread_id_of(place)
         if await self._store.exists(thread_id):
             return thread_id
-        return await self._store.recall(_held_at(place.channel, spot)) if spot else ""
+        return await self._store.get_note(_held_at(place.channel, spot)) if spot else ""
 
     async def goes_on_at(self, channel: str, spot: str, thread_id: str) -> bool:
         if not await self._store.exists(thread_id):
             return False
         # Where it was noted meanwhile, it is the same: a message is said for one thread.
-        await self._store.note(_held_at(channel, spot), thread_id, instead_of="")
+        await self._store.set_note(_held_at(channel, spot), thread_id, expected="")
         return True
 
     async def message(self, place: Place, words: Words, *, agent: str) -> str:

@@ -150,8 +150,8 @@ class Worker:
                 elif trouble:
                     thread = await self._park(thread, lease, *trouble)
                     trouble, parked = None, True
-                elif lease.tries > CLAIMS_WITHOUT_RELEASE_MAX:
-                    died = f"{lease.tries - 1} workers stopped while they worked on this."
+                elif lease.claims > CLAIMS_WITHOUT_RELEASE_MAX:
+                    died = f"{lease.claims - 1} workers stopped while they worked on this."
                     thread = await self._park(thread, lease, "worker_deaths", died)
                     lease = Lease(lease.thread_id, lease.token, 1)
                 thread = await self._loop.advance(thread, lease)

@@ -1,1 +1,1 @@
-"""What happened: the events, the threads that they form, and where they are kept."""
+"""What happened: events, the threads they form, and the stores that keep them."""

@@ -1,8 +1,8 @@
-"""What a store promises; `store.redis` and `store.memory` keep it, and one contract suite runs over both.
+"""The `Store` protocol. `store.redis` and `store.memory` implement it; one contract suite tests both.
 
-A store keeps logs and one index: which threads may have something to do, and from when on. The index carries no
-meaning of its own. A wake-up that comes twice or for nothing does no harm, because what is to be done is computed from
-the log, and a log moves only through `append`, which knows whether the thread moved and who holds it.
+A store keeps logs, and an index of the threads that are due for a look. The index is only a hint: a spurious or
+repeated wake-up does no harm, because the work to do is computed from the log. A log grows only by `append` and `post`,
+which check whether the thread has moved and who holds its lease.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from store.thread import Thread
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be reached, or refuses. One line: what, where, and what to do."""
+    """The store cannot be reached, or refuses. The message is one line: what, where, and what to do."""
 
 
 class UnknownThread(LookupError):
-    """No event was ever appended under this id."""
+    """There is no thread with this id."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"There is no thread {thread_id!r}. `bot threads` lists the newest.")
 
 
 class ThreadMoved(Exception):
-    """Somebody appended since the thread was loaded, so the conditional append did nothing."""
+    """The thread has new events, so the conditional append did nothing."""
 
     def __init__(self, thread: Thread) -> None:
         super().__init__(f"thread {thread.id} moved on to {thread.version} events")
@@ -36,44 +36,44 @@ class ThreadMoved(Exception):
 
 
 class LeaseLost(Exception):
-    """Another worker holds the thread now. Whoever gets this stops acting on it."""
+    """Another worker holds the thread now. The caller must stop acting on it."""
 
 
 class ThreadDiverged(Exception):
-    """The store holds fewer events than we have seen: it lost some (a failover, a restored backup)."""
+    """The store holds fewer events than were read before: it lost some (a failover, a restored backup)."""
 
     def __init__(self, thread_id: str) -> None:
-        super().__init__(f"The store lost events of thread {thread_id} that were seen before. `bot show` what is left.")
+        super().__init__(f"The store lost events of thread {thread_id}. `bot show` prints what is left.")
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to act on a thread for a while. `token` grows with every claim, and is checked by `append`."""
+    """The exclusive right to act on a thread for a limited time. `append` checks `token`, a fencing token."""
 
     thread_id: str
     token: int
-    tries: int
-    """How often the thread was claimed since it was last released in order; more than 1: a worker died on it."""
+    claims: int
+    """Claims since the last orderly release. More than 1: a worker died while it held the thread."""
 
 
 class Store(Protocol):
     async def append(
         self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
     ) -> Thread:
-        """The thread with these events, and with what others appended meanwhile; durable when it returns.
+        """Append, and return the thread with these events and any that others appended. Durable when it returns.
 
-        An event whose id is known changes nothing, and the first event of a log is what opens the thread. All in one
-        round trip: fence, deduplication, append and wake-up. Without a lease the thread is woken.
+        An event whose id is known changes nothing; the first event opens the thread. Fencing, deduplication, append
+        and wake-up are one atomic round trip. An append without a lease wakes the thread.
 
-        Raises ThreadMoved when `if_unmoved` and the thread moved, LeaseLost when the lease is no longer ours, and
+        Raises ThreadMoved if `if_unmoved` and the thread has moved, LeaseLost if the lease is no longer ours, and
         EventTooLarge before anything is written.
         """
 
     async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
-        """Append to a thread that was not read, opening it where it is new, and wake it. Durable when it returns.
+        """Append without reading the thread, opening it if it is new, and wake it. Durable when it returns.
 
-        What it costs does not depend on the thread's length. With `opens` False and no such thread, nothing happens
-        and it gives False. Otherwise as `append`.
+        The cost does not depend on the thread's length. With `opens=False` and no such thread, it does nothing and
+        returns False. Otherwise like `append`.
         """
 
     async def exists(self, thread_id: str) -> bool: ...
@@ -82,49 +82,49 @@ class Store(Protocol):
         """Raises UnknownThread."""
 
     async def refresh(self, thread: Thread) -> Thread:
-        """The same thread with what was appended since. Raises ThreadDiverged."""
+        """The thread with the events appended since. Raises ThreadDiverged."""
 
     async def recent(self, limit: int = 50) -> list[str]:
-        """Ids of threads, the one that moved last first."""
+        """Ids of threads, the most recently changed first."""
 
     def follow(self, thread: Thread) -> AsyncIterator[Thread]:
-        """The thread each time it has moved beyond what was given, without end."""
+        """Yields the thread each time it has new events, without end."""
 
     async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
-        """Up to `limit` threads that are due and that nobody holds; `only` that thread where named."""
+        """Leases on up to `limit` threads that are due and not held; only on thread `only` if given."""
 
     async def renew(self, lease: Lease, lease_seconds: float) -> bool:
-        """False: it is no longer ours."""
+        """Extend the lease. False: it is no longer ours."""
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
-        """Let the thread go until it moves, or that long.
+        """Give the lease up until the thread has new events, or until `wake_in_seconds` have passed.
 
-        False, and the lease is kept: it moved beyond `seen`, so look again. A lease that is no longer ours is let go
-        silently.
+        False: the thread has events beyond `seen`, so look again; the lease is kept. Releasing a lost lease does
+        nothing and returns True.
         """
 
     async def hand_back(self, lease: Lease) -> None:
-        """Let the thread go and wake it at once, for another worker."""
+        """Give the lease up and make the thread due at once, for another worker."""
 
     async def due_in_seconds(self) -> float | None:
-        """How long until the next thread is due, held ones included; None where none is."""
+        """Seconds until the next thread is due, held ones included; None: none is."""
 
     async def work_arrived(self, timeout_seconds: float) -> None:
-        """Returns when a thread was woken, or after the timeout. It may return for nothing."""
+        """Wait until a thread is woken, or for the timeout. Spurious returns are possible."""
 
     async def wake(self, thread_id: str) -> None:
-        """Make the thread due now, if nobody holds it."""
+        """Make the thread due now, unless it is held."""
 
-    async def recall(self, name: str) -> str:
-        """What a channel has noted under this name (how far it has read, say); empty: nothing."""
+    async def get_note(self, name: str) -> str:
+        """A small value kept beside the threads (how far a mailbox was read, say); empty: not set."""
 
-    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
-        """Note it, if what stands there is what `instead_of` says (empty: nothing). False: it is not, and stays."""
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
+        """Compare and set: store `text` if the value is `expected` (empty: not set). False: it is not."""
 
-    async def tally(self, name: str, member: str, window_seconds: float) -> int:
-        """How many different members were counted under this name within the window, this one included.
+    async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
+        """Count `member` under this name, and return how many different members the window holds.
 
-        The same member again counts once, so it may be counted by any number of processes.
+        A member counts once, so several processes may count the same one.
         """
 
     async def aclose(self) -> None: ...

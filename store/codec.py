@@ -1,7 +1,7 @@
 """Events as lines of JSON, and back.
 
-This is the one place that knows how an event looks in the log. What it cannot read becomes an `UnknownEvent` with the
-raw JSON in it, so that nothing a newer version wrote is lost. It never does I/O, and never executes what it reads.
+Only this module knows the format of the log. A line that it cannot read becomes an `UnknownEvent` that holds the raw
+JSON, so nothing written by a newer version is lost. It does no I/O and never executes what it reads.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from store.events import SCHEMA_VERSION, Event, KnownEvent, UnknownEvent
 from store.text import without_half_surrogates
 
 EVENT_BYTES_MAX = 256_000
-"""An event larger than this is refused by every store."""
+"""Every store refuses a larger event."""
 
 _NESTING_SUSPECT = 150
-"""So many brackets may be nested deeper than pydantic reads (200 levels): such an event is read back first."""
+"""pydantic reads at most 200 levels. An event with this many brackets is decoded once before it is written."""
 
 _Known = Annotated[KnownEvent, Field(discriminator="kind")]
 _adapter: TypeAdapter[KnownEvent] = TypeAdapter(_Known)
@@ -31,13 +31,13 @@ _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventTooLarge(ValueError):
-    """The event's JSON is longer than EVENT_BYTES_MAX, or nested deeper than it could be read again."""
+    """The event's JSON is longer than EVENT_BYTES_MAX, or nested too deeply to be decoded again."""
 
 
 def encode(event: Event) -> bytes:
-    """One line of JSON. Fields at their default are left out, save the kind and the version.
+    """One line of JSON. Fields with their default value are left out, except the kind and the version.
 
-    Half surrogate pairs, which UTF-8 cannot hold, become U+FFFD. Raises EventTooLarge.
+    Half surrogate pairs, which UTF-8 cannot encode, become U+FFFD. Raises EventTooLarge.
     """
     if isinstance(event, UnknownEvent):
         return json.dumps(event.raw).encode()
@@ -48,13 +48,13 @@ def encode(event: Event) -> bytes:
             event = type(event).model_validate(_storable(event.model_dump()))
             body = event.model_dump_json(exclude_defaults=True, exclude={"kind", "v"})
         except ValueError as error:
-            raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be written.") from error
+            raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be encoded.") from error
     data = f'{{"v":{event.v},"kind":"{event.kind}",{body[1:]}'.encode()
     if len(data) > EVENT_BYTES_MAX:
         raise EventTooLarge(f"The event {event.id!r} takes {len(data):,} bytes; the limit is {EVENT_BYTES_MAX:,}.")
-    # An event that cannot be read again would stop its thread for good.
+    # An event that cannot be decoded would block its thread for good.
     if data.count(b"[") + data.count(b"{") >= _NESTING_SUSPECT and isinstance(decode(data), UnknownEvent):
-        raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be read again.")
+        raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be decoded again.")
     return data
 
 
@@ -71,16 +71,16 @@ def _storable(value: Any) -> Any:
 
 
 def decode(data: bytes) -> Event:
-    """The event in one line of JSON; an `UnknownEvent` where this version cannot read it. Never raises."""
+    """The event in one line of JSON; an `UnknownEvent` if this version cannot read it. Never raises."""
     try:
         event = _adapter.validate_json(data)
     except ValidationError:
-        return _unknown(data)
-    return event if event.v <= SCHEMA_VERSION else _unknown(data)
+        return _unknown_event(data)
+    return event if event.v <= SCHEMA_VERSION else _unknown_event(data)
 
 
 def decode_all(lines: Sequence[bytes]) -> tuple[Event, ...]:
-    """As `decode` for each line, in two thirds of the time. Never raises."""
+    """`decode` for many lines, in two thirds of the time. Never raises."""
     try:
         events = _adapter_of_many.validate_json(b"[" + b",".join(lines) + b"]")
     except ValidationError:
@@ -90,7 +90,7 @@ def decode_all(lines: Sequence[bytes]) -> tuple[Event, ...]:
     return events
 
 
-def _unknown(data: bytes) -> UnknownEvent:
+def _unknown_event(data: bytes) -> UnknownEvent:
     try:
         raw: Any = _json.validate_python(json.loads(data))
     except (ValueError, RecursionError):

@@ -1,11 +1,11 @@
-"""The facts that a thread is made of.
+"""The events of a thread, one class for each kind.
 
-An event is frozen, named in the past tense, and its `id` is its deduplication key: appending a known id changes
-nothing. Events that belong to a step derive their ids from it (`s4/finished`), so writing one again is a no-op.
+An event is frozen and named in the past tense. Its `id` is its deduplication key: appending a known id changes nothing.
+The ids of a step's events derive from the step (`s4/finished`), so writing one again is a no-op.
 
-Everything else that the program knows about a thread is computed from these (see `store.thread`). Nothing here reads
-a clock, does I/O, or knows an agent's classes: a step is kept as a name and JSON, so a log outlives the code that
-wrote it. A log written by a newer version loads too: unknown fields are kept, unknown kinds become `UnknownEvent`.
+Everything else that the program knows about a thread is computed from its events (see `store.thread`). This module
+reads no clock, does no I/O and knows no agent's classes: a step is stored as a name and JSON, so a log outlives the
+code that wrote it. Logs of newer versions load too: unknown fields are kept, unknown kinds become `UnknownEvent`.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ SCHEMA_VERSION = 1
 
 
 TEXT_CHARS_MAX = 50_000
-"""The longest text that one message may hold; the way in clips what a channel brings and says so."""
+"""The longest text of one message. The inbox clips longer ones and says so."""
 
 CRON = "cron"
-"""`TriggerReceived.source` of the team's own schedules."""
+"""`TriggerReceived.source` of the team's schedules."""
 
 
 Effect = Literal[
-    "says",  # tells people the outcome, and rests
-    "updates",  # tells people something, and goes on
-    "asks",  # asks people, and rests until they answer
-    "rests",
-    "withdraws",  # takes back what waits for a decision
-    "waits",  # goes on at a time
-    "reminds",  # is woken at a time, and goes on with the rest meanwhile
-    "runs",
+    "says",  # reports the outcome, then stops
+    "updates",  # sends a message, then continues
+    "asks",  # asks people, then stops until they answer
+    "rests",  # stops
+    "withdraws",  # withdraws the request that waits for a decision
+    "waits",  # stops until a given time
+    "reminds",  # wakes the agent at a given time; other work continues meanwhile
+    "runs",  # runs a tool
 ]
-"""What a step does once it is chosen."""
+"""What choosing a step does."""
 
 
 class Recorded(Fact):
-    """What every event has."""
+    """The fields of every event."""
 
     kind: str
     id: str = Field(min_length=1, max_length=512)
     at: AwareDatetime
-    """When we recorded it, by the recording machine's clock."""
+    """When it was recorded, by the clock of the recording machine."""
     v: int = SCHEMA_VERSION
 
     @field_validator("id", mode="before")
     @classmethod
     def _storable(cls, value: Any) -> Any:
-        # Ids come from outside too (a Message-ID, say), and the one that deduplicates must be the one in the log.
+        # Some ids come from outside (a Message-ID, say). The id in the log must equal the one that deduplicates.
         return without_half_surrogates(value) if isinstance(value, str) else value
 
 
@@ -66,7 +66,7 @@ class ThreadOpened(Recorded):
 
 
 class ThreadForked(Recorded):
-    """Ends the copied part of a fork. No step, request or message from before it is still to be acted on here."""
+    """Ends the copied part of a fork. Nothing from before it is acted on here: no step, request or message."""
 
     kind: Literal["thread_forked"] = "thread_forked"
     source: str
@@ -83,17 +83,17 @@ class MessageReceived(Recorded):
     subject: str = ""
     attachments: tuple[Attachment, ...] = ()
     answers: str = ""
-    """The step whose question this was given as an answer to; empty for a plain message."""
+    """The step whose question this answers; empty for a plain message."""
     quoted: str = ""
-    """What was taken off the text: the history that it quotes, a signature. People see it; the model does not."""
+    """Removed from the text: quoted history, a signature. Shown to people, not to the model."""
     origin: dict[str, JsonValue] = {}
-    """What its channel has to know of it to answer it (a mail's ids and recipients). Nobody else reads it."""
+    """What the channel needs to reply to it (a mail's ids and recipients). Only the channel reads it."""
     clipped_from: int = 0
-    """Characters that the text had, where it was longer than TEXT_CHARS_MAX; 0: it is whole."""
+    """The original length in characters, if it exceeded TEXT_CHARS_MAX; 0: the text is complete."""
 
 
 class MessageEdited(Recorded):
-    """The author changed a message. It counts where nobody has acted on that message yet."""
+    """The author edited a message. Takes effect only if the agent has not acted on the message yet."""
 
     kind: Literal["message_edited"] = "message_edited"
     message: str
@@ -102,7 +102,7 @@ class MessageEdited(Recorded):
 
 
 class MessageDeleted(Recorded):
-    """The author took a message back. It counts where nobody has acted on that message yet."""
+    """The author deleted a message. Takes effect only if the agent has not acted on the message yet."""
 
     kind: Literal["message_deleted"] = "message_deleted"
     message: str
@@ -119,68 +119,68 @@ class TriggerReceived(Recorded):
 
 
 class StepChosen(Recorded):
-    """The next step, chosen by the model or by code. Supersedes a chosen step that has not begun."""
+    """The next step, chosen by the model, by code or by a person. Supersedes a chosen step that has not begun."""
 
     kind: Literal["step_chosen"] = "step_chosen"
     step: str
     intent: str
     arguments: dict[str, JsonValue] = {}
     effect: Effect | None = None
-    """What it does, as the step's class said then. None: it runs; of logs from before this field, see `store.state`."""
+    """What the step does, as its class said at the time. None: it runs a tool. `store.state` handles older logs."""
     by: Literal["model", "code", "person"] = "model"
     edits: str = ""
-    """The step whose call a person changed into this one, instead of approving it."""
+    """The step that a person edited into this one instead of approving it."""
     editor: Person | None = None
     proof: str = ""
-    """How we know who it was; as in `ApprovalDecided`."""
+    """How the editor was authenticated, as in `ApprovalDecided`."""
     acts: bool = False
-    """It may change the world (needs approval, or is not repeatable), as the code of that day said."""
+    """It may have side effects (it needs approval, or is not repeatable), as its class said at the time."""
     begun: bool = False
-    """It only looks, so it was started as it was chosen: there is no `ToolStarted` for its first attempt."""
+    """A read-only tool, started by this very event: its first attempt has no `ToolStarted`."""
     closes: bool = False
-    """A question whose buttons are taken away when it needs no answer any more."""
+    """A question whose buttons are removed once it no longer needs an answer."""
     until: AwareDatetime | None = None
-    """It waits until then, and has nothing to run."""
+    """The step waits until then and runs nothing."""
     model: str = ""
     usage: Usage | None = None
 
 
 class ChoiceFailed(Recorded):
-    """The model was asked and gave no usable step."""
+    """The model was asked and returned no usable step."""
 
     kind: Literal["choice_failed"] = "choice_failed"
     reason: Literal["invalid", "refused", "truncated", "unavailable", "outdated"]
-    """`outdated`: it was usable, but somebody had spoken meanwhile; it is not counted as an error."""
+    """`outdated`: the step was usable, but a message arrived in the meantime. Not counted as an error."""
     error: str = ""
     retry_at: AwareDatetime | None = None
-    """Ask again then (the endpoint is down or rate-limits); None: at once."""
+    """When to ask again (the endpoint is down or rate-limits); None: at once."""
     model: str = ""
     usage: Usage | None = None
 
 
 class ApprovalRequested(Recorded):
-    """A person must decide before the step runs. Durable before anybody is shown it."""
+    """A person must decide before the step runs. Durable before it is shown to anybody."""
 
     kind: Literal["approval_requested"] = "approval_requested"
     step: str
     digest: str
     """Over intent, arguments, facts and policy: see `store.authority.binding.digest`."""
     facts: dict[str, JsonValue] = {}
-    """What the tool found out for the person to see, and is then bound to (the full SHA behind a tag, say)."""
+    """What the tool looked up for the approver and is then bound to (the full SHA behind a tag, say)."""
     policy: dict[str, JsonValue] = {}
     """Who may decide, and until when: `store.authority.terms.Terms`."""
     asks: tuple[Place, ...] = ()
-    """Where it is shown beside the thread's own place."""
+    """Where the request is shown besides the thread's own place."""
     then_asks: tuple[Place, ...] = ()
-    """Where it is shown too once more people may decide."""
+    """Where it is shown in addition after an escalation, when more people may decide."""
     approvers: tuple[Person, ...] = ()
-    """Some of those who may decide, by name, for people to know whom to ask. Nothing is judged by it."""
+    """Some of the people who may decide, so that others know whom to ask. Display only."""
     editable: tuple[str, ...] = ()
-    """The arguments that a person may change instead of approving."""
+    """The arguments that a person may edit instead of approving."""
 
 
 class ApprovalDecided(Recorded):
-    """Somebody said yes or no. Those that count settle the request; others change nothing and are kept."""
+    """Somebody approved or rejected. A decision that does not count changes nothing, but stays on record."""
 
     kind: Literal["approval_decided"] = "approval_decided"
     step: str
@@ -189,17 +189,17 @@ class ApprovalDecided(Recorded):
     by: Person
     comment: str = ""
     proof: str = ""
-    """How we know who it was: `terminal`, a Slack user id, a signed link, an aligned mail."""
+    """How the person was authenticated: `terminal`, a Slack user id, a signed link, an aligned mail."""
     groups: tuple[str, ...] = ()
-    """That the person was in, as the team file said then."""
+    """The person's groups in the team file at the time."""
     standing: str = ""
-    """The standing approval (`StandingGranted.id`) that gave it; empty: the person looked at this very request."""
+    """The standing approval (`StandingGranted.id`) that decided. Empty: the person looked at this very request."""
     by_message: bool = False
-    """It came as a message, to which nobody could answer at once: where it settles nothing, that person is told."""
+    """It came as a message, which gets no immediate answer: if it changes nothing, the person is notified."""
 
 
 class ToolStarted(Recorded):
-    """Written before the tool runs. Without an ending after it, nobody knows whether the tool did its work."""
+    """Written before the tool runs. If no ending follows, it is unknown whether the tool did its work."""
 
     kind: Literal["tool_started"] = "tool_started"
     step: str
@@ -208,7 +208,7 @@ class ToolStarted(Recorded):
 
 
 class ToolWaiting(Recorded):
-    """The tool looked and has to look again later. Nothing waits in a process meanwhile."""
+    """The tool is not done and runs again later. No process waits in the meantime."""
 
     kind: Literal["tool_waiting"] = "tool_waiting"
     step: str
@@ -216,7 +216,7 @@ class ToolWaiting(Recorded):
     until: AwareDatetime
     note: str = ""
     shown: bool = False
-    """People are shown that it is under way, and then how it ended."""
+    """People see a progress message, which later says how it ended."""
 
 
 class ToolFinished(Recorded):
@@ -224,11 +224,11 @@ class ToolFinished(Recorded):
     step: str
     result: JsonValue = None
     error: str = ""
-    """Short, for the model to act on; empty: it succeeded."""
+    """Short, for the model to act on. Empty: the tool succeeded."""
 
 
 class ToolInterrupted(Recorded):
-    """The tool was started and its end is not known; it cannot be repeated safely, so a person is asked."""
+    """The tool was started and its outcome is unknown. Repeating it is not safe, so a person is asked."""
 
     kind: Literal["tool_interrupted"] = "tool_interrupted"
     step: str
@@ -236,7 +236,7 @@ class ToolInterrupted(Recorded):
 
 
 class StepRefused(Recorded):
-    """Code did not let the step begin: unknown intent, invalid arguments, a failed check, a changed digest."""
+    """Code refused to begin the step: unknown intent, invalid arguments, a failed check, a changed digest."""
 
     kind: Literal["step_refused"] = "step_refused"
     step: str
@@ -249,14 +249,14 @@ class TimerFired(Recorded):
 
 
 class MessageSent(Recorded):
-    """What was owed to the people under this key has gone out."""
+    """The outbox message with this key was sent."""
 
     kind: Literal["message_sent"] = "message_sent"
     key: str
     receipt: str = ""
-    """The channel's own reference to it (a Slack ts, a Message-ID)."""
+    """The channel's reference to it (a Slack ts, a Message-ID)."""
     place: Place | None = None
-    """Where the thread is held from now on: it was opened where nothing stood yet, and hangs from this message."""
+    """The thread's place from now on: it was opened before it had one, and this message starts it."""
 
 
 class MessageFailed(Recorded):
@@ -267,13 +267,13 @@ class MessageFailed(Recorded):
     attempt: int
     error: str
     retry_at: AwareDatetime | None = None
-    """None: it will not be tried again."""
+    """None: it is not retried."""
     elsewhere: bool = False
-    """The person who asked is told so where they can be reached."""
+    """The requester is notified at another place."""
 
 
 class DeliveryFailed(Recorded):
-    """A message that had gone out came back: the other side could not deliver it."""
+    """A sent message bounced."""
 
     kind: Literal["delivery_failed"] = "delivery_failed"
     key: str
@@ -283,7 +283,7 @@ class DeliveryFailed(Recorded):
 
 
 class AgentChanged(Recorded):
-    """Another agent goes on with the thread."""
+    """Another agent takes over the thread."""
 
     kind: Literal["agent_changed"] = "agent_changed"
     agent: str
@@ -291,7 +291,7 @@ class AgentChanged(Recorded):
 
 
 class HandedToHuman(Recorded):
-    """A limit was reached or too much went wrong; the agent rests until a person speaks."""
+    """A limit was reached or too much went wrong. The agent stops until a person writes."""
 
     kind: Literal["handed_to_human"] = "handed_to_human"
     limit: str
@@ -310,7 +310,7 @@ class ThreadResumed(Recorded):
 
 
 class ThreadCancelled(Recorded):
-    """Nothing is begun any more. What runs already is noted when it ends."""
+    """Nothing new begins. A tool that runs already is recorded when it ends."""
 
     kind: Literal["thread_cancelled"] = "thread_cancelled"
     by: Person
@@ -318,15 +318,15 @@ class ThreadCancelled(Recorded):
 
 
 class StandingGranted(Recorded):
-    """Calls of one kind are approved from now on, for a while, by somebody who may say so. In the log `standing`."""
+    """An entitled person approves all calls of one kind for a limited time. Kept in the log `standing`."""
 
     kind: Literal["standing_granted"] = "standing_granted"
     agent: str
     intent: str
     scope: str = ""
-    """Which of the policies for its intent holds for it, as the tool says (an environment, say)."""
+    """Which of the intent's policies applies, as the tool says (an environment, say)."""
     policy: dict[str, JsonValue] = {}
-    """What the team file said of such calls then. It holds only while that is the same."""
+    """The team file's policy for such calls at the time. The grant ends when that policy changes."""
     by: Person
     groups: tuple[str, ...] = ()
     until: AwareDatetime
@@ -342,7 +342,7 @@ class StandingRevoked(Recorded):
 
 
 class UnknownEvent(Recorded):
-    """An event that this version cannot read. It is shown; a thread that holds one is not acted on."""
+    """An event that this version cannot read. It is shown, but no agent acts on a thread that holds one."""
 
     raw: JsonValue = None
 
@@ -376,6 +376,6 @@ KnownEvent = (
     | StandingRevoked
 )
 Event = KnownEvent | UnknownEvent
-"""Closed: whatever asks for the kind of an event has a row for each of these."""
+"""A closed union: every table keyed by the kind of event has a row for each of these."""
 
 KINDS: dict[str, type[KnownEvent]] = {cls.model_fields["kind"].default: cls for cls in get_args(KnownEvent)}

@@ -1,13 +1,13 @@
-"""The fold: from the events of a thread to its state. The rules first, then one table, a row for each kind of event.
+"""The fold: computes a thread's state from its events, with a table that has a row for each kind of event.
 
 Rules
-- A step moves only from a status that its event allows; an event out of order changes nothing. So whatever is written
-  twice, or late by a worker that was given up for dead, does no harm.
-- A decision counts as the request's own terms say (`store.authority.terms`), never as the team file says today.
-- Whatever people have to hear of goes into the outbox; the fold makes no words.
-- The step says what it does (`StepChosen.effect`), so a new step of the program needs no new row.
+- A step changes only from a status that its event allows; an event out of order changes nothing. So an event that is
+  written twice, or late by a worker that was presumed dead, does no harm.
+- A decision is judged by the terms stored in the request (`store.authority.terms`), never by today's team file.
+- Everything that people must be told goes into the outbox; the fold writes no text.
+- The step says what it does (`StepChosen.effect`), so a new built-in step needs no new row.
 
-The fold knows no agent and no channel, reads no clock, and judges by the events alone: an old log means today what it
+The fold knows no agent and no channel, reads no clock, and uses nothing but the events: an old log means today what it
 meant when it was written.
 """
 
@@ -50,7 +50,6 @@ from store.events import (
 )
 from store.keys import MessageKey, TimerKey
 from store.moves import (
-    begin_anew,
     close_card,
     close_question,
     count_failure,
@@ -60,19 +59,20 @@ from store.moves import (
     follow_card,
     move_step,
     outcome_of,
-    rest,
     settle,
+    start_turn,
+    stop_choosing,
     update_request,
 )
 from store.outbox import Outbox
 from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
 
-UNDECIDED: frozenset[StepStatus] = frozenset({"requested", "approved"})
-"""A request that waits, or was approved and has not begun."""
+NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
+"""A call that waits for a decision, or is approved, and has not begun."""
 
 
 def fold(before: State, events: tuple[Event, ...], index: int) -> State:
-    """The state after these events; `index` is that of the first of them. `before` stays as it is."""
+    """The state after these events, the first of which has this index. `before` is not changed."""
     state = before.copy()
     for event in events:
         ROWS[type(event)](state, event, index)
@@ -85,7 +85,7 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 
 
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
-    begin_anew(state, index)
+    start_turn(state, index)
     state.edits.message_came(event.id)
     state.unverified = state.unverified or event.sender.trust in ("unverified", "forwarded")
     state.unattended = state.unattended and event.sender.trust != "verified"
@@ -103,7 +103,7 @@ def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
 
 
 def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
-    begin_anew(state, index)
+    start_turn(state, index)
     state.unattended = event.source == CRON
 
 
@@ -117,22 +117,22 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     if event.by == "model":
         state.unread, state.edits.fresh = False, ()
     if event.by == "person":
-        state.handed, state.steps_in_turn, state.errors_in_row = False, 0, 0
+        state.handed_to_human, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
     state.steps_in_turn += 1
     end_open_steps(state, "superseded", {"chosen"}, index)
-    step = state.steps[event.step] = _begun(state, event, index)
+    step = state.steps[event.step] = _after_choice(state, event, index)
     if step.status in OPEN:
-        # Those that have ended go now: otherwise a fold of many events would look through all of them at each step.
+        # Drop ended steps now: a fold of many events would otherwise scan all of them at each step.
         still_open = (step_id for step_id in state.open_steps if state.steps[step_id].status in OPEN)
         state.open_steps = (*still_open, event.step)
 
 
-def _begun(state: State, event: StepChosen, index: int) -> StepState:
-    """The step as it stands once it is chosen, by what it does."""
+def _after_choice(state: State, event: StepChosen, index: int) -> StepState:
+    """Apply the effect of the choice. Returns the new step."""
     match effect_of(event):
         case "runs":
-            return _run_chosen(state, event, index)
+            return _after_choice_of_tool(state, event, index)
         case "says" | "updates" as effect:
             state.news = effect == "updates"
             state.outbox.put(MessageKey(event.step, "say"), "words", index, event.step)
@@ -141,11 +141,11 @@ def _begun(state: State, event: StepChosen, index: int) -> StepState:
             state.outbox.put(MessageKey(event.step, "say"), "question", index, event.step)
         case "withdraws":
             state.news = True
-            end_open_steps(state, "withdrawn", UNDECIDED, index)
+            end_open_steps(state, "withdrawn", NOT_BEGUN, index)
         case "waits" | "reminds" as effect:
             if event.until is None:
-                return _run_chosen(state, event, index)
-            # A reminder is for later: what was under way goes on.
+                return _after_choice_of_tool(state, event, index)
+            # Ongoing work continues while a reminder waits.
             state.news = effect == "reminds"
             return StepState(event, "waiting", until=event.until)
         case "rests":
@@ -153,14 +153,14 @@ def _begun(state: State, event: StepChosen, index: int) -> StepState:
     return StepState(event, "complete")
 
 
-def _run_chosen(state: State, event: StepChosen, index: int) -> StepState:
-    if alike := state.held_alike(event.intent, event.arguments):
-        if alike.status == "requested":
-            state.outbox.put(MessageKey(event.step, "notice"), "notice", index, alike.id)
+def _after_choice_of_tool(state: State, event: StepChosen, index: int) -> StepState:
+    if same := state.ongoing_call(event.intent, event.arguments):
+        if same.status == "requested":
+            state.outbox.put(MessageKey(event.step, "notice"), "notice", index, same.id)
         return StepState(event, "duplicate")
     if event.acts and event.by != "person":
-        # What a person has changed takes its place only once it can be asked for.
-        end_open_steps(state, "superseded", UNDECIDED, index)
+        # A person's edit replaces the open request only when its own request is made.
+        end_open_steps(state, "superseded", NOT_BEGUN, index)
     elif event.begun:
         return StepState(event, "running", attempt=1, repeatable=True)
     return StepState(event)
@@ -179,12 +179,12 @@ def _choice_failed(state: State, event: ChoiceFailed, index: int) -> None:
 def _approval_requested(state: State, event: ApprovalRequested, index: int) -> None:
     step = state.steps.get(event.step)
     if step and step.status == "chosen" and step.chosen.by == "person":
-        end_open_steps(state, "superseded", UNDECIDED, index)
+        end_open_steps(state, "superseded", NOT_BEGUN, index)
     if step is None:
         return
     request = Request(step.chosen, event, terms_of(event.policy), {})
     if move_step(state, event.step, {"chosen"}, status="requested", request=request) and not request.terms.standing:
-        # What a standing approval settles, nobody has to look at first.
+        # No card if a standing approval decides: nobody has to look first.
         state.outbox.put_card(event.step, index, (None, *event.asks))
 
 
@@ -216,17 +216,17 @@ def _tool_started(state: State, event: ToolStarted, index: int) -> None:
 
 def _tool_waiting(state: State, event: ToolWaiting, index: int) -> None:
     step = state.steps.get(event.step)
-    # Not that of an earlier attempt, noted late by a worker that was given up for dead.
+    # Ignore an earlier attempt, recorded late by a worker that was presumed dead.
     if step is None or step.attempt != event.attempt:
         return
-    first = event.shown and not step.shown
-    waits = {"status": "waiting", "restarts": 0, "until": event.until, "shown": step.shown or first}
+    first = event.shown and not step.progress_shown
+    waits = {"status": "waiting", "restarts": 0, "until": event.until, "progress_shown": step.progress_shown or first}
     if move_step(state, event.step, {"running"}, **waits) and first:
         state.outbox.put(MessageKey(event.step, "progress"), "progress", index, event.step)
 
 
 def _tool_finished(state: State, event: ToolFinished, index: int) -> None:
-    # Also after an interruption, and while a later attempt waits: a step ends once, and this is its one ending.
+    # Accepted after an interruption and while a later attempt waits, too: it is the one true ending of the step.
     done: StepStatus = "failed" if event.error else "finished"
     if move_step(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
         state.news = True
@@ -247,7 +247,7 @@ def _step_refused(state: State, event: StepRefused, index: int) -> None:
     end_progress(state, event.step, index)
     step = state.steps[event.step]
     if step.chosen.by == "person" and not step.request:
-        # Nothing has changed, and the person who tried it is told.
+        # Nothing changed; tell the person who tried the edit.
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step)
     else:
         count_failure(state)
@@ -274,7 +274,7 @@ def _timer_fired(state: State, event: TimerFired, index: int) -> None:
             pass
 
 
-# What people were told
+# Sent messages
 
 
 def _message_sent(state: State, event: MessageSent, index: int) -> None:
@@ -294,13 +294,13 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
     state.outbox.put(MessageKey(event.key, "undelivered"), "undelivered", index, lost.step)
     request = state.steps[lost.step].request if lost.kind == "card" else None
     unseen = request and not request.shown_at and not state.outbox.has_card(lost.step)
-    # Nobody has seen all of it, so nobody may approve it.
+    # No card arrived anywhere, so nobody can approve it.
     if unseen and move_step(state, lost.step, {"requested"}, status="refused"):
         count_failure(state)
 
 
 def _delivery_failed(state: State, event: DeliveryFailed, index: int) -> None:
-    # The agent does not answer to it: that answer would come back too.
+    # The agent is not asked: its answer would bounce too.
     key = MessageKey.parse(event.key)
     if key is None or key.part != "undelivered":
         state.outbox.put(MessageKey(event.id, "undelivered"), "undelivered", index)
@@ -316,14 +316,14 @@ def _thread_opened(state: State, event: ThreadOpened, index: int) -> None:
 def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
     state.agent = event.agent
     end_open_steps(state, "finished", {"chosen"}, index)
-    # What was approved is the other agent's call, whatever this one's is called.
-    end_open_steps(state, "superseded", UNDECIDED, index)
-    begin_anew(state, index)
+    # The approval was for a call of the other agent, even if this one has a tool of the same name.
+    end_open_steps(state, "superseded", NOT_BEGUN, index)
+    start_turn(state, index)
 
 
 def _handed_to_human(state: State, event: HandedToHuman, index: int) -> None:
-    rest(state)
-    state.handed = True
+    stop_choosing(state)
+    state.handed_to_human = True
     state.errors_in_row = state.steps_in_turn = 0
     state.outbox.put(MessageKey(event.id, "say"), "handed", index)
 
@@ -339,7 +339,7 @@ def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
 def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
     end_open_steps(state, "cancelled", OPEN - {"running"}, index)
     close_question(state, index)
-    rest(state)
+    stop_choosing(state)
     state.cancelled = True
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
@@ -347,17 +347,17 @@ def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
 def _thread_forked(state: State, event: ThreadForked, index: int) -> None:
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
-    rest(state)
-    state.handed = state.paused = state.cancelled = False
+    stop_choosing(state)
+    state.handed_to_human = state.paused = state.cancelled = False
     state.current = state.question = ""
 
 
-def _unknown(state: State, event: UnknownEvent, index: int) -> None:
+def _mark_unreadable(state: State, event: UnknownEvent, index: int) -> None:
     state.unreadable = True
 
 
-def _of_no_step(state: State, event: StandingGranted | StandingRevoked, index: int) -> None:
-    """Standing approvals have a log of their own: see `bot.team.standing`."""
+def _ignore(state: State, event: StandingGranted | StandingRevoked, index: int) -> None:
+    """Standing approvals have their own log: see `bot.team.standing`."""
 
 
 ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
@@ -385,8 +385,8 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadPaused: _thread_paused,
     ThreadResumed: _thread_resumed,
     ThreadCancelled: _thread_cancelled,
-    StandingGranted: _of_no_step,
-    StandingRevoked: _of_no_step,
-    UnknownEvent: _unknown,
+    StandingGranted: _ignore,
+    StandingRevoked: _ignore,
+    UnknownEvent: _mark_unreadable,
 }
-"""A test holds that every kind of event has its row."""
+"""A test ensures that every kind of event has a row."""

@@ -1,14 +1,17 @@
 """Every key that stands in a log: the ids of events, steps, messages and timers, and the id of the thread itself.
 
-A key is a string in the log and an idempotency key outside, so its letters never change: mails in people's boxes and
-buttons in Slack hang on them. This module is the only place that puts one together or takes one apart. It holds no
-meaning beyond that: what a timer does when it fires is `store.fold`, what a message says is `agent.speech`.
+A key is a string in the log and an idempotency key outside, so the format never changes: mails in people's inboxes and
+buttons in Slack depend on it. Only this module builds or parses a key. What a timer does when it fires belongs to
+`store.fold`; what a message says belongs to `agent.speech`.
 
-    s12                        a step, by the length of the log when it was chosen; s12q, s12e1f…: made from it
+    s12                        a step, numbered by the length of the log at its choice; s12q, s12e1f…: derived from it
     s12/chosen, s12/finished   an event of a step
-    s12/card, s12/card/at/2    a message that people are sent: about a step, its part, and where it is shown
+    s12/card, s12/card/at/2    a message: the step it is about, its part, and its surface
     s12/wait/3, s12/card/send/1  a timer
-    from/slack/C1:17.4         an event whose id somebody else gave
+    from/slack/C1:17.4         an event whose id comes from outside
+
+A *surface* is one of the places where a request for approval is shown: 0 is the thread's own place, 1 and up are the
+other places, in order.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from typing import Literal, cast, get_args
 from store.values import Place
 
 ID_CHARS_MAX = 200
-"""A longer id that came from outside is replaced by its hash."""
+"""A longer id from outside is replaced by its hash."""
 OPENED = "opened"
-"""The id of every thread's first event."""
+"""The id of the first event of every thread."""
 
 MessagePart = Literal[
     "say",
@@ -40,7 +43,7 @@ MessagePart = Literal[
     "undelivered",
 ]
 _NUMBERED: frozenset[MessagePart] = frozenset({"votes", "reminder", "ended"})
-"""Parts of which there may be several about one step: the last piece of the key tells them apart."""
+"""Parts that may occur several times for one step; a number at the end of the key distinguishes them."""
 _PARTS: frozenset[str] = frozenset(get_args(MessagePart))
 
 TimerKind = Literal["choice", "wait", "send", "remind", "widen", "expire"]
@@ -51,7 +54,7 @@ _TIMERS: frozenset[str] = frozenset(get_args(TimerKind))
 
 
 def thread_id_of(place: Place) -> str:
-    """Derived from the place, so that finding a thread and opening it are the same append."""
+    """Derived from the place, so that finding a thread and opening one are the same append."""
     hashed = hashlib.blake2b(f"{place.channel}\0{place.address}".encode(), digest_size=8).digest()
     return "t" + base64.b32encode(hashed).decode().rstrip("=").lower()
 
@@ -60,17 +63,17 @@ def thread_id_of(place: Place) -> str:
 
 
 def step_at(version: int) -> str:
-    """Of the step that is chosen while the thread has so many events: unique, since it is appended only then."""
+    """The step chosen while the thread has `version` events. Unique, since it is appended at that version only."""
     return f"s{version}"
 
 
 def question_about(step_id: str) -> str:
-    """Of the question that asks people how this step ended. Whichever worker asks it, it is the same question."""
+    """The question that asks people how this step ended. The same, whichever worker asks."""
     return f"{step_id}q"
 
 
 def edit_of(step_id: str, change: str) -> str:
-    """Of the step that a person made out of this one by this change. The same change twice is one step."""
+    """The step into which a person's edit turns this one. Making the same edit twice gives the same step."""
     return f"{step_id.partition('e')[0]}e{short_hash(step_id + change)}"
 
 
@@ -86,7 +89,7 @@ def requested(step_id: str) -> str:
 
 
 def decided(step_id: str, *, approved: bool, trust: str, who: str, may: str = "") -> str:
-    """The same person's second click on the same button is the same event, unless what they `may` do has changed."""
+    """A second click of the same person on the same button is the same event, unless their rights (`may`) changed."""
     parts = [step_id, "decided", "yes" if approved else "no", trust, short(who), *([short_hash(may)] if may else [])]
     return "/".join(parts)
 
@@ -120,7 +123,7 @@ def refused(step_id: str) -> str:
 
 
 def call(thread_id: str, step_id: str) -> str:
-    """What a tool hands to the other side as its idempotency key."""
+    """The idempotency key that a tool passes to the service it calls."""
     return f"{thread_id}/{step_id}"
 
 
@@ -156,7 +159,7 @@ def failed(key: str, attempt: int) -> str:
 
 
 def came_back(key: str, number: int) -> str:
-    """A message that went out, and that this one of its recipients refused at once."""
+    """One recipient of a sent message, number `number`, refused it at once."""
     return f"{key}/refused/{number}"
 
 
@@ -177,22 +180,22 @@ def revoked(grant_id: str) -> str:
 
 
 def new(kind: str) -> str:
-    """Of something that a person does here and now, and that nobody delivers twice."""
+    """Random: for an action that a person takes now and that is never redelivered."""
     return f"{kind}/{uuid.uuid4()}"
 
 
-# Ids that others gave
+# Ids from outside
 
 
 @dataclass(frozen=True, slots=True)
 class OutsideId:
-    """An id that others gave, apart from those that we derive: nobody's `s5/finished` can pass for ours.
+    """An id from outside, in a namespace of its own: a foreign `s5/finished` cannot pass for ours.
 
-    It holds no further slash, so that nobody's id is one that we derive from somebody else's either.
+    Slashes in it are escaped, so that it cannot equal an id that we derive from another foreign id either.
     """
 
     source: str
-    """The channel, or what else it came from."""
+    """The channel, or another origin."""
     event_id: str
 
     def __str__(self) -> str:
@@ -204,7 +207,7 @@ class OutsideId:
 
     @classmethod
     def parse(cls, text: str) -> OutsideId | None:
-        """None: it is an id of our own. Of an id that was too long, only the hash can be read."""
+        """None: the id is one of ours. For an id that was too long, `event_id` is only its hash."""
         match text.split("/"):
             case ["from", source, event_id]:
                 return cls(*(part.replace("%2F", "/").replace("%25", "%") for part in (source, event_id)))
@@ -217,15 +220,15 @@ class OutsideId:
 
 @dataclass(frozen=True, slots=True)
 class MessageKey:
-    """What people are sent: about what, which part of it, and where."""
+    """A message to people: what it is about, which part of that, and at which surface."""
 
     about: str
-    """A step, or an event of no step; for `undelivered` the key, or the event, of what did not arrive."""
+    """A step, or an event without a step; for `undelivered`, the key or the event of the lost message."""
     part: MessagePart
     number: str = ""
-    """Which of several: the event's index for `votes` and `ended`, `remind` or `widen` for a reminder."""
+    """Distinguishes several: the event's index for `votes` and `ended`; `remind` or `widen` for a reminder."""
     surface: int = 0
-    """0: the thread's own place; from 1: the other places where the request is shown, in order."""
+    """See above."""
 
     def __str__(self) -> str:
         key = f"{self.about}/{self.part}/{self.number}" if self.number else f"{self.about}/{self.part}"
@@ -233,13 +236,13 @@ class MessageKey:
 
     @property
     def is_apart(self) -> bool:
-        """It goes to another place than the thread's own, or tells of a message that did."""
+        """It goes to a place other than the thread's own, or reports the loss of such a message."""
         of = MessageKey.parse(self.about) if self.part == "undelivered" else None
         return bool(self.surface or (of and of.surface))
 
     @classmethod
     def parse(cls, text: str) -> MessageKey | None:
-        """None: it is no key of a message."""
+        """None: not the key of a message."""
         surface = 0
         before, _, last = text.rpartition("/")
         if last.isdecimal() and before.endswith("/at"):
@@ -256,20 +259,20 @@ class MessageKey:
 
 @dataclass(frozen=True, slots=True)
 class TimerKey:
-    """What the clock does to a thread."""
+    """A timer of a thread."""
 
     kind: TimerKind
     about: str = ""
-    """A step; for `send` the key of the message; for `choice` nothing."""
+    """A step; for `send`, the key of the message; for `choice`, empty."""
     number: int = 0
-    """Which attempt it waits for."""
+    """The attempt after which it waits."""
 
     def __str__(self) -> str:
         return f"{self.about}/{self.kind}/{self.number}" if self.about else f"{self.kind}/{self.number}"
 
     @classmethod
     def parse(cls, text: str) -> TimerKey | None:
-        """None: it is no key of a timer."""
+        """None: not the key of a timer."""
         rest, _, number = text.rpartition("/")
         about, _, kind = rest.rpartition("/")
         if kind not in _TIMERS or not number.isdecimal() or bool(about) == (kind == "choice"):
@@ -279,13 +282,13 @@ class TimerKey:
 
 @dataclass(frozen=True, slots=True)
 class SendKey:
-    """The idempotency key that a channel is given: whatever was sent under it once is not sent again."""
+    """The idempotency key given to a channel, which sends one message under it and no second."""
 
     thread_id: str
     message: str
-    """The key of the message, as the log has it."""
+    """The `MessageKey`, as it stands in the log."""
     recipient: str = ""
-    """Where a message goes to each person apart: to whom."""
+    """Set where each recipient gets a message of their own."""
 
     def __str__(self) -> str:
         key = f"{self.thread_id}/{self.message}"

@@ -1,4 +1,4 @@
-"""The store in this process's memory, for tests and for trying things. It keeps every promise but durability."""
+"""The store in this process's memory, for tests and demos. It keeps the whole `Store` contract except durability."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class MemoryStore:
         self._logs: dict[str, _Log] = {}
         self._due: dict[str, datetime] = {}
         self._leases: dict[str, int] = {}
-        self._tries: dict[str, int] = {}
+        self._claims: dict[str, int] = {}
         self._tokens = 0
         self._moves = 0
         self._notes: dict[str, str] = {}
-        self._tallies: dict[str, dict[str, datetime]] = {}
-        self._bell = asyncio.Event()
+        self._counted: dict[str, dict[str, datetime]] = {}
+        self._woken = asyncio.Event()
         self._moved = asyncio.Condition()
 
     async def append(
@@ -103,8 +103,8 @@ class MemoryStore:
         self._tokens += 1
         self._leases[thread_id] = self._tokens
         self._due[thread_id] = now + timedelta(seconds=lease_seconds)
-        self._tries[thread_id] = self._tries.get(thread_id, 0) + 1
-        return Lease(thread_id, self._tokens, self._tries[thread_id])
+        self._claims[thread_id] = self._claims.get(thread_id, 0) + 1
+        return Lease(thread_id, self._tokens, self._claims[thread_id])
 
     async def renew(self, lease: Lease, lease_seconds: float) -> bool:
         if self._leases.get(lease.thread_id) != lease.token:
@@ -117,15 +117,15 @@ class MemoryStore:
             return True
         if len((self._logs.get(lease.thread_id) or _Log()).lines) != seen.version:
             return False
-        del self._leases[lease.thread_id], self._tries[lease.thread_id], self._due[lease.thread_id]
+        del self._leases[lease.thread_id], self._claims[lease.thread_id], self._due[lease.thread_id]
         if wake_in_seconds is not None:
             self._due[lease.thread_id] = self._clock() + timedelta(seconds=wake_in_seconds)
-            self._bell.set()
+            self._woken.set()
         return True
 
     async def hand_back(self, lease: Lease) -> None:
         if self._leases.get(lease.thread_id) == lease.token:
-            del self._leases[lease.thread_id], self._tries[lease.thread_id]
+            del self._leases[lease.thread_id], self._claims[lease.thread_id]
             await self.wake(lease.thread_id)
 
     async def due_in_seconds(self) -> float | None:
@@ -135,31 +135,31 @@ class MemoryStore:
     async def work_arrived(self, timeout_seconds: float) -> None:
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._bell.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
-        self._bell.clear()
+        self._woken.clear()
 
     async def wake(self, thread_id: str) -> None:
         if thread_id in self._logs and thread_id not in self._leases:
             self._due[thread_id] = self._clock()
-            self._bell.set()
+            self._woken.set()
 
-    async def recall(self, name: str) -> str:
+    async def get_note(self, name: str) -> str:
         return self._notes.get(name, "")
 
-    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
-        if self._notes.get(name, "") != instead_of:
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
+        if self._notes.get(name, "") != expected:
             return False
         self._notes[name] = text
         return True
 
-    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+    async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         now = self._clock()
         since = now - timedelta(seconds=window_seconds)
-        counted = {who: at for who, at in self._tallies.get(name, {}).items() if at > since}
+        counted = {who: at for who, at in self._counted.get(name, {}).items() if at > since}
         counted.setdefault(member, now)
-        self._tallies[name] = counted
+        self._counted[name] = counted
         return len(counted)
 
     async def aclose(self) -> None:

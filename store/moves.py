@@ -1,7 +1,6 @@
-"""The moves that several rows of the fold make: of a step, of its request, of what people are told, of the thread.
+"""State changes that several rows of the fold share: of a step, its request, the outbox, or the thread.
 
-Each changes the state that it is given, and each may be made twice without harm. Only `store.fold` makes them. Pure but
-for that.
+Each changes the state it is given, and repeating it does no harm. Only `store.fold` calls them. Otherwise pure.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from store.state import Outcome, Request, State, StepState, StepStatus
 
 
 def move_step(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
-    """Move a step on, if it is in one of the allowed states."""
+    """Change a step if it has one of the allowed statuses. Returns whether it had."""
     step = state.steps.get(step_id)
     if not step or step.status not in allowed:
         return False
@@ -37,40 +36,41 @@ def end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus]
             end_progress(state, step_id, index)
 
 
-def begin_anew(state: State, index: int) -> None:
-    """A person or a machine moved the thread: it begins anew, with all its limits."""
+def start_turn(state: State, index: int) -> None:
+    """A person or a trigger moved the thread: a new turn starts and the limits are reset."""
     if not state.cancelled:
         state.news = True
     close_question(state, index)
     state.steps_in_turn = state.errors_in_row = 0
-    state.handed, state.retry_choice_at = False, None
+    state.handed_to_human, state.retry_choice_at = False, None
 
 
-def rest(state: State) -> None:
-    """Nothing is chosen any more until somebody moves the thread."""
+def stop_choosing(state: State) -> None:
+    """Choose no further step until somebody moves the thread."""
     state.retry_choice_at = None
     state.news = state.unread = False
 
 
 def count_failure(state: State) -> None:
-    """The model has to read what went wrong. Too much of it in a row is a limit."""
+    """Count an error, and let the model read it."""
     state.news = True
     state.errors_in_row += 1
 
 
 def follow_card(state: State, request: Request, part: MessagePart, kind: Kind, index: int, number: str = "") -> None:
+    """Send a follow-up wherever the request's card was sent."""
     key = MessageKey(request.step, part, number)
     state.outbox.put_wherever_shown(key, kind, index, places=request.places, shown_at=request.shown_at)
 
 
 def close_card(state: State, step_id: str, index: int) -> None:
-    """Its request will not be acted on: people who were shown the card are told."""
+    """Tell the people who saw the request's card that it will not be acted on."""
     if request := state.steps[step_id].request:
         follow_card(state, request, "closed", "settled", index)
 
 
 def close_question(state: State, index: int) -> None:
-    """People who were shown buttons with it are told that it needs no answer now."""
+    """Close the open question, and its buttons if it has any."""
     asked = state.steps.get(state.question)
     if asked and asked.chosen.closes:
         state.outbox.put(MessageKey(asked.id, "answered"), "answered", index, asked.id)
@@ -78,13 +78,13 @@ def close_question(state: State, index: int) -> None:
 
 
 def end_progress(state: State, step_id: str, index: int) -> None:
-    if state.steps[step_id].shown:
-        # By the event, not the step alone: what was interrupted may still be found to have ended.
+    if state.steps[step_id].progress_shown:
+        # Keyed by the event as well: after an interruption, the real ending may still follow.
         state.outbox.put(MessageKey(step_id, "ended", str(index)), "ended", index, step_id)
 
 
 def outcome_of(step: StepState, event: ApprovalDecided) -> Outcome:
-    """One approval for each person; a person who approved may still reject."""
+    """Each person has one approval. A person who approved may still reject."""
     request = step.request
     if request is None or request.digest != event.digest:
         return "other_request"
@@ -106,7 +106,7 @@ def settle(state: State, request: Request, event: ApprovalDecided, index: int) -
     move_step(state, request.step, {"requested"}, status="approved" if event.approved else "rejected")
     follow_card(state, request, "settled", "settled", index)
     state.steps_in_turn = state.errors_in_row = 0
-    state.handed = False
+    state.handed_to_human = False
     state.news = state.news or not event.approved
 
 

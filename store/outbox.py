@@ -1,8 +1,8 @@
-"""The outbox: what people have not been told yet, in the order in which it came up.
+"""The outbox: the messages that are not sent yet, oldest first.
 
-An entry says which event it tells of, and where; the words are made when it is sent (`agent.speech`). The fold puts
-entries in and takes them out again as the log says that they went out. Each has a key (`store.keys.MessageKey`) under
-which it is sent once. Nothing here reads a log, does I/O or knows a channel.
+An entry names the event it reports and the place it goes to; `agent.speech` makes the text when it is sent. The fold
+adds entries, and removes them when the log says that they were sent. Each is sent once, under its key
+(`store.keys.MessageKey`). This module reads no log, does no I/O and knows no channel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from store.keys import MessageKey
 from store.values import Place
 
 Kind = Literal[
-    "words",  # of the agent
+    "words",  # the agent's own message
     "question",
     "card",
     "votes",
@@ -31,20 +31,20 @@ Kind = Literal[
     "undelivered",
 ]
 MINOR: frozenset[Kind] = frozenset({"progress", "ended", "answered", "undelivered", "votes", "reminder"})
-"""Where one of these cannot be sent, nobody needs to hear of it elsewhere, and nothing waits for it."""
+"""If one of these cannot be sent, nobody is notified, and it holds back no later message."""
 
 
 class Unsent(NamedTuple):
-    """One message that has to be sent."""
+    """A message to send."""
 
     kind: Kind
     event: int
-    """The index of the event that it tells of."""
+    """The index of the event that it reports."""
     step: str = ""
     surface: int = 0
-    """0 is the thread's own place; 1 and up are the other places where the step's request is shown, in order."""
+    """Which of the request's places it goes to: see `store.keys`."""
     place: Place | None = None
-    """Of that surface; None: the thread's own."""
+    """The place of that surface; None: the thread's own."""
     failures: int = 0
     retry_at: datetime | None = None
 
@@ -76,11 +76,11 @@ class Outbox:
         return iter(self._unsent.items())
 
     def put(self, key: MessageKey, kind: Kind, event: int, step: str = "") -> None:
-        """To be sent at the thread's own place."""
+        """Add a message to the thread's own place."""
         self._unsent[str(key)] = Unsent(kind, event, step)
 
     def put_card(self, step: str, event: int, places: Sequence[Place | None], first: int = 0) -> None:
-        """A request, to be shown at each of these; `first` is the number of the first of these surfaces."""
+        """Add a request's card for each place; `first` is the surface of the first one."""
         for surface, place in enumerate(places, first):
             key = str(MessageKey(step, "card", surface=surface))
             self._unsent[key] = Unsent("card", event, step, surface, place)
@@ -88,8 +88,8 @@ class Outbox:
     def put_wherever_shown(
         self, key: MessageKey, kind: Kind, event: int, *, places: Sequence[Place], shown_at: Collection[int]
     ) -> None:
-        """What follows the card of the step `key.about`: at the thread's own place, and wherever else the card is
-        shown or about to be. `places` are those beside the thread's own.
+        """Add a follow-up to the card of step `key.about`: at the thread's own place, and at each of `places` where the
+        card was sent or is still in the outbox.
         """
         step = key.about
         for surface, place in enumerate((None, *places)):
@@ -98,11 +98,11 @@ class Outbox:
                 self._unsent[str(at)] = Unsent(kind, event, step, surface, place)
 
     def sent(self, key: str) -> Unsent | None:
-        """It went out. None: it was not to be sent, or was noted already."""
+        """Remove a message that was sent. None: it is not in the outbox."""
         return self._unsent.pop(key, None)
 
     def failed(self, event: MessageFailed) -> Unsent | None:
-        """It is tried again later, or given up. Gives what was given up and matters to people; None: nothing did."""
+        """Schedule the retry, or give the message up. Returns a message given up that people must hear of elsewhere."""
         unsent = self._unsent.pop(event.key, None)
         if unsent and event.retry_at:
             self._unsent[event.key] = unsent._replace(failures=event.attempt, retry_at=event.retry_at)
@@ -110,13 +110,13 @@ class Outbox:
         return unsent if event.elsewhere else None
 
     def try_again(self, key: str, attempt: int) -> None:
-        """The wait after that attempt is over."""
+        """The delay after that attempt is over: retry."""
         unsent = self._unsent.get(key)
         if unsent and unsent.failures == attempt:
             self._unsent[key] = unsent._replace(retry_at=None)
 
     def forget_followers(self, card: Unsent) -> None:
-        """Drop what was to follow a card that will never be there. How it was settled, the thread itself still says."""
+        """Drop the follow-ups of a card that will never be sent. The thread's own place still shows how it ended."""
         for key, unsent in list(self._unsent.items()):
             follows = unsent.kind in ("votes", "reminder") or (unsent.kind == "settled" and unsent.surface)
             if follows and (unsent.step, unsent.surface) == (card.step, card.surface):
@@ -126,9 +126,9 @@ class Outbox:
         return any(unsent.kind == "card" and unsent.step == step for unsent in self._unsent.values())
 
     def next(self, own: Place, *, here: bool = False) -> tuple[str, Unsent] | None:
-        """What is to be sent next; `here`: at the thread's `own` place only.
+        """The next message to send; `here`: to the thread's `own` place only.
 
-        What waits for another attempt holds back all that came after it at the same place, unless it is minor.
+        A message that waits for a retry holds back later ones to the same place, unless it is minor.
         """
         held = set()
         for key, unsent in self._unsent.items():

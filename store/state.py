@@ -1,6 +1,6 @@
-"""What a thread's events come to: the state of each step, of each request, and of the thread as a whole.
+"""The state that a thread's events add up to: of each step, of each request, and of the thread as a whole.
 
-Plain data, computed by `store.fold` alone. Nothing here is kept anywhere, and nothing here knows an agent or a channel.
+Plain data, computed by `store.fold` only and never persisted. It knows no agent and no channel.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ from store.outbox import Outbox
 from store.values import Person, Place
 
 StepStatus = Literal[
-    "chosen",  # selected, not begun
+    "chosen",  # not begun
     "requested",  # waits for a person's decision
-    "approved",  # decided, not begun
-    "running",  # started, and no ending is known
-    "waiting",  # looks again when its timer fires
+    "approved",  # not begun
+    "running",  # started; no ending is recorded
+    "waiting",  # until its timer fires
     "due",  # its timer has fired
     "finished",
     "failed",
     "rejected",
     "expired",  # nobody decided in time
     "refused",
-    "interrupted",  # started, and nobody knows whether it happened
+    "interrupted",  # started; the outcome is unknown
     "superseded",
     "withdrawn",
     "cancelled",
-    "complete",  # a step of the program's own that has nothing to run
-    "duplicate",  # the same call as one that is held already: that one goes on
+    "complete",  # a built-in step that runs nothing
+    "duplicate",  # the same call as an ongoing one, which continues
 ]
 OPEN: frozenset[StepStatus] = frozenset({"chosen", "requested", "approved", "running", "waiting", "due"})
-HELD: frozenset[StepStatus] = frozenset({"requested", "approved", "waiting", "due"})
+ONGOING: frozenset[StepStatus] = frozenset({"requested", "approved", "waiting", "due"})
+"""Choosing the same call again while it has one of these is a duplicate."""
 
 Outcome = Literal["settled", "counted", "too_late", "not_entitled", "other_request", "expired"]
-"""What came of one person's decision. `counted`: it is one of several approvals that it takes."""
+"""The effect of one person's decision. `counted`: one of several approvals that are needed."""
 
 _EFFECTS: dict[str, Effect] = {
     "done_for_now": "says",
@@ -59,7 +60,7 @@ _EFFECTS: dict[str, Effect] = {
     "look_again": "waits",
     "set_reminder": "reminds",
 }
-"""Of the program's own steps, in logs from before `StepChosen.effect`."""
+"""For the built-in steps, in logs written before `StepChosen.effect` existed."""
 
 
 def effect_of(event: StepChosen) -> Effect:
@@ -68,22 +69,22 @@ def effect_of(event: StepChosen) -> Effect:
 
 
 class Request(NamedTuple):
-    """A call that a person has to approve, and all that came of asking."""
+    """A call that needs approval, with all decisions on it."""
 
     chosen: StepChosen
     asked: ApprovalRequested
     terms: Terms
     outcomes: Mapping[str, Outcome]
-    """What came of each decision, by its event id."""
+    """Of each decision, by its event id."""
     votes: tuple[ApprovalDecided, ...] = ()
-    """Approvals that count, each of another person."""
+    """The approvals that count, each by a different person."""
     decision: ApprovalDecided | None = None
-    """The one that settled it."""
+    """The decision that settled it."""
     reminded: bool = False
     widened: bool = False
-    """More people may decide than at first."""
+    """It was escalated: more people may decide than at first."""
     shown_at: frozenset[int] = frozenset()
-    """At which of its surfaces it was shown: see `store.outbox.Unsent.surface`."""
+    """The surfaces (see `store.keys`) at which its card was sent."""
 
     @property
     def step(self) -> str:
@@ -95,23 +96,23 @@ class Request(NamedTuple):
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where it is shown beside the thread's own place; the later ones only once it was widened."""
+        """The places besides the thread's own, surface 1 first. The last ones are used only after an escalation."""
         return (*self.asked.asks, *self.asked.then_asks)
 
     @property
     def editable(self) -> dict[str, str]:
-        """The arguments that a person may change instead of approving, as they stand."""
+        """The arguments that a person may edit instead of approving, with their current values."""
         arguments = ((name, self.chosen.arguments.get(name)) for name in self.asked.editable)
         return {name: text for name, text in arguments if isinstance(text, str)}
 
     def has_voted(self, person: Person) -> bool:
-        """Their approval counts already."""
+        """Whether this person's approval is among the votes."""
         return any(not names_of(person).isdisjoint(names_of(vote.by)) for vote in self.votes)
 
     def verdict(
         self, by: Person, groups: Iterable[str], at: datetime, *, approved: bool, standing: str = ""
     ) -> Judgement:
-        """Whether a decision of this person counts then. Whether the request is still open is the step's status."""
+        """Whether this person's decision counts at that time. The step's status says whether the request is open."""
         return judge(self.terms, by, groups, at, approved=approved, widened=self.widened, standing=standing)
 
 
@@ -119,14 +120,14 @@ class StepState(NamedTuple):
     chosen: StepChosen
     status: StepStatus = "chosen"
     attempt: int = 0
-    """How often it was started."""
+    """The number of starts."""
     restarts: int = 0
-    """How often in a row it was started again because nobody knew how it had ended."""
+    """Consecutive starts after an interruption."""
     repeatable: bool = False
     request: Request | None = None
     until: datetime | None = None
-    shown: bool = False
-    """It takes long: people are shown that it is under way, and then how it ended."""
+    progress_shown: bool = False
+    """People see a progress message, which later says how it ended."""
     ended: ToolFinished | ToolInterrupted | StepRefused | None = None
 
     @property
@@ -144,14 +145,14 @@ class StepState(NamedTuple):
 
 @dataclass(slots=True)
 class Edits:
-    """What authors changed of their messages. An edit counts until the model has read the message."""
+    """Edits and deletions of messages. They take effect until the model has read the message."""
 
     fresh: tuple[str, ...] = ()
-    """Event ids of the messages that came since the model last chose."""
+    """Event ids of the messages received since the model last chose."""
     texts: dict[str, str | None] = field(default_factory=dict)
-    """What messages say since they were edited in time, by event id; None: deleted."""
+    """The text of messages edited in time, by event id; None: deleted."""
     early: dict[str, str | None] = field(default_factory=dict)
-    """Edits that came before their message, or too late. They count only if the message comes later."""
+    """Edits that arrived before their message, or too late. They take effect only if the message arrives later."""
 
     def copy(self) -> Edits:
         return Edits(self.fresh, dict(self.texts), dict(self.early))
@@ -172,27 +173,27 @@ class State:
     place: Place | None = None
     steps: dict[str, StepState] = field(default_factory=dict)
     open_steps: tuple[str, ...] = ()
-    """Ids of the steps whose status is in OPEN, oldest first."""
+    """Ids of the steps with a status in OPEN, oldest first."""
     current: str = ""
     """The step chosen last."""
     news: bool = False
-    """Something happened since the last step was chosen."""
+    """Something happened after the last step was chosen."""
     unread: bool = False
-    """Somebody wrote and the model has not been asked since: code may have chosen steps, but it answers nobody."""
+    """A message arrived after the model last chose. Steps chosen by code do not answer people."""
     edits: Edits = field(default_factory=Edits)
     unverified: bool = False
-    """An unverified person wrote here: what acts needs an approval then, whatever it is."""
+    """An unverified person wrote here, so every step with side effects needs approval."""
     unattended: bool = False
-    """A schedule began this, and no verified person has written since: likewise."""
+    """A schedule started this and no verified person has written since; the same rule applies."""
     question: str = ""
-    """The step that waits for a person's answer."""
+    """Id of the step that waits for a person's answer; empty: none."""
     errors_in_row: int = 0
     steps_in_turn: int = 0
-    """Steps chosen since a person, or a trigger, last moved the thread."""
+    """Steps chosen since the last message, trigger or decision."""
     choice_failures: int = 0
     retry_choice_at: datetime | None = None
-    handed: bool = False
-    """It rests with a person."""
+    handed_to_human: bool = False
+    """The agent stopped and waits for a person."""
     paused: bool = False
     cancelled: bool = False
     outbox: Outbox = field(default_factory=Outbox)
@@ -201,7 +202,7 @@ class State:
     def copy(self) -> State:
         return replace(self, steps=dict(self.steps), outbox=self.outbox.copy(), edits=self.edits.copy())
 
-    def held_alike(self, intent: str, arguments: Mapping[str, JsonValue]) -> StepState | None:
-        """The step that holds the same call already: it waits, or was approved and has not begun."""
-        held = (step for i in self.open_steps if (step := self.steps[i]).status in HELD)
+    def ongoing_call(self, intent: str, arguments: Mapping[str, JsonValue]) -> StepState | None:
+        """The ongoing step with the same call, if there is one."""
+        held = (step for i in self.open_steps if (step := self.steps[i]).status in ONGOING)
         return next((s for s in held if (s.chosen.intent, s.chosen.arguments) == (intent, arguments)), None)

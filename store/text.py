@@ -1,7 +1,7 @@
-"""Text: made safe to look at, and the one way in which we write an instant and a call.
+"""Makes foreign text safe to display, and owns the one way to write an instant and a call.
 
-Text from outside can hide, reorder or control what stands around it; `visible` takes that from it. What else a medium
-needs (escaping for HTML, Slack or YAML) is the matter of whoever writes for it.
+Text from outside can hide, reorder or control the text around it; `visible` prevents that. Escaping for a medium (HTML,
+Slack, YAML) belongs to the code that writes for that medium.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-# C0 and C1 controls but newline and tab, line separators that YAML knows, marks and overrides of direction, joiners and
-# other invisible characters, byte order marks, half surrogates, fillers, and the tags and
-# variation selectors that can hide a whole message.
+# C0 and C1 controls except newline and tab, line separators that YAML knows, direction marks and overrides, joiners and
+# other invisible characters, byte order marks, half surrogates, fillers, and the tags and variation selectors that can
+# hide a whole message.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
@@ -23,23 +23,23 @@ _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def without_half_surrogates(text: str) -> str:
-    """Half of a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
+    """Replace half surrogate pairs, which UTF-8 cannot encode, by U+FFFD."""
     return _HALF_SURROGATE.sub("\ufffd", text)
 
 
 def visible(text: str) -> str:
-    """The text with such characters written out, as in `\\u{202e}`; newlines and tabs stay."""
+    """The text with hidden characters written out, as in `\\u{202e}`; newlines and tabs stay."""
     return _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text.replace("\r\n", "\n"))
 
 
 def one_line(text: str, chars_max: int) -> str:
-    """The text on one line, clipped at its end."""
+    """The text on one line, clipped at the end."""
     line = " ".join(visible(text).split())
     return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
 
 
 def instant(at: datetime) -> str:
-    """A point in time, as people and the model read it everywhere: `2026-11-26 04:46 UTC`."""
+    """A point in time, the same for people and the model: `2026-11-26 04:46 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

@@ -1,7 +1,7 @@
-"""A thread as people ask for it: whose turn it is, what is open, and how it stood at an earlier event.
+"""A thread: its events in order, and the questions asked of them (status, turn, open steps, an earlier state).
 
-A thread is its events in order. Everything else is computed from them by `store.fold`, and kept nowhere: not in a
-worker, not in Redis. Nothing here changes a thread; `extended` gives another one.
+Everything but the events is computed by `store.fold` and stored nowhere: not in a worker, not in Redis. A thread never
+changes; `extended` returns a new one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Turn = Literal["agent", "human", "clock", "nobody"]
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """Immutable; `extended` gives the thread with more events on it."""
+    """Immutable; `extended` returns the thread with more events."""
 
     id: str
     events: tuple[Event, ...] = ()
@@ -67,13 +67,13 @@ class Thread:
         return self.state.steps.get(step_id)
 
     def open_steps(self, *statuses: StepStatus) -> list[StepState]:
-        """The open steps with one of these statuses (all open ones where none is named), oldest first."""
+        """The open steps with one of these statuses (default: all open steps), oldest first."""
         found = (self.state.steps[i] for i in self.state.open_steps)
         return [s for s in found if not statuses or s.status in statuses]
 
-    def holds(self, intent: str, arguments: dict[str, JsonValue]) -> bool:
-        """Whether the same call waits for something already, so that choosing it again begins nothing new."""
-        return self.state.held_alike(intent, arguments) is not None
+    def has_ongoing_call(self, intent: str, arguments: dict[str, JsonValue]) -> bool:
+        """Whether the same call is ongoing, so that choosing it again begins nothing new."""
+        return self.state.ongoing_call(intent, arguments) is not None
 
     @property
     def pending(self) -> Request | None:
@@ -82,15 +82,15 @@ class Thread:
 
     @property
     def timers(self) -> dict[TimerKey, datetime]:
-        """When the thread wants to be looked at again, and for what."""
+        """When a worker has to look at the thread again, and why."""
         return timers_of(self.state)
 
     def at(self, version: int) -> Thread:
-        """The thread as it was with its first so many events."""
+        """The thread as it was after its first `version` events."""
         return self if version >= self.version else Thread(self.id).extended(self.events[:version])
 
     def receipt(self, key: MessageKey) -> str:
-        """The channel's reference to what was sent under this key; empty: it never went out."""
+        """The channel's reference to the message sent under this key; empty: it was not sent."""
         sent = (e.receipt for e in reversed(self.events) if isinstance(e, MessageSent) and e.key == str(key))
         return next(sent, "")
 
@@ -103,7 +103,7 @@ class Thread:
             return "cancelled"
         if state.paused:
             return "paused"
-        if state.handed:
+        if state.handed_to_human:
             return "handed_to_human"
         if self.open_steps("running", "due", "approved"):
             return "working"
@@ -115,7 +115,7 @@ class Thread:
             return "working"
         if state.question:
             return "waiting_for_answer"
-        # A reminder is for later: nothing goes on until then.
+        # A reminder alone does not keep the thread waiting.
         waiting = any(step.effect != "reminds" for step in self.open_steps("waiting"))
         return "waiting" if waiting else "done"
 

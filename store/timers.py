@@ -1,6 +1,6 @@
-"""When a thread wants to be looked at again, and for what. Pure: the clock belongs to whoever asks.
+"""The timers of a thread: when a worker has to look at it again, and why. Pure: the caller passes the time.
 
-A timer is only a time with a key. What happens when it fires is an event in the log, and `store.fold` reads that.
+A timer is a time with a key. Firing appends an event; `store.fold` says what that event does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from store.state import Request, State
 
 
 def timers_of(state: State) -> dict[TimerKey, datetime]:
-    """Every timer that runs, with its time."""
+    """Every running timer, with its time."""
     waits: dict[TimerKey, datetime] = {}
     if not state.cancelled:
         for step in (state.steps[step_id] for step_id in state.open_steps):
@@ -30,14 +30,14 @@ def timers_of(state: State) -> dict[TimerKey, datetime]:
 
 
 def due(timers: dict[TimerKey, datetime], now: datetime) -> list[TimerKey]:
-    """Those whose time has come. Nobody is reminded of a request that has expired meanwhile."""
-    ripe = [key for key, at in timers.items() if at <= now]
-    expired = {key.about for key in ripe if key.kind == "expire"}
-    return [key for key in ripe if not (key.kind in ("remind", "widen") and key.about in expired)]
+    """The timers whose time has come, without reminders of requests that expire at the same moment."""
+    reached = [key for key, at in timers.items() if at <= now]
+    expired = {key.about for key in reached if key.kind == "expire"}
+    return [key for key in reached if not (key.kind in ("remind", "widen") and key.about in expired)]
 
 
 def _escalation(request: Request) -> Iterator[tuple[TimerKey, datetime]]:
-    """What happens to a request that nobody decides: it is reminded of, put to more people, and expires."""
+    """A request without a decision: people are reminded, then more people may decide, then it expires."""
     terms = request.terms
     if terms.remind_at and not request.reminded:
         yield TimerKey("remind", request.step), terms.remind_at

@@ -1,7 +1,7 @@
 """The values that events are made of: people, places, attachments, token counts.
 
-They are facts like the events themselves: frozen, and what a newer version added to them is kept. Nothing here is an
-event, and nothing here knows a channel's addresses or a team's people.
+Values are frozen like the events, and keep fields that a newer version added. This module knows no event, no
+channel's address format and no team file.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Trust = Literal["verified", "unverified", "third_party", "forwarded"]
-"""How sure we are of who is speaking. Only `verified` people may decide requests."""
+"""How the sender was authenticated. Only `verified` people may decide requests."""
 
 
 class Fact(BaseModel):
-    """Frozen; keeps the fields of newer versions, so that showing or copying a log loses nothing."""
+    """Frozen. Keeps unknown fields of newer versions, so that showing or copying a log loses nothing."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Place(Fact):
-    """Where a thread is held: a channel's name and an address that only that channel reads."""
+    """Where a conversation takes place: a channel's name, and an address that only that channel parses."""
 
     channel: str
     address: str
@@ -30,12 +30,12 @@ class Place(Fact):
 class Person(Fact):
     name: str
     address: str = ""
-    """As the channel knows the person: a Slack user id, a mail address, a login name."""
+    """The channel's id for the person: a Slack user id, a mail address, a login name."""
     trust: Trust = "unverified"
     member: str = ""
-    """Who they are in the team file, the same for all their addresses; empty: it does not know them."""
+    """The person's name in the team file, the same for all their addresses. Empty: not in the team file."""
     email: str = ""
-    """A mail address that the channel vouches for, beside the one that it knows them by."""
+    """A further mail address, verified by the channel (the one in a Slack profile, say)."""
 
 
 class Attachment(Fact):
@@ -43,11 +43,11 @@ class Attachment(Fact):
     media_type: str = ""
     size_bytes: int = 0
     text: str = ""
-    """What it says, where it is a text that the channel could read; else it is known by its name only."""
+    """The content, where the channel could read it as text; otherwise empty."""
 
 
 class Usage(Fact):
-    """Tokens, as the model's endpoint counted them."""
+    """Tokens, as counted by the model's endpoint."""
 
     input_tokens: int = 0
     output_tokens: int = 0

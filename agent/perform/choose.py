@@ -43,7 +43,7 @@ async def ask(turn: Turn) -> None:
 
 async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
     """Raises ThreadMoved, LeaseLost, EventTooLarge."""
-    held = turn.thread.holds(chosen.intent, chosen.arguments)
+    held = turn.thread.has_ongoing_call(chosen.intent, chosen.arguments)
     if not isinstance(step, Tool) or turn.agent.acts(step) or step.has_prepare or held:
         await turn.begin(chosen)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from agent.speech.requests import groups_in_words
-from store.authority.terms import ANYONE, TEAM, led_to_it
+from store.authority.terms import ANYONE, TEAM, is_requester
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
 from store.values import Person
@@ -52,7 +52,7 @@ def why_not(request: Request, by: Person, *, approved: bool) -> str:
     """Why this person may not decide on it, as a sentence to them."""
     if by.trust != "verified":
         return "I do not know for sure who you are."
-    if approved and not request.terms.requester_may and led_to_it(request.terms, by):
+    if approved and not request.terms.requester_may and is_requester(request.terms, by):
         return "Your words led to it, so others have to approve it."
     return f"You are not among those who may: {may_decide(request)}."
 

@@ -30,7 +30,7 @@ class EmailDesk:
     """Of the mail of a thread with a key, as `channels.email.identity.tokens.Signer` makes it."""
 
     async def too_many(self, sender: str, mail: str, most: int) -> bool:
-        return await self.store.tally(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > most
+        return await self.store.count_distinct(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > most
 
     async def opened_by(self, place: Place) -> str | None:
         thread_id = thread_id_of(place)

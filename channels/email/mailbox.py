@@ -37,9 +37,9 @@ FirstStart = Literal["new", "unread", "all"]
 class Notes(Protocol):
     """As in `store.base.Store`."""
 
-    async def recall(self, name: str) -> str: ...
+    async def get_note(self, name: str) -> str: ...
 
-    async def note(self, name: str, text: str, *, instead_of: str) -> bool: ...
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool: ...
 
 
 Takes = Callable[[Fetched], Awaitable[bool]]
@@ -125,7 +125,7 @@ class Mailbox:
 
     async def catch_up(self, connection: ImapConnection, selected: Selected) -> None:
         """Everything that is there and was not read yet, oldest first."""
-        known = await self._notes.recall(self._name)
+        known = await self._notes.get_note(self._name)
         progress = Progress.parse(known)
         if not progress or progress.validity != selected.validity:
             uids = await (self._anew(connection, progress) if progress else self._first(connection))
@@ -186,9 +186,9 @@ class Mailbox:
         """Another process may have got further meanwhile; never back."""
         while True:
             progress = replace(progress, day=self._today())
-            if known == str(progress) or await self._notes.note(self._name, str(progress), instead_of=known):
+            if known == str(progress) or await self._notes.set_note(self._name, str(progress), expected=known):
                 return str(progress), progress
-            known = await self._notes.recall(self._name)
+            known = await self._notes.get_note(self._name)
             theirs = Progress.parse(known)
             if theirs and theirs.validity == progress.validity and theirs.uid >= progress.uid:
                 return known, theirs

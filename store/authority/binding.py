@@ -1,7 +1,7 @@
-"""What binds an approval to exactly one call: a digest that is shown, decided on, and checked again at execution.
+"""Binds an approval to exactly one call, by a digest that is shown, approved, and checked again at execution.
 
-It covers the thread, the step, the call, the facts that were shown and the terms. Nothing here decides who may approve;
-that is `store.authority.terms`.
+The digest covers the thread, the step, the call, the facts that were shown and the terms. Who may approve is decided
+elsewhere (`store.authority.terms`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from store.state import Request
 def digest(thread_id: str, chosen: StepChosen, facts: dict[str, JsonValue], policy: dict[str, JsonValue]) -> str:
     """SHA-256 over canonical JSON, in hex.
 
-    Any change of what was seen, or of who may decide, gives another digest; so does another request for the same call.
+    Any change to what was shown or to who may decide changes it, and so does a second request for the same call.
     """
     seen = [thread_id, chosen.step, chosen.intent, chosen.arguments, facts, policy]
     whole = json.dumps(seen, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -27,7 +27,7 @@ def digest(thread_id: str, chosen: StepChosen, facts: dict[str, JsonValue], poli
 
 
 def still_binds(thread_id: str, request: Request) -> bool:
-    """Whether the call that is about to run is, to the letter, the one that was decided on, by as many as it takes."""
+    """Whether the call about to run is exactly the one that was approved, by as many people as required."""
     asked, decision = request.asked, request.decision
     seen = digest(thread_id, request.chosen, asked.facts, asked.policy)
     terms = terms_of(asked.policy)

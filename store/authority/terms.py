@@ -1,8 +1,8 @@
-"""Who may decide a request, and until when: the terms that stand in it, and the one place that judges by them.
+"""The terms of a request (who may decide it, and until when), and the one judge of decisions.
 
-Terms are written when a request is made, from what the team file says then, and are bound by its digest. Times are
-instants, and whoever decides is recorded with the groups they were in; so what a log means does not change with the
-team file. The fold, the inbox and every channel ask here.
+Terms are written into a request when it is made, from the team file of that moment, and its digest covers them. Times
+are instants, and each decision records the groups that the person was in, so the meaning of a log does not change with
+the team file. The fold, the inbox and every channel ask this module.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from store.values import Person
 
 ANYONE = "anyone"
-"""A group that everybody is in of whom a channel says for sure who they are."""
+"""The group of every person whom a channel has verified."""
 TEAM = "team"
-"""A group that everybody is in whom the team file knows."""
+"""The group of every person in the team file."""
 
 Judgement = Literal["valid", "not_entitled", "expired"]
 
 
 class Terms(BaseModel):
-    """`ApprovalRequested.policy`. The field's defaults are those of a log from before there were policies."""
+    """`ApprovalRequested.policy`. The defaults match logs written before there were policies."""
 
-    # A newer version's stricter rule must not be overlooked.
+    # A stricter rule of a newer version must not be ignored.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     group: str = ANYONE
     quorum: int = 1
-    """Approvals that it takes, of different people. One rejection is enough."""
+    """How many different people must approve. One rejection is enough."""
     requester_may: bool = True
-    """Who asked for it may approve it too."""
+    """Whether a requester may also approve."""
     requesters: tuple[str, ...] = ()
-    """`names_of` everybody whose words led to it."""
+    """`names_of` all requesters (see `store.authority.requesters`)."""
     remind_at: AwareDatetime | None = None
     widen_at: AwareDatetime | None = None
-    """From then on the group `then` may decide as well."""
+    """The escalation: from then on the group `then` may decide as well."""
     then: str = ""
     expires_at: AwareDatetime | None = None
-    """From then on nothing is decided or begun by it."""
+    """From then on the request can neither be decided nor executed."""
     standing: str = ""
-    """The standing approval that it is approved by."""
+    """The id of the standing approval that decides it; empty: none."""
 
 
 NOBODY = Terms(group="", quorum=1_000_000)
-"""Of a request whose policy this version cannot read."""
+"""The terms of a request whose policy this version cannot read."""
 
 
 def terms_of(policy: Mapping[str, Any]) -> Terms:
-    """Never raises: what cannot be read lets nobody decide."""
+    """The terms in a request. Never raises: under unreadable terms nobody may decide."""
     try:
         return Terms.model_validate(policy)
     except ValidationError:
@@ -59,10 +59,9 @@ def terms_of(policy: Mapping[str, Any]) -> Terms:
 
 
 def names_of(person: Person) -> frozenset[str]:
-    """Everything that a person is known by; two who share one of these are one person.
+    """All identifiers of a person; two persons who share one are the same person.
 
-    A person may be met before the team file, or their channel, tells who else they are. What people call themselves
-    says nothing.
+    A log may hold a person from before the team file or the channel supplied the others. Display names do not count.
     """
     return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower())))
 
@@ -77,9 +76,9 @@ def judge(
     widened: bool,
     standing: str = "",
 ) -> Judgement:
-    """Whether a decision counts by these terms: in time, by somebody who may.
+    """Whether a decision is valid under these terms: in time, and by an entitled person.
 
-    `groups` are those that the person was in then; `standing` names the standing approval that decides.
+    `groups` are the person's groups at the time; `standing` is the id of the standing approval that decides.
     """
     if not _entitled(terms, by, frozenset(groups), approved=approved, widened=widened, standing=standing):
         return "not_entitled"
@@ -90,8 +89,8 @@ def has_expired(terms: Terms, at: datetime) -> bool:
     return terms.expires_at is not None and at >= terms.expires_at
 
 
-def led_to_it(terms: Terms, person: Person) -> bool:
-    """The person's words are among those that led to the request."""
+def is_requester(terms: Terms, person: Person) -> bool:
+    """Whether the person is one of the requesters."""
     return not names_of(person).isdisjoint(terms.requesters)
 
 
@@ -100,7 +99,7 @@ def _entitled(
 ) -> bool:
     if by.trust != "verified" or not terms.group:
         return False
-    if approved and not terms.requester_may and led_to_it(terms, by):
+    if approved and not terms.requester_may and is_requester(terms, by):
         return False
     if terms.standing or standing:
         return standing == terms.standing

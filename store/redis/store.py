@@ -1,13 +1,13 @@
-"""The store on Redis or Valkey: a list for each log, and one sorted set that says which thread is due when.
+"""The store on Redis or Valkey: a list for each log, and sorted sets that say when each thread is due.
 
-Every key of a thread carries the hash tag of its shard, so that the log, the ids that deduplicate it, the lease and the
-wake-up are changed by one script, atomically, on a single server and on a cluster alike. There is no moment between an
-append and its wake-up in which a crash could lose the latter, hence no outbox and no sweep.
+All keys of a thread carry the hash tag of its shard, so one script changes the log, the event ids, the lease and the
+wake-up atomically, on a single server and on a cluster. A crash cannot fall between an append and its wake-up, so no
+sweep has to repair it.
 
-A held thread stays in the sorted set at the time when its lease ends. So a dead worker's threads come back by
-themselves, and a claim needs no second structure. Time is the server's, one clock for all workers.
+A held thread stays in the sorted set, due when its lease ends. The threads of a dead worker therefore become due by
+themselves, and a claim needs no second structure. Time is the server's: one clock for all workers.
 
-Not here: what a thread means (`store.thread`), and anything but JSON. Nothing read from Redis is ever executed.
+What a thread means belongs to `store.thread`. Nothing but JSON is stored, and nothing read from Redis is executed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from store.codec import decode_all, encode
 from store.events import Event
 from store.redis.connection import COMMAND_SECONDS_MAX, Connection, ServerFacts
 from store.redis.keys import SHARDS, Keys
-from store.redis.scripts import APPEND, CLAIM, NOTE, RELEASE, RENEW, TAIL, TALLY, WAKE
+from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
 from store.thread import Thread
 
 FOLLOW_POLL_SECONDS = 1.0
-"""How long a missed notification can delay a follower."""
+"""The longest delay that a missed notification causes a follower."""
 
 
 class RedisStore:
@@ -39,7 +39,7 @@ class RedisStore:
         self._redis = redis
         self.where = redis.where
         self.keys = Keys(prefix)
-        self._bell = asyncio.Event()
+        self._woken = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
@@ -56,7 +56,7 @@ class RedisStore:
             raise LeaseLost(thread.id)
         if outcome == b"diverged":
             raise ThreadDiverged(thread.id)
-        # Ours are read back too: what was appended is what the log says, to the last half surrogate.
+        # Read our own events back, too: the log may hold them slightly changed (half surrogates are replaced).
         now = thread.extended(decode_all(tail))
         if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
             raise ThreadMoved(now)
@@ -74,7 +74,7 @@ class RedisStore:
         self, thread_id: str, known: int, events: Sequence[Event], *, if_unmoved: bool = False, token: int | str = ""
     ) -> tuple[bytes, list[bytes]]:
         keys, shard = self.keys, self.keys.shard(thread_id)
-        args: list[Any] = [thread_id, known, int(if_unmoved), token, keys.bell, keys.moved(thread_id)]
+        args: list[Any] = [thread_id, known, int(if_unmoved), token, keys.wake_channel, keys.moved(thread_id)]
         for event in events:
             args += (event.id, encode(event))
         async with self._redis.errors():
@@ -129,7 +129,7 @@ class RedisStore:
         if only:
             shards = [self.keys.shard(only)]
         else:
-            # The shard whose thread is due longest comes first, so that none starves when there is more than we take.
+            # The longest overdue shard comes first, so that none starves while there is more work than we claim.
             heads = await self._heads()
             shards = sorted((s for s, (at, now) in heads.items() if at <= now), key=lambda s: heads[s][0])
         leases: list[Lease] = []
@@ -137,17 +137,17 @@ class RedisStore:
             if len(leases) >= limit:
                 break
             async with self._redis.errors():
-                claims = await self._redis.run(
+                claimed = await self._redis.run(
                     CLAIM,
                     keys=[
                         self.keys.due(shard),
                         self.keys.leases(shard),
                         self.keys.fence(shard),
-                        self.keys.tries(shard),
+                        self.keys.claims(shard),
                     ],
                     args=[limit - len(leases), int(lease_seconds * 1000), only],
                 )
-            leases += (Lease(thread_id.decode(), token, tries) for thread_id, token, tries in claims)
+            leases += (Lease(thread_id.decode(), token, count) for thread_id, token, count in claimed)
         return leases
 
     async def renew(self, lease: Lease, lease_seconds: float) -> bool:
@@ -177,10 +177,10 @@ class RedisStore:
                     keys=[
                         self.keys.due(shard),
                         self.keys.leases(shard),
-                        self.keys.tries(shard),
+                        self.keys.claims(shard),
                         self.keys.log(lease.thread_id),
                     ],
-                    args=[lease.thread_id, lease.token, seen, wake_in_ms, self.keys.bell],
+                    args=[lease.thread_id, lease.token, seen, wake_in_ms, self.keys.wake_channel],
                 )
             )
 
@@ -200,22 +200,22 @@ class RedisStore:
 
     async def work_arrived(self, timeout_seconds: float) -> None:
         if self._listener is None:
-            self._listener = asyncio.create_task(self._listen(), name="store bell")
+            self._listener = asyncio.create_task(self._listen(), name="store wake channel")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await self._bell.wait()
-        self._bell.clear()
+                await self._woken.wait()
+        self._woken.clear()
 
     async def _listen(self) -> None:
-        # A notice that gets lost costs its worker a poll interval, nothing else; so any trouble means: listen again.
+        # A lost notification only delays a worker by one poll interval, so after any error just subscribe again.
         while True:
             try:
                 async with self._redis.client.pubsub(ignore_subscribe_messages=True) as notices:
-                    await notices.subscribe(self.keys.bell)
-                    self._bell.set()
+                    await notices.subscribe(self.keys.wake_channel)
+                    self._woken.set()
                     while True:
                         if await notices.get_message(timeout=COMMAND_SECONDS_MAX):
-                            self._bell.set()
+                            self._woken.set()
             except (RedisError, OSError):
                 await asyncio.sleep(0.5)
 
@@ -225,24 +225,26 @@ class RedisStore:
             await self._redis.run(
                 WAKE,
                 keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
-                args=[thread_id, self.keys.bell],
+                args=[thread_id, self.keys.wake_channel],
             )
 
-    async def recall(self, name: str) -> str:
+    async def get_note(self, name: str) -> str:
         async with self._redis.errors():
-            told = cast(bytes | None, await self._redis.client.hget(self.keys.notes, name))
-        return told.decode() if told else ""
+            text = cast(bytes | None, await self._redis.client.hget(self.keys.notes, name))
+        return text.decode() if text else ""
 
-    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
         async with self._redis.errors():
-            outcome = await self._redis.run(NOTE, keys=[self.keys.notes], args=[name, text, instead_of])
-        # It may have been run twice, the answer to the first having got lost.
-        return bool(outcome) or await self.recall(name) == text
+            outcome = await self._redis.run(SET_NOTE, keys=[self.keys.notes], args=[name, text, expected])
+        # The script may have run twice, if the reply to the first run was lost.
+        return bool(outcome) or await self.get_note(name) == text
 
-    async def tally(self, name: str, member: str, window_seconds: float) -> int:
+    async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         async with self._redis.errors():
             return int(
-                await self._redis.run(TALLY, keys=[self.keys.tally(name)], args=[member, int(window_seconds * 1000)])
+                await self._redis.run(
+                    COUNT_DISTINCT, keys=[self.keys.counted(name)], args=[member, int(window_seconds * 1000)]
+                )
             )
 
     async def facts(self) -> ServerFacts:

@@ -434,7 +434,7 @@ def test_whatever_happened_there_is_an_answer_and_it_is_always_the_same(events: 
     state = now.state
     if state.unreadable:
         assert first is None
-    if (state.paused or state.cancelled or state.handed) and first is not None:
+    if (state.paused or state.cancelled or state.handed_to_human) and first is not None:
         assert isinstance(first, Say | NoteInterruption | RefuseStep)
         assert not isinstance(first, RefuseStep) or first.step.status == "running"
     if state.news or state.unread:

@@ -111,7 +111,7 @@ async def test_a_schedule_that_was_changed_does_not_reach_back(store: Store, clo
 
 
 async def test_a_note_that_cannot_be_read_is_begun_anew(store: Store, clock: Clock) -> None:
-    await store.note("cron/monday", "2026-11-23 whenever", instead_of="")
+    await store.set_note("cron/monday", "2026-11-23 whenever", expected="")
     cron = keeping(store, clock)
     await cron.turn()
     clock.now = MONDAY
@@ -161,7 +161,7 @@ async def test_ten_of_which_most_are_killed_in_between_fire_it_once(server: Serv
         died = await asyncio.gather(*(cron.turn() for cron in crons), return_exceptions=True)
         assert all(isinstance(one, Dies) for one in died)
         assert triggers(await threads(stores[0])) == ["monday@2026-11-23T08:00:00Z"]
-        assert await stores[0].recall("cron/monday") == (MONDAY - HOUR).isoformat(), "nobody came to note it"
+        assert await stores[0].get_note("cron/monday") == (MONDAY - HOUR).isoformat(), "nobody came to note it"
         clock.advance(60)
         for store in stores:
             await keeping(store, clock).turn()
@@ -220,7 +220,7 @@ async def test_it_sleeps_until_it_is_told_to_stop(clock: Clock) -> None:
     clock.now = MONDAY - timedelta(seconds=20)
     running = asyncio.create_task(keeping(store, clock).run(stopping))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await store.recall("cron/monday"):  # noqa: ASYNC110 - the other task brings it about
+        while not await store.get_note("cron/monday"):  # noqa: ASYNC110 - the other task brings it about
             await asyncio.sleep(0)
         assert not running.done()
         stopping.set()

@@ -132,7 +132,7 @@ async def test_a_worker_that_stops_finishes_what_is_under_way_and_hands_the_rest
     assert (world.lines, world.kinds[-1]) == (["ran: touch"], "tool_finished")
     assert await world.store.due_in_seconds() == 0
     (lease,) = await world.store.claim(1, LEASE_SECONDS)
-    assert lease.tries == 1
+    assert lease.claims == 1
 
 
 async def test_the_next_worker_takes_up_what_was_handed_back() -> None:
@@ -287,7 +287,7 @@ async def test_an_error_that_comes_again_is_told_once_and_then_rests() -> None:
     world.store.before(StepChosen, fault)
     world.store.before(MessageSent, fault)
     async with working(world):
-        await until(world, lambda thread: thread.state.handed)
+        await until(world, lambda thread: thread.state.handed_to_human)
         for _ in range(100):
             await asyncio.sleep(0)
     assert appends == 2

@@ -54,7 +54,7 @@ def test_what_comes_from_outside_is_news_and_begins_a_turn(event: Event) -> None
 
 
 def test_a_message_takes_the_thread_back_from_a_person() -> None:
-    assert not thread(message(), handed_to_human(), message("m2")).state.handed
+    assert not thread(message(), handed_to_human(), message("m2")).state.handed_to_human
 
 
 def test_a_message_asks_the_model_again_before_its_timer() -> None:
@@ -235,7 +235,7 @@ def test_a_rejection_is_news_for_the_model_and_an_approval_is_not() -> None:
 
 def test_a_decision_begins_a_turn_and_takes_the_thread_back_from_a_person() -> None:
     now = thread(message(), choice_failed(), *CARD[1:], handed_to_human(), approved("s1")).state
-    assert (now.steps_in_turn, now.errors_in_row, now.handed) == (0, 0, False)
+    assert (now.steps_in_turn, now.errors_in_row, now.handed_to_human) == (0, 0, False)
 
 
 def test_both_the_card_and_its_settlement_are_to_be_sent() -> None:

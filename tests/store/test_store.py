@@ -257,7 +257,7 @@ async def test_an_append_makes_the_thread_due(store: Store) -> None:
     assert await store.claim(9, LONG) == []
     await begun(store)
     lease = await claimed(store)
-    assert (lease.thread_id, lease.tries) == ("t1", 1)
+    assert (lease.thread_id, lease.claims) == ("t1", 1)
 
 
 async def test_a_thread_is_held_by_one_at_a_time(store: Store, backend: Backend) -> None:
@@ -329,7 +329,7 @@ async def test_a_thread_that_was_let_go_for_a_while_is_due_after_it(store: Store
     await store.wake("t1")
     assert await store.release(await claimed(store), thread, wake_in_seconds=SHORT)
     await backend.pass_time(SHORT)
-    assert (await claimed(store)).tries == 1
+    assert (await claimed(store)).claims == 1
 
 
 @pytest.mark.parametrize("seconds", [0.0, -0.5])
@@ -347,28 +347,28 @@ async def test_a_thread_that_moves_before_its_timer_is_due_at_once(store: Store)
 
 
 async def test_a_note_is_changed_only_by_who_knows_what_stands_there(store: Store) -> None:
-    assert await store.recall("email/read") == ""
-    assert await store.note("email/read", "7 100", instead_of="")
-    assert not await store.note("email/read", "7 50", instead_of="")
-    assert not await store.note("email/read", "7 50", instead_of="7 99")
-    assert await store.recall("email/read") == "7 100"
-    assert await store.note("email/read", "7 101 ✓", instead_of="7 100")
-    assert await store.recall("email/read") == "7 101 ✓"
-    assert await store.recall("other") == ""
+    assert await store.get_note("email/read") == ""
+    assert await store.set_note("email/read", "7 100", expected="")
+    assert not await store.set_note("email/read", "7 50", expected="")
+    assert not await store.set_note("email/read", "7 50", expected="7 99")
+    assert await store.get_note("email/read") == "7 100"
+    assert await store.set_note("email/read", "7 101 ✓", expected="7 100")
+    assert await store.get_note("email/read") == "7 101 ✓"
+    assert await store.get_note("other") == ""
 
 
 async def test_of_many_who_note_at_once_one_does(store: Store) -> None:
-    outcomes = await asyncio.gather(*(store.note("secret", f"mine {n}", instead_of="") for n in range(20)))
+    outcomes = await asyncio.gather(*(store.set_note("secret", f"mine {n}", expected="") for n in range(20)))
     assert sum(outcomes) == 1
-    assert await store.recall("secret") == f"mine {outcomes.index(True)}"
+    assert await store.get_note("secret") == f"mine {outcomes.index(True)}"
 
 
 async def test_a_tally_counts_each_member_once_within_its_window(store: Store, backend: Backend) -> None:
-    assert [await store.tally("ana", member, LONG) for member in ("m1", "m2", "m1", "m3")] == [1, 2, 2, 3]
-    assert await store.tally("ben", "m1", LONG) == 1
-    assert await store.tally("eve", "m1", SHORT) == 1
+    assert [await store.count_distinct("ana", member, LONG) for member in ("m1", "m2", "m1", "m3")] == [1, 2, 2, 3]
+    assert await store.count_distinct("ben", "m1", LONG) == 1
+    assert await store.count_distinct("eve", "m1", SHORT) == 1
     await backend.pass_time(SHORT + 0.01)
-    assert await store.tally("eve", "m2", SHORT) == 1
+    assert await store.count_distinct("eve", "m2", SHORT) == 1
 
 
 async def test_no_more_are_claimed_than_there_is_room_for(store: Store) -> None:
@@ -493,16 +493,16 @@ async def test_tries_grow_while_workers_die_and_begin_anew_after_one_that_let_go
     thread = await begun(store)
     for tries in (1, 2, 3):
         lease = await claimed(store, SHORT)
-        assert lease.tries == tries
+        assert lease.claims == tries
         await backend.pass_time(SHORT)
     assert await store.release(lease, thread, wake_in_seconds=0.0)
-    assert (await claimed(store)).tries == 1
+    assert (await claimed(store)).claims == 1
 
 
 async def test_a_thread_that_is_handed_back_is_due_at_once_and_no_worker_died_on_it(store: Store) -> None:
     await begun(store)
     await store.hand_back(await claimed(store))
-    assert (await claimed(store)).tries == 1
+    assert (await claimed(store)).claims == 1
 
 
 async def test_a_thread_is_handed_back_even_if_it_moved(store: Store) -> None:
@@ -633,7 +633,7 @@ async def test_every_message_is_seen_and_no_thread_is_worked_on_twice_at_once(st
             for lease in await store.claim(5, LONG):
                 assert lease.thread_id not in held, "two hold it"
                 held.add(lease.thread_id)
-                assert lease.tries == 1
+                assert lease.claims == 1
                 thread = await store.load(lease.thread_id)
                 while True:
                     thread = await store.append(thread, chosen(f"s{thread.version}"), lease=lease)

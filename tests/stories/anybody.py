@@ -309,7 +309,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         sent = Counter(e.key for e in end.events if isinstance(e, MessageSent))
         assert self.unsent == sent.keys() | given_up
         assert set(sent.values()) <= {1}
-        assert end.turn not in ("agent", "clock") or end.state.handed
+        assert end.turn not in ("agent", "clock") or end.state.handed_to_human
 
 
 def begins(event: Event) -> TypeGuard[ToolStarted | StepChosen]:
@@ -317,7 +317,7 @@ def begins(event: Event) -> TypeGuard[ToolStarted | StepChosen]:
 
 
 def may_begin(before: Thread) -> bool:
-    return not (before.state.cancelled or before.state.paused or before.state.handed)
+    return not (before.state.cancelled or before.state.paused or before.state.handed_to_human)
 
 
 def all_words_were_read(before: Thread) -> bool:

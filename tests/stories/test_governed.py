@@ -438,7 +438,7 @@ async def test_ten_processes_and_one_schedule_say_one_thing(company: Company) ->
     company.rules(policy(company), f'{hourly}place = "slack:{company.release.id}"')
     # As if they had been looking since a moment before: it is due for all of them when they start.
     async with contextlib.AsyncExitStack() as stack:
-        await company.store.note("cron/morning", (due - timedelta(seconds=1)).isoformat(), instead_of="")
+        await company.store.set_note("cron/morning", (due - timedelta(seconds=1)).isoformat(), expected="")
         clocks = [await stack.enter_async_context(company.bot.started("run", "clock")) for _ in range(10)]
         for clock in clocks:
             await clock.told("Schedules: ")

@@ -420,14 +420,14 @@ class StoreWithHooks:
     async def wake(self, thread_id: str) -> None:
         await self.real.wake(thread_id)
 
-    async def recall(self, name: str) -> str:
-        return await self.real.recall(name)
+    async def get_note(self, name: str) -> str:
+        return await self.real.get_note(name)
 
-    async def note(self, name: str, text: str, *, instead_of: str) -> bool:
-        return await self.real.note(name, text, instead_of=instead_of)
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
+        return await self.real.set_note(name, text, expected=expected)
 
-    async def tally(self, name: str, member: str, window_seconds: float) -> int:
-        return await self.real.tally(name, member, window_seconds)
+    async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
+        return await self.real.count_distinct(name, member, window_seconds)
 
     async def aclose(self) -> None:
         await self.real.aclose()

@@ -240,7 +240,7 @@ class Api:
             return f"api-{uuid.uuid4().hex}"
         once = f"api-{_hash(by.proof, key)}"
         what = _hash(request.url.path, asked.model_dump_json())
-        if not await self.store.note(once, what, instead_of="") and await self.store.recall(once) != what:
+        if not await self.store.set_note(once, what, expected="") and await self.store.get_note(once) != what:
             raise HTTPException(422, "This Idempotency-Key was used for another request.")
         return once
 

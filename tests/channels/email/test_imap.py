@@ -91,7 +91,7 @@ class Watched:
     mailbox: Mailbox
 
     async def progress(self) -> int:
-        found = Progress.parse(await self.store.recall(self.name))
+        found = Progress.parse(await self.store.get_note(self.name))
         return found.uid if found else 0
 
 
@@ -110,7 +110,7 @@ async def watching(server: Server, *, validity: int = 1) -> AsyncIterator[Watche
     store = MemoryStore()
     mailbox = Mailbox(imap_server(f"imap://u:p@127.0.0.1:{port}/INBOX"), store, take, pace=PACE)
     name = f"email/u@127.0.0.1:{port}/INBOX"
-    await store.note(name, str(Progress(validity, 8, "2026-11-20")), instead_of="")
+    await store.set_note(name, str(Progress(validity, 8, "2026-11-20")), expected="")
     task = asyncio.create_task(mailbox.watch())
     try:
         yield Watched(server, store, name, taken, mailbox)
@@ -196,7 +196,7 @@ async def test_a_mailbox_that_was_made_anew_is_read_again_from_some_days_ago() -
         await eventually(lambda: watched.taken == [9, 10, 11], "all three are read")
         await watched.mailbox.listening.wait()
         assert "UID SEARCH SINCE 18-Nov-2026" in server.asked
-        assert Progress.parse(await watched.store.recall(watched.name)) is not None
+        assert Progress.parse(await watched.store.get_note(watched.name)) is not None
         server.uids = (9, 10, 11, 12)
         await eventually(lambda: watched.taken == [9, 10, 11, 12], "from there on it goes on")
 
@@ -206,6 +206,6 @@ async def test_progress_of_another_shape_ends_nobodys_reading() -> None:
     with structlog.testing.capture_logs() as logs:
         async with watching(server) as watched:
             await eventually(lambda: watched.taken == [9, 10, 11], "all three are read")
-            known = await watched.store.recall(watched.name)
-            assert await watched.store.note(watched.name, '{"later": "version"}', instead_of=known)
+            known = await watched.store.get_note(watched.name)
+            assert await watched.store.set_note(watched.name, '{"later": "version"}', expected=known)
             await eventually(lambda: [line for line in logs if line["event"] == "mailbox_not_understood"], "it is told")

@@ -244,7 +244,7 @@ async def test_a_reply_under_the_first_message_goes_on_with_its_thread(office: O
         thread = await settles(office, thread.id, "done")
     assert [e.text for e in kinds(thread, MessageReceived)] == ["what day is it?", "thanks"]
     assert await office.store.recent() == [thread.id], "no other thread was opened"
-    assert await office.store.recall(f"slack/held/{said.channel}/{said.ts}") == thread.id
+    assert await office.store.get_note(f"slack/held/{said.channel}/{said.ts}") == thread.id
     asked = [call for call in office.slack.calls_of("conversations.replies") if call.args.get("limit") in (1, "1")]
     assert len(asked) == 1, "Slack was asked once"
     assert replied.thread_ts == said.ts

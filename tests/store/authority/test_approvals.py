@@ -158,7 +158,7 @@ async def test_without_a_policy_nobody_may_approve_and_the_model_is_told() -> No
     assert "nobody may approve push in prod" in world.model.prompts[-1]
 
 
-async def test_what_led_to_it_is_told_to_whoever_knows_the_policies() -> None:
+async def test_the_requesters_are_passed_to_the_authority() -> None:
     rules = Rules(group="anyone")
     world = World(people=PEOPLE, authority=rules)
     world.model.answers(Push(target="prod"), Push(target="staging"))

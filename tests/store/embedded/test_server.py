@@ -307,13 +307,13 @@ async def test_the_short_way_to_a_long_home_is_made_again_after_tmp_was_cleaned(
             assert len(servers(home)) == 1
 
 
-async def test_the_short_way_to_a_long_home_is_not_taken_where_somebody_else_made_it(home: Path) -> None:
+async def test_a_link_for_a_long_home_that_belongs_to_somebody_else_is_refused(home: Path) -> None:
     long = home / ("long" * 30)
     async with embedded(long) as url:
         pass
     short_way(url).symlink_to(home)
     try:
-        assert "it is somebody else's" in await refusal(long)
+        assert "it belongs to somebody else" in await refusal(long)
     finally:
         short_way(url).unlink()
 
@@ -373,7 +373,7 @@ async def test_a_damaged_file_is_reported_with_what_to_do(home: Path) -> None:
     file.write_bytes(b"no command\r\n" + file.read_bytes())
     error = await refusal(home)
     assert "Bad file format" in error
-    assert f"put a backup of {str(home / 'redis')!r} in its place" in error
+    assert f"restore a backup of {str(home / 'redis')!r}" in error
 
 
 async def test_a_command_cut_off_at_the_end_of_the_file_loses_only_itself(home: Path) -> None:
@@ -407,7 +407,7 @@ async def test_another_server_on_the_socket_is_not_adopted(home: Path) -> None:
         writer.close()
 
     async with await asyncio.start_unix_server(tell_lies, url.removeprefix("unix://")):
-        assert "is that of '/'" in await refusal(home)
+        assert "belongs to '/'" in await refusal(home)
 
 
 async def test_a_second_server_on_the_directory_is_refused(home: Path) -> None:

@@ -57,7 +57,7 @@ async def test_a_wrong_password_is_told_without_telling_it(server: Server) -> No
     path = server.url.removeprefix("unix://")
     wrong = [f"unix://{credentials}{path}" for credentials in ("", ":hunter2@", "ann:hunter2@")]
     assert await asyncio.gather(*map(refusal, wrong)) == [
-        f"Redis at unix://{path} does not let us in. Correct the user and the password in REDIS_URL."
+        f"Redis at unix://{path} denies access. Correct the user and the password in REDIS_URL."
     ] * len(wrong)
 
 
@@ -85,7 +85,7 @@ async def test_a_full_server_says_what_it_needs_and_loses_nothing(server: Server
     async with opened_store(server.url, "bot") as store:
         thread = await begun(store)
         server.command("CONFIG", "SET", "maxmemory", 1)
-        with pytest.raises(StoreUnavailable, match=r"is full and takes no writes \(.*\)\. Give it memory"):
+        with pytest.raises(StoreUnavailable, match=r"is full and accepts no writes \(.*\)\. Give it more memory"):
             await store.append(thread, message("m2"))
         assert await store.load("t1") == thread
         server.command("CONFIG", "SET", "maxmemory", 0)

@@ -36,7 +36,7 @@ async def test_a_server_that_forgot_the_scripts_is_taught_them_again(server: Ser
         lease = await claimed(store)
         forget()
         await store.hand_back(lease)
-        assert (await claimed(store)).tries == 1
+        assert (await claimed(store)).claims == 1
 
 
 async def test_scripts_are_taught_once_however_many_ask_at_once(server: Server) -> None:

@@ -61,10 +61,10 @@ class StoreThatMayBeAway(MemoryStore):
             raise StoreUnavailable("Redis is away.")
         return await super().load(thread_id)
 
-    async def recall(self, name: str) -> str:
+    async def get_note(self, name: str) -> str:
         if self.away:
             raise StoreUnavailable("Redis is away.")
-        return await super().recall(name)
+        return await super().get_note(name)
 
     async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
         if self.away:
