@@ -1,0 +1,62 @@
+"""What is made faulty, and which tests have to notice: for each module the quick ones, the nearest first.
+
+The changes are cosmic-ray's own. It was chosen over mutmut, which leaves alone constants of a module and all functions
+that have a decorator (each property of a state is one), and can neither sample nor run other tests for each module.
+Of its operators those are taken which change a decision; the others make code that cannot run, or change nothing.
+"""
+
+from __future__ import annotations
+
+from tests import ROOT
+
+_STORE = "tests/store"
+_FOLD = (f"{_STORE}/test_thread.py", "tests/agent/test_decide.py", "tests/agent/test_loop.py")
+_LOOP = ("tests/agent/test_loop.py", f"{_STORE}/test_approvals.py", "tests/agent/test_openings.py")
+_TEAM = "tests/bot/team"
+_IDENTITY = "tests/channels/email/identity"
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "store/codec.py": (f"{_STORE}/test_events.py",),
+    "store/fold.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/keys.py": (f"{_STORE}/test_keys.py", *_FOLD, "tests/channels/email/test_outbox.py"),
+    "store/moves.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/outbox.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/state.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/thread.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/timers.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/authority/binding.py": ("tests/agent/test_loop.py", f"{_STORE}/test_approvals.py"),
+    "store/authority/terms.py": (
+        f"{_STORE}/test_thread.py",
+        f"{_STORE}/test_approvals.py",
+        f"{_TEAM}/test_policies.py",
+    ),
+    "store/authority/words.py": (f"{_STORE}/test_approvals.py", f"{_TEAM}/test_policies.py"),
+    "agent/decide.py": ("tests/agent/test_decide.py", *_LOOP),
+    "agent/loop.py": _LOOP,
+    **{f"agent/perform/{path.name}": _LOOP for path in sorted((ROOT / "agent" / "perform").glob("[a-z]*.py"))},
+    "bot/deciding.py": (f"{_STORE}/test_approvals.py", "tests/agent/test_loop.py", "tests/bot/web/page"),
+    "bot/team/hours.py": (f"{_TEAM}/test_hours.py", f"{_TEAM}/test_policies.py"),
+    "bot/team/people.py": (f"{_TEAM}/test_people.py", f"{_TEAM}/test_policies.py", f"{_STORE}/test_approvals.py"),
+    "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", f"{_STORE}/test_approvals.py"),
+    "bot/team/schedules.py": (f"{_TEAM}/test_schedules.py", "tests/bot/test_clock.py", "tests/agent/test_openings.py"),
+    "bot/team/standing.py": (f"{_TEAM}/test_standing.py", f"{_STORE}/test_approvals.py"),
+    "channels/email/identity/senders.py": (f"{_IDENTITY}/test_senders.py", "tests/channels/email/test_letters.py"),
+    "channels/email/identity/tokens.py": (f"{_IDENTITY}/test_tokens.py", "tests/bot/web/page"),
+    "channels/email/replies.py": ("tests/channels/email/test_parse.py",),
+}
+
+OPERATORS = (
+    *("AddNot", "ReplaceUnaryOperator_Delete_Not", "ReplaceAndWithOr", "ReplaceOrWithAnd"),
+    *("ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "NumberReplacer", "ExceptionReplacer", "ZeroIterationForLoop"),
+    *("ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),
+    # Of each comparison its opposite, and the one that differs at the limit.
+    *("ReplaceComparisonOperator_Eq_NotEq", "ReplaceComparisonOperator_NotEq_Eq"),
+    *("ReplaceComparisonOperator_Is_IsNot", "ReplaceComparisonOperator_IsNot_Is"),
+    *("ReplaceComparisonOperator_Lt_LtE", "ReplaceComparisonOperator_Lt_GtE"),
+    *("ReplaceComparisonOperator_LtE_Lt", "ReplaceComparisonOperator_LtE_Gt"),
+    *("ReplaceComparisonOperator_Gt_GtE", "ReplaceComparisonOperator_Gt_LtE"),
+    *("ReplaceComparisonOperator_GtE_Gt", "ReplaceComparisonOperator_GtE_Lt"),
+    *("ReplaceBinaryOperator_Add_Sub", "ReplaceBinaryOperator_Sub_Add", "ReplaceBinaryOperator_Mul_Div"),
+    *("ReplaceBinaryOperator_FloorDiv_Mul", "ReplaceBinaryOperator_Mod_Mul"),
+    *("ReplaceBinaryOperator_BitOr_BitAnd", "ReplaceBinaryOperator_BitAnd_BitOr"),
+)

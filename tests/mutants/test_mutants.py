@@ -1,0 +1,32 @@
+"""The run of deliberate faults: what it aims at is there, and what it leaves out could be made."""
+
+from __future__ import annotations
+
+from tests import ROOT
+from tests.mutants.faults import EQUIVALENT, all_faults, changes_like, equivalent, sample
+from tests.mutants.targets import TESTS
+
+
+def test_every_module_and_test_that_is_named_is_there() -> None:
+    named = {*TESTS, *(test for tests in TESTS.values() for test in tests)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_what_is_left_out_stands_in_the_code_and_has_a_reason() -> None:
+    """Whoever edits such a line has to look again whether the fault is still the same to every user."""
+    gone = [change for change in equivalent() if change not in changes_like(change)]
+    assert gone == [], f"take these out of {EQUIVALENT.name}"
+    assert all(equivalent().values())
+
+
+def test_a_seed_takes_the_same_faults_and_more_of_them_are_the_same_ones_first() -> None:
+    faults = all_faults(["store/timers.py", "agent/loop.py"])
+    three, six, others = (list(sample(faults, seed, size)) for seed, size in ((1, 3), (1, 6), (2, 3)))
+    assert (len(three), six[:3]) == (3, three)
+    assert others != three
+
+
+def test_types_and_what_decorators_are_given_are_left_alone() -> None:
+    changes = sample(all_faults(["store/outbox.py"]), 1, 1_000).values()
+    assert len(changes) > 30
+    assert [one for one in changes if "@dataclass" in one.was or one.was.count(" | ") != one.becomes.count(" | ")] == []
