@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -302,6 +304,60 @@ class SendKey:
         key, _, recipient = text.partition(" ")
         thread_id, _, message = key.partition("/")
         return cls(thread_id, message, recipient)
+
+
+# Reading the id of an event
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """The id of an event that the program derived: what it belongs to, what happened, and what tells it from others."""
+
+    about: str
+    """A step, the key of a message or of a timer, a message that somebody sent, or nothing."""
+    name: str
+    """What happened: `finished`, `sent`."""
+    rest: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.about, self.name, self.rest)))
+
+    @property
+    def step(self) -> str:
+        """The step that it belongs to; empty: it belongs to none."""
+        found = re.match(rf"({_STEP})(/|$)", self.about)
+        return found[1] if found else ""
+
+    @classmethod
+    def parse(cls, text: str) -> EventId | None:
+        """None: it comes from outside."""
+        for form, parses in _EVENT_IDS:
+            found = form.fullmatch(text)
+            if found and (parses is None or parses(found[1])):
+                return cls(*found.groups())
+        return None
+
+
+_STEP = r"s\d+(?:e[0-9a-f]{12})?q?"
+_EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] = tuple(
+    (re.compile(form, re.DOTALL), parses)
+    for form, parses in (
+        # First what may be about any other event: its key begins with that event's id.
+        (r"(.+)/(sent)()", MessageKey.parse),
+        (r"(.+)/(failed|refused)/(\d+)", MessageKey.parse),
+        (r"(.+)/(fired)()", TimerKey.parse),
+        (rf"({_STEP})/(chosen|requested|finished|interrupted|refused|agent)()", None),
+        (rf"({_STEP})/(started|waiting)/(\d+)", None),
+        (rf"({_STEP})/(decided|answered)/(.+)", None),
+        (r"()(opened)()", None),
+        (r"(h\d+)/(handed)()", None),
+        (r"(c\d+)/(failed|outdated)()", None),
+        (r"()(m|pause|resume|cancel|fork)/(.+)", None),
+        (r"(g\w+)/(revoked)()", None),
+        (r"(.+)/(edited)/(.+)", OutsideId.parse),
+        (r"(.+)/(deleted)()", OutsideId.parse),
+    )
+)
 
 
 # Small parts

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from store import keys
-from store.keys import MessageKey, MessagePart, OutsideId, SendKey, TimerKey, TimerKind
+from store.codec import decode
+from store.events import Event, MessageReceived, TriggerReceived
+from store.keys import EventId, MessageKey, MessagePart, OutsideId, SendKey, TimerKey, TimerKind
+from tests import PAYLOADS
+from tests.benchmarks.threads import recorded
+from tests.telling.keys import assert_reads_back
+
+RECORDED = (PAYLOADS / "log-v1.jsonl").read_bytes().splitlines()
+BEFORE_IDS_FROM_OUTSIDE_WERE_MARKED = {"Ev01", "Ev02", "Ev09", "<m3@example.com>", "hook/42"}
 
 STEPS = st.from_regex(r"s\d{1,4}(q|e[0-9a-f]{12})?", fullmatch=True)
 OUTSIDE = st.builds(OutsideId, st.sampled_from(["slack", "email", "cron"]), st.text(max_size=40))
@@ -47,6 +59,117 @@ def test_the_key_of_a_sent_message_is_read_back(thread: str, message: MessageKey
     thread_id = "t" + thread.encode().hex()
     key = SendKey(thread_id, str(message).replace(" ", ""), recipient)
     assert SendKey.parse(str(key)) == key
+
+
+TEXTS = st.text(st.characters(exclude_characters="/"), min_size=1, max_size=40)
+NUMBERS = st.integers(0, 100)
+MESSAGES = message_keys().map(str)
+TIMERS = (
+    st.builds(TimerKey, st.just("send"), MESSAGES, NUMBERS)
+    | st.builds(TimerKey, st.sampled_from(["wait", "remind", "expire"]), STEPS, NUMBERS)
+    | st.builds(TimerKey, st.just("choice"), number=NUMBERS)
+).map(str)
+EVENT_IDS: dict[Callable[..., str], tuple[str, st.SearchStrategy[str]]] = {
+    keys.chosen: ("chosen", st.builds(keys.chosen, STEPS)),
+    keys.requested: ("requested", st.builds(keys.requested, STEPS)),
+    keys.decided: (
+        "decided",
+        st.builds(
+            keys.decided,
+            STEPS,
+            approved=st.booleans(),
+            trust=st.sampled_from(["verified", "unverified"]),
+            who=st.text(min_size=1, max_size=300),
+            may=st.text(max_size=9),
+        ),
+    ),
+    keys.decided_by_standing_approval: ("decided", st.builds(keys.decided_by_standing_approval, STEPS)),
+    keys.answered: ("answered", st.builds(keys.answered, STEPS, TEXTS)),
+    keys.started: ("started", st.builds(keys.started, STEPS, NUMBERS)),
+    keys.waiting: ("waiting", st.builds(keys.waiting, STEPS, NUMBERS)),
+    keys.finished: ("finished", st.builds(keys.finished, STEPS)),
+    keys.interrupted: ("interrupted", st.builds(keys.interrupted, STEPS)),
+    keys.refused: ("refused", st.builds(keys.refused, STEPS)),
+    keys.agent_changed: ("agent", st.builds(keys.agent_changed, STEPS)),
+    keys.handed_over: ("handed", st.builds(keys.handed_over, NUMBERS)),
+    keys.choice_failed: ("failed", st.builds(keys.choice_failed, NUMBERS)),
+    keys.choice_outdated: ("outdated", st.builds(keys.choice_outdated, NUMBERS)),
+    keys.fired: ("fired", st.builds(keys.fired, TIMERS)),
+    keys.sent: ("sent", st.builds(keys.sent, MESSAGES)),
+    keys.failed: ("failed", st.builds(keys.failed, MESSAGES, NUMBERS)),
+    keys.came_back: ("refused", st.builds(keys.came_back, MESSAGES, NUMBERS)),
+    keys.edited: ("edited", st.builds(keys.edited, OUTSIDE.map(str), TEXTS)),
+    keys.deleted: ("deleted", st.builds(keys.deleted, OUTSIDE.map(str))),
+    keys.forked: ("fork", st.builds(keys.forked, st.just("tabc"), NUMBERS)),
+    keys.revoked: ("revoked", st.builds(keys.revoked, st.just("g1f2e3d4c"))),
+    keys.new: ("cancel", st.builds(keys.new, st.just("cancel"))),
+}
+OF_NO_EVENT = {
+    *(keys.thread_id_of, keys.step_at, keys.question_about, keys.edit_of, keys.call),
+    *(keys.short, keys.short_hash),
+}
+
+
+def test_no_writer_of_an_id_is_left_out() -> None:
+    writers = {one for _, one in inspect.getmembers(keys, inspect.isfunction) if one.__module__ == keys.__name__}
+    assert writers == EVENT_IDS.keys() | OF_NO_EVENT
+
+
+@pytest.mark.parametrize("writer", EVENT_IDS, ids=lambda writer: writer.__name__)
+@given(data=st.data())
+def test_the_id_of_an_event_is_read_back(data: st.DataObject, writer: Callable[..., str]) -> None:
+    name, texts = EVENT_IDS[writer]
+    text = data.draw(texts)
+    found = EventId.parse(text)
+    assert found
+    assert (found.name, str(found)) == (name, text)
+
+
+@pytest.mark.parametrize("kind", ["m", "pause", "resume", "cancel"])
+def test_the_id_of_what_a_person_does_is_read_back(kind: str) -> None:
+    found = EventId.parse(keys.new(kind))
+    assert found
+    assert (found.name, found.step) == (kind, "")
+
+
+def test_the_first_event_of_a_thread_is_read_back() -> None:
+    assert EventId.parse(keys.OPENED) == EventId("", "opened")
+
+
+@given(STEPS, message_keys())
+def test_the_id_of_an_event_names_its_step(step: str, message: MessageKey) -> None:
+    of_this = replace(message, about=step)
+    for text in (keys.finished(step), keys.sent(str(of_this)), keys.fired(str(TimerKey("send", str(of_this), 1)))):
+        found = EventId.parse(text)
+        assert found
+        assert found.step == step
+    for text in (keys.OPENED, keys.handed_over(9), keys.fired(str(TimerKey("choice", number=1)))):
+        found = EventId.parse(text)
+        assert found
+        assert found.step == ""
+
+
+@given(OUTSIDE)
+def test_an_id_from_outside_is_none_of_ours(outside: OutsideId) -> None:
+    assert EventId.parse(str(outside)) is None
+
+
+@pytest.mark.parametrize("event", [decode(line) for line in RECORDED], ids=lambda event: event.id)
+def test_every_key_in_the_oldest_log_is_read_back(event: Event) -> None:
+    if event.id in BEFORE_IDS_FROM_OUTSIDE_WERE_MARKED:
+        assert isinstance(event, MessageReceived | TriggerReceived)
+        assert EventId.parse(event.id) is None
+        assert OutsideId.parse(event.id) is None
+    else:
+        assert_reads_back(event)
+
+
+async def test_every_key_in_the_recorded_threads_is_read_back() -> None:
+    """Those of `tests.benchmarks`. What people do to a thread otherwise, `tests.stories.anybody` reads back."""
+    events = [event for one in await recorded() for event in one.thread.events]
+    assert len(events) > 1_000
+    for event in events:
+        assert_reads_back(event)
 
 
 @given(OUTSIDE)

@@ -36,6 +36,7 @@ from store.events import (
 from store.state import StepState
 from store.thread import Thread
 from store.values import Person
+from tests.telling.keys import assert_reads_back
 from tests.telling.playbook import (
     NOTHING,
     Broken,
@@ -242,6 +243,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 assert len(starts) <= 1, f"{step.id} was started twice"
 
     def check(self, before: Thread, new: Event) -> None:
+        assert_reads_back(new)
         state = before.state
         match new:
             case ToolStarted():
