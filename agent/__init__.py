@@ -1,12 +1,12 @@
-"""How it thinks: steps, the reducer, context, prompt, model, and a roster of small focused agents.
+"""Agents: steps, the decision loop, context, model, and a roster of small focused agents.
 
-What stands here is all that an agent of a team's own needs. Its tools, its plan and its `build` import from `agent` and
-from nothing below it, as the agents that ship do; what is below may change without a word.
+These names are the public interface for agents. A team's own agent imports what its tools, plan and `build` need from
+`agent` only, as the agents that ship do; the modules below may change without notice.
 """
 
 from __future__ import annotations
 
-from agent.calls import Called, calls, taken
+from agent.calls import Called, calls, steps_taken
 from agent.definition import Agent, AgentError, Limits
 from agent.openings import opening_of
 from agent.steps import (
@@ -56,5 +56,5 @@ __all__ = [
     "as_question",
     "calls",
     "opening_of",
-    "taken",
+    "steps_taken",
 ]

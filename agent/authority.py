@@ -1,4 +1,7 @@
-"""What the loop asks of whoever knows the team: who may approve a call, until when, and where they are asked."""
+"""The port to the team's policies: who may approve a call, until when, and where they are asked.
+
+`bot.team.policies` implements it. This module reads no team file and judges no decision.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from store.values import Person, Place
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A call that needs an approval, for whoever knows the team's policies."""
+class CallToApprove:
+    """A call that needs approval."""
 
     agent: str
     intent: str
@@ -21,45 +24,45 @@ class Wanted:
     """As in `agent.steps.Tool.scope`."""
     at: datetime
     requesters: tuple[str, ...]
-    """`store.authority.terms.names_of` everybody whose words led to it."""
-    unproven: bool
-    """Words are among them that nobody vouches for: of somebody we are not sure who they are, or only a schedule's."""
+    """`store.authority.terms.names_of` all requesters."""
+    unverified: bool
+    """A requester is not verified, or only a schedule asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """Who may decide it, until when, and where they are asked."""
+class ApprovalRule:
+    """Who may decide a call, until when, and where they are asked."""
 
     terms: Terms
     asks: tuple[Place, ...] = ()
     then_asks: tuple[Place, ...] = ()
     approvers: tuple[Person, ...] = ()
-    too_few: str = ""
-    """Why those who may can never be enough, in a sentence; empty: they can."""
+    unsatisfiable: str = ""
+    """Why the quorum can never be reached, in a sentence; empty: it can."""
 
 
 class Authority(Protocol):
     """Who may approve what."""
 
     def identified(self, person: Person) -> Person:
-        """The person as the team knows them now."""
+        """The person, with what the team file knows of them."""
         return person
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         """None: nobody may approve it."""
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
-        """A standing approval that covers it now; None: somebody has to look at this very call.
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
+        """A standing approval that covers the call now; None: a person has to decide.
 
         Raises StoreUnavailable.
         """
 
 
 class AnyoneMay(Authority):
-    """Everybody may approve everything of whom a channel says for sure who they are."""
+    """Every verified person may approve everything."""
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        return Ruling(Terms(group=ANYONE, requesters=wanted.requesters))
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        return ApprovalRule(Terms(group=ANYONE, requesters=call.requesters))
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return None

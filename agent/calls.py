@@ -1,7 +1,7 @@
-"""What a thread has done already, by class: how a plan reads the steps that were taken.
+"""Reads the steps of a thread as typed objects, for plans.
 
-The log keeps a step as a name and JSON. `calls` makes it the class again, so that a plan compares no names and looks
-into no dictionaries. Pure: it reads the thread.
+The log stores a step as a name and JSON. `calls` turns it back into its class, so that a plan compares no names and
+reads no dictionaries. Pure: it only reads the thread.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True, slots=True)
 class Called(Generic[S]):
-    """A step that was chosen in a thread, and what came of it."""
+    """A step that was chosen in a thread, and its state."""
 
     step: S
-    """With its arguments, as they were chosen."""
+    """With the arguments that were chosen."""
     state: StepState
     index: int
-    """Among all that were `taken`: of two, the one chosen later has the higher."""
+    """Its position among the `steps_taken`."""
 
     @property
     def at(self) -> datetime:
@@ -46,16 +46,16 @@ class Called(Generic[S]):
 
     @property
     def is_open(self) -> bool:
-        """It has not ended: it waits for somebody or something, or is under way."""
+        """It has not ended: it waits or runs."""
         return self.state.status in OPEN
 
     @property
     def error(self) -> str:
-        """Why it was refused, or failed; empty: it did not."""
+        """Why it was refused or failed; empty: neither."""
         return self.state.ended.error if isinstance(self.state.ended, ToolFinished | StepRefused) else ""
 
     def result(self, kind: type[R]) -> R | None:
-        """What it answered. None: it has not ended, has failed, or its answer is none of this kind."""
+        """Its result. None: it has not ended, has failed, or has another kind of result."""
         if not isinstance(self.state.result, dict):
             return None
         try:
@@ -67,17 +67,17 @@ class Called(Generic[S]):
 def calls(thread: Thread, *kinds: type[S]) -> list[Called[S]]:
     """The steps of these classes, in the order in which they were chosen.
 
-    One whose arguments the class does not take any more is left out.
+    Steps whose arguments the class no longer accepts are left out.
     """
     by_intent = {kind.intent_name(): kind for kind in kinds}
     found = []
-    for index, state in enumerate(taken(thread)):
+    for index, state in enumerate(steps_taken(thread)):
         if kind := by_intent.get(state.chosen.intent):
             with contextlib.suppress(ValidationError):
                 found.append(Called(kind.model_validate(state.chosen.arguments), state, index))
     return found
 
 
-def taken(thread: Thread) -> list[StepState]:
-    """All steps, without those that somebody's words overtook before they began: they are as good as not chosen."""
+def steps_taken(thread: Thread) -> list[StepState]:
+    """All steps except superseded ones, which never began because somebody wrote first."""
     return [state for state in thread.state.steps.values() if state.status != "superseded"]

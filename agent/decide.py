@@ -1,11 +1,11 @@
 """What to do next, as a pure function of the thread: no I/O, no clock, no memory of its own.
 
-`decide` is total: every log that can be reached has an answer, and None means that it is somebody else's turn. Start,
-resume, retry and recovery after a crash are this one function on the same events. It is asked by `agent.loop` alone,
-while its worker holds the thread, so a tool that was started and has no ending was interrupted, not merely slow.
+`decide` is total: it has an answer for every reachable log, and None means that it is somebody else's turn. Start,
+resume, retry and crash recovery are this one function on the same events. Only `agent.loop` calls it, while its worker
+holds the thread; so a tool that was started and has no ending was interrupted and is not merely slow.
 
-Rules of order: send what people here have not been told; settle what was interrupted; read what people said before
-beginning anything; then begin what was approved; then go on; then send what goes elsewhere.
+The order: send the messages for this thread's place; settle interrupted tools; read new messages before beginning
+anything; begin what was approved; continue; send the messages for other places.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from store.text import call_in_words, one_line
 from store.thread import Thread
 
 CALL_CHARS_MAX = 500
-"""How much of a call a question repeats."""
+"""The longest call that a question quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send what the outbox has under this key."""
+    """Send the outbox message with this key."""
 
     key: str
     unsent: Unsent
@@ -40,7 +40,7 @@ class AskModel:
 
 @dataclass(frozen=True, slots=True)
 class ChooseStep:
-    """Code chose this step."""
+    """Write down a step that code chose."""
 
     step: Step
 
@@ -60,7 +60,7 @@ class RunTool:
 
 @dataclass(frozen=True, slots=True)
 class NoteInterruption:
-    """Write down that nobody knows how this tool ended, and ask a person."""
+    """Write down that the outcome of this tool is unknown, and ask a person."""
 
     step: StepState
 
@@ -89,34 +89,34 @@ Action = (
 
 
 def decide(agent: Agent, thread: Thread) -> Action | None:
-    """The one thing to do now, or None when it is a person's turn, a timer's, or nobody's."""
+    """The one thing to do now; None: it is a person's turn, a timer's, or nobody's."""
     if not thread.exists or thread.state.unreadable:
         return None
-    # This thread's own place comes first: places elsewhere may be down.
-    return say_next(thread, here=True) or _go_on(agent, thread) or say_next(thread)
+    # Other places may be down; do not let them delay this thread.
+    return say_next(thread, here=True) or _continue(agent, thread) or say_next(thread)
 
 
-def _go_on(agent: Agent, thread: Thread) -> Action | None:
+def _continue(agent: Agent, thread: Thread) -> Action | None:
     state = thread.state
-    resting = state.paused or state.cancelled or state.handed_to_human
+    stopped = state.paused or state.cancelled or state.handed_to_human
     if running := next(iter(thread.open_steps("running")), None):
-        return _after_interruption(agent, thread, running, resting=resting)
-    if resting:
+        return _after_interruption(agent, thread, running, stopped=stopped)
+    if stopped:
         return None
     if state.news:
-        return _think(agent, thread)
+        return _choose(agent, thread)
     if chosen := next(iter(thread.open_steps("chosen")), None):
         return _begin(agent, thread, chosen)
     if state.unread and not state.question:
-        return _think(agent, thread)
+        return _choose(agent, thread)
     if ready := next(iter(thread.open_steps("approved", "due")), None):
         too_long = _too_long(agent, thread) if ready.status == "due" else None
         return too_long or _begin(agent, thread, ready)
     current = state.steps.get(state.current)
     if current and current.chosen.by == "model" and current.effect == "says":
-        # The model is done: what code does after it, a test of production say, is the plan's to tell.
+        # The model is done. The plan may add steps, such as testing production.
         step = agent.plan(thread)
-        return _within_limits(agent, thread) or ChooseStep(step) if step else None
+        return _limit_reached(agent, thread) or ChooseStep(step) if step else None
     return None
 
 
@@ -126,9 +126,9 @@ def say_next(thread: Thread, *, here: bool = False) -> Say | None:
     return Say(*found) if found else None
 
 
-def _think(agent: Agent, thread: Thread) -> Action | None:
+def _choose(agent: Agent, thread: Thread) -> Action | None:
     state = thread.state
-    if limit := _within_limits(agent, thread):
+    if limit := _limit_reached(agent, thread):
         return limit
     if state.retry_choice_at:
         return None
@@ -136,22 +136,22 @@ def _think(agent: Agent, thread: Thread) -> Action | None:
     return ChooseStep(step) if step else AskModel()
 
 
-def _within_limits(agent: Agent, thread: Thread) -> HandToHuman | None:
+def _limit_reached(agent: Agent, thread: Thread) -> HandToHuman | None:
     state, limits = thread.state, agent.limits
     if state.errors_in_row >= limits.errors_in_row:
         return HandToHuman(
             "errors_in_row",
-            f"{state.errors_in_row} errors came one after the other. The last one: {_last_error(thread)}",
+            f"There were {state.errors_in_row} errors in a row. The last one: {_last_error(thread)}",
         )
     if state.steps_in_turn >= limits.steps_per_turn:
-        return HandToHuman("steps_per_turn", f"{state.steps_in_turn} steps were taken and it is not done.")
+        return HandToHuman("steps_per_turn", f"I took {state.steps_in_turn} steps and am not done.")
     return _too_long(agent, thread)
 
 
 def _too_long(agent: Agent, thread: Thread) -> HandToHuman | None:
     if thread.version < agent.limits.events_per_thread:
         return None
-    reason = f"This thread holds {thread.version} events, which is its limit. Please open a new one."
+    reason = f"This thread has reached its limit of {thread.version} events. Please start a new one."
     return HandToHuman("events_per_thread", reason)
 
 
@@ -166,15 +166,15 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """What the tool itself says; and whatever acts and the model chose, where nobody whom we know has asked for it.
+    """Whether the call needs approval: because the tool says so, or because no verified person is behind it.
 
-    That is a thread in which an unverified person wrote, or one that a schedule began and in which no verified person
-    has written since.
+    In a thread with an unverified sender, or one that a schedule started and in which no verified person has written
+    since, every call with side effects that the model chose needs approval.
     """
     if tool.needs_approval() or state.chosen.by == "person":
-        return True  # what a person has changed was to be approved, and still is
-    doubtful = thread.state.unverified or thread.state.unattended
-    return doubtful and state.chosen.by != "code" and agent.acts(tool)
+        return True  # A person can edit only calls that need approval.
+    unverified = thread.state.unverified or thread.state.unattended
+    return unverified and state.chosen.by != "code" and agent.has_side_effects(tool)
 
 
 def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
@@ -186,17 +186,17 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)
         case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
-            if _just_expired(thread, state):
-                return RefuseStep(state, "Nobody decided on this in time. It is asked again once somebody writes here.")
+            if _expired_unanswered(thread, state):
+                return RefuseStep(state, "Nobody decided on this in time. I will ask again when somebody writes here.")
             return RequestApproval(state, step)
         case Tool():
             return RunTool(state, step, state.attempt + 1)
         case _:
-            return RefuseStep(state, f"{state.chosen.intent!r} is not something that can be run.")
+            return RefuseStep(state, f"{state.chosen.intent!r} cannot be run.")
 
 
-def _just_expired(thread: Thread, state: StepState) -> bool:
-    """The same call was asked for, nobody decided, and nobody has spoken since: to ask again would go on for ever."""
+def _expired_unanswered(thread: Thread, state: StepState) -> bool:
+    """Whether the same call has expired and nobody has written since: asking again would loop for ever."""
     for event in reversed(thread.events):
         match event:
             case MessageReceived() | TriggerReceived():
@@ -211,10 +211,10 @@ def _just_expired(thread: Thread, state: StepState) -> bool:
     return False
 
 
-def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, resting: bool) -> Action | None:
-    """The tool was started and never ended: its worker died, or gave up waiting for it."""
+def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopped: bool) -> Action | None:
+    """The tool has no recorded ending: its worker died, or gave up waiting for it."""
     if state.repeatable:
-        if resting:
+        if stopped:
             return None
         if state.restarts + 1 < agent.limits.tool_attempts:
             begin = _begin(agent, thread, state)
@@ -225,12 +225,12 @@ def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, resti
 
 
 def question_of_outcome(state: StepState, why: str) -> Step:
-    """What a person is asked when nobody knows whether a tool did its work."""
+    """The question to people when the outcome of a tool is unknown."""
     call = one_line(call_in_words(state.chosen.intent, state.chosen.arguments), CALL_CHARS_MAX)
     return as_question(
-        f"I was interrupted while {call} was under way. Did it happen?",
-        f"I started it and do not know how it ended ({why}), so I will not start it again by guess. "
-        "Please look, and tell me whether it happened.",
+        f"I was interrupted while {call} was running. Did it happen?",
+        f"I started it and do not know how it ended ({why}), so I will not start it again. "
+        "Please check, and tell me whether it happened.",
         yes_no=True,
         urgent=True,
     )

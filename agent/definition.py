@@ -1,7 +1,7 @@
-"""An agent: a prompt, the steps it may take, what code chooses before the model does, and its limits.
+"""An agent: a prompt, its tools, an optional plan in code, and its limits.
 
-One folder of `agent/roster/` builds one of these. The schema that the model must answer with, and its validator, are
-made once, here.
+Each folder of `agent/roster/` builds one. The validator for the model's answers is made here, once. Wiring mistakes are
+found when an agent is built; nothing here runs one.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from store.thread import Thread
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Everything has a limit, and the limit has a name. Reaching one hands the thread to a person."""
+    """The named limits of an agent. Reaching one hands the thread to a person."""
 
     steps_per_turn: int = 30
-    """Steps since a person or a trigger last moved the thread."""
+    """Steps since the last message, trigger or decision."""
     errors_in_row: int = 3
-    """Failed tools, refused steps and useless answers of the model, one after the other."""
+    """Consecutive failed tools, refused steps and unusable answers of the model."""
     events_per_thread: int = 2_000
     context_chars_max: int = 120_000
-    """About 35,000 tokens. Older parts are left out of the prompt beyond it."""
+    """About 35,000 tokens. Older parts are left out of a longer prompt."""
     part_chars_max: int = 8_000
     """The longest single text in the prompt: one message, one field of a tool's result."""
     tool_attempts: int = 3
-    """How often a repeatable tool is started again after its worker died."""
+    """How often a repeatable tool is started, if its workers die."""
     send_attempts: int = 30
-    """How often a channel is tried with one message: for about four hours, the last times every ten minutes."""
+    """Attempts to send one message: over about four hours, in the end every ten minutes."""
     send_seconds: float = 60.0
-    """How long a channel may take for one attempt."""
+    """The time limit of one attempt."""
 
 
 class AgentError(Exception):
-    """The agent is put together wrongly: a mistake in its code, found when it is built and not by a thread."""
+    """The agent is wired wrongly: a mistake in its code, found when it is built."""
 
 
 class UnusableStep(ValueError):
-    """The JSON is no step of this agent. The text is short and for the model."""
+    """The JSON is not a step of this agent. The message is short, and for the model."""
 
 
 def no_plan(_: Thread) -> Step | None:
@@ -57,15 +57,15 @@ class Agent:
     prompt: str
     tools: tuple[type[Tool], ...]
     plan: Callable[[Thread], Step | None] = no_plan
-    """Pure. Asked before the model, and once more when the agent is done: where it gives a step, code chose it."""
+    """Pure. Asked before the model, and again when the model is done. A step that it returns is taken."""
     limits: Limits = field(default_factory=Limits)
     resources: Mapping[type, object] = field(default_factory=dict)
-    """By type, what its tools need."""
+    """What its tools need, by type."""
     openings: Mapping[str, str] = field(default_factory=dict)
-    """What its `plan` begins by itself where a schedule names it (`opening`), with what that is, for people."""
+    """What its `plan` can begin by itself when a schedule names it (`opening`), with a description for people."""
     check: Callable[[], Awaitable[list[str]]] | None = None
-    """For `bot doctor`: asks whatever it works with for real, and changes nothing. Gives what is wrong and what to do,
-    a line each. Whoever calls it bounds its time."""
+    """For `bot doctor`: contacts the systems that the tools use, and changes nothing. Returns a line for each problem,
+    with what to do. The caller limits the time."""
 
     def __post_init__(self) -> None:
         """Raises AgentError."""
@@ -77,7 +77,7 @@ class Agent:
         names = Counter(tool.intent_name() for tool in self.tools)
         for intent, times in names.items():
             if intent in own:
-                yield f"the intent {intent!r} of one of its tools is that of a step of the program"
+                yield f"one of its tools has the intent {intent!r}, which belongs to a built-in step"
             elif times > 1:
                 yield f"{times} of its tools have the intent {intent!r}"
 
@@ -89,13 +89,13 @@ class Agent:
 
     @cached_property
     def steps(self) -> dict[str, type[Step]]:
-        """What the model is offered, by intent."""
+        """The steps that the model may choose, by intent."""
         return {cls.intent_name(): cls for cls in (*self.tools, *OWN_STEPS)}
 
     @cached_property
     def adapter(self) -> TypeAdapter[Step]:
         classes = tuple(self.steps.values())
-        union: Any = Union[classes]  # noqa: UP007 - the members are known at run time only
+        union: Any = Union[classes]  # noqa: UP007 - the members are known only at run time
         return TypeAdapter(Annotated[union, Field(discriminator="intent")])
 
     @cached_property
@@ -103,7 +103,7 @@ class Agent:
         return self.steps | {HandOver.intent_name(): HandOver}
 
     def parse(self, intent: str, arguments: Mapping[str, JsonValue]) -> Step:
-        """The step that the log names. Raises UnusableStep where the agent does not (or no longer) have it."""
+        """A step from the log. Raises UnusableStep if the agent does not (or no longer) have it."""
         cls = self.all_steps.get(intent)
         if cls is None:
             raise UnusableStep(f"Unknown intent {intent!r}. Known are: {', '.join(self.steps)}.")
@@ -113,17 +113,17 @@ class Agent:
             raise UnusableStep(explain(error, intent)) from None
 
     def resources_of(self, intent: str) -> dict[type, object]:
-        """What the tool of this intent needs, and nothing else."""
+        """The resources that the tool of this intent needs, and no others."""
         cls = self.steps.get(intent)
         return {kind: self.resources[kind] for kind in cls.needs} if cls and issubclass(cls, Tool) else {}
 
-    def acts(self, step: Step) -> bool:
-        """Whether it may change the world."""
+    def has_side_effects(self, step: Step) -> bool:
+        """Whether the step may change something outside: it needs approval, or is not repeatable."""
         return isinstance(step, Tool) and (not step.repeatable or step.needs_approval())
 
 
 def explain(error: ValidationError, intent: str = "") -> str:
-    """What is wrong with the answer, in one line that the model can act on."""
+    """What is wrong with the answer, in one line for the model."""
     problems = []
     for item in error.errors(include_url=False, include_context=False)[:3]:
         path = ".".join(str(part) for part in item["loc"] if part != intent)

@@ -3,9 +3,8 @@
     while (action := decide(agent, thread)) is not None:
         await perform(action)
 
-Start, resume, retry and recovery after a crash are this one loop on the same events. What each action does stands in
-`agent.perform`; the two ways of appending, and why there are two, in `agent.perform.turn`. The loop keeps nothing of a
-thread between two calls.
+Start, resume, retry and crash recovery are this one loop on the same events. `agent.perform` has what each action does,
+and `agent.perform.turn` the two ways of appending. The loop keeps no state of a thread between two calls.
 """
 
 from __future__ import annotations
@@ -57,15 +56,15 @@ class Loop:
         authority: Authority,
         alerts: Place | None = None,
     ) -> None:
-        """As in `agent.perform.turn.Services`."""
+        """For the parameters see `agent.perform.turn.Services`."""
         self._services = Services(store, roster, channels, model, clock, authority, alerts)
         self.draining = False
-        """Set it, and every thread is left alone after the action that is under way."""
+        """Once set, `advance` returns after the current action."""
 
     async def advance(self, thread: Thread, lease: Lease) -> Thread:
-        """Do all that can be done now. Returns when it is somebody else's turn, or when draining.
+        """Do everything that can be done now. Returns when it is somebody else's turn, or when draining.
 
-        Raises LeaseLost when another worker took over, and StoreUnavailable when the store did not take a decision.
+        Raises LeaseLost when another worker took over, and StoreUnavailable when an append by `Turn.begin` failed.
         """
         turn = Turn(self._services, thread, lease)
         while not self.draining:
@@ -80,7 +79,7 @@ class Loop:
             try:
                 await _perform(turn, action)
             except ThreadMoved:
-                continue  # look again at what it is now
+                continue  # Decide again on the thread as it is now.
         return turn.thread
 
     def _next(self, turn: Turn) -> Action | None:
@@ -90,7 +89,7 @@ class Loop:
 
 
 async def _perform(turn: Turn, action: Action) -> None:
-    """Act, and append what came of it."""
+    """Act, and append the outcome."""
     match action:
         case Say():
             await say(turn, action)
@@ -103,7 +102,7 @@ async def _perform(turn: Turn, action: Action) -> None:
         case RunTool():
             await run(turn, action)
         case NoteInterruption():
-            why = "the worker that ran it was stopped before it could tell how it ended"
+            why = "its worker stopped before it could report how it ended"
             await turn.begin(*interrupted(turn, action.step, why))
         case RefuseStep():
             await turn.begin(refused(turn, action.step, action.error))
@@ -126,13 +125,13 @@ def _timers_due(turn: Turn) -> list[TimerFired]:
 
 
 def _without_agent(thread: Thread, roster: Mapping[str, Agent]) -> Action | None:
-    """Nobody here can go on with it: people are told so, and what else the outbox holds."""
+    """The action for a thread whose agent does not exist here: say so, and send the outbox."""
     state = thread.state
     if not thread.exists or state.unreadable:
         return None
     if not state.news or state.paused:
         return say_next(thread)
-    reason = f"There is no agent {thread.agent!r} here; known are {', '.join(roster) or 'none'}."
+    reason = f"There is no agent {thread.agent!r}. The agents here are: {', '.join(roster) or 'none'}."
     return say_next(thread) or HandToHuman("agent", reason)
 
 

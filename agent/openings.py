@@ -1,7 +1,7 @@
-"""How a thread begins that no person opened: what a schedule of the team says or asks by code.
+"""The first step of a thread that a schedule opened: what the schedule says or asks, without the model.
 
-Only a schedule's own trigger counts. What other machines send may hold the same words, and they are not the team's.
-Pure: it reads the thread.
+Only triggers from schedules count: other machines may send the same data, but the team did not write it.
+Pure: it only reads the thread.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from store.events import CRON, MessageReceived, StepChosen, TriggerReceived
 from store.thread import Thread
 
 
-def unheard(thread: Thread) -> TriggerReceived | None:
-    """The schedule's trigger that stands last, as long as nobody has spoken since."""
+def schedule_trigger(thread: Thread) -> TriggerReceived | None:
+    """The newest trigger, if it came from a schedule and nobody has written since."""
     for event in reversed(thread.events):
         match event:
             case TriggerReceived():
@@ -27,11 +27,11 @@ def unheard(thread: Thread) -> TriggerReceived | None:
 
 
 def opening_step(thread: Thread) -> Step | None:
-    """What a trigger with `say` or `ask` leads to; None once any step was chosen after it, or somebody spoke.
+    """The step for a trigger with `say` or `ask`; None once a step was chosen after it, or somebody wrote.
 
-    For `agent.decide`, before the agent's own plan.
+    `agent.decide` asks this before the agent's own plan.
     """
-    trigger = unheard(thread)
+    trigger = schedule_trigger(thread)
     if trigger is None:
         return None
     since = reversed(thread.events)
@@ -47,6 +47,6 @@ def opening_step(thread: Thread) -> Step | None:
 
 
 def opening_of(thread: Thread) -> str:
-    """The name of the opening that the agent's plan is to carry out, as long as nobody has spoken; else empty."""
-    trigger = unheard(thread)
+    """The name of the opening for the agent's plan to carry out; empty: none, or somebody has written."""
+    trigger = schedule_trigger(thread)
     return str(trigger.data.get("opening", "")) if trigger else ""

@@ -151,7 +151,7 @@ class Worker:
                     thread = await self._park(thread, lease, *trouble)
                     trouble, parked = None, True
                 elif lease.claims > CLAIMS_WITHOUT_RELEASE_MAX:
-                    died = f"{lease.claims - 1} workers stopped while they worked on this."
+                    died = f"{lease.claims - 1} workers died while working on this."
                     thread = await self._park(thread, lease, "worker_deaths", died)
                     lease = Lease(lease.thread_id, lease.token, 1)
                 thread = await self._loop.advance(thread, lease)
@@ -170,7 +170,7 @@ class Worker:
                 # What the lost events told is known to nobody else, so nothing may be begun on what is left.
                 log.error("events_lost", thread=lease.thread_id, seen=thread.version, error=str(error))
                 thread = Thread(lease.thread_id)
-                trouble = ("lost_events", "The store lost events of this thread. Please look at what was under way.")
+                trouble = ("lost_events", "The store lost events of this thread. Please check what was under way.")
             except (LeaseLost, asyncio.CancelledError):
                 raise
             except Exception as error:
@@ -178,7 +178,7 @@ class Worker:
                 log.exception("thread_failed", thread=lease.thread_id)
                 trouble = (
                     "internal_error",
-                    f"An error of the program itself ({type(error).__name__}); its log tells more.",
+                    f"I hit a bug ({type(error).__name__}). An administrator should look at the log.",
                 )
 
     def _wake_in(self, thread: Thread) -> float | None:

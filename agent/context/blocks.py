@@ -1,7 +1,7 @@
-"""The block that each event is to the model: one table, a row for each kind of event.
+"""Renders each event as a block for the model, with a table that has a row for each kind of event.
 
-A step and its result are one block. Whatever is written goes through `agent.context.writer`, which escapes it. Pure.
-Which blocks fit, and what is under way now, is told elsewhere (`compaction`, `now`).
+A step and its result are one block. All text goes through `agent.context.writer`, which escapes it. Pure. Which blocks
+fit is decided by `compaction`; ongoing work is rendered by `now`.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class Block:
     tag: str
     body: str
     intent: str = ""
-    """Of the step that it tells of."""
+    """The intent of the step that it reports."""
     error: bool = False
     result: bool = False
-    """What a tool found: can be looked up again, so it is left out before people's words are."""
+    """A tool's result. It can be looked up again, so it is left out before people's messages are."""
     table: tuple[str, ...] = ()
-    """The lines of its table, the header first, where it has one."""
+    """The lines of its table, header first; empty: it has none."""
 
     @property
     def text(self) -> str:
@@ -74,29 +74,29 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What an event's block is made with."""
+    """The inputs of a row."""
 
     thread: Thread
     agent: Agent
     text: Writer
     step: StepState | None
-    """Of the event, where it is of one."""
+    """The event's step, if it has one."""
 
     @property
     def for_people(self) -> frozenset[str]:
-        """Keys of its data that only people are shown."""
+        """Keys of its data that are shown to people only."""
         tool = self.agent.steps.get(self.step.chosen.intent) if self.step else None
         return tool.for_people if tool and issubclass(tool, Tool) else frozenset()
 
 
 def block_of(event: Event, thread: Thread, agent: Agent) -> Block | None:
-    """The event's block; None: the model is not told of it, or by another event's block."""
+    """The event's block; None: the model does not see the event, or sees it in another event's block."""
     row = _Row(thread, agent, Writer(agent.limits.part_chars_max), thread.step(str(getattr(event, "step", ""))))
     return ROWS[type(event)](row, event)
 
 
 def is_final(event: Event, thread: Thread) -> bool:
-    """Whether its block stays as it is, however the thread goes on."""
+    """Whether its block can no longer change."""
     match event:
         case MessageReceived():
             return event.id not in thread.state.edits.fresh
@@ -142,12 +142,12 @@ def _trigger(row: _Row, event: TriggerReceived) -> Block:
 def _chosen(row: _Row, event: StepChosen) -> Block | None:
     step, text = row.step, row.text
     if step is None or step.request or step.ended or (event.until and step.status == "finished"):
-        return None  # told by its request, or together with its end
+        return None  # Part of the block of its request, or of its ending.
     if step.status in OPEN and step.status != "chosen":
-        return None  # told by `now`
+        return None  # Rendered by `now`.
     match step.status:
         case "chosen" | "superseded" | "cancelled" if not step.attempt:
-            # Where the model is asked while a step has not begun, somebody spoke: it will begin no more.
+            # The model is asked although the step has not begun: somebody wrote, so it never will.
             text.put("status", "not begun, and will not begin")
         case "superseded" | "cancelled":
             text.put("status", "nobody follows it here any more")
@@ -206,7 +206,7 @@ def _finished(row: _Row, event: ToolFinished) -> Block | None:
         text.put_all(_without(chosen.arguments, row.for_people), apart="arguments")
     if event.error:
         text.put("error", event.error)
-    elif isinstance(event.result, dict) and (news := _beside(event.result, chosen.arguments)) is not None:
+    elif isinstance(event.result, dict) and (news := _not_in_arguments(event.result, chosen.arguments)) is not None:
         text.put_all(_without(news, row.for_people), apart="result")
     elif event.result is not None:
         text.put("result", event.result)
@@ -336,15 +336,15 @@ def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, Json
     return {key: _without(value, keys) if isinstance(value, dict) else value for key, value in kept}
 
 
-def _beside(result: dict[str, JsonValue], arguments: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
-    """The result without what the arguments say already; None where the two contradict each other."""
+def _not_in_arguments(result: dict[str, JsonValue], arguments: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+    """The result without the fields that repeat an argument; None: a field contradicts an argument."""
     if any(arguments.get(name, value) != value for name, value in result.items()):
         return None
     return {name: value for name, value in result.items() if name not in arguments}
 
 
 def _who(person: Person) -> str:
-    """The one pair of round brackets is ours: nobody is verified by their display name."""
+    """Name and trust. Only we write round brackets, so a display name cannot claim to be verified."""
     name = one_line(person.name or person.address or "somebody", NAME_CHARS_MAX)
     return f"{name.replace('(', '[').replace(')', ']')} ({person.trust.replace('_', ' ')})"
 

@@ -1,8 +1,8 @@
-"""What is left out where the context outgrows its limit, and rows of a table that the model has seen already.
+"""Shortens the context when it outgrows its limit, and drops table rows that the model has already seen.
 
-Going through the blocks in order keeps the beginning of the text the same from one call to the next, so that providers
-cache it. Solved errors and old results go first, and never the newest words. Pure; it makes no block of its own but the
-note that something is left out.
+Blocks are processed in order, which keeps the beginning of the text the same from one call to the next, so that
+providers can cache it. Solved errors and old results are left out first, the newest messages never. Pure. The only
+block it adds is the note that something was left out.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from functools import lru_cache
 from agent.context.blocks import Block
 
 WORDS = ("message", "trigger")
-"""Blocks that hold what people and machines asked for."""
+"""Blocks that hold what people and triggers asked for."""
 SEEN_ROWS_MIN = 2
-"""So many rows must have been seen for leaving them out to be worth a line."""
+"""Fewer seen rows are not worth the line that replaces them."""
 
 
 def without_seen_rows(blocks: Iterable[Block]) -> Iterator[str]:
-    """The texts of the blocks; a second look at the same thing holds only the rows that have changed."""
+    """The texts of the blocks. A repeated table holds only the rows that have changed."""
     last: dict[str, Block] = {}
     for block in blocks:
         before = last.get(block.tag) if block.table else None
@@ -41,9 +41,9 @@ def _without_rows_of(block: Block, before: Block) -> str:
 
 
 def compacted(blocks: Iterable[Block], chars_max: int) -> list[Block]:
-    """All of them where they fit; otherwise shortened to half of `chars_max` each time that they outgrow it.
+    """All blocks if they fit; otherwise shortened to half of `chars_max` each time they outgrow it.
 
-    Going through the blocks in order keeps the result's beginning stable from one call to the next.
+    Processing the blocks in order keeps the beginning of the result stable from one call to the next.
     """
     kept: list[Block] = []
     chars = 0
@@ -61,7 +61,7 @@ def _shortened(blocks: list[Block], chars_max: int) -> list[Block]:
     newest = blocks[-4:]
     older: list[Block | None] = list(blocks[:-4])
     solved = {block.intent for block in blocks if block.intent and not block.error}
-    # What it was asked for first, and last.
+    # The first request and the last one.
     kept_always = {0, max((i for i, block in enumerate(blocks) if block.tag in WORDS), default=0)}
 
     def leave_out(which: Callable[[Block], bool], instead: Callable[[Block], Block | None]) -> None:

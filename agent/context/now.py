@@ -1,4 +1,4 @@
-"""What is under way right now: the one part of the context that changes from one prompt to the next. Pure."""
+"""Renders the ongoing work: the only part of the context that changes from one prompt to the next. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from store.thread import Thread
 
 
 def under_way(thread: Thread) -> str:
-    """As YAML: the time, and every call that waits or runs."""
+    """YAML: the time, and every call that waits or runs."""
     text = Writer(400)
     text.put("time", instant(thread.events[-1].at))
     calls: dict[str, list[str]] = {}

@@ -1,9 +1,9 @@
-"""The context window: what the model is sent of a thread, as a pure function of its events (factor 3).
+"""The context window: renders a thread for the model, as a pure function of its events (factor 3).
 
-One user message: a block for every event that matters, then what is under way now, then the question. The text only
-grows at its end while it fits, which lets providers cache it; where it does not fit any more it is compacted in one go
-to half its size. It is never longer than `Limits.context_chars_max`. The system prompt and the schema of the answer are
-not made here.
+It is one user message: a block for every relevant event, then the ongoing work, then the question. While it fits, the
+text grows only at its end, so that providers can cache it; when it no longer fits, it is compacted to half its size in
+one go. It is never longer than `Limits.context_chars_max`. The system prompt and the answer's schema are made
+elsewhere.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from store.thread import Thread
 QUESTION = "What should the next step be?"
 
 SHARE = 8
-"""One block takes at most this part of the context: the newest four, the first and the newest words always fit."""
+"""A block takes at most one eighth of the context, so the newest four, the first and the last request always fit."""
 
 
 class Context:
-    """Renders one thread again and again while it grows, each finished event once."""
+    """Renders one thread repeatedly while it grows, each finished event only once."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent

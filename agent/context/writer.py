@@ -1,9 +1,9 @@
-"""YAML that nothing from outside can break out of: the one place that escapes what the model is sent.
+"""Writes YAML that foreign text cannot break out of: the only place that escapes text for the model.
 
-A YAML reader gets back what was put in, save line breaks at the ends of a text and what was too long. It is indented by
-one space: two would cost one token more on every such line. Lists of like records become tables, one line a record.
-`<` and `&` are escaped, so that no message, tag or tool output can close a block or open one of its own, and characters
-that hide or reorder text are made visible. Pure; it knows no event.
+A YAML parser gets back what was put in, except line breaks at the ends of a text and clipped parts. The indent is one
+space: two would cost one more token on every such line. Lists of uniform records become tables, one line per record.
+`<` and `&` are escaped, so that no message, tag or tool output can close a block or open one, and characters that hide
+or reorder text are made visible. Pure; it knows no event.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_
 
 
 class Writer:
-    """Writes data as YAML in which nothing can be taken for markup."""
+    """Builds one YAML mapping that contains no markup."""
 
     def __init__(self, part_chars_max: int) -> None:
         self._max = part_chars_max
         self._lines: list[str] = []
         self._taken: set[str] = set()
         self.table: tuple[str, ...] = ()
-        """The lines of the first table in it."""
+        """The lines of the first table in the mapping."""
 
     def __str__(self) -> str:
         return "".join(line + "\n" for line in self._lines)
 
     def reserve(self, *keys: str) -> None:
-        """Keep these for `put`: other people's data may hold them too."""
+        """Reserve these keys for `put`: foreign data may contain them too."""
         self._taken.update(keys)
 
     def put_all(self, data: Mapping[str, JsonValue], *, apart: str) -> None:
-        """The fields of some data; under a name of their own, `apart`, where one of their names is taken."""
+        """Add all fields of `data`; nested under the key `apart` if one of their names is taken."""
         if data.keys() & self._taken:
             self.put(apart, dict(data))
         else:
@@ -58,13 +58,13 @@ class Writer:
         inner = indent + " "
         match value:
             case str() if len(value) <= min(SHORT_CHARS_MAX, self._max) and value.isprintable():
-                self._lines.append(f"{name}: {_short(value)}")
-            case str() if "\n" in (text := shown(value, self._max)).strip("\n"):
+                self._lines.append(f"{name}: {_one_line_scalar(value)}")
+            case str() if "\n" in (text := safe_text(value, self._max)).strip("\n"):
                 lines = text.strip("\n").split("\n")
                 self._lines.append(f"{name}: |{'1' if lines[0][:1] in (' ', chr(9)) or not lines[0] else ''}-")
                 self._lines += (inner + line if line else "" for line in lines)
             case str():
-                self._lines.append(f"{name}: {_scalar(shown(value, self._max).strip(chr(10)))}")
+                self._lines.append(f"{name}: {_scalar(safe_text(value, self._max).strip(chr(10)))}")
             case dict() if value:
                 self._lines.append(f"{name}:")
                 for inner_key, inner_value in value.items():
@@ -79,7 +79,7 @@ class Writer:
 
 
 def fitting(body: str, chars_max: int) -> str:
-    """The body; where it is too long, the beginning and the end of it as mere text."""
+    """The body; if it is too long, its beginning and end as plain text."""
     room = max(chars_max, 0)
     while len(body) > chars_max:
         room = room * 2 // 3
@@ -90,8 +90,8 @@ def fitting(body: str, chars_max: int) -> str:
     return body
 
 
-def shown(text: str, chars_max: int) -> str:
-    """Text from outside, safe to stand in a block: clipped in its middle, nothing hidden, `<` and `&` escaped."""
+def safe_text(text: str, chars_max: int) -> str:
+    """Foreign text made safe for a block: clipped in the middle, hidden characters visible, `<` and `&` escaped."""
     if len(text) > chars_max:
         left_out = len(text) - chars_max
         half = chars_max // 2
@@ -101,13 +101,13 @@ def shown(text: str, chars_max: int) -> str:
 
 @lru_cache(maxsize=2_048)
 def _key(key: str) -> str:
-    return key if _KEY.fullmatch(key) and not _resolves(key) else _quoted(shown(key, 64))
+    return key if _KEY.fullmatch(key) and not _resolves(key) else _quoted(safe_text(key, 64))
 
 
 @lru_cache(maxsize=8_192)
-def _short(text: str) -> str:
-    """A text of one line. The same ones come again and again: names, SHAs, states."""
-    return _scalar(shown(text, SHORT_CHARS_MAX))
+def _one_line_scalar(text: str) -> str:
+    """A short text on one line. Cached, because names, SHAs and states recur."""
+    return _scalar(safe_text(text, SHORT_CHARS_MAX))
 
 
 def _scalar(text: str) -> str:
@@ -122,7 +122,7 @@ def _scalar(text: str) -> str:
 
 
 def _resolves(text: str) -> bool:
-    """Whether YAML reads it as something else than a text: a number, a date, `yes`."""
+    """Whether YAML would read the text as another type: a number, a date, `yes`."""
     return any(form.match(text) for _, form in _RESOLVERS.get(text[:1], []))
 
 
@@ -136,9 +136,9 @@ def _flow(value: Any, chars_max: int) -> str:
     def escaped(item: Any) -> Any:
         match item:
             case str():
-                return shown(item, chars_max)
+                return safe_text(item, chars_max)
             case dict():
-                return {shown(str(k), 64): escaped(v) for k, v in item.items()}
+                return {safe_text(str(k), 64): escaped(v) for k, v in item.items()}
             case list() | tuple():
                 return [escaped(i) for i in item]
             case _:
@@ -148,7 +148,7 @@ def _flow(value: Any, chars_max: int) -> str:
 
 
 def _table(rows: list[Any], chars_max: int) -> list[str] | None:
-    """Like records as comma-separated lines under one header; None where they are not alike."""
+    """Uniform records as comma-separated lines under a header; None: they are not uniform."""
     if not all(isinstance(row, dict) and row and row.keys() == rows[0].keys() for row in rows):
         return None
     if any(isinstance(cell, dict | list) for row in rows for cell in row.values()):
@@ -164,5 +164,5 @@ def _table(rows: list[Any], chars_max: int) -> list[str] | None:
 def _cell(value: Any, chars_max: int) -> str:
     if not isinstance(value, str):
         return "" if value is None else json.dumps(value)
-    text = shown(value, chars_max)
+    text = safe_text(value, chars_max)
     return _quoted(text) if not text or re.search(r'[,"\n\\]|^[\s(]|\s$', text) else text

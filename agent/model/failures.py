@@ -63,7 +63,7 @@ class Failures:
         return f"The connection to {self._where} failed ({type(chain[-1]).__name__})."
 
     def of_status(self, error: APIStatusError) -> ModelFailure:
-        status, told = error.status_code, told_by(error)
+        status, told = error.status_code, error_text(error)
         if status == 401:
             return ModelFailure("unavailable", "The endpoint does not accept the API key (401); check OPENAI_API_KEY.")
         if status == 403:
@@ -108,16 +108,16 @@ def retry_after(headers: httpx2.Headers) -> float | None:
 def is_too_long(error: APIStatusError) -> bool:
     if error.status_code == 413 or error.code == "context_length_exceeded":
         return True
-    return error.status_code in (400, 422) and bool(_TOO_LONG.search(told_by(error)))
+    return error.status_code in (400, 422) and bool(_TOO_LONG.search(error_text(error)))
 
 
 def rejects_format(error: APIStatusError) -> bool:
     if error.status_code not in (400, 404, 422, 501) or error.code == "json_validate_failed" or is_too_long(error):
         return False
-    return bool(_FORMAT.search(f"{error.code} {error.param} {told_by(error)}"))
+    return bool(_FORMAT.search(f"{error.code} {error.param} {error_text(error)}"))
 
 
-def told_by(error: APIStatusError) -> str:
+def error_text(error: APIStatusError) -> str:
     """The endpoint's own words, without what it may repeat of the request."""
     match error.body:
         case {"message": str(text)} | {"detail": str(text)}:

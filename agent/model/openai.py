@@ -22,7 +22,7 @@ from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIErro
 
 from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
-from agent.model.failures import Failures, rejects_format, retry_after, told_by
+from agent.model.failures import Failures, error_text, rejects_format, retry_after
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
 from agent.model.schema import step_schema
 from store.values import Usage
@@ -156,7 +156,7 @@ class OpenAIModel:
             except APIStatusError as error:
                 if mode == MODES[-1] or not rejects_format(error):
                     raise self._failures.of_status(error) from None
-                log.info("%s does not take %s: %s", self._where, mode, self._failures.shown(told_by(error)))
+                log.info("%s does not take %s: %s", self._where, mode, self._failures.shown(error_text(error)))
             mode = _looser(mode)
 
     def _remember(self, mode: Mode) -> None:

@@ -1,7 +1,7 @@
-"""Choosing the next step: asking the model, and writing down what it, or code, has chosen.
+"""Chooses the next step: asks the model, and records the choice of the model or of code.
 
-A tool that only looks, and needs nothing first, is started by its choice: one append, and nothing can come between.
-What the model answered while somebody spoke is dropped; what it cost is noted. Nothing here runs a step.
+A read-only tool without preparation is started by the same append that records its choice. An answer of the model is
+dropped if somebody wrote in the meantime; its cost is recorded.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ RETRY_SECONDS_MAX = 600.0
 
 
 async def ask(turn: Turn) -> None:
-    """Ask the model for the next step, and write down what it chose."""
+    """Ask the model for the next step, and record its choice."""
     version = turn.thread.version
     prompt = Prompt(agent=turn.agent, user=turn.context.render(turn.thread))
     try:
         answer = await turn.services.model.answer(prompt)
     except ModelFailure as failure:
-        await turn.note(_no_answer(turn, version, failure))
+        await turn.note(_failed(turn, version, failure))
         return
     chosen = turn.chosen(answer.step, by="model").model_copy(update={"model": answer.model, "usage": answer.usage})
     try:
         await choose(turn, answer.step, chosen)
     except EventTooLarge as error:
         await turn.note(
-            _useless(turn, keys.choice_failed(version), "invalid", answer, f"The step is too large. {error}")
+            _dropped(turn, keys.choice_failed(version), "invalid", answer, f"The step is too large. {error}")
         )
     except ThreadMoved:
-        await turn.note(_useless(turn, keys.choice_outdated(version), "outdated", answer))
+        await turn.note(_dropped(turn, keys.choice_outdated(version), "outdated", answer))
 
 
 async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
     """Raises ThreadMoved, LeaseLost, EventTooLarge."""
-    held = turn.thread.has_ongoing_call(chosen.intent, chosen.arguments)
-    if not isinstance(step, Tool) or turn.agent.acts(step) or step.has_prepare or held:
+    duplicate = turn.thread.has_ongoing_call(chosen.intent, chosen.arguments)
+    if not isinstance(step, Tool) or turn.agent.has_side_effects(step) or step.has_prepare or duplicate:
         await turn.begin(chosen)
         return
     turn.busy(doing(step))
@@ -52,7 +52,7 @@ async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
     await finish(turn, turn.thread.state.steps[chosen.step], step, {})
 
 
-def _no_answer(turn: Turn, version: int, failure: ModelFailure) -> ChoiceFailed:
+def _failed(turn: Turn, version: int, failure: ModelFailure) -> ChoiceFailed:
     now, retry_at = turn.now(), None
     if failure.reason == "unavailable":
         delay = failure.retry_after_seconds or 2.0 * 4**turn.thread.state.errors_in_row
@@ -68,7 +68,7 @@ def _no_answer(turn: Turn, version: int, failure: ModelFailure) -> ChoiceFailed:
     )
 
 
-def _useless(
+def _dropped(
     turn: Turn, event_id: str, reason: Literal["invalid", "outdated"], answer: Answer, error: str = ""
 ) -> ChoiceFailed:
     return ChoiceFailed(

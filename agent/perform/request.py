@@ -1,16 +1,16 @@
-"""Asking people to approve a call: what it depends on is looked up, who may decide is laid down, and both are bound.
+"""Requests approval of a call: looks up its facts, states who may decide, and binds both by a digest.
 
-The request is in the log before anybody is shown it. What cannot be shown whole, and what nobody may approve, is
-refused. Who may approve is the `Authority`'s to say, whether a decision counts the fold's.
+The request is in the log before anybody sees it. A call that cannot be shown completely, or that nobody may approve, is
+refused. The `Authority` says who may approve; whether a decision counts is judged by the fold.
 """
 
 from __future__ import annotations
 
-from agent.authority import Ruling
+from agent.authority import ApprovalRule
 from agent.decide import RequestApproval
+from agent.perform.call_to_approve import call_to_approve
 from agent.perform.run import prepare, refused
 from agent.perform.turn import Turn
-from agent.perform.wanted import wanted_for
 from agent.steps import Facts, Tool, ToolError
 from store import keys
 from store.authority.binding import digest
@@ -24,19 +24,19 @@ async def request(turn: Turn, action: RequestApproval) -> None:
     step, tool, chosen = action.step, action.tool, action.step.chosen
     try:
         facts = await prepare(turn, tool, turn.call(step, 1))
-        wanted = wanted_for(turn, chosen, tool, turn.now())
-        ruling = turn.services.authority.rule(wanted)
-        if ruling is None:
-            where = f" in {wanted.scope}" if wanted.scope else ""
+        call = call_to_approve(turn, chosen, tool, turn.now())
+        rule = turn.services.authority.rule_for(call)
+        if rule is None:
+            where = f" in {call.scope}" if call.scope else ""
             raise ToolError(
-                f"It needs an approval, and nobody may approve {chosen.intent}{where}: the team file has no policy."
+                f"It needs approval, and nobody may approve {chosen.intent}{where}: the team file has no policy for it."
             )
-        grant = await turn.services.authority.standing(wanted)
-        if ruling.too_few and not grant:
-            raise ToolError(ruling.too_few)
-        requested = _bound(turn, chosen, tool, facts, ruling, grant)
+        grant = await turn.services.authority.standing_approval(call)
+        if rule.unsatisfiable and not grant:
+            raise ToolError(rule.unsatisfiable)
+        requested = _bound(turn, chosen, tool, facts, rule, grant)
     except EventTooLarge as error:
-        await turn.begin(refused(turn, step, f"Too large to be shown whole: {error}"))
+        await turn.begin(refused(turn, step, f"It is too large to be shown completely: {error}"))
     except ToolError as error:
         await turn.begin(refused(turn, step, str(error)))
     else:
@@ -44,10 +44,10 @@ async def request(turn: Turn, action: RequestApproval) -> None:
 
 
 def _bound(
-    turn: Turn, chosen: StepChosen, tool: Tool, facts: Facts, ruling: Ruling, grant: StandingGranted | None
+    turn: Turn, chosen: StepChosen, tool: Tool, facts: Facts, rule: ApprovalRule, grant: StandingGranted | None
 ) -> ApprovalRequested:
     """The request with its digest. Raises ToolError, EventTooLarge."""
-    thread_id, terms = turn.thread.id, ruling.terms
+    thread_id, terms = turn.thread.id, rule.terms
     if grant:
         terms = terms.model_copy(update={"standing": grant.id, "expires_at": grant.until})
     try:
@@ -58,23 +58,23 @@ def _bound(
             digest=digest(thread_id, chosen, {}, {}),
             facts=facts,
             policy=terms.model_dump(mode="json", exclude_defaults=True),
-            asks=_elsewhere(turn, ruling.asks),
-            then_asks=ruling.then_asks,
-            approvers=ruling.approvers,
+            asks=_elsewhere(turn, rule.asks),
+            then_asks=rule.then_asks,
+            approvers=rule.approvers,
             editable=tuple(name for name in tool.editable if isinstance(chosen.arguments.get(name), str)),
         )
-        # What is bound is what the log gives back: some characters and numbers are not kept as they were.
+        # Bind what the log returns: encoding changes some characters and numbers.
         stored = decode(encode(drafted))
     except EventTooLarge:
         raise
     except ValueError as error:
-        raise ToolError(f"What was found out for the approval cannot be shown: {error}") from error
+        raise ToolError(f"The facts for the approval cannot be shown: {error}") from error
     assert isinstance(stored, ApprovalRequested)
     return stored.model_copy(update={"digest": digest(thread_id, chosen, stored.facts, stored.policy)})
 
 
 def _elsewhere(turn: Turn, places: tuple[Place, ...]) -> tuple[Place, ...]:
-    """Those at which the thread itself does not show it already."""
+    """The places where people do not see the thread itself anyway."""
     channel = turn.channel
     return tuple(place for place in places if not (channel and channel.covers(turn.thread.place, place)))
 

@@ -1,7 +1,7 @@
-"""Running a tool: the last check of its approval, the start in the log, the run, and how it ended.
+"""Runs a tool: checks its approval a last time, records the start, runs it, and records the outcome.
 
-The start is durable before the tool begins. A tool that did not say how it ended, and may not be repeated, is never run
-again by guess: people are asked. Everything that goes wrong in a tool ends here as an event.
+The start is durable before the tool begins. If the outcome of a tool is unknown and it is not repeatable, people are
+asked; it is never run again on a guess. Every error of a tool becomes an event here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import structlog
 from pydantic import JsonValue
 
 from agent.decide import RunTool, must_be_approved, question_of_outcome
+from agent.perform.call_to_approve import call_to_approve
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
-from agent.perform.wanted import wanted_for
 from agent.steps import Call, Facts, Tool, ToolError, Wait
 from store import keys
 from store.authority.binding import still_binds
@@ -24,20 +24,20 @@ from store.events import Event, StepRefused, ToolFinished, ToolInterrupted, Tool
 from store.state import Request, StepState
 
 RESULT_BYTES_MAX = 100_000
-"""What one tool may answer. A larger result is dropped, and the model told so."""
+"""The largest result of a tool. A larger one is dropped, and the model is told."""
 
 log = structlog.get_logger(__name__)
 
 
 def doing(tool: Tool) -> str:
-    """What people are shown meanwhile, after the agent's name."""
+    """What people see while the tool runs, after the agent's name."""
     return f"{tool.doing or f'is at {tool.intent_name()}'}…"
 
 
 async def run(turn: Turn, action: RunTool) -> None:
     step, tool = action.step, action.tool
     try:
-        facts = await _cleared(turn, action)
+        facts = await _facts_to_run_with(turn, action)
     except ToolError as error:
         await turn.begin(refused(turn, step, str(error)))
         return
@@ -53,40 +53,40 @@ async def run(turn: Turn, action: RunTool) -> None:
     await finish(turn, turn.thread.state.steps[step.id], tool, facts)
 
 
-async def _cleared(turn: Turn, action: RunTool) -> Facts:
-    """The facts to run with: those that were approved, or fresh ones. Raises ToolError where it may not run."""
+async def _facts_to_run_with(turn: Turn, action: RunTool) -> Facts:
+    """The facts to run with: the approved ones, or fresh ones. Raises ToolError if the tool may not run."""
     step, tool = action.step, action.tool
     if step.request is None:
         if must_be_approved(turn.agent, turn.thread, step, tool):
-            raise ToolError("It needs an approval that it does not have.")
+            raise ToolError("It needs approval and has none.")
         return await prepare(turn, tool, turn.call(step, action.attempt))
     if not still_binds(turn.thread.id, step.request):
-        raise ToolError("It is not what was approved.")
+        raise ToolError("It differs from what was approved.")
     if step.status == "approved":
-        await _still_stands(turn, step.request, tool)
+        await _check_approval(turn, step.request, tool)
     return step.request.asked.facts
 
 
-async def _still_stands(turn: Turn, request: Request, tool: Tool) -> None:
-    """An approval may have lain for a while: a pause, no worker. Raises ToolError where it is good no longer."""
+async def _check_approval(turn: Turn, request: Request, tool: Tool) -> None:
+    """Time may have passed since the approval (a pause, no worker). Raises ToolError if it is no longer valid."""
     now = turn.now()
     if has_expired(request.terms, now):
-        raise ToolError("Its approval has expired before it began. Ask for a new one if it is still wanted.")
+        raise ToolError("Its approval expired before it began. Ask for a new one if it is still wanted.")
     if request.terms.standing:
-        grant = await turn.services.authority.standing(wanted_for(turn, request.chosen, tool, now))
+        grant = await turn.services.authority.standing_approval(call_to_approve(turn, request.chosen, tool, now))
         if grant is None or grant.id != request.terms.standing:
-            raise ToolError("The standing approval that approved it does not cover it any more.")
+            raise ToolError("The standing approval behind it no longer covers it.")
 
 
 async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
-    """Run the tool that was started, and note how it ended."""
+    """Run a tool that was started, and record the outcome."""
     try:
         async with asyncio.timeout(tool.timeout_seconds):
             outcome = await tool.run(turn.call(step, step.attempt, facts))
     except ToolError as error:
-        await turn.note(_finished(turn, step, error=str(error) or "It failed and does not say why."))
+        await turn.note(_finished(turn, step, error=str(error) or "It failed without giving a reason."))
     except Exception as error:
-        # The tool did not say that it left the world alone.
+        # Only a ToolError guarantees that the tool changed nothing.
         why = _in_one_line(error, tool)
         log.exception("tool_failed", thread=turn.thread.id, step=step.id, intent=step.chosen.intent)
         if tool.repeatable:
@@ -100,7 +100,7 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
 
 
 async def prepare(turn: Turn, tool: Tool, call: Call) -> Facts:
-    """What the call depends on. Raises ToolError."""
+    """Look up what the call depends on. Raises ToolError."""
     try:
         async with asyncio.timeout(tool.timeout_seconds):
             return await tool.prepare(call)
@@ -116,7 +116,7 @@ def refused(turn: Turn, step: StepState, error: str) -> StepRefused:
 
 
 def interrupted(turn: Turn, step: StepState, why: str) -> tuple[Event, Event]:
-    """That nobody knows how the step ended, and the question to people. Whichever worker notes it, it is the same."""
+    """The record of the unknown outcome, and the question to people. The same, whichever worker writes them."""
     question = turn.chosen(question_of_outcome(step, why), by="code", step_id=keys.question_about(step.id))
     return ToolInterrupted(id=keys.interrupted(step.id), at=turn.now(), step=step.id, why=why), question
 
@@ -139,12 +139,12 @@ def _finished(turn: Turn, step: StepState, *, result: JsonValue = None, error: s
         event = ToolFinished(id=event_id, at=at, step=step.id, result=result, error=error[:ERROR_CHARS_MAX])
         size = len(encode(event))
     except ValueError as problem:
-        kept = f"It was done, but its result could not be kept: {problem}"
-        return ToolFinished(id=event_id, at=at, step=step.id, result=kept[:ERROR_CHARS_MAX])
+        text = f"It was done, but its result could not be stored: {problem}"
+        return ToolFinished(id=event_id, at=at, step=step.id, result=text[:ERROR_CHARS_MAX])
     if size <= RESULT_BYTES_MAX:
         return event
-    kept = f"It was done; its result of {size:,} bytes is over the limit of {RESULT_BYTES_MAX:,} and was dropped."
-    return ToolFinished(id=event_id, at=at, step=step.id, result=kept)
+    text = f"It was done, but its result was dropped: {size:,} bytes; the limit is {RESULT_BYTES_MAX:,}."
+    return ToolFinished(id=event_id, at=at, step=step.id, result=text)
 
 
 def _in_one_line(error: Exception, tool: Tool) -> str:

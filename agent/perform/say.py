@@ -1,8 +1,8 @@
-"""Sending the next message of the outbox, and noting what came of it.
+"""Sends the next message of the outbox, and records the outcome.
 
-A message goes out before it is noted, so it may be sent twice when a worker dies in between: that is why each has a key
-of its own, and why a channel is told since when the message may have been sent already. What a message says is
-`agent.speech`; how it is shown, the channel's matter.
+A message is sent before that is recorded, so a worker that dies in between causes a second attempt. Therefore each
+message has its own idempotency key, and the channel learns since when it may have been sent already. `agent.speech`
+owns the text of a message, the channel its appearance.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from store.outbox import Unsent
 from store.values import Place
 
 CHANNEL_RETRY_SECONDS = 60.0
-"""Another process may have the channel, or this one after a restart."""
+"""Another process may have the channel, or this process after a restart."""
 RETRY_SECONDS_MAX = 600.0
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ async def say(turn: Turn, action: Say) -> None:
 def _channel(turn: Turn, place: Place) -> Channel:
     channel = turn.services.channels.get(place.channel)
     if channel is None:
-        raise SendFailed(f"The channel {place.channel!r} is not set up in this process.", CHANNEL_RETRY_SECONDS)
+        raise SendFailed(f"This process has no channel {place.channel!r}.", CHANNEL_RETRY_SECONDS)
     return channel
 
 
@@ -66,14 +66,14 @@ async def _send(turn: Turn, action: Say, channel: Channel, place: Place) -> str:
         if isinstance(message, Undelivered) and place is turn.services.alerts:
             message = Notice(message.text)
         if place != thread.place:
-            so_far = so_far[-1:]  # what was said here is not for the people there
+            so_far = so_far[-1:]  # The conversation here is not for people elsewhere.
         key = str(SendKey(thread.id, action.key))
         return await channel.send(place, message, key=key, since=_since(turn, unsent), so_far=so_far)
 
 
 def _since(turn: Turn, unsent: Unsent) -> datetime | None:
-    """Since when it may have been sent already; None: nobody can have sent it, as it came up in this very turn."""
-    old = unsent.event < turn.loaded or unsent.failures
+    """Since when the message may have been sent already; None: it is new in this turn, so nobody can have sent it."""
+    old = unsent.event < turn.loaded_version or unsent.failures
     return turn.thread.events[unsent.event].at if old else None
 
 
@@ -91,7 +91,7 @@ async def _sent_in_part(turn: Turn, key: str, partly: SentInPart) -> None:
 async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None) -> None:
     now, attempt = turn.now(), action.unsent.failures + 1
     again = retry_after is not None and attempt < turn.agent.limits.send_attempts
-    # Also where the other side names a time: many who wait for the same second get there one at a time.
+    # Back off even if the service names a time: others may be waiting for the same second.
     backoff = min(2.0 ** (attempt - 1), RETRY_SECONDS_MAX) if attempt > 1 else 0.0
     failed = MessageFailed(
         id=keys.failed(action.key, attempt),

@@ -1,9 +1,9 @@
-"""One worker's turn on one thread: the thread as it moves, and the two ways of appending to it.
+"""One worker's turn on one thread: the thread as it grows, and the two ways of appending to it.
 
-Whatever begins something (a step, a request, a tool) is appended by `begin`: only if the thread has not moved, and the
-lease is still ours. So a message, a pause or a cancellation that lands before it is read first, and a worker that lost
-its thread cannot act. A fact (a tool ended, a message went out) is appended by `note`: it always lands, and is tried
-again for as long as the store is away, because nobody else knows it.
+An event that begins something (a step, a request, a tool) is appended by `begin`: only if the thread has not moved and
+the lease is still ours. So a message, a pause or a cancellation that lands first is read first, and a worker that lost
+its lease cannot act. A fact (a tool ended, a message was sent) is appended by `note`: unconditionally, and retried
+while the store is down, because nobody else knows it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """What every turn works with."""
+    """What every turn needs from outside."""
 
     store: Store
     roster: Mapping[str, Agent]
@@ -48,42 +48,42 @@ class Services:
     authority: Authority
     """Who may approve what."""
     alerts: Place | None = None
-    """Where people hear of what could not be said in its own place; None: the last of them who wrote."""
+    """Where lost messages are reported; None: to the last person who wrote in the thread."""
 
 
 class Turn:
     def __init__(self, services: Services, thread: Thread, lease: Lease) -> None:
         self.services = services
         self.thread = thread
-        self.loaded = thread.version
-        """How many events there were when this worker took the thread."""
+        self.loaded_version = thread.version
+        """The thread's version when this worker loaded it."""
         self._lease = lease
         self._contexts: dict[str, Context] = {}
 
     @property
     def agent(self) -> Agent:
-        """The thread's agent. One without tools where there is none of that name here."""
+        """The thread's agent; one without tools if there is no agent of that name here."""
         name = self.thread.agent
         return self.services.roster.get(name) or Agent(name=name, prompt="", tools=())
 
     @property
     def context(self) -> Context:
-        """Of the agent, kept for the turn: it renders each finished event once."""
+        """The agent's context. Kept for the turn, so that it renders each finished event once."""
         agent = self.agent
         return self._contexts.setdefault(agent.name, Context(agent))
 
     @property
     def channel(self) -> Channel | None:
-        """The thread's own; None: this process does not have it."""
+        """The thread's channel; None: this process does not have it."""
         return self.services.channels.get(self.thread.place.channel) if self.thread.exists else None
 
     def now(self) -> datetime:
         return self.services.clock()
 
     async def begin(self, *events: Event) -> None:
-        """Append what may only happen if nobody spoke meanwhile.
+        """Append, if the thread has not moved and the lease is ours.
 
-        Raises ThreadMoved, and then `thread` is the thread as it is now; LeaseLost, StoreUnavailable.
+        Raises ThreadMoved (`thread` is then the thread as it is now), LeaseLost, StoreUnavailable.
         """
         try:
             after = await self.services.store.append(self.thread, *events, if_unmoved=True, lease=self._lease)
@@ -93,7 +93,7 @@ class Turn:
         self._moved_to(after, events)
 
     async def note(self, *events: Event) -> None:
-        """Append what has happened, however long the store is away."""
+        """Append what has happened, retrying until the store is back."""
         delay = STORE_RETRY_SECONDS
         while True:
             try:
@@ -108,11 +108,11 @@ class Turn:
                 return
 
     async def fire(self, *events: Event) -> None:
-        """Append what the clock did. Raises LeaseLost."""
+        """Append fired timers. Raises LeaseLost, StoreUnavailable."""
         self._moved_to(await self.services.store.append(self.thread, *events, lease=self._lease), events)
 
     def _moved_to(self, after: Thread, events: tuple[Event, ...]) -> None:
-        """Assert that our events were appended: otherwise the loop would repeat them for ever."""
+        """Assert that our events were appended; otherwise the loop would repeat them for ever."""
         before = self.thread
         ids = [event.id for event in events]
         assert after.version > before.version, f"{ids} changed nothing in thread {before.id}"
@@ -124,7 +124,7 @@ class Turn:
             channel.busy(self.thread.place, doing)
 
     def chosen(self, step: Step, *, by: str, step_id: str = "") -> StepChosen:
-        """The event that writes down the choice of this step now."""
+        """The event that records the choice of this step."""
         step_id = step_id or keys.step_at(self.thread.version)
         return StepChosen.model_validate(
             {
@@ -135,14 +135,14 @@ class Turn:
                 "arguments": step.arguments,
                 "effect": None if step.effect == "runs" else step.effect,
                 "by": by,
-                "acts": self.agent.acts(step),
+                "acts": self.agent.has_side_effects(step),
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
                 "until": step.until(self.now()) if isinstance(step, LookAgain | SetReminder) else None,
             }
         )
 
     def call(self, step: StepState, attempt: int, facts: Facts | None = None) -> Call:
-        """What the tool is given for this step."""
+        """The `Call` for the tool of this step."""
         return Call(
             thread_id=self.thread.id,
             key=keys.call(self.thread.id, step.id),

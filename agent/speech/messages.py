@@ -56,8 +56,8 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             return _undelivered(thread.at(unsent.event + 1), event)
         case "handed":
             assert isinstance(event, HandedToHuman)
-            ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will go on."
-            return Notice(f"I stopped here and need a person: {event.reason}{ending}")
+            ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will continue."
+            return Notice(f"I stopped and need a person: {event.reason}{ending}")
         case "notice":
             return Notice(_notice(thread.at(unsent.event + 1), unsent))
     assert_never(unsent.kind)

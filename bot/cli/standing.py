@@ -32,7 +32,7 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            found = await standing.standing(bot.store, now())
+            found = await standing.active(bot.store, now())
         if as_json:
             console.print_json([_document(bot, one) for one in found])
         elif found:
@@ -145,7 +145,7 @@ def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
         one_line(f"by {granted.by.name}", 40),
         f"until {granted.until:%Y-%m-%d %H:%M} UTC",
         # The team file says something else by now, or the person is no longer in the group that may grant it.
-        "holds" if bot.authority.holds(granted) else "holds no longer",
+        "holds" if bot.authority.still_valid(granted) else "holds no longer",
         one_line(granted.reason, 60),
     )
 
@@ -161,5 +161,5 @@ def _document(bot: App, granted: StandingGranted) -> dict[str, Any]:
         "granted_at": said["at"],
         "until": said["until"],
         "reason": granted.reason,
-        "holds": bot.authority.holds(granted),
+        "holds": bot.authority.still_valid(granted),
     }

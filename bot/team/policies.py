@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from agent.authority import Authority, Ruling, Wanted
+from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team import standing
 from bot.team.hours import Duration, Hours, parse_duration, plain
 from bot.team.people import People
@@ -92,8 +92,8 @@ class Policy(Rule):
     unverified: Override | None = None
     standing: Standing | None = None
 
-    def rule(self, *, unproven: bool) -> Rule:
-        differs = self.unverified.model_dump(exclude_none=True) if unproven and self.unverified else {}
+    def rule(self, *, unverified: bool) -> Rule:
+        differs = self.unverified.model_dump(exclude_none=True) if unverified and self.unverified else {}
         return Rule(**{name: getattr(self, name) for name in Rule.model_fields} | differs)
 
     def as_granted(self) -> dict[str, JsonValue]:
@@ -146,32 +146,32 @@ class Policies(Authority):
     def identified(self, person: Person) -> Person:
         return self._people.identified(person)
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        policy = self.policy(wanted.intent, wanted.scope)
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        policy = self.policy(call.intent, call.scope)
         if policy is None:
             return None
-        rule = policy.rule(unproven=wanted.unproven)
-        remind, widen, expires = ladder(rule)
+        rule = policy.rule(unverified=call.unverified)
+        remind, widen, expires = escalation_of(rule)
 
         def told_after(duration: Duration | None) -> datetime | None:
             # People are spoken to in business hours, also where it runs out at their very end.
-            return self._hours.opens(self._hours.after(wanted.at, duration)) if duration else None
+            return self._hours.opens(self._hours.after(call.at, duration)) if duration else None
 
         terms = Terms(
             group=rule.group,
             quorum=rule.quorum,
             requester_may=rule.requester_may,
-            requesters=wanted.requesters,
+            requesters=call.requesters,
             remind_at=told_after(remind),
             widen_at=told_after(widen),
             then=rule.then,
-            expires_at=self._hours.after(wanted.at, expires),
+            expires_at=self._hours.after(call.at, expires),
         )
         asks = _places(self._people, rule, self._channels)
         more = set(self._may(terms, rule.then)) - set(self._may(terms, rule.group))
         then_asks = [one for one in places_of(self._people, more, self._channels) if one not in asks]
         approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:APPROVERS_MAX])
-        return Ruling(terms, tuple(asks), tuple(then_asks), approvers, self._too_few(terms))
+        return ApprovalRule(terms, tuple(asks), tuple(then_asks), approvers, self._unsatisfiable(terms))
 
     def _may(self, terms: Terms, group: str) -> list[str]:
         """Keys of the members of a group who may approve."""
@@ -182,7 +182,7 @@ class Policies(Authority):
             if terms.requester_may or names_of(people.person(key)).isdisjoint(terms.requesters)
         ]
 
-    def _too_few(self, terms: Terms) -> str:
+    def _unsatisfiable(self, terms: Terms) -> str:
         groups = list(filter(None, (terms.group, terms.then)))
         may = list(dict.fromkeys(key for group in groups for key in self._may(terms, group)))
         if ANYONE in groups or len(may) >= terms.quorum:
@@ -193,18 +193,18 @@ class Policies(Authority):
             "Somebody else has to ask for it, or the team file has to name more people."
         )
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
-        policy = self.policy(wanted.intent, wanted.scope)
-        if self._store is None or wanted.unproven or policy is None or policy.standing is None:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
+        policy = self.policy(call.intent, call.scope)
+        if self._store is None or call.unverified or policy is None or policy.standing is None:
             return None
-        call = (wanted.agent, wanted.intent, wanted.scope)
-        for grant in await standing.standing(self._store, wanted.at):
-            asked_for_it = not policy.requester_may and not names_of(grant.by).isdisjoint(wanted.requesters)
-            if (grant.agent, grant.intent, grant.scope) == call and self.holds(grant) and not asked_for_it:
+        kind = (call.agent, call.intent, call.scope)
+        for grant in await standing.active(self._store, call.at):
+            asked_for_it = not policy.requester_may and not names_of(grant.by).isdisjoint(call.requesters)
+            if (grant.agent, grant.intent, grant.scope) == kind and self.still_valid(grant) and not asked_for_it:
                 return grant
         return None
 
-    def holds(self, grant: StandingGranted) -> bool:
+    def still_valid(self, grant: StandingGranted) -> bool:
         """Whether the team file still says what it said then, and still lets that person grant it."""
         policy = self.policy(grant.intent, grant.scope)
         return (
@@ -216,7 +216,7 @@ class Policies(Authority):
         )
 
 
-def ladder(rule: Rule) -> tuple[Duration | None, Duration | None, Duration]:
+def escalation_of(rule: Rule) -> tuple[Duration | None, Duration | None, Duration]:
     """When it is reminded of, widened, and expires."""
     remind = parse_duration(rule.remind) if rule.remind else None
     widen = None

@@ -14,7 +14,7 @@ from agent.steps import Tool
 from bot.team.hours import Hours
 from bot.team.names import nearest, unknown
 from bot.team.people import People
-from bot.team.policies import ANY, ASKS_MAX, MEMBERS, Policies, Policy, PolicyTables, Rule, ladder, places_of
+from bot.team.policies import ANY, ASKS_MAX, MEMBERS, Policies, Policy, PolicyTables, Rule, escalation_of, places_of
 from bot.team.reach import Reach, out_of_reach
 from channels import places
 from channels.places import Approvals, NoPlace
@@ -92,9 +92,9 @@ def policy_problems(
             problems.append(f"policy.{tool} in the team file: {unknown(tool, 'tool', tools)}")
         for scope, policy in scopes.items():
             found = [("", text) for text in _scope_problems(tool, scope, tools or {})]
-            found += (("", text) for text in _rule_problems(policy.rule(unproven=False), people, hours, reach))
+            found += (("", text) for text in _rule_problems(policy.rule(unverified=False), people, hours, reach))
             if policy.unverified:
-                theirs = _rule_problems(policy.rule(unproven=True), people, hours, reach)
+                theirs = _rule_problems(policy.rule(unverified=True), people, hours, reach)
                 found += ((".unverified", text) for text in theirs if ("", text) not in found)
             found += ((".unverified", text) for text in _weaker(policy))
             found += ((".standing", text) for text in _standing_problems(policy, people))
@@ -171,7 +171,7 @@ def _member_problems(group: str, people: People, reach: Reach) -> Iterator[str]:
 
 
 def _ladder_problems(rule: Rule, hours: Hours) -> Iterator[str]:
-    remind, widen, expires = ladder(rule)
+    remind, widen, expires = escalation_of(rule)
     if rule.widen and not rule.then:
         yield "widen needs then: the group that may decide as well from then on."
     if rule.then and widen is None:

@@ -31,7 +31,7 @@ class Grant(NamedTuple):
     granted: StandingGranted
     revoked: StandingRevoked | None = None
 
-    def stands(self, at: datetime) -> bool:
+    def is_active(self, at: datetime) -> bool:
         return self.revoked is None and at < self.granted.until
 
 
@@ -49,9 +49,9 @@ def fold(events: Iterable[Event]) -> dict[str, Grant]:
     return grants
 
 
-async def standing(store: Store, at: datetime) -> list[StandingGranted]:
+async def active(store: Store, at: datetime) -> list[StandingGranted]:
     """Those that stand then, oldest first. Raises StoreUnavailable."""
-    return [grant.granted for grant in (await _grants(store)).values() if grant.stands(at)]
+    return [grant.granted for grant in (await _grants(store)).values() if grant.is_active(at)]
 
 
 async def _grants(store: Store) -> dict[str, Grant]:
@@ -119,7 +119,7 @@ async def revoke(
     if found.revoked:
         who = one_line(found.revoked.by.name, 100)
         raise Refused(f"{grant_id} was revoked by {who} at {found.revoked.at:%Y-%m-%d %H:%M} UTC already.")
-    if not found.stands(at):
+    if not found.is_active(at):
         raise Refused(f"{grant_id} ended at {found.granted.until:%Y-%m-%d %H:%M} UTC already.")
     if by.trust != "verified":
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: nothing proves who that is.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.calls import calls, taken
+from agent.calls import calls, steps_taken
 from agent.steps import Result
 from store.events import StepChosen, StepRefused, ToolFinished
 from tests.telling.playbook import Look, Push, Touch
@@ -44,7 +44,7 @@ def test_a_result_is_read_as_what_the_tool_answers() -> None:
 
 
 def test_what_has_no_such_result_gives_none() -> None:
-    unlike: list[object] = [None, "It was done, but its result could not be kept.", {"revision": 3}, []]
+    unlike: list[object] = [None, "It was done, but its result could not be stored.", {"revision": 3}, []]
     for result in unlike:
         (call,) = calls(thread(begun("s1", "push", target="prod"), finished("s1", result)), Push)
         assert call.result(Pushed) is None
@@ -63,7 +63,7 @@ def test_why_it_was_not_done_is_told() -> None:
 def test_what_words_overtook_is_as_good_as_not_chosen() -> None:
     story = thread(chosen("s1", "push", target="prod"), message("m2"), chosen("s2", "push", target="stage"))
     assert [call.step.target for call in calls(story, Push)] == ["stage"]
-    assert [state.id for state in taken(story)] == ["s2"]
+    assert [state.id for state in steps_taken(story)] == ["s2"]
 
 
 def test_arguments_that_the_class_does_not_take_any_more_are_left_out() -> None:

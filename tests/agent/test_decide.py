@@ -371,7 +371,7 @@ def test_whoever_reaches_a_limit_is_handed_to_a_person_by_its_name(
 def test_the_person_is_told_the_last_error() -> None:
     action = next_action(message(), *(choice_failed(n) for n in (1, 2, 3)))
     assert isinstance(action, HandToHuman)
-    assert action.reason == "3 errors came one after the other. The last one: no step in it"
+    assert action.reason == "There were 3 errors in a row. The last one: no step in it"
 
 
 def test_a_tool_that_waits_for_ever_reaches_the_limit_of_events() -> None:

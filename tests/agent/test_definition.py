@@ -91,7 +91,9 @@ def test_two_tools_of_one_intent_are_refused() -> None:
 
 @pytest.mark.parametrize(("tool", "intent"), [(DoneForNow, "done_for_now"), (HandOver, "hand_over")])
 def test_a_tool_that_is_called_as_a_step_of_the_program_is_refused(tool: type[Tool], intent: str) -> None:
-    with pytest.raises(AgentError, match=f"the intent '{intent}' of one of its tools is that of a step of the program"):
+    with pytest.raises(
+        AgentError, match=f"one of its tools has the intent '{intent}', which belongs to a built-in step"
+    ):
         Agent(name="yard", prompt="", tools=(tool,))
 
 

@@ -13,7 +13,7 @@ ROSTER = Path(agent.__file__).parent / "roster"
 FACE = """\
 Agent AgentError Call Called DoneForNow Facts HandOver Limits LookAgain MessageReceived NothingToDo RequestHumanInput
 Result SendUpdate SetReminder Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question calls
-opening_of taken
+opening_of steps_taken
 """
 """Teams import these: taking one away, or renaming it, breaks their agents."""
 SMALL_AGENT = '''

@@ -137,7 +137,7 @@ async def test_steps_of_a_turn_are_limited() -> None:
     world.model.answers(Look(), Look(), Look())
     await world.say("look around")
     assert (await world.run())[3:] == [
-        "noted: I stopped here and need a person: 3 steps were taken and it is not done. Write to me and I will go on."
+        "noted: I stopped and need a person: I took 3 steps and am not done. Write to me and I will continue."
     ]
     world.model.answers(Look(), done("Enough."))
     await world.say("go on")
@@ -150,12 +150,11 @@ async def test_events_of_a_thread_are_limited() -> None:
     await world.say("look around")
     *_, last = await world.run()
     assert last == (
-        "noted: I stopped here and need a person: "
-        "This thread holds 6 events, which is its limit. Please open a new one."
+        "noted: I stopped and need a person: This thread has reached its limit of 6 events. Please start a new one."
     )
     await world.say("go on")
     (again,) = await world.run()
-    assert again.endswith("which is its limit. Please open a new one.")
+    assert again.endswith("its limit of 9 events. Please start a new one.")
 
 
 async def test_waiting_is_limited_too() -> None:
@@ -167,7 +166,7 @@ async def test_waiting_is_limited_too() -> None:
     world.model.answers(Forever())
     await world.say("wait for it")
     lines = await world.run()
-    assert "which is its limit" in lines[-1]
+    assert "reached its limit" in lines[-1]
     assert world.thread.version < 70
 
 
@@ -296,8 +295,8 @@ async def test_a_thread_of_an_agent_that_is_not_here_is_given_to_a_person() -> N
     world.roster["other"] = ops(name="other")
     await world.say("hello")
     assert await world.run() == [
-        "noted: I stopped here and need a person: There is no agent 'ops' here; known are other. "
-        "Write to me and I will go on."
+        "noted: I stopped and need a person: There is no agent 'ops'. The agents here are: other. "
+        "Write to me and I will continue."
     ]
     assert await world.run() == []
 

@@ -248,7 +248,7 @@ def test_people_policies_and_hours_are_read() -> None:
     )
     team = load().team
     assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Horthy", ("dex@example.com",))
-    assert team.policy["deploy_backend"]["production"].rule(unproven=True).quorum == 2
+    assert team.policy["deploy_backend"]["production"].rule(unverified=True).quorum == 2
     assert str(team.business_hours.zone) == "Europe/Berlin"
 
 

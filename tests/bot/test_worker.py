@@ -168,7 +168,7 @@ async def test_a_worker_that_may_not_wait_any_longer_breaks_off_and_a_person_is_
     assert (await world.store.load(world.thread.id)).open_steps("running")
     world.loop.draining = False
     async with working(world):  # at once: it was handed back, no lease has to run out
-        await until_said(world, "asked: I was interrupted while touch was under way. Did it happen?")
+        await until_said(world, "asked: I was interrupted while touch was running. Did it happen?")
 
 
 async def test_a_worker_whose_thread_was_taken_over_stops_working_on_it() -> None:
@@ -211,8 +211,8 @@ async def test_a_thread_on_which_workers_die_is_given_to_a_person() -> None:
     async with working(world):
         await until_said(
             world,
-            "noted: I stopped here and need a person: 5 workers stopped while they worked on this. "
-            "Write to me and I will go on.",
+            "noted: I stopped and need a person: 5 workers died while working on this. "
+            "Write to me and I will continue.",
         )
     world.model.answers(done())
     world.loop.draining = False
@@ -229,8 +229,8 @@ async def test_a_thread_of_an_unknown_agent_is_given_to_a_person() -> None:
     async with working(world):
         await until_said(
             world,
-            "noted: I stopped here and need a person: There is no agent 'ops' here; known are other. "
-            "Write to me and I will go on.",
+            "noted: I stopped and need a person: There is no agent 'ops'. The agents here are: other. "
+            "Write to me and I will continue.",
         )
 
 
@@ -242,8 +242,8 @@ async def test_an_error_of_our_own_gives_the_thread_to_a_person_who_is_told() ->
     world = World(plan=broken_plan)
     await world.say("hello")
     said = (
-        "noted: I stopped here and need a person: An error of the program itself (ZeroDivisionError); "
-        "its log tells more. Write to me and I will go on."
+        "noted: I stopped and need a person: I hit a bug (ZeroDivisionError). "
+        "An administrator should look at the log. Write to me and I will continue."
     )
     async with working(world):
         await until_said(world, said)
@@ -356,8 +356,8 @@ async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_beg
         thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.outbox)
     assert world.lines == [
         "ran: look",
-        "noted: I stopped here and need a person: The store lost events of this thread. Please look at what was under "
-        "way. Write to me and I will go on.",
+        "noted: I stopped and need a person: The store lost events of this thread. Please check what was under "
+        "way. Write to me and I will continue.",
     ]
     assert [event.kind for event in thread.events[:3]] == ["thread_opened", "message_received", "handed_to_human"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from agent.authority import Authority, Ruling, Wanted
+from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team.people import Member, People
 from store.authority.binding import digest
 from store.authority.terms import Terms
@@ -62,26 +62,26 @@ class Release(Authority):
         self.requester_may = False
         self.grants: list[StandingGranted] = []
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        if wanted.scope == "staging" and wanted.unproven:
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        if call.scope == "staging" and call.unverified:
             return None
         terms = Terms(
             group="release",
             quorum=2,
             requester_may=self.requester_may,
-            requesters=wanted.requesters,
-            remind_at=wanted.at + REMIND,
-            widen_at=wanted.at + WIDEN,
+            requesters=call.requesters,
+            remind_at=call.at + REMIND,
+            widen_at=call.at + WIDEN,
             then="leads",
-            expires_at=wanted.at + EXPIRE,
+            expires_at=call.at + EXPIRE,
         )
         room = (Place(channel="room", address="/C1/"),)
-        return Ruling(terms, asks=room, then_asks=(Place(channel="room", address="/U4/"),))
+        return ApprovalRule(terms, asks=room, then_asks=(Place(channel="room", address="/U4/"),))
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
-        if wanted.unproven:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
+        if call.unverified:
             return None
-        return next((grant for grant in self.grants if wanted.at < grant.until), None)
+        return next((grant for grant in self.grants if call.at < grant.until), None)
 
 
 class AnybodyUnderPolicies(AnybodyDoesAnything):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.authority import Authority, Ruling, Wanted
+from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.loop import Loop
 from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
@@ -36,12 +36,12 @@ PROD = Push(target="prod")
 class Rules(Authority):
     """One policy for everything."""
 
-    ruling: Ruling
+    rule: ApprovalRule
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        return replace(self.ruling, terms=self.ruling.terms.model_copy(update={"requesters": wanted.requesters}))
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        return replace(self.rule, terms=self.rule.terms.model_copy(update={"requesters": call.requesters}))
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return None
 
 
@@ -57,7 +57,7 @@ class ReleaseOffice(Office):
             {name: Member(name.capitalize(), slack=workspace.user(name).id, groups=groups[name]) for name in groups}
         )
         super().__init__(slack, store, Inbox(store, people=self.people))
-        self.rules = Rules(Ruling(Terms(group="release"), approvers=self.approvers("ana", "ben")))
+        self.rules = Rules(ApprovalRule(Terms(group="release"), approvers=self.approvers("ana", "ben")))
 
     def approvers(self, *names: str) -> tuple[Person, ...]:
         return tuple(
@@ -66,8 +66,8 @@ class ReleaseOffice(Office):
         )
 
     def policy(self, *, asks: tuple[Place, ...] = (), then_asks: tuple[Place, ...] = (), **terms: Any) -> None:
-        ruling = replace(self.rules.ruling, terms=Terms(**{"group": "release", **terms}))
-        self.rules.ruling = replace(ruling, asks=asks, then_asks=then_asks)
+        rule = replace(self.rules.rule, terms=Terms(**{"group": "release", **terms}))
+        self.rules.rule = replace(rule, asks=asks, then_asks=then_asks)
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:

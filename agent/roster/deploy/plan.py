@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from agent import Called, DoneForNow, HandOver, MessageReceived, Step, Thread, Tool, TriggerReceived, calls, taken
+from agent import Called, DoneForNow, HandOver, MessageReceived, Step, Thread, Tool, TriggerReceived, calls, steps_taken
 from agent.roster.deploy.site import COMPONENTS, Component
 from agent.roster.deploy.tools.deploy import Deploy, DeployBackend, DeployFrontend, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
@@ -125,7 +125,7 @@ def _test_production(thread: Thread, on_failed_tests: str) -> Step | None:
     if not tested or tested[-1].index < changed[-1].index:
         done = _model_is_done(thread) and not thread.state.news
         return RunEndToEndTests(environment="production") if done else None
-    if tested[-1].state is not taken(thread)[-1] or tested[-1].is_open:
+    if tested[-1].state is not steps_taken(thread)[-1] or tested[-1].is_open:
         return None
     result = tested[-1].result(Tested)
     if result and result.passed:
@@ -142,4 +142,4 @@ def _changed_production(wait: Called[WaitForDeployment]) -> bool:
 
 def _model_is_done(thread: Thread) -> bool:
     done = calls(thread, DoneForNow)
-    return bool(done) and done[-1].by_model and done[-1].state is taken(thread)[-1]
+    return bool(done) and done[-1].by_model and done[-1].state is steps_taken(thread)[-1]

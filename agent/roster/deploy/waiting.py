@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agent import DoneForNow, NothingToDo, Step, Thread, as_question, calls, opening_of, taken
+from agent import DoneForNow, NothingToDo, Step, Thread, as_question, calls, opening_of, steps_taken
 from agent.roster.deploy.site import Component
 from agent.roster.deploy.tools.look import ListWaitingCommits, WaitingCommits
 
@@ -21,7 +21,7 @@ OPENINGS = {
 def waiting_commits(thread: Thread, components: tuple[Component, ...]) -> Step | None:
     """The next step of the opening. None: no schedule has opened the thread with it, or it is over."""
     looks = calls(thread, ListWaitingCommits)
-    if opening_of(thread) != WAITING_COMMITS or len(looks) < len(taken(thread)):
+    if opening_of(thread) != WAITING_COMMITS or len(looks) < len(steps_taken(thread)):
         return None
     looked = {look.step.component: look for look in looks}
     for component in components:

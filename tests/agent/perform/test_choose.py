@@ -22,7 +22,7 @@ async def test_three_useless_answers_hand_over_to_a_person() -> None:
     world.model.answers(*[ModelFailure("invalid", "No.")] * 3)
     await world.say("do it")
     (line,) = await world.run()
-    assert line.startswith("noted: I stopped here and need a person: 3 errors")
+    assert line.startswith("noted: I stopped and need a person: There were 3 errors")
 
 
 async def test_an_answer_that_is_too_large_to_keep_is_a_useless_one() -> None:

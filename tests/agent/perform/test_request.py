@@ -97,7 +97,7 @@ async def test_a_call_that_is_not_the_one_that_was_approved_does_not_run() -> No
         "settled: push refused by Ann",
         "said: It was refused.",
     ]
-    assert "It is not what was approved." in world.model.prompts[-1]
+    assert "It differs from what was approved." in world.model.prompts[-1]
 
 
 async def test_a_call_that_cannot_be_prepared_is_refused_before_anybody_is_asked() -> None:
@@ -122,4 +122,4 @@ async def test_a_request_that_is_too_large_to_be_shown_is_refused() -> None:
     world.model.answers(PROD, done("Too large."))
     await world.say("push")
     assert await world.run() == ["said: Too large."]
-    assert "Too large to be shown whole" in world.model.prompts[-1]
+    assert "too large to be shown completely" in world.model.prompts[-1]

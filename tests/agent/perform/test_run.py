@@ -33,8 +33,8 @@ async def test_three_errors_in_a_row_hand_over_to_a_person_whose_word_resumes() 
     await world.say("do it")
     lines = await world.run()
     assert lines[-1] == (
-        "noted: I stopped here and need a person: 3 errors came one after the other. The last one: Not 'down'. "
-        "Try 'right'. Write to me and I will go on."
+        "noted: I stopped and need a person: There were 3 errors in a row. The last one: Not 'down'. "
+        "Try 'right'. Write to me and I will continue."
     )
     assert world.thread.status == "handed_to_human"
     world.model.answers(Flaky(how="right"), done("It works."))
@@ -69,7 +69,7 @@ async def test_when_nobody_knows_whether_it_happened_a_person_is_asked(tool: Ste
     ran, asked = await world.run()
     assert (ran, asked) == (
         f"ran: {tool.intent}",
-        f"asked: I was interrupted while {tool.intent} was under way. Did it happen?",
+        f"asked: I was interrupted while {tool.intent} was running. Did it happen?",
     )
     assert world.thread.status == "waiting_for_answer"
     await world.answer("no")
@@ -93,7 +93,7 @@ async def test_a_result_that_is_too_large_is_dropped_and_the_model_told_so() -> 
     world.model.answers(Look(), done("Too much."))
     await world.say("look")
     assert await world.run() == ["ran: look", "said: Too much."]
-    assert "It was done; its result of 200," in world.model.prompts[1]
+    assert "It was done, but its result was dropped: 200," in world.model.prompts[1]
     assert len(world.model.prompts[1]) < 2_000
 
 
@@ -103,7 +103,7 @@ async def test_a_result_that_cannot_be_written_is_dropped_and_the_model_told_so(
     world.model.answers(Look(), done("Hm."))
     await world.say("look")
     await world.run()
-    assert "It was done, but its result could not be kept" in world.model.prompts[1]
+    assert "It was done, but its result could not be stored" in world.model.prompts[1]
 
 
 # Waiting
@@ -184,7 +184,7 @@ async def test_a_tool_that_cannot_be_repeated_is_asked_about_after_its_worker_di
     await world.approve()
     world.desk.during("push", killed)
     assert (await world.run())[-1] == "killed"
-    assert await world.run() == ["asked: I was interrupted while push target=prod was under way. Did it happen?"]
+    assert await world.run() == ["asked: I was interrupted while push target=prod was running. Did it happen?"]
     await world.answer("yes")
     assert await world.run() == ["said: Good."]
     assert world.desk.ran == ["push(target: prod)"]
@@ -204,6 +204,6 @@ async def test_a_worker_that_comes_back_late_asks_nothing_twice() -> None:
     world.desk.during("broken", given_up_for_dead)
     assert await world.run() == [
         "ran: broken",
-        "asked: I was interrupted while broken was under way. Did it happen?",
+        "asked: I was interrupted while broken was running. Did it happen?",
     ]
     assert world.kinds.count("tool_interrupted") == 1

@@ -97,7 +97,7 @@ async def test_a_thread_on_a_channel_that_is_not_there_says_so_in_its_log() -> N
     world.model.answers(done("Hello."))
     await world.say("hello?")
     assert await world.run() == []
-    assert "The channel 'pigeon' is not set up in this process." in str(world.thread.events[-1])
+    assert "This process has no channel 'pigeon'." in str(world.thread.events[-1])
 
 
 async def test_a_request_can_be_decided_before_its_card_went_out() -> None:

@@ -103,7 +103,7 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     "ended": ((*WAITS, finished("s1")), Progress("deployment of backend", "done", receipt="p")),
     "handed": (
         (message(), handed_to_human()),
-        Notice("I stopped here and need a person: Three errors in a row. Write to me and I will go on."),
+        Notice("I stopped and need a person: Three errors in a row. Write to me and I will continue."),
     ),
     "notice": ((message(), cancelled()), Notice("Cancelled by Ann. Nothing more is begun.")),
     "undelivered": (

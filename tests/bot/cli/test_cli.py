@@ -467,7 +467,7 @@ async def test_a_model_that_talks_nonsense_ends_with_a_person(
     bot.with_site(template).with_model(model).environment["REDIS_URL"] = server.url
     model.script(*["Certainly!"] * 6)
     sent = (await bot.run("send", "--wait", "hello")).succeeded()
-    assert "I stopped here and need a person" in sent.out
+    assert "I stopped and need a person" in sent.out
     assert sent.out.endswith(": handed_to_human\n")
 
 

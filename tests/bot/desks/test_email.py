@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.authority import Authority, Ruling, Wanted
+from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.steps import RequestHumanInput
 from channels.email.imap import Fetched, Pace
 from channels.email.inbound import MAILS_MAX, OTHERS_MAX
@@ -595,13 +595,13 @@ class Rules(Authority):
         self._remind = remind_seconds
         self._terms = terms
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        remind_at = wanted.at + timedelta(seconds=self._remind) if self._remind else None
-        expires_at = wanted.at + timedelta(hours=4)
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        remind_at = call.at + timedelta(seconds=self._remind) if self._remind else None
+        expires_at = call.at + timedelta(hours=4)
         terms = Terms(**{"remind_at": remind_at, "expires_at": expires_at, **self._terms})
-        return Ruling(terms, asks=self._asks)
+        return ApprovalRule(terms, asks=self._asks)
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return None
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from agent.authority import Wanted
+from agent.authority import CallToApprove
 from agent.definition import Agent
 from agent.steps import Tool
 from bot.app import Setup
@@ -101,15 +101,15 @@ def policies(text: str, channels: Collection[str] = BOTH) -> Policies:
     return Policies(People(team.people), team.policy, team.business_hours, channels=channels)
 
 
-def wanted(intent: str = "deploy", scope: str = "production", **more: Any) -> Wanted:
-    given: dict[str, Any] = {"agent": "deploy", "at": NOW, "requesters": ("ana",), "unproven": False}
-    return Wanted(intent=intent, scope=scope, **given | more)
+def call(intent: str = "deploy", scope: str = "production", **more: Any) -> CallToApprove:
+    given: dict[str, Any] = {"agent": "deploy", "at": NOW, "requesters": ("ana",), "unverified": False}
+    return CallToApprove(intent=intent, scope=scope, **given | more)
 
 
 def terms(text: str, **more: Any) -> Terms:
-    ruling = policies(text).rule(wanted(**more))
-    assert ruling is not None
-    return ruling.terms
+    rule = policies(text).rule_for(call(**more))
+    assert rule is not None
+    return rule.terms
 
 
 def problems(text: str, reach: Reach = BOTH, *, known: bool = True) -> list[str]:
@@ -147,9 +147,9 @@ def test_the_most_exact_policy_holds(intent: str, scope: str, group: str) -> Non
 
 def test_without_a_policy_nobody_may() -> None:
     only = '[policy.deploy.production]\ngroup = "release"'
-    assert policies(only).rule(wanted(scope="staging")) is None
-    assert policies(only).rule(wanted(intent="push")) is None
-    assert Policies().rule(wanted()) is None
+    assert policies(only).rule_for(call(scope="staging")) is None
+    assert policies(only).rule_for(call(intent="push")) is None
+    assert Policies().rule_for(call()) is None
 
 
 # What it says
@@ -207,7 +207,7 @@ def test_a_stronger_rule_holds_where_it_is_not_sure_who_asked() -> None:
         unverified = { group = "leads", quorum = 2, requester_may = false, ask = [] }
     """
     assert terms(text).group == "release"
-    found = policies(text).rule(wanted(unproven=True))
+    found = policies(text).rule_for(call(unverified=True))
     assert found is not None
     assert (found.terms.group, found.terms.quorum, found.terms.requester_may) == ("leads", 2, False)
     assert found.terms.expires_at == datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
@@ -226,27 +226,27 @@ def test_it_is_shown_where_the_policy_says_and_to_each_member_once() -> None:
         then = "leads"
         widen = "1h"
     """
-    ruling = policies(text).rule(wanted())
-    assert ruling is not None
-    assert ruling.asks == (
+    rule = policies(text).rule_for(call())
+    assert rule is not None
+    assert rule.asks == (
         Place(channel="slack", address="/C0RELEASE/"),
         Place(channel="email", address="oncall@example.com/approvals"),
         Place(channel="slack", address="/U0DEX/"),
         Place(channel="email", address="ana@example.com/approvals"),
     )
-    assert ruling.then_asks == (Place(channel="slack", address="/U0EVE/"),)
+    assert rule.then_asks == (Place(channel="slack", address="/U0EVE/"),)
 
 
 def test_members_are_asked_by_mail_where_slack_is_not_set_up() -> None:
-    ruling = policies('[policy.deploy.production]\ngroup = "leads"\nask = ["members"]', ("email",)).rule(wanted())
-    assert ruling is not None
-    assert ruling.asks == (Place(channel="email", address="dex@example.com/approvals"),)
+    rule = policies('[policy.deploy.production]\ngroup = "leads"\nask = ["members"]', ("email",)).rule_for(call())
+    assert rule is not None
+    assert rule.asks == (Place(channel="email", address="dex@example.com/approvals"),)
 
 
 def test_approvers_are_named_as_they_can_be_called() -> None:
-    ruling = policies('[policy.deploy.production]\ngroup = "release"').rule(wanted())
-    assert ruling is not None
-    assert [(one.name, one.address, one.member, one.trust) for one in ruling.approvers] == [
+    rule = policies('[policy.deploy.production]\ngroup = "release"').rule_for(call())
+    assert rule is not None
+    assert [(one.name, one.address, one.member, one.trust) for one in rule.approvers] == [
         ("Dex Horthy", "U0DEX", "dex", "verified"),
         ("ana", "ana@example.com", "ana", "verified"),
         ("bob", "bob", "bob", "verified"),
@@ -254,15 +254,15 @@ def test_approvers_are_named_as_they_can_be_called() -> None:
 
 
 def test_who_asked_is_not_named_where_they_may_not_approve_it() -> None:
-    ruling = policies('[policy.deploy.production]\ngroup = "release"\nrequester_may = false').rule(wanted())
-    assert ruling is not None
-    assert [one.member for one in ruling.approvers] == ["dex", "bob"]
+    rule = policies('[policy.deploy.production]\ngroup = "release"\nrequester_may = false').rule_for(call())
+    assert rule is not None
+    assert [one.member for one in rule.approvers] == ["dex", "bob"]
 
 
 def test_of_many_approvers_some_are_named_and_of_anyone_nobody() -> None:
     crowd = "".join(f"[people.p{n}]\n" for n in range(30))
-    everybody = policies(crowd + '[policy.deploy.production]\ngroup = "team"').rule(wanted())
-    anyone = policies('[policy.deploy.production]\ngroup = "anyone"').rule(wanted())
+    everybody = policies(crowd + '[policy.deploy.production]\ngroup = "team"').rule_for(call())
+    anyone = policies('[policy.deploy.production]\ngroup = "anyone"').rule_for(call())
     assert everybody is not None
     assert anyone is not None
     assert len(everybody.approvers) == APPROVERS_MAX
@@ -502,15 +502,15 @@ def test_a_request_that_too_few_may_ever_approve_says_so_at_once() -> None:
         quorum = 2
         requester_may = false
     """
-    one = policies(text).rule(wanted(requesters=("ada",)))
+    one = policies(text).rule_for(call(requesters=("ada",)))
     assert one is not None
-    assert one.too_few.startswith("It takes 2 approvals from pair, by people who did not ask for it: Bea.")
-    nobody = policies(text).rule(wanted(requesters=("ada", "bea")))
+    assert one.unsatisfiable.startswith("It takes 2 approvals from pair, by people who did not ask for it: Bea.")
+    nobody = policies(text).rule_for(call(requesters=("ada", "bea")))
     assert nobody is not None
-    assert "who did not ask for it: nobody." in nobody.too_few
-    both = policies(text).rule(wanted(requesters=("zed",)))
+    assert "who did not ask for it: nobody." in nobody.unsatisfiable
+    both = policies(text).rule_for(call(requesters=("zed",)))
     assert both is not None
-    assert both.too_few == ""
+    assert both.unsatisfiable == ""
 
 
 def test_who_asked_for_it_is_not_asked_when_more_may_decide() -> None:
@@ -530,7 +530,7 @@ def test_who_asked_for_it_is_not_asked_when_more_may_decide() -> None:
         remind = "1m"
         then = "heads"
     """
-    ruling = policies(text).rule(wanted(requesters=("ada",)))
-    assert ruling is not None
+    rule = policies(text).rule_for(call(requesters=("ada",)))
+    assert rule is not None
     # Cyn could before.
-    assert [place.address for place in ruling.then_asks] == ["/U0000000BEA/"]
+    assert [place.address for place in rule.then_asks] == ["/U0000000BEA/"]

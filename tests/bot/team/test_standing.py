@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.authority import Wanted
+from agent.authority import CallToApprove
 from bot.team import standing
 from bot.team.file import Team
 from bot.team.people import People
@@ -54,9 +54,9 @@ def policies(store: Store | None, text: str = TEAM + POLICY) -> Policies:
     return Policies(People(team.people), team.policy, team.business_hours, store=store)
 
 
-def wanted(**more: Any) -> Wanted:
-    given: dict[str, Any] = {"agent": "ops", "intent": "push", "scope": "prod", "at": START, "unproven": False}
-    return Wanted(**{"requesters": ("ana",)} | given | more)
+def call(**more: Any) -> CallToApprove:
+    given: dict[str, Any] = {"agent": "ops", "intent": "push", "scope": "prod", "at": START, "unverified": False}
+    return CallToApprove(**{"requesters": ("ana",)} | given | more)
 
 
 async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any) -> StandingGranted:
@@ -87,7 +87,7 @@ async def revoked(store: Store, grant_id: str, by: Person = ANA, after: timedelt
 
 async def test_a_grant_is_on_record_with_who_gave_it_and_why(store: Store) -> None:
     grant = await granted(store, proof="terminal")
-    (found,) = await standing.standing(store, START)
+    (found,) = await standing.active(store, START)
     assert found == grant
     assert (found.by.member, found.groups, found.reason, found.proof) == ("eve", ("leads",), "a migration", "terminal")
     assert found.until == START + timedelta(hours=4)
@@ -111,8 +111,8 @@ async def test_nothing_is_granted_for_longer_than_the_policy_says(store: Store) 
 
 async def test_a_grant_ends_by_itself(store: Store) -> None:
     grant = await granted(store)
-    assert await standing.standing(store, grant.until - timedelta(microseconds=1)) == [grant]
-    assert await standing.standing(store, grant.until) == []
+    assert await standing.active(store, grant.until - timedelta(microseconds=1)) == [grant]
+    assert await standing.active(store, grant.until) == []
     with pytest.raises(Refused, match="ended at 2026-11-20 13:00 UTC already"):
         await revoked(store, grant.id, after=timedelta(hours=4))
 
@@ -120,20 +120,20 @@ async def test_a_grant_ends_by_itself(store: Store) -> None:
 async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None:
     first, second = await granted(store), await granted(store, DEX)
     assert await revoked(store, first.id) == first
-    assert await standing.standing(store, START) == [second]
+    assert await standing.active(store, START) == [second]
     with pytest.raises(Refused, match=f"{first.id} was revoked by ana at 2026-11-20 09:00 UTC already"):
         await revoked(store, first.id)
     with pytest.raises(Refused, match="nothing proves who that is"):
         await revoked(store, second.id, DEX.model_copy(update={"trust": "third_party"}))
     with pytest.raises(Refused, match=r"zoe may not revoke it: they are not in \[people\]"):
         await revoked(store, second.id, Person(name="zoe", address="zoe", trust="verified"))
-    assert await standing.standing(store, START) == [second]
+    assert await standing.active(store, START) == [second]
     with pytest.raises(Refused, match="There is no standing approval 'g0'"):
         await revoked(store, "g0")
 
 
 async def test_where_nothing_was_ever_granted_nothing_stands(store: Store) -> None:
-    assert await standing.standing(store, START) == []
+    assert await standing.active(store, START) == []
     with pytest.raises(Refused, match="There is no standing approval"):
         await revoked(store, "g0")
 
@@ -143,7 +143,7 @@ async def test_a_log_that_a_newer_version_wrote_in_approves_nothing() -> None:
     await granted(store)
     newer = UnknownEvent(kind="standing_narrowed", id="n1", at=START, raw={"kind": "standing_narrowed", "id": "n1"})
     await store.post("standing", newer)
-    assert await standing.standing(store, START) == []
+    assert await standing.active(store, START) == []
 
 
 @pytest.mark.parametrize(
@@ -159,38 +159,38 @@ def test_a_length_is_said_as_it_is_written(seconds: int, words: str) -> None:
 async def test_it_covers_such_calls_and_no_others(store: Store) -> None:
     grant = await granted(store)
     here = policies(store)
-    assert await here.standing(wanted()) == grant
+    assert await here.standing_approval(call()) == grant
     others: list[dict[str, Any]] = [
         {"agent": "deploy"},
         {"intent": "touch"},
         {"scope": "staging"},
         {"scope": ""},
         {"at": grant.until},
-        {"unproven": True},
+        {"unverified": True},
     ]
     for other in others:
-        assert await here.standing(wanted(**other)) is None, other
+        assert await here.standing_approval(call(**other)) is None, other
     await revoked(store, grant.id)
-    assert await here.standing(wanted()) is None
+    assert await here.standing_approval(call()) is None
 
 
 async def test_without_a_store_nothing_stands() -> None:
-    assert await policies(None).standing(wanted()) is None
+    assert await policies(None).standing_approval(call()) is None
 
 
 async def test_who_asked_has_not_granted_it_where_they_may_not_approve_it(store: Store) -> None:
     text = TEAM + NOT_BY_WHO_ASKED
     await granted(store, EVE, text=text)
     here = policies(store, text)
-    assert await here.standing(wanted(requesters=("ana", "eve"))) is None
+    assert await here.standing_approval(call(requesters=("ana", "eve"))) is None
     by_dex = await granted(store, DEX, text=text)
-    assert await here.standing(wanted(requesters=("ana", "eve"))) == by_dex
-    assert await here.standing(wanted(requesters=("eve", "dex"))) is None
+    assert await here.standing_approval(call(requesters=("ana", "eve"))) == by_dex
+    assert await here.standing_approval(call(requesters=("eve", "dex"))) is None
 
 
 async def test_who_asked_may_have_granted_it_where_they_may_approve_it(store: Store) -> None:
     grant = await granted(store, EVE)
-    assert await policies(store).standing(wanted(requesters=("eve",))) == grant
+    assert await policies(store).standing_approval(call(requesters=("eve",))) == grant
 
 
 CHANGES: dict[str, Callable[[str], str]] = {
@@ -208,17 +208,17 @@ CHANGES: dict[str, Callable[[str], str]] = {
 async def test_it_holds_only_while_the_team_file_says_the_same(change: Callable[[str], str]) -> None:
     store = MemoryStore()
     grant = await granted(store)
-    assert policies(store).holds(grant)
+    assert policies(store).still_valid(grant)
     after = policies(store, change(TEAM + POLICY))
-    assert not after.holds(grant)
-    assert await after.standing(wanted()) is None
+    assert not after.still_valid(grant)
+    assert await after.standing_approval(call()) is None
 
 
 async def test_a_policy_that_is_only_written_otherwise_is_the_same() -> None:
     store = MemoryStore()
     grant = await granted(store)
     same = TEAM + POLICY.replace("standing =", 'expires = "24h"\nquorum = 1\nstanding =')
-    assert await policies(store, same).standing(wanted()) == grant
+    assert await policies(store, same).standing_approval(call()) == grant
 
 
 # With an agent at work

@@ -110,7 +110,7 @@ def test_a_story_reads_in_its_order() -> None:
         "push: No tag 'v3'.",
         "bot: It is out.",
         "channel: no answer It will be tried again.",
-        "bot: I stopped here and need a person: Three errors in a row. Write to me and I will go on.",
+        "bot: I stopped and need a person: Three errors in a row. Write to me and I will continue.",
         "Ann: paused the thread",
         "Ann: resumed the thread",
         "Ann: cancelled the thread",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from agent.authority import Authority, Ruling, Wanted
+from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.model.base import ModelFailure
 from agent.steps import LookAgain, SetReminder
 from bot.inbox import Inbox
@@ -45,23 +45,23 @@ class Rules(Authority):
     def __init__(self, grant: StandingGranted | None = None, **terms: Any) -> None:
         self.terms: dict[str, Any] | None = terms
         self.grant = grant
-        self.wanted: list[Wanted] = []
-        self.too_few = ""
+        self.call: list[CallToApprove] = []
+        self.unsatisfiable = ""
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        self.wanted.append(wanted)
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        self.call.append(call)
         if self.terms is None:
             return None
         instants = {
-            name: wanted.at + value if isinstance(value, timedelta) else value for name, value in self.terms.items()
+            name: call.at + value if isinstance(value, timedelta) else value for name, value in self.terms.items()
         }
         asks = (ROOM,) if "asks" in instants else ()
         instants.pop("asks", None)
         then_asks = (LEADS,) if "then" in instants else ()
-        terms = Terms(requesters=wanted.requesters, **instants)
-        return Ruling(terms, asks=asks, then_asks=then_asks, too_few=self.too_few)
+        terms = Terms(requesters=call.requesters, **instants)
+        return ApprovalRule(terms, asks=asks, then_asks=then_asks, unsatisfiable=self.unsatisfiable)
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return self.grant
 
 
@@ -140,7 +140,7 @@ async def test_who_asked_may_not_approve_under_any_address() -> None:
 
 async def test_what_too_few_may_ever_approve_is_refused_at_once_and_says_why() -> None:
     rules = Rules(group="release", quorum=2)
-    rules.too_few = "It takes 2 of release, and that is Ann."
+    rules.unsatisfiable = "It takes 2 of release, and that is Ann."
     world = World(authority=rules)
     world.model.answers(Push(target="prod"), done("Too few may approve that."))
     await world.say("push it")
@@ -166,9 +166,9 @@ async def test_the_requesters_are_passed_to_the_authority() -> None:
     await world.run()
     await world.say("no, to staging", by=EVE)
     await world.run()
-    first, second = rules.wanted
-    assert (first.intent, first.scope, first.requesters, first.unproven) == ("push", "prod", ("ann", "u1"), False)
-    assert (second.scope, second.requesters, second.unproven) == ("staging", ("ann", "u1", "u3"), True)
+    first, second = rules.call
+    assert (first.intent, first.scope, first.requesters, first.unverified) == ("push", "prod", ("ann", "u1"), False)
+    assert (second.scope, second.requesters, second.unverified) == ("staging", ("ann", "u1", "u3"), True)
 
 
 async def test_remind_then_widen_then_expire() -> None:

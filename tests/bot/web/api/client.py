@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from agent.authority import AnyoneMay, Authority, Ruling, Wanted
+from agent.authority import AnyoneMay, ApprovalRule, Authority, CallToApprove
 from bot.team.people import Member, People
 from bot.web.api import shapes as shapes
 from bot.web.api.app import Api
@@ -48,9 +48,9 @@ class Rules(AnyoneMay):
     def __init__(self, **terms: Any) -> None:
         self._terms = terms
 
-    def rule(self, wanted: Wanted) -> Ruling:
-        later = {name: wanted.at + value for name, value in self._terms.items() if isinstance(value, timedelta)}
-        return Ruling(Terms(**{"requesters": wanted.requesters, **self._terms, **later}))
+    def rule_for(self, call: CallToApprove) -> ApprovalRule:
+        later = {name: call.at + value for name, value in self._terms.items() if isinstance(value, timedelta)}
+        return ApprovalRule(Terms(**{"requesters": call.requesters, **self._terms, **later}))
 
 
 class StoreThatMayBeAway(MemoryStore):

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.authority import Authority, Ruling, Wanted
+from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.steps import RequestHumanInput, as_question
 from bot.team.people import Member, People
 from bot.web.page.decide import FORM_BYTES_MAX, Decisions
@@ -168,11 +168,11 @@ class Two(Authority):
     def __init__(self, **terms: Any) -> None:
         self._terms = {"group": "release", "quorum": 2, **terms}
 
-    def rule(self, wanted: Wanted) -> Ruling | None:
-        more = {"requesters": wanted.requesters, "expires_at": wanted.at + timedelta(hours=1)}
-        return Ruling(Terms(**more, **self._terms))
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        more = {"requesters": call.requesters, "expires_at": call.at + timedelta(hours=1)}
+        return ApprovalRule(Terms(**more, **self._terms))
 
-    async def standing(self, wanted: Wanted) -> StandingGranted | None:
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return None
 
 
