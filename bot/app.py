@@ -39,6 +39,8 @@ from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import smtp_server
 from channels.places import Alerts
 from channels.slack import place as slack_place
+from channels.webhook import place as webhook_place
+from channels.webhook.channel import WebhookChannel
 from store.base import Store
 from store.embedded.server import embedded
 from store.redis.store import RedisStore
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from channels.email.letters import Writer
 
 # One line for each channel: without it, nobody can name a place there.
-places.register(slack_place.GRAMMAR, email_place.GRAMMAR, terminal.GRAMMAR)
+places.register(slack_place.GRAMMAR, email_place.GRAMMAR, webhook_place.GRAMMAR, terminal.GRAMMAR)
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncE
     Slack and mail are imported only then: they take longer to import than all else.
     """
     channels: list[Channel] = [terminal.TerminalChannel()]
+    if settings.webhooks:
+        channels.append(WebhookChannel(settings.webhooks, f"{settings.bot_public_url}/api/threads"))
     if settings.has_slack:
         from channels.slack.channel import SlackChannel
         from channels.slack.connection import client_of

@@ -22,6 +22,7 @@ from bot.team.reach import Reach
 from channels.email.identity.senders import AllowedSenders, can_be_written_to
 from channels.email.servers import imap_server, smtp_server
 from channels.hosts import is_loopback
+from channels.webhook.endpoints import Endpoint, endpoints_of, keys_of, missing, urls_of
 
 SECRET_CHARS_MIN = 16
 
@@ -64,6 +65,10 @@ class Settings(BaseSettings):
     """Addresses and domains. Empty: nobody."""
     email_plus_addresses: bool = True
     """Our mail server delivers bot+anything@ to bot@."""
+    webhook_urls: str = Field(default="", repr=False)
+    """Of the endpoints that messages are posted to, by name."""
+    webhook_secrets: SecretStr = SecretStr("")
+    """What signs the messages to each of them; two secrets of one name both sign."""
     bot_public_url: str = ""
     """Under which people reach our pages. Empty: mails carry no links."""
     bot_secret_key: SecretStr = SecretStr("")
@@ -125,6 +130,12 @@ class Settings(BaseSettings):
         AllowedSenders.parse(text)
         return text
 
+    @field_validator("webhook_urls", "webhook_secrets")
+    @classmethod
+    def _webhooks(cls, value: str | SecretStr) -> str | SecretStr:
+        _ = urls_of(value) if isinstance(value, str) else keys_of(value.get_secret_value())
+        return value
+
     @field_validator("bot_secret_key", "bot_api_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
@@ -155,13 +166,21 @@ class Settings(BaseSettings):
     def has_email(self) -> bool:
         return bool(self.email_address and self.imap_url and self.smtp_url)
 
+    @property
+    def webhooks(self) -> dict[str, Endpoint]:
+        """By name."""
+        return endpoints_of(self.webhook_urls, self.webhook_secrets.get_secret_value())
+
     def channels(self) -> dict[str, ChannelSettings]:
         """Those that take settings."""
         slack = "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET."
         email = "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL."
+        webhook = "set WEBHOOK_URLS and WEBHOOK_SECRETS."
+        endpoints = frozenset(self.webhooks)
         return {
             "slack": ChannelSettings(self.has_slack, self.slack_problems(), slack),
             "email": ChannelSettings(self.has_email, self.email_problems(), email),
+            "webhook": ChannelSettings(bool(endpoints), self.webhook_problems(), webhook, endpoints),
         }
 
     def reach(self) -> Reach:
@@ -171,6 +190,9 @@ class Settings(BaseSettings):
     def channel_problems(self) -> list[str]:
         """Channels that are set up by half."""
         return [problem for one in self.channels().values() for problem in one.problems]
+
+    def webhook_problems(self) -> list[str]:
+        return missing(self.webhook_urls, self.webhook_secrets.get_secret_value())
 
     def email_problems(self) -> list[str]:
         needed = {
@@ -264,7 +286,7 @@ def misspelt() -> list[str]:
         near = nearest(name, ours, cutoff=0.8)
         if (
             name not in ours
-            and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_", "EMAIL_", "IMAP_", "SMTP_"))
+            and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_", "EMAIL_", "IMAP_", "SMTP_", "WEBHOOK_"))
             and near
         ):
             warnings.append(f"{name} is not known; did you mean {near}?")

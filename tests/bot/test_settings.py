@@ -12,9 +12,11 @@ from bot.app import Setup, load, roster_problems
 from bot.cli.demo.site import Site
 from bot.settings import Settings, misspelt
 from bot.team.problems import SettingsError
+from tests.fakes.webhooks import new_secret
 from tests.stories.program import Bot
 
 SECRET = "hunter2-is-my-secret"
+KEY = new_secret()
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +223,8 @@ def test_mail_that_is_set_up_by_half_names_what_is_missing(env: Callable[..., No
 def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
     for text in ("slack", "slack:", "irc:x", "email:C0123", "slack:a@b.c"):
         (tmp_path / "bot.toml").write_text(f"alerts = {text!r}")
-        assert problems() == ["bot.toml: alerts must be slack: and a channel's id, or email: and an address."]
+        (told,) = problems()
+        assert told.startswith("bot.toml: alerts must be slack: and a channel's id, email: and an address, or webhook:")
     (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
     assert load().team.alerts == "slack:C0123456789"
 
@@ -229,6 +232,54 @@ def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
 def test_alerts_go_to_a_channel_that_is_set_up(tmp_path: Path) -> None:
     (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
     assert problems(roster_problems) == ["alerts in the team file names 'slack:C0123456789', and slack is not set up."]
+
+
+# Webhooks
+
+
+def test_webhooks_that_are_set_up_by_half_name_all_that_is_missing(env: Callable[..., None]) -> None:
+    env(WEBHOOK_URLS="pager=https://x.example audit=https://y.example", WEBHOOK_SECRETS=f"audit={KEY} other={KEY}")
+    assert [line.partition(":")[0] for line in problems(of_channels)] == [
+        "WEBHOOK_SECRETS has no secret for pager",
+        "WEBHOOK_URLS has no URL for other",
+    ]
+    assert list(load().settings.webhooks) == ["audit"]
+    env(WEBHOOK_URLS=f"pager=http://x.example/{SECRET} audit=https://y.example", WEBHOOK_SECRETS=f"audit={SECRET}")
+    assert [line.partition(",")[0] for line in problems(of_channels)] == [
+        "WEBHOOK_URLS needs for pager https://",
+        "WEBHOOK_SECRETS needs for audit whsec_ and 24 to 64 random bytes in base64",
+    ]
+
+
+def test_webhooks_print_no_secret(env: Callable[..., None]) -> None:
+    env(WEBHOOK_URLS=f"pager=https://x.example/{SECRET}", WEBHOOK_SECRETS=f"pager={KEY}")
+    settings = load(of_channels).settings
+    assert SECRET not in f"{settings!r} {settings.webhooks!r}"
+    assert KEY not in f"{settings!r} {settings.webhooks!r}"
+
+
+def test_a_webhook_that_there_is_not_is_told_with_the_nearest(env: Callable[..., None]) -> None:
+    env(WEBHOOK_URLS="pager=https://x.example audit=https://y.example", WEBHOOK_SECRETS=f"pager={KEY} audit={KEY}")
+    text = (
+        "alerts = '{0}'\n[schedules.nightly]\ncron = '0 9 * * *'\ntime_zone = 'UTC'\nplace = '{0}'\nsay = 'x'\n"
+        "agent = 'deploy'\n[agents.deploy]\n[policy.'*'.'*']\ngroup = 'anyone'\nask = ['{0}']\n"
+    )
+    team_file(text.format("webhook:pagr"))
+    told = [line for line in problems(roster_problems) if "webhook" in line]
+    assert told == [
+        f"{where} names 'webhook:pagr', and 'pagr' is no webhook that is set up; did you mean pager?"
+        for where in (
+            *("schedules.nightly in the team file", "alerts in the team file"),
+            "policy.*.* in the team file: ask",
+        )
+    ]
+    team_file(text.format("webhook:pager"))
+    assert [line for line in problems(roster_problems) if "webhook" in line] == []
+
+
+def test_where_no_webhook_is_set_up_that_is_what_is_told() -> None:
+    team_file("alerts = 'webhook:pager'")
+    assert problems(roster_problems) == ["alerts in the team file names 'webhook:pager', and webhook is not set up."]
 
 
 # Who may approve what
@@ -405,7 +456,7 @@ place = "email:a@example.com"
 
 # The beginnings of what is told: nothing that only follows from another mistake is among it.
 TOLD = """
-bot.toml: alerts must be slack: and a channel's id, or email: and an address.
+bot.toml: alerts must be slack: and a channel's id, email: and an address, or webhook: and an endpoint's name.
 bot.toml: people.dex.slack must be a Slack member ID, such as U0123456, not '@dex'
 bot.toml: people.dex.emails.1 must be one plain address
 bot.toml: people.dex.emails.2 must be one plain address

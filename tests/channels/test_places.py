@@ -16,6 +16,10 @@ from store.values import Place
 
 FIRING = Firing("nightly", "2026-11-20T09:00:00Z")
 COMMAND = Command("cli-1")
+FOR_THREADS = (
+    "must be slack: and the id of a channel or a person, email: and an address, webhook: and an endpoint's name, or "
+    "terminal: and a name"
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,10 @@ COMMAND = Command("cli-1")
         ("email:ops@example.com", COMMAND, "ops@example.com"),
         ("email:ops@example.com/alerts", COMMAND, "ops@example.com/alerts"),
         ("email:<1@example.com>", COMMAND, "<1@example.com>"),
+        ("webhook:pager", Alerts(), "pager"),
+        ("webhook:pager", Approvals(), "pager"),
+        ("webhook:pager", FIRING, "pager/nightly@2026-11-20T09:00:00Z"),
+        ("webhook:pager", COMMAND, "pager/cli-1"),
         ("terminal:ops", FIRING, "ops/nightly@2026-11-20T09:00:00Z"),
         ("terminal:ops", COMMAND, "ops"),
         ("terminal:ops/x", COMMAND, "ops/x"),
@@ -47,7 +55,7 @@ def test_a_place_is_written_the_same_for_every_purpose(text: str, purpose: Purpo
     [
         (
             Alerts(),
-            "must be slack: and a channel's id, or email: and an address",
+            "must be slack: and a channel's id, email: and an address, or webhook: and an endpoint's name",
             [
                 "",
                 "slack",
@@ -57,17 +65,20 @@ def test_a_place_is_written_the_same_for_every_purpose(text: str, purpose: Purpo
                 "email:C0123",
                 "email:a/b@example.com",
                 "terminal:ops",
+                "webhook:",
+                "webhook:Pager",
+                "webhook:a/b",
             ],
         ),
         (
             FIRING,
-            "must be slack: and the id of a channel or a person, email: and an address, or terminal: and a name",
+            FOR_THREADS,
             ["irc:ops", "slack:T1/C0123/17.1", "email:", "terminal:a/b", "terminal:"],
         ),
         (
             COMMAND,
-            "must be slack: and the id of a channel or a person, email: and an address, or terminal: and a name",
-            ["ops", "slack:ops", "slack:T1/C0123", "slack:T1//17.1", "email:ops", "terminal:"],
+            FOR_THREADS,
+            ["ops", "slack:ops", "slack:T1/C0123", "slack:T1//17.1", "email:ops", "terminal:", "webhook:pager/x"],
         ),
     ],
 )
@@ -79,7 +90,9 @@ def test_what_is_no_place_is_told_in_words(purpose: Purpose, words: str, wrong: 
 
 
 def test_other_things_that_may_stand_there_are_told_beside_the_places() -> None:
-    assert places.forms(Approvals(), "members") == "slack: and a channel's id, email: and an address, or members"
+    assert places.forms(Approvals(), "members") == (
+        "slack: and a channel's id, email: and an address, webhook: and an endpoint's name, or members"
+    )
 
 
 class Pigeons:
@@ -104,7 +117,7 @@ def pigeons() -> Iterator[None]:
 @pytest.mark.usefixtures("pigeons")
 def test_another_channel_brings_a_grammar_and_nothing_else_changes() -> None:
     assert places.read("pigeon:north", Alerts()) == Place(channel="pigeon", address="loft/north")
-    with pytest.raises(NoPlace, match=r"email: and an address, or pigeon: and the name of a loft\Z"):
+    with pytest.raises(NoPlace, match=r"webhook: and an endpoint's name, or pigeon: and the name of a loft\Z"):
         places.read("pigeon:", Alerts())
     with pytest.raises(NoPlace):
         places.read("pigeon:north", FIRING)

@@ -22,6 +22,8 @@ from tests.fakes.mail.light import Light
 from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
 from tests.fakes.slack import SlackServer
+from tests.fakes.webhooks import Receiver, new_secret
+from tests.ports import HeldPort
 from tests.stories.program import Bot, Done
 
 pytestmark = pytest.mark.slow
@@ -50,10 +52,10 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     bot.with_model(model)
     model.script(FINE, FINE)
     plain = (await bot.run("doctor")).succeeded()
-    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 9, "off", "off"]
+    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 9, *["off"] * 3]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
-    assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email"}
+    assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email", "webhook"}
     assert found["agents"] == ("ok", "deploy, rollback")
     assert "appendfsync always" in found["persistence"][1]
     assert "test-model-2026 answered the schema" in found["model"][1]
@@ -64,7 +66,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
 async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
     result = await bot.run("doctor", "--json")
     assert result.code == 1
-    assert result.err == "1 of 10 checks failed: model.\n"
+    assert result.err == "1 of 11 checks failed: model.\n"
     found = findings(result)
     assert found["model"][0] == "failed"
     assert "OPENAI_MODEL is not set" in found["model"][1]
@@ -91,7 +93,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
         model.script(FINE)
         result = await bot.run("doctor", REDIS_URL=server.url)
         assert result.code == 1
-        assert result.err == "1 of 10 checks failed: persistence.\n"
+        assert result.err == "1 of 11 checks failed: persistence.\n"
         assert "appendonly yes" in result.out
     finally:
         server.stop()
@@ -109,7 +111,7 @@ async def test_each_thing_that_is_down_is_told_by_itself(bot: Bot) -> None:
         OPENAI_API_KEY="sk-secret",
     )
     assert result.code == 1
-    assert result.err == "4 of 7 checks failed: BOT_HOME, agents, redis, model.\n"
+    assert result.err == "4 of 8 checks failed: BOT_HOME, agents, redis, model.\n"
     found = findings(result)
     assert "cannot be written" in found["BOT_HOME"][1]
     assert "colour" in found["agents"][1]
@@ -483,3 +485,24 @@ async def test_a_folder_that_is_not_there_is_told(bot: Bot, mail: Light) -> None
     bot = with_mail(bot, mail)
     lines = await mail_lines(with_mail(bot, mail, IMAP_URL=bot.environment["IMAP_URL"].replace("INBOX", "No where")))
     assert "SELECT: the server says NO" in lines[0]
+
+
+# Webhooks
+
+
+async def test_each_webhook_is_asked_with_a_ping_that_is_signed(bot: Bot) -> None:
+    port = HeldPort()
+    async with Receiver() as pager:
+        urls = f"pager={pager.url} audit=http://127.0.0.1:{port.number}/in"
+        found = findings(
+            await bot.run(
+                "doctor", "--json", WEBHOOK_URLS=urls, WEBHOOK_SECRETS=f"pager={pager.secret} audit={new_secret()}"
+            )
+        )
+        assert found["webhook:pager"] == ("ok", f"{pager.url.split('/')[2]} took a signed ping.")
+        assert pager.types == ["ping"]
+        assert found["webhook:audit"][0] == "failed"
+        assert found["webhook:audit"][1].endswith("or correct WEBHOOK_URLS.")
+        half = findings(await bot.run("doctor", "--json", WEBHOOK_URLS=urls, WEBHOOK_SECRETS=f"pager={pager.secret}"))
+        assert half["webhook"][0] == "failed"
+        assert half["webhook"][1].startswith("WEBHOOK_SECRETS has no secret for audit: make one with ")
