@@ -1,8 +1,8 @@
-"""What the model may answer: one pydantic class for each step.
+"""The possible answers of the model: one pydantic class for each step.
 
-A `Step` has an `intent` and arguments. A `Tool` is a step that code can run: its schema, its description (the
-docstring, which the model reads), its approval rule, whether it may be repeated and what it does stand in one class.
-Asking a person and being done are steps like any other. Nothing in this module does I/O.
+A `Step` has an `intent` and arguments. A `Tool` is a step that code can run. One class holds its schema, its
+description (the docstring, which the model reads), its approval rule, whether it is repeatable, and its code. Asking a
+person and being done are steps like any other. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from store.events import Effect
 
 T = TypeVar("T")
 MINUTES_MAX = 30 * 24 * 60
-"""How far ahead the agent may plan to look at something."""
+"""The longest wait or reminder that the agent may set."""
 Facts = dict[str, JsonValue]
 _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Step(BaseModel):
-    """The class's name makes its intent: a `DeployBackend` is written `deploy_backend`, in the log and by the model.
+    """The intent derives from the class name: `DeployBackend` is `deploy_backend` in the log and to the model.
 
     Arguments are strict: unknown fields are refused.
     """
@@ -36,25 +36,25 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     intent: str = ""
+    """Derived for each class. Logs contain it, so a renamed class is a different step."""
     effect: ClassVar[Effect] = "runs"
-    """What it does once it is chosen. The log keeps it, so that an old log means what it meant."""
-    """Set by each class. It stands in every log, so renaming a class makes it another step."""
+    """What choosing the step does. Logs contain it, so an old log keeps its meaning."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         inherited = [base.intent_name() for base in cls.__bases__ if issubclass(base, Step)]
         if cls.intent_name() not in inherited:
-            raise TypeError(f"{cls.__name__} declares an intent, and its name gives it one.")
+            raise TypeError(f"{cls.__name__} declares an intent, but the class name defines it.")
         intent = _WORD_BEGINS.sub("_", cls.__name__.strip("_")).lower()
-        its_own: Any = Literal.__getitem__(intent)  # a type checker takes Literal[intent] for a type
+        its_own: Any = Literal.__getitem__(intent)  # A type checker would read Literal[intent] as a type.
         cls.model_fields["intent"] = FieldInfo(annotation=its_own, default=intent)
-        # Types that a field names and that come further down are not known yet; pydantic asks again at the first use.
+        # A field may name a type that is defined later; pydantic tries again at the first use.
         cls.model_rebuild(force=True, raise_errors=False)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Code may leave the intent out; the model has to name it."""
+        """The intent is optional for code, but required of the model."""
         schema = handler(core_schema)
         whole = handler.resolve_ref_schema(schema)
         whole["properties"]["intent"].pop("default")
@@ -67,67 +67,67 @@ class Step(BaseModel):
 
     @property
     def arguments(self) -> dict[str, JsonValue]:
-        """Everything but the intent, as JSON values."""
+        """All fields except the intent, as JSON values."""
         return self.model_dump(mode="json", exclude={"intent"})
 
 
 class ToolError(Exception):
-    """The tool did not do it, and knows so. The text is for the model: short, and says what would work."""
+    """The tool changed nothing. The text is for the model: short, and says what would work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A tool's answer: not yet. It is run again after `seconds`; the wait is durable, so nothing sleeps."""
+    """A tool's result when it is not done: run it again after `seconds`. The wait is durable; no process sleeps."""
 
     seconds: float
     note: str = ""
-    """What it waits for; people are shown it. Empty: the call itself."""
+    """What it waits for, for people. Empty: the call itself is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a tool is given beside its own arguments."""
+    """What a tool gets besides its arguments."""
 
     thread_id: str
     key: str
-    """Stable for this step over crashes and repeats: hand it to whatever accepts an idempotency key."""
+    """The same across crashes and retries of this step: pass it to services that accept an idempotency key."""
     attempt: int
-    """1 at first; for a tool that answered `Wait`, how often it has been run."""
+    """1 for the first run; counts up each time the tool runs again, after a `Wait` for example."""
     now: datetime
     requested_by: str
-    """The person whose words led here, for the record."""
+    """The requester, for the record."""
     facts: Facts = field(default_factory=dict)
-    """What `prepare` found: for a gated tool exactly what the person saw and approved."""
+    """The result of `prepare`; if approval was needed, exactly what the approver saw."""
     resources: Mapping[type, object] = field(default_factory=dict)
-    """Those of the agent's that the tool `needs`, and no others."""
+    """The agent's resources that the tool `needs`, and no others."""
 
     def need(self, kind: type[T]) -> T:
-        """The agent's resource of this type, as its `build` registered it. The tool has to name it in its `needs`."""
+        """The agent's resource of this type, from its `build`. The tool must list the type in `needs`."""
         found = self.resources.get(kind)
-        assert isinstance(found, kind), f"the tool asks for {kind.__name__}, which its `needs` do not name"
+        assert isinstance(found, kind), f"the tool asks for {kind.__name__}, which is not in its `needs`"
         return found
 
 
 class Tool(Step):
     """A step with a `run()`.
 
-    `run` raises ToolError where it did not do its work. Anything else that it raises, and a time-out, leaves the
-    outcome of a tool that is not `repeatable` unknown, and a person is asked.
+    `run` raises ToolError if it changed nothing. After any other exception or a time-out, the outcome of a tool that
+    is not `repeatable` is unknown, and a person is asked.
     """
 
     needs: ClassVar[tuple[type, ...]] = ()
-    """Types of the agent's resources that it asks for with `call.need(...)`. An agent without one is not built."""
+    """The types of the resources it gets by `call.need(...)`. An agent that lacks one cannot be built."""
     repeatable: ClassVar[bool] = False
-    """Running it again does no harm: it only looks, or the other side knows the call's key."""
+    """Running it again does no harm: it is read-only, or the service deduplicates by the call's key."""
     timeout_seconds: ClassVar[float] = 60.0
     doing: ClassVar[str] = ""
-    """What people are shown while it runs, after the agent's name: `is looking at the tags`. Empty: its intent."""
+    """What people see while it runs, after the agent's name: `is looking at the tags`. Empty: the intent."""
     scoped_by: ClassVar[str] = ""
-    """The argument that policies tell its calls apart by (`environment`); empty: one policy for all of them."""
+    """The argument that selects the policy (`environment`, say); empty: one policy for all calls."""
     editable: ClassVar[tuple[str, ...]] = ()
-    """Arguments, all of them texts, that a person may change instead of approving: that is a new request."""
+    """Text arguments that a person may edit instead of approving. An edit makes a new request."""
     for_people: ClassVar[frozenset[str]] = frozenset()
-    """Keys of its arguments, facts and results that only people are shown: the model knows them, or needs them not."""
+    """Keys of its arguments, facts and results that are shown to people but not to the model."""
 
     @property
     def has_prepare(self) -> bool:
@@ -135,35 +135,35 @@ class Tool(Step):
 
     @property
     def scope(self) -> str:
-        """Which of the policies for its intent holds for this call."""
+        """Which of the intent's policies applies to this call."""
         return str(getattr(self, self.scoped_by)) if self.scoped_by else ""
 
     def needs_approval(self) -> bool:
-        """Whether a person has to approve this very call first."""
+        """Whether a person must approve this call first."""
         return False
 
     async def prepare(self, call: Call) -> Facts:
-        """Look up and check what the call depends on, before anybody is asked; must change nothing.
+        """Look up and check what the call depends on, before people are asked. Must change nothing.
 
-        The facts are shown with the request, are bound to it, and come back in `call.facts`. Raise ToolError to refuse.
+        The facts are shown with the request, bound to it, and returned in `call.facts`. Raise ToolError to refuse.
         """
         return {}
 
     async def run(self, call: Call) -> JsonValue | Wait:
-        """Do it. The result is what the model sees."""
+        """Do the work. The model sees the result."""
         raise AssertionError(f"{type(self).__name__} has no run()")
 
 
 class Result(BaseModel):
-    """What a tool answers, for those whose answer code reads too: see `agent.calls`.
+    """A typed result of a tool, if code reads it as well as the model: see `agent.calls`.
 
-    A result of the log may hold keys that the class does not name (any more); those are not read.
+    Keys in the log that the class does not (or no longer) declare are ignored.
     """
 
     model_config = ConfigDict(frozen=True)
 
     def as_json(self) -> dict[str, JsonValue]:
-        """Without what has its default."""
+        """The fields that differ from their default."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -240,7 +240,7 @@ class SetReminder(Step):
 
 
 class HandOver(Step):
-    """Let another agent go on with this thread. Chosen by code."""
+    """Let another agent take over this thread. Chosen by code."""
 
     agent: str
     reason: str
@@ -255,11 +255,11 @@ OWN_STEPS: tuple[type[Step], ...] = (
     LookAgain,
     SetReminder,
 )
-"""The steps that every agent has. `HandOver` is for code alone, so the model is not offered it."""
+"""The steps that every agent has. `HandOver` is for code only, so the model is not offered it."""
 
 
 def as_question(question: str, context: str = "", *, yes_no: bool = False, urgent: bool = False) -> RequestHumanInput:
-    """A question that code asks."""
+    """A question asked by code."""
     options = HumanInputOptions(
         urgency="high" if urgent else "medium", format="yes_no" if yes_no else "free_text", choices=[]
     )

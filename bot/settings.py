@@ -252,7 +252,7 @@ class Settings(BaseSettings):
         if not key:
             problems.append("OPENAI_API_KEY is not set: take it from your provider (any text for a local endpoint).")
         elif not (key.isascii() and key.isprintable()):
-            problems.append("OPENAI_API_KEY holds characters that no key has: copy it again.")
+            problems.append("OPENAI_API_KEY contains characters that no key has: copy it again.")
         return problems
 
 

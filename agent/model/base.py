@@ -1,6 +1,6 @@
-"""The port to the model: a prompt goes in, one step comes out, and whatever goes wrong is a `ModelFailure`.
+"""The port to the model: takes a prompt and returns one step, or raises `ModelFailure`.
 
-Nothing here knows how a model is reached. A stand-in, a script of the tests and a real endpoint are all a `Model`.
+It does not know how a model is reached. A stand-in, a script in a test and a real endpoint all implement `Model`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ERROR_CHARS_MAX = 400
 @dataclass(frozen=True, slots=True)
 class Prompt:
     agent: Agent
-    """Its `prompt` is the system message, and its steps are what may be answered."""
+    """Its `prompt` is the system message; the answer must be one of its steps."""
     user: str
 
 
@@ -30,14 +30,14 @@ class Answer:
     step: Step
     usage: Usage | None
     model: str
-    """As the endpoint names it."""
+    """The name that the endpoint reports."""
 
 
 class ModelFailure(Exception):
     """There is no usable step. The reasons are those of `store.events.ChoiceFailed`.
 
-    `truncated`: the answer, or the thread, is too long for the model. `unavailable`: the model was not reached, which
-    may pass, or a person has to put it right.
+    `truncated`: the answer or the thread is too long for the model. `unavailable`: the model could not be reached; that
+    may pass, or a person has to fix it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ModelFailure(Exception):
         self.model = model
         self.usage = usage
         self.retry_after_seconds = retry_after_seconds
-        """What the endpoint asked for, up to RETRY_AFTER_SECONDS_MAX; None: it did not say."""
+        """The delay that the endpoint asked for, up to RETRY_AFTER_SECONDS_MAX; None: none."""
 
 
 class Model(Protocol):

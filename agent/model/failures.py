@@ -1,7 +1,7 @@
-"""What went wrong with an endpoint, in one line that the model or a person can be shown: what, where, what to do.
+"""Explains the failures of an endpoint, in one line for the model or a person: what, where, what to do.
 
-It knows how endpoints and the layers below them word their errors. No key and no password is in what it says. It asks
-nothing and retries nothing.
+It knows how endpoints and the layers below them word their errors. Its texts contain no key and no password. It sends
+no request and retries nothing.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ _SECRET = re.compile(r"\b(sk-|Bearer\s+|Basic\s+)[\w*.+/=-]{4,}")
 
 
 class Failures:
-    """What is said of the failures of one endpoint."""
+    """Explains the failures of one endpoint."""
 
     def __init__(self, *, where: str, model: str, timeout_seconds: float, secrets: Sequence[str]) -> None:
-        """`where`: its URL, as it may be shown."""
+        """`where`: its URL without secrets."""
         self._where = where
         self._model = model
         self._timeout_seconds = timeout_seconds
         self._secrets = secrets
 
     def of_connection(self, error: BaseException) -> ModelFailure:
-        return ModelFailure("unavailable", self._what_broke(error))
+        return ModelFailure("unavailable", self._explain_connection(error))
 
-    def _what_broke(self, error: BaseException) -> str:
+    def _explain_connection(self, error: BaseException) -> str:
         chain = [error]
         while (cause := chain[-1].__cause__) is not None:
             chain.append(cause)
         for cause in reversed(chain):
             match cause:
                 case socket.gaierror():
-                    return f"The host of {self._where} is not known; check OPENAI_BASE_URL."
+                    return f"The host of {self._where} is unknown; check OPENAI_BASE_URL."
                 case ssl.SSLError():
                     return f"No TLS connection to {self._where}: {getattr(cause, 'verify_message', cause.reason)}."
                 case ConnectionRefusedError():
@@ -59,27 +59,27 @@ class Failures:
                 case TimeoutError():
                     return f"{self._where} did not answer in time (limit {self._timeout_seconds:g} s)."
                 case aiohttp.ServerConnectionError() | aiohttp.ClientPayloadError() | ConnectionError():
-                    return f"{self._where} broke off the connection."
+                    return f"{self._where} closed the connection."
         return f"The connection to {self._where} failed ({type(chain[-1]).__name__})."
 
     def of_status(self, error: APIStatusError) -> ModelFailure:
-        status, told = error.status_code, error_text(error)
+        status, text = error.status_code, error_text(error)
         if status == 401:
             return ModelFailure("unavailable", "The endpoint does not accept the API key (401); check OPENAI_API_KEY.")
         if status == 403:
-            return ModelFailure("unavailable", f"The endpoint forbids this (403); check OPENAI_API_KEY. {told}")
+            return ModelFailure("unavailable", f"The endpoint forbids this (403); check OPENAI_API_KEY. {text}")
         if is_too_long(error):
-            return ModelFailure("truncated", f"The thread is longer than the model's context. {told}")
+            return ModelFailure("truncated", f"The thread is longer than the model's context. {text}")
         if error.code in ("content_filter", "content_policy_violation"):
-            return ModelFailure("refused", f"The endpoint's content filter refused the request. {told}")
+            return ModelFailure("refused", f"The endpoint's content filter refused the request. {text}")
         if error.code == "json_validate_failed":  # Groq: the model failed to keep to the schema
-            return ModelFailure("invalid", f"The answer did not keep to the schema. {told}")
+            return ModelFailure("invalid", f"The answer did not match the schema. {text}")
         if status == 404:
             check = f"check OPENAI_MODEL ({self._model}) and OPENAI_BASE_URL."
-            return ModelFailure("unavailable", f"The endpoint knows no such thing (404); {check} {told}")
-        what = "asks to slow down" if status == 429 else "is in trouble" if status >= 500 else "refuses the request"
-        text = f"The endpoint {what} ({status}). {told}"
-        return ModelFailure("unavailable", text, retry_after_seconds=retry_after(error.response.headers))
+            return ModelFailure("unavailable", f"The endpoint found nothing there (404); {check} {text}")
+        what = "asks to slow down" if status == 429 else "has an error" if status >= 500 else "refuses the request"
+        explained = f"The endpoint {what} ({status}). {text}"
+        return ModelFailure("unavailable", explained, retry_after_seconds=retry_after(error.response.headers))
 
     def shown(self, text: str) -> str:
         """One line without secrets."""
@@ -118,7 +118,7 @@ def rejects_format(error: APIStatusError) -> bool:
 
 
 def error_text(error: APIStatusError) -> str:
-    """The endpoint's own words, without what it may repeat of the request."""
+    """The endpoint's error message, without anything it may quote from the request."""
     match error.body:
         case {"message": str(text)} | {"detail": str(text)}:
             return text

@@ -1,10 +1,10 @@
-"""The model behind whatever speaks OpenAI's chat completions.
+"""The client for any endpoint with OpenAI's chat completions API.
 
-A request is one system and one user message, and an answer is one step. There is no message history, no tool calling
-and no streaming here: what happened so far is in the user message (see `agent.context`).
+A request is one system and one user message; an answer is one step. There is no message history, no tool calling and no
+streaming: the history is in the user message (see `agent.context`).
 
-Endpoints differ in what they take, so a step is asked for in the strictest of `MODES` that works, which is found once
-and remembered. What comes back is read leniently and validated strictly (see `reading` and `schema`).
+Endpoints differ in what they support. The client uses the strictest of `MODES` that works, finds it once and remembers
+it. Answers are parsed leniently and validated strictly (see `reading` and `schema`).
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["json_schema", "json_object", "prompt"]
 MODES: tuple[Mode, ...] = ("json_schema", "json_object", "prompt")
-"""How strictly the endpoint constrains the answer: to the schema, to JSON, not at all. The strictest comes first.
+"""How the endpoint constrains the answer: to the schema, to JSON, not at all. The strictest comes first.
 
-In the latter two the schema stands in the prompt.
+In the last two, the prompt contains the schema.
 """
 
 RETRIES = 1
-"""By the SDK: after a time-out, a broken connection, 408, 409, 429 and 5xx. More of them are the caller's business."""
+"""Retries by the SDK, after a time-out, a broken connection, 408, 409, 429 and 5xx. Callers may retry further."""
 WAIT_HERE_SECONDS_MAX = 5.0
-"""A longer Retry-After is not waited for in this process; the caller is told at once."""
+"""A longer Retry-After is not waited for here; the caller gets the failure at once."""
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
-"""Longer than most tools run, so that a thread's next question needs no new TLS handshake."""
+"""Longer than most tools run, so that the next request of a thread needs no new TLS handshake."""
 CONNECTIONS_MAX = 1_000
 BODY_BYTES_MAX = 4_000_000
 IGNORED_MAX = 2
-"""After so many answers that do not keep to the schema it goes into the prompt for good."""
+"""After this many answers that ignore the schema, the schema is put into the prompt for good."""
 
 IN_PROMPT = (
     "\n\nAnswer with one JSON object and nothing else: no prose, no code fence. It must be valid against this schema:\n"
@@ -55,7 +55,7 @@ IN_PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A request around its user message, encoded once for each agent."""
+    """A request without its user message, encoded once for each agent."""
 
     agent: Agent
     before: bytes
@@ -71,11 +71,11 @@ class _Reply:
 
 class OpenAIModel:
     def __init__(self, *, base_url: str, api_key: str, model: str, timeout_seconds: float = 90.0) -> None:
-        """`timeout_seconds` is for one request together with its retry. Raises ValueError where nothing can work."""
+        """`timeout_seconds` limits one request including its retry. Raises ValueError for unusable settings."""
         key, url = api_key.strip(), httpx2.URL(base_url)
         if not (key.isascii() and key.isprintable()):
-            raise ValueError("OPENAI_API_KEY holds characters that no key has; please copy it again.")
-        bare = url.copy_with(userinfo=b"")  # credentials in the URL would be logged with it
+            raise ValueError("OPENAI_API_KEY contains characters that no key has; please copy it again.")
+        bare = url.copy_with(userinfo=b"")  # Credentials in the URL would be logged.
         self._where = str(bare.copy_with(query=None, fragment=None))
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"OPENAI_BASE_URL must be like https://host/v1, not {self._where!r}.")
@@ -94,7 +94,7 @@ class OpenAIModel:
             api_key=key or "none",
             timeout=timeout,
             max_retries=RETRIES,
-            default_headers={"Accept-Encoding": "identity"},  # else BODY_BYTES_MAX would bound compressed bytes
+            default_headers={"Accept-Encoding": "identity"},  # Otherwise BODY_BYTES_MAX would count compressed bytes.
             http_client=DefaultAioHttpClient(
                 auth=(url.username, url.password) if url.userinfo else None,
                 timeout=timeout,
@@ -105,7 +105,7 @@ class OpenAIModel:
         self._frames: dict[tuple[str, Mode], _Frame] = {}
         self._ignored = 0
         self.mode: Mode = MODES[0]
-        """How this endpoint is asked, as far as is known yet."""
+        """The mode in use; it becomes looser as the endpoint rejects stricter ones."""
 
     async def close(self) -> None:
         await self._client.close()
@@ -124,43 +124,43 @@ class OpenAIModel:
             ) from None
 
     async def _ask(self, prompt: Prompt, spent: list[Usage]) -> Answer:
-        """`spent` takes what each request cost, also where none of them gives a step. Raises ModelFailure."""
+        """Appends the cost of each request to `spent`, even if there is no step. Raises ModelFailure."""
         reply = await self._reply_to(prompt, self.mode, spent)
         if reply.read.step is None and reply.mode == "json_schema" and not reply.read.keeps_to_schema:
-            # The model was not told the schema, so this is no answer to hold against it.
+            # The endpoint ignored the schema, so the model never saw it. Ask again with the schema in the prompt.
             reply = await self._reply_to(prompt, _looser(reply.mode), spent)
         if reply.read.step is None:
             raise ModelFailure("invalid", reply.read.problem)
         return Answer(reply.read.step, total_of(spent), str(reply.completion.get("model") or self.name)[:200])
 
     async def _reply_to(self, prompt: Prompt, mode: Mode, spent: list[Usage]) -> _Reply:
-        """One answer, in this mode or in the first looser one that the endpoint takes. Raises ModelFailure."""
-        response, taken = await self._in_a_mode_that_it_takes(prompt, mode)
+        """One answer, in this mode or in the first looser one that the endpoint accepts. Raises ModelFailure."""
+        response, used = await self._post_in_supported_mode(prompt, mode)
         completion = completion_of(response.content, response.headers.get("content-type", ""))
-        if taken != mode:
-            # Only a mode that then works is remembered: a wrong guess costs a request and nothing more.
-            self._remember(taken)
+        if used != mode:
+            # Remember only a mode that worked: a wrong guess costs one request.
+            self._remember(used)
         if usage := usage_of(completion.get("usage")):
             spent.append(usage)
         read = step_in(completion, prompt.agent)
-        if taken == "json_schema" and not read.keeps_to_schema:
+        if used == "json_schema" and not read.keeps_to_schema:
             self._ignored += 1
             if self._ignored >= IGNORED_MAX:
-                self._remember(_looser(taken))
-        return _Reply(taken, completion, read)
+                self._remember(_looser(used))
+        return _Reply(used, completion, read)
 
-    async def _in_a_mode_that_it_takes(self, prompt: Prompt, mode: Mode) -> tuple[httpx2.Response, Mode]:
+    async def _post_in_supported_mode(self, prompt: Prompt, mode: Mode) -> tuple[httpx2.Response, Mode]:
         while True:
             try:
                 return await self._post(self._request(prompt, mode)), mode
             except APIStatusError as error:
                 if mode == MODES[-1] or not rejects_format(error):
                     raise self._failures.of_status(error) from None
-                log.info("%s does not take %s: %s", self._where, mode, self._failures.shown(error_text(error)))
+                log.info("%s does not accept %s: %s", self._where, mode, self._failures.shown(error_text(error)))
             mode = _looser(mode)
 
     def _remember(self, mode: Mode) -> None:
-        """Never a stricter one: several threads ask at once, and each finds out by itself."""
+        """Use this mode from now on. Never returns to a stricter one, since threads ask concurrently."""
         self.mode = max(self.mode, mode, key=MODES.index)
 
     def _request(self, prompt: Prompt, mode: Mode) -> bytes:
@@ -170,10 +170,10 @@ class OpenAIModel:
         return frame.before + _json(prompt.user) + frame.after
 
     async def _post(self, body: bytes) -> httpx2.Response:
-        """Raises ModelFailure; and APIStatusError for all but 2xx, after the retry."""
+        """Raises ModelFailure, and APIStatusError for a status other than 2xx, after the retry."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                # Prebuilt bytes in, raw response out: the SDK keeps its retries and errors, and half of its cost goes.
+                # Passing bytes and reading the raw response keeps the SDK's retries and errors at half its cost.
                 return await self._client.post("/chat/completions", content=body, cast_to=httpx2.Response)
         except APIStatusError:
             raise
@@ -206,7 +206,7 @@ def _json(value: Any) -> bytes:
 
 
 class _BodyTooLarge(OpenAIError):
-    """An OpenAIError, because the SDK lets those through and does not retry."""
+    """An OpenAIError, because the SDK neither wraps nor retries those."""
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
@@ -231,5 +231,5 @@ async def _before_reading(response: httpx2.Response) -> None:
     if response.is_success:
         return
     if response.status_code == 501 or (retry_after(response.headers) or 0) > WAIT_HERE_SECONDS_MAX:
-        # The SDK obeys this header. By itself it waits for up to two minutes.
+        # The SDK obeys this header; otherwise it would wait up to two minutes.
         response.headers["x-should-retry"] = "false"

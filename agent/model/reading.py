@@ -1,7 +1,7 @@
-"""Reading a chat completion: what the model wrote, the step in it, and what it cost.
+"""Parses a chat completion: the model's text, the step in it, and the cost.
 
-Nothing is known of the shape of what an endpoint sends, so everything is looked at before it is used. Pure: it is given
-bytes, and never asks again.
+Endpoints are not trusted to send a particular shape, so every field is checked before use. Pure: it gets bytes and
+sends no request.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from store.values import Usage
 
 
 def completion_of(content: bytes, content_type: str) -> dict[str, Any]:
-    """Raises ModelFailure where that is none."""
+    """The completion as a dictionary. Raises ModelFailure if the content is not one."""
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
         data = None
     match data:
         case {"error": {"message": str(text)} | str(text)}:
-            raise ModelFailure("unavailable", f"The endpoint is in trouble. {text}")
+            raise ModelFailure("unavailable", f"The endpoint reported an error. {text}")
         case dict():
             return data
-    kind = content_type or "something unnamed"
+    kind = content_type or "content without a type"
     text = f"The endpoint answered with {kind} instead of a JSON object; check OPENAI_BASE_URL."
     raise ModelFailure("unavailable", text)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An answer, and the step in it."""
+    """A parsed answer."""
 
     step: Step | None
-    """None: it holds no step of the agent's."""
+    """None: the answer has no valid step."""
     problem: str
-    """Why not, in words for the model."""
+    """Why there is no step, for the model."""
     keeps_to_schema: bool
-    """The answer is the JSON that was asked for and nothing around it."""
+    """The answer is exactly the JSON that was asked for."""
 
 
 def step_in(completion: dict[str, Any], agent: Agent) -> Read:
-    """Raises ModelFailure where the model stopped before it was done."""
+    """Parse the step. Raises ModelFailure if the model stopped early."""
     keeps_to_schema = False
     try:
         data, keeps_to_schema = find_step(_text(completion, agent))
@@ -57,7 +57,7 @@ def step_in(completion: dict[str, Any], agent: Agent) -> Read:
 
 
 def _text(completion: dict[str, Any], agent: Agent) -> str:
-    """What the model wrote. Raises ModelFailure where it stopped before it was done."""
+    """The model's text. Raises ModelFailure if it stopped early."""
     match completion.get("choices"):
         case [{"message": dict(message), **choice}, *_]:
             pass
@@ -69,7 +69,7 @@ def _text(completion: dict[str, Any], agent: Agent) -> str:
     if finish == "content_filter":
         raise ModelFailure("refused", "The endpoint's content filter stopped the answer.")
     if finish == "length":
-        raise ModelFailure("truncated", "The answer was cut off at the limit of tokens. Give a shorter one.")
+        raise ModelFailure("truncated", "The answer was cut off at the token limit. Give a shorter one.")
     match message:
         case {"content": str(text)} if text.strip():
             return text
@@ -77,12 +77,12 @@ def _text(completion: dict[str, Any], agent: Agent) -> str:
             return "".join(
                 part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
-        case {"tool_calls": [*calls]}:  # not asked for; some models make them nevertheless
-            return "\n".join(_called(call, agent) for call in calls)
+        case {"tool_calls": [*calls]}:  # Not requested, but some models answer like this.
+            return "\n".join(_step_of_tool_call(call, agent) for call in calls)
     return ""
 
 
-def _called(call: object, agent: Agent) -> str:
+def _step_of_tool_call(call: object, agent: Agent) -> str:
     match call:
         case {"function": {"name": str(name), "arguments": str(text)}}:
             try:
@@ -111,7 +111,7 @@ def _count(value: object) -> int:
 
 
 def total_of(spent: Sequence[Usage]) -> Usage | None:
-    """Of all requests that one answer took."""
+    """The sum over all requests that one answer took."""
     if not spent:
         return None
     return Usage(

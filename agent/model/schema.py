@@ -1,9 +1,9 @@
-"""The shape in which a step is asked for, and reading it back from whatever the model wrote.
+"""The JSON schema for a step, and the parser that finds the step in the model's answer.
 
-`step_schema` makes a JSON schema of an agent's steps that strict mode takes and that costs few tokens. `find_step` and
-`validated` go the other way. Pure. Reading repairs the outside of an answer (prose, fences, a trailing comma) and never
-guesses at its inside: it looks into no object that does not parse, and takes none where several steps stand, because a
-step that the model only quoted must not be run.
+`step_schema` makes a JSON schema of an agent's steps that strict mode accepts and that costs few tokens. `find_step`
+and `validated` parse an answer. Pure. The parser repairs what surrounds a step (prose, fences, a trailing comma) but
+never guesses at the step itself: it skips objects that do not parse, and refuses an answer with several different
+steps, because a step that the model only quoted must not run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.definition import Agent, UnusableStep, explain
 from agent.steps import Step
 
 ANSWER_CHARS_MAX = 200_000
-"""A longer answer of the model is refused unread."""
+"""A longer answer is refused without parsing."""
 
 # https://platform.openai.com/docs/guides/structured-outputs, "Supported schemas"
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems")
@@ -34,13 +34,13 @@ _REF = "#/$defs/"
 @dataclass(frozen=True, slots=True)
 class StepSchema:
     schema: dict[str, Any]
-    """`{"step": …}`, one of the agent's steps."""
+    """For `{"step": …}` with one of the agent's steps."""
     strict: bool
-    """False where a tool has a field that strict mode cannot express: free-form objects, any JSON, fixed tuples."""
+    """False if a tool has a field that strict mode cannot express: free-form objects, any JSON, fixed tuples."""
 
 
 def step_schema(agent: Agent) -> StepSchema:
-    """Takes milliseconds: call it once for each agent."""
+    """Slow (milliseconds): call it once for each agent."""
     full = agent.adapter.json_schema()
     shaper = _Shaper(full.get("$defs", {}), Counter(_refs(full)))
     schema = _closed({"step": shaper.shape({"anyOf": full["oneOf"]})})
@@ -66,10 +66,10 @@ def _refs(node: Any) -> Iterator[str]:
 
 
 class _Shaper:
-    """Turns pydantic's JSON schema into the subset that strict mode knows.
+    """Converts pydantic's JSON schema into the subset that strict mode supports.
 
-    A definition that is used once stands where it is used. Titles go; defaults and lengths become part of the
-    description, where the model can read them; null stands for a field that has a default and is left out.
+    A definition that is used once is inlined. Titles are dropped. Defaults and lengths move into the description, where
+    the model can read them. Null means that a field with a default is left out.
     """
 
     def __init__(self, definitions: Mapping[str, Any], uses: Mapping[str, int]) -> None:
@@ -100,7 +100,7 @@ class _Shaper:
             out = {"type": node["type"]} | {key: node[key] for key in _LIMITS if key in node}
             if node.get("format") in _FORMATS:
                 out["format"] = node["format"]
-            if "pattern" in node and "(?" not in node["pattern"]:  # strict mode knows no lookaround
+            if "pattern" in node and "(?" not in node["pattern"]:  # Strict mode has no lookaround.
                 out["pattern"] = node["pattern"]
             if "minLength" in node:
                 notes += (f"at least {node['minLength']} characters",)
@@ -119,7 +119,7 @@ class _Shaper:
             self.shared[name] = self.shape(self._definitions[name])
         ref = {"$ref": _REF + name}
         described = _described(node, notes)
-        return described | {"anyOf": [ref]} if described else ref  # strict mode takes no other key beside a `$ref`
+        return described | {"anyOf": [ref]} if described else ref  # Strict mode allows no other key beside a `$ref`.
 
     def _object(self, node: Mapping[str, Any]) -> dict[str, Any]:
         required = set(node.get("required", ()))
@@ -135,7 +135,7 @@ class _Shaper:
         return out
 
     def _optional(self, node: Mapping[str, Any]) -> dict[str, Any]:
-        """Strict mode requires every property, so null is offered; not where an empty value says the same."""
+        """Strict mode requires every property, so null is allowed, unless an empty value means the same."""
         default = node.get("default")
         empty = default in ("", [], {})
         child = self.shape(
@@ -164,7 +164,7 @@ def _takes_null(schema: Mapping[str, Any]) -> bool:
 
 
 def _joined(branches: list[dict[str, Any]]) -> dict[str, Any]:
-    """Any of these, in few tokens."""
+    """A union of these schemas, in few tokens."""
     flat = [inner for branch in branches for inner in (branch["anyOf"] if branch.keys() == {"anyOf"} else [branch])]
     first = flat[0]
     if len(flat) == 1:
@@ -182,7 +182,7 @@ def _types_of(values: list[Any]) -> str | list[str]:
 
 # Reading
 
-# A string (which may lack its end), or a brace. Possessive and optional, so that no text takes more than linear time.
+# A string (possibly unterminated) or a brace. Possessive quantifiers keep the time linear for every text.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}]', re.DOTALL)
 _STRING_OR_LAST_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=[ \t\r\n]*+[}\]])', re.DOTALL)
 
@@ -192,11 +192,11 @@ def _no_constant(name: str) -> float:
 
 
 _decoder = json.JSONDecoder(strict=False, parse_constant=_no_constant)
-"""Takes line breaks inside strings, which models write; not NaN and Infinity."""
+"""Accepts line breaks inside strings, which models write, but not NaN and Infinity."""
 
 
 def find_step(text: str) -> tuple[dict[str, Any], bool]:
-    """The one step in the answer, unwrapped, and whether the answer was nothing but `{"step": {…}}`.
+    """The step in the answer, and whether the answer was exactly `{"step": {…}}`.
 
     Raises UnusableStep.
     """
@@ -205,7 +205,7 @@ def find_step(text: str) -> tuple[dict[str, Any], bool]:
     whole = _parsed(text)
     if whole is not None and (step := _unwrapped(whole)) is not None:
         return step, whole.keys() == {"step"}
-    _, _, spoken = text.rpartition("</think>")  # some endpoints leave the model's thinking in
+    _, _, spoken = text.rpartition("</think>")  # Some endpoints include the model's reasoning.
     found: dict[str, Any] | None = None
     for part in _objects(spoken):
         data = _parsed(part)
@@ -228,7 +228,7 @@ def _unwrapped(data: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _objects(text: str) -> Iterator[str]:
-    """Whatever stands between balanced braces and inside no others."""
+    """The outermost spans between balanced braces."""
     start = text.find("{")
     while start >= 0:
         depth = 0
@@ -257,9 +257,9 @@ def _without_last_commas(text: str) -> str:
 
 
 def validated(agent: Agent, data: dict[str, Any]) -> Step:
-    """The step, checked. Null stands for a field left out where the field itself cannot be null.
+    """The validated step. A null counts as a missing field if the field itself cannot be null.
 
-    Changes `data`. Raises UnusableStep, in words for the model.
+    Changes `data`. Raises UnusableStep, with a message for the model.
     """
     intent = data.get("intent")
     if not isinstance(intent, str) or intent not in agent.steps:
@@ -277,7 +277,7 @@ def validated(agent: Agent, data: dict[str, Any]) -> Step:
 
 
 def _drop_nulls(data: dict[str, Any], error: ValidationError) -> bool:
-    """Take out each null that was complained of. Whether there was one."""
+    """Remove each null that the error is about. Returns whether there was one."""
     dropped = False
     for item in error.errors(include_url=False, include_context=False):
         if item["input"] is not None:

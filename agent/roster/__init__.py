@@ -1,5 +1,5 @@
-"""The agents that ship, a folder each. To add one of your own, copy a folder: beside these, or to `agents/` beside your
-team file. See `bot.team.agents` for how an agent is found.
+"""The agents that ship, one folder each. To add your own, copy a folder: next to these, or to `agents/` next to your
+team file. `bot.team.agents` finds and loads them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Collection
 
 DEFAULT = "deploy"
-"""Who answers where nobody was named."""
+"""The agent that answers if none is named."""
 
 
 def shipped() -> tuple[str, ...]:
@@ -17,5 +17,5 @@ def shipped() -> tuple[str, ...]:
 
 
 def default_of(names: Collection[str]) -> str:
-    """Of the agents that are set up: who answers where nobody was named. Empty: there is none."""
+    """The agent among `names` that answers if none is named; empty: there are no agents."""
     return DEFAULT if DEFAULT in names else next(iter(names), "")

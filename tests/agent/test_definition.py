@@ -66,7 +66,7 @@ async def test_what_a_tool_does_not_name_it_is_not_given_even_where_it_is_there(
     await world.say("grab it")
     await world.run()
     (failed,) = [event for event in world.thread.events if isinstance(event, ToolFinished)]
-    assert failed.error == "AssertionError: the tool asks for Crane, which its `needs` do not name"
+    assert failed.error == "AssertionError: the tool asks for Crane, which is not in its `needs`"
 
 
 def another() -> type[Tool]:
@@ -109,7 +109,7 @@ def test_the_name_of_a_step_is_made_from_its_class() -> None:
 
 
 def test_a_step_that_names_its_intent_itself_is_refused() -> None:
-    with pytest.raises(TypeError, match="Deploy declares an intent, and its name gives it one"):
+    with pytest.raises(TypeError, match="Deploy declares an intent, but the class name defines it"):
 
         class Deploy(Step):
             intent: str = "ship"

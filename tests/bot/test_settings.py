@@ -114,7 +114,7 @@ def test_an_empty_variable_is_an_unset_one(env: Callable[..., None]) -> None:
 
 def test_a_key_that_cannot_be_one_is_told_before_anything_is_begun(env: Callable[..., None]) -> None:
     env(OPENAI_MODEL="m", OPENAI_API_KEY="sk-\N{ROCKET}")
-    assert problems(of_model) == ["OPENAI_API_KEY holds characters that no key has: copy it again."]
+    assert problems(of_model) == ["OPENAI_API_KEY contains characters that no key has: copy it again."]
 
 
 # Files

@@ -1,6 +1,6 @@
-"""deploybot: deploys the team's components, asks before production, follows what it started, and tells people.
+"""deploybot: deploys the team's components, asks before production, follows each deployment, and reports.
 
-This folder is yours. The components and environments stand at the top of `site.py`, what it can do in `tools/`, the
+This folder is yours to change. Components and environments are at the top of `site.py`, the steps in `tools/`, the
 rules in `prompt.md`, what code does by itself in `plan.py`, and how a deployment is carried out in `deployers/`.
 """
 
@@ -23,7 +23,7 @@ NAME = "deploy"
 
 
 def build(table: Mapping[str, Any], home: Path) -> Agent:
-    """From `[agents.deploy]` of the team file; the runs are kept under `home`. Raises pydantic's ValidationError."""
+    """Build it from the table `[agents.deploy]`; runs are kept under `home`. Raises pydantic's ValidationError."""
     found = targets(table, home)
     return Agent(
         name=NAME,
@@ -45,17 +45,17 @@ def targets(table: Mapping[str, Any], home: Path) -> Targets:
 
 
 def one_of_each_repository(found: Targets) -> tuple[Component, ...]:
-    """A component for each repository: where several share one, its tags and commits are listed once."""
+    """One component for each repository, so that the tags and commits of a shared one are listed once."""
     first: dict[Path, Component] = {}
-    for component in _named(found):
+    for component in _known_to_model(found):
         first.setdefault(found.config.components[component].repository, component)
     return tuple(first.values())
 
 
 def in_production(found: Targets) -> tuple[Component, ...]:
-    return tuple(name for name in _named(found) if "production" in found.config.components[name].targets)
+    return tuple(name for name in _known_to_model(found) if "production" in found.config.components[name].targets)
 
 
-def _named(found: Targets) -> list[Component]:
-    """Those that the model may name, in the order of the team file."""
+def _known_to_model(found: Targets) -> list[Component]:
+    """The configured components that the model may name, in the order of the team file."""
     return [known for name in found.config.components for known in COMPONENTS if known == name]

@@ -1,6 +1,6 @@
-"""Whether the components can be deployed as they are set up, asked of their repositories, programs and targets.
+"""Checks the deployment setup: repositories, programs and targets. `bot doctor` calls it.
 
-Nothing is deployed and nothing is tested here; of all commands only `status` is run.
+It deploys nothing and tests nothing; of all commands it runs only `status`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from agent.roster.deploy.targets import Targets
 
 
 async def problems(targets: Targets) -> list[str]:
-    """Each thing that cannot work, in one line: where it is set up, what is wrong, what to do."""
+    """One line for each problem: which setting, what is wrong, what to do."""
     checks = [_repository(targets, name) for name in targets.config.components]
     checks += (_target(targets, *place) for place in targets.places())
     checks += (_end_to_end(targets, environment) for environment in targets.config.end_to_end)
-    # Not gather: cancelled, that would not wait until every command that it started is gone.
+    # Not gather: when cancelled, it would not wait for the commands to end.
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_all(check)) for check in checks]
     where: dict[str, list[str]] = {}
     for task in tasks:
         for at, problem in task.result():
-            # Targets often share their commands: what is wrong with one of those is told once.
+            # Targets often share commands, so report each problem once.
             where.setdefault(problem, []).append(at)
     return [f"{', '.join(dict.fromkeys(places))}: {problem}" for problem, places in where.items()]
 
@@ -43,12 +43,12 @@ async def _all(found: Found) -> list[tuple[str, str]]:
 async def _repository(targets: Targets, name: str) -> Found:
     repository = targets.repository(name)
     try:
-        # First what any repository can answer: git ends at once where there is none, and reads no question.
+        # Start with a command that fails fast if there is no repository.
         await repository.tags(1)
         if not await repository.commits(limit=1):
             yield name, f"No commit touches {repository.within!r}. Correct its `path`."
     except ToolError as error:
-        yield name, f"{error} Its `repository` has to be a clone with commits on this machine."
+        yield name, f"{error} Its `repository` must be a clone with commits on this machine."
 
 
 async def _target(targets: Targets, name: str, environment: str) -> Found:
@@ -63,26 +63,26 @@ async def _target(targets: Targets, name: str, environment: str) -> Found:
         try:
             await targets.deployer(name, environment).status()
         except ToolError as error:
-            yield at, f"{str(error).rstrip('.')}. Try its `status` by hand in {str(cwd)!r}."
+            yield at, f"{str(error).rstrip('.')}. Run its `status` command by hand in {str(cwd)!r}."
 
 
 async def _end_to_end(targets: Targets, environment: str) -> Found:
-    # As EndToEnd runs them. Whether they pass is not asked: they may take minutes, and change what they test.
+    # The same way as EndToEnd, but without running them: they may take minutes, and change the environment.
     cwd = next(iter(targets.config.components.values())).repository.expanduser().absolute()
     if problem := _not_startable(targets.config.end_to_end[environment], cwd, command_environment({})):
         yield f"end_to_end {environment}", f"The tests cannot be started: {problem}"
 
 
 def _not_startable(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:
-    """Why not, and what to do; empty: its program is there, or stands in a repository that is not there."""
+    """Why the command cannot start, and what to do; empty: it can, or its repository is missing."""
     program = command[0]
     if "/" not in program:
         if shutil.which(program, path=env["PATH"]):
             return ""
-        return f"{program!r} is in no folder of PATH ({env['PATH']}). Install it, or give its whole path."
+        return f"{program!r} is not on PATH ({env['PATH']}). Install it, or give its full path."
     file = str(cwd / program)
     if not (os.path.isabs(program) or cwd.is_dir()):
-        return ""  # That the repository is missing says it all.
-    if not os.path.isfile(file):  # Not Path.is_file, which raises where we may not look.
-        return f"{file!r} does not exist or is no file. Correct the path."
+        return ""  # The missing repository is reported already.
+    if not os.path.isfile(file):  # Path.is_file would raise without permission.
+        return f"{file!r} does not exist or is not a file. Correct the path."
     return "" if os.access(file, os.X_OK) else f"{file!r} is not executable by the bot's user. Run chmod +x on it."

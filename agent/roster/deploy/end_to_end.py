@@ -1,4 +1,4 @@
-"""The end-to-end tests of each environment, run by code after deployments."""
+"""Runs the end-to-end tests of an environment, with a time limit. Judges nothing but the exit code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EndToEnd:
         self._timeout_seconds = timeout_seconds
 
     async def check(self, environment: str) -> Checked:
-        """Runs them to their end. Raises ToolError where they could not be run; failing tests are an answer."""
+        """Run the tests. Raises ToolError if they cannot be run; failing tests are a result."""
         if environment not in self._commands:
             raise ToolError(f"No end-to-end tests are configured for {one_line(environment, 60)!r}.")
         command = [filled(argument, {"environment": environment}) for argument in self._commands[environment]]

@@ -1,8 +1,8 @@
-"""What code chooses before the model does: looking things up, following a deployment, the pipeline after a merge, and
-the end-to-end tests after a deployment to production.
+"""The steps that code chooses before the model: looking things up, following a deployment, the pipeline after a merge,
+and the end-to-end tests after a deployment to production.
 
-Each rule is a function of the thread that gives its next step, or None where it has none; `planner` puts them in order.
-Pure: nothing is kept here between two questions, as the steps that were taken stand in the thread.
+Each rule is a function from the thread to its next step, or None; `planner` puts them in order. Pure: a rule keeps no
+state, because the steps taken are in the thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent.roster.deploy.tools.look import ListCommits, ListDeployments, ListGit
 from agent.roster.deploy.waiting import waiting_commits
 
 STALE_AFTER = timedelta(minutes=10)
-"""What was looked up is looked up again when somebody writes later than this."""
+"""Results older than this are looked up again when somebody writes."""
 DEPLOY: dict[Component, type[Deploy]] = {"backend": DeployBackend, "frontend": DeployFrontend}
 
 
@@ -28,8 +28,8 @@ def planner(
     """The plan of an agent that deploys.
 
     `look_up`: one component for each repository. `in_production`: the components that have that target.
-    `on_failed_tests`: the agent that takes the thread over when the tests of production fail; empty: the model is told
-    and goes on.
+    `on_failed_tests`: the agent that takes over when the tests of production fail; empty: the model sees the failure
+    and continues.
     """
 
     def plan(thread: Thread) -> Step | None:
@@ -45,7 +45,7 @@ def planner(
 
 
 def _follow(thread: Thread) -> Step | None:
-    """A deployment that was started is waited for."""
+    """Wait for a deployment that was started."""
     followed = {wait.step.run_id for wait in calls(thread, WaitForDeployment)}
     for start in reversed(_starts(thread)):
         started = start.result(Started)
@@ -64,7 +64,7 @@ def _starts(thread: Thread) -> list[Called[Deploy] | Called[Rollback]]:
 
 
 def _after_merge(thread: Thread) -> Step | None:
-    """Staging, then its tests; anything that fails or that somebody says in between is the model's to weigh."""
+    """Deploy to staging, then test it. After a failure or a message, the model decides."""
     merged = next((index for index, event in enumerate(thread.events) if _is_merge(event)), None)
     if merged is None:
         return None
@@ -93,7 +93,7 @@ def _succeeded(thread: Thread, started: Started | None) -> bool:
 
 
 def _look_up(thread: Thread, components: tuple[Component, ...]) -> Step | None:
-    """What the model will want to know, before it is asked for the first time and whenever that has grown old."""
+    """Look up what the model will need, before it is asked for the first time and when the results are stale."""
     spoken = [event.at for event in thread.events if isinstance(event, MessageReceived | TriggerReceived)]
     if not spoken or not (thread.state.news or thread.state.unread):
         return None
@@ -107,7 +107,7 @@ def _look_up(thread: Thread, components: tuple[Component, ...]) -> Step | None:
         for look in (ListGitTags(component=component), ListCommits(component=component)):
             if needed(look):
                 return look
-    # A deployment that ended changes what runs.
+    # A finished deployment changes what runs.
     ended = [wait.index for wait in calls(thread, WaitForDeployment) if wait.state.ended]
     if needed(ListDeployments(), since=max(ended, default=-1)):
         return ListDeployments()
@@ -115,7 +115,7 @@ def _look_up(thread: Thread, components: tuple[Component, ...]) -> Step | None:
 
 
 def _test_production(thread: Thread, on_failed_tests: str) -> Step | None:
-    """After the model is done with a thread that changed production: test, and say how it went or hand over."""
+    """When the model is done and production has changed: test it, then report or hand over."""
     changed = [wait for wait in calls(thread, WaitForDeployment) if _changed_production(wait)]
     if not changed:
         return None

@@ -1,11 +1,11 @@
-"""What a git repository says: revisions, tags, and what lies between two commits. It is only ever read.
+"""Reads a git repository: revisions, tags, and the commits between two revisions. It never writes.
 
-The text that names a revision was written by a person or a model: it is matched against an allow-pattern first, looked
-up as an exact tag or branch and as a SHA, and never reaches git as an option or an expression. What git answers
-was written by whoever may push: names, authors and subjects are cleaned and clipped. The repository's own
-configuration is not trusted either: nothing in it may start a program, and no object is fetched from anywhere.
+The name of a revision comes from a person or a model: it must match an allow-list pattern, is looked up as an exact tag
+or branch and as a SHA, and never reaches git as an option or an expression. Git's output comes from anyone who may
+push: names, authors and subjects are cleaned and clipped. The repository's configuration is not trusted: it cannot
+start a program, and no object is fetched.
 
-No shell, no fetch, no checkout and no diff here. Whatever goes wrong is a ToolError with one line to act on.
+No shell, no fetch, no checkout, no diff. Every failure is a ToolError with one line to act on.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ REVISION_CHARS_MAX = 200
 SUBJECT_CHARS_MAX = 160
 AUTHOR_CHARS_MAX = 80
 LISTED_MAX = 200
-"""The most tags or commits that one call gives."""
+"""The most tags or commits that one call returns."""
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,/+@#=%-]*")
-# Names that git itself forbids (git-check-ref-format), as far as the pattern above lets them through.
+# Names that git forbids (git-check-ref-format) and the pattern above allows.
 _FORBIDDEN = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$")
 
-# Whatever a repository's configuration could use to start a program or to bend what is read.
+# Everything that a repository's configuration could use to start a program or to falsify what is read.
 _SETTINGS = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
@@ -67,31 +67,31 @@ _GIT_ENVIRONMENT = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_GRAFT_FILE": "/dev/null",
     "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",  # A partial clone would otherwise fetch what it lacks, by any command it likes.
+    "GIT_ALLOW_PROTOCOL": "none",  # Else a partial clone would fetch missing objects, by any command.
 }
 _FORMAT = "--format=%H%x00%h%x00%cI%x00%an%x00%s"
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One commit. All text in it is cleaned: one line, no control characters, of limited length."""
+    """One commit. Its texts are cleaned: one line, no control characters, limited length."""
 
     sha: str
-    """The full SHA; everything that acts, acts on this."""
+    """The full SHA. Every action uses this one."""
     short: str
     author: str
     date: str
     """When it was committed, ISO 8601."""
     subject: str
     name: str = ""
-    """The tag or branch that was asked for or listed; empty where it was a SHA."""
+    """The tag or branch that was requested or listed; empty for a SHA."""
 
 
 class Repository:
-    """`path` is the top of a working tree or a bare repository. Its parents are not searched.
+    """`path` is the top of a working tree or a bare repository; parent directories are not searched.
 
-    Where the component is only a part of the repository, `within` is that folder: `commits` and `commits_between`
-    then leave out what does not touch it.
+    If the component is only a folder of the repository, `within` names it: `commits` and `commits_between` then skip
+    commits that do not touch it.
     """
 
     def __init__(self, path: Path, *, within: str = "", timeout_seconds: float = GIT_SECONDS_MAX) -> None:
@@ -100,20 +100,20 @@ class Repository:
         self.timeout_seconds = timeout_seconds
 
     async def resolve(self, text: str) -> Revision:
-        """The commit behind a tag, a branch or a SHA (abbreviated to no less than four digits).
+        """The commit of a tag, a branch or a SHA (abbreviated to at least four digits).
 
-        A tag goes before a branch of the same name, a branch before a remote's (`origin/main`). A name that also is
-        the beginning of another commit's SHA is refused, so nobody can hide one behind the other.
+        A tag wins over a branch of the same name, a branch over a remote branch (`origin/main`). A name that is also a
+        prefix of another commit's SHA is refused, so that nobody can disguise one as the other.
         """
         shown = repr(one_line(text, 60))
         if not is_revision_text(text):
-            raise ToolError(f"{shown} cannot be a revision. Give a tag, a branch or a commit's SHA.")
+            raise ToolError(f"{shown} is not a valid revision. Give a tag, a branch or a commit's SHA.")
         named = await self._named(text)
         hashed = await self._hashed(text.lower())
         if named and hashed - {named}:
             raise ToolError(f"{shown} is ambiguous: a tag or branch, and the SHA of another commit. Give another name.")
         if len(hashed) > 1:
-            raise ToolError(f"{shown} is ambiguous: {len(hashed)} commits begin like this. Give more of the SHA.")
+            raise ToolError(f"{shown} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.")
         if found := named or next(iter(hashed), ""):
             revision = (await self._commits([found], "--no-walk"))[0]
             return _with_name(revision, text) if named else revision
@@ -122,7 +122,7 @@ class Repository:
         raise ToolError(f"No revision {shown}. {hint}")
 
     async def tags(self, limit: int = 20) -> list[Revision]:
-        """Newest first: by when they were created, then by version. Tags of anything but commits are left out."""
+        """Newest first: by creation date, then by version. Tags that do not point to commits are left out."""
         listed = await self._git(
             "for-each-ref",
             "--sort=-version:refname",
@@ -139,26 +139,26 @@ class Repository:
         return [_with_name(by_sha[sha], ref.removeprefix(b"refs/tags/")) for ref, sha in pairs if sha in by_sha]
 
     async def commits(self, start: str = "", limit: int = 20) -> list[Revision]:
-        """Newest first, from a tag, branch or SHA; from HEAD where `start` is empty."""
+        """Newest first, starting at a tag, branch or SHA; at HEAD if `start` is empty."""
         first = (await self.resolve(start)).sha if start else (await self._peeled([b"HEAD"]))[0]
         if not first:
             raise ToolError("The repository has no commits yet.")
         return await self._commits([first], f"--max-count={_clamped(limit)}", within=self.within)
 
     async def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether `newer` holds `older`; both are full SHAs. A commit is its own ancestor."""
+        """Whether `newer` contains `older`; both are full SHAs. A commit is its own ancestor."""
         await self._require(older, newer)
         missing = await self._git("rev-list", "--max-count=1", "--end-of-options", older, f"^{newer}", "--")
         return not missing
 
     async def commits_between(self, older: str, newer: str, limit: int = 50) -> list[Revision]:
-        """What a deployment of `newer` adds to `older`, newest first; both are full SHAs."""
+        """The commits that deploying `newer` over `older` adds, newest first; both are full SHAs."""
         await self._require(older, newer)
         return await self._commits([newer, f"^{older}"], f"--max-count={_clamped(limit)}", within=self.within)
 
     async def _named(self, text: str) -> str:
         refs = [f"refs/{space}/{text}".encode() for space in ("tags", "heads", "remotes")]
-        # Listed, because a lookup would also find `refs/heads/refs/tags/x`, and on some disks `V1` for `v1`.
+        # List the refs: a lookup would also find `refs/heads/refs/tags/x`, and on some file systems `V1` for `v1`.
         listed = await self._git("for-each-ref", "--format=%(refname)", *(os.fsdecode(ref) for ref in refs))
         existing = [ref for ref in refs if ref in listed.split(b"\n")]
         if not existing:
@@ -178,7 +178,7 @@ class Repository:
         return {sha for sha in await self._peeled([sha.encode() for sha in objects]) if sha}
 
     async def _peeled(self, names: Sequence[bytes]) -> list[str]:
-        """The commit behind each exact ref or full SHA; empty where it is none."""
+        """The commit of each exact ref or full SHA; empty if it has none."""
         if not names:
             return []
         asked = b"".join(name + b"^{commit}\n" for name in names)
@@ -195,8 +195,8 @@ class Repository:
                 raise ToolError(f"The repository does not have the commit {sha}; it may have to be fetched.")
 
     async def _commits(self, revisions: Iterable[str], *options: str, within: str = "") -> list[Revision]:
-        # rev-list is plumbing: it does not read the settings for `git log`. Records are lines, as no field holds one;
-        # the lines without a NUL between them are its headers.
+        # rev-list is plumbing: it ignores the settings for `git log`. No field contains a line break, so each record is
+        # a line; the lines without NUL are headers.
         listed = await self._git(
             "rev-list", _FORMAT, *options, "--end-of-options", *revisions, "--", *([within] if within else [])
         )
@@ -223,7 +223,7 @@ class Repository:
 
     async def _run(self, *arguments: str, stdin: bytes = b"") -> Ended:
         top = self._top()
-        # The git directory is named, so that git looks for none: not in the parents, and not for whose it is.
+        # Name the git directory, so that git neither searches parent directories nor checks the owner.
         where = ["-C", str(top), f"--git-dir={top / '.git' if (top / '.git').exists() else top}"]
         env = {"PATH": os.environ.get("PATH", os.defpath)} | _GIT_ENVIRONMENT
         try:
@@ -242,7 +242,7 @@ class Repository:
                 f"git {arguments[0]} took longer than {self.timeout_seconds:g} seconds in {str(self.path)!r}."
             )
         if ended.overflowed:
-            raise ToolError(f"git {arguments[0]} gave more than {GIT_OUTPUT_BYTES_MAX:,} bytes. Ask for fewer.")
+            raise ToolError(f"git {arguments[0]} printed more than {GIT_OUTPUT_BYTES_MAX:,} bytes. Ask for less.")
         return ended
 
     def _top(self) -> Path:
@@ -253,7 +253,7 @@ class Repository:
 
 
 def is_revision_text(text: str) -> bool:
-    """Whether it may name a tag, a branch or a SHA at all. What passes is no option, no expression and no pattern."""
+    """Whether the text is acceptable as a tag, a branch or a SHA: not an option, an expression or a pattern."""
     return len(text) <= REVISION_CHARS_MAX and bool(_ALLOWED.fullmatch(text)) and not _FORBIDDEN.search(text)
 
 

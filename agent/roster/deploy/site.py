@@ -1,7 +1,7 @@
-"""The team's site: the names of its components and environments, and what the team file says of them.
+"""The team's site: the names of its components and environments, and the schema of `[agents.deploy]` in the team file.
 
-The table is checked when it is read. Commands are lists of arguments and never see a shell; a placeholder that is not
-known is refused here, not at night. No file is read here and nothing is run.
+The table is validated at startup: an unknown placeholder is refused then, not during a deployment. Commands are lists
+of arguments and never pass through a shell. This module reads no file and runs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-# Your components and environments: what the model may name. Each needs a table in the team file.
+# Your components and environments, which the model may name. Each needs a table in the team file.
 Component = Literal["backend", "frontend"]
 Environment = Literal["staging", "production"]
 COMPONENTS: tuple[Component, ...] = ("backend", "frontend")
@@ -28,7 +28,7 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 def _text(*known: str) -> AfterValidator:
-    """That holds no other placeholders."""
+    """Refuse other placeholders than the known ones."""
 
     def checked(text: str) -> str:
         _check_placeholders((text,), known)
@@ -38,14 +38,14 @@ def _text(*known: str) -> AfterValidator:
 
 
 def _command(*known: str) -> AfterValidator:
-    """With a program, and no other placeholders in its arguments."""
+    """Require a program, and refuse other placeholders than the known ones."""
 
     def checked(command: tuple[str, ...]) -> tuple[str, ...]:
         program, *arguments = command
         if not program.strip():
             raise ValueError("the first argument is the program and must not be empty")
         if _PLACEHOLDER.search(program):
-            raise ValueError(f"the program {program!r} must not hold a placeholder")
+            raise ValueError(f"the program {program!r} must not contain a placeholder")
         _check_placeholders(arguments, known)
         return command
 
@@ -63,34 +63,34 @@ class _Config(BaseModel):
 
 
 class TargetConfig(_Config):
-    """How one component gets to one environment. Commands are lists of arguments and see no shell."""
+    """How to deploy one component to one environment. Commands are lists of arguments; there is no shell."""
 
     deploy: Annotated[Command, _command(*DEPLOY_PLACEHOLDERS)]
-    """Deploys `{sha}`, run in the repository. `{name}` is the tag or branch that was asked for (else the SHA),
-    `{previous}` the SHA that ran before (or nothing), `{key}` stays the same for one deployment over crashes, and
-    `{component}` and `{environment}` are their names. The first argument is the program and is taken as it is."""
+    """Deploys `{sha}`; runs in the repository. `{name}` is the requested tag or branch (or the SHA), `{previous}` the
+    SHA that ran before (or nothing), `{key}` an idempotency key for the deployment, and `{component}` and
+    `{environment}` are the names. The first argument is the program; it takes no placeholder."""
     status: Annotated[Command, _command("component", "environment")]
-    """Prints what runs there: a full SHA, or a JSON object with `sha` and where known `since`, `by`, `url`; nothing, if
-    nothing was deployed yet. May hold `{component}` and `{environment}`."""
+    """Prints what runs there: a full SHA, or a JSON object with `sha` and optionally `since`, `by`, `url`; nothing, if
+    nothing was deployed yet. May contain `{component}` and `{environment}`."""
     timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """A deployment is stopped after this long."""
+    """A longer deployment is stopped."""
     grace_seconds: float = Field(default=10.0, ge=0, le=600)
-    """Between SIGTERM and SIGKILL when it is stopped."""
+    """The time between SIGTERM and SIGKILL when it is stopped."""
     url: Annotated[str, _text(*DEPLOY_PLACEHOLDERS)] = Field(default="", max_length=1_000)
-    """Where to watch a deployment; may hold the placeholders of `deploy`."""
+    """Where to watch a deployment; may contain the placeholders of `deploy`."""
     env: dict[Variable, Argument] = Field(default_factory=dict)
-    """Environment variables of both commands. They see none of the bot's own but PATH, HOME, LANG, USER and TMPDIR."""
+    """Environment variables for both commands. Of the bot's own they get only PATH, HOME, LANG, USER and TMPDIR."""
 
 
 class ComponentConfig(_Config):
     name: Name
-    """As people and the model call it. Taken from the table's key where it is left out."""
+    """The name used by people and the model. Default: the table's key."""
     repository: Path
-    """The git repository: the top of a working tree, or a bare one. Commands run in it."""
+    """The git repository: the top of a working tree, or a bare repository. Commands run in it."""
     path: str = ""
-    """The component's folder in a repository that holds several; commits that do not touch it are not listed."""
+    """The component's folder in a shared repository; commits that do not touch it are not listed."""
     commit_url: Annotated[str, _text("sha")] = Field(default="", max_length=1_000)
-    """A commit's page, with `{sha}` in it."""
+    """The URL of a commit's page, with `{sha}` in it."""
     targets: dict[Name, TargetConfig] = Field(min_length=1)
     """By environment."""
 
@@ -100,7 +100,7 @@ class ComponentConfig(_Config):
         if parts.is_absolute() or ".." in parts.parts or "\0" in self.path:
             raise ValueError(f"path {self.path!r} must be a folder inside the repository")
         if self.commit_url and "{sha}" not in self.commit_url:
-            raise ValueError("commit_url must hold {sha}")
+            raise ValueError("commit_url must contain {sha}")
         return self
 
     def commit_link(self, sha: str) -> str:
@@ -111,7 +111,7 @@ class DeployConfig(_Config):
     components: dict[Name, ComponentConfig] = Field(min_length=1)
     """By name."""
     end_to_end: dict[Name, Annotated[Command, _command("environment")]] = Field(default_factory=dict)
-    """The test command of an environment: exit code 0 means passed. May hold `{environment}`."""
+    """The test command of each environment; exit code 0 means passed. May contain `{environment}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -139,5 +139,5 @@ def folder_name(component: str, environment: str) -> str:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    # In one pass: what is put in is not looked at again.
+    # One pass: placeholders inside values are not replaced.
     return _PLACEHOLDER.sub(lambda found: values[found[1]], text)

@@ -1,8 +1,8 @@
-"""A stand-in for the model, for trying deploybot where none is configured. No intelligence: a few words and an order.
+"""A stand-in for the model, for trying deploybot without one. It has no intelligence: it matches a few keywords.
 
-It works through the same door as a real model: it is given the prompt's text and nothing else, and answers JSON that is
-parsed and validated like any other. So what it knows, it read from the context window, and the demo is a test of that
-too. It understands deploying, rolling back, asking for the status and taking things back; to anything else it says so.
+It implements the same port as a real model: it gets only the text of the prompt, and answers JSON that is parsed and
+validated like any other. It knows only what the context window says, so the demo tests that as well. It understands
+deploying, rolling back, asking for the status and withdrawing a request; to anything else it says that it does not.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _HELP = (
 )
 
 Json = dict[str, Any]
-_HELD = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
-"""What the last block says of steps that go on whatever is answered."""
+_ONGOING = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
+"""Keys of the block `now` that list ongoing work."""
 _UNCHANGED = re.compile(r"\(rows ([0-9, ]+): unchanged\)")
 _LOOK = ListDeployments()
 
@@ -56,7 +56,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Goal:
-    """One deployment or rollback; what is empty was not said yet."""
+    """One deployment or rollback. An empty field is not known yet."""
 
     kind: Literal["deploy", "rollback"]
     component: Component | Literal[""] = ""
@@ -69,11 +69,11 @@ class Goal:
 class Plan:
     goals: list[Goal] = field(default_factory=list)
     done: list[Json] = field(default_factory=list)
-    """The deployments that ended well since the goals were set, as their results told."""
+    """The results of the successful deployments since the goals were set."""
     reply: Step | None = None
-    """The answer to the newest words."""
+    """The answer to the newest message."""
     by_the_way: bool = False
-    """That answer says nothing about the goals."""
+    """The answer does not concern the goals."""
 
     def aim(self, goals: list[Goal]) -> None:
         self.goals, self.done, self.reply = goals, [], None
@@ -86,7 +86,7 @@ class Plan:
 
 
 def next_step(context: str) -> str:
-    """The next step as a model would answer it: one JSON object. `context` is the user message of the prompt."""
+    """The answer of a model: one JSON object with a step. `context` is the user message of the prompt."""
     blocks = read(context)
     plan = Plan()
     for index, block in enumerate(blocks):
@@ -95,10 +95,10 @@ def next_step(context: str) -> str:
 
 
 def _answer(plan: Plan, blocks: list[Block]) -> Step:
-    """The reply; but where it is said by the way and nothing is under way, what was asked for before goes on."""
+    """The reply; if it does not concern the goals and nothing is ongoing, work on the goals continues."""
     if plan.reply is None:
         return _go_on(plan, blocks)
-    if not plan.by_the_way or _latest(blocks, "now").keys() & _HELD or not _next(plan, blocks):
+    if not plan.by_the_way or _latest(blocks, "now").keys() & _ONGOING or not _next(plan, blocks):
         return plan.reply
     if isinstance(plan.reply, DoneForNow):
         return SendUpdate(message=plan.reply.message)
@@ -110,13 +110,13 @@ def read(context: str) -> list[Block]:
 
 
 def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
-    """What one event makes of the plan."""
+    """Update the plan by one block."""
     data = block.data
     match block.tag:
         case "message":
-            _hear(plan, str(data.get("text", "")), "answers" in data, seen, now)
+            _read_message(plan, str(data.get("text", "")), "answers" in data, seen, now)
         case "trigger" if data.get("task"):
-            _hear(plan, str(data["task"]), False, seen, now)
+            _read_message(plan, str(data["task"]), False, seen, now)
         case "agent_changed" if data.get("agent") == "rollback":
             deployed = [done for done in plan.done if done.get("environment") == "production"]
             components = [known for done in reversed(deployed) for known in COMPONENTS if known == done["component"]]
@@ -136,7 +136,7 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             )
         case "approval_expired":
             plan.give_up(
-                _done(f"Nobody decided on {data.get('step')} in time, so I did nothing. Write to me to ask anew.")
+                _done(f"Nobody decided on {data.get('step')} in time, so I did nothing. Write to me to ask again.")
             )
         case "refused" | "error":
             plan.give_up(_done(f"I stopped: {data.get('error')}"))
@@ -146,11 +146,11 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             pass
 
 
-def _hear(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) -> None:
+def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) -> None:
     words = text.lower()
     plan.reply = None
     if is_answer and re.match(r"\s*(yes|no)\b", words):
-        # Did it happen? If so, what runs now shows it; if not, the goal stands, and approval is asked anew.
+        # The answer to "Did it happen?". Yes: look at what runs. No: the goal remains, and needs a new approval.
         plan.reply, plan.by_the_way = (_LOOK if words.strip().startswith("yes") else None), False
     elif re.search(r"\b(never ?mind|forget it|stop|don'?t|abort)\b", words):
         waits = now.keys() & {"waits_for_approval", "approved_and_about_to_run"}
@@ -215,7 +215,7 @@ def _go_on(plan: Plan, blocks: list[Block]) -> Step:
 
 
 def _next(plan: Plan, blocks: list[Block]) -> Step | None:
-    """The next deployment or rollback that the goals ask for: staging before production."""
+    """The next deployment or rollback for the goals: staging before production."""
     to_production = [g for g in plan.goals if g.kind == "deploy" and g.environment == "production"]
     first = [replace(goal, environment="staging") for goal in to_production if not goal.skip_staging]
     for goal in first + plan.goals:
@@ -286,17 +286,17 @@ def _latest(blocks: Iterable[Block], tag: str) -> Json:
 
 
 def _rows(blocks: Iterable[Block], tag: str, key: str) -> list[dict[str, str]]:
-    """The newest table under this key. A look that follows another tells only the rows that are new."""
+    """The newest table under this key. A repeated table lists only the changed rows."""
     rows: list[dict[str, str]] = []
     for block in blocks:
         lines = str(block.data.get(key) or "").splitlines()
         if block.tag != tag or not lines:
             continue
         unchanged = _UNCHANGED.fullmatch(lines[-1])
-        told = list(csv.DictReader(lines[: -1 if unchanged else None], escapechar="\\"))
+        table = list(csv.DictReader(lines[: -1 if unchanged else None], escapechar="\\"))
         for number in sorted(map(int, unchanged[1].split(", "))) if unchanged else ():
-            told.insert(number - 1, rows[number - 1])
-        rows = told
+            table.insert(number - 1, rows[number - 1])
+        rows = table
     return rows
 
 
@@ -341,7 +341,7 @@ def _ask(question: str, context: str, choices: list[str] | None = None) -> Step:
 
 
 class StandIn:
-    """Stands where a model stands."""
+    """Implements `agent.model.base.Model`."""
 
     name = "stand-in"
 

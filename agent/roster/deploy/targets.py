@@ -1,6 +1,6 @@
-"""The team's components and where they go, as configured: from a name to the repository, the deployer, the tests.
+"""Maps the configured components and environments to their repository, deployer and tests.
 
-The one resource of deploybot's tools. It holds names and folders; it remembers nothing of what runs.
+The only resource of deploybot's tools. It holds names and folders, and no state of what runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent.roster.deploy.site import DeployConfig
 
 @dataclass(frozen=True)
 class Targets:
-    """What the tools ask for with `call.need(Targets)`."""
+    """The resource that tools get by `call.need(Targets)`."""
 
     config: DeployConfig
     state_dir: Path

@@ -1,7 +1,7 @@
-"""The opening `waiting_commits`: asks people whether to deploy what production does not have yet.
+"""The opening `waiting_commits`: asks people whether to deploy the commits that production does not have yet.
 
-A schedule of the team names it. Nobody hears of it where nothing waits, and nothing is deployed here: what people
-answer is the model's to act on. Pure.
+A schedule of the team names it. If no commit waits, it says nothing. It deploys nothing: the model acts on the answer.
+Pure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OPENINGS = {
 
 
 def waiting_commits(thread: Thread, components: tuple[Component, ...]) -> Step | None:
-    """The next step of the opening. None: no schedule has opened the thread with it, or it is over."""
+    """The next step of the opening. None: the thread was not opened with it, or it is finished."""
     looks = calls(thread, ListWaitingCommits)
     if opening_of(thread) != WAITING_COMMITS or len(looks) < len(steps_taken(thread)):
         return None

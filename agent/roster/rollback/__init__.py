@@ -1,6 +1,6 @@
-"""rollback: takes over a thread whose production tests failed, and proposes how to get back.
+"""rollback: takes over a thread after its production tests failed, and proposes a rollback.
 
-It uses deploybot's tools and targets, and a prompt of its own: a small agent with one job.
+It uses deploybot's tools and targets with its own prompt: a small agent with one job. It deploys nothing new.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.roster.deploy.tools.look import CheckDeploymentStatus, ListDeployment
 
 NAME = "rollback"
 SHARES = deploy.NAME
-"""It reads deploybot's table: the targets are the same."""
+"""It uses deploybot's table in the team file, because the targets are the same."""
 
 
 def build(table: Mapping[str, Any], home: Path) -> Agent:

@@ -270,7 +270,7 @@ async def test_an_endpoint_that_rejects_the_format_is_asked_otherwise(rejection:
         (
             error(400, "Generated JSON does not match the expected schema.", code="json_validate_failed"),
             "invalid",
-            "did not keep to the schema. Generated JSON does not match",
+            "did not match the schema. Generated JSON does not match",
         ),
         (error(400, "Your organisation is on hold."), "unavailable", "refuses the request (400). Your organisation is"),
         (detail(422, {"detail": "No thanks"}), "unavailable", "refuses the request (422). No thanks"),
@@ -353,8 +353,8 @@ async def test_an_unknown_intent_is_told_with_the_known_ones() -> None:
     [
         (refusal("I can't help\nwith that."), "refused", "The model refused: I can't help with that."),
         (filtered(), "refused", "content filter stopped the answer"),
-        (truncated(), "truncated", "cut off at the limit of tokens"),
-        (truncated(json.dumps({"step": DONE})), "truncated", "cut off at the limit of tokens"),
+        (truncated(), "truncated", "cut off at the token limit"),
+        (truncated(json.dumps({"step": DONE})), "truncated", "cut off at the token limit"),
         (detail(200, {"choices": [], "usage": {"prompt_tokens": 3}}), "invalid", "without a message"),
         (detail(200, {"choices": [{"message": None}]}), "invalid", "without a message"),
         (detail(200, {}), "invalid", "without a message"),
@@ -501,7 +501,7 @@ async def test_an_html_error_page_is_not_quoted() -> None:
         failed = await failure(model)
 
     assert failed.reason == "unavailable"
-    assert failed.error == "The endpoint is in trouble (502)."
+    assert failed.error == "The endpoint has an error (502)."
 
 
 async def test_a_connection_that_is_cut_twice_is_unavailable() -> None:
@@ -509,7 +509,7 @@ async def test_a_connection_that_is_cut_twice_is_unavailable() -> None:
         failed = await failure(model)
 
     assert failed.reason == "unavailable"
-    assert failed.error == f"{server.url} broke off the connection."
+    assert failed.error == f"{server.url} closed the connection."
     assert len(server.requests) == 2
 
 
@@ -558,7 +558,7 @@ async def test_an_unknown_host_is_told() -> None:
     failed = await unreachable("https://no-such-host.invalid/v1")
 
     assert failed.reason == "unavailable"
-    assert failed.error == "The host of https://no-such-host.invalid/v1 is not known; check OPENAI_BASE_URL."
+    assert failed.error == "The host of https://no-such-host.invalid/v1 is unknown; check OPENAI_BASE_URL."
 
 
 async def test_a_failed_tls_handshake_is_told() -> None:
@@ -609,7 +609,7 @@ async def test_a_rejected_format_is_logged_without_the_key(caplog: pytest.LogCap
     async with talk(error(400, f"No response_format for {KEY}"), NOTHING) as (server, model):
         await model.answer(PROMPT)
 
-    assert f"{server.url} does not take json_schema: No response_format for ***" in caplog.text
+    assert f"{server.url} does not accept json_schema: No response_format for ***" in caplog.text
 
 
 async def test_credentials_in_the_url_are_sent_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:

@@ -166,9 +166,7 @@ def test_a_repository_that_is_none_is_told_with_what_to_do(bot: Bot, made: list[
         subprocess.run([*made, nowhere], check=True)
     rewritten(bot, (str(bot.site.repository), nowhere))
     # Both components have that one: it is told once.
-    text = (
-        f"backend, frontend: {wrong.format(nowhere)} Its `repository` has to be a clone with commits on this machine."
-    )
+    text = f"backend, frontend: {wrong.format(nowhere)} Its `repository` must be a clone with commits on this machine."
     assert asyncio.run(agents(bot)) == ("failed", text)
 
 
@@ -186,7 +184,7 @@ async def test_commands_that_cannot_be_started_are_told(bot: Bot) -> None:
     everywhere = "backend staging, backend production, frontend staging, frontend production"
     assert await agents(bot) == (
         "failed",
-        f"{everywhere}: `deploy` cannot be started: {gone!r} does not exist or is no file. Correct the path. "
+        f"{everywhere}: `deploy` cannot be started: {gone!r} does not exist or is not a file. Correct the path. "
         "end_to_end staging, end_to_end production: The tests cannot be started: "
         f"{tests!r} is not executable by the bot's user. Run chmod +x on it.",
     )
@@ -203,7 +201,7 @@ async def test_programs_are_looked_for_where_they_would_be_started(bot: Bot) -> 
     rewritten(bot, (f'deploy = ["{bot.site.home}/deploy"', 'deploy = ["deploy-it"'))
     state, text = await agents(bot)
     assert state == "failed"
-    assert "`deploy` cannot be started: 'deploy-it' is in no folder of PATH (" in text
+    assert "`deploy` cannot be started: 'deploy-it' is not on PATH (" in text
     path = f"{tools}:{os.environ['PATH']}"
     assert (await agents(bot, path))[0] == "ok"
     with_path = ("timeout_seconds = 60", f'env = {{ PATH = "{path}" }}')
@@ -215,7 +213,7 @@ async def test_targets_are_asked_what_runs_there(bot: Bot) -> None:
     bot.site.build()
     rewritten(bot)
     asked = bot.folder / "asked"
-    by_hand = f"Try its `status` by hand in {str(bot.site.repository)!r}."
+    by_hand = f"Run its `status` command by hand in {str(bot.site.repository)!r}."
     (bot.site.home / "status").write_text(
         f'#!/bin/sh\necho "$1 $2" >> {asked}\n[ $1 = backend ] || {{ echo "no route" >&2; exit 3; }}\n'
         "[ $2 = production ] || echo hello\n"

@@ -1,7 +1,7 @@
-"""What a deployer is: how one component gets to one environment, and what is known of each run.
+"""The `Deployer` protocol: deploys one component to one environment, and reports on each run.
 
-To add one, put a module beside `command.py` that keeps `Deployer`, and let `Targets.deployer` choose it. Nothing here
-starts or asks anything.
+To add a deployer, put a module next to `command.py` that implements `Deployer`, and let `Targets.deployer` choose it.
+This module starts nothing and queries nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RunState = Literal["running", "succeeded", "failed", "timed_out", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One deployment, as far as it is known. Text of the command is cleaned and clipped."""
+    """One deployment, as far as known. The command's output is cleaned and clipped."""
 
     id: str
     component: str
@@ -37,7 +37,7 @@ class Run:
     thread_id: str
     url: str
     state: RunState
-    """`lost`: nobody knows how it ended, and it is not run again."""
+    """`lost`: the outcome is unknown; it is not run again."""
     started_at: datetime
     ended_at: datetime | None = None
     exit_code: int | None = None
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What the target says runs there; everything but the SHA may be empty."""
+    """What runs there, as the target reports it; only the SHA is always present."""
 
     sha: str
     since: str = ""
@@ -59,7 +59,7 @@ class Running:
 
 
 class TargetBusy(ToolError):
-    """Another deployment of the target is under way; nothing was started."""
+    """Another deployment of the target is running; nothing was started."""
 
 
 class Deployer(Protocol):
@@ -69,34 +69,34 @@ class Deployer(Protocol):
     environment: str
 
     async def start(self, sha: str, *, name: str = "", previous: str = "", key: str, by: str, thread_id: str) -> Run:
-        """Begins to deploy exactly this commit and returns. The same key again gives the run that it began.
+        """Start deploying exactly this commit, and return. The same key again returns the same run.
 
-        Raises TargetBusy, or another ToolError where nothing was started.
+        Raises TargetBusy or another ToolError if nothing was started.
         """
         ...
 
     async def look(self, run_id: str) -> Run:
-        """How the run is doing. Raises ToolError where there is none of this id."""
+        """The state of the run. Raises ToolError if there is no such run."""
         ...
 
     async def status(self) -> Running | None:
-        """What runs there, asked now; None: nothing yet. Raises ToolError where the target does not say."""
+        """Ask the target what runs there; None: nothing yet. Raises ToolError if it does not answer."""
         ...
 
 
 def parse_status(printed: bytes) -> Running | None:
-    """What a status command printed. The SHA has to be a full one; anything else in a JSON object may be missing."""
+    """Parse the output of a status command: a full SHA, or JSON in which everything but the SHA is optional."""
     text = printed.decode("utf-8", "replace").strip()
-    said: dict[str, JsonValue] = {"sha": text}
+    fields: dict[str, JsonValue] = {"sha": text}
     if text.startswith("{"):
         with contextlib.suppress(ValueError, RecursionError):
             parsed = json.loads(text)
-            said = parsed if isinstance(parsed, dict) else said
-    sha = said.get("sha")
+            fields = parsed if isinstance(parsed, dict) else fields
+    sha = fields.get("sha")
     if sha is None or sha == "":
-        if "sha" in said:
+        if "sha" in fields:
             return None
     elif isinstance(sha, str) and FULL_SHA.fullmatch(sha.lower()):
-        since, by, url = (one_line(str(said.get(key) or ""), 300) for key in ("since", "by", "url"))
+        since, by, url = (one_line(str(fields.get(key) or ""), 300) for key in ("since", "by", "url"))
         return Running(sha.lower(), since, by, url if url.startswith(("https://", "http://")) else "")
     raise ToolError(f"The status command printed neither a full SHA nor JSON with one: {one_line(text, 200)!r}.")

@@ -1,11 +1,12 @@
-"""The deployer that ships: a command of the team's, run once for each approved deployment.
+"""The deployer that ships: runs a command of the team, once for each approved deployment.
 
-`start` gives the revision to a detached runner (see `runner`) and returns; a dead worker, a second worker or the same
-step run twice change nothing about it. What runs on a target is asked from the target (`status`) and never
-remembered. Each run has its record (see `record`).
+`start` hands the revision to a detached runner (see `runner`) and returns. The run survives a dead worker, and neither
+a second worker nor a repeated step starts it twice. What runs on a target is always queried (`status`), never stored.
+Each run has a record (see `record`).
 
-It refuses: a second deployment of a target at a time, a shell, placeholders it does not know, the bot's environment
-(a command sees PATH, HOME, LANG, USER, TMPDIR and what its target's `env` names), and guessing how a lost run ended.
+It never runs two deployments of a target at once, never uses a shell or unknown placeholders, never passes on the bot's
+environment (a command gets PATH, HOME, LANG, USER, TMPDIR and its target's `env`), and never guesses how a lost run
+ended.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from agent.roster.deploy.site import ComponentConfig, filled, folder_name
 STATUS_SECONDS_MAX = 20.0
 STATUS_BYTES_MAX = 64_000
 BUSY_GRACE_SECONDS = 2.0
-"""How long `start` waits for a lock whose holder is just beginning or has just ended."""
+"""How long `start` waits for a lock whose holder is just starting or ending."""
 SPAWN_SECONDS_MAX = 30.0
 HISTORY_MAX = 200
 
@@ -47,7 +48,7 @@ HISTORY_MAX = 200
 class CommandDeployer:
     """A `Deployer` that runs `TargetConfig.deploy`.
 
-    Any number of these, in any number of processes, may share a `state_dir`.
+    Any number of instances, in any number of processes, may share a `state_dir`.
     """
 
     def __init__(
@@ -67,15 +68,15 @@ class CommandDeployer:
         self._status_seconds = status_seconds
 
     async def start(self, sha: str, *, name: str = "", previous: str = "", key: str, by: str, thread_id: str) -> Run:
-        """See `Deployer.start`. Durable when it returns; cancelling it does not take a started deployment back.
+        """See `Deployer.start`. Durable when it returns; cancelling it does not stop a started deployment.
 
-        A `name` that could not be a revision's is left out.
+        An invalid `name` is left out.
         """
         assert key, "a deployment needs a key"
         if not FULL_SHA.fullmatch(sha) or (previous and not FULL_SHA.fullmatch(previous)):
             raise ToolError("A deployment takes full SHAs.")
         if not is_revision_text(name):
-            name = ""  # Only for show, the SHA is what counts; but it must not bring anything into a command.
+            name = ""  # Display only, but it is put into the command, so it must be harmless.
         run_id = hashlib.sha256("\0".join((self.component, self.environment, key)).encode()).hexdigest()[:20]
         values = {"sha": sha, "name": name or sha, "previous": previous, "key": run_id} | self._names
         request = Request(
@@ -112,7 +113,7 @@ class CommandDeployer:
                 bytes_max=STATUS_BYTES_MAX,
             )
         except OSError as error:
-            raise ToolError(f"Asking {where} failed, its command cannot be started: {why_not(error)}.") from None
+            raise ToolError(f"Cannot ask {where}: the command cannot be started: {why_not(error)}.") from None
         if ended.timed_out:
             raise ToolError(f"Asking {where} took longer than {self._status_seconds:g} seconds.")
         if ended.exit_code != 0:
@@ -144,8 +145,10 @@ class CommandDeployer:
                 alive = self._records.begin(request)
                 held.callback(os.close, alive)
             except OSError as error:
-                raise ToolError(f"Nothing was deployed: the bot cannot write its record: {why_not(error)}.") from None
-            # From here on the run is on record: if this process dies now, it is lost, and nobody begins it again.
+                raise ToolError(
+                    f"Nothing was deployed: the bot cannot write the record of the run: {why_not(error)}."
+                ) from None
+            # The run is on record now: if this process dies here, the run counts as lost and is not started again.
             try:
                 self._spawn(folder, lock, alive)
             except OSError as error:
@@ -154,7 +157,7 @@ class CommandDeployer:
         return self._records.look(request.id)
 
     def _lock_unless_begun(self, folder: Path) -> int | None:
-        """The target's lock; None where the run is on record already. Raises TargetBusy."""
+        """The target's lock; None: the run is on record already. Raises TargetBusy."""
         give_up_at = time.monotonic() + BUSY_GRACE_SECONDS
         while not folder.exists():
             lock = os.open(self._records.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -180,20 +183,20 @@ class CommandDeployer:
         where = f"{self.component} {self.environment}"
         if run is None or run.state not in ("running", "lost"):
             return TargetBusy(
-                f"Another deployment of {where} is just beginning. Look at what runs there, then try again."
+                f"Another deployment of {where} is just starting. Look at what runs there, then try again."
             )
         since = run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
         what = f"run {run.id} of {run.sha[:7]}, started {since} by {run.by or 'somebody unknown'}"
         if run.state == "running":
             return TargetBusy(f"{where} is busy with {what}. Wait for it to end.")
         return TargetBusy(
-            f"{where} is locked: the runner of {what}, died, but its command goes on. Ask a person to look."
+            f"{where} is locked: the runner of {what}, died, but its command still runs. Ask a person to check."
         )
 
     def _begun(self, request: Request) -> Run:
         run = self._records.look(request.id)
         if run.sha != request.sha:
-            raise ToolError(f"This step has already started run {run.id}, of another commit: {run.sha}.")
+            raise ToolError(f"This step has already started run {run.id}, with another commit: {run.sha}.")
         return run
 
     def _spawn(self, folder: Path, lock: int, alive: int) -> None:

@@ -1,6 +1,6 @@
-"""Running other people's programs: with a limit on time and output, in their own session, and without our secrets.
+"""Runs external programs with limits on time and output, in their own session, and without our secrets.
 
-Whatever such a program prints is foreign text: it is decoded leniently, cleaned of control characters, and clipped.
+Their output is foreign text: it is decoded leniently, stripped of control characters, and clipped.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dataclasses import dataclass, field
 from typing import cast
 
 KILL_GRACE_SECONDS = 2.0
-"""Between SIGTERM and SIGKILL for a command that reached its time limit."""
+"""The time between SIGTERM and SIGKILL for a command that reached its time limit."""
 DRAIN_SECONDS = 0.5
-"""How long the output of an ended command is still read where something it started keeps the pipe open."""
+"""How long to read on after the command ended, if a child of it keeps the pipe open."""
 OUTPUT_LINES_MAX = 40
 OUTPUT_LINE_CHARS_MAX = 300
 OUTPUT_READ_BYTES = 64_000
-"""How much of the end of an output is read to show its last lines."""
+"""How much of the end of the output is read for its last lines."""
 PASSED_ON = ("PATH", "HOME", "LANG", "USER", "TMPDIR")
-"""The only variables of the bot's own environment that a command sees."""
+"""The only variables of the bot's environment that a command gets."""
 _TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[^\n])")
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command that was waited for ended."""
+    """The result of a command."""
 
     exit_code: int
     """Negative: the signal that ended it."""
@@ -38,7 +38,7 @@ class Ended:
     errors: bytes
     timed_out: bool
     overflowed: bool
-    """The beginning of the output or of the errors is not kept."""
+    """The beginning of the output or of the errors was dropped."""
 
 
 async def run_bounded(
@@ -51,9 +51,9 @@ async def run_bounded(
     stdin: bytes = b"",
     merged: bool = False,
 ) -> Ended:
-    """Runs it in a session of its own and leaves nothing of it behind, also when cancelled.
+    """Run a command in its own session, and kill everything left of it, even when cancelled.
 
-    `merged`: errors come in the output, in order. Raises OSError where it cannot be started.
+    `merged`: errors appear in the output, in order. Raises OSError if the command cannot be started.
     """
     started = time.monotonic()
     pipe = asyncio.subprocess.PIPE
@@ -71,15 +71,15 @@ async def run_bounded(
     try:
         if stdin:
             _write(stdin, transport)
-        timed_out = not await _happens(watch.exited, seconds - (time.monotonic() - started))
+        timed_out = not await _set_within(watch.exited, seconds - (time.monotonic() - started))
         if timed_out:
             _signal_group(group, signal.SIGTERM)
-            await _happens(watch.exited, KILL_GRACE_SECONDS)
+            await _set_within(watch.exited, KILL_GRACE_SECONDS)
         else:
-            await _happens(watch.closed, DRAIN_SECONDS)
+            await _set_within(watch.closed, DRAIN_SECONDS)
     finally:
         _signal_group(group, signal.SIGKILL)
-        await _happens(watch.exited, KILL_GRACE_SECONDS)
+        await _set_within(watch.exited, KILL_GRACE_SECONDS)
         transport.close()
     code = transport.get_returncode()
     return Ended(
@@ -92,9 +92,9 @@ async def run_bounded(
 
 
 def _write(stdin: bytes, transport: asyncio.SubprocessTransport) -> None:
-    # uvloop's is none by its class, only by what it can.
+    # uvloop's transport has the methods, but not the class.
     writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-    # A program that has ended reads no more.
+    # The program may have ended already.
     if not writer.is_closing():
         writer.write(stdin)
     if not writer.is_closing():
@@ -102,13 +102,13 @@ def _write(stdin: bytes, transport: asyncio.SubprocessTransport) -> None:
 
 
 def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """All that a command of the team's sees. The bot's tokens and keys are not in it."""
+    """The environment of a team's command. It has none of the bot's tokens and keys."""
     own = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {"PATH": os.defpath} | own | dict(extra)
 
 
 def last_lines(raw: bytes, *, lines_max: int = OUTPUT_LINES_MAX) -> str:
-    """The end of a command's output for people and the model: no terminal codes, control characters or long lines."""
+    """The end of a command's output for display: no terminal codes, control characters or long lines."""
     text = _TERMINAL_CODES.sub("", raw[-OUTPUT_READ_BYTES:].decode("utf-8", "replace"))
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = "".join(char for char in text if char.isprintable() or char in "\n\t").strip("\n").split("\n")[-lines_max:]
@@ -118,7 +118,7 @@ def last_lines(raw: bytes, *, lines_max: int = OUTPUT_LINES_MAX) -> str:
 
 
 def one_line(raw: bytes | str, chars_max: int) -> str:
-    """Foreign text for showing. What is not printable becomes U+FFFD and not nothing: `v1` and `v1<hidden>` differ."""
+    """Foreign text for display. Unprintable characters become U+FFFD, so that `v1` and `v1<hidden>` look different."""
     text = raw[: 4 * chars_max + 4].decode("utf-8", "replace") if isinstance(raw, bytes) else raw[: chars_max + 1]
     text = "".join(char if char.isprintable() else " " if char in "\t\r\n" else "\ufffd" for char in text)
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
@@ -126,7 +126,7 @@ def one_line(raw: bytes | str, chars_max: int) -> str:
 
 @dataclass(slots=True)
 class _Watch(asyncio.SubprocessProtocol):
-    """A protocol, because `Process.wait()` also waits for what the command leaves behind to close the pipe."""
+    """A protocol, because `Process.wait()` would also wait until surviving children close the pipe."""
 
     bytes_max: int
     exited: asyncio.Event = field(default_factory=asyncio.Event)
@@ -150,14 +150,14 @@ class _Watch(asyncio.SubprocessProtocol):
         self.exited.set()
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), max(0.0, seconds))
     return event.is_set()
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
-    # Gone already; macOS says EPERM where only a zombie is left.
+    # Already gone; macOS reports EPERM for a zombie.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 

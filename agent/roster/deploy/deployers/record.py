@@ -1,13 +1,13 @@
-"""The record of each run: a folder that outlives the worker, so that nobody has to remember a deployment.
+"""The record of each run: a folder that outlives the worker.
 
-It owns the layout under a target's folder, which `runner` shares:
+This module and `runner` own the layout of a target's folder:
 
-    lock          held while a deployment is under way there
-    preparing     a record that is not whole yet
+    lock          held while a deployment of the target runs
+    preparing     an incomplete record
     runs/<id>/    one run; the id is a hash of the step's key
 
-A record appears whole or not at all. A run that has no result and whose runner is dead is `lost`: this module never
-guesses how it ended. It starts nothing.
+A record appears atomically. A run without a result whose runner is dead is `lost`: this module never guesses how it
+ended. It starts nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RUN_ID = re.compile(r"[0-9a-f]{20}")
 
 
 class Request(BaseModel):
-    """`request.json`, read by the runner too. No environment in it: that may hold secrets."""
+    """`request.json`, which the runner reads, too. It has no environment variables: they may hold secrets."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,7 +69,7 @@ class _Result(BaseModel):
 
 
 class Records:
-    """Of one component on one environment. Reads and writes files; call it in a thread of its own."""
+    """The records of one component and environment. It does blocking file I/O: call it in a thread."""
 
     def __init__(self, folder: Path, component: str, environment: str) -> None:
         self.folder = folder
@@ -77,7 +77,7 @@ class Records:
         self._where = f"{component} on {environment}"
 
     def begin(self, request: Request) -> int:
-        """Put the run on record, in one step. Gives the open file whose lock says that the run is alive.
+        """Create the record atomically. Returns an open file whose lock says that the run is alive.
 
         Raises OSError.
         """
@@ -95,7 +95,7 @@ class Records:
         return alive
 
     def look(self, run_id: str) -> Run:
-        """How the run is doing. Raises ToolError where there is none of this id, or its record cannot be read."""
+        """The state of the run. Raises ToolError if there is no such run, or its record cannot be read."""
         folder = self.runs / run_id
         if not _RUN_ID.fullmatch(run_id) or not folder.exists():
             raise ToolError(f"No run {one_line(run_id, 60)!r} of {self._where}.")
@@ -104,16 +104,16 @@ class Records:
             result = _result(folder)
             alive = result is None and runner.is_locked(folder / runner.ALIVE)
             if result is None and not alive:
-                result = _result(folder)  # It may have ended between the two looks.
+                result = _result(folder)  # It may have ended between the two checks.
             return _run(request, result, alive=alive, began=(folder / runner.STARTED).exists(), output=_tail(folder))
         except (OSError, ValidationError):
-            raise ToolError(f"The record of run {run_id} cannot be read. A person has to look at {folder}.") from None
+            raise ToolError(f"The record of run {run_id} cannot be read. A person has to check {folder}.") from None
 
     def newest_first(self) -> Iterator[Run]:
-        # By the time of the file, which is never written again, so that only the runs asked for are read.
+        # Sort by the time of a file that never changes, so that only the requested runs are read.
         dated: list[tuple[int, str]] = []
         for folder in self.runs.iterdir() if self.runs.exists() else ():
-            with contextlib.suppress(OSError):  # What is no run's folder is somebody else's.
+            with contextlib.suppress(OSError):  # Not the folder of a run.
                 dated.append(((folder / runner.REQUEST).stat().st_mtime_ns, folder.name))
         for _, run_id in sorted(dated, reverse=True):
             yield self.look(run_id)
@@ -122,7 +122,7 @@ class Records:
 def _run(request: Request, result: _Result | None, *, alive: bool, began: bool, output: str) -> Run:
     state: RunState = result.state if result else "running" if alive else "lost"
     if state == "lost" and began:
-        note = "Its runner died before the command ended: nobody knows how far it came."
+        note = "Its runner died before the command ended: its outcome is unknown."
     elif state == "lost":
         note = "It was recorded, but its runner died before the command was started."
     else:

@@ -1,20 +1,20 @@
-"""Runs the command of one deployment to its end, whatever becomes of the worker that asked for it.
+"""Runs the command of one deployment to its end, even if the worker that started it dies.
 
-`CommandDeployer` starts this file as a process of its own, which leaves the worker's session and then owns one folder:
+`CommandDeployer` starts this file as a process, which leaves the worker's session and then owns one folder:
 
-    request.json   what to run; there before this process is
+    request.json   what to run; written before this process starts
     started.json   written before the command starts, and again with the number of its process group
-    output.log     what the command printed; of a long output its beginning and its end
-    result.json    how it ended; written once, and a run without it has not ended or is lost
+    output.log     what the command printed; for a long output its beginning and its end
+    result.json    how it ended; written once. A run without it still runs or is lost
     alive          locked as long as this process lives
 
-It also holds the target's lock, and so does the command: where this process is killed, the target stays locked until
-what it had started is gone too. At a normal end it unlocks, so a server that a deployment leaves behind holds nothing.
-Locks are flock(2): they belong to the open file, are inherited, and the kernel drops them with the last holder.
-They do not work over every network disk, so the folder has to be on a local one.
+It holds the target's lock, and the command inherits it: if this process is killed, the target stays locked until the
+command has ended, too. At a normal end it unlocks, so that a server started by the deployment does not keep the lock.
+Locks are flock(2): they belong to the open file, are inherited, and are released by the kernel with the last holder.
+Not every network file system supports them, so the folder must be on a local disk.
 
-Only the standard library is imported, as this runs with `-I -S`: nothing from the environment or from site-packages.
-SIGTERM stops the command and records that; there is no retry and no guess here.
+It imports only the standard library, because it runs with `-I -S`: nothing from the environment or from site-packages.
+SIGTERM stops the command and is recorded. There is no retry and no guess.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ ALIVE = "alive"
 OUTPUT_HEAD_BYTES = 200_000
 OUTPUT_TAIL_BYTES = 300_000
 OUTPUT_BYTES_MAX = 1_000_000
-"""`output.log` never grows beyond it; when it gets there it is cut down to its head and its tail."""
+"""The largest `output.log`; a larger one is cut down to its head and its tail."""
 DRAIN_SECONDS = 0.5
-"""How long the output of an ended command is still read where something it started keeps the pipe open."""
+"""How long to read on after the command ended, if a child of it keeps the pipe open."""
 NEVER = float("inf")
 
 
 def main() -> None:
     folder, lock = Path(sys.argv[1]), int(sys.argv[2])
-    # The starter waits for this first process alone, so it has no child left to look after.
+    # The caller waits for this first process only, so it keeps no child to reap.
     if os.fork():
         os._exit(0)
     run(folder, lock)
@@ -81,7 +81,7 @@ def run(folder: Path, lock: int) -> None:
             if why == "timed_out":
                 end(folder, "timed_out", code, f"Stopped after {request['timeout_seconds']:g} seconds, its time limit.")
             elif why == "stopped":
-                end(folder, "failed", code, "Stopped, because its runner was told to end.")
+                end(folder, "failed", code, "Stopped, because its runner was told to stop.")
             elif code < 0:
                 end(folder, "failed", code, f"Ended by {signal_name(-code)}.")
             else:
@@ -92,7 +92,7 @@ def run(folder: Path, lock: int) -> None:
 def follow(
     command: subprocess.Popen[bytes], signals: Signals, output: Output, timeout_seconds: float, grace_seconds: float
 ) -> str:
-    """Reads until the command has ended. Gives why it was stopped: `timed_out`, `stopped`, or nothing."""
+    """Read until the command has ended. Returns why it was stopped: `timed_out`, `stopped`, or empty."""
     assert command.stdout is not None
     why = ""
     reading = True
@@ -130,9 +130,9 @@ def follow(
 
 
 class Signals:
-    """Wakes a selector when a child ends or somebody wants this process to stop.
+    """Wakes a selector when a child ends, or when this process should stop.
 
-    Handlers rather than SIG_IGN, which the command would inherit.
+    It uses handlers, because the command would inherit SIG_IGN.
     """
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class Signals:
 
 
 class Output:
-    """The log, readable while it grows. A full disk loses output and never the deployment."""
+    """The log, readable while it grows. On a full disk, output is lost, but the deployment continues."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -211,13 +211,13 @@ def signal_name(number: int) -> str:
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    # Gone already; macOS says EPERM where only a zombie is left.
+    # Already gone; macOS reports EPERM for a zombie.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """Durable when it returns; a reader sees the old file or the whole new one."""
+    """Durable when it returns. A reader sees the old file or the complete new one."""
     beside = path.with_suffix(".new")
     file = open_private(beside)
     try:
@@ -242,7 +242,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds it. The lock that this takes for a moment is shared: two who look both may."""
+    """Whether a living process holds the lock. Uses a brief shared lock, so concurrent checks do not conflict."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What deploybot can do: one class for each step. To add one, write it beside its like, and name it in TOOLS."""
+"""The tools of deploybot, one class each. To add one, write it next to a similar one, and list it in TOOLS."""
 
 from __future__ import annotations
 

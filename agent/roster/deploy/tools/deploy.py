@@ -1,7 +1,7 @@
-"""What changes a target: deploying a revision, and going back to the one before.
+"""The tools that change a target: deploy a revision, and roll back to an earlier one.
 
-A revision in these steps was written by a person or a model. It is resolved to a full commit first (`prepare`), the
-commit is what a person is shown and approves, and the commit is what is deployed. Nothing here waits for the end.
+The revision comes from a person or a model. `prepare` resolves it to a full commit; people are shown and approve that
+commit, and exactly that commit is deployed. These tools do not wait for the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RUN_CANDIDATES = 50
 
 
 class Started(Result):
-    """How it goes is told by `wait_for_deployment` alone, also where it has ended already."""
+    """The outcome is reported only by `wait_for_deployment`, even if the run has ended already."""
 
     run_id: str = Field(min_length=1)
     state: Literal["started"]
@@ -31,7 +31,7 @@ class Started(Result):
 
 
 class Deploy(Tool):
-    """What the steps that deploy one component have in common."""
+    """The common part of the tools that deploy one component."""
 
     component: ClassVar[Component]
     needs: ClassVar[tuple[type, ...]] = (Targets,)
@@ -116,12 +116,10 @@ class Rollback(Tool):
         deployer = targets.command_deployer(self.component, self.environment)
         running = await deployer.status()
         if running is None:
-            raise ToolError(
-                f"Nothing runs on {self.component} {self.environment}, so there is nothing to go back from."
-            )
+            raise ToolError(f"Nothing runs on {self.component} {self.environment}, so there is nothing to roll back.")
         repository = targets.repository(self.component)
         for sha in _candidates(await deployer.history(RUN_CANDIDATES)):
-            # Older than what runs: going back twice must not bring the bad one again.
+            # Older than what runs: a second rollback must not bring the bad one back.
             if sha != running.sha and await repository.is_ancestor(sha, running.sha):
                 break
         else:
@@ -139,7 +137,7 @@ class Rollback(Tool):
 
 
 async def _start(call: Call, component: str, environment: str, facts: Mapping[str, JsonValue]) -> JsonValue:
-    """Start the deployment of the commit in the facts, if the target is still as the facts say."""
+    """Deploy the commit in the facts, if the target still runs what the facts say."""
     targets = call.need(Targets)
     deployer = targets.deployer(component, environment)
     new, before = facts["new"], facts["running"]
@@ -150,7 +148,7 @@ async def _start(call: Call, component: str, environment: str, facts: Mapping[st
     if now != expected:
         raise ToolError(
             f"Not started: {component} {environment} has changed since this was prepared, from "
-            f"{expected[:7] or 'nothing'} to {now[:7] or 'nothing'}. Look again before you propose it anew."
+            f"{expected[:7] or 'nothing'} to {now[:7] or 'nothing'}. Look again before you propose it again."
         )
     run = await deployer.start(
         str(new["sha"]),
@@ -164,6 +162,6 @@ async def _start(call: Call, component: str, environment: str, facts: Mapping[st
 
 
 def _candidates(runs: list[Run]) -> list[str]:
-    """Commits that ran well, newest first: those deployed with success, and what ran before each of them."""
+    """Known good commits, newest first: each one deployed successfully, and the one that ran before it."""
     found = (sha for run in runs if run.state == "succeeded" for sha in (run.sha, run.previous) if sha)
     return list(dict.fromkeys(found))

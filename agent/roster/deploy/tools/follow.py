@@ -1,6 +1,6 @@
-"""What became of a deployment: waiting for its end, looking at past ones, and the end-to-end tests.
+"""The tools that follow deployments: wait for the end, list past runs, run the end-to-end tests.
 
-Nothing here starts or stops a deployment, and all of it may be repeated.
+They start and stop no deployment, and all of them are repeatable.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described, minute
 
 POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
-"""How long a deployment is left alone before it is looked at again; the last one goes on."""
+"""The intervals between checks of a running deployment; the last one repeats."""
 
 
 class Outcome(Result):
-    """How a deployment ended; the rest of what is told of it is for people and the model."""
+    """How a deployment ended. The other fields of the result are for people and the model."""
 
     state: RunState
 
@@ -70,7 +70,7 @@ class GetWorkflowStatus(Tool):
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
-        return await _told(await targets.deployer(self.component, self.environment).look(self.run_id), targets)
+        return await _run_as_json(await targets.deployer(self.component, self.environment).look(self.run_id), targets)
 
 
 class WaitForDeployment(Tool):
@@ -91,7 +91,7 @@ class WaitForDeployment(Tool):
         if run.state == "running":
             what = f"deployment of {self.component} to {self.environment}, since {minute(run.started_at)}"
             return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
-        return await _told(run, targets)
+        return await _run_as_json(run, targets)
 
 
 class RunEndToEndTests(Tool):
@@ -110,8 +110,8 @@ class RunEndToEndTests(Tool):
         return Tested(passed=checked.passed, output=output).as_json()
 
 
-async def _told(run: Run, targets: Targets) -> JsonValue:
-    told: dict[str, JsonValue] = {
+async def _run_as_json(run: Run, targets: Targets) -> JsonValue:
+    fields: dict[str, JsonValue] = {
         "run_id": run.id,
         "component": run.component,
         "environment": run.environment,
@@ -120,13 +120,13 @@ async def _told(run: Run, targets: Targets) -> JsonValue:
         "sha": run.sha[:7],
     }
     if run.name:
-        told["name"] = run.name
+        fields["name"] = run.name
     if run.url:
-        told["run_link"] = run.url
+        fields["run_link"] = run.url
     if run.previous:
-        told["previous"] = run.previous[:7]
+        fields["previous"] = run.previous[:7]
     if run.note:
-        told["note"] = run.note
+        fields["note"] = run.note
     if run.output and run.state != "running":
-        told["output"] = run.output
-    return told
+        fields["output"] = run.output
+    return fields

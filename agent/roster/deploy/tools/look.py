@@ -1,4 +1,4 @@
-"""What only looks: tags, commits, what waits for production, what runs where. Everything here may be repeated."""
+"""The read-only tools: tags, commits, what waits for production, what runs where. All of them are repeatable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAITING_MAX = 200
 class WaitingCommits(Result):
     count: int
     since: str = ""
-    """When the oldest of them was made, to the minute."""
+    """When the oldest of them was committed, to the minute."""
     note: str = ""
     """Why there may be more, or why there are none."""
     commits: tuple[CommitRow, ...] = ()

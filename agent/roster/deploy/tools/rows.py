@@ -1,6 +1,6 @@
-"""How commits, times and targets look in what the tools answer: the same keys in every list and every request.
+"""Formats commits, times and targets in the tools' results: the same keys in every list and every request.
 
-It asks the repository what a commit is called; it asks no target and starts nothing.
+It queries the repository for commits; it queries no target and starts nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.roster.deploy.targets import Targets
 
 LISTED = 10
 FOR_PEOPLE = frozenset({"link", "date", "since"})
-"""The lists tell the model these already, and how to link to a commit; a card has each link in full."""
+"""The model gets these from the lists, with a template for links; a card shows each link in full."""
 
 
 class CommitRow(Result):
@@ -29,7 +29,7 @@ class CommitRow(Result):
 
 
 async def described(targets: Targets, component: str, sha: str) -> dict[str, JsonValue]:
-    """A commit in full; its SHA alone where the repository does not have it."""
+    """A commit with its details; only its SHA if the repository does not have it."""
     repository = targets.repository(component)
     try:
         revision = await repository.resolve(sha)
@@ -40,13 +40,13 @@ async def described(targets: Targets, component: str, sha: str) -> dict[str, Jso
 
 
 def shown(revision: Revision, targets: Targets, component: str) -> dict[str, JsonValue]:
-    told: dict[str, JsonValue] = {"sha": revision.sha}
+    fields: dict[str, JsonValue] = {"sha": revision.sha}
     if revision.name:
-        told["name"] = revision.name
-    told |= {"subject": revision.subject, "author": revision.author, "date": revision.date}
+        fields["name"] = revision.name
+    fields |= {"subject": revision.subject, "author": revision.author, "date": revision.date}
     if link := targets.link(component, revision.sha):
-        told["link"] = link
-    return told
+        fields["link"] = link
+    return fields
 
 
 def row(revision: Revision) -> CommitRow:
@@ -54,7 +54,7 @@ def row(revision: Revision) -> CommitRow:
 
 
 def links(targets: Targets, component: str) -> dict[str, JsonValue]:
-    """Told once for a whole list: a link in each row would take more room than the rest of it."""
+    """The link template of a list: a link in each row would take more space than the rest of the row."""
     link = targets.link(component, "{sha}")
     return {"commit_link": link} if link else {}
 

@@ -150,7 +150,7 @@ async def test_an_abbreviation_of_two_commits_is_refused(made: Made, repository:
     shas = made.git("rev-list", "many").split()
     beginnings = [sha[:4] for sha in shas]
     twice = next(text for text in beginnings if beginnings.count(text) == 2)
-    assert "2 commits begin like this" in await refused(repository, twice)
+    assert "2 commits start with it" in await refused(repository, twice)
     one = next(sha for sha in shas if sha.startswith(twice))
     assert (await repository.resolve(one[:12])).sha == one
 
@@ -237,8 +237,8 @@ async def test_a_hostile_revision_is_refused_before_git_sees_it(made: Made, text
     made.commit("One")
     made.git("tag", "v1")
     made.git("tag", "v2")
-    assert "cannot be a revision" in await refused(Repository(made.path), text)
-    assert "cannot be a revision" in await refused(Repository(made.path / "nowhere"), text)
+    assert "is not a valid revision" in await refused(Repository(made.path), text)
+    assert "is not a valid revision" in await refused(Repository(made.path / "nowhere"), text)
     assert not list(made.path.parent.rglob("canary"))
 
 
@@ -262,7 +262,7 @@ async def test_commits_come_newest_first_from_head_or_a_branch(made: Made, repos
     assert [commit.subject for commit in await repository.commits()] == ["Three", "Two", "One"]
     assert [commit.subject for commit in await repository.commits(limit=2)] == ["Three", "Two"]
     assert [commit.subject for commit in await repository.commits("old")] == ["One"]
-    with pytest.raises(ToolError, match="cannot be a revision"):
+    with pytest.raises(ToolError, match="is not a valid revision"):
         await repository.commits("--all")
 
 
@@ -321,7 +321,7 @@ async def test_hostile_names_subjects_and_authors_come_out_as_one_clean_line(
 async def test_subjects_of_megabytes_are_refused_and_not_kept(made: Made, repository: Repository) -> None:
     made.commit("One")
     made.raw_commit(b"Eve", b"x" * 9_000_000)
-    with pytest.raises(ToolError, match="Ask for fewer"):
+    with pytest.raises(ToolError, match="Ask for less"):
         await repository.commits()
 
 

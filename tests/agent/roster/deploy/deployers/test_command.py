@@ -251,7 +251,7 @@ def test_the_same_key_runs_once_over_processes(place: Place) -> None:
 async def test_a_key_is_for_one_commit(place: Place) -> None:
     deployer = place.deployer()
     await ended(deployer, await start(deployer, ONE))
-    with pytest.raises(ToolError, match=r"has already started run .*, of another commit"):
+    with pytest.raises(ToolError, match=r"has already started run .*, with another commit"):
         await start(deployer, TWO)
     assert place.ran() == [ONE]
 
@@ -350,9 +350,9 @@ async def test_a_killed_runner_is_lost_and_its_target_locked_until_the_command_i
     os.kill(place.processes(run)["runner"], signal.SIGKILL)
     run = await ended(deployer, run)
     assert run.state == "lost"
-    assert run.note == "Its runner died before the command ended: nobody knows how far it came."
+    assert run.note == "Its runner died before the command ended: its outcome is unknown."
     assert run.output == f"began {ONE}"
-    with pytest.raises(TargetBusy, match=r"but its command goes on\. Ask a person to look"):
+    with pytest.raises(TargetBusy, match=r"but its command still runs\. Ask a person to check"):
         await start(deployer, TWO, key="t1/s2")
     assert (await start(deployer)).state == "lost"
     os.killpg(place.processes(run)["group"], signal.SIGKILL)
@@ -370,7 +370,7 @@ async def test_a_runner_that_is_told_to_end_stops_the_command_and_says_so(place:
     os.kill(place.processes(run)["runner"], signal.SIGTERM)
     run = await ended(deployer, run)
     assert (run.state, run.exit_code) == ("failed", -signal.SIGTERM)
-    assert run.note == "Stopped, because its runner was told to end."
+    assert run.note == "Stopped, because its runner was told to stop."
     assert not (place.target / "now").exists()
 
 
@@ -551,7 +551,7 @@ async def test_looking_for_a_run_that_is_not_there(place: Place) -> None:
 
 async def test_a_record_that_cannot_be_written_starts_nothing(place: Place) -> None:
     place.state.write_text("a file where the folder should be")
-    with pytest.raises(ToolError, match="Nothing was deployed: the bot cannot write its record"):
+    with pytest.raises(ToolError, match="Nothing was deployed: the bot cannot write the record of the run"):
         await start(place.deployer())
     assert place.ran() == []
 
@@ -632,7 +632,7 @@ async def test_a_status_command_that_fails_hangs_or_is_missing_says_so(place: Pl
         (["/bin/sh", "-c", "yes"], "took longer than 0.3 seconds", 0.3),
     ]:
         place.status_seconds = seconds
-        with pytest.raises(ToolError, match=f"Asking what runs on web production.* {said}"):
+        with pytest.raises(ToolError, match=f"[Aa]sk(ing)? what runs on web production.* {said}"):
             await place.deployer(status=status).status()
 
 
@@ -689,13 +689,13 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
             r"unknown placeholder \{tag\}; known are component, environment, key",
         ),
         ({"deploy": ["deploy", "${HOME}"]}, r"unknown placeholder \{HOME\}"),
-        ({"deploy": ["{name}", "{sha}"]}, "must not hold a placeholder"),
+        ({"deploy": ["{name}", "{sha}"]}, "must not contain a placeholder"),
         ({"deploy": []}, "at least 1 item"),
         ({"deploy": [" "]}, "must not be empty"),
         ({"deploy": "deploy {sha}"}, "deploy"),
         ({"deploy": ["deploy", "a\0b"]}, "deploy"),
         ({"status": ["status", "{sha}"]}, r"unknown placeholder \{sha\}"),
-        ({"status": ["{environment}"]}, "must not hold a placeholder"),
+        ({"status": ["{environment}"]}, "must not contain a placeholder"),
         ({"url": "https://ci.example/{run}"}, r"unknown placeholder \{run\}"),
         ({"timeout_seconds": 0}, "greater than 0"),
         ({"env": {"A B": "1"}}, "env"),
@@ -716,7 +716,7 @@ def test_a_wrong_target_is_refused_when_it_is_read(change: dict[str, object], sa
         ("web", {"name": "api"}, "has the name 'api'"),
         ("web", {"path": "../other"}, "inside the repository"),
         ("web", {"path": "/etc"}, "inside the repository"),
-        ("web", {"commit_url": "https://git.example/commit/"}, r"must hold \{sha\}"),
+        ("web", {"commit_url": "https://git.example/commit/"}, r"must contain \{sha\}"),
         ("web", {"commit_url": "https://git.example/{id}"}, r"unknown placeholder \{id\}"),
         ("web", {"targets": {}}, "at least 1 item"),
         ("web-eu", {}, "would share a folder"),
