@@ -120,7 +120,7 @@ class App:
             model=model,
             clock=now,
             authority=self.authority,
-            alerts=places.read(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None,
+            alerts=places.parse(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None,
         )
         return Worker(
             self.store,

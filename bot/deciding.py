@@ -27,7 +27,7 @@ DIGEST_CHARS_MIN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class DecisionResult:
     """How a decision was taken."""
 
     outcome: Outcome
@@ -62,7 +62,7 @@ class Deciding:
         digest: str = "",
         proof: str = "",
         by_message: bool = False,
-    ) -> Settlement:
+    ) -> DecisionResult:
         """Decide on a request.
 
         Without `step_id` it is the one that waits. `digest` is what the person saw (its first 8 digits or more): if
@@ -73,12 +73,12 @@ class Deciding:
         if step is None or step.request is None:
             raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).", "unknown")
         if digest and not _is_digest_of(step.request, digest):
-            return Settlement("other_request", thread, step, by, approved)
+            return DecisionResult("other_request", thread, step, by, approved)
         by = self._people.identified(by)
         decision = with_room(self._decision(step.request, by, approved, comment, proof, by_message=by_message))
         thread = await self._store.append(thread, decision)
         step = thread.state.steps[step.id]
-        return Settlement(_outcome(thread, decision), thread, step, by, approved)
+        return DecisionResult(_outcome(thread, decision), thread, step, by, approved)
 
     def _decision(
         self, request: Request, by: Person, approved: bool, comment: str, proof: str, *, by_message: bool

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.speech.messages import question
 from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
 from bot.team.people import People
-from channels.inbound import Refused, Words
+from channels.inbound import InboundMessage, Refused
 from store import keys
 from store.base import Store, ThreadMoved
 from store.events import (
@@ -44,31 +43,32 @@ class Inbox(Deciding):
     def __init__(self, store: Store, *, people: People | None = None, clock: Callable[[], datetime] = _now) -> None:
         super().__init__(store, people or People(), clock)
 
-    async def thread_at(self, place: Place, spot: str = "") -> str:
-        """As in `channels.inbound`. A thread's own place comes first; what is noted for the spot, after it."""
+    async def thread_at(self, place: Place, alias: str = "") -> str:
+        """As in `channels.inbound`. A thread's own place comes first; what is noted for the alias, after it."""
         thread_id = thread_id_of(place)
         if await self._store.exists(thread_id):
             return thread_id
-        return await self._store.get_note(_held_at(place.channel, spot)) if spot else ""
+        return await self._store.get_note(_alias_note(place.channel, alias)) if alias else ""
 
-    async def goes_on_at(self, channel: str, spot: str, thread_id: str) -> bool:
+    async def add_alias(self, channel: str, alias: str, thread_id: str) -> bool:
         if not await self._store.exists(thread_id):
             return False
         # Where it was noted meanwhile, it is the same: a message is said for one thread.
-        await self._store.set_note(_held_at(channel, spot), thread_id, expected="")
+        await self._store.set_note(_alias_note(channel, alias), thread_id, expected="")
         return True
 
-    async def message(self, place: Place, words: Words, *, agent: str) -> str:
+    async def message(self, place: Place, message: InboundMessage, *, agent: str) -> str:
         """As in `channels.inbound`. Nothing is read, so it costs the same however long the thread is."""
         earlier = (
-            Words(Person(name=e.name, address=e.address, trust="third_party"), e.text, e.event_id) for e in words.before
+            InboundMessage(Person(name=e.name, address=e.address, trust="third_party"), e.text, e.event_id)
+            for e in message.earlier
         )
-        return await self._open(place, agent, *(self._heard(place.channel, one) for one in (*earlier, words)))
+        return await self._open(place, agent, *(self._received(place.channel, one) for one in (*earlier, message)))
 
-    async def reply(self, thread_id: str, channel: str, words: Words) -> bool:
-        return await self._store.post(thread_id, self._heard(channel, words), opens=False)
+    async def reply(self, thread_id: str, channel: str, message: InboundMessage) -> bool:
+        return await self._store.post(thread_id, self._received(channel, message), opens=False)
 
-    async def came_back(
+    async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
     ) -> None:
         event = DeliveryFailed(
@@ -83,7 +83,7 @@ class Inbox(Deciding):
     async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
         """As in `channels.inbound`. Whether that still counts, the thread says."""
         message = str(OutsideId(channel, event_id))
-        fitting = self._message(Words(Person(name=""), text, event_id), message).text
+        fitting = self._message(InboundMessage(Person(name=""), text, event_id), message).text
         event = MessageEdited(id=keys.edited(message, edit_id), at=self._clock(), message=message, text=fitting)
         return await self._store.post(thread_id, event, opens=False)
 
@@ -109,7 +109,7 @@ class Inbox(Deciding):
             text = f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`."
             raise Refused(text, "moved")
         outside = str(OutsideId(thread.place.channel, event_id)) if event_id else keys.new("m")
-        return await self._store.append(thread, self._message(Words(sender, text, event_id), outside))
+        return await self._store.append(thread, self._message(InboundMessage(sender, text, event_id), outside))
 
     async def answer(
         self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
@@ -120,21 +120,22 @@ class Inbox(Deciding):
         it is the same answer. Raises UnknownThread, Refused when it is not open.
         """
         thread = await self._conversation(thread_id)
-        asked = thread.step(thread.state.question)
+        question = thread.step(thread.state.question)
         event_id = keys.answered(step, sender.address or sender.name) if step else keys.new("m")
         if step and any(event.id == event_id for event in thread.events):
             return thread
-        if asked is None or thread.state.cancelled:
+        if question is None or thread.state.cancelled:
             text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
             raise Refused(text, "unknown")
-        if step and step != asked.id:
+        if step and step != question.id:
             raise Refused("That question needs no answer any more.", "moved")
         if number >= 0:
-            choices = question(asked.chosen).offers
-            if number >= len(choices):
+            options = question.chosen.arguments.get("options")
+            choices = options.get("choices") if isinstance(options, dict) else None
+            if not isinstance(choices, list) or number >= len(choices):
                 raise Refused("That question has no such choice.", "unknown")
-            text = choices[number]
-        event = self._message(Words(sender, text, event_id), event_id, answers=asked.id)
+            text = str(choices[number])
+        event = self._message(InboundMessage(sender, text, event_id), event_id, answers=question.id)
         try:
             return await self._store.append(thread, event, if_unmoved=True)
         except ThreadMoved:
@@ -187,27 +188,27 @@ class Inbox(Deciding):
             raise Refused(f"Thread {thread_id} was cancelled already.", "moved")
         return thread
 
-    def _heard(self, channel: str, words: Words) -> MessageReceived:
-        return self._message(words, str(OutsideId(channel, words.event_id)))
+    def _received(self, channel: str, message: InboundMessage) -> MessageReceived:
+        return self._message(message, str(OutsideId(channel, message.event_id)))
 
-    def _message(self, words: Words, event_id: str, *, answers: str = "") -> MessageReceived:
-        text = words.text
+    def _message(self, message: InboundMessage, event_id: str, *, answers: str = "") -> MessageReceived:
+        text = message.text
         return fitting(
             MessageReceived(
                 id=event_id,
                 at=self._clock(),
-                sender=self._people.identified(words.sender),
-                subject=words.subject[:SUBJECT_CHARS_MAX],
+                sender=self._people.identified(message.sender),
+                subject=message.subject[:SUBJECT_CHARS_MAX],
                 text=text[:TEXT_CHARS_MAX],
                 clipped_from=len(text) if len(text) > TEXT_CHARS_MAX else 0,
-                attachments=words.attachments[:ATTACHMENTS_MAX],
+                attachments=message.attachments[:ATTACHMENTS_MAX],
                 answers=answers,
-                quoted=words.quoted[:QUOTED_CHARS_MAX],
-                origin=dict(words.origin),
+                quoted=message.quoted[:QUOTED_CHARS_MAX],
+                origin=dict(message.origin),
             )
         )
 
 
-def _held_at(channel: str, spot: str) -> str:
-    """The name of the note that says which thread goes on at this spot."""
-    return f"{channel}/held/{spot}"
+def _alias_note(channel: str, alias: str) -> str:
+    """The name of the note that says which thread goes on at this alias."""
+    return f"{channel}/held/{alias}"

@@ -1,6 +1,6 @@
-"""Which hosts are this machine: what is sent there without TLS crosses no network.
+"""Tells whether a host is this machine, so that traffic to it without TLS crosses no network.
 
-Nothing here resolves a name.
+It never resolves a name.
 """
 
 from __future__ import annotations

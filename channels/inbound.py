@@ -1,8 +1,8 @@
-"""The way in: what a channel hands over when people have done something, and what it is told in return.
+"""The way in: the `Inbox` protocol that every channel calls, and the values that it hands over.
 
-A channel parses what came, and calls an `Inbox`; `bot.inbox` is the one that keeps it. Whatever returns is durable, so
-only then may the channel acknowledge, and whatever comes again under the same id changes nothing. Nothing here knows a
-channel, and nothing here decides who may do what.
+A channel parses its payloads and calls an `Inbox`; `bot.inbox` implements it. An event is durable when a method
+returns, so a channel acknowledges a payload only after that. A redelivery under the same event id changes nothing.
+This module knows no particular channel, and it does not decide who may do what.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from store.state import Outcome
 from store.values import Attachment, Person, Place
 
 Reason = Literal["not_entitled", "expired", "unknown", "moved", "not_possible"]
-"""`unknown`: what it is about is not there; `moved`: it is not as the person saw it; `not_possible`: all else."""
+"""`unknown`: no such thread, request or question; `moved`: it has changed since the person saw it."""
 
 
 class Refused(Exception):
-    """It cannot be done, for the reason given in one line; nothing was changed."""
+    """The action is not possible, and nothing was changed. The message says why, in one line."""
 
     def __init__(self, text: str, reason: Reason = "not_possible") -> None:
         super().__init__(text)
@@ -29,8 +29,8 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """What somebody said at a place before the agent was called there. Nobody vouches for it."""
+class EarlierMessage:
+    """A message from before the agent was mentioned. It is context only; its sender is not verified."""
 
     name: str
     address: str
@@ -39,24 +39,24 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """One message of a person, as the channel read it."""
+class InboundMessage:
+    """One message from a person."""
 
     sender: Person
     text: str
     event_id: str
-    """As the channel names it: the same however often, and by whatever way, the message comes."""
+    """The channel's own id for the message, the same for every redelivery and for every path it comes by."""
     subject: str = ""
     attachments: tuple[Attachment, ...] = ()
     quoted: str = ""
-    """What it quotes of others, apart from `text`."""
+    """The text that the message quotes; not part of `text`."""
     origin: Mapping[str, JsonValue] = field(default_factory=dict)
-    """What the channel wants to find in the log again: whom an answer goes to, say."""
-    before: tuple[Earlier, ...] = ()
-    """What was said there before; kept only with a message that comes to a place, not with a reply."""
+    """Data that the channel needs again to answer, such as the recipients of a mail. Kept in the log."""
+    earlier: tuple[EarlierMessage, ...] = ()
+    """The conversation so far. `message` keeps it, `reply` ignores it."""
 
 
-class Settlement(Protocol):
+class DecisionResult(Protocol):
     """What came of a decision."""
 
     @property
@@ -64,46 +64,40 @@ class Settlement(Protocol):
 
     @property
     def text(self) -> str:
-        """For the person who decided."""
+        """The outcome in words, for the person who decided."""
 
 
 class Inbox(Protocol):
-    """Each of these raises StoreUnavailable. A `channel` is a name as in `Place.channel`."""
+    """Every method raises StoreUnavailable. A `channel` is a name as in `Place.channel`."""
 
-    async def thread_at(self, place: Place, spot: str = "") -> str:
-        """The id of the thread that is held at the place, or goes on there; empty: none.
+    async def thread_at(self, place: Place, alias: str = "") -> str:
+        """The id of the thread at this place, or else under this alias (see `add_alias`); empty: none."""
 
-        `spot`: what `goes_on_at` was told.
-        """
-
-    async def goes_on_at(self, channel: str, spot: str, thread_id: str) -> bool:
-        """Note that what is said at this spot (the channel's own name for it) belongs to the thread as well.
+    async def add_alias(self, channel: str, alias: str, thread_id: str) -> bool:
+        """Let `thread_at` find the thread under `alias` too, a name that the channel chooses for a second place.
 
         False: there is no such thread.
         """
 
-    async def message(self, place: Place, words: Words, *, agent: str) -> str:
-        """A message at a place, which opens its thread if it is the first there. Gives the thread's id.
+    async def message(self, place: Place, message: InboundMessage, *, agent: str) -> str:
+        """Append to the thread at the place, opening it for `agent` if there is none. Returns the thread's id."""
 
-        `agent` counts for a new thread only.
-        """
-
-    async def reply(self, thread_id: str, channel: str, words: Words) -> bool:
-        """A message in a thread that is there. False: there is no such thread, and nothing happened."""
+    async def reply(self, thread_id: str, channel: str, message: InboundMessage) -> bool:
+        """Append to an existing thread. False: there is no such thread, and nothing happened."""
 
     async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
-        """Its author changed the message. False: there is no such thread.
+        """The author edited a message. False: there is no such thread.
 
-        `event_id` as in `Words`; `edit_id` tells edits of one message apart.
+        `event_id` is the message's; `edit_id` tells several edits of one message apart.
         """
 
     async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
-        """Its author took the message back. Likewise."""
+        """The author deleted a message. False: there is no such thread."""
 
-    async def came_back(
+    async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
     ) -> None:
-        """A message that was sent under this key did not reach somebody."""
+        """The message sent under this key did not reach a recipient."""
 
     async def decide(
         self,
@@ -116,19 +110,20 @@ class Inbox(Protocol):
         digest: str = "",
         proof: str = "",
         by_message: bool = False,
-    ) -> Settlement:
-        """Approve or reject a request. Raises UnknownThread, and Refused where there is no request at all.
+    ) -> DecisionResult:
+        """Approve or reject a request. Raises UnknownThread, and Refused if there is no request at all.
 
-        `digest`: of what the person saw; `proof`: why it is them; `by_message`: they wrote it, and clicked nothing.
+        `digest` is that of the request the person saw, `proof` how the channel identified the person, and `by_message`
+        says that they decided in a message instead of by a click.
         """
 
     async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:
-        """The intent of the call that waits, and its arguments that a person may change; empty: nothing of it."""
+        """The intent of the pending call, and the arguments that a person may change; both empty if there is none."""
 
     async def edit(
         self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
     ) -> object:
-        """Change the call that waits instead of approving it; a request of its own follows.
+        """Change the pending call instead of approving it. The changed call needs a request of its own.
 
         Raises UnknownThread, Refused.
         """
@@ -136,7 +131,7 @@ class Inbox(Protocol):
     async def answer(
         self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
     ) -> object:
-        """Answer the open question, in words or with the choice of that number. Raises UnknownThread, Refused."""
+        """Answer the open question, with text or with the choice of that number. Raises UnknownThread, Refused."""
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> object:
         """End the thread. Raises UnknownThread, Refused."""

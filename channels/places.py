@@ -1,8 +1,8 @@
 """The one notation of a place, as people write it: `slack:C0123`, `email:ops@example.com`, `terminal:ops`.
 
-This module owns the notation and the purposes for which somebody names a place. What may follow the colon, and the
-address that it makes, is the channel's own: each channel registers its grammar here (`bot.app` does it for all that
-there are). Nothing here looks into an address, and nothing outside a channel makes one.
+This module owns the notation, and the purposes for which a place can be named. Each channel has a grammar of its own
+for the part after the colon and for the address made from it; `bot.app` registers them all. Nothing here looks into an
+address, and only channels make addresses.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from store.values import Place
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """People read there what could not be said elsewhere."""
+    """Messages that could not be delivered elsewhere are sent there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """People are asked there to approve, beside the thread that asks."""
+    """Requests for approval are shown there, in addition to their own thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One firing of a schedule opens its thread there; `mark` is different for each firing."""
+    """A schedule opens a thread there each time it fires. `mark` is unique to the firing."""
 
     schedule: str
     mark: str
@@ -33,30 +33,30 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command or an API call opens a thread there, or goes on with one: a whole address will do as well."""
+    """A command or an API call opens or continues a thread there. A full address is accepted as well."""
 
     label: str
-    """Names the thread where the place alone does not."""
+    """Tells threads apart if the place alone does not."""
 
 
 Purpose = Alerts | Approvals | Firing | Command
 
 
 class NoPlace(ValueError):
-    """The text names no place for that purpose. Reads on from the setting's name: `must be slack: and …`."""
+    """The text names no place for that purpose. The message continues a setting's name: `must be slack: and …`."""
 
 
 class Grammar(Protocol):
     """How one channel writes its places."""
 
     channel: str
-    """As in `Place.channel`, and before the colon."""
+    """The part before the colon; `Place.channel` holds it too."""
 
     def form(self, purpose: Purpose) -> str:
-        """What follows the colon, in words (`an address`); empty: the channel has no places for that purpose."""
+        """A description of the part after the colon (`an address`); empty: no place can serve that purpose."""
 
     def place(self, name: str, purpose: Purpose) -> Place | None:
-        """None: the name is none of this channel's, or not for that purpose."""
+        """The place for the part after the colon; None: it is malformed, or cannot serve that purpose."""
 
 
 _grammars: dict[str, Grammar] = {}
@@ -66,16 +66,16 @@ def register(*grammars: Grammar) -> None:
     _grammars.update({grammar.channel: grammar for grammar in grammars})
 
 
-def named(text: str) -> tuple[str, str]:
-    """The channel, and what the text names there; either may be empty."""
+def split(text: str) -> tuple[str, str]:
+    """The parts before and after the colon; either may be empty."""
     channel, _, name = text.partition(":")
     return channel, name
 
 
-def read(text: str, purpose: Purpose) -> Place:
+def parse(text: str, purpose: Purpose) -> Place:
     """Raises NoPlace."""
     assert _grammars, "no channel has registered its grammar; importing bot.app does that"
-    channel, name = named(text)
+    channel, name = split(text)
     grammar = _grammars.get(channel)
     place = grammar.place(name, purpose) if grammar else None
     if place is None:
@@ -84,7 +84,7 @@ def read(text: str, purpose: Purpose) -> Place:
 
 
 def forms(purpose: Purpose, *others: str) -> str:
-    """Everything that may be written for this purpose, in words. `others` are beside the notation."""
+    """A description of all accepted forms for this purpose. `others` are forms outside this notation."""
     found = [f"{grammar.channel}: and {form}" for grammar in _grammars.values() if (form := grammar.form(purpose))]
     *first, last = (*found, *others)
     return f"{', '.join(first)}, or {last}" if first else last

@@ -1,9 +1,9 @@
 """The terminal: a person at a prompt on this machine.
 
-A terminal shows the thread's log as it grows (`bot.views.transcript`), so a message is said as soon as it is in the
-log: `send` has nothing to do outside, and a crash can neither lose nor double it. What comes in is a line of text.
+The terminal shows the thread's log as it grows (`bot.views.transcript`), so a message is delivered once it is in the
+log: `send` does nothing, and a crash can neither lose nor repeat a message. Input is a line of text, parsed here.
 
-An address is any name; a schedule's firing has its own behind that, `ops/nightly@2026-11-20T09:00:00Z`.
+An address is any name. A firing of a schedule appends its own: `ops/nightly@2026-11-20T09:00:00Z`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, assert_never
 
-from channels.base import Channel
-from channels.messages import NEW, Outgoing, Way
+from channels.base import Channel, Outgoing
 from channels.places import Alerts, Approvals, Command, Firing, Purpose
 from store.events import Event
 from store.values import Place
@@ -38,7 +37,7 @@ class TerminalPlaces:
     def form(self, purpose: Purpose) -> str:
         match purpose:
             case Alerts() | Approvals():
-                return ""  # nobody looks there unless they have opened the thread themselves
+                return ""  # a terminal shows only the thread that its user has opened
             case Firing() | Command():
                 return "a name"
         assert_never(purpose)
@@ -61,32 +60,25 @@ class TerminalChannel(Channel):
     name = NAME
 
     async def send(
-        self,
-        place: Place,
-        message: Outgoing,
-        way: Way = NEW,
-        *,
-        key: str,
-        since: datetime | None = None,
-        so_far: Sequence[Event] = (),
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
     ) -> str:
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What a person typed: a command with its text, or words for the agent (`say`)."""
+    """A line of input: a command with its text, or a message to the agent (`say`)."""
 
     command: Literal["say", "approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "nothing"]
     text: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
-    """What `edit` changes, by name."""
+    """For `edit`: the new values by argument name."""
     error: str = ""
-    """Why the command cannot be obeyed, in one line; empty: it can."""
+    """Why the command is invalid, in one line; empty: it is valid."""
 
 
 def parse(line: str) -> Typed:
-    """Commands are whole words at the beginning of the line; everything else is said to the agent."""
+    """A command is a whole word at the start of the line; everything else is a message to the agent."""
     line = line.strip()
     if not line:
         return Typed("nothing")
@@ -112,7 +104,7 @@ def _edit(text: str) -> Typed:
     try:
         pairs = [word.partition("=") for word in shlex.split(text)]
     except ValueError as error:
-        return Typed("edit", error=f"That could not be read ({error}). Quotes have to be closed.")
+        return Typed("edit", error=f"Cannot parse that ({error}). Close every quote.")
     if not pairs or any(not name or not sign for name, sign, _ in pairs):
-        return Typed("edit", error="Write: edit NAME=VALUE, with quotes around a value that has spaces.")
+        return Typed("edit", error="Usage: edit NAME=VALUE. Put quotes around a value that contains spaces.")
     return Typed("edit", arguments={name: value for name, _, value in pairs})

@@ -13,7 +13,7 @@ from bot.app import Setup, opened
 from bot.cli import command, console
 from bot.cli.answering import report
 from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, check_place, place_of
-from bot.deciding import Settlement
+from bot.deciding import DecisionResult
 from channels.inbound import Refused
 from channels.plain import fields
 from store.text import one_line
@@ -47,20 +47,20 @@ def reject(
 def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            settlement = await bot.inbox.decide(
+            result = await bot.inbox.decide(
                 thread, me, approved=approved, comment=comment, digest=digest, proof=command.PROOF
             )
-            if not settlement.counts:
-                raise Refused(settlement.text)
-            await report(bot, settlement.thread, me, wait=wait, as_json=as_json, line=_what_was_decided(settlement))
+            if not result.counts:
+                raise Refused(result.text)
+            await report(bot, result.thread, me, wait=wait, as_json=as_json, line=_what_was_decided(result))
 
     command.run(work, model=wait)
 
 
-def _what_was_decided(settlement: Settlement) -> str:
-    request = settlement.step.request
+def _what_was_decided(result: DecisionResult) -> str:
+    request = result.step.request
     assert request is not None
-    return "\n".join([one_line(settlement.text, 1_000), *fields(request.asked.facts, "  ")])
+    return "\n".join([one_line(result.text, 1_000), *fields(request.asked.facts, "  ")])
 
 
 def edit(

@@ -271,7 +271,7 @@ def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
         for scope, policy in scopes.items():
             asks = (*policy.ask, *((policy.unverified and policy.unverified.ask) or ()))
             for ask in dict.fromkeys(asks):
-                channel, name = places.named(ask)
+                channel, name = places.split(ask)
                 if channel == SLACK:
                     found.setdefault(name, []).append(f"policy.{tool}.{scope}")
     return found
@@ -282,7 +282,7 @@ def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     named = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
     for where, place in named.items():
-        channel, name = places.named(place)
+        channel, name = places.split(place)
         if channel == SLACK:
             found.setdefault(name, []).append(where)
     for place in team.routes:

@@ -52,7 +52,7 @@ def message_id() -> str:
 
 def check_place(text: str) -> None:
     """Of `--place`. Raises Misused."""
-    if text and not all(places.named(text)):
+    if text and not all(places.split(text)):
         raise command.Misused(f"{text!r} is no place: it takes CHANNEL:ADDRESS, such as terminal:ops.")
 
 
@@ -61,13 +61,13 @@ def place_of(bot: App, text: str) -> Place:
     label = f"cli-{uuid.uuid4()}"
     if not text:
         return terminal.place_of(label)
-    channel, _ = places.named(text)
+    channel, _ = places.split(text)
     if channel not in bot.channels:
         raise Refused(f"The channel {channel!r} is not set up; there is: {', '.join(bot.channels)}.")
     if why := out_of_reach(text, bot.setup.settings.reach()):
         raise Refused(f"--place names {text[:100]!r}, and {why}")
     try:
-        return places.read(text, Command(label))
+        return places.parse(text, Command(label))
     except NoPlace as wrong:
         raise Refused(f"--place {wrong}, not {text[:100]!r}.") from None
 

@@ -130,7 +130,7 @@ class Session:
         inbox, thread_id = self._app.inbox, self.thread.id
         match typed.command:
             case "approve" | "reject":
-                settlement = await inbox.decide(
+                result = await inbox.decide(
                     thread_id,
                     self._me,
                     approved=typed.command == "approve",
@@ -138,9 +138,9 @@ class Session:
                     digest=self._digest_shown(),
                     proof=PROOF,
                 )
-                self._show_new(settlement.thread)
-                if not settlement.counts:
-                    self._problem(settlement.text)
+                self._show_new(result.thread)
+                if not result.counts:
+                    self._problem(result.text)
             case "edit" if typed.error:
                 raise Refused(typed.error)
             case "edit":

@@ -27,7 +27,7 @@ from bot.cli.options import (
     text_of,
 )
 from bot.cli.session import HELP, Session, typed_lines, working
-from channels.inbound import Words
+from channels.inbound import InboundMessage
 from channels.terminal import parse
 
 
@@ -49,7 +49,7 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 if not first:
                     return
                 found = await bot.store.load(
-                    await bot.inbox.message(place_of(bot, ""), Words(me, first, message_id()), agent=known)
+                    await bot.inbox.message(place_of(bot, ""), InboundMessage(me, first, message_id()), agent=known)
                 )
             try:
                 async with working(bot, model, found.id):
@@ -99,7 +99,7 @@ def send(
                 said = await bot.inbox.say(thread, me, words)
             else:
                 where, known = place_of(bot, place), agent_named(bot, agent)
-                opened_id = await bot.inbox.message(where, Words(me, words, message_id()), agent=known)
+                opened_id = await bot.inbox.message(where, InboundMessage(me, words, message_id()), agent=known)
                 said = await bot.store.load(opened_id)
             await report(bot, said, me, wait=wait, as_json=as_json, line=said.id)
 

@@ -64,7 +64,7 @@ class Team(BaseModel):
     @classmethod
     def _place(cls, text: str) -> str:
         if text:
-            places.read(text, Alerts())
+            places.parse(text, Alerts())
         return text
 
     @field_validator("people")

@@ -19,7 +19,6 @@ from bot.team import standing
 from bot.team.hours import Duration, Hours, parse_duration, plain
 from bot.team.people import People
 from channels import places
-from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, Terms, names_of
 from store.base import Store
@@ -28,6 +27,8 @@ from store.values import Person, Place
 
 ANY = "*"
 MEMBERS = "members"
+APPROVERS_MAX = 20
+"""Of those who may decide, so many are named in a request."""
 ASKS_MAX = 20
 """So many places is one request shown at beside its own, by the policy's `ask` and by `then` each."""
 
@@ -169,7 +170,7 @@ class Policies(Authority):
         asks = _places(self._people, rule, self._channels)
         more = set(self._may(terms, rule.then)) - set(self._may(terms, rule.group))
         then_asks = [one for one in places_of(self._people, more, self._channels) if one not in asks]
-        approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:CALLED_MAX])
+        approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:APPROVERS_MAX])
         return ApprovalRule(terms, tuple(asks), tuple(then_asks), approvers, self._unsatisfiable(terms))
 
     def _may(self, terms: Terms, group: str) -> list[str]:
@@ -233,14 +234,14 @@ def _places(people: People, rule: Rule, channels: Collection[str]) -> list[Place
             found.update(dict.fromkeys(places_of(people, people.in_group(rule.group), channels)))
         else:
             with contextlib.suppress(NoPlace):
-                found[places.read(text, Approvals())] = None
+                found[places.parse(text, Approvals())] = None
     return list(found)
 
 
 def places_of(people: People, keys: Collection[str], channels: Collection[str]) -> Iterator[Place]:
     """Where each of them can be asked alone. Those who have no such address are left out."""
     for member in (people.members[key] for key in people.members if key in keys):
-        reached = (text for text in member.places if places.named(text)[0] in channels)
+        reached = (text for text in member.places if places.split(text)[0] in channels)
         if text := next(reached, ""):
             with contextlib.suppress(NoPlace):
-                yield places.read(text, Approvals())
+                yield places.parse(text, Approvals())

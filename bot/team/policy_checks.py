@@ -140,7 +140,7 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, reach: Reach) -> It
 
 def _ask_problems(text: str, reach: Reach) -> Iterator[str]:
     try:
-        places.read(text, Approvals())
+        places.parse(text, Approvals())
     except NoPlace:
         yield f"ask takes {places.forms(Approvals(), MEMBERS)}, not {text[:60]!r}."
     else:

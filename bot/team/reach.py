@@ -17,7 +17,7 @@ Reach = Mapping[str, Collection[str] | None]
 
 def out_of_reach(place: str, reach: Reach) -> str:
     """Why nothing can be said at this place, to be read after it; empty: something can."""
-    channel, name = places.named(place)
+    channel, name = places.split(place)
     if channel not in reach:
         return f"{channel} is not set up."
     names = reach[channel]

@@ -64,7 +64,7 @@ def _first(cron: str) -> datetime | None:
 
 
 def _place(text: str) -> str:
-    places.read(text, Firing("any", "any"))
+    places.parse(text, Firing("any", "any"))
     return text
 
 
@@ -147,7 +147,7 @@ class Schedule:
 
     def place(self, mark: str) -> Place:
         """Where one firing opens its thread; `mark` tells firings apart."""
-        return places.read(self.table.place, Firing(self.name, mark))
+        return places.parse(self.table.place, Firing(self.name, mark))
 
     def look(self, done: datetime, now: datetime) -> Look:
         """`done` as it was noted by whoever looked last; all instants are in UTC.

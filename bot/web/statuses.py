@@ -15,7 +15,7 @@ OF_OUTCOME = {
     "not_entitled": 403,
     "expired": 410,
 }
-"""By `bot.inbox.Settlement.outcome`."""
+"""By `bot.deciding.DecisionResult.outcome`."""
 
 
 def of_refusal(refused: Refused) -> int:

@@ -24,7 +24,7 @@ from channels.email.letters import Writer
 from channels.email.parse import Mail, glance, parse
 from channels.email.place import NAME, place_of
 from channels.email.replies import Verdict, verdict
-from channels.inbound import Earlier, Inbox, Refused, Words
+from channels.inbound import EarlierMessage, InboundMessage, Inbox, Refused
 from store.text import one_line
 from store.values import Attachment, Person, Place
 
@@ -130,7 +130,7 @@ class EmailInbound:
                 name=f"(the rest of the mail, beyond {len(fetched.raw):,} bytes, was not read)", size_bytes=left_out
             )
         ]
-        words = Words(
+        words = InboundMessage(
             sender=sender,
             text=_without_links(mail.text),
             event_id=mail_id,
@@ -151,7 +151,9 @@ class EmailInbound:
         place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
         if is_new and words.quoted:
             # What it answers or passes on, and we have not seen.
-            words = replace(words, before=(Earlier("quoted in the mail", "", words.quoted, f"{mail_id} quoted"),))
+            words = replace(
+                words, earlier=(EarlierMessage("quoted in the mail", "", words.quoted, f"{mail_id} quoted"),)
+            )
         await self._inbox.message(place, words, agent=self._desk.agent_of(mail.recipients))
         return ""
 
@@ -217,7 +219,7 @@ class EmailInbound:
         for one in bounce.originals:
             thread_id = self._writer.signer.thread_of_message(one)
             if thread_id and (key := await self._desk.key_sent(thread_id, one)):
-                await self._inbox.came_back(
+                await self._inbox.delivery_failed(
                     thread_id,
                     NAME,
                     key=key,

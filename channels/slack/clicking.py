@@ -15,6 +15,7 @@ from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import Inbox, Refused
+from channels.slack.blocks import edit_modal, fits_modal, reject_modal
 from channels.slack.buttons import ButtonValue
 from channels.slack.calls import Later, tried
 from channels.slack.clicks import (
@@ -29,7 +30,6 @@ from channels.slack.clicks import (
     parse_click,
 )
 from channels.slack.events import Ignored, Me
-from channels.slack.modals import edit_modal, fits_modal, reject_modal
 from channels.slack.seen import Seen
 from channels.slack.text import escape
 from store.base import StoreUnavailable, UnknownThread
@@ -133,7 +133,7 @@ class Clicking:
 
     async def _decide(self, decided: Approve | Reject, by: Person) -> str:
         try:
-            settlement = await self._inbox.decide(
+            result = await self._inbox.decide(
                 decided.thread_id,
                 by,
                 approved=isinstance(decided, Approve),
@@ -145,7 +145,7 @@ class Clicking:
         except (Refused, UnknownThread):
             return "There is nothing to decide here any more."
         # The card says it.
-        return "" if settlement.outcome in ("settled", "counted") else settlement.text
+        return "" if result.outcome in ("settled", "counted") else result.text
 
     async def _person(self, clicker: Clicker) -> Person | None:
         return await self._seen.person_who_decides(clicker.user, external=clicker.external)

@@ -132,7 +132,7 @@ class SlackInbound:
         if not thread_id and not said.to_us:
             return False
         new = not (begins or said.direct or thread_id)
-        words = await self._seen.words_of(said, with_history=new)
+        words = await self._seen.message_of(said, with_history=new)
         changed = self._changed.get(said.id)
         if isinstance(changed, Deleted):
             return False  # its author was quicker than we are, or than a redelivery
@@ -159,12 +159,12 @@ class SlackInbound:
         if known:
             return known
         at = Address(self._me.team, channel, ts)
-        thread_id = await self._inbox.thread_at(at.place, at.spot)
+        thread_id = await self._inbox.thread_at(at.place, at.alias)
         if thread_id or known is not None or not ask:
             return thread_id
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             thread_id = await self._said_for(channel, ts)
-        if thread_id and not await self._inbox.goes_on_at(NAME, at.spot, thread_id):
+        if thread_id and not await self._inbox.add_alias(NAME, at.alias, thread_id):
             thread_id = ""
         self._parents[channel, ts] = thread_id
         if len(self._parents) > PARENTS_MAX:

@@ -36,13 +36,13 @@ class Address:
         return Place(channel=NAME, address=f"{self.team}/{self.channel}/{self.thread}")
 
     @property
-    def spot(self) -> str:
+    def alias(self) -> str:
         """The message that the thread hangs from, by whatever name of the team it was told."""
         return f"{self.channel}/{self.thread}"
 
     @property
     def is_user(self) -> bool:
-        return is_user(self.channel)
+        return self.channel.startswith(("U", "W"))
 
     @property
     def is_direct(self) -> bool:
@@ -53,11 +53,6 @@ class Address:
     def begins_thread(self) -> bool:
         """Its first message is still to be posted."""
         return self.thread.startswith("#")
-
-
-def is_user(channel: str) -> bool:
-    """Whether it is a user's id, where a channel's may stand."""
-    return channel.startswith(("U", "W"))
 
 
 def place_of(team: str, channel: str, thread: str) -> Place:

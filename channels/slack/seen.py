@@ -19,7 +19,7 @@ import aiohttp
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Earlier, Words
+from channels.inbound import EarlierMessage, InboundMessage
 from channels.slack.calls import in_time
 from channels.slack.events import File, Me, Said
 from channels.slack.text import unescaped
@@ -57,15 +57,15 @@ class Seen:
         self._me = me
         self._users: dict[str, _User] = {}
 
-    async def words_of(self, said: Said, *, with_history: bool) -> Words:
+    async def message_of(self, said: Said, *, with_history: bool) -> InboundMessage:
         """`with_history`: what was said in the thread before as well."""
-        sender, text, attachments, before = await asyncio.gather(
+        sender, text, attachments, earlier = await asyncio.gather(
             self.person(said.user, external=said.external),
             self.readable(said.text),
             self._attachments(said.files),
             self._earlier(said) if with_history else _no_history(),
         )
-        return Words(sender, text, said.id, attachments=attachments, before=tuple(before))
+        return InboundMessage(sender, text, said.id, attachments=attachments, earlier=tuple(earlier))
 
     async def person(self, user: str, *, external: bool) -> Person:
         """Unverified where Slack does not tell in time."""
@@ -142,10 +142,10 @@ class Seen:
                     return ""
         return data.decode(errors="replace")
 
-    async def _earlier(self, said: Said) -> list[Earlier]:
+    async def _earlier(self, said: Said) -> list[EarlierMessage]:
         return await in_time("conversations.replies", self._replies(said), [])
 
-    async def _replies(self, said: Said) -> list[Earlier]:
+    async def _replies(self, said: Said) -> list[EarlierMessage]:
         answer: Any = await self._client.conversations_replies(
             channel=said.channel, ts=said.thread, latest=said.ts, inclusive=False, limit=200
         )
@@ -155,7 +155,7 @@ class Seen:
             if ts == said.ts or not text or user == self._me.user:
                 continue
             name = await self._name(user) if user else str(message.get("username") or "a bot")
-            earlier.append(Earlier(name, user, await self.readable(text), f"{said.channel}:{ts}"))
+            earlier.append(EarlierMessage(name, user, await self.readable(text), f"{said.channel}:{ts}"))
         return earlier
 
 
@@ -170,7 +170,7 @@ def is_slacks(url: str, base_url: str) -> bool:
         return False
 
 
-async def _no_history() -> list[Earlier]:
+async def _no_history() -> list[EarlierMessage]:
     return []
 
 

@@ -20,7 +20,7 @@ from agent.roster import deploy as deploybot
 from agent.roster import rollback
 from agent.roster.deploy.targets import Targets
 from bot.inbox import Inbox
-from channels.inbound import Words
+from channels.inbound import InboundMessage
 from store.base import Lease
 from store.events import TriggerReceived
 from store.memory import MemoryStore
@@ -400,15 +400,15 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
         match act:
             case Said():
                 thread_id = await inbox.message(
-                    place, Words(act.by, act.text, f"m{number}", subject=act.subject), agent="deploy"
+                    place, InboundMessage(act.by, act.text, f"m{number}", subject=act.subject), agent="deploy"
                 )
                 thread = await store.load(thread_id)
             case Answered():
                 thread = await inbox.answer(thread.id, act.by, act.text)
             case Decided():
-                settlement = await inbox.decide(thread.id, act.by, approved=act.approved, comment=act.comment)
-                assert settlement.outcome == "settled", story.name
-                thread = settlement.thread
+                result = await inbox.decide(thread.id, act.by, approved=act.approved, comment=act.comment)
+                assert result.outcome == "settled", story.name
+                thread = result.thread
             case Merged():
                 thread = await store.load(await inbox.trigger(place, _merged(world, act), agent="deploy"))
         world.clock.advance(1)

@@ -26,9 +26,8 @@ from agent.steps import Call, Facts, Tool
 from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
-from channels.base import Channel
-from channels.inbound import Words
-from channels.messages import NEW, Approval, Outgoing, Text, Waiting, Way
+from channels.base import Card, Channel, Outgoing, Text
+from channels.inbound import InboundMessage
 from store.events import Event, StepChosen, ToolFinished
 from store.redis.store import RedisStore
 from store.thread import Thread
@@ -75,21 +74,14 @@ class BenchChannel(Channel):
     """Says nothing, and tells whoever asked when a card or the last word came."""
 
     name: str = "bench"
-    on_card: Callable[[Place, Approval], None] = lambda place, card: None
+    on_card: Callable[[Place, Card], None] = lambda place, card: None
     on_end: Callable[[Place], None] = lambda place: None
 
     async def send(
-        self,
-        place: Place,
-        message: Outgoing,
-        way: Way = NEW,
-        *,
-        key: str,
-        since: datetime | None = None,
-        so_far: Sequence[Event] = (),
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
     ) -> str:
         match message:
-            case Approval(state=Waiting()):
+            case Card():
                 self.on_card(place, message)
             case Text():
                 self.on_end(place)
@@ -156,7 +148,7 @@ class Bot:
     async def say(self, place: Place, words: str = "deploy v1.4.2 to production") -> str:
         """The message that starts a loop, in a new thread or in the one that is there. Gives the thread's id."""
         return await self.inbox.message(
-            place, Words(ANN, f"{words} {place.address}", f"m/{place.address}"), agent=deploy.NAME
+            place, InboundMessage(ANN, f"{words} {place.address}", f"m/{place.address}"), agent=deploy.NAME
         )
 
     async def hold(self, thread_id: str) -> Thread:
@@ -169,15 +161,15 @@ class Bot:
     async def approve(self, thread: Thread) -> None:
         request = thread.pending
         assert request, thread.status
-        settlement = await self.inbox.decide(thread.id, BOB, approved=True, digest=request.digest, proof="bench")
-        assert settlement.outcome == "settled"
+        result = await self.inbox.decide(thread.id, BOB, approved=True, digest=request.digest, proof="bench")
+        assert result.outcome == "settled"
 
     async def approve_loop(self, place: Place | None = None) -> tuple[Took, Thread]:
         """One after the other, by hand, so that each part can be timed."""
         place = place or self.new_place()
         pause = 0.0
 
-        def carded(_: Place, __: Approval) -> None:
+        def carded(_: Place, __: Card) -> None:
             nonlocal pause
             pause = time.monotonic() - self.model.answered_at
 
@@ -206,8 +198,8 @@ class Bot:
                 cards[place.address], ends[place.address] = futures(), futures()
                 thread_id = await self.say(place)
                 await cards[place.address]
-                settlement = await self.inbox.decide(thread_id, BOB, approved=True, proof="bench")
-                assert settlement.outcome == "settled"
+                result = await self.inbox.decide(thread_id, BOB, approved=True, proof="bench")
+                assert result.outcome == "settled"
                 await ends[place.address]
 
         worker = self.worker(at_once)

@@ -47,7 +47,7 @@ FOR_THREADS = (
     ],
 )
 def test_a_place_is_written_the_same_for_every_purpose(text: str, purpose: Purpose, address: str) -> None:
-    assert places.read(text, purpose) == Place(channel=text.partition(":")[0], address=address)
+    assert places.parse(text, purpose) == Place(channel=text.partition(":")[0], address=address)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_place_is_written_the_same_for_every_purpose(text: str, purpose: Purpo
 def test_what_is_no_place_is_told_in_words(purpose: Purpose, words: str, wrong: list[str]) -> None:
     for text in wrong:
         with pytest.raises(NoPlace) as told:
-            places.read(text, purpose)
+            places.parse(text, purpose)
         assert str(told.value) == words
 
 
@@ -116,17 +116,17 @@ def pigeons() -> Iterator[None]:
 
 @pytest.mark.usefixtures("pigeons")
 def test_another_channel_brings_a_grammar_and_nothing_else_changes() -> None:
-    assert places.read("pigeon:north", Alerts()) == Place(channel="pigeon", address="loft/north")
+    assert places.parse("pigeon:north", Alerts()) == Place(channel="pigeon", address="loft/north")
     with pytest.raises(NoPlace, match=r"webhook: and an endpoint's name, or pigeon: and the name of a loft\Z"):
-        places.read("pigeon:", Alerts())
+        places.parse("pigeon:", Alerts())
     with pytest.raises(NoPlace):
-        places.read("pigeon:north", FIRING)
+        places.parse("pigeon:north", FIRING)
 
 
 def test_an_address_in_slack_is_read_as_it_was_made() -> None:
     place = slack_place.place_of("T1", "C1", "17.1")
     assert slack_place.address_of(place) == slack_place.thread_at(place) == Address("T1", "C1", "17.1")
-    opening = places.read("slack:U0123", FIRING)
+    opening = places.parse("slack:U0123", FIRING)
     assert slack_place.thread_at(opening) is None
     address = slack_place.address_of(opening)
     assert address is not None
@@ -138,6 +138,6 @@ def test_an_address_in_slack_is_read_as_it_was_made() -> None:
 
 
 def test_an_address_of_mail_says_whom_it_is_for() -> None:
-    assert email_place.person_at(places.read("email:ops@example.com", FIRING)) == "ops@example.com"
+    assert email_place.person_at(places.parse("email:ops@example.com", FIRING)) == "ops@example.com"
     assert tag_of("bot+deploy@example.com") == "deploy"
     assert tag_of("bot@example.com") == ""

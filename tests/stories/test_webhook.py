@@ -30,7 +30,7 @@ from tests.stories.program import Bot
 from tests.telling.playbook import Push, World, done, killed
 from tests.telling.story import PLACE
 
-AT_PAGER = places.read("webhook:pager", Command("pr-482"))
+AT_PAGER = places.parse("webhook:pager", Command("pr-482"))
 UNKNOWN = "'pagr' is no webhook that is set up; did you mean pager?"
 ASKED_THERE = Policies(table={"*": {"*": Policy(group="anyone", ask=("webhook:pager",))}}, channels=("webhook",))
 

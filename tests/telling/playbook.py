@@ -46,27 +46,24 @@ from agent.steps import (
     WithdrawRequest,
     as_question,
 )
-from bot.deciding import Settlement
+from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.worker import Worker
-from channels.base import Channel
-from channels.inbound import Words
-from channels.messages import (
-    NEW,
-    Approval,
-    Ended,
-    New,
+from channels.base import (
+    Answered,
+    Card,
+    Channel,
     Notice,
     Outgoing,
     Progress,
     Question,
-    Reminded,
+    Reminder,
+    Settled,
     Text,
-    Unanswered,
-    Waiting,
-    Way,
+    Undelivered,
 )
+from channels.inbound import InboundMessage
 from store.base import Lease, Store
 from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
@@ -299,9 +296,6 @@ class ScriptedModel:
         return Answer(step, Usage(input_tokens=10, output_tokens=1), self.name)
 
 
-_APART = "to one person alone: "
-
-
 class RecordingChannel(Channel):
     """Remembers what was sent under each key; a key that was sent before says nothing again."""
 
@@ -323,14 +317,7 @@ class RecordingChannel(Channel):
         self._next.clear()
 
     async def send(
-        self,
-        place: Place,
-        message: Outgoing,
-        way: Way = NEW,
-        *,
-        key: str,
-        since: datetime | None = None,
-        so_far: Sequence[Event] = (),
+        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
     ) -> str:
         self.tries[key] += 1
         if self._next:
@@ -342,13 +329,9 @@ class RecordingChannel(Channel):
             raise self.fails_with
         if key not in self.sent:
             self.sent[key] = message
-            if line := heard(message, way):
-                line = line.replace("noted", "told elsewhere", 1) if place.address.startswith(_APART) else line
+            if line := heard(message):
                 self._lines.append(line if self.name == PLACE.channel else f"{self.name}: {line}")
         return f"receipt {len(self.sent)}"
-
-    def place_for(self, person: Person, beside: Place) -> Place | None:
-        return Place(channel=self.name, address=f"{_APART}{person.name}") if person.address else None
 
 
 class StoreWithHooks:
@@ -502,7 +485,7 @@ class World:
     async def say(self, text: str, by: Person = ANN, **more: Any) -> Thread:
         self._messages += 1
         event_id = more.pop("event_id", f"m{self._messages}")
-        thread_id = await self.inbox.message(self.place, Words(by, text, event_id, **more), agent="ops")
+        thread_id = await self.inbox.message(self.place, InboundMessage(by, text, event_id, **more), agent="ops")
         self.thread = await self.store.load(thread_id)
         return self.thread
 
@@ -516,16 +499,16 @@ class World:
         self.thread = await self.store.load(await self.inbox.trigger(self.place, event, agent="ops"))
         return self.thread
 
-    async def approve(self, by: Person = ANN, comment: str = "", **more: Any) -> Settlement:
+    async def approve(self, by: Person = ANN, comment: str = "", **more: Any) -> DecisionResult:
         return await self._decide(by, comment, approved=True, **more)
 
-    async def reject(self, reason: str = "", by: Person = ANN, **more: Any) -> Settlement:
+    async def reject(self, reason: str = "", by: Person = ANN, **more: Any) -> DecisionResult:
         return await self._decide(by, reason, approved=False, **more)
 
-    async def _decide(self, by: Person, comment: str, *, approved: bool, **more: Any) -> Settlement:
-        settlement = await self.inbox.decide(self.thread.id, by, approved=approved, comment=comment, **more)
-        self.thread = settlement.thread
-        return settlement
+    async def _decide(self, by: Person, comment: str, *, approved: bool, **more: Any) -> DecisionResult:
+        result = await self.inbox.decide(self.thread.id, by, approved=approved, comment=comment, **more)
+        self.thread = result.thread
+        return result
 
     async def pause(self) -> Thread:
         self.thread = await self.inbox.pause(self.thread.id, ANN)
@@ -597,31 +580,26 @@ def in_words(intent: str, arguments: Mapping[str, JsonValue]) -> str:
     return f"{intent}({inside})" if inside else intent
 
 
-def heard(message: Outgoing, way: Way) -> str:
+def heard(message: Outgoing) -> str:
     match message:
         case Text(text):
             return f"said: {text}"
         case Notice(text):
             return f"noted: {text}"
         case Question():
-            return f"asked: {message.question}" if isinstance(message.state, Unanswered) else ""
-        case Approval():
-            return _heard_of_request(message, way)
-        case Progress():
-            return ""  # it changes a message that is there
+            return f"asked: {message.question}"
+        case Card(receipt=receipt) if receipt:
+            return f"counted: {message.intent}, {len(message.votes)} of {message.quorum}"
+        case Card():
+            return f"requested: {in_words(message.intent, message.arguments)}"
+        case Reminder():
+            return f"reminded: {message.intent}, for {message.group}"
+        case Settled():
+            by = f" by {message.by.name}" if message.by else ""
+            comment = f": {message.comment}" if message.comment else ""
+            return f"settled: {message.intent} {message.outcome}{by}{comment}"
+        case Undelivered():
+            return f"told elsewhere: {message.text}"
+        case Answered() | Progress():
+            return ""  # they change a message that is there
     assert_never(message)
-
-
-def _heard_of_request(request: Approval, way: Way) -> str:
-    match request.state:
-        case Waiting() if isinstance(way, New):
-            return f"requested: {in_words(request.intent, request.arguments)}"
-        case Waiting():
-            return f"counted: {request.intent}, {len(request.votes)} of {request.quorum}"
-        case Reminded():
-            return f"reminded: {request.intent}, for {request.group}"
-        case Ended() as end:
-            by = f" by {end.by.name}" if end.by else ""
-            comment = f": {end.comment}" if end.comment else ""
-            return f"settled: {request.intent} {end.outcome}{by}{comment}"
-    assert_never(request.state)

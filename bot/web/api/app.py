@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from bot.deciding import Settlement
+from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.team.reach import Reach, out_of_reach
@@ -29,7 +29,7 @@ from bot.web.api import shapes as shapes
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
 from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
 from channels import places, terminal
-from channels.inbound import Refused, Words
+from channels.inbound import InboundMessage, Refused
 from channels.places import Command, NoPlace
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
@@ -138,7 +138,7 @@ class Api:
         once = await self._once(request, asked, by, key)
         # Nobody but the client looks at a terminal's place, and the client looks by itself.
         place = _place(asked.place, once) if asked.place else terminal.place_of(once)
-        thread_id = await self.inbox.message(place, Words(by.person, asked.text, once), agent=agent)
+        thread_id = await self.inbox.message(place, InboundMessage(by.person, asked.text, once), agent=agent)
         link = _link(thread_id)
         links = {"self": link} | {name: f"{link}/{name}" for name in ("events", "messages", "decisions")}
         return reply({"id": thread_id, "links": links}, 202, {"Location": link})
@@ -187,7 +187,7 @@ class Api:
     async def decide(self, thread_id: str, asked: shapes.Decision, by: By) -> Response:
         """Approve or reject the request that waits."""
         _person(by)
-        settlement = await self.inbox.decide(
+        result = await self.inbox.decide(
             thread_id,
             by.person,
             approved=asked.approved,
@@ -196,10 +196,10 @@ class Api:
             digest=asked.digest,
             proof=by.proof,
         )
-        outcome, status = settlement.outcome, statuses.OF_OUTCOME[settlement.outcome]
+        outcome, status = result.outcome, statuses.OF_OUTCOME[result.outcome]
         if status == 200:
-            return reply(document(settlement.thread) | {"outcome": outcome})
-        return problem(status, settlement.text, outcome=outcome, standing=_standing(settlement))
+            return reply(document(result.thread) | {"outcome": outcome})
+        return problem(status, result.text, outcome=outcome, standing=_standing(result))
 
     async def edit(self, thread_id: str, asked: shapes.Edit, by: By) -> Response:
         """Change the call that waits, instead of approving it: a new request follows."""
@@ -248,7 +248,7 @@ class Api:
 def _place(where: shapes.Where, once: str) -> Place:
     """Raises HTTPException."""
     try:
-        return places.read(_named(where), Command(once))
+        return places.parse(_named(where), Command(once))
     except NoPlace as wrong:
         raise HTTPException(422, f"body.place {wrong}.") from None
 
@@ -278,8 +278,8 @@ def _shown(thread: Thread, status: int = 200, headers: dict[str, str] | None = N
     return reply(document(thread), status, headers)
 
 
-def _standing(settlement: Settlement) -> dict[str, Any] | None:
-    request = settlement.step.request
+def _standing(result: DecisionResult) -> dict[str, Any] | None:
+    request = result.step.request
     decision = request.decision if request else None
     if decision is None:
         return None

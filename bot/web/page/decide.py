@@ -17,16 +17,14 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from agent.speech.messages import question
 from agent.speech.outcomes import standing_in_words, why_not
-from agent.speech.requests import approval
+from agent.speech.requests import card
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
 from channels.email.body import table, terms_of
 from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
-from channels.messages import YES_NO
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import TEXT_CHARS_MAX, MessageReceived
 from store.state import Request, StepState
@@ -118,7 +116,7 @@ class Decisions:
     def _card(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         request = step.request
         assert request is not None
-        shown = approval(thread, request)
+        shown = card(thread, request)
         body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
             return "Settled", body + f"<p><b>{_said(standing_in_words(step))}</b></p>", 200
@@ -149,10 +147,10 @@ class Decisions:
                 return ""
 
     def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
-        asked = question(step.chosen)
-        body = f"<h1>{_said(asked.question)}</h1>"
-        if asked.context:
-            body += f"<p>{_said(asked.context)}</p>"
+        arguments = step.chosen.arguments
+        body = f"<h1>{_said(str(arguments.get('question', '')))}</h1>"
+        if arguments.get("context"):
+            body += f"<p>{_said(str(arguments['context']))}</p>"
         if thread.state.question != step.id or thread.state.cancelled:
             return "Answered", body + "<p><b>This question needs no answer any more.</b></p>", 200
         choice = _choice(step, link.number)
@@ -163,7 +161,7 @@ class Decisions:
         return "Answer?", body, 200
 
     async def _decided(self, link: Link, by: Person, comment: str) -> Response:
-        settlement = await self.inbox.decide(
+        result = await self.inbox.decide(
             link.thread_id,
             by,
             approved=link.approved,
@@ -172,8 +170,8 @@ class Decisions:
             digest=link.digest,
             proof=f"signed link to {link.person}",
         )
-        status = statuses.OF_OUTCOME[settlement.outcome]
-        return _page("Done" if status == 200 else "Not changed", f"<p><b>{_said(settlement.text)}</b></p>", status)
+        status = statuses.OF_OUTCOME[result.outcome]
+        return _page("Done" if status == 200 else "Not changed", f"<p><b>{_said(result.text)}</b></p>", status)
 
     async def _edited(self, link: Link, by: Person, arguments: dict[str, str]) -> Response:
         try:
@@ -243,10 +241,13 @@ def _changed(step: StepState, form: Mapping[str, str]) -> dict[str, str]:
 
 
 def _choice(step: StepState, number: int) -> str:
-    offers = question(step.chosen).offers or YES_NO  # an answer to what is no question is refused later
-    if number >= len(offers):
+    options = step.chosen.arguments.get("options")
+    choices = options.get("choices") if isinstance(options, dict) else None
+    if not choices:
+        choices = ["yes", "no"]
+    if not isinstance(choices, list) or number >= len(choices):
         raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
-    return offers[number]
+    return str(choices[number])
 
 
 def _said(text: str) -> str:

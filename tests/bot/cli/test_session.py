@@ -109,7 +109,7 @@ async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, s
     assert "for another request than the one that stands" in screen.text
     session = Session(app, ANN, await store.load("t1"), show=screen)
     await session.until_turn()
-    for line, problem in (("edit", "Write: edit NAME=VALUE"), ("edit when=now", "'when' cannot be changed here")):
+    for line, problem in (("edit", "Usage: edit NAME=VALUE"), ("edit when=now", "'when' cannot be changed here")):
         await session.obey(parse(line))
         assert problem in screen.entries[-1].text
     assert (await store.load("t1")).version == thread.version + 2

@@ -12,8 +12,8 @@ import yaml
 
 from agent.steps import Step, as_question
 from channels import places
-from channels.inbound import Words
-from channels.messages import Notice
+from channels.base import Notice, SendFailed, Undelivered
+from channels.inbound import InboundMessage
 from channels.places import Alerts
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES
@@ -229,7 +229,7 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
         before = await office.until(asked, "waiting_for_approval")
         assert before.pending
         stranger = Person(name="Mallory", address="U0OTHER", trust="unverified")
-        settlement = await office.inbox.decide(
+        result = await office.inbox.decide(
             before.id,
             stranger,
             approved=True,
@@ -237,8 +237,8 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
             digest=before.pending.digest[:16],
         )
         after = await office.until(asked, "waiting_for_approval")
-    assert settlement.text.startswith("You may not decide on this request")
-    assert settlement.text.endswith(" That you tried is on record.")
+    assert result.text.startswith("You may not decide on this request")
+    assert result.text.endswith(" That you tried is on record.")
     assert after.events[-1].kind == "approval_decided"
     assert office.desk.ran == []
 
@@ -438,7 +438,7 @@ async def test_files_and_edits_that_take_too_much_room_lose_no_message(office: O
     controls = "\x01" * 20_000
     place = place_of(office.slack.workspace.team_id, "C1", "1795000000.000100")
     files = tuple(Attachment(name=f"{n}.log", text=controls) for n in range(3))
-    await office.inbox.message(place, Words(ANN, "look at these", "C1:1", attachments=files), agent="ops")
+    await office.inbox.message(place, InboundMessage(ANN, "look at these", "C1:1", attachments=files), agent="ops")
     await office.inbox.edited(thread_id_of(place), "slack", event_id="C1:1", text=controls * 3, edit_id="2")
     _, message, edit = (await office.store.load(thread_id_of(place))).events
     assert isinstance(message, MessageReceived)
@@ -447,17 +447,17 @@ async def test_files_and_edits_that_take_too_much_room_lose_no_message(office: O
     assert edit.kind == "message_edited"
 
 
-async def test_who_is_no_user_of_slack_is_told_nothing_there(office: Office) -> None:
+async def test_where_no_person_asked_nobody_is_told_elsewhere(office: Office) -> None:
     place = place_of(office.slack.workspace.team_id, "C1", "1795000000.000100")
-    channel = SlackChannel(office.client)
-    assert channel.place_for(Person(name="nobody"), place) is None
-    assert channel.place_for(Person(name="Ana", address="ana@team.example"), place) is None
-    assert channel.place_for(Person(name="Ana", address="U0ANA"), place) == place_of("", "U0ANA", "")
+    with pytest.raises(SendFailed) as failed:
+        await SlackChannel(office.client).send(place, Undelivered(Person(name="nobody"), "It failed."), key="t1/x")
+    assert failed.value.retry_after_seconds is None
+    assert office.slack.calls == []
 
 
 async def test_an_alert_is_a_message_of_its_own_in_the_channel_that_is_named_once(office: Office) -> None:
     deploys = office.slack.workspace.channel("deploys").id
-    place, channel = places.read(f"slack:{deploys}", Alerts()), SlackChannel(office.client)
+    place, channel = places.parse(f"slack:{deploys}", Alerts()), SlackChannel(office.client)
     assert place
     for since in (None, datetime.now(UTC)):
         await channel.send(place, Notice("Something could not be said."), key="t1/s1/say/undelivered", since=since)

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from bot.desks.slack import SlackDesk
-from channels.base import SendFailed
-from channels.inbound import Words
-from channels.messages import Approval, Ended, Notice, Reminded, Rewrite, Text, Under, Vote
+from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
+from channels.inbound import InboundMessage
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import who_we_are
 from channels.slack.inbound import SlackInbound
@@ -57,8 +56,8 @@ def to_user(office: Office, name: str = "ana", thread: str = "") -> Place:
     return Place(channel="slack", address=f"/{office.slack.workspace.user(name).id}/{thread}")
 
 
-def card(**more: Any) -> Approval:
-    return Approval("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT, quorum=2, **more)
+def card(**more: Any) -> Card:
+    return Card("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT, quorum=2, **more)
 
 
 def read(office: Office, where: str = "deploys") -> list[str]:
@@ -76,11 +75,11 @@ async def test_a_card_that_is_shown_elsewhere_is_kept_up_to_date_there(
     receipt = await channel.send(place, card(), key="t1/s4/card/at/1")
     shown = await office.slack.said("Approval needed")
     assert (shown.ts, shown.thread_ts) == (receipt, None)
-    await channel.send(place, card(votes=(Vote("Ann", AT),)), Rewrite(receipt), key="t1/s4/votes/7/at/1")
-    assert "1 of 2 approvals: Ann at 2026-11-20 09:00 UTC" in office.slack.text_of(office.slack.now(shown))
+    await channel.send(place, card(votes=(Vote("Ann", AT),), receipt=receipt), key="t1/s4/votes/7/at/1")
+    assert "1 of 2 approvals: Ann at 09:00 UTC" in office.slack.text_of(office.slack.now(shown))
     assert office.slack.buttons_of(office.slack.now(shown)) == ["Approve", "Reject"]
-    settled = card(state=Ended("approved", by=BOB, at=AT))
-    assert await channel.send(place, settled, Rewrite(receipt), key="t1/s4/settled/at/1") == receipt
+    settled = Settled("s4", "push", "approved", by=BOB, at=AT, receipt=receipt)
+    assert await channel.send(place, settled, key="t1/s4/settled/at/1") == receipt
     assert office.slack.buttons_of(office.slack.now(shown)) == []
     assert len(office.slack.messages(shown.channel)) == 1
     assert len(office.slack.calls_of("conversations.open")) == (1 if place_in is to_user else 0)
@@ -89,13 +88,13 @@ async def test_a_card_that_is_shown_elsewhere_is_kept_up_to_date_there(
 async def test_a_card_with_long_details_is_kept_up_to_date_at_its_last_message(
     office: Office, channel: SlackChannel
 ) -> None:
-    long = Approval("s4", "0" * 64, "push", {"notes": "x" * 9_000}, {}, "Ann", AT, quorum=2)
+    long = Card("s4", "0" * 64, "push", {"notes": "x" * 9_000}, {}, "Ann", AT, quorum=2)
     receipt = await channel.send(in_channel(office), long, key="t1/s4/card/at/1")
     *details, last = office.slack.messages("deploys")
     assert details
     assert last.ts == receipt
-    voted = replace(long, votes=(Vote("Bob", AT),))
-    await channel.send(in_channel(office), voted, Rewrite(receipt), key="t1/s4/votes/7/at/1")
+    voted = replace(long, votes=(Vote("Bob", AT),), receipt=receipt)
+    await channel.send(in_channel(office), voted, key="t1/s4/votes/7/at/1")
     assert [office.slack.now(message) for message in details] == details
     assert "1 of 2 approvals: Bob" in office.slack.text_of(office.slack.now(last))
     assert office.slack.buttons_of(office.slack.now(last)) == ["Approve", "Reject"]
@@ -106,9 +105,9 @@ async def test_a_reminder_is_said_under_the_card_that_waits(office: Office, chan
     receipt = await channel.send(place, card(), key="t1/s4/card/at/1")
     ana = office.slack.workspace.user("ana")
     people = (Person(name="Ana", address=ana.id), BOB.model_copy(update={"address": "bob@example.com"}))
-    reminder = card(group="release", approvers=people, state=Reminded())
+    reminder = Reminder("s4", "push", "Ann", AT, "release", people, receipt=receipt)
     for since in (None, datetime.now(UTC)):
-        await channel.send(place, reminder, Under(receipt), key="t1/s4/reminder/remind/at/1", since=since)
+        await channel.send(place, reminder, key="t1/s4/reminder/remind/at/1", since=since)
     shown, reminded = office.slack.messages("deploys")
     assert reminded.thread_ts == shown.ts
     assert office.slack.text_of(reminded).endswith(f"<@{ana.id}>, Bob")
@@ -118,8 +117,9 @@ async def test_a_reminder_in_the_own_place_is_said_in_its_thread(office: Office,
     root = await office.slack.say("deploys", "ana", "push, please")
     place = place_of("T0TEAM001", root.channel, root.ts)
     receipt = await channel.send(place, card(), key="t1/s4/card")
-    reminder = card(group="release", state=Reminded())
-    await channel.send(place, reminder, Under(receipt), key="t1/s4/reminder/remind")
+    await channel.send(
+        place, Reminder("s4", "push", "Ann", AT, "release", receipt=receipt), key="t1/s4/reminder/remind"
+    )
     assert [message.thread_ts for message in office.slack.messages("deploys")] == [None, root.ts, root.ts]
 
 
@@ -286,7 +286,7 @@ async def test_an_edit_whose_message_was_never_heard_is_kept_for_the_right_threa
 
 async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_of_the_card(office: Office) -> None:
     place = place_of("T0TEAM001", "C0OTHER", "1795000000.000100")
-    await office.inbox.message(place, Words(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
+    await office.inbox.message(place, InboundMessage(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
     thread_id = thread_id_of(place)
     await SlackChannel(office.client).send(in_channel(office), card(), key=f"{thread_id}/s4/card/at/1")
     shown = await office.slack.said("Approval needed")
@@ -335,7 +335,7 @@ async def test_a_message_of_ours_for_a_thread_that_nobody_knows_begins_none(offi
 @pytest.mark.parametrize("classic", [False, True])
 async def test_nobody_elses_message_passes_for_ours(office: Office, classic: bool) -> None:
     place = place_of("T0TEAM001", "C0OTHER", "1795000000.000100")
-    await office.inbox.message(place, Words(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
+    await office.inbox.message(place, InboundMessage(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
     workspace = office.slack.workspace
     robot = workspace.add_user("robot", is_bot=True)
     mark = {"event_type": METADATA, "event_payload": {"key": f"{thread_id_of(place)}/s4/card", "part": 0}}

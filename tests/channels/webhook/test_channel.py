@@ -11,8 +11,7 @@ from email.utils import format_datetime
 import pytest
 
 from channels import places
-from channels.base import SendFailed
-from channels.messages import Notice, Text
+from channels.base import Notice, SendFailed, Text
 from channels.places import Alerts, Approvals, Command, Firing
 from channels.webhook.channel import WebhookChannel
 from channels.webhook.endpoints import endpoints_of
@@ -217,12 +216,12 @@ async def test_a_url_is_asked_as_it_is_written(pager: Receiver) -> None:
 
 def test_an_endpoint_sees_all_that_is_said_at_it(pager: Receiver) -> None:
     channel = channel_to("https://pager.example.com")
-    firing = places.read("webhook:pager", Firing("nightly", "x"))
+    firing = places.parse("webhook:pager", Firing("nightly", "x"))
     assert channel.covers(PAGER, firing)
-    assert channel.covers(firing, places.read("webhook:pager", Command("cli-1")))
-    assert not channel.covers(PAGER, places.read("webhook:audit", Approvals()))
+    assert channel.covers(firing, places.parse("webhook:pager", Command("cli-1")))
+    assert not channel.covers(PAGER, places.parse("webhook:audit", Approvals()))
     assert not channel.covers(PAGER, Place(channel="terminal", address="pager"))
-    assert places.read("webhook:pager", Alerts()) == PAGER
+    assert places.parse("webhook:pager", Alerts()) == PAGER
 
 
 # `bot doctor`

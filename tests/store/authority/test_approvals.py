@@ -96,7 +96,7 @@ async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:
 async def test_two_who_vote_at_the_same_moment_are_both_counted() -> None:
     world = await pushing(group="release", quorum=2)
     outcomes = await asyncio.gather(*(world.inbox.decide(world.thread.id, by, approved=True) for by in (ANN, BOB)))
-    assert sorted(settlement.outcome for settlement in outcomes) == ["counted", "settled"]
+    assert sorted(result.outcome for result in outcomes) == ["counted", "settled"]
     decided = [e for e in (await world.store.load(world.thread.id)).events if isinstance(e, ApprovalDecided)]
     assert [(e.by.member, e.groups) for e in decided] == [("ann", ("release",)), ("bob", ("release",))]
 
@@ -113,9 +113,9 @@ async def test_the_same_click_three_times_is_one_vote() -> None:
 async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
     world = await pushing(group="release", requester_may=False)
     for by in (DAN, CAT, EVE):
-        settlement = await world.approve(by)
-        assert settlement.outcome == "not_entitled"
-    assert settlement.text == (
+        result = await world.approve(by)
+        assert result.outcome == "not_entitled"
+    assert result.text == (
         "You may not decide on this request. I do not know for sure who you are. That you tried is on record."
     )
     assert (await world.approve(CAT)).text == (
@@ -400,10 +400,8 @@ async def test_a_click_that_did_not_count_does_not_keep_a_later_one_from_countin
     world = await pushing(group="team")
     assert (await world.approve(DAN)).outcome == "not_entitled"
     known = People({**PEOPLE.members, "dan": Member(name="Dan", slack="U5")})
-    settlement = await Inbox(world.store.real, people=known, clock=world.clock).decide(
-        world.thread.id, DAN, approved=True
-    )
-    assert settlement.outcome == "settled"
+    result = await Inbox(world.store.real, people=known, clock=world.clock).decide(world.thread.id, DAN, approved=True)
+    assert result.outcome == "settled"
 
 
 async def test_an_edit_is_asked_for_also_where_the_thread_rests_with_a_person() -> None:
@@ -526,8 +524,8 @@ async def test_a_copy_does_not_go_where_there_is_a_thread_already() -> None:
 async def test_the_first_digits_of_a_digest_name_a_request_if_they_are_enough(digits: int, outcome: str) -> None:
     world = await pushing(group="release")
     assert world.thread.pending
-    settlement = await world.approve(ANN, digest=world.thread.pending.digest[:digits])
-    assert settlement.outcome == outcome
+    result = await world.approve(ANN, digest=world.thread.pending.digest[:digits])
+    assert result.outcome == outcome
 
 
 def grant(world: World, seconds: float = 3600) -> StandingGranted:

@@ -22,11 +22,11 @@ from agent.roster import deploy as deploybot
 from agent.roster import rollback
 from agent.roster.deploy.stand_in import StandIn
 from bot.cli.demo.site import Site
-from bot.deciding import Settlement
+from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.file import read_team
 from bot.worker import Worker
-from channels.inbound import Words
+from channels.inbound import InboundMessage
 from channels.terminal import TerminalChannel
 from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
@@ -86,7 +86,7 @@ class Bot:
         event_id = f"m/{datetime.now(UTC).timestamp()}"
         where = Place(channel="terminal", address=place)
         return await self.rest(
-            await self.store.load(await self.inbox.message(where, Words(ANN, text, event_id), agent="deploy"))
+            await self.store.load(await self.inbox.message(where, InboundMessage(ANN, text, event_id), agent="deploy"))
         )
 
     async def trigger(self, place: Place, trigger: TriggerReceived) -> Thread:
@@ -106,9 +106,9 @@ class Bot:
         return thread.turn != "clock" and decide(self.roster[thread.agent], thread) is None
 
     async def settle(self, thread: Thread, *, approved: bool, comment: str = "") -> Thread:
-        settlement: Settlement = await self.inbox.decide(thread.id, ANN, approved=approved, comment=comment)
-        assert settlement.outcome == "settled"
-        return await self.rest(settlement.thread)
+        result: DecisionResult = await self.inbox.decide(thread.id, ANN, approved=approved, comment=comment)
+        assert result.outcome == "settled"
+        return await self.rest(result.thread)
 
     def by_hand(self, *command: str) -> None:
         """Somebody does something without the bot."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.cli.demo.site import MERGED
-from channels.inbound import Words
+from channels.inbound import InboundMessage
 from store.events import StepRefused, ToolFinished
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
@@ -97,7 +97,9 @@ async def test_one_target_is_deployed_by_one_thread_at_a_time(bot: Bot) -> None:
     step = deploy("backend", "staging", MERGED)
     async with bot.working(Scripted(step, step)):
         place = Place(channel="terminal", address="first")
-        first = await bot.store.load(await bot.inbox.message(place, Words(ANN, "deploy", "m1"), agent="deploy"))
+        first = await bot.store.load(
+            await bot.inbox.message(place, InboundMessage(ANN, "deploy", "m1"), agent="deploy")
+        )
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for now in bot.store.follow(first):
                 if now.open_steps("waiting"):
