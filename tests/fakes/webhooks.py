@@ -46,6 +46,8 @@ class Reply:
 class Post:
     headers: Mapping[str, str]
     body: bytes
+    path: str = ""
+    """With the query, as it came."""
 
     @property
     def id(self) -> str:
@@ -105,7 +107,7 @@ class Receiver:
         await self._runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
-        post = Post(dict(request.headers), await request.read())
+        post = Post(dict(request.headers), await request.read(), request.raw_path)
         self._verifier.verify(post.body, dict(request.headers))  # raises, which answers 500
         reply = self._replies.popleft() if self._replies else Reply()
         async with self._arrived:

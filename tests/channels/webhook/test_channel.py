@@ -208,7 +208,16 @@ async def test_a_url_is_asked_as_it_is_written(pager: Receiver) -> None:
     channel = channel_to(f"{pager.url}?token=a%2Cb%2F", pager.secret)
     await say(channel)
     await channel.aclose()
-    assert len(pager.taken) == 1
+    assert [post.path for post in pager.posts] == ["/hooks/bot?token=a%2Cb%2F"]
+
+
+async def test_no_cookie_is_kept(pager: Receiver) -> None:
+    channel = channel_to(pager.url.replace("127.0.0.1", "localhost"), pager.secret)  # of an IP address none ever is
+    pager.answers(Reply(headers={"Set-Cookie": "a=b"}))
+    await say(channel)
+    await say(channel, key="t1/s4/say")
+    await channel.aclose()
+    assert "Cookie" not in pager.posts[1].headers
 
 
 # Places

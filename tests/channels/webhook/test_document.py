@@ -27,6 +27,7 @@ from store.values import Place
 from tests.telling.story import ANN, AT, LATER, message
 
 PAGER = Place(channel="webhook", address="pager")
+SO_FAR = [message(), message("m2").model_copy(update={"at": LATER})]
 API = "https://bot.example.com/api/threads"
 CARD = Card(
     "s3",
@@ -47,14 +48,14 @@ SETTLED = Settled("s3", "deploy", "approved", {}, {}, "Ann", ANN, LATER, "go")
 
 
 def told(said: Outgoing, part: str = "s3/card", place: Place = PAGER) -> dict[str, Any]:
-    return document_of(said, place, key=f"t1/{part}", so_far=[message(), message(event_id="m2")], api=API)
+    return document_of(said, place, key=f"t1/{part}", so_far=SO_FAR, api=API)
 
 
 def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
     assert told(CARD, "s3/card/at/1") == {
         "type": "request.asked",
         "version": 1,
-        "timestamp": "2026-11-20T09:00:00Z",
+        "timestamp": "2026-11-20T09:05:00Z",
         "key": "t1/s3/card/at/1",
         "thread": "t1",
         "about": "s3",
