@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
-from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode, encode
+from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode, decode_all, encode
 from store.events import KINDS, MessageReceived, Recorded, StepChosen, ToolStarted, UnknownEvent
 from store.thread import Thread
 from store.values import Attachment, Person, Usage
@@ -186,6 +186,22 @@ def test_an_event_of_a_newer_schema_is_not_read_half() -> None:
     event = decode(json.dumps(newer).encode())
     assert isinstance(event, UnknownEvent)
     assert (event.kind, event.id, event.at, event.v, event.raw) == ("step_chosen", "s1/chosen", AT, 2, newer)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        json.dumps(json.loads(encode(done("s1"))) | {"v": 2}).encode(),
+        encode(started("s1")) + b"," + encode(finished("s1")),
+        encode(started("s1"))[:-1],
+        b"",
+    ],
+    ids=["of a newer schema", "two in one line", "half of one", "nothing"],
+)
+def test_a_whole_log_says_what_its_lines_say(odd: bytes) -> None:
+    lines = [encode(message()), odd, encode(done("s2"))]
+    assert decode_all(lines) == tuple(decode(line) for line in lines)
+    assert [type(event) for event in decode_all(lines)] == [MessageReceived, UnknownEvent, StepChosen]
 
 
 # Broken logs

@@ -188,6 +188,14 @@ def test_nobody_gives_an_id_that_is_one_of_ours(text: str) -> None:
     assert TimerKey.parse(outside) is None
 
 
+def test_a_name_that_fits_stands_in_a_key_as_it_is() -> None:
+    """Else what was answered before would count as another answer."""
+    name = "n" * keys.ID_CHARS_MAX
+    assert keys.short(name) == name
+    assert keys.short(name + "n") != keys.short(name + "m")
+    assert len(keys.short(name + "n")) < len(name)
+
+
 def test_what_is_no_key_is_said_to_be_none() -> None:
     for text in ("", "s4", "s4/finished", "/say", "votes/3", "s4/say/3", "at/3"):
         assert MessageKey.parse(text) is None, text

@@ -302,6 +302,8 @@ class RecordingChannel(Channel):
     def __init__(self, lines: list[str], name: str = PLACE.channel) -> None:
         self.name = name
         self.sent: dict[str, Outgoing] = {}
+        self.so_far: dict[str, tuple[Event, ...]] = {}
+        """The events of the thread that came with it, by its key."""
         self.tries: Counter[str] = Counter()
         self.fails_with: Exception | None = None
         """Raised at every attempt while it is set."""
@@ -328,7 +330,7 @@ class RecordingChannel(Channel):
         if self.fails_with:
             raise self.fails_with
         if key not in self.sent:
-            self.sent[key] = message
+            self.sent[key], self.so_far[key] = message, tuple(so_far)
             if line := heard(message):
                 self._lines.append(line if self.name == PLACE.channel else f"{self.name}: {line}")
         return f"receipt {len(self.sent)}"

@@ -330,6 +330,22 @@ def test_who_and_when_right_above_a_quotation_belong_to_it(who: str) -> None:
     assert (words.new, words.rest) == ("wait", f"3 Nov 2026 10:12, {who}:\n> card")
 
 
+def headers(first: int, second: int) -> str:
+    """So many lines apart."""
+    return "\n" * 2 + "From: Ana" + "\n" * first + "Sent: Monday" + "\n" * second + "To: Bot"
+
+
+@pytest.mark.parametrize("apart", [(1, 1), (2, 2), (4, 4)])
+def test_the_headers_of_a_mail_that_is_quoted_whole_may_stand_apart(apart: tuple[int, int]) -> None:
+    assert split(f"wait{headers(*apart)}\n\ncard").new == "wait"
+
+
+@pytest.mark.parametrize("apart", [(4, 5), (9, 9)])
+def test_lines_that_look_like_headers_and_stand_far_apart_are_somebodys_words(apart: tuple[int, int]) -> None:
+    text = f"wait{headers(*apart)}\n\nbut only staging"
+    assert split(text).new == text
+
+
 def test_of_a_text_that_was_cut_nothing_is_decided() -> None:
     mail = parse(b"From: ana@team.example\r\n\r\napprove" + b"\r\n" * 210_000 + b"but only staging\r\n")
     assert not mail.decisive

@@ -503,6 +503,16 @@ async def test_a_record_is_nobody_to_talk_to() -> None:
             await call
 
 
+async def test_the_conversation_stays_where_it_is_held() -> None:
+    """A mail to the group would quote it, and be written to all who were in copy here."""
+    world = await pushing(group="release", asks=True)
+    [elsewhere] = world.rooms["room"].so_far.values()
+    assert [event.kind for event in elsewhere] == ["approval_requested"]
+    [here] = [events for key, events in world.channel.so_far.items() if key.endswith("/card")]
+    assert [event.kind for event in here][1:2] == ["message_received"]
+    assert here[-1] == elsewhere[-1]
+
+
 async def test_a_copy_of_a_thread_is_held_where_it_was_asked_for() -> None:
     world = await pushing(group="release")
     elsewhere = Place(channel="terminal", address="T1/C1/1.1")
