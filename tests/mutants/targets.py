@@ -10,36 +10,36 @@ from __future__ import annotations
 from tests import ROOT
 
 _STORE = "tests/store"
-_FOLD = (f"{_STORE}/test_thread.py", "tests/agent/test_decide.py", "tests/agent/test_loop.py")
-_LOOP = ("tests/agent/test_loop.py", f"{_STORE}/test_approvals.py", "tests/agent/test_openings.py")
+_APPROVALS = f"{_STORE}/authority"
+_FOLD = (
+    *(f"{_STORE}/test_{part}.py" for part in ("fold", "thread", "outbox", "timers")),
+    *("tests/agent/test_decide.py", "tests/agent/test_loop.py", "tests/agent/perform", _APPROVALS),
+)
+_LOOP = ("tests/agent/test_loop.py", "tests/agent/perform", _APPROVALS, "tests/agent/test_openings.py")
 _TEAM = "tests/bot/team"
 _IDENTITY = "tests/channels/email/identity"
 
 TESTS: dict[str, tuple[str, ...]] = {
     "store/codec.py": (f"{_STORE}/test_events.py",),
-    "store/fold.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
+    "store/fold.py": _FOLD,
     "store/keys.py": (f"{_STORE}/test_keys.py", *_FOLD, "tests/channels/email/test_outbox.py"),
-    "store/moves.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
-    "store/outbox.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
-    "store/state.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
-    "store/thread.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
-    "store/timers.py": (*_FOLD, f"{_STORE}/test_approvals.py"),
-    "store/authority/binding.py": ("tests/agent/test_loop.py", f"{_STORE}/test_approvals.py"),
-    "store/authority/terms.py": (
-        f"{_STORE}/test_thread.py",
-        f"{_STORE}/test_approvals.py",
-        f"{_TEAM}/test_policies.py",
-    ),
-    "store/authority/words.py": (f"{_STORE}/test_approvals.py", f"{_TEAM}/test_policies.py"),
+    "store/moves.py": _FOLD,
+    "store/outbox.py": _FOLD,
+    "store/state.py": _FOLD,
+    "store/thread.py": _FOLD,
+    "store/timers.py": _FOLD,
+    "store/authority/binding.py": ("tests/agent/test_loop.py", _APPROVALS),
+    "store/authority/requesters.py": (_APPROVALS, f"{_TEAM}/test_policies.py"),
+    "store/authority/terms.py": (f"{_STORE}/test_fold.py", _APPROVALS, f"{_TEAM}/test_policies.py"),
     "agent/decide.py": ("tests/agent/test_decide.py", *_LOOP),
     "agent/loop.py": _LOOP,
     **{f"agent/perform/{path.name}": _LOOP for path in sorted((ROOT / "agent" / "perform").glob("[a-z]*.py"))},
-    "bot/deciding.py": (f"{_STORE}/test_approvals.py", "tests/agent/test_loop.py", "tests/bot/web/page"),
+    "bot/deciding.py": (_APPROVALS, "tests/agent/test_loop.py", "tests/bot/web/page"),
     "bot/team/hours.py": (f"{_TEAM}/test_hours.py", f"{_TEAM}/test_policies.py"),
-    "bot/team/people.py": (f"{_TEAM}/test_people.py", f"{_TEAM}/test_policies.py", f"{_STORE}/test_approvals.py"),
-    "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", f"{_STORE}/test_approvals.py"),
+    "bot/team/people.py": (f"{_TEAM}/test_people.py", f"{_TEAM}/test_policies.py", _APPROVALS),
+    "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", _APPROVALS),
     "bot/team/schedules.py": (f"{_TEAM}/test_schedules.py", "tests/bot/test_clock.py", "tests/agent/test_openings.py"),
-    "bot/team/standing.py": (f"{_TEAM}/test_standing.py", f"{_STORE}/test_approvals.py"),
+    "bot/team/standing.py": (f"{_TEAM}/test_standing.py", _APPROVALS),
     "channels/email/identity/senders.py": (f"{_IDENTITY}/test_senders.py", "tests/channels/email/test_letters.py"),
     "channels/email/identity/tokens.py": (f"{_IDENTITY}/test_tokens.py", "tests/bot/web/page"),
     "channels/email/replies.py": ("tests/channels/email/test_parse.py",),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from agent.perform.run import RESULT_BYTES_MAX
 from agent.steps import Step
+from store.codec import encode
+from store.events import ToolFinished
 from store.thread import Thread
 from tests.agent.pushing import asked_to_push
 from tests.telling.playbook import Broken, BrokenLook, Flaky, Look, Slow, Stuck, StuckLook, Touch, World, done, killed
-from tests.telling.story import BOB
+from tests.telling.story import BOB, finished
 
 
 async def test_the_model_reads_the_error_of_a_tool_and_solves_it() -> None:
@@ -95,6 +98,18 @@ async def test_a_result_that_is_too_large_is_dropped_and_the_model_told_so() -> 
     assert await world.run() == ["ran: look", "said: Too much."]
     assert "It was done, but its result was dropped: 200," in world.model.prompts[1]
     assert len(world.model.prompts[1]) < 2_000
+
+
+@pytest.mark.parametrize(("beyond", "kept"), [(0, True), (1, False)])
+async def test_the_largest_result_that_is_kept(beyond: int, kept: bool) -> None:
+    world = World()
+    size = len(encode(finished("s1", result="").model_copy(update={"at": world.clock()})))
+    world.desk.result = "x" * (RESULT_BYTES_MAX - size + beyond)
+    world.model.answers(Look(), done())
+    await world.say("look")
+    await world.run()
+    [event] = [event for event in world.thread.events if isinstance(event, ToolFinished)]
+    assert (event.result == world.desk.result) is kept
 
 
 async def test_a_result_that_cannot_be_written_is_dropped_and_the_model_told_so() -> None:
