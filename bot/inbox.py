@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from agent.speech.messages import question
 from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
 from bot.team.people import People
@@ -120,22 +121,21 @@ class Inbox(Deciding):
         it is the same answer. Raises UnknownThread, Refused when it is not open.
         """
         thread = await self._conversation(thread_id)
-        question = thread.step(thread.state.question)
+        asked = thread.step(thread.state.question)
         event_id = keys.answered(step, sender.address or sender.name) if step else keys.new("m")
         if step and any(event.id == event_id for event in thread.events):
             return thread
-        if question is None or thread.state.cancelled:
+        if asked is None or thread.state.cancelled:
             text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
             raise Refused(text, "unknown")
-        if step and step != question.id:
+        if step and step != asked.id:
             raise Refused("That question needs no answer any more.", "moved")
         if number >= 0:
-            options = question.chosen.arguments.get("options")
-            choices = options.get("choices") if isinstance(options, dict) else None
-            if not isinstance(choices, list) or number >= len(choices):
+            choices = question(asked.chosen).offers
+            if number >= len(choices):
                 raise Refused("That question has no such choice.", "unknown")
-            text = str(choices[number])
-        event = self._message(InboundMessage(sender, text, event_id), event_id, answers=question.id)
+            text = choices[number]
+        event = self._message(InboundMessage(sender, text, event_id), event_id, answers=asked.id)
         try:
             return await self._store.append(thread, event, if_unmoved=True)
         except ThreadMoved:

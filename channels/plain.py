@@ -5,117 +5,119 @@ Everything is passed through `visible`: no control sequence from a message, a ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from pydantic import JsonValue
 
-from channels.base import (
+from channels.messages import (
+    APPROVERS_MAX,
     Answered,
-    Card,
+    Approval,
+    Dropped,
+    Ended,
     Notice,
     Outgoing,
     Progress,
     Question,
-    Reminder,
-    Settled,
+    Reminded,
     Text,
-    Undelivered,
+    Unanswered,
     Vote,
+    Waiting,
 )
-from store.text import visible
+from store.text import instant, visible
 from store.values import Person
 
-APPROVERS_MAX = 5
-"""Names of those who may decide, on a card."""
+Shown = Callable[[str], str]
+"""How a medium shows a name: harmless, on one line."""
 
 
 def render(message: Outgoing) -> str:
-    """The message as lines of plain text."""
+    """The message as lines of plain text, as if nothing had been said of it before."""
     match message:
         case Text(text) | Notice(text):
             return visible(text)
         case Question():
-            lines = [visible(message.question)]
-            if message.context:
-                lines.append(visible(message.context))
-            if message.format == "yes_no":
-                lines.append("Answer yes or no.")
-            lines += (f"  - {_inline(choice)}" for choice in message.choices)
-            if message.urgency == "high":
-                lines[0] = f"Urgent: {lines[0]}"
-            return "\n".join(lines)
-        case Card() if message.receipt:
-            return f"{visible(message.intent)}: {_count(message)}"
-        case Card():
-            return "\n".join(_card(message))
-        case Reminder():
-            lines = [f"⏰ {visible(message.intent)} still waits for approval", *(f"  {one}" for one in terms(message))]
-            return "\n".join(lines)
-        case Settled():
-            return _settled(message)
-        case Answered():
-            return f"Answered by {visible(message.by)}: {visible(message.answer)}" if message.by else ""
+            return _question(message)
+        case Approval():
+            return _approval(message)
         case Progress():
             return f"{visible(message.what)}: {message.state.replace('_', ' ')} {visible(message.error)}".rstrip()
-        case Undelivered():
-            return visible(message.text)
     assert_never(message)
 
 
-def _card(card: Card) -> list[str]:
+def _question(question: Question) -> str:
+    match question.state:
+        case Answered(by, answer):
+            return f"Answered by {visible(by)}: {visible(answer)}"
+        case Dropped():
+            return ""
+        case Unanswered():
+            urgent = "Urgent: " if question.urgency == "high" else ""
+            lines = [f"{urgent}{visible(question.question)}"]
+            if question.context:
+                lines.append(visible(question.context))
+            if question.offers and not question.choices:
+                lines.append("Answer yes or no.")
+            lines += (f"  - {_inline(choice)}" for choice in question.choices)
+            return "\n".join(lines)
+    assert_never(question.state)
+
+
+def _approval(request: Approval) -> str:
+    match request.state:
+        case Waiting():
+            return "\n".join(_card(request))
+        case Reminded():
+            title = f"⏰ {visible(request.intent)} still waits for approval"
+            return "\n".join([title, *(f"  {line}" for line in terms(request))])
+        case Ended() as end:
+            return _ended(request, end)
+    assert_never(request.state)
+
+
+def _card(card: Approval) -> list[str]:
     rows = ["Approval needed", f"  {visible(card.intent)}"]
     rows += fields(card.arguments, "    ")
     rows += fields(card.facts, "    ")
     return [*rows, *(f"  {line}" for line in terms(card))]
 
 
-def terms(request: Card | Reminder) -> list[str]:
+def terms(request: Approval) -> list[str]:
     """Who asked, who may decide, until when, and who has approved it so far: a line for each."""
-    lines = [f"asked for by {_inline(request.requested_by)} at {request.requested_at:%Y-%m-%d %H:%M} UTC"]
-    match request:
-        case Card():
-            lines[0] += f" · digest {request.digest[:12]}"
-            people = request.approvers
-            count = [_count(request)] if request.quorum > 1 else []
-        case Reminder():
-            people = request.people
-            count = ["more people may decide from now on"] if request.widened else []
+    lines = [f"asked for by {_inline(request.requested_by)} at {instant(request.requested_at)}"]
+    if not isinstance(request.state, Reminded):
+        lines[0] += f" · digest {request.digest[:12]}"
     if request.group:
-        names = f" ({_names(people)})" if people else ""
+        names = f" ({names_of(request.approvers)})" if request.approvers else ""
         lines.append(f"may decide: {_inline(request.group)}{names}")
     if request.expires_at:
-        lines.append(f"expires at {request.expires_at:%Y-%m-%d %H:%M} UTC")
-    return [*lines, *count]
+        lines.append(f"expires at {instant(request.expires_at)}")
+    match request.state:
+        case Reminded(widened=True):
+            lines.append("more people may decide from now on")
+        case Waiting() if request.quorum > 1:
+            lines.append(count_of(request))
+        case _:
+            pass
+    return lines
 
 
-def _names(people: Sequence[Person]) -> str:
-    names = [_inline(person.name) for person in people[:APPROVERS_MAX]]
-    return ", ".join([*names, *(["and others"] if len(people) > APPROVERS_MAX else [])])
-
-
-def _count(card: Card) -> str:
-    return f"{len(card.votes)} of {card.quorum} approvals" + (f": {_given(card.votes)}" if card.votes else "")
-
-
-def _given(votes: Iterable[Vote]) -> str:
-    return ", ".join(f"{_inline(vote.name)} at {vote.at:%H:%M} UTC" for vote in votes)
-
-
-def _settled(message: Settled) -> str:
+def _ended(request: Approval, end: Ended) -> str:
     """The comment, which is somebody's words, comes last."""
-    mark = {"approved": "✅", "changed": "✏️"}.get(message.outcome, "❌")
-    text = f"{mark} {visible(message.intent)} {message.outcome}"
-    if message.outcome == "approved" and message.votes:
-        text += f" by {_given(message.votes)}"
-    elif message.outcome in ("approved", "rejected", "changed") and message.by and message.at:
-        through = "the standing approval of " if message.standing else ""
-        text += f" by {through}{_given([Vote(message.by.name, message.at)])}"
-    if message.outcome != "approved" and message.votes:
-        text += f", after an approval by {_given(message.votes)}"
-    if message.outcome == "expired":
+    mark = {"approved": "✅", "changed": "✏️"}.get(end.outcome, "❌")
+    text = f"{mark} {visible(request.intent)} {end.outcome}"
+    if end.outcome == "approved" and request.votes:
+        text += f" by {given_by(request.votes)}"
+    elif end.outcome in ("approved", "rejected", "changed") and end.by and end.at:
+        through = "the standing approval of " if end.standing else ""
+        text += f" by {through}{given_by([Vote(end.by.name, end.at)])}"
+    if end.outcome != "approved" and request.votes:
+        text += f", after an approval by {given_by(request.votes)}"
+    if end.outcome == "expired":
         text += ": nothing is run"
-    return f"{text} — {visible(message.comment)}" if message.comment and message.by else text
+    return f"{text} — {visible(end.comment)}" if end.comment and end.by else text
 
 
 def fields(data: dict[str, JsonValue], indent: str) -> list[str]:
@@ -150,3 +152,22 @@ def _inline(value: JsonValue) -> str:
             return "none"
         case _:
             return visible(str(value)).strip().replace("\n", " ")
+
+
+# Parts of lines, for other media too
+
+
+def names_of(people: Iterable[Person], shown: Shown = _inline) -> str:
+    """The first of them by name."""
+    names = [shown(person.name) for person in people]
+    return ", ".join([*names[:APPROVERS_MAX], *(["and others"] if len(names) > APPROVERS_MAX else [])])
+
+
+def count_of(request: Approval, shown: Shown = _inline) -> str:
+    """How many approvals there are, and whose."""
+    counted = f"{len(request.votes)} of {request.quorum} approvals"
+    return f"{counted}: {given_by(request.votes, shown)}" if request.votes else counted
+
+
+def given_by(votes: Iterable[Vote], shown: Shown = _inline) -> str:
+    return ", ".join(f"{shown(vote.name)} at {instant(vote.at)}" for vote in votes)

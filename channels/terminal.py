@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, assert_never
 
-from channels.base import Channel, Outgoing
+from channels.base import Channel
+from channels.messages import NEW, Outgoing, Way
 from channels.places import Alerts, Approvals, Command, Firing, Purpose
 from store.events import Event
 from store.values import Place
@@ -60,7 +61,14 @@ class TerminalChannel(Channel):
     name = NAME
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         return ""
 

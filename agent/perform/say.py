@@ -14,8 +14,8 @@ import structlog
 
 from agent.decide import Say
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
-from agent.speech.messages import outgoing
-from channels.base import Channel, Notice, SendFailed, SentInPart, Undelivered
+from agent.speech.messages import outgoing, way, who_hears_of
+from channels.base import Channel, SendFailed, SentInPart
 from store import keys
 from store.events import DeliveryFailed, MessageFailed, MessageSent
 from store.keys import SendKey
@@ -30,11 +30,9 @@ log = structlog.get_logger(__name__)
 
 
 async def say(turn: Turn, action: Say) -> None:
-    unsent, alerts = action.unsent, turn.services.alerts
-    place = unsent.place or turn.thread.place
-    if alerts and unsent.kind == "undelivered":
-        place = alerts
+    unsent = action.unsent
     try:
+        place = _place(turn, unsent)
         channel = _channel(turn, place)
         receipt = await _send(turn, action, channel, place)
     except SentInPart as partly:
@@ -51,6 +49,19 @@ async def say(turn: Turn, action: Say) -> None:
         await turn.note(sent)
 
 
+def _place(turn: Turn, unsent: Unsent) -> Place:
+    """Where it is said. Raises SendFailed."""
+    own, alerts = turn.thread.place, turn.services.alerts
+    if unsent.kind != "undelivered":
+        return unsent.place or own
+    if alerts:
+        return alerts
+    place = _channel(turn, own).place_for(who_hears_of(turn.thread, unsent), own)
+    if place is None:
+        raise SendFailed("No person asked for it, so there is nobody to tell elsewhere.")
+    return place
+
+
 def _channel(turn: Turn, place: Place) -> Channel:
     channel = turn.services.channels.get(place.channel)
     if channel is None:
@@ -61,14 +72,17 @@ def _channel(turn: Turn, place: Place) -> Channel:
 async def _send(turn: Turn, action: Say, channel: Channel, place: Place) -> str:
     thread, unsent = turn.thread, action.unsent
     async with asyncio.timeout(turn.agent.limits.send_seconds):
-        message = outgoing(thread, unsent)
         so_far = thread.events[: unsent.event + 1]
-        if isinstance(message, Undelivered) and place is turn.services.alerts:
-            message = Notice(message.text)
-        if place != thread.place:
+        if place in (unsent.place, turn.services.alerts) and place != thread.place:
             so_far = so_far[-1:]  # The conversation here is not for people elsewhere.
-        key = str(SendKey(thread.id, action.key))
-        return await channel.send(place, message, key=key, since=_since(turn, unsent), so_far=so_far)
+        return await channel.send(
+            place,
+            outgoing(thread, unsent),
+            way(thread, unsent),
+            key=str(SendKey(thread.id, action.key)),
+            since=_since(turn, unsent),
+            so_far=so_far,
+        )
 
 
 def _since(turn: Turn, unsent: Unsent) -> datetime | None:

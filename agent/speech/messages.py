@@ -1,7 +1,7 @@
 """What people are told: each message in a thread's outbox, as data, made from the thread as of the event it tells of.
 
-So a message that is tried again says the same words, whatever has happened since. Only the receipts of what was sent
-before are looked up in the thread as it is now. Pure; how a medium shows a message is the channel's matter.
+So a message that is tried again says the same words, whatever has happened since. Only whether it takes the place of an
+earlier message is looked up in the thread as it is now. Pure; how a medium shows a message is the channel's matter.
 """
 
 from __future__ import annotations
@@ -10,8 +10,21 @@ from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
 from agent.speech.outcomes import outcome_in_words
-from agent.speech.requests import card, card_receipt, reminder, settled
-from channels.base import Answered, Notice, Outgoing, Progress, Question, Text, Undelivered
+from agent.speech.requests import approval, card_receipt, ended, reminded
+from channels.messages import (
+    NEW,
+    Answered,
+    Approval,
+    Dropped,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Rewrite,
+    Text,
+    Under,
+    Way,
+)
 from store.events import (
     ApprovalDecided,
     DeliveryFailed,
@@ -46,14 +59,14 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             assert isinstance(event, StepChosen)
             return question(event)
         case "card" | "votes" | "reminder" | "settled":
-            return _of_request(thread, unsent)
+            return _approval(thread, unsent)
         case "answered":
             return _answered(thread, unsent)
         case "progress" | "ended":
             return _progress(thread, unsent)
         case "undelivered":
             assert isinstance(event, MessageFailed | DeliveryFailed)
-            return _undelivered(thread.at(unsent.event + 1), event)
+            return Notice(_undelivered(thread.at(unsent.event + 1), event))
         case "handed":
             assert isinstance(event, HandedToHuman)
             ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will continue."
@@ -63,25 +76,44 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
     assert_never(unsent.kind)
 
 
-def _of_request(thread: Thread, unsent: Unsent) -> Outgoing:
+def way(thread: Thread, unsent: Unsent) -> Way:
+    """How the message relates to what was sent before. `thread` is the thread as it is now."""
+    match unsent.kind:
+        case "votes" | "settled" | "reminder":
+            request = thread.state.steps[unsent.step].request
+            assert request is not None
+            receipt = card_receipt(thread, request, unsent.surface)
+        case "answered":
+            receipt = thread.receipt(MessageKey(unsent.step, "say"))
+        case "progress" | "ended":
+            receipt = thread.receipt(MessageKey(unsent.step, "progress"))
+        case "words" | "question" | "card" | "handed" | "notice" | "undelivered":
+            receipt = ""
+        case _:
+            assert_never(unsent.kind)
+    if not receipt:
+        return NEW  # also where the earlier message never went out
+    return Under(receipt) if unsent.kind == "reminder" else Rewrite(receipt)
+
+
+def _approval(thread: Thread, unsent: Unsent) -> Approval:
     then = thread.at(unsent.event + 1)
     step = then.state.steps[unsent.step]
     assert step.request is not None
-    receipt = card_receipt(thread, step.request, unsent.surface)
     match unsent.kind:
-        case "card":
-            return card(then, step.request, surface=unsent.surface)
-        case "votes":
-            return replace(card(then, step.request, surface=unsent.surface), receipt=receipt)
         case "reminder":
-            return reminder(then, step.request, receipt=receipt)
+            return approval(then, step.request, reminded(step.request), surface=unsent.surface)
+        case "settled":
+            return approval(then, step.request, ended(then, step), surface=unsent.surface)
         case _:
-            return settled(then, step, receipt=receipt)
+            return approval(then, step.request, surface=unsent.surface)
 
 
 def question(event: StepChosen) -> Question:
+    """As it was asked."""
     arguments = event.arguments
-    options = cast(dict[str, Any], arguments.get("options") or {})
+    given = arguments.get("options")
+    options = cast(dict[str, Any], given) if isinstance(given, dict) else {}
     return Question(
         step=event.step,
         question=str(arguments.get("question", "")),
@@ -92,13 +124,12 @@ def question(event: StepChosen) -> Question:
     )
 
 
-def _answered(thread: Thread, unsent: Unsent) -> Answered:
+def _answered(thread: Thread, unsent: Unsent) -> Question:
     event = thread.events[unsent.event]
-    asked = str(thread.state.steps[unsent.step].chosen.arguments.get("question", ""))
-    receipt = thread.receipt(MessageKey(unsent.step, "say"))
+    asked = question(thread.state.steps[unsent.step].chosen)
     if isinstance(event, MessageReceived) and event.answers == unsent.step:
-        return Answered(asked, event.sender.name, event.text, receipt)
-    return Answered(asked, "", "", receipt)
+        return replace(asked, state=Answered(event.sender.name, event.text))
+    return replace(asked, state=Dropped())
 
 
 def _progress(thread: Thread, unsent: Unsent) -> Progress:
@@ -114,7 +145,7 @@ def _progress(thread: Thread, unsent: Unsent) -> Progress:
             case _:
                 state = "stopped"
     error = event.error if isinstance(event, ToolFinished | StepRefused) else ""
-    return Progress(_what(then, step), state, error, thread.receipt(MessageKey(step.id, "progress")))
+    return Progress(_what(then, step), state, error)
 
 
 def _what(thread: Thread, step: StepState) -> str:
@@ -123,21 +154,29 @@ def _what(thread: Thread, step: StepState) -> str:
     return first.note or call_in_words(step.chosen.intent, step.chosen.arguments)
 
 
-def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> Undelivered:
-    """For the last verified person who wrote, if they can be reached."""
+def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> str:
     lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
-    senders = (event.sender for event in reversed(thread.events) if isinstance(event, MessageReceived))
-    known = (sender for sender in senders if sender.trust == "verified" and sender.address != lost)
     what = f"A message of mine to {lost} came back" if lost else "I could not say something"
     place, key = thread.place, MessageKey.parse(failed.key)
     step = thread.step(key.about) if key and key.surface else None
     if key and step and step.request:
         place = step.request.places[key.surface - 1]
-    return Undelivered(
-        next(known, Person(name="nobody")),
-        f"{what} in {place.channel}:{place.address} ({failed.error.rstrip('.')}). "
-        f"`bot show {thread.id}` has all of it.",
+    return (
+        f"{what} in {place.channel}:{place.address} ({failed.error.rstrip('.')}). `bot show {thread.id}` has all of it."
     )
+
+
+def who_hears_of(thread: Thread, undelivered: Unsent) -> Person:
+    """Who is told of what was not delivered: the last verified person who wrote, unless it was lost on its way to them.
+
+    Somebody without an address where there is no such person.
+    """
+    failed = thread.events[undelivered.event]
+    lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
+    before = reversed(thread.events[: undelivered.event])
+    senders = (event.sender for event in before if isinstance(event, MessageReceived))
+    known = (sender for sender in senders if sender.trust == "verified" and sender.address != lost)
+    return next(known, Person(name="nobody"))
 
 
 def _notice(thread: Thread, unsent: Unsent) -> str:

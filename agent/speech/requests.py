@@ -1,4 +1,4 @@
-"""What people are shown of a request for approval: the card, its reminders, and how it ended. Pure.
+"""What people are shown of a request for approval: itself, and whether it waits or how it ended. Pure.
 
 All of it is made from the thread and the request as they are given: whoever wants the words of an earlier moment gives
 the thread as it was then (`Thread.at`).
@@ -6,20 +6,22 @@ the thread as it was then (`Thread.at`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from channels.base import Card, Reminder, Settled, Vote
-from store.events import CRON, ApprovalDecided, ApprovalRequested, Event, MessageReceived, TriggerReceived
+from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
+from store.events import CRON, ApprovalRequested, Event, MessageReceived, TriggerReceived
 from store.keys import MessageKey
 from store.state import Request, StepState
 from store.thread import Thread
 
 
-def card(thread: Thread, request: Request, *, surface: int = 0) -> Card:
+def approval(
+    thread: Thread, request: Request, state: Waiting | Reminded | Ended = WAITING, *, surface: int = 0
+) -> Approval:
     """`surface`: where it is shown, as in `store.outbox.Unsent`."""
     asked, terms = request.asked, request.terms
-    return Card(
+    return Approval(
         step=request.step,
         digest=request.digest,
         intent=request.chosen.intent,
@@ -30,47 +32,30 @@ def card(thread: Thread, request: Request, *, surface: int = 0) -> Card:
         group=groups_in_words(request, widened=request.widened or surface > len(asked.asks)),
         approvers=asked.approvers,
         quorum=terms.quorum,
-        votes=_votes(request.votes),
+        votes=tuple(Vote(vote.by.name, vote.at) for vote in request.votes) if terms.quorum > 1 else (),
         expires_at=terms.expires_at,
         editable=asked.editable,
+        state=state,
     )
 
 
-def reminder(thread: Thread, request: Request, *, receipt: str = "") -> Reminder:
-    """The thread's last event is the timer that it tells of; `receipt` is the card's."""
-    return Reminder(
-        step=request.step,
-        intent=request.chosen.intent,
-        requested_by=asked_by(thread, request),
-        requested_at=request.asked.at,
-        group=groups_in_words(request, widened=request.widened),
-        people=request.asked.approvers,
-        expires_at=request.terms.expires_at,
-        widened=request.widened,
-        receipt=receipt,
-    )
+def reminded(request: Request) -> Reminded:
+    return Reminded(widened=request.widened)
 
 
-def settled(thread: Thread, step: StepState, *, receipt: str = "") -> Settled:
-    """The thread's last event is the one that ended the request; `receipt` is the card's."""
+def ended(thread: Thread, step: StepState) -> Ended:
+    """The thread's last event is the one that ended the request."""
     request, event = step.request, thread.events[-1]
     assert request is not None
     decision = request.decision
     changed = event if step.status == "superseded" and isinstance(event, ApprovalRequested) else None
     editor = thread.state.steps[changed.step].chosen.editor if changed else None
-    return Settled(
-        step=step.id,
-        intent=step.chosen.intent,
-        arguments=step.chosen.arguments,
+    return Ended(
         outcome=_ending(step, changed=changed is not None),
-        facts=request.asked.facts,
-        requested_by=requester(_before(thread, request)),
-        receipt=receipt,
-        votes=_votes(request.votes) if request.terms.quorum > 1 else (),
-        standing=decision.standing if decision else "",
         by=editor or (decision.by if decision else None),
         at=changed.at if changed and editor else decision.at if decision else None,
         comment=decision.comment if decision else "",
+        standing=decision.standing if decision else "",
     )
 
 
@@ -84,10 +69,6 @@ def _ending(
             return ended
         case _:
             return "approved"
-
-
-def _votes(votes: Iterable[ApprovalDecided]) -> tuple[Vote, ...]:
-    return tuple(Vote(vote.by.name, vote.at) for vote in votes)
 
 
 def asked_by(thread: Thread, request: Request) -> str:

@@ -19,7 +19,7 @@ from bot.team.hours import parse_duration, plain
 from bot.team.policy_checks import may_need_approval, scopes_of
 from channels.inbound import Refused
 from store.events import StandingGranted
-from store.text import one_line
+from store.text import instant, one_line
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -90,7 +90,7 @@ def grant(
         if as_json:
             console.print_json(_document(bot, granted))
         else:
-            print(f"{granted.id}: {_call(granted)} is approved until {granted.until:%Y-%m-%d %H:%M} UTC.")
+            print(f"{granted.id}: {_call(granted)} is approved until {instant(granted.until)}.")
 
     command.run(work)
 
@@ -143,7 +143,7 @@ def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
         one_line(granted.scope, 40),
         one_line(granted.agent, 40),
         one_line(f"by {granted.by.name}", 40),
-        f"until {granted.until:%Y-%m-%d %H:%M} UTC",
+        f"until {instant(granted.until)}",
         # The team file says something else by now, or the person is no longer in the group that may grant it.
         "holds" if bot.authority.still_valid(granted) else "holds no longer",
         one_line(granted.reason, 60),

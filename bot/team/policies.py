@@ -19,6 +19,7 @@ from bot.team import standing
 from bot.team.hours import Duration, Hours, parse_duration, plain
 from bot.team.people import People
 from channels import places
+from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, Terms, names_of
 from store.base import Store
@@ -27,8 +28,6 @@ from store.values import Person, Place
 
 ANY = "*"
 MEMBERS = "members"
-APPROVERS_MAX = 20
-"""Of those who may decide, so many are named in a request."""
 ASKS_MAX = 20
 """So many places is one request shown at beside its own, by the policy's `ask` and by `then` each."""
 
@@ -170,7 +169,7 @@ class Policies(Authority):
         asks = _places(self._people, rule, self._channels)
         more = set(self._may(terms, rule.then)) - set(self._may(terms, rule.group))
         then_asks = [one for one in places_of(self._people, more, self._channels) if one not in asks]
-        approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:APPROVERS_MAX])
+        approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:CALLED_MAX])
         return ApprovalRule(terms, tuple(asks), tuple(then_asks), approvers, self._unsatisfiable(terms))
 
     def _may(self, terms: Terms, group: str) -> list[str]:

@@ -19,7 +19,7 @@ from channels.inbound import Refused
 from store import keys
 from store.base import Store, UnknownThread
 from store.events import Event, StandingGranted, StandingRevoked, ThreadOpened
-from store.text import one_line
+from store.text import instant, one_line
 from store.values import Person
 
 LOG = "standing"
@@ -118,9 +118,9 @@ async def revoke(
         raise Refused(f"There is no standing approval {grant_id[:60]!r}. `bot standing` lists those that stand.")
     if found.revoked:
         who = one_line(found.revoked.by.name, 100)
-        raise Refused(f"{grant_id} was revoked by {who} at {found.revoked.at:%Y-%m-%d %H:%M} UTC already.")
+        raise Refused(f"{grant_id} was revoked by {who} at {instant(found.revoked.at)} already.")
     if not found.is_active(at):
-        raise Refused(f"{grant_id} ended at {found.granted.until:%Y-%m-%d %H:%M} UTC already.")
+        raise Refused(f"{grant_id} ended at {instant(found.granted.until)} already.")
     if by.trust != "verified":
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: nothing proves who that is.")
     by = people.identified(by)

@@ -14,8 +14,8 @@ from pydantic import JsonValue
 
 from agent.speech.messages import outgoing, question
 from agent.speech.outcomes import outcome_in_words
-from agent.speech.requests import card, reminder, settled
-from channels.base import Text
+from agent.speech.requests import approval, ended, reminded
+from channels.messages import Text
 from channels.plain import fields, render
 from store.events import (
     AgentChanged,
@@ -186,7 +186,7 @@ def _requested(at: _Moment, event: ApprovalRequested) -> Entry | None:
     step = at.then.step(event.step)
     if step is None or step.request is None or step.request.asked != event:
         return None
-    return Entry("request", "bot", render(card(at.then, step.request)))
+    return Entry("request", "bot", render(approval(at.then, step.request)))
 
 
 def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
@@ -216,8 +216,8 @@ def _fired(at: _Moment, event: TimerFired) -> Entry | None:
     if before is None or before.status != "requested" or step is None or step.request is None:
         return None
     if key.kind == "expire":
-        return Entry("decision", "bot", render(settled(at.then, step)))
-    return Entry("request", "bot", render(reminder(at.then, step.request)))
+        return Entry("decision", "bot", render(approval(at.then, step.request, ended(at.then, step))))
+    return Entry("request", "bot", render(approval(at.then, step.request, reminded(step.request))))
 
 
 def _granted(at: _Moment, event: StandingGranted) -> Entry:

@@ -16,8 +16,8 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from pydantic import JsonValue
 
-from channels.base import Card, Notice, Question, Reminder, Settled, Text, Undelivered
-from channels.plain import fields, render, terms
+from channels.messages import Approval, Notice, Question, Reminded, Text
+from channels.plain import count_of, fields, render, terms
 from store.text import one_line, visible
 
 MARKDOWN_CHARS_MAX = 100_000
@@ -42,7 +42,7 @@ class Body:
     def html(self) -> str:
         return f"<!doctype html>\n<html><body {_BODY}>\n" + "\n".join(self._html) + "\n</body></html>\n"
 
-    def says(self, message: Text | Notice | Undelivered) -> Body:
+    def says(self, message: Text | Notice) -> Body:
         self._text.append(visible(message.text))
         self._html.append(markdown(message.text) if isinstance(message, Text) else _paragraphs(message.text))
         return self
@@ -57,27 +57,28 @@ class Body:
             self._html.append("<ul>" + "".join(f"<li>{_escaped(one)}</li>" for one in question.choices) + "</ul>")
         return self
 
-    def requests(self, card: Card) -> Body:
+    def requests(self, request: Approval) -> Body:
         """Every argument and every fact, in full."""
-        self._text.append(render(card))
-        self._html.append(f"<h3>Approval needed: {_escaped(card.intent)}</h3>")
-        self._html.append(table(card.arguments, card.facts))
-        self._html.append(terms_of(card))
+        self._text.append(render(request))
+        self._html.append(f"<h3>Approval needed: {_escaped(request.intent)}</h3>")
+        self._html.append(table(request.arguments, request.facts))
+        self._html.append(terms_of(request))
         return self
 
-    def follows(self, message: Card | Reminder) -> Body:
-        """What has become of a request that was shown: another approval, or none for a while."""
-        self._text.append(render(message))
-        first, *_ = render(message).split("\n")
-        self._html.append(f"<p><b>{_escaped(first)}</b></p>")
-        if isinstance(message, Reminder):
-            self._html.append(terms_of(message))
+    def follows(self, request: Approval) -> Body:
+        """What has become of a request that was shown and waits: another approval, or none for a while."""
+        reminds = isinstance(request.state, Reminded)
+        text = render(request) if reminds else f"{visible(request.intent)}: {count_of(request)}"
+        self._text.append(text)
+        self._html.append(f"<p><b>{_escaped(text.partition(chr(10))[0])}</b></p>")
+        if reminds:
+            self._html.append(terms_of(request))
         return self
 
-    def tells_end(self, settled: Settled) -> Body:
-        rows = "\n".join((*fields(settled.arguments, "  "), *fields(settled.facts, "  ")))
-        self._text.append(f"{render(settled)}\n{rows}".rstrip())
-        self._html.append(f"<p><b>{_escaped(render(settled))}</b></p>{table(settled.arguments, settled.facts)}")
+    def tells_end(self, request: Approval) -> Body:
+        rows = "\n".join((*fields(request.arguments, "  "), *fields(request.facts, "  ")))
+        self._text.append(f"{render(request)}\n{rows}".rstrip())
+        self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{table(request.arguments, request.facts)}")
         return self
 
     def offers(self, links: Sequence[tuple[str, str]]) -> Body:
@@ -92,7 +93,7 @@ class Body:
         return self
 
 
-def terms_of(request: Card | Reminder) -> str:
+def terms_of(request: Approval) -> str:
     """Who asked, who may decide, and until when, as HTML."""
     return f"<p><small>{'<br>'.join(map(_escaped, terms(request)))}</small></p>"
 

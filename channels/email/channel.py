@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from channels.base import Answered, Channel, Outgoing, Progress, SendFailed, SentInPart, Undelivered
-from channels.email.letters import Writer
+from channels.base import Channel, SendFailed, SentInPart
+from channels.email.identity.senders import can_be_written_to
+from channels.email.letters import Writer, is_mailed
 from channels.email.outbox import GIVE_UP_SECONDS, Outbox
-from channels.email.place import NAME
+from channels.email.place import NAME, alone
+from channels.messages import NEW, Outgoing, Way
 from store.events import Event
-from store.values import Place
+from store.values import Person, Place
 
 
 class EmailChannel(Channel):
@@ -26,15 +28,21 @@ class EmailChannel(Channel):
         self._outbox = outbox
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         """The receipt is the Message-IDs, one for each mail, a space between them."""
-        if isinstance(message, Progress | Answered):
+        if not is_mailed(message):
             return ""
-        letters = self._writer.letters(place, message, key=key, so_far=so_far)
+        letters = self._writer.letters(place, message, way, key=key, so_far=so_far)
         if not letters:
-            who = "that person" if isinstance(message, Undelivered) else "anybody in this thread"
-            raise SendFailed(f"There is no mail address of {who}.")
+            raise SendFailed("There is no mail address of anybody in this thread.")
         owed_seconds = (datetime.now(UTC) - since).total_seconds() if since else 0.0
         refused: dict[str, str] = {}
         failed: list[SendFailed] = []
@@ -56,6 +64,9 @@ class EmailChannel(Channel):
         if refused:
             raise SentInPart(receipt, refused)
         return receipt
+
+    def place_for(self, person: Person, beside: Place) -> Place | None:
+        return alone(person.address) if can_be_written_to(person.address) else None
 
     async def aclose(self) -> None:
         await self._outbox.aclose()

@@ -13,15 +13,29 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import JsonValue
 
-from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Undelivered
 from channels.email.body import Body
 from channels.email.identity.senders import can_be_written_to
 from channels.email.identity.tokens import Link, Signer
-from channels.email.place import person_at
+from channels.email.place import alone_at, person_at
+from channels.messages import (
+    NEW,
+    Approval,
+    Ended,
+    New,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminded,
+    Text,
+    Unanswered,
+    Waiting,
+    Way,
+)
 from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent
 from store.keys import MessageKey, SendKey
 from store.text import instant, one_line
@@ -73,47 +87,46 @@ class Writer:
     """Other addresses, in lower case, under which people reach us."""
     name: str = "deploybot"
 
-    def letters(self, place: Place, message: Outgoing, *, key: str, so_far: Sequence[Event]) -> list[Letter]:
+    def letters(
+        self, place: Place, message: Outgoing, way: Way = NEW, *, key: str, so_far: Sequence[Event]
+    ) -> list[Letter]:
         """The mails that say it; none where mail does not tell it, or there is nobody to tell."""
         sent = SendKey.parse(key)
-        thread_id = sent.thread_id
         mails = self.correspondence(place, so_far)
         match message:
-            case Notice() if so_far and isinstance(so_far[-1], ApprovalDecided):
-                # It decided nothing: nobody else needs to know.
-                mails = replace(mails, people=_mailable(so_far[-1].by.address))
-                body = Body("deploybot").says(message)
             case Text() | Notice():
                 body = Body("deploybot").says(message)
-            case Undelivered():
-                mails = replace(mails, people=_mailable(message.person.address))
-                body = Body("deploybot").says(message)
-            case Settled():
-                body = Body(f"{message.intent} {message.outcome}").tells_end(message)
-                if message.receipt and (cards := self._cards(place, message, thread_id, so_far)):
-                    mails = _to_all(mails, cards)
-            case Card() | Reminder() if message.receipt or isinstance(message, Reminder):
-                cards = self._cards(place, message, thread_id, so_far)
-                return [
-                    self._letter(
-                        thread_id, str(sent.to(one.people[0])), one, self._following(message, thread_id, so_far), so_far
-                    )
-                    for one in cards
-                ]
-            case Card() | Question() if self.public_url:
-                # A link is for one person, so each gets a mail of their own.
-                apart = ((one, replace(mails, people=(one,))) for one in mails.people)
-                return [
-                    self._letter(
-                        thread_id, str(sent.to(one)), alone, self._asking(message, thread_id, one, so_far), so_far
-                    )
-                    for one, alone in apart
-                ]
-            case Card() | Question():
-                body = self._asking(message, thread_id, "", so_far)
-            case _:
+                people = self._hearers(place, message, so_far, mails)
+                return self._one(sent, replace(mails, people=people), body, so_far)
+            case Question():
+                return self._asking(message, mails, sent, so_far) if is_mailed(message) else []
+            case Approval():
+                return self._of_request(place, message, way, mails, sent, so_far)
+            case Progress():
                 return []
-        return [self._letter(thread_id, key, mails, body, so_far)] if mails.people else []
+        assert_never(message)
+
+    def _of_request(
+        self, place: Place, request: Approval, way: Way, mails: Correspondence, sent: SendKey, so_far: Sequence[Event]
+    ) -> list[Letter]:
+        thread_id = sent.thread_id
+        match request.state:
+            case Waiting() if isinstance(way, New):
+                return self._asking(request, mails, sent, so_far)
+            case Waiting() | Reminded():
+                body = self._following(request, way, thread_id, so_far)
+                cards = self._cards(place, request, way, thread_id, so_far)
+                return [self._letter(thread_id, str(sent.to(one.people[0])), one, body, so_far) for one in cards]
+            case Ended(outcome):
+                body = Body(f"{request.intent} {outcome}").tells_end(request)
+                if _receipts(way) and (cards := self._cards(place, request, way, thread_id, so_far)):
+                    mails = _to_all(mails, cards)
+                return self._one(sent, mails, body, so_far)
+        assert_never(request.state)
+
+    def _one(self, sent: SendKey, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> list[Letter]:
+        """One mail to all of them."""
+        return [self._letter(sent.thread_id, str(sent), mails, body, so_far)] if mails.people else []
 
     def is_ours(self, address: str) -> bool:
         local, _, domain = address.lower().rpartition("@")
@@ -156,13 +169,23 @@ class Writer:
             references=tuple(filter(None, (*before, message_id, *ours))),
         )
 
+    def _hearers(
+        self, place: Place, message: Text | Notice, so_far: Sequence[Event], mails: Correspondence
+    ) -> tuple[str, ...]:
+        if person := alone_at(place):
+            return _mailable(person)
+        if isinstance(message, Notice) and so_far and isinstance(so_far[-1], ApprovalDecided):
+            # It decided nothing: nobody else needs to know.
+            return _mailable(so_far[-1].by.address)
+        return mails.people
+
     def _cards(
-        self, place: Place, request: Card | Reminder | Settled, thread_id: str, so_far: Sequence[Event]
+        self, place: Place, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]
     ) -> list[Correspondence]:
         """For each one to whom the request was shown, the mails up to the one that showed it."""
         here = (n for n, e in enumerate(so_far) if isinstance(e, ApprovalRequested) and e.step == request.step)
         mails = self.correspondence(place, so_far[: next(here, len(so_far)) + 1])
-        receipts = request.receipt.split()
+        receipts = _receipts(way)
         subject = mails.subject or (_asks_for(request) if receipts else "")
 
         card = SendKey(thread_id, str(MessageKey(request.step, "card")))
@@ -174,11 +197,11 @@ class Writer:
 
         return [to(one) for one in mails.people]
 
-    def _following(self, message: Card | Reminder, thread_id: str, so_far: Sequence[Event]) -> Body:
-        body = Body(_asks_for(message)).follows(message)
-        until = _links_end(message.requested_at, message.expires_at)
-        if isinstance(message, Reminder):
-            if self.public_url and message.receipt and so_far and so_far[-1].at < until:
+    def _following(self, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]) -> Body:
+        body = Body(_asks_for(request)).follows(request)
+        until = _links_end(request.requested_at, request.expires_at)
+        if isinstance(request.state, Reminded):
+            if self.public_url and _receipts(way) and so_far and so_far[-1].at < until:
                 body.adds(f"The links in the mail that asked for it work until {instant(until)}.")
             elif not self.replies_decide:
                 body.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
@@ -189,9 +212,27 @@ class Writer:
             else body
         )
 
-    def _asking(self, message: Card | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Body:
+    def _asking(
+        self, message: Approval | Question, mails: Correspondence, sent: SendKey, so_far: Sequence[Event]
+    ) -> list[Letter]:
+        """A link is for one person, so where there are links, each gets a mail of their own."""
+        thread_id = sent.thread_id
+        if not self.public_url:
+            return self._one(sent, mails, self._question(message, thread_id, "", so_far), so_far)
+        return [
+            self._letter(
+                thread_id,
+                str(sent.to(one)),
+                replace(mails, people=(one,)),
+                self._question(message, thread_id, one, so_far),
+                so_far,
+            )
+            for one in mails.people
+        ]
+
+    def _question(self, message: Approval | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Body:
         since = so_far[-1].at if so_far else _START_OF_TIME
-        until = int(_links_end(since, message.expires_at if isinstance(message, Card) else None).timestamp())
+        until = int(_links_end(since, message.expires_at if isinstance(message, Approval) else None).timestamp())
 
         def link(**what: Any) -> str:
             sealed = self.signer.seal(
@@ -200,7 +241,7 @@ class Writer:
             return f"{self.public_url}/decide/{sealed}"
 
         match message:
-            case Card():
+            case Approval():
                 body = Body(_asks_for(message)).requests(message)
                 if person:
                     both = (("Approve", True), ("Reject", False))
@@ -215,9 +256,8 @@ class Writer:
                 return body
             case Question():
                 body = Body(message.question).asks(message)
-                choices = message.choices or (("yes", "no") if message.format == "yes_no" else ())
-                if person and choices:
-                    body.offers([(choice, link(digest="", number=n)) for n, choice in enumerate(choices)])
+                if person and message.offers:
+                    body.offers([(choice, link(digest="", number=n)) for n, choice in enumerate(message.offers)])
                 return body.adds("Reply to this mail to answer.")
 
     def _letter(self, thread_id: str, key: str, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> Letter:
@@ -301,7 +341,24 @@ def _decided_here(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
     return () if decision.by.address.lower() in apart else _mailable(decision.by.address)
 
 
-def _asks_for(request: Card | Reminder | Settled) -> str:
+def is_mailed(message: Outgoing) -> bool:
+    """Not what only keeps an earlier message up to date: a mail cannot be rewritten."""
+    match message:
+        case Progress():
+            return False
+        case Question():
+            return isinstance(message.state, Unanswered)
+        case Text() | Notice() | Approval():
+            return True
+    assert_never(message)
+
+
+def _receipts(way: Way) -> list[str]:
+    """The Message-IDs of the mails that showed what this is about."""
+    return [] if isinstance(way, New) else way.receipt.split()
+
+
+def _asks_for(request: Approval) -> str:
     return f"Approval needed: {request.intent}"
 
 

@@ -1,7 +1,8 @@
 """Addresses of threads held by mail: this module alone makes and reads them. Pure.
 
 A thread that a mail opens is held at that mail's Message-ID. One that we open is held at `address/name`, the mail
-address of whom it is for and what it is about. An address may also be a person's alone.
+address of whom it is for and what it is about. An address may also be a person's alone. `address/alone` is that person
+without the others of the thread in which they wrote.
 
 Who may write or be written to is not decided here.
 """
@@ -18,6 +19,8 @@ from store.values import Place
 NAME = "email"
 ADDRESS_CHARS_MAX = 150
 
+_ALONE = "/alone"
+
 
 def place_of(message_id: str) -> Place:
     """Of the thread that this mail opens."""
@@ -29,6 +32,16 @@ def place_of(message_id: str) -> Place:
 def approvals_of(address: str) -> Place:
     """Where this person is asked to approve."""
     return Place(channel=NAME, address=f"{address.lower()}/approvals")
+
+
+def alone(address: str) -> Place:
+    """Where this person is told something of a thread that the others in it are not."""
+    return Place(channel=NAME, address=f"{address}{_ALONE}")
+
+
+def alone_at(place: Place) -> str:
+    """The mail address of the one person who is told; empty: everybody in the thread is."""
+    return place.address.removesuffix(_ALONE) if place.address.endswith(_ALONE) else ""
 
 
 def person_at(place: Place) -> str:

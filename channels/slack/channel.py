@@ -10,58 +10,37 @@ The client comes without retries of its own: those would post twice.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
-import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.base import (
-    Answered,
-    Card,
-    Channel,
-    Outgoing,
-    Progress,
-    Reminder,
-    SendFailed,
-    Settled,
-    Text,
-    Undelivered,
-)
-from channels.slack.blocks import Post, TooLongToShow, posts_of
+from channels.base import Channel, SendFailed
+from channels.messages import NEW, New, Outgoing, Question, Rewrite, Text, Unanswered, Under, Way
+from channels.slack.blocks import Post, TooLongToShow
 from channels.slack.marks import is_left_stream, mark, parts_in
-from channels.slack.place import NAME, address_of, place_of, thread_at
-from channels.slack.refusals import CALL_FAILED, failure_of
+from channels.slack.place import NAME, address_of, is_user, place_of, thread_at
+from channels.slack.posts import posts_of
+from channels.slack.refusals import failure_of
+from channels.slack.status import Status
 from channels.slack.stream import Reader, Streams
 from store.events import Event, MessageReceived
 from store.keys import SendKey
 from store.thread import Turn
-from store.values import Place
-
-log = structlog.get_logger(__name__)
+from store.values import Person, Place
 
 PAGE = 200
 PAGES_MAX = 20
 """Of a thread, when a message is looked for: with what came since it was owed, thousands of replies."""
 LOOK_BACK_SECONDS = 60.0
 """Slack's clock may be so far behind ours."""
-COURTESY_SECONDS_MAX = 5.0
 KNOWN_MAX = 5_000
 """Of what is remembered of users and of new threads."""
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    status: str = ""
-    session: str = ""
 
 
 class SlackChannel(Channel):
@@ -70,59 +49,54 @@ class SlackChannel(Channel):
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
         self._streams = Streams(client)
+        self._status = Status(client)
         self._user = self._team = ""
         self._direct: dict[str, str] = {}
         """Our conversations with users."""
         self._anchors: dict[tuple[Place, str], Place] = {}
         """Where threads hang whose first message this process has sent, by their place before and its receipt."""
-        self._wanted: dict[Place, _Shown] = {}
-        self._shown: dict[Place, _Shown] = {}
-        """Where the agent is at work, as far as this process knows."""
-        self._courtesies: dict[Place, asyncio.Task[None]] = {}
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         address = address_of(place)
         if address is None:
             raise SendFailed(f"{place.address!r} is no place in Slack.")
-        channel, thread = address.channel, address.thread
-        thread_id = SendKey.parse(key).thread_id
+        if isinstance(message, Question) and not isinstance(message.state, Unanswered) and isinstance(way, New):
+            return ""  # the question never went out
         try:
-            posts = posts_of(message, thread_id)
+            posts = posts_of(message, SendKey.parse(key).thread_id, way)
         except TooLongToShow as error:
             raise SendFailed(f"It is too long to be shown whole: {error}") from None
         try:
-            match message:
-                case Answered(receipt=""):
-                    return ""  # the question never went out
-                case Undelivered() if not message.person.address:
-                    raise SendFailed("No person asked for it, so there is nobody to tell elsewhere.")
-                case Undelivered():
-                    channel = await self._conversation(message.person.address)
-                    return (await self._post(channel, "", posts, key, since))[-1]
-                case _:
-                    channel = await self._conversation(channel) if address.is_user else channel
-            match message:
-                case (
-                    Settled(receipt=receipt)
-                    | Answered(receipt=receipt)
-                    | Progress(receipt=receipt)
-                    | Card(receipt=receipt)
-                ) if receipt:
+            channel = await self._conversation(address.channel) if address.is_user else address.channel
+            match way:
+                case Rewrite(receipt):
                     return await self._rewrite(channel, receipt, posts)
-                case Reminder(receipt=card) if card and not thread_at(place):
-                    return (await self._post(channel, card, posts, key, since))[-1]
-                case _ if address.begins_thread:
+                case Under(receipt) if not thread_at(place):
+                    return (await self._post(channel, receipt, posts, key, since))[-1]
+                case New() | Under() if address.begins_thread:
                     return await self._begin(place, channel, posts, key, since)
-                case _:
+                case New() | Under():
+                    # In a thread, everything is a reply already.
                     reader = self._reader(place, so_far) if isinstance(message, Text) and len(posts) > 1 else None
-                    ts = (await self._post(channel, thread, posts, key, since, reader))[-1]
-                    if place in self._shown:
-                        self._shown[place] = replace(self._shown[place], status="")  # Slack cleared it by itself
+                    ts = (await self._post(channel, address.thread, posts, key, since, reader))[-1]
+                    self._status.said(place)
                     return ts
         except SlackApiError as error:
             raise failure_of(error) from error
+        assert_never(way)
+
+    def place_for(self, person: Person, beside: Place) -> Place | None:
+        """In our conversation with them."""
+        return place_of("", person.address, "") if is_user(person.address) else None
 
     def covers(self, place: Place, other: Place) -> bool:
         """The channel that the thread is in shows its own messages, and a card there would be a second one."""
@@ -189,7 +163,7 @@ class SlackChannel(Channel):
         if address is None or said is None or not said.sender.address:
             return None
         # Stopping a stream would take the stop button away while the agent is still at work.
-        session = self._shown.get(place, _Shown()).session if address.is_direct else ""
+        session = self._status.session(place) if address.is_direct else ""
         return Reader(address.team, said.sender.address, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
@@ -232,55 +206,14 @@ class SlackChannel(Channel):
             self._user, self._team = str(answer["user_id"]), str(answer["team_id"])
         return self._user, self._team
 
-    # How the agent is getting on: nobody waits for it
-
     def busy(self, place: Place, doing: str) -> None:
-        if thread_at(place):
-            self._want(place, _Shown(doing, "processing"))
+        self._status.busy(place, doing)
 
     def at_rest(self, place: Place, turn: Turn) -> None:
-        if place in self._courtesies or place in self._shown:
-            self._want(place, _Shown("", "suspended" if turn == "human" else "active"))
-
-    def _want(self, place: Place, shown: _Shown) -> None:
-        """The newest wish for a place counts; the others are dropped while one is on its way."""
-        self._wanted[place] = shown
-        if place not in self._courtesies:
-            self._courtesies[place] = asyncio.create_task(self._show(place), name=f"slack status {place.address}")
-
-    async def _show(self, place: Place) -> None:
-        address = thread_at(place)
-        assert address is not None, "only threads that hang somewhere are shown at work"
-        channel, thread = address.channel, address.thread
-        try:
-            while wanted := self._wanted.pop(place, None):
-                before = self._shown.get(place, _Shown())
-                try:
-                    async with asyncio.timeout(COURTESY_SECONDS_MAX):
-                        # Only direct messages are agent sessions, with a stop button.
-                        if wanted.session != before.session and address.is_direct:
-                            await self._client.agents_sessions_setStatus(
-                                channel_id=channel, thread_ts=thread, status=wanted.session
-                            )
-                        if wanted.status != before.status:
-                            await self._client.assistant_threads_setStatus(
-                                channel_id=channel, thread_ts=thread, status=wanted.status
-                            )
-                except CALL_FAILED as error:
-                    log.debug("status_not_shown", place=place.address, error=str(error)[:200])
-                if wanted.status:
-                    self._shown[place] = wanted
-                else:
-                    self._shown.pop(place, None)
-        finally:
-            self._courtesies.pop(place, None)
+        self._status.at_rest(place, turn)
 
     async def aclose(self) -> None:
-        tasks = list(self._courtesies.values())
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._status.aclose()
 
 
 def _remember(known: dict[K, V], key: K, value: V) -> None:

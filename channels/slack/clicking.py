@@ -15,7 +15,6 @@ from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import Inbox, Refused
-from channels.slack.blocks import edit_modal, fits_modal, reject_modal
 from channels.slack.buttons import ButtonValue
 from channels.slack.calls import Later, tried
 from channels.slack.clicks import (
@@ -30,6 +29,7 @@ from channels.slack.clicks import (
     parse_click,
 )
 from channels.slack.events import Ignored, Me
+from channels.slack.modals import edit_modal, fits_modal, reject_modal
 from channels.slack.seen import Seen
 from channels.slack.text import escape
 from store.base import StoreUnavailable, UnknownThread

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from channels.slack.text import Block, Part, Run, blocks_of, is_safe
-from store.text import one_line
+from store.text import instant, one_line
 
 TITLE_CHARS_MAX = 120
 STATUS_CHARS_MAX = 100
@@ -64,4 +64,4 @@ def _item(item: HomeItem) -> list[Run]:
     title = one_line(item.title, TITLE_CHARS_MAX) or item.thread_id or "(no title)"
     by = f", asked for by {one_line(item.requested_by, NAME_CHARS_MAX)}" if item.requested_by else ""
     link = Run(title, url=item.link) if is_safe(item.link) else Run(title)
-    return [link, Run(f": {one_line(item.status, STATUS_CHARS_MAX)}{by}, {item.at:%Y-%m-%d %H:%M} UTC")]
+    return [link, Run(f": {one_line(item.status, STATUS_CHARS_MAX)}{by}, {instant(item.at)}")]

@@ -42,7 +42,7 @@ class Address:
 
     @property
     def is_user(self) -> bool:
-        return self.channel.startswith(("U", "W"))
+        return is_user(self.channel)
 
     @property
     def is_direct(self) -> bool:
@@ -53,6 +53,11 @@ class Address:
     def begins_thread(self) -> bool:
         """Its first message is still to be posted."""
         return self.thread.startswith("#")
+
+
+def is_user(channel: str) -> bool:
+    """Whether it is a user's id, where a channel's may stand."""
+    return channel.startswith(("U", "W"))
 
 
 def place_of(team: str, channel: str, thread: str) -> Place:

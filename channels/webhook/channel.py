@@ -20,7 +20,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from channels.base import Channel, Checked, Outgoing, SendFailed
+from channels.base import Channel, Checked, SendFailed
+from channels.messages import NEW, Outgoing, Way
 from channels.webhook.document import VERSION, body_of, document_of
 from channels.webhook.endpoints import Endpoint
 from channels.webhook.place import NAME, endpoint_at
@@ -47,7 +48,14 @@ class WebhookChannel(Channel):
         self._opened: aiohttp.ClientSession | None = None
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         """The receipt is the webhook-id."""
         endpoint = self._endpoints.get(endpoint_at(place))

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, assert_never
 
 from pydantic_core import to_jsonable_python
 
 from channels import plain
-from channels.base import (
+from channels.messages import (
     Answered,
-    Card,
+    Approval,
+    Dropped,
+    Ended,
     Notice,
     Outgoing,
     Progress,
     Question,
-    Reminder,
-    Settled,
+    Reminded,
     Text,
-    Undelivered,
+    Unanswered,
+    Waiting,
 )
 from store.events import Event
 from store.keys import MessageKey, SendKey
@@ -36,13 +37,10 @@ VERSION = 1
 
 def document_of(message: Outgoing, place: Place, *, key: str, so_far: Sequence[Event], api: str) -> dict[str, Any]:
     """`api`: the URL of the threads in the HTTP API; its path alone where the host is not known."""
-    if isinstance(message, Card | Reminder | Settled | Answered | Progress):
-        # There is nothing to rewrite here, and a receipt may come between two attempts.
-        message = replace(message, receipt="")
     sent = SendKey.parse(key)
     about = MessageKey.parse(sent.message)
     told: dict[str, Any] = {
-        "type": _type_of(message),
+        "type": _type_of(message, about),
         "version": VERSION,
         "timestamp": to_jsonable_python(so_far[-1].at) if so_far else None,
         "key": key,
@@ -50,13 +48,13 @@ def document_of(message: Outgoing, place: Place, *, key: str, so_far: Sequence[E
         "about": about.about if about else sent.message,
         "place": f"{place.channel}:{place.address}",
         "text": plain.render(message),
-        "data": to_jsonable_python(message, exclude={"receipt"}),
+        "data": _data_of(message),
     }
     match message:
-        case Card():
+        case Approval(state=Waiting()):
             url = f"{api}/{sent.thread_id}/decisions"
             told["decide"] = {"url": url, "request": message.step, "digest": message.digest}
-        case Question():
+        case Question(state=Unanswered()):
             told["answer"] = {"url": f"{api}/{sent.thread_id}/answers", "question": message.step}
         case _:
             pass
@@ -68,24 +66,46 @@ def body_of(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _type_of(message: Outgoing) -> str:
+def _data_of(message: Outgoing) -> Any:
+    """The message with what its state says, on one level."""
+    match message:
+        case Question() | Approval():
+            return to_jsonable_python(message, exclude={"state"}) | to_jsonable_python(message.state)
+        case Text() | Notice() | Progress():
+            return to_jsonable_python(message)
+    assert_never(message)
+
+
+def _type_of(message: Outgoing, about: MessageKey | None) -> str:
     match message:
         case Text():
             return "text"
         case Notice():
-            return "notice"
-        case Undelivered():
-            return "notice.undelivered"
+            return "notice.undelivered" if about and about.part == "undelivered" else "notice"
         case Question():
-            return "question.asked"
-        case Answered():
-            return "question.answered"
-        case Card():
-            return "request.asked"
-        case Reminder():
-            return "request.reminded"
-        case Settled():
-            return "request.settled"
+            return _type_of_question(message)
+        case Approval():
+            return _type_of_request(message)
         case Progress():
             return "progress"
     assert_never(message)
+
+
+def _type_of_question(question: Question) -> str:
+    match question.state:
+        case Unanswered():
+            return "question.asked"
+        case Answered() | Dropped():
+            return "question.answered"
+    assert_never(question.state)
+
+
+def _type_of_request(request: Approval) -> str:
+    match request.state:
+        case Waiting():
+            return "request.asked"
+        case Reminded():
+            return "request.reminded"
+        case Ended():
+            return "request.settled"
+    assert_never(request.state)

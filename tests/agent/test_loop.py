@@ -9,7 +9,7 @@ from inline_snapshot import snapshot
 
 from agent.definition import Limits
 from agent.steps import HandOver, Step, Wait
-from channels.base import Card
+from channels.messages import Approval
 from store.events import TEXT_CHARS_MAX
 from store.thread import Thread
 from tests.agent.pushing import PROD, STAGING, asked_to_push
@@ -54,7 +54,7 @@ async def test_a_tool_that_needs_approval_runs_after_it() -> None:
 async def test_the_card_shows_what_is_then_run() -> None:
     world = World()
     await asked_to_push(world, done())
-    card = next(message for message in world.channel.sent.values() if isinstance(message, Card))
+    card = next(message for message in world.channel.sent.values() if isinstance(message, Approval))
     assert (card.arguments, card.facts, card.requested_by) == (
         {"target": "prod"},
         {"revision": "newest for prod"},

@@ -26,8 +26,9 @@ from agent.steps import Call, Facts, Tool
 from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
-from channels.base import Card, Channel, Outgoing, Text
+from channels.base import Channel
 from channels.inbound import InboundMessage
+from channels.messages import NEW, Approval, Outgoing, Text, Waiting, Way
 from store.events import Event, StepChosen, ToolFinished
 from store.redis.store import RedisStore
 from store.thread import Thread
@@ -74,14 +75,21 @@ class BenchChannel(Channel):
     """Says nothing, and tells whoever asked when a card or the last word came."""
 
     name: str = "bench"
-    on_card: Callable[[Place, Card], None] = lambda place, card: None
+    on_card: Callable[[Place, Approval], None] = lambda place, card: None
     on_end: Callable[[Place], None] = lambda place: None
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         match message:
-            case Card():
+            case Approval(state=Waiting()):
                 self.on_card(place, message)
             case Text():
                 self.on_end(place)
@@ -169,7 +177,7 @@ class Bot:
         place = place or self.new_place()
         pause = 0.0
 
-        def carded(_: Place, __: Card) -> None:
+        def carded(_: Place, __: Approval) -> None:
             nonlocal pause
             pause = time.monotonic() - self.model.answered_at
 

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 
 import uvloop
 
-from channels.base import Card
+from channels.messages import Approval
 from store.keys import thread_id_of
 from store.values import Person, Place
 from tests.benchmarks.process import spoken, until_stdin_ends
@@ -33,7 +33,7 @@ def running_worker(
 async def _work(redis_url: str, model_url: str, prefix: str, concurrency: int, *, approve: bool) -> None:
     async with opened_bot(redis_url, model_url, prefix) as bot, asyncio.TaskGroup() as clicks:
 
-        def carded(place: Place, card: Card) -> None:
+        def carded(place: Place, card: Approval) -> None:
             thread_id = thread_id_of(place)
             print("card", thread_id, flush=True)
             if approve:

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.base import Card, Notice, Outgoing, Question, Reminder, Settled, Text, Vote
+from channels.messages import (
+    Answered,
+    Approval,
+    Dropped,
+    Ended,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminded,
+    Text,
+    Vote,
+)
 from channels.plain import fields, render
 from channels.terminal import TerminalChannel, Typed, parse
 from store.values import Person, Place
@@ -73,7 +85,7 @@ def test_any_line_is_understood(line: str) -> None:
     assert (typed.command == "approve") == (line.strip().lower() == "approve")
 
 
-def card(**more: Any) -> Card:
+def card(**more: Any) -> Approval:
     values: dict[str, Any] = {
         "step": "s1",
         "digest": "0123456789abcdef",
@@ -83,7 +95,11 @@ def card(**more: Any) -> Card:
         "requested_by": "ann",
         "requested_at": AT,
     }
-    return Card(**values | more)
+    return Approval(**values | more)
+
+
+def ended(outcome: Any, votes: tuple[Vote, ...] = (), **more: Any) -> Approval:
+    return card(intent="push", votes=votes, state=Ended(outcome, **more))
 
 
 def test_a_card_shows_everything() -> None:
@@ -128,7 +144,7 @@ def test_a_card_says_who_may_decide_until_when_and_who_has_approved_it() -> None
         "  asked for by ann at 2026-11-21 04:36 UTC · digest 0123456789ab",
         "  may decide: release (dex, dex, dex, dex, dex, and others)",
         "  expires at 2026-11-21 04:36 UTC",
-        "  2 of 3 approvals: Ann at 00:00 at 04:36 UTC, Bob at 04:36 UTC",
+        "  2 of 3 approvals: Ann at 00:00 at 2026-11-21 04:36 UTC, Bob at 2026-11-21 04:36 UTC",
     ]
 
 
@@ -151,27 +167,30 @@ def test_a_fact_cannot_pose_as_another_one() -> None:
         (Question("s1", "Which tag?", "There are two."), "Which tag?\nThere are two."),
         (Question("s1", "Did it?", "", "yes_no", urgency="high"), "Urgent: Did it?\nAnswer yes or no."),
         (Question("s1", "Which?", "", "multiple_choice", ("a", "b\nc")), "Which?\n  - a\n  - b c"),
-        (Settled("s1", "push", "approved", by=DEX, at=AT), "✅ push approved by dex at 04:36 UTC"),
+        (Question("s1", "Did it?", state=Answered("dex", "yes")), "Answered by dex: yes"),
+        (Question("s1", "Did it?", state=Dropped()), ""),
+        (Progress("push v1", "failed", "no such tag"), "push v1: failed no such tag"),
+        (ended("approved", by=DEX, at=AT), "✅ push approved by dex at 2026-11-21 04:36 UTC"),
         (
-            Settled("s1", "push", "rejected", by=DEX, at=AT, comment="why?"),
-            "❌ push rejected by dex at 04:36 UTC — why?",
+            ended("rejected", by=DEX, at=AT, comment="why?"),
+            "❌ push rejected by dex at 2026-11-21 04:36 UTC — why?",
         ),
-        (Settled("s1", "push", "withdrawn"), "❌ push withdrawn"),
-        (Settled("s1", "push", "expired"), "❌ push expired: nothing is run"),
+        (ended("withdrawn"), "❌ push withdrawn"),
+        (ended("expired"), "❌ push expired: nothing is run"),
         (
-            Settled("s1", "push", "approved", by=DEX, at=AT, votes=(Vote("ann", AT), Vote("dex", AT))),
-            "✅ push approved by ann at 04:36 UTC, dex at 04:36 UTC",
-        ),
-        (
-            Settled("s1", "push", "rejected", by=DEX, at=AT, comment="why?", votes=(Vote("ann", AT),)),
-            "❌ push rejected by dex at 04:36 UTC, after an approval by ann at 04:36 UTC — why?",
-        ),
-        (
-            Settled("s1", "push", "approved", by=DEX, at=AT, standing="g1"),
-            "✅ push approved by the standing approval of dex at 04:36 UTC",
+            ended("approved", by=DEX, at=AT, votes=(Vote("ann", AT), Vote("dex", AT))),
+            "✅ push approved by ann at 2026-11-21 04:36 UTC, dex at 2026-11-21 04:36 UTC",
         ),
         (
-            Reminder("s1", "push", "ann", AT, "release", (DEX,), AT, widened=True),
+            ended("rejected", by=DEX, at=AT, comment="why?", votes=(Vote("ann", AT),)),
+            "❌ push rejected by dex at 2026-11-21 04:36 UTC, after an approval by ann at 2026-11-21 04:36 UTC — why?",
+        ),
+        (
+            ended("approved", by=DEX, at=AT, standing="g1"),
+            "✅ push approved by the standing approval of dex at 2026-11-21 04:36 UTC",
+        ),
+        (
+            card(intent="push", group="release", approvers=(DEX,), expires_at=AT, state=Reminded(widened=True)),
             "⏰ push still waits for approval\n  asked for by ann at 2026-11-21 04:36 UTC\n"
             "  may decide: release (dex)\n  expires at 2026-11-21 04:36 UTC\n  more people may decide from now on",
         ),
@@ -198,10 +217,11 @@ def test_no_text_controls_the_screen(text: str, name: str) -> None:
         Notice(text),
         Question("s1", text, name, "multiple_choice", (text, name), "high"),
         card(intent=name, arguments={name: text}, facts={name: [text, {name: text}]}, requested_by=name),
-        Settled("s1", name, "rejected", by=person, at=AT, comment=text, votes=(Vote(name, AT),)),
-        Reminder("s1", name, text, AT, text, (person,)),
+        card(intent=name, votes=(Vote(name, AT),), state=Ended("rejected", by=person, at=AT, comment=text)),
+        card(intent=name, requested_by=text, group=text, approvers=(person,), state=Reminded()),
+        Question("s1", text, state=Answered(name, text)),
+        Progress(name, "failed", text),
         card(group=text, approvers=(person,), quorum=2, votes=(Vote(text, AT),)),
-        card(intent=name, quorum=2, votes=(Vote(text, AT),), receipt="x"),
     )
     for message in messages:
         assert is_tame(render(message))

@@ -29,7 +29,7 @@ from agent.roster.deploy.stand_in import StandIn
 from agent.roster.deploy.targets import Targets
 from bot.logs import set_up_logging
 from bot.worker import Worker
-from channels.base import Outgoing
+from channels.messages import NEW, Outgoing, Way
 from channels.terminal import TerminalChannel
 from store.base import Lease
 from store.events import Event
@@ -82,10 +82,17 @@ class CrashingChannel(TerminalChannel):
         self._points = points
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         async with self._points.around(f"sending {key}"):
-            return await super().send(place, message, key=key)
+            return await super().send(place, message, way, key=key)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,20 +50,23 @@ from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.worker import Worker
-from channels.base import (
-    Answered,
-    Card,
-    Channel,
+from channels.base import Channel
+from channels.inbound import InboundMessage
+from channels.messages import (
+    NEW,
+    Approval,
+    Ended,
+    New,
     Notice,
     Outgoing,
     Progress,
     Question,
-    Reminder,
-    Settled,
+    Reminded,
     Text,
-    Undelivered,
+    Unanswered,
+    Waiting,
+    Way,
 )
-from channels.inbound import InboundMessage
 from store.base import Lease, Store
 from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
@@ -296,6 +299,9 @@ class ScriptedModel:
         return Answer(step, Usage(input_tokens=10, output_tokens=1), self.name)
 
 
+_APART = "to one person alone: "
+
+
 class RecordingChannel(Channel):
     """Remembers what was sent under each key; a key that was sent before says nothing again."""
 
@@ -319,7 +325,14 @@ class RecordingChannel(Channel):
         self._next.clear()
 
     async def send(
-        self, place: Place, message: Outgoing, *, key: str, since: datetime | None = None, so_far: Sequence[Event] = ()
+        self,
+        place: Place,
+        message: Outgoing,
+        way: Way = NEW,
+        *,
+        key: str,
+        since: datetime | None = None,
+        so_far: Sequence[Event] = (),
     ) -> str:
         self.tries[key] += 1
         if self._next:
@@ -331,9 +344,13 @@ class RecordingChannel(Channel):
             raise self.fails_with
         if key not in self.sent:
             self.sent[key], self.so_far[key] = message, tuple(so_far)
-            if line := heard(message):
+            if line := heard(message, way):
+                line = line.replace("noted", "told elsewhere", 1) if place.address.startswith(_APART) else line
                 self._lines.append(line if self.name == PLACE.channel else f"{self.name}: {line}")
         return f"receipt {len(self.sent)}"
+
+    def place_for(self, person: Person, beside: Place) -> Place | None:
+        return Place(channel=self.name, address=f"{_APART}{person.name}") if person.address else None
 
 
 class StoreWithHooks:
@@ -582,26 +599,31 @@ def in_words(intent: str, arguments: Mapping[str, JsonValue]) -> str:
     return f"{intent}({inside})" if inside else intent
 
 
-def heard(message: Outgoing) -> str:
+def heard(message: Outgoing, way: Way) -> str:
     match message:
         case Text(text):
             return f"said: {text}"
         case Notice(text):
             return f"noted: {text}"
         case Question():
-            return f"asked: {message.question}"
-        case Card(receipt=receipt) if receipt:
-            return f"counted: {message.intent}, {len(message.votes)} of {message.quorum}"
-        case Card():
-            return f"requested: {in_words(message.intent, message.arguments)}"
-        case Reminder():
-            return f"reminded: {message.intent}, for {message.group}"
-        case Settled():
-            by = f" by {message.by.name}" if message.by else ""
-            comment = f": {message.comment}" if message.comment else ""
-            return f"settled: {message.intent} {message.outcome}{by}{comment}"
-        case Undelivered():
-            return f"told elsewhere: {message.text}"
-        case Answered() | Progress():
-            return ""  # they change a message that is there
+            return f"asked: {message.question}" if isinstance(message.state, Unanswered) else ""
+        case Approval():
+            return _heard_of_request(message, way)
+        case Progress():
+            return ""  # it changes a message that is there
     assert_never(message)
+
+
+def _heard_of_request(request: Approval, way: Way) -> str:
+    match request.state:
+        case Waiting() if isinstance(way, New):
+            return f"requested: {in_words(request.intent, request.arguments)}"
+        case Waiting():
+            return f"counted: {request.intent}, {len(request.votes)} of {request.quorum}"
+        case Reminded():
+            return f"reminded: {request.intent}, for {request.group}"
+        case Ended() as end:
+            by = f" by {end.by.name}" if end.by else ""
+            comment = f": {end.comment}" if end.comment else ""
+            return f"settled: {request.intent} {end.outcome}{by}{comment}"
+    assert_never(request.state)

@@ -17,14 +17,16 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from agent.speech.messages import question
 from agent.speech.outcomes import standing_in_words, why_not
-from agent.speech.requests import card
+from agent.speech.requests import approval
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
 from channels.email.body import table, terms_of
 from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
+from channels.messages import YES_NO
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import TEXT_CHARS_MAX, MessageReceived
 from store.state import Request, StepState
@@ -116,7 +118,7 @@ class Decisions:
     def _card(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         request = step.request
         assert request is not None
-        shown = card(thread, request)
+        shown = approval(thread, request)
         body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
             return "Settled", body + f"<p><b>{_said(standing_in_words(step))}</b></p>", 200
@@ -147,10 +149,10 @@ class Decisions:
                 return ""
 
     def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
-        arguments = step.chosen.arguments
-        body = f"<h1>{_said(str(arguments.get('question', '')))}</h1>"
-        if arguments.get("context"):
-            body += f"<p>{_said(str(arguments['context']))}</p>"
+        asked = question(step.chosen)
+        body = f"<h1>{_said(asked.question)}</h1>"
+        if asked.context:
+            body += f"<p>{_said(asked.context)}</p>"
         if thread.state.question != step.id or thread.state.cancelled:
             return "Answered", body + "<p><b>This question needs no answer any more.</b></p>", 200
         choice = _choice(step, link.number)
@@ -241,13 +243,10 @@ def _changed(step: StepState, form: Mapping[str, str]) -> dict[str, str]:
 
 
 def _choice(step: StepState, number: int) -> str:
-    options = step.chosen.arguments.get("options")
-    choices = options.get("choices") if isinstance(options, dict) else None
-    if not choices:
-        choices = ["yes", "no"]
-    if not isinstance(choices, list) or number >= len(choices):
+    offers = question(step.chosen).offers or YES_NO  # an answer to what is no question is refused later
+    if number >= len(offers):
         raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
-    return str(choices[number])
+    return offers[number]
 
 
 def _said(text: str) -> str:

@@ -6,11 +6,11 @@ import asyncio
 
 from agent.definition import Limits
 from channels.base import SendFailed
-from store.events import MessageSent
+from store.events import MessageFailed, MessageSent
 from store.values import Place
 from tests.agent.pushing import PROD
 from tests.telling.playbook import World, done, killed
-from tests.telling.story import ANN
+from tests.telling.story import ANN, EVE
 
 
 async def test_a_channel_that_fails_is_tried_again() -> None:
@@ -68,6 +68,17 @@ async def test_who_asked_hears_elsewhere_of_what_could_not_be_said() -> None:
     await world.say("hello?")
     (told,) = await world.run()
     assert told.startswith("told elsewhere: I could not say something in terminal:desk (The channel is archived).")
+
+
+async def test_where_no_person_asked_nobody_is_told_elsewhere() -> None:
+    world = World()
+    world.channel.next(SendFailed("The channel is archived."))
+    world.model.answers(done("Hello."))
+    await world.say("hello?", by=EVE)
+    assert await world.run() == []
+    last = world.thread.events[-1]
+    assert isinstance(last, MessageFailed)
+    assert (last.error, last.retry_at) == ("No person asked for it, so there is nobody to tell elsewhere.", None)
 
 
 async def test_a_request_that_nobody_could_be_shown_is_refused() -> None:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.speech.messages import outgoing
-from channels.base import (
+from agent.speech.messages import outgoing, question, way, who_hears_of
+from channels.messages import (
+    NEW,
     Answered,
-    Card,
+    Approval,
+    Dropped,
+    Ended,
     Notice,
     Outgoing,
     Progress,
     Question,
-    Reminder,
-    Settled,
+    Reminded,
+    Rewrite,
     Text,
-    Undelivered,
+    Under,
     Vote,
+    Way,
 )
 from store.events import Event, ToolWaiting
+from store.keys import MessageKey, MessagePart
 from store.outbox import Kind, Unsent
 from store.thread import Thread
 from store.values import Place
@@ -33,9 +38,11 @@ from tests.telling.story import (
     ANN,
     AT,
     BOB,
+    EVE,
     LATER,
     approved,
     asked,
+    came_back,
     cancelled,
     chosen,
     done,
@@ -59,7 +66,7 @@ from tests.telling.story import (
 ROOM = Place(channel="room", address="/C1/")
 ASKED = (message(), chosen("s1", acts=True, target="prod"))
 TWO_OF_RELEASE = requested("s1", "d1", group="release", quorum=2, then="leads", remind_at=LATER, asks=(ROOM,))
-CARD = Card("s1", "d1", "push", {"target": "prod"}, {}, "Ann", AT, group="release", quorum=2)
+CARD = Approval("s1", "d1", "push", {"target": "prod"}, {}, "Ann", AT, group="release", quorum=2)
 BUTTONS = asked("s1").model_copy(update={"closes": True})
 
 
@@ -76,9 +83,6 @@ WAITS = (
 )
 """A step that takes long; people were shown that it is under way."""
 
-REWRITES = (Card, Reminder, Settled, Answered, Progress)
-"""What may take the place of a message that is out, or stand under it."""
-
 EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     "words": ((message(), done("s1")), Text("It is out.")),
     "question": ((message(), asked("s1")), Question("s1", "Which tag?", "")),
@@ -89,18 +93,18 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     ),
     "reminder": (
         (*ASKED, TWO_OF_RELEASE, sent("s1/card"), sent("s1/card/at/1"), fired("s1/remind/0")),
-        Reminder("s1", "push", "Ann", AT, "release"),
+        replace(CARD, state=Reminded()),
     ),
     "settled": (
         (*ASKED, requested("s1"), sent("s1/card"), rejected("s1", BOB).model_copy(update={"comment": "not today"})),
-        Settled("s1", "push", "rejected", {"target": "prod"}, {}, "Ann", by=BOB, at=AT, comment="not today"),
+        replace(CARD, digest="digest of s1", group="anyone", quorum=1, state=Ended("rejected", BOB, AT, "not today")),
     ),
     "answered": (
         (message(), BUTTONS, sent("s1/say"), message("m2", "v2", by=BOB, answers="s1")),
-        Answered("Which tag?", "Bob", "v2"),
+        Question("s1", "Which tag?", state=Answered("Bob", "v2")),
     ),
     "progress": (WAITS[:-1], Progress("deployment of backend", "under_way")),
-    "ended": ((*WAITS, finished("s1")), Progress("deployment of backend", "done", receipt="p")),
+    "ended": ((*WAITS, finished("s1")), Progress("deployment of backend", "done")),
     "handed": (
         (message(), handed_to_human()),
         Notice("I stopped and need a person: Three errors in a row. Write to me and I will continue."),
@@ -108,9 +112,7 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     "notice": ((message(), cancelled()), Notice("Cancelled by Ann. Nothing more is begun.")),
     "undelivered": (
         (message(), done("s1"), not_sent("s1/say", 30, None).model_copy(update={"elsewhere": True})),
-        Undelivered(
-            ANN, "I could not say something in terminal:desk (no answer). `bot show t1` has all of it."
-        ),
+        Notice("I could not say something in terminal:desk (no answer). `bot show t1` has all of it."),
     ),
 }  # fmt: skip
 
@@ -124,14 +126,12 @@ def all_unsent(now: Thread) -> list[Unsent]:
     return [unsent for _, unsent in now.state.outbox.items()]
 
 
-def with_receipt(said: Outgoing, receipt: str) -> Outgoing:
-    return replace(said, receipt=receipt) if isinstance(said, REWRITES) else said
-
-
 def assert_says_the_same(now: Thread, later: Thread) -> None:
-    """Of all that is unsent now, each whenever it is sent; but the receipts of what is out are looked up anew."""
+    """Of all that is unsent now, each whenever it is sent, and to the same person where it is for one alone."""
     for unsent in all_unsent(now):
-        assert with_receipt(outgoing(later, unsent), "") == with_receipt(outgoing(now, unsent), "")
+        assert outgoing(later, unsent) == outgoing(now, unsent)
+        if unsent.kind == "undelivered":
+            assert who_hears_of(later, unsent) == who_hears_of(now, unsent)
 
 
 def test_there_is_a_story_for_each_kind_of_message() -> None:
@@ -157,9 +157,11 @@ def test_each_kind_of_message_has_its_words(kind: Kind) -> None:
 def test_how_what_took_long_has_ended_is_told_under_its_beginning(
     ending: tuple[Event, ...], said: tuple[str, str]
 ) -> None:
-    ended = unsent_of(thread(*WAITS, *ending), "ended")
+    now = thread(*WAITS, *ending)
+    (unsent,) = (unsent for unsent in all_unsent(now) if unsent.kind == "ended")
+    ended = outgoing(now, unsent)
     assert isinstance(ended, Progress)
-    assert (ended.state, ended.error, ended.receipt) == (*said, "p")
+    assert (ended.state, ended.error, way(now, unsent)) == (*said, Rewrite("p"))
 
 
 @pytest.mark.parametrize(
@@ -181,15 +183,14 @@ def test_a_notice_says_what_the_program_did_with_it(events: tuple[Event, ...], s
 
 
 def test_a_question_that_nobody_answers_any_more_says_so() -> None:
-    assert unsent_of(thread(message(), BUTTONS, sent("s1/say"), cancelled()), "answered") == Answered(
-        "Which tag?", "", ""
-    )
+    said = unsent_of(thread(message(), BUTTONS, sent("s1/say"), cancelled()), "answered")
+    assert said == Question("s1", "Which tag?", state=Dropped())
 
 
 def test_what_did_not_arrive_is_told_with_the_place_where_it_was_to_be() -> None:
     lost = not_sent("s1/card/at/1", 30, None).model_copy(update={"elsewhere": True})
     said = unsent_of(thread(*ASKED, TWO_OF_RELEASE, sent("s1/card"), lost), "undelivered")
-    assert isinstance(said, Undelivered)
+    assert isinstance(said, Notice)
     assert said.text.startswith("I could not say something in room:/C1/ (no answer).")
 
 
@@ -221,6 +222,63 @@ def test_whatever_has_happened_everything_unsent_has_words_that_stay(events: tup
 
 def test_what_is_tried_again_rewrites_what_has_gone_out_meanwhile() -> None:
     waiting = thread(*ASKED, TWO_OF_RELEASE, approved("s1", BOB, "d1", groups=("release",)))
-    assert unsent_of(waiting, "votes") == EACH["votes"][1]
+    (unsent,) = (unsent for unsent in all_unsent(waiting) if unsent.kind == "votes" and not unsent.surface)
     shown = waiting.extended([sent("s1/card").model_copy(update={"receipt": "r7"})])
-    assert unsent_of(shown, "votes") == with_receipt(EACH["votes"][1], "r7")
+    assert (way(waiting, unsent), way(shown, unsent)) == (NEW, Rewrite("r7"))
+    assert outgoing(waiting, unsent) == outgoing(shown, unsent) == EACH["votes"][1]
+
+
+# How it is said
+
+
+REQUESTED = thread(*ASKED, requested("s1"))
+QUESTIONED = thread(message(), asked("s1"))
+
+
+def showing(before: Thread, part: MessagePart) -> Thread:
+    return before.extended([sent(str(MessageKey("s1", part))).model_copy(update={"receipt": "1.2"})])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("card", NEW), ("votes", Rewrite("1.2")), ("settled", Rewrite("1.2")), ("reminder", Under("1.2"))],
+)
+def test_what_follows_a_card_refers_to_it_once_it_is_out(kind: Kind, expected: Way) -> None:
+    assert way(REQUESTED, Unsent(kind, 2, "s1")) == NEW
+    assert way(showing(REQUESTED, "card"), Unsent(kind, 2, "s1")) == expected
+
+
+@pytest.mark.parametrize(("kind", "part"), [("answered", "say"), ("progress", "progress"), ("ended", "progress")])
+def test_what_is_kept_up_to_date_takes_the_place_of_the_message_that_said_it(kind: Kind, part: MessagePart) -> None:
+    assert way(QUESTIONED, Unsent(kind, 2, "s1")) == NEW
+    assert way(showing(QUESTIONED, part), Unsent(kind, 2, "s1")) == Rewrite("1.2")
+
+
+@pytest.mark.parametrize("kind", ["words", "question", "handed", "notice", "undelivered"])
+def test_everything_else_is_a_message_of_its_own(kind: Kind) -> None:
+    assert way(showing(QUESTIONED, "say"), Unsent(kind, 2, "s1")) == NEW
+
+
+@pytest.mark.parametrize(
+    ("options", "offers"),
+    [
+        ({"format": "yes_no", "choices": []}, ("yes", "no")),
+        ({"format": "yes_no", "choices": ["ship it", "wait"]}, ("ship it", "wait")),
+        ({"format": "multiple_choice", "choices": ["v1", "v2"]}, ("v1", "v2")),
+        ({"format": "free_text", "choices": []}, ()),
+        ({}, ()),
+        ("of another tool", ()),
+    ],
+)
+def test_what_a_question_offers(options: Any, offers: tuple[str, ...]) -> None:
+    assert question(chosen("s1", "request_human_input", question="Which?", options=options)).offers == offers
+
+
+def test_the_last_person_whom_we_know_hears_of_what_did_not_arrive_unless_it_was_lost_on_its_way_to_them() -> None:
+    spoken = (message(by=ANN), message("m2", by=BOB), message("m3", by=EVE))
+    now = thread(*spoken, not_sent("s1/say", retry_at=None))
+    assert who_hears_of(now, Unsent("undelivered", now.version - 1)) == BOB
+    lost = thread(*spoken, came_back("s1/say", recipient=BOB.address))
+    assert who_hears_of(lost, Unsent("undelivered", lost.version - 1)) == ANN
+    nobody = thread(message(by=EVE), not_sent("s1/say", retry_at=None))
+    assert who_hears_of(nobody, Unsent("undelivered", nobody.version - 1)).address == ""

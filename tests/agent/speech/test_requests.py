@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from agent.speech.requests import asked_by, card, requester, settled
-from channels.base import Settled, Vote
+from agent.speech.requests import approval, asked_by, ended, requester
+from channels.messages import Ended, Vote
 from store.events import CRON, Event
 from store.thread import Thread
 from store.values import Place
@@ -34,8 +34,12 @@ from tests.telling.story import (
 ROOM, LEADS = (Place(channel="room", address=address) for address in ("/C1/", "/U9/"))
 
 
-def settled_of(now: Thread, step: str = "s1") -> Settled:
-    return settled(now, now.state.steps[step])
+def end_of(now: Thread, step: str = "s1") -> Ended:
+    return ended(now, now.state.steps[step])
+
+
+def votes_of(now: Thread) -> tuple[Vote, ...]:
+    return approval(now, request_of(now.state.steps["s1"])).votes
 
 
 @pytest.mark.parametrize(
@@ -60,23 +64,23 @@ def test_who_spoke_last_before_it_has_asked_for_it(events: tuple[Event, ...], wh
 def test_who_changed_the_call_is_named_beside_who_asked_for_it() -> None:
     changed = chosen("s1e1", acts=True, target="staging").model_copy(update={"editor": BOB, "edits": "s1"})
     now = thread(message(), chosen("s1", acts=True), requested("s1"), changed, requested("s1e1"))
-    assert card(now, request_of(now.state.steps["s1e1"])).requested_by == "Ann, changed by Bob"
+    assert approval(now, request_of(now.state.steps["s1e1"])).requested_by == "Ann, changed by Bob"
 
 
 def test_a_card_shows_who_may_decide_where_it_stands() -> None:
     terms = {"group": "release", "then": "leads", "widen_at": AT, "asks": (ROOM,), "then_asks": (LEADS,)}
     now = governed(**terms)
     request = request_of(now.state.steps["s1"])
-    assert [card(now, request, surface=surface).group for surface in (0, 1, 2)] == ["release"] * 2 + [
+    assert [approval(now, request, surface=surface).group for surface in (0, 1, 2)] == ["release"] * 2 + [
         "release or leads"
     ]
     widened = now.extended([fired("s1/widen/0")])
-    assert card(widened, request_of(widened.state.steps["s1"])).group == "release or leads"
+    assert approval(widened, request_of(widened.state.steps["s1"])).group == "release or leads"
 
 
 def test_a_card_shows_who_has_approved_so_far() -> None:
     now = governed(group="release", quorum=2).extended([yes(BOB, "release")])
-    assert card(now, request_of(now.state.steps["s1"])).votes == (Vote("Bob", AT),)
+    assert votes_of(now) == (Vote("Bob", AT),)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_a_card_shows_who_has_approved_so_far() -> None:
 )
 def test_each_end_of_a_request_has_its_name(events: tuple[Event, ...], outcome: str) -> None:
     now = governed(expires_at=AT + timedelta(hours=1)).extended(events)
-    assert settled_of(now).outcome == outcome
+    assert end_of(now).outcome == outcome
 
 
 def test_a_changed_request_says_who_changed_it_and_when() -> None:
@@ -101,15 +105,15 @@ def test_a_changed_request_says_who_changed_it_and_when() -> None:
         update={"editor": BOB, "edits": "s1", "by": "person"}
     )
     asked = requested("s1e1").model_copy(update={"at": AT + timedelta(minutes=1)})
-    ended = settled_of(governed().extended([changed, asked]))
-    assert (ended.outcome, ended.by, ended.at) == ("changed", BOB, AT + timedelta(minutes=1))
+    end = end_of(governed().extended([changed, asked]))
+    assert (end.outcome, end.by, end.at) == ("changed", BOB, AT + timedelta(minutes=1))
 
 
 def test_all_who_approved_are_named_where_it_took_several() -> None:
     two = governed(group="release", quorum=2).extended([yes(ANN, "release"), yes(BOB, "release")])
-    assert settled_of(two).votes == (Vote("Ann", AT), Vote("Bob", AT))
+    assert votes_of(two) == (Vote("Ann", AT), Vote("Bob", AT))
     one = governed().extended([yes(ANN)])
-    assert (settled_of(one).votes, settled_of(one).by) == ((), ANN)
+    assert (votes_of(one), end_of(one).by) == ((), ANN)
 
 
 def test_what_a_standing_approval_settled_names_it() -> None:
@@ -117,4 +121,4 @@ def test_what_a_standing_approval_settled_names_it() -> None:
         *(message(), chosen("s1", acts=True), requested("s1", "d1", standing="g1"), sent("s1/card")),
         approved("s1", ANN, "d1", standing="g1"),
     )
-    assert (settled_of(now).outcome, settled_of(now).standing) == ("approved", "g1")
+    assert (end_of(now).outcome, end_of(now).standing) == ("approved", "g1")

@@ -623,7 +623,7 @@ async def test_each_of_two_approvals_is_told_to_everybody_in_reply_to_their_own_
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=of_ana)
         settled = await post.hears("approved by Ben")
-        assert re.search(r"approved by Ben <ben@\S+> at \d\d:\d\d UTC, Ana <ana@", text_of(settled))
+        assert re.search(r"approved by Ben <ben@\S+> at \S+ \d\d:\d\d UTC, Ana <ana@", text_of(settled))
         await post.hears("It is out.")
     assert post.desk.ran == ["push(target: prod)"]
 

@@ -12,8 +12,8 @@ import yaml
 
 from agent.steps import Step, as_question
 from channels import places
-from channels.base import Notice, SendFailed, Undelivered
 from channels.inbound import InboundMessage
+from channels.messages import Notice
 from channels.places import Alerts
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES
@@ -447,12 +447,12 @@ async def test_files_and_edits_that_take_too_much_room_lose_no_message(office: O
     assert edit.kind == "message_edited"
 
 
-async def test_where_no_person_asked_nobody_is_told_elsewhere(office: Office) -> None:
+async def test_who_is_no_user_of_slack_is_told_nothing_there(office: Office) -> None:
     place = place_of(office.slack.workspace.team_id, "C1", "1795000000.000100")
-    with pytest.raises(SendFailed) as failed:
-        await SlackChannel(office.client).send(place, Undelivered(Person(name="nobody"), "It failed."), key="t1/x")
-    assert failed.value.retry_after_seconds is None
-    assert office.slack.calls == []
+    channel = SlackChannel(office.client)
+    assert channel.place_for(Person(name="nobody"), place) is None
+    assert channel.place_for(Person(name="Ana", address="ana@team.example"), place) is None
+    assert channel.place_for(Person(name="Ana", address="U0ANA"), place) == place_of("", "U0ANA", "")
 
 
 async def test_an_alert_is_a_message_of_its_own_in_the_channel_that_is_named_once(office: Office) -> None:

@@ -19,9 +19,10 @@ from bot.cli.doctor import Finding, examine
 from bot.settings import Settings
 from bot.team.file import Team
 from bot.team.people import People
-from bot.team.policies import APPROVERS_MAX, Policies
+from bot.team.policies import Policies
 from bot.team.policy_checks import policy_problems, policy_warnings, tools_of
 from bot.team.reach import Reach
+from channels.messages import CALLED_MAX
 from store.authority.terms import Terms
 from store.values import Place
 
@@ -265,7 +266,7 @@ def test_of_many_approvers_some_are_named_and_of_anyone_nobody() -> None:
     anyone = policies('[policy.deploy.production]\ngroup = "anyone"').rule_for(call())
     assert everybody is not None
     assert anyone is not None
-    assert len(everybody.approvers) == APPROVERS_MAX
+    assert len(everybody.approvers) == CALLED_MAX
     assert anyone.approvers == ()
 
 

@@ -152,7 +152,7 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         waits + expires,
         f"{waits} or leads{expires}\n  more people may decide from now on",
         "Bob: approved it: This request has expired: nothing is run. Nothing was changed.",
-        "bot: ❌ push expired, after an approval by Ann at 09:00 UTC: nothing is run",
+        "bot: ❌ push expired, after an approval by Ann at 2026-11-20 09:00 UTC: nothing is run",
     ]
 
 

@@ -18,24 +18,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.base import (
-    Answered,
-    Card,
-    Notice,
-    Outgoing,
-    Progress,
-    Question,
-    Reminder,
-    Settled,
-    Text,
-    Undelivered,
-    Vote,
-)
 from channels.email.body import MARKDOWN_CHARS_MAX, table
 from channels.email.identity.senders import AllowedSenders
 from channels.email.identity.tokens import LOCAL_PART_CHARS_MAX, Link, Signer
 from channels.email.letters import LINK_SECONDS, REFERENCES_MAX, Letter, Writer
 from channels.email.parse import parse
+from channels.email.place import alone
+from channels.messages import (
+    NEW,
+    Answered,
+    Approval,
+    Dropped,
+    Ended,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Reminded,
+    Rewrite,
+    Text,
+    Under,
+    Vote,
+    Way,
+)
 from store.events import Event, MessageReceived, MessageSent
 from store.text import visible
 from store.values import Person, Place
@@ -92,12 +97,14 @@ def sent(key: str, *message_ids: str) -> MessageSent:
     return MessageSent(id=f"{key}/sent", at=story.AT, key=key, receipt=" ".join(message_ids))
 
 
-def letters(message: Outgoing, *so_far: Event, writer: Writer = WRITER, place: Place = PLACE) -> list[Letter]:
-    return writer.letters(place, message, key="t1/s4/say", so_far=so_far or (mailed(),))
+def letters(
+    message: Outgoing, *so_far: Event, way: Way = NEW, writer: Writer = WRITER, place: Place = PLACE
+) -> list[Letter]:
+    return writer.letters(place, message, way, key="t1/s4/say", so_far=so_far or (mailed(),))
 
 
-def letter(message: Outgoing, *so_far: Event, writer: Writer = WRITER, place: Place = PLACE) -> Letter:
-    (only,) = letters(message, *so_far, writer=writer, place=place)
+def letter(message: Outgoing, *so_far: Event, way: Way = NEW, writer: Writer = WRITER, place: Place = PLACE) -> Letter:
+    (only,) = letters(message, *so_far, way=way, writer=writer, place=place)
     return only
 
 
@@ -133,8 +140,8 @@ def links(one: Letter) -> list[Link]:
     return [SIGNER.open(sealed, story.AT) for sealed in found]
 
 
-def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None = None, **more: Any) -> Card:
-    return Card(
+def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None = None, **more: Any) -> Approval:
+    return Approval(
         step="s4",
         digest=DIGEST,
         intent=more.get("intent", "deploy_backend"),
@@ -150,15 +157,9 @@ def question(*choices: str, kind: Any = "multiple_choice", **more: Any) -> Quest
     return Question("s5", asked, more.get("context", "There are several."), kind, choices, more.get("urgency", "low"))
 
 
-def settled(outcome: Any = "approved", **more: Any) -> Settled:
-    return Settled(
-        step="s4",
-        intent="deploy_backend",
-        outcome=outcome,
-        arguments={"environment": "production"},
-        facts={"sha": "4af9ec024c7f"},
-        **{"by": BEN, "at": AT, "comment": "go on", **more},
-    )
+def settled(outcome: Any = "approved", *, votes: Sequence[Vote] = (), **more: Any) -> Approval:
+    end = Ended(outcome, **{"by": BEN, "at": AT, "comment": "go on", **more})
+    return replace(card({"environment": "production"}, {"sha": "4af9ec024c7f"}), votes=(*votes,), state=end)
 
 
 # HTML, as a mail program would see it
@@ -348,12 +349,14 @@ def test_an_urgent_question_says_so() -> None:
 
 def test_the_end_of_a_request_answers_the_mail_that_showed_it() -> None:
     of_ana, of_ben = (SIGNER.message_id("t1", f"t1/s4/card {one.address}") for one in (ANA, BEN))
-    one = letter(settled(receipt=f"{of_ana} {of_ben}"), mailed(cc=[BEN.address]), sent("t1/s4/card", of_ana, of_ben))
+    one = letter(
+        settled(), mailed(cc=[BEN.address]), sent("t1/s4/card", of_ana, of_ben), way=Rewrite(f"{of_ana} {of_ben}")
+    )
     check_wire(one)
     assert one.recipients == (ANA.address, BEN.address)
     assert head(one)["In-Reply-To"] == of_ana
     for text in (plain(one), shown(one).text):
-        for part in ("deploy_backend approved by Ben at 04:36 UTC — go on", "production", "4af9ec024c7f"):
+        for part in ("deploy_backend approved by Ben at 2026-11-20 04:36 UTC — go on", "production", "4af9ec024c7f"):
             assert part in text
 
 
@@ -365,15 +368,16 @@ def test_every_end_of_a_request_is_told(outcome: str) -> None:
 
 
 def test_what_could_not_be_said_is_told_to_one_person() -> None:
-    one = letter(Undelivered(BEN, "A message of mine came back."), mailed(cc=["dan@team.example"]))
+    told = Notice("A message of mine came back.")
+    one = letter(told, mailed(cc=["dan@team.example"]), place=alone(BEN.address))
     assert one.recipients == (BEN.address,)
+    assert (head(one)["Subject"], head(one)["In-Reply-To"]) == ("Re: Deploy v3", "<m1@team.example>")
     assert "came back" in plain(one)
-    assert letters(Undelivered(Person(name="nobody"), "?")) == []
-    assert letters(Undelivered(Person(name="Uma", address="U1"), "?")) == []
 
 
 def test_what_other_channels_rewrite_in_place_is_not_mailed() -> None:
-    assert letters(Answered("Which tag?", "Ana", "v3")) == []
+    assert letters(replace(question("v3"), state=Answered("Ana", "v3"))) == []
+    assert letters(replace(question("v3"), state=Dropped())) == []
     assert letters(Progress("rolls out", "under_way")) == []
 
 
@@ -621,10 +625,10 @@ def test_no_address_of_a_person_starts_a_header() -> None:
     bad = ["x@team.example\r\nBcc: eve@evil.example", "=?utf-8?q?a=0D=0AX:y?=@team.example"]
     place = Place(channel="email", address=bad[0])
     assert letters(Text("Done."), story.trigger(), place=place) == []
-    assert letters(Undelivered(Person(name="x", address=bad[0]), "?")) == []
+    assert letters(Notice("?"), place=alone(bad[0])) == []
     for address in bad:
         try:
-            told = letters(Undelivered(Person(name="x", address=address), "?"))
+            told = letters(Notice("?"), place=alone(address))
         except ValueError:
             continue
         for one in told:
@@ -731,7 +735,6 @@ def test_nothing_in_a_text_or_a_fact_is_alive(text: str) -> None:
     for message in (
         Text(text),
         Notice(text),
-        Undelivered(ANA, text),
         card({text: text}, {"found": {text: [text, {text: text}]}}, intent=text, requested_by=text),
         question(text, "b", asked=text, context=text),
         settled(by=hostile, comment=text),
@@ -808,7 +811,6 @@ _values = st.recursive(
 _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
     st.builds(Text, _texts | _markup),
     st.builds(Notice, _texts | _markup),
-    st.builds(Undelivered, st.just(ANA), _texts),
     st.builds(card, st.dictionaries(_texts, _values, max_size=5), st.dictionaries(_texts, _values, max_size=5)),
     st.builds(
         Question,
@@ -820,16 +822,16 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
         st.sampled_from(["low", "medium", "high"]),
     ),
     st.builds(
-        Settled,
-        st.just("s4"),
+        lambda request, intent, end: replace(request, intent=intent, state=end),
+        st.builds(card, st.dictionaries(_texts, _values, max_size=5), st.dictionaries(_texts, _values, max_size=5)),
         _texts,
-        st.sampled_from(["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]),
-        st.dictionaries(_texts, _values, max_size=5),
-        st.dictionaries(_texts, _values, max_size=5),
-        _texts,
-        st.none() | st.just(ANA),
-        st.none() | st.just(AT),
-        _texts,
+        st.builds(
+            Ended,
+            st.sampled_from(["approved", "rejected", "withdrawn", "superseded", "cancelled", "refused"]),
+            st.none() | st.just(ANA),
+            st.none() | st.just(AT),
+            _texts,
+        ),
     ),
 )
 
@@ -866,17 +868,9 @@ EXPIRES = story.AT + timedelta(hours=4)
 VOTES = (Vote("Ben\nBob", AT), Vote("Cleo", AT + timedelta(minutes=2)))
 
 
-def reminder(**more: Any) -> Reminder:
-    values: dict[str, Any] = {
-        "step": "s4",
-        "intent": "deploy_backend",
-        "requested_by": "Ana",
-        "requested_at": story.AT,
-        "group": "release",
-        "people": (BEN,),
-        "expires_at": EXPIRES,
-    }
-    return Reminder(**values | more)
+def reminder(*, widened: bool = False, **more: Any) -> Approval:
+    values: dict[str, Any] = {"requested_at": story.AT, "group": "release", "approvers": (BEN,), "expires_at": EXPIRES}
+    return replace(card(), state=Reminded(widened), **values | more)
 
 
 def shown_to(*people: Person, at: str = "") -> tuple[str, ...]:
@@ -884,8 +878,10 @@ def shown_to(*people: Person, at: str = "") -> tuple[str, ...]:
     return tuple(SIGNER.message_id("t1", f"t1/s4/card{at} {one.address}") for one in people)
 
 
-def follow_ups(message: Outgoing, *so_far: Event, place: Place = PLACE, writer: Writer = WRITER) -> list[Letter]:
-    return writer.letters(place, message, key="t1/s4/votes/7", so_far=so_far)
+def follow_ups(
+    message: Outgoing, way: Way, *so_far: Event, place: Place = PLACE, writer: Writer = WRITER
+) -> list[Letter]:
+    return writer.letters(place, message, way, key="t1/s4/votes/7", so_far=so_far)
 
 
 def test_a_request_says_who_may_decide_until_when_and_who_has_approved_it() -> None:
@@ -897,7 +893,7 @@ def test_a_request_says_who_may_decide_until_when_and_who_has_approved_it() -> N
     for text in (plain(one), shown(one).text):
         assert "may decide: release (Ben, Ben, Ben, Ben, Ben, and others)" in text
         assert "expires at 2026-11-20 13:00 UTC" in text
-        assert "2 of 3 approvals: Ben Bob at 04:36 UTC, Cleo at 04:38 UTC" in text
+        assert "2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC" in text
         assert "can be changed too: revision" in text
 
 
@@ -917,7 +913,7 @@ def test_an_approval_of_several_is_told_to_each_in_reply_to_the_mail_with_their_
         mailed("<m2@x>", cc=["dan@team.example"]),
         story.approved("s4", by=BEN),
     )
-    told = follow_ups(replace(card(), quorum=3, votes=VOTES, receipt=" ".join(cards)), *so_far)
+    told = follow_ups(replace(card(), quorum=3, votes=VOTES), Rewrite(" ".join(cards)), *so_far)
     assert [one.recipients for one in told] == [(ANA.address,), (BEN.address,)]
     assert [head(one)["In-Reply-To"] for one in told] == [*cards]
     assert len({one.message_id for one in told}) == 2
@@ -926,13 +922,16 @@ def test_an_approval_of_several_is_told_to_each_in_reply_to_the_mail_with_their_
         assert head(one)["Subject"] == "Re: Deploy v3"
         assert links(one) == []
         for text in (plain(one), shown(one).text):
-            assert "deploy_backend: 2 of 3 approvals: Ben Bob at 04:36 UTC, Cleo at 04:38 UTC" in text
+            assert (
+                "deploy_backend: 2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC"
+                in text
+            )
 
 
 def test_without_links_what_follows_answers_the_one_mail_that_all_got() -> None:
     one_for_all = SIGNER.message_id("t1", "t1/s4/card")
     so_far = (mailed(cc=[BEN.address]), REQUEST, sent("s4/card", one_for_all), story.approved("s4", by=BEN))
-    told = follow_ups(replace(card(), quorum=2, receipt=one_for_all), *so_far, writer=WITHOUT_LINKS)
+    told = follow_ups(replace(card(), quorum=2), Rewrite(one_for_all), *so_far, writer=WITHOUT_LINKS)
     assert [(one.recipients, head(one)["In-Reply-To"]) for one in told] == [
         ((ANA.address,), one_for_all),
         ((BEN.address,), one_for_all),
@@ -942,7 +941,7 @@ def test_without_links_what_follows_answers_the_one_mail_that_all_got() -> None:
 def test_a_reminder_says_until_when_the_links_work() -> None:
     (mine,) = shown_to(ANA)
     so_far = (mailed(), REQUEST, sent("s4/card", mine), story.fired("s4/remind/0"))
-    (one,) = follow_ups(reminder(receipt=mine, widened=True), *so_far)
+    (one,) = follow_ups(reminder(widened=True), Under(mine), *so_far)
     check_wire(one)
     assert head(one)["In-Reply-To"] == mine
     for text in (plain(one), shown(one).text):
@@ -952,16 +951,16 @@ def test_a_reminder_says_until_when_the_links_work() -> None:
         assert "links in the mail that asked for it work until 2026-11-20 13:00 UTC" in text
         assert "A reply decides only as an answer to that mail, not to this one." in text
     late = story.fired("s4/remind/0").model_copy(update={"at": story.AT + timedelta(seconds=LINK_SECONDS)})
-    (one,) = follow_ups(reminder(receipt=mine, expires_at=None), mailed(), REQUEST, late)
+    (one,) = follow_ups(reminder(expires_at=None), Under(mine), mailed(), REQUEST, late)
     assert "links" not in plain(one)
 
 
 def test_a_reminder_of_what_was_never_shown_promises_no_links() -> None:
-    (one,) = follow_ups(reminder(), mailed(), REQUEST, story.fired("s4/remind/0"))
+    (one,) = follow_ups(reminder(), NEW, mailed(), REQUEST, story.fired("s4/remind/0"))
     assert (one.recipients, head(one)["In-Reply-To"]) == ((ANA.address,), "<m1@team.example>")
     assert "links" not in plain(one)
     writer = replace(WITHOUT_LINKS, replies_decide=False)
-    (one,) = follow_ups(reminder(), mailed(), REQUEST, story.fired("s4/remind/0"), writer=writer)
+    (one,) = follow_ups(reminder(), NEW, mailed(), REQUEST, story.fired("s4/remind/0"), writer=writer)
     assert "`bot approve t1` or `bot reject t1`" in plain(one)
 
 
@@ -974,23 +973,23 @@ def test_beside_the_thread_a_request_has_a_mail_thread_of_its_own() -> None:
     assert "In-Reply-To" not in head(request)
     assert {link.person for link in links(request)} == {"ops@team.example"}
     receipt = request.message_id
-    for message, event in (
-        (replace(card(), quorum=2, votes=VOTES[:1], receipt=receipt), story.approved("s4", by=BEN)),
-        (reminder(receipt=receipt), story.fired("s4/remind/0")),
-        (settled(receipt=receipt, votes=VOTES), story.approved("s4", by=BEN)),
+    for message, way, event in (
+        (replace(card(), quorum=2, votes=VOTES[:1]), Rewrite(receipt), story.approved("s4", by=BEN)),
+        (reminder(), Under(receipt), story.fired("s4/remind/0")),
+        (settled(votes=VOTES), Rewrite(receipt), story.approved("s4", by=BEN)),
     ):
-        (one,) = follow_ups(message, event, place=OPS)
+        (one,) = follow_ups(message, way, event, place=OPS)
         check_wire(one)
         assert (one.recipients, head(one)["In-Reply-To"]) == (("ops@team.example",), receipt)
         assert head(one)["Subject"] == "Re: Approval needed: deploy_backend"
         assert head(one)["References"] == receipt
-    assert "approved by Ben Bob at 04:36 UTC, Cleo at 04:38 UTC — go on" in plain(one)
+    assert "approved by Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC — go on" in plain(one)
 
 
 def test_the_end_is_told_to_everybody_who_was_shown_the_request() -> None:
     cards = shown_to(ANA, BEN)
     so_far = (mailed(cc=[BEN.address]), REQUEST, sent("s4/card", *cards), mailed("<m2@x>"), story.approved("s4"))
-    one = letter(settled(receipt=" ".join(cards)), *so_far)
+    one = letter(settled(), *so_far, way=Rewrite(" ".join(cards)))
     assert one.recipients == (ANA.address, BEN.address)
     assert set(cards) <= set(head(one)["References"].split())
 
@@ -1010,7 +1009,7 @@ def test_what_is_said_beside_the_thread_changes_nothing_in_its_own_mails() -> No
     assert (head(one)["In-Reply-To"], head(one)["References"]) == ("<m1@team.example>", "<m1@team.example>")
     # Who decided there hears it there.
     decided = (*so_far[:4], story.approved("s4", by=ops))
-    assert letter(settled(receipt=shown_to(ANA)[0]), *decided).recipients == (ANA.address,)
+    assert letter(settled(), *decided, way=Rewrite(shown_to(ANA)[0])).recipients == (ANA.address,)
 
 
 @pytest.mark.parametrize(
@@ -1019,16 +1018,20 @@ def test_what_is_said_beside_the_thread_changes_nothing_in_its_own_mails() -> No
         (settled("expired", by=None, at=None, comment=""), "deploy_backend expired: nothing is run"),
         (
             settled("expired", by=None, at=None, comment="", votes=VOTES[1:]),
-            "deploy_backend expired, after an approval by Cleo at 04:38 UTC: nothing is run",
+            "deploy_backend expired, after an approval by Cleo at 2026-11-20 04:38 UTC: nothing is run",
         ),
         (
             settled("rejected", votes=VOTES[1:]),
-            "deploy_backend rejected by Ben at 04:36 UTC, after an approval by Cleo at 04:38 UTC — go on",
+            "deploy_backend rejected by Ben at 2026-11-20 04:36 UTC, "
+            "after an approval by Cleo at 2026-11-20 04:38 UTC — go on",
         ),
-        (settled(standing="g1"), "deploy_backend approved by the standing approval of Ben at 04:36 UTC — go on"),
+        (
+            settled(standing="g1"),
+            "deploy_backend approved by the standing approval of Ben at 2026-11-20 04:36 UTC — go on",
+        ),
     ],
 )
-def test_how_a_request_ended_is_told_in_words(message: Settled, words: str) -> None:
+def test_how_a_request_ended_is_told_in_words(message: Approval, words: str) -> None:
     one = letter(message)
     assert words in plain(one)
     assert words in shown(one).text
@@ -1038,5 +1041,5 @@ def test_what_follows_a_request_is_the_same_to_the_byte_when_it_is_tried_again()
     cards = shown_to(ANA, BEN)
     so_far = (mailed(cc=[BEN.address]), REQUEST, sent("s4/card", *cards), story.approved("s4", by=BEN))
     again = Writer(**{name: getattr(WRITER, name) for name in WRITER.__dataclass_fields__})
-    for message in (replace(card(), quorum=2, receipt=" ".join(cards)), reminder(receipt=" ".join(cards))):
-        assert follow_ups(message, *so_far) == follow_ups(message, *so_far, writer=again)
+    for message, way in ((replace(card(), quorum=2), Rewrite(" ".join(cards))), (reminder(), Under(" ".join(cards)))):
+        assert follow_ups(message, way, *so_far) == follow_ups(message, way, *so_far, writer=again)

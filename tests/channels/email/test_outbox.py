@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from channels.base import ChannelUnavailable, SendFailed, SentInPart, Text
+from channels.base import ChannelUnavailable, SendFailed, SentInPart
 from channels.email.channel import EmailChannel
 from channels.email.identity.tokens import Signer
 from channels.email.letters import Letter, Writer
@@ -27,7 +27,9 @@ from channels.email.outbox import (
     Outbox,
     check,
 )
+from channels.email.place import alone
 from channels.email.servers import MailServer, smtp_server
+from channels.messages import Text
 from store.values import Person, Place
 from tests.fakes.mail.light import Light
 from tests.fakes.mail.wire import Wire
@@ -440,3 +442,9 @@ async def test_where_nobody_can_be_written_to_it_says_so(outbox: Outbox) -> None
     with pytest.raises(SendFailed, match="no mail address") as failed:
         await channel(outbox).send(PLACE, Text("Done."), key="t1/s1/say", so_far=[story.message()])
     assert failed.value.retry_after_seconds is None
+
+
+def test_a_person_is_told_alone_where_they_have_a_mail_address(outbox: Outbox) -> None:
+    assert channel(outbox).place_for(Person(name="Ben", address=BEN), PLACE) == alone(BEN)
+    for address in ("", "U0BEN"):
+        assert channel(outbox).place_for(Person(name="Ben", address=address), PLACE) is None

@@ -13,24 +13,30 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from slack_sdk.models.blocks import Block as ModelOfSlack
 
-from channels.base import (
+from channels.messages import (
+    CALLED_MAX,
+    NEW,
     Answered,
-    Card,
+    Approval,
+    Dropped,
+    Ended,
     Notice,
     Outgoing,
     Progress,
     Question,
-    Reminder,
-    Settled,
+    Reminded,
+    Rewrite,
     Text,
-    Undelivered,
     Vote,
+    Way,
 )
-from channels.slack.blocks import CALLED_MAX, POSTS_MAX, Post, TooLongToShow, edit_modal, posts_of, reject_modal
+from channels.slack.blocks import Post, TooLongToShow
 from channels.slack.buttons import ButtonValue
 from channels.slack.clicks import Answer, Approve, AskEdit, AskReason, parse_click
 from channels.slack.events import Me
 from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
+from channels.slack.modals import edit_modal, reject_modal
+from channels.slack.posts import POSTS_MAX, posts_of
 from store.text import visible
 from store.values import Person
 from tests.fakes.slack import check_blocks, check_view
@@ -43,8 +49,8 @@ SHA = "4af9ec024c7f132fd21fb4962aa6725f4e14bf07"
 ME = Me(team="T0ACME", user="U0BOT")
 
 
-def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None = None) -> Card:
-    return Card(
+def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None = None) -> Approval:
+    return Approval(
         step="s4",
         digest=DIGEST,
         intent="deploy_backend",
@@ -53,6 +59,10 @@ def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None =
         requested_by="dex",
         requested_at=AT,
     )
+
+
+def ended(outcome: Any, arguments: dict[str, Any] | None = None, **more: Any) -> Approval:
+    return replace(card(arguments or {}, {}), state=Ended(outcome, **more))
 
 
 def question(*choices: str, kind: Any = "multiple_choice", urgency: Any = "medium") -> Question:
@@ -150,7 +160,7 @@ def test_a_card_shows_who_wants_what_with_links_and_two_buttons() -> None:
                         "elements": [
                             {
                                 "type": "text",
-                                "text": "Asked for by dex at 04:36 UTC · digest 0123456789ab",
+                                "text": "Asked for by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
                                 "style": {"italic": True},
                             }
                         ],
@@ -197,13 +207,13 @@ IN_AN_HOUR = AT + timedelta(hours=1)
 def test_a_card_says_who_may_decide_it_how_many_it_takes_and_until_when() -> None:
     wanted = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, quorum=2)
     assert lines(posts_of(wanted, "tabc"))[-4:] == [
-        "Asked for by dex at 04:36 UTC · digest 0123456789ab",
+        "Asked for by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
         "May decide: release (Ann, Bob)",
         "Expires at 2026-11-20 05:36 UTC",
         "0 of 2 approvals",
     ]
-    voted = replace(wanted, votes=(Vote("Ann", AT),), receipt="1.2")
-    assert lines(posts_of(voted, "tabc"))[-1] == "1 of 2 approvals: Ann at 04:36 UTC"
+    voted = replace(wanted, votes=(Vote("Ann", AT),))
+    assert lines(posts_of(voted, "tabc", Rewrite("1.2")))[-1] == "1 of 2 approvals: Ann at 2026-11-20 04:36 UTC"
 
 
 def test_a_card_names_five_of_many() -> None:
@@ -234,7 +244,7 @@ def test_the_form_for_an_edit_has_an_input_for_each_argument_and_keeps_to_the_li
     assert "Too long to be changed here: log" in seen([Post("", view["blocks"])])
 
 
-REMINDER = Reminder("s4", "deploy_backend", "dex", AT, "release", (ANN, BOB), IN_AN_HOUR)
+REMINDER = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, state=Reminded())
 
 
 def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None:
@@ -248,7 +258,7 @@ def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None
     ]
     assert lines([post])[:4] == [
         "⏰ deploy_backend still waits for approval",
-        "Asked for by dex at 04:36 UTC",
+        "Asked for by dex at 2026-11-20 04:36 UTC",
         "May decide: release",
         "Expires at 2026-11-20 05:36 UTC",
     ]
@@ -256,7 +266,7 @@ def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None
 
 
 def test_a_reminder_says_when_more_people_may_decide() -> None:
-    said = lines(posts_of(replace(REMINDER, group="release or leads", widened=True), "tabc"))
+    said = lines(posts_of(replace(REMINDER, group="release or leads", state=Reminded(widened=True)), "tabc"))
     assert "May decide: release or leads" in said
     assert "More people may decide from now on." in said
 
@@ -264,30 +274,33 @@ def test_a_reminder_says_when_more_people_may_decide() -> None:
 @pytest.mark.parametrize("address", ["", "<!channel>", "U0ANN> <!here", "u0ann", "channel", "S0TEAM", "U0" + "A" * 40])
 def test_nobody_is_called_but_by_a_users_id(address: str) -> None:
     stranger = ANN.model_copy(update={"address": address, "name": "<!here>"})
-    (post,) = posts_of(replace(REMINDER, people=(stranger,), requested_by="<@U0DEX>", intent="<!channel>"), "tabc")
+    (post,) = posts_of(replace(REMINDER, approvers=(stranger,), requested_by="<@U0DEX>", intent="<!channel>"), "tabc")
     assert "user" not in kinds(post.blocks)
     assert "<" not in post.text
 
 
 def test_whoever_approved_is_named_in_the_end() -> None:
     votes = (Vote("Ann", AT), Vote("Bob", IN_AN_HOUR))
-    settled = Settled("s4", "deploy_backend", "approved", by=BOB, at=IN_AN_HOUR, votes=votes, receipt="1.2")
-    assert lines(posts_of(settled, "tabc"))[-1] == "✅ approved by Ann at 04:36 UTC, Bob at 05:36 UTC"
-    rejected = replace(settled, outcome="rejected", votes=votes[:1], comment="no")
+    settled = replace(ended("approved", by=BOB, at=IN_AN_HOUR), votes=votes)
+    assert (
+        lines(posts_of(settled, "tabc"))[-1]
+        == "✅ approved by Ann at 2026-11-20 04:36 UTC, Bob at 2026-11-20 05:36 UTC"
+    )
+    rejected = replace(ended("rejected", by=BOB, at=IN_AN_HOUR, comment="no"), votes=votes[:1])
     assert lines(posts_of(rejected, "tabc"))[-2:] == [
-        "Approved so far by Ann at 04:36 UTC",
-        "❌ rejected by Bob at 05:36 UTC — no",
+        "Approved so far by Ann at 2026-11-20 04:36 UTC",
+        "❌ rejected by Bob at 2026-11-20 05:36 UTC — no",
     ]
-    expired = replace(settled, outcome="expired", votes=votes[:1], by=None, at=None)
+    expired = replace(ended("expired"), votes=votes[:1])
     assert lines(posts_of(expired, "tabc"))[-2:] == [
-        "Approved so far by Ann at 04:36 UTC",
+        "Approved so far by Ann at 2026-11-20 04:36 UTC",
         "⏹ expired: nothing is run",
     ]
 
 
 def test_a_standing_approval_is_told_as_such() -> None:
-    settled = Settled("s4", "deploy_backend", "approved", by=ANN, at=AT, standing="grant/1", votes=(Vote("Ann", AT),))
-    assert lines(posts_of(settled, "tabc"))[-1] == "✅ approved by the standing approval of Ann at 04:36 UTC"
+    settled = replace(ended("approved", by=ANN, at=AT, standing="grant/1"), votes=(Vote("Ann", AT),))
+    assert lines(posts_of(settled, "tabc"))[-1] == "✅ approved by the standing approval of Ann at 2026-11-20 04:36 UTC"
 
 
 def test_long_details_stand_before_the_card_and_are_complete() -> None:
@@ -310,7 +323,7 @@ def test_what_is_nested_too_deeply_is_not_asked_for_and_its_end_can_be_told() ->
         deep = {"a": deep}
     with pytest.raises(TooLongToShow):
         posts_of(card(deep), "tabc")
-    (post,) = posts_of(Settled("s4", "deploy_backend", "cancelled", deep), "tabc")
+    (post,) = posts_of(ended("cancelled", deep), "tabc")
     assert lines([post]) == snapshot(
         ["deploy_backend", "The details are long: see `bot show tabc`.", "⏹ cancelled: nothing is run"]
     )
@@ -368,9 +381,9 @@ def test_only_a_plain_web_address_becomes_a_link(url: str) -> None:
 
 
 def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
-    settled = Settled("s4", "deploy_backend", "rejected", {"environment": "production"}, by=DEX, at=AT, comment="later")
+    settled = ended("rejected", {"environment": "production"}, by=DEX, at=AT, comment="later")
     (post,) = posts_of(settled, "tabc")
-    assert "❌ rejected by dex at 04:36 UTC — later" in seen([post])
+    assert "❌ rejected by dex at 2026-11-20 04:36 UTC — later" in seen([post])
     assert all(block["type"] != "actions" for block in post.blocks)
 
 
@@ -385,44 +398,45 @@ def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
     ],
 )
 def test_an_end_that_nobody_decided_is_told_in_plain_words(outcome: Any, said: str) -> None:
-    assert lines(posts_of(Settled("s4", "deploy_backend", outcome), "tabc")) == ["deploy_backend", said]
+    assert lines(posts_of(ended(outcome), "tabc")) == ["deploy_backend", said]
 
 
 def test_the_longest_reason_that_slacks_form_takes_is_shown_whole_beside_the_details() -> None:
     reason = f"{'no ' * 998}\nnever"
     arguments: dict[str, Any] = {"notes": "x" * 3_000}
-    settled = Settled("s4", "deploy_backend", "rejected", arguments, by=DEX, at=AT, comment=reason)
+    settled = ended("rejected", arguments, by=DEX, at=AT, comment=reason)
     (post,) = posts_of(settled, "tabc")
     assert reason in seen([post])
     assert arguments["notes"] in seen([post])
 
 
 def test_a_reason_that_no_message_holds_says_where_the_rest_is() -> None:
-    settled = Settled("s4", "deploy_backend", "rejected", {}, by=DEX, at=AT, comment="no " * 30_000)
+    settled = ended("rejected", by=DEX, at=AT, comment="no " * 30_000)
     (post,) = posts_of(settled, "tabc")
-    assert "❌ rejected by dex at 04:36 UTC — no no" in seen([post])
+    assert "❌ rejected by dex at 2026-11-20 04:36 UTC — no no" in seen([post])
     assert lines([post])[-1] == "This goes on: see `bot show tabc` for all of it."
 
 
 def test_a_tools_name_that_no_message_holds_is_not_dropped_in_silence() -> None:
-    assert "`bot show tabc`" in seen(posts_of(Settled("s4", "deploy" * 2_000, "refused"), "tabc"))
+    assert "`bot show tabc`" in seen(posts_of(replace(ended("refused"), intent="deploy" * 2_000), "tabc"))
 
 
-@pytest.mark.parametrize(("receipt", "where"), [("1.2", "in the messages above"), ("", "`bot show tabc`")])
-def test_long_details_are_not_said_to_be_above_when_they_never_went_out(receipt: str, where: str) -> None:
-    settled = Settled("s4", "deploy_backend", "refused", {"notes": "x" * 9_000}, receipt=receipt)
-    assert where in seen(posts_of(settled, "tabc"))
+@pytest.mark.parametrize(("way", "where"), [(Rewrite("1.2"), "in the messages above"), (NEW, "`bot show tabc`")])
+def test_long_details_are_not_said_to_be_above_when_they_never_went_out(way: Way, where: str) -> None:
+    assert where in seen(posts_of(ended("refused", {"notes": "x" * 9_000}), "tabc", way))
 
 
 @pytest.mark.parametrize(("times", "kept"), [(1, 1), (900, 900), (5_000, 45)])
 def test_an_answered_question_stays_one_message_that_tells_the_answer(times: int, kept: int) -> None:
-    (post,) = posts_of(Answered("Which one? " * times, "dex", "yes"), "tabc")
+    (post,) = posts_of(Question("s5", "Which one? " * times, state=Answered("dex", "yes")), "tabc")
     assert lines([post])[-1] == "✔ answered by dex: yes"
     assert seen([post]).count("Which one?") == kept
 
 
 def test_a_question_that_nobody_answered_says_so() -> None:
-    assert lines(posts_of(Answered("Which one?", "", ""), "tabc"))[-1] == "✔ no answer is needed any more"
+    assert (
+        lines(posts_of(Question("s5", "Which one?", state=Dropped()), "tabc"))[-1] == "✔ no answer is needed any more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -509,10 +523,18 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
         _votes,
         st.sampled_from([(), ("revision",)]),
     ),
-    st.builds(Reminder, st.just("s4"), _texts, _texts, st.just(AT), _texts, _people, st.just(AT), st.booleans()),
+    st.builds(
+        lambda intent, asked_by, group, people, state: replace(
+            REMINDER, intent=intent, requested_by=asked_by, group=group, approvers=people, state=state
+        ),
+        _texts,
+        _texts,
+        _texts,
+        _people,
+        st.builds(Reminded, st.booleans()),
+    ),
     st.builds(Text, _texts),
     st.builds(Notice, _texts),
-    st.builds(Undelivered, st.just(DEX), _texts),
     st.builds(card, _data, _data),
     st.builds(
         Question,
@@ -524,22 +546,34 @@ _outgoing: st.SearchStrategy[Outgoing] = st.one_of(
         st.sampled_from(["low", "medium", "high"]),
     ),
     st.builds(
-        Settled,
-        st.just("s4"),
+        lambda request, intent, asked_by, votes, end: replace(
+            request, intent=intent, requested_by=asked_by, votes=votes, state=end
+        ),
+        st.builds(card, _data, _data),
         _texts,
-        st.sampled_from(["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]),
-        _data,
-        _data,
-        _texts,
-        st.none() | st.just(DEX),
-        st.none() | st.just(AT),
         _texts,
         _votes,
-        _texts,
+        st.builds(
+            Ended,
+            st.sampled_from(["approved", "rejected", "expired", "withdrawn", "superseded", "cancelled", "refused"]),
+            st.none() | st.just(DEX),
+            st.none() | st.just(AT),
+            _texts,
+            _texts,
+        ),
     ),
-    st.builds(Answered, _texts, _texts, _texts),
+    st.builds(Question, st.just("s5"), _texts, state=st.builds(Answered, _texts, _texts) | st.just(Dropped())),
     st.builds(Progress, _texts, st.sampled_from(["under_way", "done", "failed", "stopped"]), _texts),
 )
+
+
+def is_one_post(message: Outgoing) -> bool:
+    """It takes the place of a message, or calls people: one post must do."""
+    match message:
+        case Approval(state=Ended() | Reminded()) | Question(state=Answered() | Dropped()) | Progress():
+            return True
+        case _:
+            return False
 
 
 @examples(300)
@@ -548,9 +582,9 @@ def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(messag
     try:
         posts = posts_of(message, "tabc")
     except TooLongToShow:
-        assert not isinstance(message, Settled | Answered | Progress | Reminder)
+        assert not is_one_post(message)
         return
-    assert 1 <= len(posts) <= (1 if isinstance(message, Settled | Answered | Progress | Reminder) else POSTS_MAX)
+    assert 1 <= len(posts) <= (1 if is_one_post(message) else POSTS_MAX)
     for post in posts:
         check_blocks(post.blocks, "message")
         assert post.text.strip()
@@ -575,7 +609,7 @@ def test_every_character_of_a_request_is_shown(arguments: dict[str, Any], facts:
 
 def test_a_reminder_is_one_message_whoever_is_called() -> None:
     many = tuple(Person(name="&" * 500, address=f"U{n}" if n % 2 else "") for n in range(100))
-    (post,) = posts_of(replace(REMINDER, people=many, intent="&" * 500, group="&" * 500), "tabc")
+    (post,) = posts_of(replace(REMINDER, approvers=many, intent="&" * 500, group="&" * 500), "tabc")
     check_blocks(post.blocks, "message")
     named = [e for e in post.blocks[0]["elements"][0]["elements"] if e["type"] == "user" or e["text"].startswith("&")]
     assert len(named) == CALLED_MAX

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from bot.desks.slack import SlackDesk
-from channels.base import Card, Notice, Reminder, SendFailed, Settled, Text, Vote
+from channels.base import SendFailed
 from channels.inbound import InboundMessage
+from channels.messages import Approval, Ended, Notice, Reminded, Rewrite, Text, Under, Vote
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import who_we_are
 from channels.slack.inbound import SlackInbound
@@ -56,8 +57,8 @@ def to_user(office: Office, name: str = "ana", thread: str = "") -> Place:
     return Place(channel="slack", address=f"/{office.slack.workspace.user(name).id}/{thread}")
 
 
-def card(**more: Any) -> Card:
-    return Card("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT, quorum=2, **more)
+def card(**more: Any) -> Approval:
+    return Approval("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT, quorum=2, **more)
 
 
 def read(office: Office, where: str = "deploys") -> list[str]:
@@ -75,11 +76,11 @@ async def test_a_card_that_is_shown_elsewhere_is_kept_up_to_date_there(
     receipt = await channel.send(place, card(), key="t1/s4/card/at/1")
     shown = await office.slack.said("Approval needed")
     assert (shown.ts, shown.thread_ts) == (receipt, None)
-    await channel.send(place, card(votes=(Vote("Ann", AT),), receipt=receipt), key="t1/s4/votes/7/at/1")
-    assert "1 of 2 approvals: Ann at 09:00 UTC" in office.slack.text_of(office.slack.now(shown))
+    await channel.send(place, card(votes=(Vote("Ann", AT),)), Rewrite(receipt), key="t1/s4/votes/7/at/1")
+    assert "1 of 2 approvals: Ann at 2026-11-20 09:00 UTC" in office.slack.text_of(office.slack.now(shown))
     assert office.slack.buttons_of(office.slack.now(shown)) == ["Approve", "Reject"]
-    settled = Settled("s4", "push", "approved", by=BOB, at=AT, receipt=receipt)
-    assert await channel.send(place, settled, key="t1/s4/settled/at/1") == receipt
+    settled = card(state=Ended("approved", by=BOB, at=AT))
+    assert await channel.send(place, settled, Rewrite(receipt), key="t1/s4/settled/at/1") == receipt
     assert office.slack.buttons_of(office.slack.now(shown)) == []
     assert len(office.slack.messages(shown.channel)) == 1
     assert len(office.slack.calls_of("conversations.open")) == (1 if place_in is to_user else 0)
@@ -88,13 +89,13 @@ async def test_a_card_that_is_shown_elsewhere_is_kept_up_to_date_there(
 async def test_a_card_with_long_details_is_kept_up_to_date_at_its_last_message(
     office: Office, channel: SlackChannel
 ) -> None:
-    long = Card("s4", "0" * 64, "push", {"notes": "x" * 9_000}, {}, "Ann", AT, quorum=2)
+    long = Approval("s4", "0" * 64, "push", {"notes": "x" * 9_000}, {}, "Ann", AT, quorum=2)
     receipt = await channel.send(in_channel(office), long, key="t1/s4/card/at/1")
     *details, last = office.slack.messages("deploys")
     assert details
     assert last.ts == receipt
-    voted = replace(long, votes=(Vote("Bob", AT),), receipt=receipt)
-    await channel.send(in_channel(office), voted, key="t1/s4/votes/7/at/1")
+    voted = replace(long, votes=(Vote("Bob", AT),))
+    await channel.send(in_channel(office), voted, Rewrite(receipt), key="t1/s4/votes/7/at/1")
     assert [office.slack.now(message) for message in details] == details
     assert "1 of 2 approvals: Bob" in office.slack.text_of(office.slack.now(last))
     assert office.slack.buttons_of(office.slack.now(last)) == ["Approve", "Reject"]
@@ -105,9 +106,9 @@ async def test_a_reminder_is_said_under_the_card_that_waits(office: Office, chan
     receipt = await channel.send(place, card(), key="t1/s4/card/at/1")
     ana = office.slack.workspace.user("ana")
     people = (Person(name="Ana", address=ana.id), BOB.model_copy(update={"address": "bob@example.com"}))
-    reminder = Reminder("s4", "push", "Ann", AT, "release", people, receipt=receipt)
+    reminder = card(group="release", approvers=people, state=Reminded())
     for since in (None, datetime.now(UTC)):
-        await channel.send(place, reminder, key="t1/s4/reminder/remind/at/1", since=since)
+        await channel.send(place, reminder, Under(receipt), key="t1/s4/reminder/remind/at/1", since=since)
     shown, reminded = office.slack.messages("deploys")
     assert reminded.thread_ts == shown.ts
     assert office.slack.text_of(reminded).endswith(f"<@{ana.id}>, Bob")
@@ -117,9 +118,8 @@ async def test_a_reminder_in_the_own_place_is_said_in_its_thread(office: Office,
     root = await office.slack.say("deploys", "ana", "push, please")
     place = place_of("T0TEAM001", root.channel, root.ts)
     receipt = await channel.send(place, card(), key="t1/s4/card")
-    await channel.send(
-        place, Reminder("s4", "push", "Ann", AT, "release", receipt=receipt), key="t1/s4/reminder/remind"
-    )
+    reminder = card(group="release", state=Reminded())
+    await channel.send(place, reminder, Under(receipt), key="t1/s4/reminder/remind")
     assert [message.thread_ts for message in office.slack.messages("deploys")] == [None, root.ts, root.ts]
 
 

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 import structlog
 
-from channels.base import Notice, SendFailed, Text
+from channels.base import SendFailed
+from channels.messages import Notice, Text
 from channels.slack.channel import SlackChannel
 from channels.slack.marks import METADATA
 from channels.slack.place import place_of

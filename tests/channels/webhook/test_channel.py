@@ -11,7 +11,8 @@ from email.utils import format_datetime
 import pytest
 
 from channels import places
-from channels.base import Notice, SendFailed, Text
+from channels.base import SendFailed
+from channels.messages import Notice, Text
 from channels.places import Alerts, Approvals, Command, Firing
 from channels.webhook.channel import WebhookChannel
 from channels.webhook.endpoints import endpoints_of

@@ -535,7 +535,7 @@ async def test_a_link_gives_one_of_the_approvals_that_it_takes() -> None:
         assert (answer.status, "1 of 2 approvals" in answer.words) == (200, True)
         assert await world.run() == ["counted: push, 1 of 2"]
         page = (await browser.look(other)).words
-        assert "1 of 2 approvals: Ana at 09:00 UTC" in page
+        assert "1 of 2 approvals: Ana at 2026-11-20 09:00 UTC" in page
         assert (await browser.press(other)).status == 200
         assert "Already approved by" in (await browser.look(first)).words
     await world.run()

@@ -1,0 +1,218 @@
+"""A request for approval in Slack: its card, its reminder, and how it ended. Pure.
+
+Nothing is cut in silence: what a card has no room for stands in full in the messages before it, and what cannot be
+shown at all is not asked for.
+
+Two requests that differ must not look alike, nor a value like another line of the card. So a name that could be taken
+for something else is quoted, a text of several lines stands in a box, and what is no text is JSON, in code.
+
+A button carries which request it decides: thread, step, and the digest of what was shown. A click is judged by that
+alone, so an old card can decide nothing new.
+
+A reminder calls people by live mentions, of those alone whom its data names by their Slack user ids; never of what a
+text says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import assert_never
+
+from pydantic import JsonValue
+
+from channels.messages import CALLED_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
+from channels.plain import count_of, given_by, names_of
+from channels.slack.blocks import (
+    BOLD,
+    CODE,
+    FALLBACK_CHARS_MAX,
+    ITALIC,
+    NAME_CHARS_MAX,
+    Post,
+    TooLongToShow,
+    bold,
+    button,
+    line,
+    named,
+    one_message,
+    plain_text,
+    posts,
+)
+from channels.slack.buttons import ButtonValue, request_block_id
+from channels.slack.text import Block, Part, Run, blocks_of, is_safe, linked, packed, plain, weight
+from store.text import instant, one_line, visible
+
+DETAILS_WEIGHT_MAX = 4_000
+"""A click sends the whole card back: longer details stand in messages of their own, before it."""
+DETAILS_LINES_MAX = 60
+"""Likewise: Slack folds a tall message, and the buttons are at its end."""
+DIGEST_CHARS = 16
+NESTING_MAX = 6
+"""Of facts that are written as lines; deeper ones as JSON."""
+
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,30}")
+_PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
+"""No dot: `new.sha` is the `sha` of `new`."""
+
+
+def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
+    """Raises TooLongToShow while it waits for a decision."""
+    match request.state:
+        case Waiting():
+            return _card(request, thread_id)
+        case Reminded(widened):
+            return _reminder(request, widened=widened)
+        case Ended() as end:
+            return _ended(request, end, thread_id, above=isinstance(way, Rewrite))
+    assert_never(request.state)
+
+
+def _card(card: Approval, thread_id: str) -> list[Post]:
+    title = f"Approval needed: {named(card.intent)}"
+    asked = f"{_asked(card)} · digest {card.digest[:12]}"
+    parts = _details(card)
+    details = blocks_of(parts)
+    value = ButtonValue(thread_id, card.step, card.digest[:DIGEST_CHARS])
+    before: list[Post] = []
+    if _is_long(parts):
+        introduction = blocks_of([bold(f"Details of {named(card.intent)}")])
+        before = posts(f"Details of {card.intent}", packed([*introduction, *details]))
+        details = blocks_of([line("All details stand in the messages above, and are what is approved.")])
+    buttons = [button("approve", "Approve", value, "primary"), button("reject", "Reject", value, "danger")]
+    if card.editable:
+        buttons.append(button("edit", "Edit…", value))
+    terms = linked("\n".join([asked, *_terms(card, names=True)]), ITALIC)
+    votes = [Run(f"\n{count_of(card, named)}")] if card.quorum > 1 else []
+    blocks = [
+        {"type": "header", "text": plain_text(title, 150)},
+        *details,
+        *blocks_of([Part("section", [*terms, *votes])]),
+        {"type": "actions", "block_id": request_block_id(thread_id, card.step), "elements": buttons},
+    ]
+    return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
+
+
+def _terms(request: Approval, *, names: bool) -> list[str]:
+    """Who may decide it, and until when."""
+    lines = []
+    if request.group:
+        people = f" ({names_of(request.approvers, named)})" if names and request.approvers else ""
+        lines.append(f"May decide: {named(request.group)}{people}")
+    if request.expires_at:
+        lines.append(f"Expires at {instant(request.expires_at)}")
+    return lines
+
+
+def _asked(request: Approval) -> str:
+    return f"Asked for by {named(request.requested_by)} at {instant(request.requested_at)}"
+
+
+def _reminder(request: Approval, *, widened: bool) -> list[Post]:
+    title = f"⏰ {named(request.intent)} still waits for approval"
+    lines = [_asked(request), *_terms(request, names=False)]
+    if widened:
+        lines.append("More people may decide from now on.")
+    (block,) = blocks_of([Part("section", [Run(title, BOLD), *linked("\n" + "\n".join(lines))])])
+    called: list[Block] = []
+    for person in request.approvers[:CALLED_MAX]:
+        user = _USER_ID.fullmatch(person.address)
+        name = {"type": "text", "text": named(person.name) or "(no name)"}
+        called += [{"type": "text", "text": ", "}, {"type": "user", "user_id": user[0]} if user else name]
+    if called:
+        block["elements"][0]["elements"] += [{"type": "text", "text": "\n"}, *called[1:]]
+    return [Post(plain(title, FALLBACK_CHARS_MAX), [block])]
+
+
+def _ended(request: Approval, end: Ended, thread_id: str, *, above: bool) -> list[Post]:
+    """`above`: its card went out, and this takes its place."""
+    votes = request.votes if end.outcome != "approved" else ()
+    where = "stand in the messages above" if above else f"are long: see `bot show {thread_id}`"
+    elsewhere = [line(f"The details {where}.")]
+    try:
+        details = _details(request)
+        details = elsewhere if _is_long(details) else details
+    except TooLongToShow:
+        details = elsewhere
+    said = _ending(request, end)
+    title = bold(named(request.intent))
+    before = blocks_of([line(f"Approved so far by {given_by(votes, named)}")]) if votes else []
+    blocks = [*blocks_of([title]), *blocks_of(details), *before, *blocks_of([line(said)])]
+    return [Post(plain(f"{request.intent}: {said}", FALLBACK_CHARS_MAX), one_message(blocks, thread_id))]
+
+
+def _ending(request: Approval, end: Ended) -> str:
+    mark = {"approved": "✅", "rejected": "❌", "changed": "✏️"}.get(end.outcome, "⏹")
+    said = f"{mark} {end.outcome}"
+    if end.by and end.at and end.outcome in ("approved", "rejected", "changed"):
+        by = given_by([Vote(end.by.name, end.at)], named)
+        if end.standing:
+            said += f" by the standing approval of {by}"
+        elif end.outcome == "approved" and request.votes:
+            said += f" by {given_by(request.votes, named)}"
+        else:
+            said += f" by {by}"
+    elif end.outcome != "approved":
+        said += ": nothing is run"
+    return f"{said} — {end.comment}" if end.comment else said
+
+
+# The details
+
+
+def _is_long(details: list[Part]) -> bool:
+    lines = sum(run.text.count("\n") for part in details for run in part.runs)
+    return lines >= DETAILS_LINES_MAX or sum(map(weight, blocks_of(details))) > DETAILS_WEIGHT_MAX
+
+
+def _details(request: Approval) -> list[Part]:
+    """The arguments, then what was found out: a line each, or a box. Raises TooLongToShow."""
+    names = {"tool": request.intent, "asked for by": request.requested_by}
+    clipped: dict[str, JsonValue] = {
+        name: text for name, text in names.items() if one_line(text, NAME_CHARS_MAX) != text
+    }
+    parts: list[Part] = []
+    for data in (clipped, request.arguments, request.facts):
+        for field in _fields(data):
+            if isinstance(field, Part) or not parts or parts[-1].kind != "section":
+                parts.append(field if isinstance(field, Part) else Part("section", field))
+            else:
+                parts[-1].runs.extend([Run("\n"), *field])
+    return parts
+
+
+def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
+    """The lines of these values, each with its path as the name."""
+    for key, value in data.items():
+        name = prefix + (key if _PLAIN_NAME.fullmatch(visible(key)) else _json(key))
+        match value:
+            case dict() if value and depth < NESTING_MAX:
+                yield from _fields(value, f"{name}.", depth + 1)
+            case list() if value and all(isinstance(item, str) for item in value):
+                yield [Run(f"{name}:", BOLD)]
+                for item in value:
+                    yield from _value([Run("• ")], item)
+            case _:
+                yield from _value([Run(f"{name}: ", BOLD)], value)
+
+
+def _value(label: list[Run], value: JsonValue) -> Iterator[list[Run] | Part]:
+    if not isinstance(value, str) or not value.strip():
+        yield [*label, Run(_json(value), CODE)]
+        return
+    text = visible(value)
+    if "\n" in text:
+        yield label
+        yield Part("code", [Run(text)])
+    elif is_safe(text) and text.lower().startswith("http"):
+        yield [*label, Run(text, url=text)]
+    else:
+        yield [*label, *linked(text)]
+
+
+def _json(value: JsonValue) -> str:
+    try:
+        return visible(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        raise TooLongToShow("it is nested too deeply") from None

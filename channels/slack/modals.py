@@ -1,0 +1,67 @@
+"""The forms that a click on a card opens: why it is rejected, and what is to be changed. Pure.
+
+What is typed comes back with the button's value (`channels.slack.buttons`) in the form's private metadata. A form
+decides nothing; what is done with it is `channels.slack.clicking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from channels.slack.blocks import line, plain_text
+from channels.slack.buttons import ButtonValue
+from channels.slack.clicks import ARGUMENT
+from channels.slack.text import Block, blocks_of
+
+TYPED_CHARS_MAX = 3_000
+"""Slack's own limit for what is typed into an input of a modal."""
+
+
+def reject_modal(value: ButtonValue) -> Block:
+    """Asks why. `value` comes back with what was typed."""
+    reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": TYPED_CHARS_MAX}
+    label = plain_text("Why? The agent reads it and plans anew.", 150)
+    return {
+        "type": "modal",
+        "callback_id": "reject",
+        "private_metadata": value.write(),
+        "title": plain_text("Reject", 24),
+        "submit": plain_text("Reject", 24),
+        "close": plain_text("Back", 24),
+        "blocks": [{"type": "input", "block_id": "reason", "optional": True, "label": label, "element": reason}],
+    }
+
+
+def edit_modal(value: ButtonValue, intent: str, arguments: Mapping[str, str]) -> Block:
+    """An input for each argument, with what it says now. `value` comes back with what was typed.
+
+    There must be one that fits: see `fits_modal`. The others are told by name.
+    """
+    blocks = [_argument(name, text) for name, text in arguments.items() if fits_modal(text)]
+    if others := [name for name, text in arguments.items() if not fits_modal(text)]:
+        blocks += blocks_of([line(f"Too long to be changed here: {', '.join(others)}")])
+    return {
+        "type": "modal",
+        "callback_id": "edit",
+        "private_metadata": value.write(),
+        "title": plain_text(f"Edit {intent}", 24),
+        "submit": plain_text("Ask with this", 24),
+        "close": plain_text("Back", 24),
+        "blocks": blocks,
+    }
+
+
+def fits_modal(text: str) -> bool:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2 <= TYPED_CHARS_MAX
+
+
+def _argument(name: str, text: str) -> Block:
+    element = {"type": "plain_text_input", "action_id": "text", "max_length": TYPED_CHARS_MAX}
+    element |= {"multiline": "\n" in text} | ({"initial_value": text} if text else {})
+    return {
+        "type": "input",
+        "block_id": f"{ARGUMENT}{name}",
+        "optional": not text,
+        "label": plain_text(name, 150),
+        "element": element,
+    }

@@ -1,0 +1,149 @@
+"""What the agent says, as Slack messages: from `channels.messages` to posts. Pure.
+
+A request for approval is in `channels.slack.cards`. What is rewritten has to stay one message: where its room ends, it
+says so. Nothing is sent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from channels.messages import (
+    NEW,
+    Answered,
+    Approval,
+    Dropped,
+    Notice,
+    Outgoing,
+    Progress,
+    Question,
+    Text,
+    Unanswered,
+    Way,
+)
+from channels.slack.blocks import (
+    BUTTON_CHARS_MAX,
+    FALLBACK_CHARS_MAX,
+    Post,
+    TooLongToShow,
+    bold,
+    button,
+    line,
+    one_message,
+    plain_text,
+    posts,
+)
+from channels.slack.buttons import ButtonValue, question_block_id
+from channels.slack.cards import approval
+from channels.slack.markdown import messages_of
+from channels.slack.text import Block, Part, Run, blocks_of, linked, packed, rich
+from store.text import one_line, visible
+
+POSTS_MAX = 20
+BUTTONS_MAX = 5
+OPTIONS_MAX = 100
+
+
+def posts_of(message: Outgoing, thread_id: str, way: Way = NEW) -> list[Post]:
+    """In order; of a card and a question, the last one has the buttons.
+
+    The end of a request, a question that was answered, and progress take the place of a message: they are one, whatever
+    they hold. The others raise TooLongToShow.
+    """
+    match message:
+        case Text(text):
+            made = posts(text, messages_of(text) or [rich("(nothing)")])
+        case Notice(text):
+            made = posts(text, packed(rich(f"ℹ️ {text}")))
+        case Approval():
+            made = approval(message, thread_id, way)
+        case Question():
+            made = _question(message, thread_id)
+        case Progress():
+            made = _progress(message)
+        case _:
+            assert_never(message)
+    if len(made) > POSTS_MAX:
+        raise TooLongToShow(f"it takes {len(made)} messages; the limit is {POSTS_MAX}")
+    return made
+
+
+def _question(question: Question, thread_id: str) -> list[Post]:
+    match question.state:
+        case Unanswered():
+            return _asked(question, thread_id)
+        case Answered(by, answer):
+            return _closed(question, f"answered by {by}: {answer}", thread_id)
+        case Dropped():
+            return _closed(question, "no answer is needed any more", thread_id)
+    assert_never(question.state)
+
+
+def _asked(question: Question, thread_id: str) -> list[Post]:
+    mark = {"high": "🔴 Urgent: ", "medium": "", "low": ""}[question.urgency]
+    parts = [bold(f"{mark}{question.question}")]
+    if question.context:
+        parts.append(line(question.context))
+    # A free question stays open for other words, so it has no buttons that its answer would take away.
+    choices = question.offers if question.format != "free_text" else ()
+    actions: list[Block] = []
+    as_buttons = True
+    if choices:
+        as_buttons = len(choices) <= BUTTONS_MAX and all(len(visible(c)) <= BUTTON_CHARS_MAX for c in choices)
+        if not as_buttons:
+            # In full here: a select shows only their beginnings.
+            parts += [Part("item", _runs(choice), number=n) for n, choice in enumerate(choices, 1)]
+        if as_buttons:
+            actions = [_choice(question, thread_id, n, choice) for n, choice in enumerate(choices)]
+        elif len(choices) <= OPTIONS_MAX:
+            actions = [_select(choices)]
+    parts.append(line("Or reply here in your own words." if actions else "Reply here in this thread."))
+    messages = packed(blocks_of(parts))
+    if actions:
+        block_id = question_block_id(thread_id, question.step)
+        if not as_buttons:
+            messages.append([])  # a select may be half as large as a message can be
+        messages[-1].append({"type": "actions", "block_id": block_id, "elements": actions})
+    return posts(f"{mark}{question.question}", messages)
+
+
+def _runs(text: str) -> list[Run]:
+    return linked(visible(text)) or [Run("(empty)")]
+
+
+def _choice(question: Question, thread_id: str, number: int, choice: str) -> Block:
+    name = str(number) if question.choices else choice
+    value = ButtonValue(thread_id, question.step)
+    value = replace(value, answer=choice) if choice.strip() else replace(value, number=number)
+    return button(f"answer:{name}", choice, value)
+
+
+def _select(choices: Iterable[str]) -> Block:
+    options = [
+        {"text": plain_text(f"{n}. {choice}", BUTTON_CHARS_MAX), "value": str(n - 1)}
+        for n, choice in enumerate(choices, 1)
+    ]
+    return {
+        "type": "static_select",
+        "action_id": "answer",
+        "placeholder": plain_text("Choose one", 75),
+        "options": options,
+    }
+
+
+def _closed(question: Question, said: str, thread_id: str) -> list[Post]:
+    parts = [bold(question.question), line(f"✔ {said}")]
+    if len(packed(blocks_of(parts))) > 1:
+        # The answer needs the room more; what the question has in messages before this one stays there.
+        parts[0] = bold(one_line(question.question, FALLBACK_CHARS_MAX))
+    return posts(said, [one_message(blocks_of(parts), thread_id)])
+
+
+def _progress(progress: Progress) -> list[Post]:
+    mark = {"under_way": "⏳", "done": "✅", "failed": "❌", "stopped": "⏹"}[progress.state]
+    said = f"{mark} {one_line(progress.what, 300)}: {progress.state.replace('_', ' ')}"
+    if progress.error:
+        said += f", {one_line(progress.error, 300)}"
+    return posts(said, packed(blocks_of([line(said)])))

@@ -1,0 +1,97 @@
+"""How the agent is getting on, shown in a Slack thread while it works. A courtesy that nothing waits for.
+
+It owns what this process has shown in which thread, and the one call at a time that changes it. It keeps nothing beyond
+the process, says no message, and never raises.
+
+Sources: docs.slack.dev/reference/methods/assistant.threads.setStatus and agents.sessions.setStatus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+
+import structlog
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.slack.place import thread_at
+from channels.slack.refusals import CALL_FAILED
+from store.thread import Turn
+from store.values import Place
+
+log = structlog.get_logger(__name__)
+
+COURTESY_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    status: str = ""
+    session: str = ""
+
+
+class Status:
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+        self._wanted: dict[Place, _Shown] = {}
+        self._shown: dict[Place, _Shown] = {}
+        """Where the agent is at work, as far as this process knows."""
+        self._calls: dict[Place, asyncio.Task[None]] = {}
+
+    def busy(self, place: Place, doing: str) -> None:
+        if thread_at(place):
+            self._want(place, _Shown(doing, "processing"))
+
+    def at_rest(self, place: Place, turn: Turn) -> None:
+        if place in self._calls or place in self._shown:
+            self._want(place, _Shown("", "suspended" if turn == "human" else "active"))
+
+    def said(self, place: Place) -> None:
+        """A message was posted there, and Slack has cleared the status by itself."""
+        if place in self._shown:
+            self._shown[place] = replace(self._shown[place], status="")
+
+    def session(self, place: Place) -> str:
+        """The status of the agent session that is shown there; empty: none is."""
+        return self._shown.get(place, _Shown()).session
+
+    def _want(self, place: Place, shown: _Shown) -> None:
+        """The newest wish for a place counts; the others are dropped while one is on its way."""
+        self._wanted[place] = shown
+        if place not in self._calls:
+            self._calls[place] = asyncio.create_task(self._show(place), name=f"slack status {place.address}")
+
+    async def _show(self, place: Place) -> None:
+        address = thread_at(place)
+        assert address is not None, "only threads that hang somewhere are shown at work"
+        channel, thread = address.channel, address.thread
+        try:
+            while wanted := self._wanted.pop(place, None):
+                before = self._shown.get(place, _Shown())
+                try:
+                    async with asyncio.timeout(COURTESY_SECONDS_MAX):
+                        # Only direct messages are agent sessions, with a stop button.
+                        if wanted.session != before.session and address.is_direct:
+                            await self._client.agents_sessions_setStatus(
+                                channel_id=channel, thread_ts=thread, status=wanted.session
+                            )
+                        if wanted.status != before.status:
+                            await self._client.assistant_threads_setStatus(
+                                channel_id=channel, thread_ts=thread, status=wanted.status
+                            )
+                except CALL_FAILED as error:
+                    log.debug("status_not_shown", place=place.address, error=str(error)[:200])
+                if wanted.status:
+                    self._shown[place] = wanted
+                else:
+                    self._shown.pop(place, None)
+        finally:
+            self._calls.pop(place, None)
+
+    async def aclose(self) -> None:
+        tasks = list(self._calls.values())
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
