@@ -12,18 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from channels.slack.buttons import ButtonValue
-from channels.slack.text import (
-    MESSAGE_WEIGHT_MAX,
-    Block,
-    Part,
-    Run,
-    Style,
-    blocks_of,
-    linked,
-    packed,
-    plain,
-    weight,
-)
+from channels.slack.layout import MESSAGE_WEIGHT_MAX, Block, Part, Run, Style, blocks_of, packed, weight
+from channels.slack.text import linked, plain
 from store.text import one_line, visible
 
 FALLBACK_CHARS_MAX = 500

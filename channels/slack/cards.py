@@ -41,7 +41,8 @@ from channels.slack.blocks import (
     posts,
 )
 from channels.slack.buttons import ButtonValue, request_block_id
-from channels.slack.text import Block, Part, Run, blocks_of, is_safe, linked, packed, plain, weight
+from channels.slack.layout import Block, Part, Run, blocks_of, packed, weight
+from channels.slack.text import is_safe, linked, plain
 from store.text import instant, one_line, visible
 
 DETAILS_WEIGHT_MAX = 4_000

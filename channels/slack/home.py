@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from channels.slack.text import Block, Part, Run, blocks_of, is_safe
+from channels.slack.layout import Block, Part, Run, blocks_of
+from channels.slack.text import is_safe
 from store.text import instant, one_line
 
 TITLE_CHARS_MAX = 120

@@ -26,21 +26,8 @@ from markdown_it.rules_block import StateBlock, table
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.token import Token
 
-from channels.slack.text import (
-    INDENT_MAX,
-    Block,
-    Part,
-    Run,
-    Style,
-    block_of,
-    blocks_of,
-    is_safe,
-    joined,
-    linked,
-    packed,
-    rich,
-    weight,
-)
+from channels.slack.layout import INDENT_MAX, Block, Part, Run, Style, block_of, blocks_of, joined, packed, weight
+from channels.slack.text import is_safe, linked, rich
 from store.text import visible
 
 MARKDOWN_CHARS_MAX = 40_000  # a second of parsing at worst

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from channels.slack.blocks import line, plain_text
 from channels.slack.buttons import ButtonValue
 from channels.slack.clicks import ARGUMENT
-from channels.slack.text import Block, blocks_of
+from channels.slack.layout import Block, blocks_of
 
 TYPED_CHARS_MAX = 3_000
 """Slack's own limit for what is typed into an input of a modal."""

@@ -37,8 +37,9 @@ from channels.slack.blocks import (
 )
 from channels.slack.buttons import ButtonValue, question_block_id
 from channels.slack.cards import approval
+from channels.slack.layout import Block, Part, Run, blocks_of, packed
 from channels.slack.markdown import messages_of
-from channels.slack.text import Block, Part, Run, blocks_of, linked, packed, rich
+from channels.slack.text import linked, rich
 from store.text import one_line, visible
 
 POSTS_MAX = 20

@@ -23,10 +23,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.slack.blocks import Post
+from channels.slack.layout import MESSAGE_WEIGHT_MAX, Block, weight
 from channels.slack.marks import mark
 from channels.slack.posts import POSTS_MAX
 from channels.slack.refusals import code_of, is_refusal
-from channels.slack.text import MESSAGE_WEIGHT_MAX, Block, weight
 
 log = structlog.get_logger(__name__)
 

@@ -14,19 +14,9 @@ from slack_sdk.models.blocks import Block as SdkBlock
 from slack_sdk.models.blocks import HeaderBlock, RichTextBlock, TableBlock
 
 from channels.slack import markdown as limits
+from channels.slack.layout import BLOCKS_MAX, ELEMENT_CHARS_MAX, MESSAGE_WEIGHT_MAX, Block, packed, weight
 from channels.slack.markdown import messages_of
-from channels.slack.text import (
-    BLOCKS_MAX,
-    ELEMENT_CHARS_MAX,
-    MESSAGE_WEIGHT_MAX,
-    Block,
-    escape,
-    packed,
-    plain,
-    rich,
-    unescaped,
-    weight,
-)
+from channels.slack.text import escape, plain, rich, unescaped
 from store.text import visible
 from tests.fakes.slack.limits import check_blocks
 
