@@ -40,7 +40,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", _APPROVALS),
     "bot/team/schedules.py": (f"{_TEAM}/test_schedules.py", "tests/bot/test_clock.py", "tests/agent/test_openings.py"),
     "bot/team/standing.py": (f"{_TEAM}/test_standing.py", _APPROVALS),
-    "channels/email/identity/senders.py": (f"{_IDENTITY}/test_senders.py", "tests/channels/email/test_letters.py"),
+    "channels/email/identity/senders.py": (f"{_IDENTITY}/test_senders.py", "tests/channels/email/test_recipients.py"),
     "channels/email/identity/tokens.py": (f"{_IDENTITY}/test_tokens.py", "tests/bot/web/page"),
     "channels/email/replies.py": ("tests/channels/email/test_parse.py",),
 }
