@@ -25,6 +25,14 @@ async def test_a_channel_that_fails_is_tried_again() -> None:
     assert not world.thread.state.outbox
 
 
+async def test_a_channel_that_may_be_asked_again_at_once_is() -> None:
+    world = World()
+    world.channel.next(SendFailed("Go on.", 0))
+    world.model.answers(done("Hello."))
+    await world.say("hello?")
+    assert await world.run() == ["said: Hello."]
+
+
 async def test_what_was_sent_before_the_worker_died_is_not_said_twice() -> None:
     world = World()
     world.model.answers(done("Hello."))

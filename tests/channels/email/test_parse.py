@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from channels.email.markup import text_of_html
 from channels.email.parse import ATTACHED_BYTES_MAX, IDS_MAX, Mail, parse
-from channels.email.replies import _UNSEEN, Verdict, split, verdict
+from channels.email.replies import _UNSEEN, LINES_MAX, Verdict, split, verdict
 from tests.channels.email.mail_corpus import Sample, samples
 
 CORPUS = samples()
@@ -344,6 +344,12 @@ def test_the_headers_of_a_mail_that_is_quoted_whole_may_stand_apart(apart: tuple
 def test_lines_that_look_like_headers_and_stand_far_apart_are_somebodys_words(apart: tuple[int, int]) -> None:
     text = f"wait{headers(*apart)}\n\nbut only staging"
     assert split(text).new == text
+
+
+@pytest.mark.parametrize(("lines", "whole"), [(LINES_MAX, True), (LINES_MAX + 1, False)])
+def test_of_a_mail_of_too_many_lines_nothing_is_decided(lines: int, whole: bool) -> None:
+    words = split("approve" + "\n" * (lines - 1))
+    assert (words.new, words.whole) == ("approve", whole)
 
 
 def test_of_a_text_that_was_cut_nothing_is_decided() -> None:
