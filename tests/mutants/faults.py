@@ -9,6 +9,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -67,7 +68,11 @@ def sample(faults: Iterable[Fault], seed: int, size: int) -> dict[Fault, Change]
 def equivalent() -> dict[Change, str]:
     """The changes that make no difference to anybody, each with the reason."""
     tables = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["fault"]
-    return {Change(one["file"], one["inside"], one["was"], one["becomes"]): one["because"] for one in tables}
+    return {
+        Change(one["file"], one["inside"], one["was"], becomes): one["because"]
+        for one in tables
+        for becomes in one["becomes"]
+    }
 
 
 def changes_like(change: Change) -> set[Change]:
@@ -77,7 +82,12 @@ def changes_like(change: Change) -> set[Change]:
     return {made for fault in near if (made := _change_by(fault))}
 
 
-def _faults_of(file: str) -> Iterator[Fault]:
+@cache
+def _faults_of(file: str) -> tuple[Fault, ...]:
+    return tuple(_found_in(file))
+
+
+def _found_in(file: str) -> Iterator[Fault]:
     source = _source(file)
     lines = source.splitlines()
     declared = list(_declarations(source))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -189,6 +189,8 @@ def test_it_is_widened_after_twice_the_time_of_the_reminder() -> None:
     found = terms('[policy.deploy.production]\ngroup = "release"\nremind = "45m"\nthen = "leads"')
     assert found.widen_at == datetime(2026, 11, 20, 17, 30, tzinfo=UTC)
     assert terms('[policy.deploy.production]\ngroup = "release"\nremind = "45m"').widen_at is None
+    in_days = '[policy.deploy.production]\ngroup = "release"\nremind = "1d"\nthen = "leads"\nexpires = "7d"'
+    assert terms(in_days).widen_at == NOW + timedelta(days=2)
 
 
 def test_times_are_counted_in_business_hours_and_people_are_spoken_to_in_them() -> None:

@@ -203,6 +203,13 @@ async def test_a_lead_who_was_refused_first_may_approve_once_it_was_widened() ->
     assert (await world.approve(CAT)).outcome == "settled"
 
 
+async def test_somebody_of_no_group_who_was_refused_first_may_approve_once_it_was_widened_to_anyone() -> None:
+    world = await pushing(group="release", then="anyone", widen_at=timedelta(minutes=1))
+    assert (await world.approve(DAN)).outcome == "not_entitled"
+    await world.advance(60)
+    assert (await world.approve(DAN)).outcome == "settled"
+
+
 async def test_nobody_is_reminded_of_what_expired_while_no_worker_was_there() -> None:
     at = {"remind_at": timedelta(minutes=30), "widen_at": timedelta(hours=1), "expires_at": timedelta(hours=4)}
     world = await pushing(group="release", then="leads", **at)
@@ -511,6 +518,32 @@ async def test_the_conversation_stays_where_it_is_held() -> None:
     [here] = [events for key, events in world.channel.so_far.items() if key.endswith("/card")]
     assert [event.kind for event in here][1:2] == ["message_received"]
     assert here[-1] == elsewhere[-1]
+
+
+async def test_where_nothing_waits_there_is_nothing_to_edit() -> None:
+    world = World()
+    world.model.answers(done())
+    await world.say("hello")
+    await world.run()
+    for step_id in ("", "s1"):
+        with pytest.raises(Refused, match="has no such request that waits"):
+            await world.inbox.edit(
+                world.thread.id, ANN, step_id=step_id, digest="0" * 64, arguments={"target": "staging"}, proof="test"
+            )
+
+
+async def test_a_request_that_is_not_the_one_that_waits_is_not_edited() -> None:
+    world = await pushing(group="release")
+    assert world.thread.pending
+    with pytest.raises(Refused, match="has no such request that waits"):
+        await world.inbox.edit(
+            world.thread.id,
+            ANN,
+            step_id="s99",
+            digest=world.thread.pending.digest,
+            arguments={"target": "staging"},
+            proof="test",
+        )
 
 
 async def test_a_copy_of_a_thread_is_held_where_it_was_asked_for() -> None:
