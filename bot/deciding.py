@@ -123,7 +123,7 @@ class Deciding:
                 text = f"Thread {thread_id} has no such request that waits (it is {thread.status})."
                 raise Refused(text, "expired" if named and named.status == "expired" else "unknown")
             if not _is_digest_of(pending, digest):
-                raise Refused("That is for another request than the one that stands. Nothing was changed.", "moved")
+                raise Refused("That belongs to a different request. Nothing was changed.", "moved")
             chosen = self._edited(pending, by, arguments, proof)
             try:
                 return await self._store.append(thread, chosen, if_unmoved=True)

@@ -135,7 +135,7 @@ def _after_choice(state: State, event: StepChosen, index: int) -> StepState:
             return _after_choice_of_tool(state, event, index)
         case "says" | "updates" as effect:
             state.news = effect == "updates"
-            state.outbox.put(MessageKey(event.step, "say"), "words", index, event.step)
+            state.outbox.put(MessageKey(event.step, "say"), "text", index, event.step)
         case "asks":
             state.question = event.step
             state.outbox.put(MessageKey(event.step, "say"), "question", index, event.step)
@@ -325,7 +325,7 @@ def _handed_to_human(state: State, event: HandedToHuman, index: int) -> None:
     stop_choosing(state)
     state.handed_to_human = True
     state.errors_in_row = state.steps_in_turn = 0
-    state.outbox.put(MessageKey(event.id, "say"), "handed", index)
+    state.outbox.put(MessageKey(event.id, "say"), "handed_to_human", index)
 
 
 def _thread_paused(state: State, event: ThreadPaused, index: int) -> None:

@@ -17,7 +17,7 @@ from store.keys import MessageKey
 from store.values import Place
 
 Kind = Literal[
-    "words",  # the agent's own message
+    "text",  # the agent's own message
     "question",
     "card",
     "votes",
@@ -26,7 +26,7 @@ Kind = Literal[
     "answered",
     "progress",
     "ended",
-    "handed",
+    "handed_to_human",
     "notice",
     "undelivered",
 ]

@@ -14,7 +14,7 @@ import structlog
 
 from agent.decide import Say
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
-from agent.speech.messages import outgoing, way, who_hears_of
+from agent.speech.messages import outgoing, person_to_notify, way
 from channels.base import Channel, SendFailed, SentInPart
 from store import keys
 from store.events import DeliveryFailed, MessageFailed, MessageSent
@@ -56,7 +56,7 @@ def _place(turn: Turn, unsent: Unsent) -> Place:
         return unsent.place or own
     if alerts:
         return alerts
-    place = _channel(turn, own).place_for(who_hears_of(turn.thread, unsent), own)
+    place = _channel(turn, own).place_for(person_to_notify(turn.thread, unsent), own)
     if place is None:
         raise SendFailed("No person asked for it, so there is nobody to tell elsewhere.")
     return place

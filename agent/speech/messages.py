@@ -1,7 +1,7 @@
-"""What people are told: each message in a thread's outbox, as data, made from the thread as of the event it tells of.
+"""Writes the messages to people: one for each entry of the outbox, from the thread as of the event that it reports.
 
-So a message that is tried again says the same words, whatever has happened since. Only whether it takes the place of an
-earlier message is looked up in the thread as it is now. Pure; how a medium shows a message is the channel's matter.
+A retry therefore has the same text, whatever has happened since. Only the question whether it replaces an earlier
+message is answered from the thread as it is now. Pure. How a message looks is the channel's concern.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from store.thread import Thread
 from store.values import Person
 
 EVENTS_PER_THREAD = "events_per_thread"
-"""The limit after which nobody can go on in the same thread."""
+"""The limit after which the thread cannot continue."""
 
 
 def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
     """The message. `thread` is the thread as it is now."""
     event = thread.events[unsent.event]
     match unsent.kind:
-        case "words":
+        case "text":
             assert isinstance(event, StepChosen)
             return Text(str(event.arguments.get("message", "")))
         case "question":
@@ -67,7 +67,7 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
         case "undelivered":
             assert isinstance(event, MessageFailed | DeliveryFailed)
             return Notice(_undelivered(thread.at(unsent.event + 1), event))
-        case "handed":
+        case "handed_to_human":
             assert isinstance(event, HandedToHuman)
             ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will continue."
             return Notice(f"I stopped and need a person: {event.reason}{ending}")
@@ -87,12 +87,12 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             receipt = thread.receipt(MessageKey(unsent.step, "say"))
         case "progress" | "ended":
             receipt = thread.receipt(MessageKey(unsent.step, "progress"))
-        case "words" | "question" | "card" | "handed" | "notice" | "undelivered":
+        case "text" | "question" | "card" | "handed_to_human" | "notice" | "undelivered":
             receipt = ""
         case _:
             assert_never(unsent.kind)
     if not receipt:
-        return NEW  # also where the earlier message never went out
+        return NEW  # Also if the earlier message was never sent.
     return Under(receipt) if unsent.kind == "reminder" else Rewrite(receipt)
 
 
@@ -110,7 +110,7 @@ def _approval(thread: Thread, unsent: Unsent) -> Approval:
 
 
 def question(event: StepChosen) -> Question:
-    """As it was asked."""
+    """The question as it was asked."""
     arguments = event.arguments
     given = arguments.get("options")
     options = cast(dict[str, Any], given) if isinstance(given, dict) else {}
@@ -145,31 +145,30 @@ def _progress(thread: Thread, unsent: Unsent) -> Progress:
             case _:
                 state = "stopped"
     error = event.error if isinstance(event, ToolFinished | StepRefused) else ""
-    return Progress(_what(then, step), state, error)
+    return Progress(_progress_heading(then, step), state, error)
 
 
-def _what(thread: Thread, step: StepState) -> str:
-    """What the step waits for, in the words of its first wait: they head the message, which is rewritten."""
+def _progress_heading(thread: Thread, step: StepState) -> str:
+    """What the step waits for, from its first wait: the heading stays the same while the message is rewritten."""
     first = next(e for e in thread.events if isinstance(e, ToolWaiting) and e.step == step.id)
     return first.note or call_in_words(step.chosen.intent, step.chosen.arguments)
 
 
 def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> str:
     lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
-    what = f"A message of mine to {lost} came back" if lost else "I could not say something"
+    what = f"My message to {lost} bounced" if lost else "I could not send a message"
     place, key = thread.place, MessageKey.parse(failed.key)
     step = thread.step(key.about) if key and key.surface else None
     if key and step and step.request:
         place = step.request.places[key.surface - 1]
-    return (
-        f"{what} in {place.channel}:{place.address} ({failed.error.rstrip('.')}). `bot show {thread.id}` has all of it."
-    )
+    where, why = f"{place.channel}:{place.address}", failed.error.rstrip(".")
+    return f"{what} in {where} ({why}). `bot show {thread.id}` prints the thread."
 
 
-def who_hears_of(thread: Thread, undelivered: Unsent) -> Person:
-    """Who is told of what was not delivered: the last verified person who wrote, unless it was lost on its way to them.
+def person_to_notify(thread: Thread, undelivered: Unsent) -> Person:
+    """The person to notify of a lost message: the last verified sender, unless it was lost on its way to them.
 
-    Somebody without an address where there is no such person.
+    A person without an address if there is none.
     """
     failed = thread.events[undelivered.event]
     lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
@@ -183,33 +182,34 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
     event = thread.events[-1]
     match event:
         case ApprovalDecided():
-            return _decided_nothing(thread.state.steps[unsent.step], event)
+            return _decision_without_effect(thread.state.steps[unsent.step], event)
         case StepRefused():
             editor = thread.state.steps[unsent.step].chosen.editor
             who = editor.name if editor else "somebody"
-            return f"The change by {who} was not possible: {event.error} What was asked for stands as it was."
+            return f"The edit by {who} was not possible: {event.error} The original request is unchanged."
         case ThreadCancelled():
-            return f"Cancelled by {event.by.name}{': ' + event.reason if event.reason else ''}. Nothing more is begun."
+            why = f": {event.reason}" if event.reason else ""
+            return f"Cancelled by {event.by.name}{why}. I will not start anything else."
         case MessageReceived() if thread.state.cancelled:
-            return "This thread was cancelled, so I do not act on it any more. Please start a new one."
+            return "This thread was cancelled, so I no longer act on it. Please start a new one."
         case MessageReceived() if event.clipped_from:
             return (
-                f"Your message has {event.clipped_from:,} characters; I read the first {len(event.text):,} of them. "
-                "Please send the rest in smaller parts if I need it."
+                f"Your message has {event.clipped_from:,} characters; I read only the first {len(event.text):,}. "
+                "If the rest matters, please send it in smaller parts."
             )
         case MessageReceived():
-            return "You wrote this while I was paused. I read it once somebody resumes me."
+            return "I am paused. I will read this when somebody resumes me."
         case _:
-            return "That is what I asked approval for above; I am waiting for the decision."
+            return "I have already asked for approval of this above, and am waiting for the decision."
 
 
-def _decided_nothing(step: StepState, event: ApprovalDecided) -> str:
-    """For a person whose message was a decision that changed nothing."""
+def _decision_without_effect(step: StepState, event: ApprovalDecided) -> str:
+    """The reply to a message whose decision changed nothing."""
     if event.by.trust != "verified":
-        # It goes to the owner of the address, who may not be the one who wrote.
+        # The owner of the address gets this, who may not be the sender.
         return (
-            f"Somebody wrote as {event.by.address or event.by.name} to decide on {step.chosen.intent}. "
-            "I could not verify who it was, so nothing was changed. That it was tried is on record."
+            f"Somebody tried to decide on {step.chosen.intent} as {event.by.address or event.by.name}. "
+            "I could not verify who it was, so nothing was changed. The attempt is on record."
         )
     outcome = step.request.outcomes[event.id] if step.request else "other_request"
     return f"{step.chosen.intent}: {outcome_in_words(step, outcome, event.by, approved=event.approved)}"

@@ -1,6 +1,6 @@
-"""What came of a decision, in words: the same on every channel, in the API, on the command line and in transcripts.
+"""States the outcome of a decision in words: the same on every channel, in the API, the CLI and transcripts.
 
-The fold has judged already (`store.state.Outcome`); nothing is judged here a second time. Pure.
+The fold has already judged (`store.state.Outcome`); this module does not judge again. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from store.values import Person
 
 
 def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved: bool) -> str:
-    """To the person who decided. `step`: as it stands since."""
+    """The reply to the person who decided. `step` is its state after the decision."""
     request = step.request
     call = call_in_words(step.chosen.intent, step.chosen.arguments)
     match outcome:
@@ -25,18 +25,18 @@ def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved:
             return f"Counted, {len(request.votes)} of {request.terms.quorum} approvals: {call}"
         case "not_entitled" if request:
             why = why_not(request, by, approved=approved)
-            return f"You may not decide on this request. {why} That you tried is on record."
+            return f"You may not decide on this request. {why} Your attempt is on record."
         case "too_late" if step.status == "requested":
-            return "Your approval counts already. Nothing was changed."
+            return "Your approval was already counted. Nothing was changed."
         case "too_late" | "expired":
-            return f"{standing_in_words(step)} Nothing was changed."
+            return f"{state_in_words(step)} Nothing was changed."
         case "other_request" | "counted" | "not_entitled":
-            return "That decision is for another request than the one that stands. Nothing was changed."
+            return "That decision belongs to a different request. Nothing was changed."
     assert_never(outcome)
 
 
-def standing_in_words(step: StepState) -> str:
-    """How a request stands that is not open any more, as a sentence."""
+def state_in_words(step: StepState) -> str:
+    """The state of a closed request, as a sentence."""
     decision = step.request.decision if step.request else None
     if decision:
         verb = "approved" if decision.approved else "rejected"
@@ -44,21 +44,21 @@ def standing_in_words(step: StepState) -> str:
         why = f" — {decision.comment}" if decision.comment else ""
         return f"Already {verb} by {whose}{decision.by.name} at {instant(decision.at)}{why}."
     if step.status in ("requested", "expired"):
-        return "This request has expired: nothing is run."
-    return f"This request is {step.status}: there is nothing to decide any more."
+        return "This request has expired; it will not run."
+    return f"This request is {step.status}, so there is nothing left to decide."
 
 
 def why_not(request: Request, by: Person, *, approved: bool) -> str:
-    """Why this person may not decide on it, as a sentence to them."""
+    """Why this person may not decide, as a sentence to them."""
     if by.trust != "verified":
-        return "I do not know for sure who you are."
+        return "I cannot verify who you are."
     if approved and not request.terms.requester_may and is_requester(request.terms, by):
-        return "Your words led to it, so others have to approve it."
-    return f"You are not among those who may: {may_decide(request)}."
+        return "You are one of its requesters, so somebody else has to approve it."
+    return f"The approvers are: {may_decide(request)}."
 
 
 def may_decide(request: Request) -> str:
-    """Who may decide by now, in words."""
+    """Who may decide at the moment, in words."""
     groups = groups_in_words(request, widened=request.widened)
-    known = {ANYONE: "everybody whom I know for sure", TEAM: "those whom the team file knows", "": "nobody"}
+    known = {ANYONE: "every verified person", TEAM: "everybody in the team file", "": "nobody"}
     return known.get(groups, groups)

@@ -1,7 +1,6 @@
-"""What people are shown of a request for approval: itself, and whether it waits or how it ended. Pure.
+"""Describes a request for approval to people: its content, and whether it waits or how it ended. Pure.
 
-All of it is made from the thread and the request as they are given: whoever wants the words of an earlier moment gives
-the thread as it was then (`Thread.at`).
+Everything derives from the given thread and request. For an earlier moment, pass the thread as of then (`Thread.at`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from store.thread import Thread
 def approval(
     thread: Thread, request: Request, state: Waiting | Reminded | Ended = WAITING, *, surface: int = 0
 ) -> Approval:
-    """`surface`: where it is shown, as in `store.outbox.Unsent`."""
+    """The request as data for a channel. `surface`: see `store.keys`."""
     asked, terms = request.asked, request.terms
     return Approval(
         step=request.step,
@@ -44,7 +43,7 @@ def reminded(request: Request) -> Reminded:
 
 
 def ended(thread: Thread, step: StepState) -> Ended:
-    """The thread's last event is the one that ended the request."""
+    """How the request ended; the last event of `thread` ended it."""
     request, event = step.request, thread.events[-1]
     assert request is not None
     decision = request.decision
@@ -72,7 +71,7 @@ def _ending(
 
 
 def asked_by(thread: Thread, request: Request) -> str:
-    """Who asked for the call, and who changed it."""
+    """Who asked for the call, and who edited it."""
     asked, editor = requester(_before(thread, request)), request.chosen.editor
     return f"{asked}, changed by {editor.name}" if editor else asked
 
@@ -82,7 +81,7 @@ def _before(thread: Thread, request: Request) -> Sequence[Event]:
 
 
 def requester(events: Sequence[Event]) -> str:
-    """Who spoke last in these events: a person, or where only a machine did, its name."""
+    """The last sender in these events: a person, or the name of a trigger."""
     for event in reversed(events):
         match event:
             case MessageReceived():
@@ -96,7 +95,7 @@ def requester(events: Sequence[Event]) -> str:
 
 
 def groups_in_words(request: Request, *, widened: bool) -> str:
-    """Who may decide it, as the team file calls them."""
+    """The groups that may decide, by their names in the team file."""
     names = [request.terms.group, *([request.terms.then] if widened else [])]
     return " or ".join(filter(None, names))
 

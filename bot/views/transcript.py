@@ -244,11 +244,11 @@ def _message_failed(at: _Moment, event: MessageFailed) -> Entry:
 
 
 def _came_back(at: _Moment, event: DeliveryFailed) -> Entry:
-    return Entry("problem", "channel", visible(f"A message to {event.recipient} came back: {event.error}"))
+    return Entry("problem", "channel", visible(f"A message to {event.recipient} bounced: {event.error}"))
 
 
 def _handed(at: _Moment, event: HandedToHuman) -> Entry:
-    return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed", at.index))))
+    return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed_to_human", at.index))))
 
 
 def _agent_changed(at: _Moment, event: AgentChanged) -> Entry:

@@ -175,8 +175,8 @@ async def test_a_message_that_is_too_long_is_clipped_and_its_author_told_so() ->
     world.model.answers(done("Long."))
     await world.say("x" * (TEXT_CHARS_MAX + 1))
     assert await world.run() == [
-        "noted: Your message has 50,001 characters; I read the first 50,000 of them. Please send the rest in smaller "
-        "parts if I need it.",
+        "noted: Your message has 50,001 characters; I read only the first 50,000. "
+        "If the rest matters, please send it in smaller parts.",
         "said: Long.",
     ]
 
@@ -186,7 +186,7 @@ async def test_a_message_of_characters_that_take_many_bytes_is_clipped_not_lost(
     world.model.answers(done("Strange."))
     await world.say("\x01" * TEXT_CHARS_MAX)
     noted, said = await world.run()
-    assert noted.startswith("noted: Your message has 50,000 characters; I read the first 25,000 of them.")
+    assert noted.startswith("noted: Your message has 50,000 characters; I read only the first 25,000.")
     assert said == "said: Strange."
 
 
@@ -203,7 +203,7 @@ async def test_the_id_of_a_message_cannot_stand_in_the_way_of_an_event_of_ours(e
     assert await world.run() == ["ran: touch", "said: Touched."]
     await world.pause()
     await world.say("x", event_id=event_id + "2")
-    assert await world.run() == ["noted: You wrote this while I was paused. I read it once somebody resumes me."]
+    assert await world.run() == ["noted: I am paused. I will read this when somebody resumes me."]
 
 
 async def test_the_id_of_a_message_cannot_stand_in_the_way_of_what_answers_another_message() -> None:
@@ -213,7 +213,7 @@ async def test_the_id_of_a_message_cannot_stand_in_the_way_of_what_answers_anoth
     await world.pause()
     await world.say("hello??", event_id="b")
     await world.say("hello???", event_id="b/notice/sent")
-    assert await world.run() == ["noted: You wrote this while I was paused. I read it once somebody resumes me."] * 2
+    assert await world.run() == ["noted: I am paused. I will read this when somebody resumes me."] * 2
     assert not world.thread.state.outbox
 
 

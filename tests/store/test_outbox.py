@@ -36,15 +36,15 @@ from tests.telling.story import (
 )
 
 OWED: list[tuple[str, str, tuple[Event, ...]]] = [
-    ("s1/say", "words", (message(), done("s1"))),
-    ("s1/say", "words", (message(), told("s1"))),
+    ("s1/say", "text", (message(), done("s1"))),
+    ("s1/say", "text", (message(), told("s1"))),
     ("s1/say", "question", (message(), asked("s1"))),
     ("s1/card", "card", CARD),
     ("s1/settled", "settled", (*SHOWN, approved("s1"))),
     ("s1/settled", "settled", (*SHOWN, rejected("s1"))),
     ("s1/closed", "settled", (*SHOWN, withdrew("s2"))),
     ("s2/notice", "notice", (*SHOWN, chosen("s2"))),
-    ("h1/handed/say", "handed", (message(), handed_to_human())),
+    ("h1/handed/say", "handed_to_human", (message(), handed_to_human())),
     ("cancel/1/notice", "notice", (message(), cancelled())),
     ("m2/notice", "notice", (message(), paused(), message("m2"))),
     ("m2/notice", "notice", (message(), cancelled(), sent("cancel/1/notice"), message("m2"))),

@@ -247,7 +247,7 @@ async def test_one_request_in_many_places_takes_two_people_by_whatever_way(
         assert deployed(company) == before
 
         # Ben's other address is Ben.
-        await company.is_told("counts already", await company.way(second)("ben", thread_id))
+        await company.is_told("already counted", await company.way(second)("ben", thread_id))
 
         await company.way(second)("cat", thread_id)
         for card in (here, there):

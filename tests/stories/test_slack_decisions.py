@@ -159,7 +159,7 @@ async def test_it_takes_two_people_and_the_card_counts_them(office: ReleaseOffic
         assert office.slack.buttons_of(office.slack.now(card)) == ["Approve", "Reject", "Edit…"]
         assert office.desk.ran == []
         await office.clicks("ana", card, "Approve")
-        await office.told("counts already")
+        await office.told("already counted")
         office.model.answers(done("It is out."))
         await office.clicks("ben", card, "Approve")
         await office.says("It is out.", asked)

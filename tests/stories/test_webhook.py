@@ -113,8 +113,8 @@ async def test_where_an_endpoint_is_gone_the_thread_is_told(webhook: WebhookChan
     await world.say("push to prod, please")
     assert await world.run() == [
         "requested: push(target: prod)",
-        "told elsewhere: I could not say something in webhook:pager (The webhook pager wants no messages any more "
-        f"(410). Take it out of WEBHOOK_URLS). `bot show {world.thread.id}` has all of it.",
+        "told elsewhere: I could not send a message in webhook:pager (The webhook pager wants no messages any more "
+        f"(410). Take it out of WEBHOOK_URLS). `bot show {world.thread.id}` prints the thread.",
     ]
     await world.approve()
     await world.run()

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from agent.speech.messages import question
-from agent.speech.outcomes import standing_in_words, why_not
+from agent.speech.outcomes import state_in_words, why_not
 from agent.speech.requests import approval
 from bot.inbox import Inbox
 from bot.team.people import People
@@ -121,7 +121,7 @@ class Decisions:
         shown = approval(thread, request)
         body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
-            return "Settled", body + f"<p><b>{_said(standing_in_words(step))}</b></p>", 200
+            return "Settled", body + f"<p><b>{_said(state_in_words(step))}</b></p>", 200
         if why_not := self._why_not(step, request, link):
             return "Not yours to decide", body + f"<p><b>{_said(why_not)}</b></p>", 200
         verb = "Approve" if link.approved else "Reject"
@@ -140,9 +140,9 @@ class Decisions:
         groups = self.people.groups_of(by) if self.people else ()
         match request.verdict(by, groups, self.clock(), approved=link.approved):
             case "expired":
-                return standing_in_words(step)
+                return state_in_words(step)
             case _ if link.approved and request.has_voted(by):
-                return f"Your approval counts already: {len(request.votes)} of {request.terms.quorum}."
+                return f"Your approval was already counted: {len(request.votes)} of {request.terms.quorum}."
             case "not_entitled" if self.people:
                 return f"You may not decide this as {link.person}. {why_not(request, by, approved=link.approved)}"
             case _:

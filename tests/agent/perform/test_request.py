@@ -49,7 +49,7 @@ async def test_an_approval_of_a_request_that_was_replaced_changes_nothing() -> N
     late = await world.approve(step_id="s2")
     assert (late.outcome, late.text) == (
         "too_late",
-        "This request is superseded: there is nothing to decide any more. Nothing was changed.",
+        "This request is superseded, so there is nothing left to decide. Nothing was changed.",
     )
     assert await world.run() == []
 

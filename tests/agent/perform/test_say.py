@@ -75,7 +75,7 @@ async def test_who_asked_hears_elsewhere_of_what_could_not_be_said() -> None:
     world.model.answers(done("Hello."))
     await world.say("hello?")
     (told,) = await world.run()
-    assert told.startswith("told elsewhere: I could not say something in terminal:desk (The channel is archived).")
+    assert told.startswith("told elsewhere: I could not send a message in terminal:desk (The channel is archived).")
 
 
 async def test_where_no_person_asked_nobody_is_told_elsewhere() -> None:

@@ -105,7 +105,9 @@ async def test_the_same_call_again_keeps_the_request_that_stands() -> None:
     world = World()
     await asked_to_push(world, PROD, done("It is out."))
     await world.say("push to prod!!")
-    assert await world.run() == ["noted: That is what I asked approval for above; I am waiting for the decision."]
+    assert await world.run() == [
+        "noted: I have already asked for approval of this above, and am waiting for the decision."
+    ]
     await world.approve()
     assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: It is out."]
 
@@ -142,7 +144,7 @@ async def test_what_is_cancelled_before_a_tool_begins_never_begins_it(
     world.model.answers(Touch() if point is ToolStarted else PROD)
     await world.say("do it")
     world.store.before(point, lambda: world.cancel("wrong thread"))
-    assert await world.run() == ["noted: Cancelled by Ann: wrong thread. Nothing more is begun."]
+    assert await world.run() == ["noted: Cancelled by Ann: wrong thread. I will not start anything else."]
     assert world.thread.status == "cancelled"
 
 
@@ -153,7 +155,7 @@ async def test_an_approved_step_is_cancelled_before_it_begins() -> None:
     world.store.before(ToolStarted, world.cancel)
     lines = await world.run()
     assert "ran: push(target: prod)" not in lines
-    assert lines[1:] == ["settled: push cancelled by Ann", "noted: Cancelled by Ann. Nothing more is begun."]
+    assert lines[1:] == ["settled: push cancelled by Ann", "noted: Cancelled by Ann. I will not start anything else."]
 
 
 async def test_a_tool_that_runs_when_the_thread_is_cancelled_is_noted_and_nothing_follows() -> None:
@@ -161,7 +163,7 @@ async def test_a_tool_that_runs_when_the_thread_is_cancelled_is_noted_and_nothin
     world.model.answers(Touch())
     await world.say("touch it")
     world.desk.during("touch", world.cancel)
-    assert await world.run() == ["ran: touch", "noted: Cancelled by Ann. Nothing more is begun."]
+    assert await world.run() == ["ran: touch", "noted: Cancelled by Ann. I will not start anything else."]
     assert (world.thread.state.steps["s2"].status, world.thread.status) == ("finished", "cancelled")
 
 
@@ -173,9 +175,7 @@ async def test_a_cancelled_thread_says_so_to_whoever_writes() -> None:
     await world.cancel()
     await world.run()
     await world.say("hello?")
-    assert await world.run() == [
-        "noted: This thread was cancelled, so I do not act on it any more. Please start a new one."
-    ]
+    assert await world.run() == ["noted: This thread was cancelled, so I no longer act on it. Please start a new one."]
     assert await world.run() == []
 
 
@@ -186,7 +186,7 @@ async def test_what_is_said_while_paused_is_read_when_it_resumes() -> None:
     await world.pause()
     assert await world.run() == []
     await world.say("hello?")
-    assert await world.run() == ["noted: You wrote this while I was paused. I read it once somebody resumes me."]
+    assert await world.run() == ["noted: I am paused. I will read this when somebody resumes me."]
     await world.resume()
     assert await world.run() == ["said: Hello."]
 
@@ -199,7 +199,7 @@ async def test_a_notice_of_a_pause_that_is_over_does_not_say_that_it_is_paused()
     await world.say("hello?")
     await world.resume()
     assert await world.run() == [
-        "noted: You wrote this while I was paused. I read it once somebody resumes me.",
+        "noted: I am paused. I will read this when somebody resumes me.",
         "said: Hello.",
     ]
 

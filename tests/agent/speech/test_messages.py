@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.speech.messages import outgoing, question, way, who_hears_of
+from agent.speech.messages import outgoing, person_to_notify, question, way
 from channels.messages import (
     NEW,
     Answered,
@@ -84,7 +84,7 @@ WAITS = (
 """A step that takes long; people were shown that it is under way."""
 
 EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
-    "words": ((message(), done("s1")), Text("It is out.")),
+    "text": ((message(), done("s1")), Text("It is out.")),
     "question": ((message(), asked("s1")), Question("s1", "Which tag?", "")),
     "card": ((*ASKED, TWO_OF_RELEASE), CARD),
     "votes": (
@@ -105,14 +105,14 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     ),
     "progress": (WAITS[:-1], Progress("deployment of backend", "under_way")),
     "ended": ((*WAITS, finished("s1")), Progress("deployment of backend", "done")),
-    "handed": (
+    "handed_to_human": (
         (message(), handed_to_human()),
         Notice("I stopped and need a person: Three errors in a row. Write to me and I will continue."),
     ),
-    "notice": ((message(), cancelled()), Notice("Cancelled by Ann. Nothing more is begun.")),
+    "notice": ((message(), cancelled()), Notice("Cancelled by Ann. I will not start anything else.")),
     "undelivered": (
         (message(), done("s1"), not_sent("s1/say", 30, None).model_copy(update={"elsewhere": True})),
-        Notice("I could not say something in terminal:desk (no answer). `bot show t1` has all of it."),
+        Notice("I could not send a message in terminal:desk (no answer). `bot show t1` prints the thread."),
     ),
 }  # fmt: skip
 
@@ -131,7 +131,7 @@ def assert_says_the_same(now: Thread, later: Thread) -> None:
     for unsent in all_unsent(now):
         assert outgoing(later, unsent) == outgoing(now, unsent)
         if unsent.kind == "undelivered":
-            assert who_hears_of(later, unsent) == who_hears_of(now, unsent)
+            assert person_to_notify(later, unsent) == person_to_notify(now, unsent)
 
 
 def test_there_is_a_story_for_each_kind_of_message() -> None:
@@ -169,11 +169,14 @@ def test_how_what_took_long_has_ended_is_told_under_its_beginning(
     [
         (
             (message(), cancelled(), sent("cancel/1/notice"), message("m2")),
-            "This thread was cancelled, so I do not act",
+            "This thread was cancelled, so I no longer act",
         ),
-        ((message(clipped_from=60_000),), "Your message has 60,000 characters; I read the first 17 of them."),
-        ((message(), paused(), message("m2")), "You wrote this while I was paused."),
-        ((*ASKED, requested("s1"), chosen("s2", acts=True, target="prod")), "That is what I asked approval for above"),
+        ((message(clipped_from=60_000),), "Your message has 60,000 characters; I read only the first 17."),
+        ((message(), paused(), message("m2")), "I am paused."),
+        (
+            (*ASKED, requested("s1"), chosen("s2", acts=True, target="prod")),
+            "I have already asked for approval of this above",
+        ),
     ],
 )
 def test_a_notice_says_what_the_program_did_with_it(events: tuple[Event, ...], says: str) -> None:
@@ -191,7 +194,7 @@ def test_what_did_not_arrive_is_told_with_the_place_where_it_was_to_be() -> None
     lost = not_sent("s1/card/at/1", 30, None).model_copy(update={"elsewhere": True})
     said = unsent_of(thread(*ASKED, TWO_OF_RELEASE, sent("s1/card"), lost), "undelivered")
     assert isinstance(said, Notice)
-    assert said.text.startswith("I could not say something in room:/C1/ (no answer).")
+    assert said.text.startswith("I could not send a message in room:/C1/ (no answer).")
 
 
 # Tried again
@@ -254,7 +257,7 @@ def test_what_is_kept_up_to_date_takes_the_place_of_the_message_that_said_it(kin
     assert way(showing(QUESTIONED, part), Unsent(kind, 2, "s1")) == Rewrite("1.2")
 
 
-@pytest.mark.parametrize("kind", ["words", "question", "handed", "notice", "undelivered"])
+@pytest.mark.parametrize("kind", ["text", "question", "handed_to_human", "notice", "undelivered"])
 def test_everything_else_is_a_message_of_its_own(kind: Kind) -> None:
     assert way(showing(QUESTIONED, "say"), Unsent(kind, 2, "s1")) == NEW
 
@@ -277,8 +280,8 @@ def test_what_a_question_offers(options: Any, offers: tuple[str, ...]) -> None:
 def test_the_last_person_whom_we_know_hears_of_what_did_not_arrive_unless_it_was_lost_on_its_way_to_them() -> None:
     spoken = (message(by=ANN), message("m2", by=BOB), message("m3", by=EVE))
     now = thread(*spoken, not_sent("s1/say", retry_at=None))
-    assert who_hears_of(now, Unsent("undelivered", now.version - 1)) == BOB
+    assert person_to_notify(now, Unsent("undelivered", now.version - 1)) == BOB
     lost = thread(*spoken, came_back("s1/say", recipient=BOB.address))
-    assert who_hears_of(lost, Unsent("undelivered", lost.version - 1)) == ANN
+    assert person_to_notify(lost, Unsent("undelivered", lost.version - 1)) == ANN
     nobody = thread(message(by=EVE), not_sent("s1/say", retry_at=None))
-    assert who_hears_of(nobody, Unsent("undelivered", nobody.version - 1)).address == ""
+    assert person_to_notify(nobody, Unsent("undelivered", nobody.version - 1)).address == ""

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from agent.speech.outcomes import may_decide, outcome_in_words, standing_in_words
+from agent.speech.outcomes import may_decide, outcome_in_words, state_in_words
 from store.events import ApprovalDecided, Event
 from store.state import Outcome
 from store.thread import Thread
@@ -30,10 +30,10 @@ from tests.telling.story import (
 )
 
 LATE = AT + timedelta(days=3)
-STRANGER = "You may not decide on this request. I do not know for sure who you are. That you tried is on record."
-OTHER = "That decision is for another request than the one that stands. Nothing was changed."
+STRANGER = "You may not decide on this request. I cannot verify who you are. Your attempt is on record."
+OTHER = "That decision belongs to a different request. Nothing was changed."
 ALREADY = "Already approved by Ann at 2026-11-20 09:00 UTC. Nothing was changed."
-EXPIRED = "This request has expired: nothing is run. Nothing was changed."
+EXPIRED = "This request has expired; it will not run. Nothing was changed."
 
 
 def decided(now: Thread, *decisions: ApprovalDecided) -> tuple[Outcome, str]:
@@ -45,7 +45,7 @@ def decided(now: Thread, *decisions: ApprovalDecided) -> tuple[Outcome, str]:
 
 
 def standing(*events: Event, **terms: object) -> str:
-    return standing_in_words(governed(**terms).extended(events).state.steps["s1"])
+    return state_in_words(governed(**terms).extended(events).state.steps["s1"])
 
 
 TOLD: list[tuple[Outcome, str, tuple[Outcome, str]]] = [
@@ -59,18 +59,18 @@ TOLD: list[tuple[Outcome, str, tuple[Outcome, str]]] = [
     ("not_entitled", STRANGER, decided(governed(), yes(EVE))),
     (
         "not_entitled",
-        "You may not decide on this request. You are not among those who may: release. That you tried is on record.",
+        "You may not decide on this request. The approvers are: release. Your attempt is on record.",
         decided(governed(group="release"), yes(ANN, "leads")),
     ),
     (
         "not_entitled",
-        "You may not decide on this request. Your words led to it, so others have to approve it. "
-        "That you tried is on record.",
+        "You may not decide on this request. You are one of its requesters, so somebody else has to approve it. "
+        "Your attempt is on record.",
         decided(governed(requester_may=False, requesters=("ann",)), yes(member(ANN, "ann"))),
     ),
     (
         "not_entitled",
-        "You may not decide on this request. You are not among those who may: release. That you tried is on record.",
+        "You may not decide on this request. The approvers are: release. Your attempt is on record.",
         decided(
             governed(group="release", requester_may=False, requesters=("ann",)),
             rejected("s1", member(ANN, "ann"), "d1"),
@@ -78,7 +78,7 @@ TOLD: list[tuple[Outcome, str, tuple[Outcome, str]]] = [
     ),
     (
         "too_late",
-        "Your approval counts already. Nothing was changed.",
+        "Your approval was already counted. Nothing was changed.",
         decided(
             governed(group="release", quorum=2),
             yes(ANN, "release"),
@@ -116,11 +116,11 @@ def test_each_outcome_has_words_also_where_nothing_was_asked(outcome: Outcome, a
             (rejected("s1", BOB, "d1", at=LATE).model_copy(update={"comment": "not on a Friday"}),),
             "Already rejected by Bob at 2026-11-23 09:00 UTC — not on a Friday.",
         ),
-        ((fired("s1/expire/0"),), "This request has expired: nothing is run."),
-        ((withdrew("s2"),), "This request is withdrawn: there is nothing to decide any more."),
-        ((chosen("s2", acts=True, to="x"),), "This request is superseded: there is nothing to decide any more."),
-        ((cancelled(),), "This request is cancelled: there is nothing to decide any more."),
-        ((refused("s1"),), "This request is refused: there is nothing to decide any more."),
+        ((fired("s1/expire/0"),), "This request has expired; it will not run."),
+        ((withdrew("s2"),), "This request is withdrawn, so there is nothing left to decide."),
+        ((chosen("s2", acts=True, to="x"),), "This request is superseded, so there is nothing left to decide."),
+        ((cancelled(),), "This request is cancelled, so there is nothing left to decide."),
+        ((refused("s1"),), "This request is refused, so there is nothing left to decide."),
     ],
 )
 def test_how_a_request_stands_is_one_sentence(events: tuple[Event, ...], says: str) -> None:
@@ -130,7 +130,7 @@ def test_how_a_request_stands_is_one_sentence(events: tuple[Event, ...], says: s
 def test_a_standing_approval_is_named_as_one() -> None:
     by_grant = approved("s1", ANN, "d1", standing="g1")
     asked = thread(message(), chosen("s1", acts=True), requested("s1", "d1", standing="g1"), by_grant)
-    assert standing_in_words(asked.state.steps["s1"]) == (
+    assert state_in_words(asked.state.steps["s1"]) == (
         "Already approved by the standing approval of Ann at 2026-11-20 09:00 UTC."
     )
 
@@ -138,8 +138,8 @@ def test_a_standing_approval_is_named_as_one() -> None:
 @pytest.mark.parametrize(
     ("group", "says"),
     [
-        ("anyone", "everybody whom I know for sure"),
-        ("team", "those whom the team file knows"),
+        ("anyone", "every verified person"),
+        ("team", "everybody in the team file"),
         ("", "nobody"),
         ("release", "release"),
     ],

@@ -78,7 +78,7 @@ async def test_the_request_on_the_screen_is_decided_and_no_newer_one(app: App, s
     now = await store.load("t1")
     assert now.pending
     assert now.pending.step == "s2", "it still waits"
-    assert "for another request than the one that stands" in screen.text
+    assert "belongs to a different request" in screen.text
     assert "tag: v2" in screen.text, "and it is shown"
     await session.obey(Typed("approve"))
     assert (await store.load("t1")).state.steps["s2"].status == "approved"
@@ -106,7 +106,7 @@ async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, s
     newer = chosen("s2", acts=True, tag="v2")
     await store.append(thread, newer, editable(newer))
     await session.obey(parse("edit tag=v3"))
-    assert "for another request than the one that stands" in screen.text
+    assert "belongs to a different request" in screen.text
     session = Session(app, ANN, await store.load("t1"), show=screen)
     await session.until_turn()
     for line, problem in (("edit", "Usage: edit NAME=VALUE"), ("edit when=now", "'when' cannot be changed here")):
@@ -131,7 +131,7 @@ async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) 
     assert screen.entries[-1].kind == "decision"
     assert "approved push (1 of 2)" in screen.entries[-1].text
     await session.obey(parse("approve"))
-    assert screen.entries[-1].text == "Your approval counts already. Nothing was changed."
+    assert screen.entries[-1].text == "Your approval was already counted. Nothing was changed."
 
 
 async def test_what_is_known_is_not_shown_again(app: App, store: MemoryStore) -> None:

@@ -537,7 +537,7 @@ async def test_a_refused_recipient_is_told_to_others_and_seen(post: PostOffice) 
     post.model.answers(done("Hello."))
     async with post.open():
         await post.writes("hello")
-        alert = await post.hears("I could not say something", "ben")
+        alert = await post.hears("I could not send a message", "ben")
         thread = await post.until("done")
     assert "550" in text_of(alert)
     [failed] = kinds(thread, MessageFailed)
@@ -552,7 +552,7 @@ async def test_one_of_two_who_is_refused_is_told_of(post: PostOffice) -> None:
         await post.writes("hello", Cc=address("ben"))
         await post.hears("Hello.")
         # Ana wrote, and is known: she hears of it.
-        assert address("ben") in text_of(await post.hears("came back"))
+        assert address("ben") in text_of(await post.hears("bounced"))
         thread = await post.until("done")
     [failed] = kinds(thread, DeliveryFailed)
     assert isinstance(failed, DeliveryFailed)
@@ -566,7 +566,7 @@ async def test_a_bounce_is_seen_and_told_and_wakes_no_model(post: PostOffice) ->
         # Ben is accepted at the door, and his server finds out later that there is nobody of that name.
         await post.writes("hello", Cc=f"nobody@{DOMAIN}")
         await post.hears("Hello.")
-        told = await post.hears("came back")
+        told = await post.hears("bounced")
         assert f"nobody@{DOMAIN}" in text_of(told)
         thread = await post.until("done")
     [failed] = kinds(thread, DeliveryFailed)
@@ -761,7 +761,7 @@ async def test_a_made_up_bounce_says_nothing_of_its_own_and_counts_once(post: Po
             await post.gets(_report(answer["Message-ID"], address("ben"), number), "")
         for recipient in ("eve@elsewhere.example", "https://evil.example"):
             await post.gets(_report(answer["Message-ID"], recipient, 9), "")
-        told = await post.hears("came back")
+        told = await post.hears("bounced")
         await post.writes("are you there?", subject="Ping")
         post.model.answers(done("I am here."))
         await post.hears("I am here.")

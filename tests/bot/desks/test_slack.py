@@ -238,7 +238,7 @@ async def test_whoever_may_not_decide_is_told_so_and_it_is_on_record(office: Off
         )
         after = await office.until(asked, "waiting_for_approval")
     assert result.text.startswith("You may not decide on this request")
-    assert result.text.endswith(" That you tried is on record.")
+    assert result.text.endswith(" Your attempt is on record.")
     assert after.events[-1].kind == "approval_decided"
     assert office.desk.ran == []
 
@@ -528,7 +528,7 @@ async def test_who_asked_hears_of_it_elsewhere_when_the_channel_refuses(office: 
         office.slack.workspace.change_channel("deploys", archived=True)
         async with office.works():
             told = await office.slack.said("is_archived", office.slack.workspace.im("ana"))
-    assert "I could not say something" in office.slack.text_of(told)
+    assert "I could not send a message" in office.slack.text_of(told)
     (failed,) = kinds(await office.thread(asked), MessageFailed)
     assert isinstance(failed, MessageFailed)
     assert failed.retry_at is None

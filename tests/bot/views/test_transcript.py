@@ -143,15 +143,13 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
         f"\n  may decide: release{expires}\n  0 of 2 approvals",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
-        "Ann: approved it: Your approval counts already. Nothing was changed.",
-        "Bob: approved it: You may not decide on this request. You are not among those who may: release. "
-        "That you tried is on record.",
-        "Eve: approved it: You may not decide on this request. I do not know for sure who you are. "
-        "That you tried is on record.",
-        "Bob: approved it: That decision is for another request than the one that stands. Nothing was changed.",
+        "Ann: approved it: Your approval was already counted. Nothing was changed.",
+        "Bob: approved it: You may not decide on this request. The approvers are: release. Your attempt is on record.",
+        "Eve: approved it: You may not decide on this request. I cannot verify who you are. Your attempt is on record.",
+        "Bob: approved it: That decision belongs to a different request. Nothing was changed.",
         waits + expires,
         f"{waits} or leads{expires}\n  more people may decide from now on",
-        "Bob: approved it: This request has expired: nothing is run. Nothing was changed.",
+        "Bob: approved it: This request has expired; it will not run. Nothing was changed.",
         "bot: ❌ push expired, after an approval by Ann at 2026-11-20 09:00 UTC: nothing is run",
     ]
 
@@ -191,7 +189,7 @@ def test_words_of_the_program_are_told_when_it_has_said_them() -> None:
     said = message("m2", "are you there?")
     events = (message(), paused(), said, sent("m2/notice"), resumed(), cancelled(), sent("cancel/1/notice"))
     told = shown(*events)
-    assert told[3] == "bot: You wrote this while I was paused. I read it once somebody resumes me."
+    assert told[3] == "bot: I am paused. I will read this when somebody resumes me."
     assert len(told) == 6, "and what a person did is told once"
 
 

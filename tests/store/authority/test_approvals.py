@@ -81,7 +81,7 @@ async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:
     assert (first.outcome, first.text) == ("counted", "Counted, 1 of 2 approvals: push target=prod")
     assert await world.run() == ["counted: push, 1 of 2", "room: counted: push, 1 of 2"]
     again = await world.approve(ANN_BY_MAIL)
-    assert (again.outcome, again.text) == ("too_late", "Your approval counts already. Nothing was changed.")
+    assert (again.outcome, again.text) == ("too_late", "Your approval was already counted. Nothing was changed.")
     assert await world.run() == []
     world.model.answers(done())
     assert (await world.approve(BOB)).outcome == "settled"
@@ -116,10 +116,10 @@ async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
         result = await world.approve(by)
         assert result.outcome == "not_entitled"
     assert result.text == (
-        "You may not decide on this request. I do not know for sure who you are. That you tried is on record."
+        "You may not decide on this request. I cannot verify who you are. Your attempt is on record."
     )
     assert (await world.approve(CAT)).text == (
-        "You may not decide on this request. You are not among those who may: release. That you tried is on record."
+        "You may not decide on this request. The approvers are: release. Your attempt is on record."
     )
     assert sum(isinstance(e, ApprovalDecided) for e in world.thread.events) == 3
     assert world.thread.status == "waiting_for_approval"
@@ -192,7 +192,7 @@ async def test_remind_then_widen_then_expire() -> None:
     ]
     assert "<approval_expired>" in world.model.prompts[-1]
     late = await world.approve(ANN)
-    assert (late.outcome, late.text) == ("expired", "This request has expired: nothing is run. Nothing was changed.")
+    assert (late.outcome, late.text) == ("expired", "This request has expired; it will not run. Nothing was changed.")
     assert world.desk.ran == []
 
 
@@ -292,12 +292,12 @@ async def test_an_edited_call_is_a_new_request() -> None:
 @pytest.mark.parametrize(
     ("by", "arguments", "digest", "says"),
     [
-        (CAT, {"target": "staging"}, "", "You are not among those who may: release."),
-        (EVE, {"target": "staging"}, "", "I do not know for sure who you are."),
+        (CAT, {"target": "staging"}, "", "The approvers are: release."),
+        (EVE, {"target": "staging"}, "", "I cannot verify who you are."),
         (ANN, {"target": "prod"}, "", "Nothing is different"),
         (ANN, {}, "", "Nothing is different"),
         (ANN, {"force": "yes"}, "", "'force' cannot be changed here; what can is: target."),
-        (ANN, {"target": "staging"}, "0123456789abcdef", "That is for another request"),
+        (ANN, {"target": "staging"}, "0123456789abcdef", "That belongs to a different request"),
         (ANN, {"target": "x" * 300_000}, "", "That is too long"),
     ],
 )
@@ -329,8 +329,8 @@ async def test_an_edit_that_makes_no_sense_is_told_and_leaves_the_request_as_it_
     )
     asked = len(world.model.prompts)
     assert await world.run() == [
-        "noted: The change by Ann was not possible: There is no target 'nowhere'. Try 'prod'. "
-        "What was asked for stands as it was."
+        "noted: The edit by Ann was not possible: There is no target 'nowhere'. Try 'prod'. "
+        "The original request is unchanged."
     ]
     assert len(world.model.prompts) == asked
     world.model.answers(done())
@@ -492,7 +492,7 @@ async def test_where_something_could_not_be_said_is_told() -> None:
     await world.say("push it", by=DAN)
     lines = await world.run()
     assert lines[0] == "requested: push(target: prod)"
-    assert "I could not say something in room:/C1/ (That channel is archived)." in lines[1]
+    assert "I could not send a message in room:/C1/ (That channel is archived)." in lines[1]
 
 
 async def test_a_record_is_nobody_to_talk_to() -> None:

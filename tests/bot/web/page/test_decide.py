@@ -362,7 +362,7 @@ async def test_a_link_that_showed_something_else_decides_nothing() -> None:
         link = browser.link(digest="f" * 64)
         assert not (await browser.look(link)).page.decides
         answer = await browser.press(link)
-        assert (answer.status, "another request" in answer.words) == (409, True)
+        assert (answer.status, "a different request" in answer.words) == (409, True)
         assert decisions(await browser.log()) == []
 
 
@@ -548,9 +548,9 @@ async def test_the_same_person_under_another_address_has_no_second_approval_and_
         await browser.press(browser.link())
         at_home = browser.link(person="ana@home.example")
         looked = await browser.look(at_home)
-        assert ("counts already: 1 of 2" in looked.words, looked.page.decides) == (True, False)
+        assert ("already counted: 1 of 2" in looked.words, looked.page.decides) == (True, False)
         answer = await browser.press(at_home)
-        assert (answer.status, "counts already" in answer.words) == (409, True)
+        assert (answer.status, "already counted" in answer.words) == (409, True)
         rejects = browser.link(approved=False)
         assert (await browser.look(rejects)).page.decides
         answer = await browser.press(rejects, "on second thoughts")
@@ -567,7 +567,7 @@ async def test_whoever_may_not_decide_sees_who_may_and_no_form(person: str) -> N
             link = browser.link(person=person, approved=approved)
             looked = await browser.look(link)
             assert (
-                f"You may not decide this as {person}. You are not among those who may: release." in looked.words,
+                f"You may not decide this as {person}. The approvers are: release." in looked.words,
                 looked.page.decides,
             ) == (
                 True,
@@ -587,7 +587,10 @@ async def test_whoever_asked_for_it_sees_no_form_to_approve_and_one_to_reject() 
     await world.run()
     async with browsing(world) as browser:
         looked = await browser.look(browser.link())
-        assert ("Your words led to it, so others have to approve it." in looked.words, looked.page.decides) == (
+        assert (
+            "You are one of its requesters, so somebody else has to approve it." in looked.words,
+            looked.page.decides,
+        ) == (
             True,
             False,
         )
