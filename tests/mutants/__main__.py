@@ -32,7 +32,7 @@ def main() -> int:
     print(f"{len(taken)} of {len(every)} faults, seed {options.seed}; {same} of them are known to be none", flush=True)
     with trial.workers(options.workers) as pool:
         seconds = _seconds_without_a_fault(pool, left)
-        outcomes = _try_all(pool, left, seconds, began + 60 * options.minutes, taken)
+        outcomes = _try_all(pool, left, taken, seconds, until=began + 60 * options.minutes)
     killed, survived = (sum(one == which for one in outcomes) for which in ("killed", "survived"))
     share = killed / max(len(outcomes), 1)
     if len(outcomes) < len(left):
@@ -54,25 +54,24 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _seconds_without_a_fault(pool: ProcessPoolExecutor, faults: Sequence[Fault]) -> dict[tuple[str, ...], float]:
-    """Of each set of tests. They have to pass, or every fault would seem to be noticed."""
-    runs = {
-        tests: pool.submit(trial.without_fault, tests) for tests in dict.fromkeys(TESTS[one.file] for one in faults)
-    }
-    failed = [said for run in runs.values() if (said := run.result()[1])]
-    if failed:
-        sys.exit("The tests fail without any fault.\n\n" + failed[0])
-    return {tests: run.result()[0] for tests, run in runs.items()}
+def _seconds_without_a_fault(pool: ProcessPoolExecutor, faults: Sequence[Fault]) -> float:
+    """How long all of these tests take. They have to pass, or every fault would seem to be noticed."""
+    tests = dict.fromkeys(test for fault in faults for test in TESTS[fault.file])
+    seconds, said = pool.submit(trial.without_fault, tuple(tests)).result()
+    if said:
+        sys.exit("The tests fail without any fault.\n\n" + said)
+    return seconds
 
 
 def _try_all(
     pool: ProcessPoolExecutor,
     faults: Sequence[Fault],
-    seconds: Mapping[tuple[str, ...], float],
-    until: float,
     changes: Mapping[Fault, Change],
+    seconds: float,
+    *,
+    until: float,
 ) -> list[Outcome]:
-    runs = {pool.submit(trial.tried, one, TESTS[one.file], seconds[TESTS[one.file]]): one for one in faults}
+    runs = {pool.submit(trial.tried, one, TESTS[one.file], seconds): one for one in faults}
     outcomes: list[Outcome] = []
     for run in as_completed(runs):
         if run.cancelled():

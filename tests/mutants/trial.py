@@ -43,7 +43,7 @@ def without_fault(tests: tuple[str, ...]) -> tuple[float, str]:
 
 
 def tried(fault: Fault, tests: tuple[str, ...], seconds: float) -> Outcome:
-    """What came of it; `seconds`: what the tests take without it."""
+    """What came of it; `seconds`: what all tests take without it, so that no slow moment of the machine notices it."""
     return _tried(fault, tests, timeout=30 + PATIENCE * seconds)[0]
 
 

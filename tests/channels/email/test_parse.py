@@ -326,8 +326,8 @@ def test_a_line_that_ends_with_a_colon_quotes_nothing_by_itself(text: str) -> No
 
 @pytest.mark.parametrize("who", ["Ana <ana@team.example>", "Ana wrote"])
 def test_who_and_when_right_above_a_quotation_belong_to_it(who: str) -> None:
-    words = split(f"wait\n\n3 Nov 2026 10:12, {who}:\n> card")
-    assert (words.new, words.rest) == ("wait", f"3 Nov 2026 10:12, {who}:\n> card")
+    words = split(f"approve\n\n3 Nov 2026 10:12, {who}:\n> card\nbut only staging")
+    assert (words.new, words.rest) == ("approve\n\nbut only staging", f"3 Nov 2026 10:12, {who}:\n> card")
 
 
 def headers(first: int, second: int) -> str:
