@@ -60,6 +60,10 @@ def with_code(path: Path) -> bool:
 # Small
 
 
+def test_no_module_is_long() -> None:
+    assert {str(path): lines(path) for path in modules(*PACKAGES) if lines(path) > MODULE_LINES_MAX} == {}
+
+
 def test_no_function_is_long() -> None:
     long = {}
     for path in modules(*PACKAGES):
@@ -69,6 +73,10 @@ def test_no_function_is_long() -> None:
                 if length > FUNCTION_LINES_MAX:
                     long[f"{path}:{node.lineno} {node.name}"] = length
     assert long == {}
+
+
+def test_no_file_of_tests_is_endless() -> None:
+    assert {str(path): lines(path) for path in modules("tests") if lines(path) > TEST_MODULE_LINES_MAX} == {}
 
 
 def test_every_module_says_why_it_exists() -> None:
@@ -120,6 +128,19 @@ def test_only_one_module_writes_keys_of_the_log() -> None:
 
 
 # Named
+
+
+def test_the_tests_stand_like_the_code() -> None:
+    folders = {path.parent for path in modules(*PACKAGES) if path.name != "__init__.py"}
+    tested = {path.parent.relative_to("tests") for path in modules("tests") if path.name.startswith("test_")}
+    untested = {str(folder) for folder in folders if not any(one == folder or folder in one.parents for one in tested)}
+    assert untested == set()
+    strange = {
+        str(folder)
+        for folder in tested
+        if folder.parts and folder.parts[0] not in ONLY_IN_TESTS and not (ROOT / folder).is_dir()
+    }
+    assert strange == set()
 
 
 def test_nothing_else_stands_at_the_root() -> None:

@@ -125,36 +125,16 @@ class EmailInbound:
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
         if may_decide and await self._decides(mail, sender):
             return ""
-        cut = [
-            Attachment(
-                name=f"(the rest of the mail, beyond {len(fetched.raw):,} bytes, was not read)", size_bytes=left_out
-            )
-        ]
-        words = InboundMessage(
-            sender=sender,
-            text=_without_links(mail.text),
-            event_id=mail_id,
-            subject=mail.subject,
-            attachments=(*map(_linkless, mail.attachments), *(cut if left_out else [])),
-            quoted=_without_links(mail.quoted[:QUOTED_CHARS_MAX]),
-            origin={
-                "message_id": mail.message_id,
-                "references": [*mail.references] or [*mail.in_reply_to],
-                "to": [*mail.to],
-                "cc": [*mail.cc],
-                "from": aligned,
-            },
-        )
+        message = _message_of(mail, sender, aligned, left_out)
         for thread_id in self._threads_of(mail):
-            if await self._inbox.reply(thread_id, NAME, words):
+            if await self._inbox.reply(thread_id, NAME, message):
                 return ""
         place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
-        if is_new and words.quoted:
+        if is_new and message.quoted:
             # What it answers or passes on, and we have not seen.
-            words = replace(
-                words, earlier=(EarlierMessage("quoted in the mail", "", words.quoted, f"{mail_id} quoted"),)
-            )
-        await self._inbox.message(place, words, agent=self._desk.agent_of(mail.recipients))
+            earlier = EarlierMessage("quoted in the mail", "", message.quoted, f"{mail_id} quoted")
+            message = replace(message, earlier=(earlier,))
+        await self._inbox.message(place, message, agent=self._desk.agent_of(mail.recipients))
         return ""
 
     async def _decides(self, mail: Mail, sender: Person) -> bool:
@@ -229,6 +209,28 @@ class EmailInbound:
                 )
                 return True
         return False
+
+
+def _message_of(mail: Mail, sender: Person, aligned: str, unread_bytes: int) -> InboundMessage:
+    """`unread_bytes`: of the mail, which is too long to be read whole."""
+    cut = Attachment(
+        name=f"(the rest of the mail, beyond {MAIL_BYTES_MAX:,} bytes, was not read)", size_bytes=unread_bytes
+    )
+    return InboundMessage(
+        sender=sender,
+        text=_without_links(mail.text),
+        event_id=event_id_of(mail),
+        subject=mail.subject,
+        attachments=(*map(_linkless, mail.attachments), *([cut] if unread_bytes else [])),
+        quoted=_without_links(mail.quoted[:QUOTED_CHARS_MAX]),
+        origin={
+            "message_id": mail.message_id,
+            "references": [*mail.references] or [*mail.in_reply_to],
+            "to": [*mail.to],
+            "cc": [*mail.cc],
+            "from": aligned,
+        },
+    )
 
 
 def _domain(mail: Mail) -> str:
