@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.team.names import nearest
 from bot.team.problems import what_is_wrong, why
 from bot.team.reach import Reach
-from channels.email.identity.senders import AllowedSenders, can_be_written_to
+from channels.email.identity.senders import AllowedSenders, is_plain_address
 from channels.email.servers import imap_server, smtp_server
 from channels.hosts import is_loopback
 from channels.webhook.endpoints import Endpoint, endpoints_of, keys_of, missing, urls_of
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     @field_validator("email_address")
     @classmethod
     def _address(cls, address: str) -> str:
-        if address and not can_be_written_to(address):
+        if address and not is_plain_address(address):
             raise ValueError("must be one plain address, such as deploybot@example.com")
         return address
 

@@ -304,7 +304,7 @@ async def _email(setup: Setup) -> list[Finding]:
         found.append(Finding("imap", "failed", str(error)))
     try:
         await check_smtp(smtp)
-        secured = "without TLS" if smtp.security == "none" else "with TLS, and the certificate is good"
+        secured = "without TLS" if smtp.security == "none" else "with TLS and a valid certificate"
         found.append(Finding("smtp", "ok", f"{smtp.where} lets us in, {secured}."))
     except ChannelUnavailable as error:
         found.append(Finding("smtp", "failed", str(error)))

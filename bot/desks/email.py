@@ -29,8 +29,8 @@ class EmailDesk:
     message_id: Callable[[str, str], str]
     """Of the mail of a thread with a key, as `channels.email.identity.tokens.Signer` makes it."""
 
-    async def too_many(self, sender: str, mail: str, most: int) -> bool:
-        return await self.store.count_distinct(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > most
+    async def exceeds_rate_limit(self, sender: str, mail: str, limit: int) -> bool:
+        return await self.store.count_distinct(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > limit
 
     async def opened_by(self, place: Place) -> str | None:
         thread_id = thread_id_of(place)

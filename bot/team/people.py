@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, ConfigDict
 
-from channels.email.identity.senders import can_be_written_to
+from channels.email.identity.senders import is_plain_address
 from store.authority.terms import ANYONE, TEAM
 from store.values import Person
 
@@ -31,7 +31,7 @@ _SHA256 = re.compile(r"([0-9a-f]{64})( +\*?-)?")
 
 
 def _email(address: str) -> str:
-    if not can_be_written_to(address):
+    if not is_plain_address(address):
         raise ValueError("must be one plain address, such as dex@example.com")
     return address.lower()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.roster import DEFAULT, default_of
-from channels.email.identity.senders import tag_of
+from channels.email.identity.senders import plus_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Routes:
         for address in addresses:
             if address.lower() in self.table:
                 return self.of_place(address.lower())
-            tag = tag_of(address)
+            tag = plus_tag(address)
             if tag in self.agents and self.is_ours and self.is_ours(address):
                 return tag
         return self.of_place("")

@@ -87,7 +87,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
         authserv_id=settings.email_authserv_id,
     )
     mailbox = Mailbox(
-        imap_server(settings.imap_url), bot.store, adapter.take, first_start=bot.setup.team.email.first_start
+        imap_server(settings.imap_url), bot.store, adapter.receive, first_start=bot.setup.team.email.first_start
     )
     task = asyncio.create_task(mailbox.watch(), name="mailbox")
 

@@ -1,1 +1,1 @@
-"""Mail as a channel: threads by Message-ID, and who wrote what as far as our own server vouches for it."""
+"""The email channel: threads by Message-ID, and senders verified by what our own mail server authenticated."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from channels.base import Channel, SendFailed, SentInPart
-from channels.email.identity.senders import can_be_written_to
+from channels.email.identity.senders import is_plain_address
 from channels.email.letters import Writer, is_mailed
 from channels.email.outbox import GIVE_UP_SECONDS, Outbox
 from channels.email.place import NAME, alone
@@ -66,7 +66,7 @@ class EmailChannel(Channel):
         return receipt
 
     def place_for(self, person: Person, beside: Place) -> Place | None:
-        return alone(person.address) if can_be_written_to(person.address) else None
+        return alone(person.address) if is_plain_address(person.address) else None
 
     async def aclose(self) -> None:
         await self._outbox.aclose()

@@ -1,14 +1,15 @@
-"""One IMAP connection, by aioimaplib, with a guard around each of the library's weak points (2.0.3):
+"""One IMAP connection. It wraps aioimaplib 2.0.3 and guards against each of the library's weaknesses:
 
-- a broken connection resolves no pending call, so each waits for the loss of the connection as well;
-- a call that times out leaves the connection unusable: whatever goes wrong, it is dropped and made anew;
-- a refused login or SELECT raises nothing: every answer's status is looked at;
-- what arrives together with the end of IDLE is dropped: IDLE only says when to look, and one looks by UID;
-- `idle_start` may hang and its wait may sleep for 29 minutes: both are bounded, by `Pace`;
-- it recurses once for each line of one read: mails are fetched one at a time;
-- it takes `* ` out of untagged lines: only literals are read (`BODY.PEEK[]`), beside numbers.
+- A lost connection does not end a pending call, so every call also waits for the loss of the connection.
+- A call that timed out leaves the connection unusable, so after any error the connection is closed.
+- A refused login or SELECT raises nothing, so the status of every response is checked.
+- A push that arrives with the end of IDLE is lost, so IDLE only says when to poll, and polling goes by UID.
+- `idle_start` may hang, and its wait may last 29 minutes, so `Pace` bounds both.
+- The parser recurses once per line of a read, so mails are fetched one at a time.
+- The parser strips `* ` from untagged lines, so only literals (`BODY.PEEK[]`) and numbers are read.
 
-TLS goes through `IMAP4`, which takes a context as well as the callback for a lost connection; `IMAP4_SSL` does not.
+TLS uses `IMAP4`, which accepts both an SSL context and a callback for a lost connection; `IMAP4_SSL` does not.
+This module never decides what to do with a mail, and it never reconnects.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 LOGOUT_SECONDS_MAX = 3.0
 FETCH_SECONDS_MAX = 1_800.0
 MAIL_BYTES_MAX = 10_000_000
-"""Of a larger mail, so much is read; most have their text at the beginning."""
+"""A larger mail is read up to here; its text usually comes first."""
 
 _FETCHED = re.compile(rb"\d+ FETCH \(.*", re.IGNORECASE)
 _UID = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
@@ -42,35 +43,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """In seconds."""
+    """Timeouts and intervals, in seconds."""
 
     call: float = 30.0
-    """The longest that a server may take to answer, beside sending a mail."""
+    """Timeout of any call but FETCH."""
     fetch: float = 120.0
-    """The longest silence while it sends a mail."""
+    """Longest silence during a FETCH."""
     idle: float = 60.0
-    """How long one IDLE lasts, and so how late a mail may be seen whose notice got lost."""
+    """Duration of one IDLE: if a push is lost, the mail is found after this long."""
     poll: float = 10.0
-    """Between two looks, where the server has no IDLE."""
+    """Polling interval if the server does not support IDLE."""
 
 
 PACE = Pace()
 
 
 class ImapError(Exception):
-    """The connection is of no use any more. One line."""
+    """The connection is unusable. The message is one line."""
 
 
 class MailUnreadable(Exception):
-    """The connection is good, and the server does not give this mail. One line."""
+    """The connection works, but the server does not return this mail. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The folder as it is now."""
+    """The state of the folder at SELECT."""
 
     validity: int
-    """UIDVALIDITY: UIDs mean something only together with it."""
+    """UIDVALIDITY. UIDs are comparable only while it stays the same."""
     next_uid: int
 
 
@@ -79,16 +80,16 @@ class Fetched:
     uid: int
     raw: bytes
     size_bytes: int
-    """Of the whole mail, which may be more than was read."""
+    """Size of the whole mail; `raw` may be shorter."""
 
 
 class ImapConnection:
-    """Use `connected`. Every method raises ImapError, and the connection is to be closed then."""
+    """Made by `connected`. Every method raises ImapError, after which the connection must be closed."""
 
     def __init__(self, server: MailServer, pace: Pace) -> None:
         self._server = server
         self._pace = pace
-        self._takes_idle = True
+        self._idle_refused = False
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._client = aioimaplib.IMAP4(
             host=server.host,
@@ -101,18 +102,18 @@ class ImapConnection:
     async def log_in(self) -> None:
         await self._call("connecting", self._client.wait_hello_from_server())
         await self._ok("logging in", self._client.login(_quoted(self._server.user), self._server.password))
-        # The server may offer more to those whom it knows.
+        # The server may offer more capabilities after the login.
         await self._call("CAPABILITY", self._client.protocol.capability())
 
     @property
     def has_idle(self) -> bool:
-        return bool(self._client.has_capability("IDLE")) and self._takes_idle
+        return bool(self._client.has_capability("IDLE")) and not self._idle_refused
 
     async def select(self) -> Selected:
         lines = await self._ok("SELECT", self._client.select(_quoted(self._server.folder)))
-        told = b"\n".join(bytes(line) for line in lines)
-        validity = re.search(rb"UIDVALIDITY (\d+)", told)
-        next_uid = re.search(rb"UIDNEXT (\d+)", told)
+        response = b"\n".join(bytes(line) for line in lines)
+        validity = re.search(rb"UIDVALIDITY (\d+)", response)
+        next_uid = re.search(rb"UIDNEXT (\d+)", response)
         if not validity:
             raise ImapError(f"the folder {self._server.folder!r} has no UIDVALIDITY")
         if next_uid:
@@ -120,7 +121,7 @@ class ImapConnection:
         return Selected(int(validity[1]), max(await self.search("ALL"), default=0) + 1)
 
     async def search(self, criteria: str) -> list[int]:
-        """UIDs, in order."""
+        """The UIDs found, in ascending order."""
         lines = await self._ok("SEARCH", self._client.uid_search(criteria, charset=None))
         found = set[int]()
         for line in lines:
@@ -131,70 +132,69 @@ class ImapConnection:
                 found.update(int(word) for word in words)
         return sorted(found)
 
-    async def since(self, uid: int) -> list[int]:
-        """UIDs beyond this one."""
-        # `n:*` always names the newest one, also where that is older.
+    async def uids_after(self, uid: int) -> list[int]:
+        # `n:*` always includes the newest mail, even if its UID is below n.
         return [found for found in await self.search(f"UID {uid + 1}:*") if found > uid]
 
     async def fetch(self, uid: int) -> Fetched | None:
-        """None: it is not there any more. Raises MailUnreadable where the server has it and does not give it."""
+        """None: the mail is gone. Raises MailUnreadable if it exists but the server does not return it."""
         parts = f"(UID RFC822.SIZE BODY.PEEK[]<0.{MAIL_BYTES_MAX}>)"
-        # The client's own limit is one of silence, so that a long mail may come slowly.
+        # `Pace.fetch` limits only the silence: a large mail may take long.
         answer = await self._call("FETCH", self._client.uid("fetch", str(uid), parts), FETCH_SECONDS_MAX)
         if answer.result != "OK":
-            raise MailUnreadable(f"FETCH {uid}: the server says {answer.result} {_last_words(answer)}")
-        # The server may tell of other mails in between. A literal comes as a bytearray, all else as bytes.
-        told, literal = b"", None
-        is_there = False
+            raise MailUnreadable(f"FETCH {uid}: the server says {answer.result} {_status_text(answer)}")
+        # Responses about other mails may come in between. A literal is a bytearray, everything else is bytes.
+        response, literal = b"", None
+        exists = False
         for line in answer.lines[:-1]:
             if isinstance(line, bytearray):
                 literal = bytes(line)
             elif _FETCHED.match(line):
-                told, literal = bytes(line), None
+                response, literal = bytes(line), None
             else:
-                told += b" " + bytes(line)
-            found = _UID.search(told)
-            is_ours = bool(found) and int(found[1]) == uid if found else False
-            is_there = is_there or is_ours
-            if is_ours and literal is not None:
-                size = _SIZE.search(told)
+                response += b" " + bytes(line)
+            found = _UID.search(response)
+            is_requested = bool(found) and int(found[1]) == uid if found else False
+            exists = exists or is_requested
+            if is_requested and literal is not None:
+                size = _SIZE.search(response)
                 return Fetched(uid, literal, int(size[1]) if size else len(literal))
-        if is_there:
+        if exists:
             raise MailUnreadable(f"FETCH {uid}: the server gives no body")
         return None
 
     async def mark_seen(self, uid: int) -> None:
-        """For people who look into the mailbox; a server that does not let us is told of in the log."""
+        """Mark the mail as read, for people who open the mailbox. If the server refuses, this only logs it."""
         answer = await self._call("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen)"))
         if answer.result != "OK":
-            log.info("mail_not_marked", uid=uid, answer=f"{answer.result} {_last_words(answer)}")
+            log.info("mail_not_marked", uid=uid, answer=f"{answer.result} {_status_text(answer)}")
 
     async def idle(self) -> None:
-        """Returns when something may have happened, and after `Pace.idle` at the latest."""
+        """Wait for a push from the server, for at most `Pace.idle`. Spurious returns are possible."""
         seconds = self._pace.idle
         try:
             idling = await self._call("IDLE", self._client.idle_start(timeout=seconds + self._pace.call))
         except ImapError as error:
             if isinstance(error.__cause__, aioimaplib.Abort) and not self._lost.done():
-                self._takes_idle = False  # it offers it, and refuses: from now on we ask
+                self._idle_refused = True  # the server advertises IDLE but refuses it: poll from now on
                 return
             raise
         try:
             with contextlib.suppress(TimeoutError):
-                await self._or_lost(asyncio.wait_for(self._client.wait_server_push(), seconds))
+                await self._unless_lost(asyncio.wait_for(self._client.wait_server_push(), seconds))
         finally:
             if self._client.has_pending_idle() and not self._lost.done():
-                with contextlib.suppress(RuntimeError, OSError):  # uvloop writes to no transport that is closed
+                with contextlib.suppress(RuntimeError, OSError):  # uvloop raises if the transport is closed
                     self._client.idle_done()
         await self._call("the end of IDLE", idling)
         if self._lost.done():
             raise ImapError(self._lost.result())
         self._drop_old_pushes()
 
-    async def rest(self) -> None:
-        """As `idle`, for a server that has none."""
+    async def poll_pause(self) -> None:
+        """Wait for `Pace.poll`, on a server without IDLE."""
         with contextlib.suppress(TimeoutError):
-            await self._or_lost(asyncio.wait_for(asyncio.Event().wait(), self._pace.poll))
+            await self._unless_lost(asyncio.wait_for(asyncio.Event().wait(), self._pace.poll))
 
     async def close(self, *, politely: bool) -> None:
         if politely:
@@ -218,14 +218,14 @@ class ImapConnection:
     async def _ok(self, what: str, call: Awaitable[Any], seconds: float = 0.0) -> list[Any]:
         answer = await self._call(what, call, seconds)
         if answer.result != "OK":
-            raise ImapError(f"{what}: the server says {answer.result} {_last_words(answer)}")
+            raise ImapError(f"{what}: the server says {answer.result} {_status_text(answer)}")
         return list(answer.lines)
 
     async def _call(self, what: str, call: Awaitable[T], seconds: float = 0.0) -> T:
         seconds = seconds or self._pace.call
         try:
             async with asyncio.timeout(seconds):
-                return await self._or_lost(call)
+                return await self._unless_lost(call)
         except TimeoutError:
             raise ImapError(f"{what}: no answer within {seconds:g} s") from None
         except ImapError as error:
@@ -233,7 +233,7 @@ class ImapConnection:
         except (aioimaplib.AioImapException, OSError, ValueError, RuntimeError) as error:
             raise ImapError(f"{what}: {one_line(str(error), 200) or type(error).__name__}") from error
 
-    async def _or_lost(self, call: Awaitable[T]) -> T:
+    async def _unless_lost(self, call: Awaitable[T]) -> T:
         task = asyncio.ensure_future(call)
         try:
             futures: set[asyncio.Future[Any]] = {task, self._lost}
@@ -249,7 +249,7 @@ class ImapConnection:
 
 @contextlib.asynccontextmanager
 async def connected(server: MailServer, pace: Pace = PACE) -> AsyncIterator[ImapConnection]:
-    """A connection that is logged in. Raises ImapError."""
+    """A connection that has logged in. Raises ImapError."""
     connection = ImapConnection(server, pace)
     politely = False
     try:
@@ -261,23 +261,21 @@ async def connected(server: MailServer, pace: Pace = PACE) -> AsyncIterator[Imap
 
 
 async def check(server: MailServer) -> str:
-    """What `bot doctor` says of it. Raises ChannelUnavailable."""
+    """A status line for `bot doctor`. Raises ChannelUnavailable."""
     try:
         async with connected(server) as connection:
             await connection.select()
-            pushes = (
-                "tells of new mail at once" if connection.has_idle else "has no IDLE, so it is asked every now and then"
-            )
-            secured = "without TLS" if server.security == "none" else "with TLS, and the certificate is good"
-            return f"the folder {server.folder!r} opens, {secured}; the server {pushes}."
+            pushes = "supports IDLE" if connection.has_idle else f"does not support IDLE: polled every {PACE.poll:g} s"
+            secured = "without TLS" if server.security == "none" else "with TLS and a valid certificate"
+            return f"the folder {server.folder!r} opens {secured}; the server {pushes}."
     except ImapError as error:
         raise ChannelUnavailable(f"IMAP at {server.where}: {error}. Correct IMAP_URL.") from None
 
 
-def _last_words(answer: Any) -> str:
+def _status_text(answer: Any) -> str:
     return one_line(b" ".join(bytes(line) for line in answer.lines[-1:]).decode(errors="replace"), 200)
 
 
 def _quoted(text: str) -> str:
-    """The library quotes a password, and no user and no folder."""
+    """A quoted string for a user or a folder; the library quotes only the password."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -18,7 +18,7 @@ from typing import Any, assert_never
 from pydantic import JsonValue
 
 from channels.email.body import Body
-from channels.email.identity.senders import can_be_written_to
+from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
 from channels.email.place import alone_at, person_at
 from channels.messages import (
@@ -376,7 +376,7 @@ def _to_all(mails: Correspondence, cards: Sequence[Correspondence]) -> Correspon
 
 
 def _mailable(address: str) -> tuple[str, ...]:
-    return (address,) if can_be_written_to(address) else ()
+    return (address,) if is_plain_address(address) else ()
 
 
 def _strings(value: JsonValue) -> list[str]:

@@ -1,9 +1,8 @@
-"""The way in: watches a mailbox, and hands over each new mail once it is sure to be kept.
+"""Watches a mailbox and passes each new mail to `channels.email.inbound`, at least once.
 
-How far it has read (UIDVALIDITY and UID) stands in the store, and moves on only after a mail's event is durable. So a
-mail may be handed over twice, after a crash or by several processes that watch the same mailbox; it is the same event
-then. Nothing is ever deleted: the mailbox keeps every mail as it came. What was taken in is marked as read; what is
-left unread is what nobody answered, a robot's mail or a stranger's.
+The read position (UIDVALIDITY and UID) is kept in the store, and advances only after a mail's event is durable. After
+a crash, or if several processes watch the mailbox, a mail is passed on twice with the same event id. Mail that was
+accepted is marked as read; mail that was ignored stays unread. Nothing is ever deleted.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ log = structlog.get_logger(__name__)
 RECONNECT_SECONDS_MAX = 60.0
 STORE_RETRY_SECONDS = 2.0
 READ_TRIES = 3
-"""Each over a connection of its own."""
+"""Attempts to fetch a mail, each on a new connection."""
 LOOK_BACK_DAYS = 2
-"""Where a mailbox was made anew (another UIDVALIDITY), mail that came so long before the last look is read again."""
+"""If the mailbox was rebuilt (its UIDVALIDITY changed), mail since this long before the last poll is read again."""
 
 FirstStart = Literal["new", "unread", "all"]
-"""What is read when there is no progress yet: what comes from now on, what is unread, or everything."""
+"""What to read at the very first start: mail from now on, unread mail, or everything."""
 
 
 class Notes(Protocol):
@@ -42,23 +41,23 @@ class Notes(Protocol):
     async def set_note(self, name: str, text: str, *, expected: str) -> bool: ...
 
 
-Takes = Callable[[Fetched], Awaitable[bool]]
-"""Durable when it returns. True: it was taken in. False: nobody will answer it."""
+ReceiveMail = Callable[[Fetched], Awaitable[bool]]
+"""True: the mail is durable. False: it is ignored. Raises StoreUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReadPosition:
     validity: int
     uid: int
-    """Everything up to it was read."""
+    """All mail up to this UID was read."""
     day: str
-    """When that was, ISO."""
+    """The day of the last poll, ISO 8601."""
 
     def __str__(self) -> str:
         return json.dumps([self.validity, self.uid, self.day])
 
     @classmethod
-    def parse(cls, text: str) -> Progress | None:
+    def parse(cls, text: str) -> ReadPosition | None:
         return cls(*json.loads(text)) if text else None
 
 
@@ -71,7 +70,7 @@ class Mailbox:
         self,
         server: MailServer,
         notes: Notes,
-        take: Takes,
+        receive: ReceiveMail,
         *,
         first_start: FirstStart = "new",
         pace: Pace = PACE,
@@ -79,23 +78,23 @@ class Mailbox:
     ) -> None:
         self._server = server
         self._notes = notes
-        self._take = take
+        self._receive = receive
         self._first_start = first_start
         self._pace = pace
         self._clock = clock
         self._name = f"email/{server.user}@{server.where}/{server.folder}"
         self._failures: dict[int, int] = {}
-        """How often the server did not give a mail, by UID."""
+        """Failed fetches of a mail, by UID."""
         self.listening = asyncio.Event()
-        """Set while it would hear of a new mail."""
+        """Set while the mailbox is being watched."""
 
     async def watch(self) -> None:
-        """Goes on until it is cancelled, whatever becomes of the server."""
+        """Runs until it is cancelled, and reconnects after every failure."""
         failures = 0
         while True:
             try:
                 async with connected(self._server, self._pace) as connection:
-                    async for _ in self._looks(connection):
+                    async for _ in self._polls(connection):
                         failures = 0
             except ImapError as error:
                 failures += 1
@@ -105,14 +104,14 @@ class Mailbox:
                 delay = STORE_RETRY_SECONDS
                 log.warning("mail_waits_for_store", error=str(error), again_in_seconds=delay)
             except Exception:
-                # A mistake of ours; without this, nobody would read mail until the next start.
+                # A bug of ours must not stop the mailbox from being read until the next start.
                 delay = RECONNECT_SECONDS_MAX
                 log.exception("mailbox_not_understood", where=self._server.where, again_in_seconds=delay)
             finally:
                 self.listening.clear()
             await asyncio.sleep(delay)
 
-    async def _looks(self, connection: ImapConnection) -> AsyncIterator[None]:
+    async def _polls(self, connection: ImapConnection) -> AsyncIterator[None]:
         selected = await connection.select()
         while True:
             await self.catch_up(connection, selected)
@@ -121,26 +120,28 @@ class Mailbox:
             if connection.has_idle:
                 await connection.idle()
             else:
-                await connection.rest()
+                await connection.poll_pause()
 
     async def catch_up(self, connection: ImapConnection, selected: Selected) -> None:
-        """Everything that is there and was not read yet, oldest first."""
+        """Read all mail that was not read yet, oldest first."""
         known = await self._notes.get_note(self._name)
-        progress = Progress.parse(known)
-        if not progress or progress.validity != selected.validity:
-            uids = await (self._anew(connection, progress) if progress else self._first(connection))
+        position = ReadPosition.parse(known)
+        if not position or position.validity != selected.validity:
+            uids = await (
+                self._uids_after_rebuild(connection, position) if position else self._uids_at_first_start(connection)
+            )
             for uid in uids:
                 await self._read(connection, uid)
-            # Only now: what was chosen to be read must not be everything that came since, if we die in the middle.
+            # Save the position only now: after a crash, the same choice of mails must be made again.
             last = max(*uids, selected.next_uid - 1) if uids else selected.next_uid - 1
-            known, progress = await self._advance(known, Progress(selected.validity, last, self._today()))
-        # Until there is none: what comes while we read, the server tells us then, and IDLE does not say it again.
-        while uids := await connection.since(progress.uid):
+            known, position = await self._advance(known, ReadPosition(selected.validity, last, self._today()))
+        # Repeat until there is no new mail: IDLE does not announce mail that arrived while we were reading.
+        while uids := await connection.uids_after(position.uid):
             for uid in uids:
                 await self._read(connection, uid)
-                known, progress = await self._advance(known, replace(progress, uid=max(uid, progress.uid)))
+                known, position = await self._advance(known, replace(position, uid=max(uid, position.uid)))
 
-    async def _first(self, connection: ImapConnection) -> list[int]:
+    async def _uids_at_first_start(self, connection: ImapConnection) -> list[int]:
         match self._first_start:
             case "new":
                 uids = []
@@ -151,7 +152,7 @@ class Mailbox:
         log.info("mailbox_first_seen", folder=self._server.folder, reads=len(uids))
         return uids
 
-    async def _anew(self, connection: ImapConnection, before: Progress) -> list[int]:
+    async def _uids_after_rebuild(self, connection: ImapConnection, before: ReadPosition) -> list[int]:
         since = datetime.fromisoformat(before.day) - timedelta(days=LOOK_BACK_DAYS)
         uids = await connection.search(f"SINCE {since.day}-{_MONTHS[since.month - 1]}-{since.year}")
         log.warning("mailbox_made_anew", folder=self._server.folder, reads_again=len(uids))
@@ -164,33 +165,33 @@ class Mailbox:
             self._failures[uid] = self._failures.get(uid, 0) + 1
             if self._failures[uid] < READ_TRIES:
                 raise ImapError(str(error)) from error
-            # It stays there, unread. All that came after it must not wait for it for ever.
+            # Leave the mail unread, so that it does not block all later mail.
             log.error("mail_not_readable", uid=uid, error=str(error), tries=self._failures.pop(uid))
             return
         if mail is None:
             log.info("mail_gone", uid=uid)
-        elif await self._taken(mail):
+        elif await self._receives(mail):
             await connection.mark_seen(uid)
 
-    async def _taken(self, mail: Fetched) -> bool:
+    async def _receives(self, mail: Fetched) -> bool:
         try:
-            return await self._take(mail)
+            return await self._receive(mail)
         except StoreUnavailable:
             raise
         except Exception:
-            # A mistake of ours must not keep all later mail out. This one stays unread, for a person to look at.
+            # A bug of ours must not block all later mail. This one stays unread, for a person to look at.
             log.exception("mail_not_understood", uid=mail.uid, size_bytes=mail.size_bytes)
             return False
 
-    async def _advance(self, known: str, progress: Progress) -> tuple[str, Progress]:
-        """Another process may have got further meanwhile; never back."""
+    async def _advance(self, known: str, position: ReadPosition) -> tuple[str, ReadPosition]:
+        """Save the position, unless another process has saved a later one. It never moves back."""
         while True:
-            progress = replace(progress, day=self._today())
-            if known == str(progress) or await self._notes.set_note(self._name, str(progress), expected=known):
-                return str(progress), progress
+            position = replace(position, day=self._today())
+            if known == str(position) or await self._notes.set_note(self._name, str(position), expected=known):
+                return str(position), position
             known = await self._notes.get_note(self._name)
-            theirs = Progress.parse(known)
-            if theirs and theirs.validity == progress.validity and theirs.uid >= progress.uid:
+            theirs = ReadPosition.parse(known)
+            if theirs and theirs.validity == position.validity and theirs.uid >= position.uid:
                 return known, theirs
 
     def _today(self) -> str:
@@ -198,4 +199,4 @@ class Mailbox:
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-"""RFC 3501's, whatever the locale says."""
+"""The names of RFC 3501; `strftime` would follow the locale."""

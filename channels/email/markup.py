@@ -1,7 +1,8 @@
-"""The words that HTML shows, by libxml2's events: nothing is built, so no nesting is too deep for it. Pure.
+"""Converts an HTML mail to the text that a reader would see. Pure.
 
-What a reader does not see is left out, or a mail could say one thing to them and another to us. What stands in a
-blockquote gets a `>` before each line, as in plain text, so that `channels.email.replies` finds it.
+It handles libxml2's parser events and builds no tree, so nesting depth does not matter. Hidden elements are left out;
+otherwise a mail could say one thing to its reader and another to us. Lines of a blockquote get a `>`, as in plain text,
+for `channels.email.replies` to recognise.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ STYLE_CHARS_MAX = 2_000
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 )
-_UNSHOWN = frozenset(
+_HIDDEN_TAGS = frozenset(
     ("script", "style", "head", "title", "template", "noscript", "xml", "object", "svg", "math", "iframe")
 )
-_APART = frozenset(("p", "ul", "ol", "table", "pre", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"))
-"""Blocks with an empty line around them."""
-_BLOCKS = _APART | frozenset(
+_SPACED = frozenset(("p", "ul", "ol", "table", "pre", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"))
+"""Blocks separated by an empty line."""
+_BLOCKS = _SPACED | frozenset(
     ("div", "tr", "li", "section", "article", "header", "footer", "center", "hr", "dl", "dt", "dd", "address", "form")
 )
 _SIGNATURES = frozenset(("gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block"))
@@ -36,8 +37,8 @@ _HIDDEN = re.compile(
 
 
 def text_of_html(html: str) -> str:
-    """Never raises. What is beyond HTML_CHARS_MAX is not looked at."""
-    parser = etree.HTMLParser(target=_Words(), encoding="utf-8", huge_tree=True)
+    """Never raises. HTML beyond HTML_CHARS_MAX is ignored."""
+    parser = etree.HTMLParser(target=_TextBuilder(), encoding="utf-8", huge_tree=True)
     data = html[:HTML_CHARS_MAX].replace("\0", "").encode("utf-8", "replace")
     try:
         parser.feed(data or b" ")
@@ -46,19 +47,19 @@ def text_of_html(html: str) -> str:
         return ""
 
 
-class _Words:
-    """A target as `lxml.etree` wants one."""
+class _TextBuilder:
+    """A parser target for `lxml.etree`."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._line: list[str] = []
         self._open: list[tuple[str, bool, bool]] = []
-        """Of each open element: tag, whether it hides, whether it quotes."""
+        """For each open element: its tag, whether it is hidden, whether it is a quotation."""
         self._hidden = self._quotes = self._pre = 0
-        self._apart = False
+        self._spaced = False
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        hides = bool(self._hidden) or tag in _UNSHOWN or _is_hidden(attributes)
+        hides = bool(self._hidden) or tag in _HIDDEN_TAGS or _is_hidden(attributes)
         quotes = False
         if not hides:
             self._begin(tag)
@@ -74,12 +75,12 @@ class _Words:
                 self._end_line()
             else:
                 self._line.clear()
-                self._apart = True
+                self._spaced = True
         elif tag == "hr":
             self._end_line()
             self._lines.append("_" * 32)
         elif tag in _BLOCKS:
-            self._end_line(apart=tag in _APART)
+            self._end_line(spaced=tag in _SPACED)
         if tag == "li":
             self._line.append("- ")
         elif tag in ("td", "th") and "".join(self._line[-3:]).strip():
@@ -93,7 +94,7 @@ class _Words:
         if hides or tag in _VOID:
             return
         if tag in _BLOCKS:
-            self._end_line(apart=tag in _APART)
+            self._end_line(spaced=tag in _SPACED)
         self._quotes -= quotes
         self._pre -= tag == "pre"
 
@@ -110,17 +111,17 @@ class _Words:
         self._end_line()
         return "\n".join(self._lines)
 
-    def _end_line(self, *, apart: bool = False) -> None:
+    def _end_line(self, *, spaced: bool = False) -> None:
         words = "".join(self._line)
         self._line.clear()
         words = words.rstrip() if self._pre else " ".join(words.split())
         if words.strip():
             mark = ">" * min(self._quotes, QUOTES_MAX)
-            if self._apart and self._lines:
+            if self._spaced and self._lines:
                 self._lines.append(mark)
             self._lines.append(f"{mark} {words}" if mark else words)
-            self._apart = False
-        self._apart = self._apart or apart
+            self._spaced = False
+        self._spaced = self._spaced or spaced
 
 
 def _is_hidden(attributes: Mapping[str, str]) -> bool:

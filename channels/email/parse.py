@@ -1,10 +1,10 @@
-"""From the bytes of a mail to what it says. Pure; no bytes make it raise.
+"""Parses the bytes of a mail into a `Mail`. Pure, and it never raises, whatever the bytes.
 
-Read with the standard library's oldest rules (`compat32`): they take anything, while the newer ones raise in the middle
-of a malformed header. What is not readable is replaced, never dropped in silence: the mail itself stays in the mailbox.
+It uses the standard library's oldest policy (`compat32`), which accepts any input, while newer ones raise on malformed
+headers. Undecodable content is replaced, and everything that is skipped is marked as such.
 
-Nothing here is believed: who wrote it is `channels.email.identity.senders`, which thread it belongs to
-`channels.email.inbound`.
+Nothing in a `Mail` is verified: `channels.email.identity.senders` verifies the sender, and `channels.email.inbound`
+finds the thread.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from email.message import Message
 from itertools import islice
 from typing import Any
 
-from channels.email.identity.senders import can_be_written_to
+from channels.email.identity.senders import is_plain_address
 from channels.email.markup import text_of_html
-from channels.email.replies import split
-from channels.email.robots import Bounce, bounce_of, robot
+from channels.email.replies import split_body
+from channels.email.robots import Bounce, bounce_of, why_automatic
 from store.text import one_line
 from store.values import Attachment
 
 TEXT_CHARS_MAX = 200_000
-"""Of a body, before its quotes are looked for."""
+"""The part of a body that is split into new and quoted text."""
 ATTACHED_BYTES_MAX = 100_000
-"""An attached text beyond it is known by its name only."""
+"""The text of a larger attachment is not read."""
 ATTACHMENTS_READ_MAX = 3
 DEPTH_MAX = 30
 PARTS_MAX = 300
 HEAD_BYTES_MAX = 256_000
-"""Of a mail's own headers. The standard library takes much longer for twice as many."""
+"""All headers of a mail together. Parsing time grows faster than their size."""
 VALUE_CHARS_MAX = 20_000
-"""Of any one header, of a part's too; likewise."""
+"""A single header, also of a part. Parsing time grows faster than its size."""
 BOUNDARIES_MAX = 2_000
-"""Lines that begin with `--`: beyond so many, the rest of a mail is not read."""
+"""The rest of a mail is not read after this many lines that begin with `--`."""
 REPORT_BYTES_MAX = 200_000
-"""Of a delivery report: what was not delivered may hang on it whole."""
+"""Body of a delivery report, which may have the whole original attached."""
 IDS_MAX = 100
-"""Message-IDs that are read of References: the first one, and the last of the others."""
+"""Message-IDs read from References: the first one, and the last of the others."""
 PEOPLE_MAX = 50
 HEADER_CHARS_MAX = 20_000
 
 
-# What mail programs mean by the smaller name: https://encoding.spec.whatwg.org/#names-and-labels
+# Mail programs mean the superset when they name the subset: https://encoding.spec.whatwg.org/#names-and-labels
 _READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
 
 
 class _Policy(email.policy.Compat32):
-    """No header is longer than VALUE_CHARS_MAX. Bytes beyond ASCII in it are UTF-8 (RFC 6532), or U+FFFD."""
+    """Cuts headers at VALUE_CHARS_MAX. Non-ASCII bytes in them are decoded as UTF-8 (RFC 6532), or become U+FFFD."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
@@ -66,7 +66,7 @@ class _Policy(email.policy.Compat32):
         return super().header_fetch_parse(name, value)
 
 
-# Of these the end matters as much as the beginning; each is cut where it is read.
+# These matter at both ends, so `_ids` cuts them in the middle.
 _MAY_BE_LONG = ("references", "in-reply-to")
 _POLICY = _Policy()
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
@@ -78,56 +78,56 @@ _ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}
 @dataclass(frozen=True, slots=True)
 class Mail:
     message_id: str
-    """With its angle brackets; empty: it has none."""
+    """With its angle brackets; empty: none."""
     digest: str
-    """Of sender, date, subject and body: stands in for a Message-ID where there is none."""
+    """A hash of sender, date, subject and body, used as the id of a mail without a Message-ID."""
     sender: str
     """The From address, its domain in lower case; empty: there is not exactly one."""
     name: str
-    """What the From line calls the sender. Anybody may call themselves anything."""
+    """The display name in From. Unverified."""
     to: tuple[str, ...]
     cc: tuple[str, ...]
     delivered_to: tuple[str, ...]
-    """Where our server put it: with a plus-address whole."""
+    """The envelope recipients that our server recorded, with their plus-tags."""
     subject: str
     in_reply_to: tuple[str, ...]
     references: tuple[str, ...]
     """Oldest first."""
     text: str
-    """What its author wrote anew."""
+    """The new text of the body."""
     quoted: str
-    """The rest of the body: history, signature."""
-    decisive: bool
-    """All that its author wrote anew is in `text`, so that it may decide something."""
+    """The rest of the body: quotations and signatures."""
+    text_is_complete: bool
+    """Whether `text` certainly holds all new text, so that it may decide a request."""
     attachments: tuple[Attachment, ...]
-    robot: str
-    """Why nobody should answer it; empty: a person seems to have written it."""
+    automatic: str
+    """Why the mail must not be answered (see `channels.email.robots`); empty: a person seems to have written it."""
     bounce: Bounce | None
-    """It tells that a mail could not be delivered."""
+    """Set if it is a report that a mail could not be delivered."""
     authentication: tuple[str, ...]
-    """Authentication-Results, topmost first."""
+    """The Authentication-Results headers, topmost first."""
 
     @property
     def recipients(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.to, *self.cc, *self.delivered_to)))
 
 
-def glance(raw: bytes) -> Mail:
-    """What its headers alone say: whether somebody's mail is worth more than that."""
+def parse_headers(raw: bytes) -> Mail:
+    """The mail without its body, in bounded time."""
     return parse(raw[: _end_of_head(raw)])
 
 
 def parse(raw: bytes) -> Mail:
     message, whole = _message(raw)
     body, attachments = _body_of(message)
-    words = split(body[:TEXT_CHARS_MAX])
+    parts = split_body(body[:TEXT_CHARS_MAX])
     sender, name = _sender(message)
     subject = one_line(_decoded(message, "Subject"), 1_000)
     ids = _ids(message, "Message-ID")
-    signed_by = "\0".join((sender, _raw(message, "Date"), subject, body))
+    hashed = "\0".join((sender, _raw(message, "Date"), subject, body))
     return Mail(
         message_id=ids[0] if ids else "",
-        digest=hashlib.blake2b(signed_by.encode(errors="replace"), digest_size=16).hexdigest(),
+        digest=hashlib.blake2b(hashed.encode(errors="replace"), digest_size=16).hexdigest(),
         sender=sender,
         name=one_line(name, 100),
         to=tuple(address for _, address in _people(message, "To")),
@@ -138,18 +138,18 @@ def parse(raw: bytes) -> Mail:
         subject=subject,
         in_reply_to=_ids(message, "In-Reply-To"),
         references=_ids(message, "References"),
-        text=words.new,
-        quoted=words.rest + body[TEXT_CHARS_MAX:],
-        decisive=whole and words.whole and len(body) <= TEXT_CHARS_MAX,
+        text=parts.new,
+        quoted=parts.quoted + body[TEXT_CHARS_MAX:],
+        text_is_complete=whole and parts.is_complete and len(body) <= TEXT_CHARS_MAX,
         attachments=attachments,
-        robot=robot(message, sender),
+        automatic=why_automatic(message, sender),
         bounce=bounce_of(message, body),
         authentication=tuple(_unfolded(value) for value in message.get_all("Authentication-Results", [])),
     )
 
 
 def _message(raw: bytes) -> tuple[Message[Any, Any], bool]:
-    """The mail, and whether that is all of it."""
+    """The parsed mail, and whether nothing was cut off."""
     end = _end_of_head(raw)
     head, body = raw[: min(end, HEAD_BYTES_MAX)], raw[end:]
     if b"delivery-status" in head.lower():
@@ -160,7 +160,7 @@ def _message(raw: bytes) -> tuple[Message[Any, Any], bool]:
     try:
         return email.message_from_bytes(head + kept, policy=_POLICY), whole
     except Exception:
-        # Parts in parts without end, say. Its headers can be read all the same.
+        # Parts nested too deeply, for example. The headers can still be parsed.
         message = email.message_from_bytes(head, policy=_POLICY)
         message.set_payload("(This mail could not be read: its parts are not put together as mail is.)")
         return message, False
@@ -172,7 +172,7 @@ def _end_of_head(raw: bytes) -> int:
 
 
 def _sender(message: Message[Any, Any]) -> tuple[str, str]:
-    """(address, name). Of two From lines, or two people in one, neither: programs differ in which one they show."""
+    """(address, name); both empty unless From names exactly one person, as mail programs differ in whom they show."""
     values = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all("From", [])]
     try:
         named = [pair for pair in email.utils.getaddresses(values) if any(pair)]
@@ -182,7 +182,7 @@ def _sender(message: Message[Any, Any]) -> tuple[str, str]:
     if len(values) != 1 or len(named) != 1 or len(people) != 1:
         return "", ""
     [(name, sender)] = people
-    # Nobody's name is an address, which may be another's.
+    # A display name must not look like an address, which may be somebody else's.
     return sender, re.sub(r"[@<>]+", " ", name)
 
 
@@ -202,7 +202,7 @@ def _decoded(message: Message[Any, Any], header: str) -> str:
 
 
 def decoded(value: str) -> str:
-    """RFC 2047. What cannot be decoded stays as it is."""
+    """Decodes RFC 2047. A value that cannot be decoded is returned as it is."""
     try:
         return str(email.header.make_header(email.header.decode_header(value)))
     except Exception:
@@ -210,7 +210,7 @@ def decoded(value: str) -> str:
 
 
 def _ids(message: Message[Any, Any], header: str) -> tuple[str, ...]:
-    # A folded id is one; a comment, or words before it, are none.
+    # Only `<…>` is an id. Comments and words around it are ignored.
     value = _unfolded(message.get(header, "")).replace("> <", "><")
     if len(value) > HEADER_CHARS_MAX:
         value = value[: HEADER_CHARS_MAX // 2] + " " + value[-HEADER_CHARS_MAX // 2 :]
@@ -219,7 +219,7 @@ def _ids(message: Message[Any, Any], header: str) -> tuple[str, ...]:
 
 
 def _people(message: Message[Any, Any], header: str) -> list[tuple[str, str]]:
-    """(name, address), of addresses that are some. The name is decoded last: it can smuggle no address in."""
+    """(name, address) pairs with a valid address. Names are decoded last, so an encoded name cannot add an address."""
     values = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all(header, [])]
     try:
         found = email.utils.getaddresses(values)
@@ -228,7 +228,7 @@ def _people(message: Message[Any, Any], header: str) -> list[tuple[str, str]]:
     people = []
     for name, address in found[:PEOPLE_MAX]:
         local, _, domain = address.rpartition("@")
-        if _ADDRESS.fullmatch(address) and can_be_written_to(address := f"{local}@{domain.lower()}"):
+        if _ADDRESS.fullmatch(address) and is_plain_address(address := f"{local}@{domain.lower()}"):
             people.append((decoded(name), address))
     return people
 
@@ -254,7 +254,7 @@ def _body_of(message: Message[Any, Any]) -> tuple[str, tuple[Attachment, ...]]:
 
 
 def _leaves(part: Message[Any, Any], depth: int) -> Iterator[Message[Any, Any]]:
-    """What a mail program would show or list. Of alternatives one: the plain text if it says anything."""
+    """The parts that a mail program would show or list. Of alternatives only one, the plain text if it is not empty."""
     children = part.get_payload() if part.is_multipart() and not _is_message(part) else None
     if not isinstance(children, list) or depth >= DEPTH_MAX:
         yield part
@@ -296,8 +296,8 @@ def _text(part: Message[Any, Any]) -> str:
 
 def _characters(part: Message[Any, Any]) -> str:
     data = _bytes(part)
-    said = str(part.get_content_charset() or "utf-8")
-    for charset, errors in ((_READ_AS.get(said, said), "strict"), ("utf-8", "strict"), ("cp1252", "replace")):
+    declared = str(part.get_content_charset() or "utf-8")
+    for charset, errors in ((_READ_AS.get(declared, declared), "strict"), ("utf-8", "strict"), ("cp1252", "replace")):
         try:
             return _one_newline(data.decode(charset, errors))
         except (UnicodeError, LookupError, ValueError):
@@ -318,21 +318,21 @@ def _one_newline(text: str) -> str:
 
 
 def _unflowed(text: str, *, joined: bool) -> str:
-    """RFC 3676: a line that ends in a space goes on in the next one of the same depth."""
+    """Joins format=flowed text (RFC 3676): a line that ends in a space continues in the next one of the same depth."""
     lines: list[str] = []
-    goes_on = False
+    continues = False
     depth = -1
     for line in text.split("\n"):
         bare = line.lstrip(">")
         quotes = len(line) - len(bare)
         bare = bare.removeprefix(" ")
-        if goes_on and quotes == depth:
+        if continues and quotes == depth:
             lines[-1] += bare
         else:
             lines.append(">" * quotes + (" " if quotes else "") + bare)
-        goes_on = bare.endswith(" ") and bare != "-- "
+        continues = bare.endswith(" ") and bare != "-- "
         depth = quotes
-        if goes_on and joined:
+        if continues and joined:
             lines[-1] = lines[-1][:-1]
     return "\n".join(lines)
 

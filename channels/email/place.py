@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import assert_never
 
-from channels.email.identity.senders import can_be_written_to
+from channels.email.identity.senders import is_plain_address
 from channels.places import Alerts, Approvals, Command, Firing, Purpose
 from store.values import Place
 
@@ -74,14 +74,14 @@ class EmailPlaces:
 
 def _is_person(address: str) -> bool:
     """A slash would end the address: see `person_at`."""
-    return can_be_written_to(address) and "/" not in address
+    return is_plain_address(address) and "/" not in address
 
 
 def _whole(text: str) -> Place | None:
     """A person's address, one with a name behind it, or a Message-ID."""
     place = Place(channel=NAME, address=text)
     is_mail = text.startswith("<") and text.endswith(">")
-    return place if is_mail or can_be_written_to(person_at(place)) else None
+    return place if is_mail or is_plain_address(person_at(place)) else None
 
 
 GRAMMAR = EmailPlaces()

@@ -1,12 +1,11 @@
-"""What somebody wrote anew, apart from what the mail quotes; and whether those words decide a request. Pure.
+"""Splits a mail's body into new and quoted text, and recognises new text that decides a request. Pure.
 
-Our own, because of what was measured on the mails of tests/payloads/email: the libraries for this leave more of the
-quoted text in, and most of them can be kept busy for minutes by a mail made for that. Every pattern here looks at a
-line of bounded length once.
+It replaces the libraries for this task. On the mails of tests/payloads/email they leave more quoted text in, and a
+crafted mail can keep most of them busy for minutes. Here, every pattern matches a line of bounded length once.
 
-A quotation is told by its `>`, by the line before it that says who wrote when, by the headers of a mail that stand in
-the text, or by a rule with words. What stands between quotations is new, so nothing that somebody wrote below a
-quotation is lost, and no `approve` is read without the `but` that follows it.
+A quotation is recognised by `>`, by an attribution line (who wrote, and when), by a block of mail headers, or by a
+banner such as `--- Original Message ---`. All text between quotations is new, so a reply below a quotation is not lost,
+and no `approve` is read without the `but` that follows.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 
 LINES_MAX = 20_000
 WIDTH_MAX = 500
-"""Of a line, so much is looked at."""
+"""Patterns match at most this much of a line."""
 DEVICE_CHARS_MAX = 120
 HEADERS_MIN = 3
-"""So many names of headers, one below the other, make a mail that is quoted whole."""
+"""This many consecutive header lines begin a mail that is quoted in full."""
 
-# Names of headers, as mail programs write them above what they quote. The first group begins such a block.
+# Header names that mail programs write above a quoted mail. The first group can begin such a block.
 _FIRST_NAMES = "From|Von|De|Da|Van|Från|Fra|Od|От|Kimden|差出人|发件人|寄件者|보낸 사람|Betreff|Subject|Objet"
 _NAMES = (
     f"{_FIRST_NAMES}|Sent|Date|To|Cc|Gesendet|Datum|An|Envoyé|Envoyé le|À|Enviado|Enviado el|Enviada em|Fecha|Data|Para"
@@ -54,7 +53,7 @@ _DEVICE = re.compile(
     r"|发自我的|Diese Nachricht wurde von .* gesendet)",
     re.IGNORECASE,
 )
-# Whole lines that mail programs write by themselves: nobody's words are among them.
+# Complete lines that mail programs add by themselves.
 _SENT_FROM = re.compile(
     r"Sent from my (?:iPhone|iPad|Galaxy|Android device|mobile device|phone)|Get Outlook for (?:iOS|Android|Mac)"
     r"|Sent from Outlook for (?:iOS|Android)|Sent from (?:Yahoo Mail|Proton Mail|Gmail Mobile|Mail for Windows)"
@@ -65,8 +64,8 @@ _SENT_FROM = re.compile(
 )
 _QUOTE = re.compile(r"[ \t]{0,4}>")
 _PGP_BEGIN, _PGP_END = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
-# Mail programs put these where nobody sees them: they would stand between a line and its pattern.
-_UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200e\u200f\u2060\ufeff\u00ad\u034f"), "") | dict.fromkeys(
+# Invisible characters that mail programs insert. They would keep a line from matching its pattern.
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200e\u200f\u2060\ufeff\u00ad\u034f"), "") | dict.fromkeys(
     map(ord, "\u00a0\u2007\u202f"), " "
 )
 
@@ -75,44 +74,43 @@ _REJECT = re.compile(r"(?:i )?reject(?:ed)?(?:[.!]{0,3}|\s*(?:[:,;.!–—-]|\n)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     approved: bool
     reason: str = ""
 
 
-def verdict(text: str) -> Verdict | None:
-    """Only words that cannot mean anything else decide: `approve`, or `reject` and why. None: it is a message.
+def parse_decision(text: str) -> Decision | None:
+    """The decision in the new text of a reply: exactly `approve`, or `reject` and a reason. None: it is a message.
 
     `approve, but only staging` is a message, and so is `don't approve`.
     """
     text = text.strip()
     if _APPROVE.fullmatch(text):
-        return Verdict(True)
+        return Decision(True)
     if found := _REJECT.fullmatch(text):
-        return Verdict(False, (found["reason"] or "").strip())
+        return Decision(False, (found["reason"] or "").strip())
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class SplitBody:
     new: str
-    rest: str
-    """What is quoted, and signatures."""
-    whole: bool
-    """Nothing else was taken off: what was no quotation is in `new`, or is beyond doubt a mail program's own."""
+    quoted: str
+    """Quotations and signatures."""
+    is_complete: bool
+    """Whether `new` certainly holds all new text: only quotations and lines of the mail program were removed."""
 
 
-def split(body: str) -> Words:
-    """The new text and the rest. A mail of nothing but quotations has no new text."""
-    given = body.translate(_UNSEEN).split("\n")
-    whole = len(given) <= LINES_MAX and _PGP_BEGIN not in body
-    # An unmistakable mark of a signature is `-- ` with its blank; without it, somebody may have typed the dashes.
-    whole = whole and not any(line in ("--", "--\r") for line in given)
+def split_body(body: str) -> SplitBody:
+    given = body.translate(_INVISIBLE).split("\n")
+    is_complete = len(given) <= LINES_MAX and _PGP_BEGIN not in body
+    # Only `-- ` with its space certainly begins a signature; a person may have typed the dashes alone.
+    is_complete = is_complete and not any(line in ("--", "--\r") for line in given)
     lines = [line.rstrip() for line in given]
     beyond = lines[LINES_MAX:]
     lines = _without_pgp(lines[:LINES_MAX])
     pieces: list[list[str]] = [[]]
-    rest: list[str] = []
+    quoted: list[str] = []
     at = 0
     while at < len(lines):
         if _QUOTE.match(lines[at]):
@@ -121,27 +119,27 @@ def split(body: str) -> Words:
             size = len(lines) - at
         elif size := _attribution(lines, at):
             if not _is_quoted(lines, at + size):
-                size = len(lines) - at  # what follows is quoted without a mark
+                size = len(lines) - at  # what follows is quoted without `>`
         else:
             pieces[-1].append(lines[at])
             at += 1
             continue
-        rest += lines[at : at + size]
+        quoted += lines[at : at + size]
         at += size
         pieces.append([])
     new = []
     for piece in pieces:
-        words, signature = _unsigned(piece)
-        rest += signature
+        text, signature = _without_signature(piece)
+        quoted += signature
         marked = next((line for line in signature if line), "") == "--"
-        whole = whole and (marked or all(map(_is_programs_own, signature)))
-        if words:
-            new.append("\n".join(words))
-    return Words("\n\n".join(new).strip(), "\n".join((*rest, *beyond)).strip("\n"), whole)
+        is_complete = is_complete and (marked or all(map(_is_programs_own, signature)))
+        if text:
+            new.append("\n".join(text))
+    return SplitBody("\n\n".join(new).strip(), "\n".join((*quoted, *beyond)).strip("\n"), is_complete)
 
 
 def _without_pgp(lines: list[str]) -> list[str]:
-    """What a cleartext signature is put around (RFC 9580, 7)."""
+    """The lines inside a cleartext signature (RFC 9580, 7)."""
     if _PGP_BEGIN not in lines:
         return lines
     begin = lines.index(_PGP_BEGIN)
@@ -151,7 +149,7 @@ def _without_pgp(lines: list[str]) -> list[str]:
 
 
 def _is_forwarded(lines: Sequence[str], at: int) -> bool:
-    """Whether the rest is a mail that is quoted whole: after a rule with words, or by its headers."""
+    """Whether a mail quoted in full begins here, with a banner or with its headers."""
     line = lines[at][:WIDTH_MAX]
     if _BANNER.match(line.strip()):
         return True
@@ -166,24 +164,24 @@ def _is_forwarded(lines: Sequence[str], at: int) -> bool:
 
 
 def _attribution(lines: Sequence[str], at: int) -> int:
-    """How many lines from here on say who wrote the quotation that follows; 0: they do not."""
+    """How many lines from here are the attribution of a quotation; 0: none."""
     for end in range(at + 1, min(at + 3, len(lines)) + 1):
         if not lines[end - 1] or _QUOTE.match(lines[end - 1]):
             return 0
-        if _says_who(lines, at, end):
-            # The shortest that does: a person's own words may stand right above it.
-            shorter = any(_says_who(lines, later, end) for later in range(at + 1, end))
+        if _is_attribution(lines, at, end):
+            # Only the shortest match counts: new text may end directly above it.
+            shorter = any(_is_attribution(lines, later, end) for later in range(at + 1, end))
             return 0 if shorter else end - at
     return 0
 
 
-def _says_who(lines: Sequence[str], at: int, end: int) -> bool:
+def _is_attribution(lines: Sequence[str], at: int, end: int) -> bool:
     if not lines[end - 1].endswith((":", "\uff1a")):
         return False
-    said = " ".join(lines[at:end])
-    if len(said) > WIDTH_MAX or not _WHEN.search(said):
+    text = " ".join(lines[at:end])
+    if len(text) > WIDTH_MAX or not _WHEN.search(text):
         return False
-    who, wrote = bool(_ADDRESS.search(said)), bool(_WROTE.search(said))
+    who, wrote = bool(_ADDRESS.search(text)), bool(_WROTE.search(text))
     return (who and wrote) or ((who or wrote) and _is_quoted(lines, end))
 
 
@@ -191,8 +189,8 @@ def _is_quoted(lines: Sequence[str], at: int) -> bool:
     return any(_QUOTE.match(line) for line in lines[at : at + 3])
 
 
-def _unsigned(piece: list[str]) -> tuple[list[str], list[str]]:
-    """(words, signature) of a piece between quotations."""
+def _without_signature(piece: list[str]) -> tuple[list[str], list[str]]:
+    """(text, signature) of a piece between quotations."""
     end = piece.index("--") if "--" in piece else len(piece)
     while end and (not piece[end - 1] or _names_device(piece[end - 1])):
         end -= 1

@@ -1,8 +1,8 @@
-"""Mail that no person wrote to us, and mail that tells of a mail of ours that did not arrive. Pure.
+"""Recognises automatic mail, which must not be answered, and reports of failed deliveries. Pure.
 
-RFC 3834: what answers by itself answers nothing that says it was sent by itself, and nothing without a return path.
-RFC 3464: delivery reports. Some senders of them follow no standard, so the original's Message-ID is looked for in all
-of the report; that it is one of ours, the adapter checks by its signature.
+RFC 3834: an automatic responder answers neither automatic mail nor mail without a return path.
+RFC 3464 defines delivery reports. Some servers ignore it, so the original's Message-ID is searched for in the whole
+report. `channels.email.inbound` verifies our signature in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from store.text import one_line
 _DAEMONS = {"mailer-daemon", "postmaster", "mail-daemon", "bounce", "bounces"}
 _NOBODY = re.compile(r"(no-?reply|do-?not-?reply|donotreply)", re.IGNORECASE)
 _ID = re.compile(r"^\s*(?:Message-ID|X-Original-Message-ID|Original-Message-ID)\s*:\s*(<[^<>\s]{1,900}>)", re.I | re.M)
-# What mail programs put before the subject in the languages that we met; all of them also say so in a header, mostly.
+# Subject prefixes of automatic replies, in common languages. Most such mails also carry a header that says so.
 _AWAY = re.compile(
     r"(automatic reply|auto(matic)?[- ]?(reply|response)|out of (the )?office|ooo|automatische antwort"
     r"|abwesenheits\w+|r\S+ponse automatique|absence du bureau|respuesta autom\S+tica|fuera de (la )?oficina"
@@ -33,15 +33,15 @@ _LOOK_CHARS_MAX = 100_000
 @dataclass(frozen=True, slots=True)
 class Bounce:
     originals: tuple[str, ...]
-    """Message-IDs that the report names."""
+    """The Message-IDs that the report names."""
     recipient: str
-    """Whom it did not reach; empty: it does not say."""
+    """The address that was not reached; empty: the report does not say."""
     error: str
 
 
-def robot(message: Message[Any, Any], sender: str) -> str:
-    """Why nobody should answer it; empty: a person seems to have written it."""
-    # Of a header that is there twice, the topmost: our own server wrote it last.
+def why_automatic(message: Message[Any, Any], sender: str) -> str:
+    """What marks the mail as automatic; empty: a person seems to have written it."""
+    # The topmost of repeated headers counts, because our own server adds its headers on top.
     header: dict[str, str] = {}
     for name, value in message.items():
         header.setdefault(name.lower(), " ".join(str(value).split()).lower())
@@ -77,7 +77,7 @@ def _is_calendar_reply(message: Message[Any, Any]) -> bool:
 
 
 def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
-    """Of a report that a mail was not delivered for good; None for all else, a mere delay too."""
+    """The permanent failure that the mail reports; None: it is no report, or one of a mere delay."""
     local = " ".join(str(message.get("From", "")).split()).lower()
     is_report = message.get_content_type() == "multipart/report" and "delivery-status" in str(
         message.get_param("report-type", "delivery-status")
@@ -85,7 +85,7 @@ def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
     if not is_report and not any(f"{daemon}@" in local for daemon in _DAEMONS):
         return None
     parts = [part for _, part in zip(range(_FIELDS_MAX), message.walk(), strict=False)]
-    fields = _fields(parts)
+    fields = _status_fields(parts)
     actions = [value.lower() for name, value in fields if name == "action"]
     if actions and not any(action.startswith("failed") for action in actions):
         return None
@@ -96,18 +96,18 @@ def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
     return Bounce(
         originals=tuple(dict.fromkeys(one for one in originals if one)),
         recipient=one_line(recipient.rpartition(";")[2].strip().strip("<>"), 200),
-        error=_code_in(error),
+        error=_status_codes(error),
     )
 
 
-def _code_in(error: str) -> str:
-    """Its codes, and none of its words: anybody can write a report."""
+def _status_codes(error: str) -> str:
+    """The status codes in a report. Its text is dropped, because anybody can write a report."""
     found = _STATUS.findall(error[:_LOOK_CHARS_MAX])
     return f"not delivered: {' '.join(dict.fromkeys(found[:4]))}" if found else "not delivered"
 
 
-def _fields(parts: list[Message[Any, Any]]) -> list[tuple[str, str]]:
-    """Of message/delivery-status: each of its blocks is parsed as a message of its own."""
+def _status_fields(parts: list[Message[Any, Any]]) -> list[tuple[str, str]]:
+    """The fields of message/delivery-status. The standard library parses each block as a message."""
     found = []
     for part in parts:
         if part.get_content_type() == "message/delivery-status":
@@ -123,7 +123,7 @@ def _field(fields: list[tuple[str, str]], name: str) -> str:
 
 
 def _text_of(parts: list[Message[Any, Any]]) -> str:
-    """The returned headers, where they come as text."""
+    """The parts in which servers return the original's headers as text."""
     texts = []
     for part in parts:
         if part.get_content_type() in ("text/rfc822-headers", "text/plain", "message/rfc822-headers"):

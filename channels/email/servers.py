@@ -1,6 +1,6 @@
-"""Where mail comes from and where it goes: IMAP_URL and SMTP_URL, taken apart. Nothing here connects.
+"""Parses IMAP_URL and SMTP_URL into `MailServer`s. It never connects.
 
-Without TLS only to this machine: a password and a request for production do not cross a network in the clear.
+TLS is required except to this machine: passwords and requests must not cross a network in the clear.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ class MailServer:
         return f"{self.host}:{self.port}"
 
     def tls(self) -> ssl.SSLContext | None:
-        """Certificate and host name are checked. More authorities: SSL_CERT_FILE, as OpenSSL reads it."""
+        """Verifies the certificate and the host name. OpenSSL's SSL_CERT_FILE adds certificate authorities."""
         return None if self.security == "none" else ssl.create_default_context()
 
 
 def imap_server(url: str) -> MailServer:
-    """`imaps://user:password@host:993/INBOX`. Raises ValueError, which shows nothing of the URL."""
+    """Parses `imaps://user:password@host:993/INBOX`. Raises ValueError, without the URL in its message."""
     server = _server(url, ("imaps", "imap"))
     if server.security == "starttls":
-        raise ValueError("takes no starttls: write imaps://")
+        raise ValueError("does not support starttls: write imaps://")
     if not server.user or not server.password:
         raise ValueError("needs a user and a password, as in imaps://user:password@host/INBOX")
     return server
 
 
 def smtp_server(url: str) -> MailServer:
-    """`smtps://user:password@host:465` or `smtp://…:587?starttls=required`. Raises ValueError, likewise."""
+    """Parses `smtps://user:password@host:465` or `smtp://…:587?starttls=required`. Raises ValueError likewise."""
     return _server(url, ("smtps", "smtp"))
 
 
@@ -65,10 +65,10 @@ def _server(url: str, schemes: tuple[str, str]) -> MailServer:
         raise ValueError(_NOT_A_URL)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if options not in ({}, {"starttls": "required"}):
-        raise ValueError("knows no other option than starttls=required")
+        raise ValueError("supports only the option starttls=required")
     security: Security = "tls" if parts.scheme == secure else "starttls" if options else "none"
     if parts.scheme == secure and options:
-        raise ValueError(f"takes no starttls with {secure}://, which is TLS from the first byte")
+        raise ValueError(f"does not support starttls with {secure}://, which uses TLS from the first byte")
     if security == "none" and not is_loopback(host):
         raise ValueError(
             f"would cross the network in the clear: write {secure}://, or add ?starttls=required to smtp://"

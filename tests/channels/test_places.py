@@ -8,7 +8,7 @@ import pytest
 
 from channels import places
 from channels.email import place as email_place
-from channels.email.identity.senders import tag_of
+from channels.email.identity.senders import plus_tag
 from channels.places import Alerts, Approvals, Command, Firing, NoPlace, Purpose
 from channels.slack import place as slack_place
 from channels.slack.place import Address
@@ -139,5 +139,5 @@ def test_an_address_in_slack_is_read_as_it_was_made() -> None:
 
 def test_an_address_of_mail_says_whom_it_is_for() -> None:
     assert email_place.person_at(places.parse("email:ops@example.com", FIRING)) == "ops@example.com"
-    assert tag_of("bot+deploy@example.com") == "deploy"
-    assert tag_of("bot@example.com") == ""
+    assert plus_tag("bot+deploy@example.com") == "deploy"
+    assert plus_tag("bot@example.com") == ""

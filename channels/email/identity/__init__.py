@@ -1,1 +1,1 @@
-"""Who is who by mail: what proves the author of a mail, and what we sign so that an answer proves where it belongs."""
+"""Identity by mail: what verifies a sender, and what we sign so that a reply or a link proves what it refers to."""

@@ -1,8 +1,8 @@
-"""What we sign: which thread a mail belongs to, and who may decide which request by opening a link.
+"""Signs and verifies our Message-IDs, reply addresses and decision links.
 
-Ids are no secrets, so an id alone proves nothing. A Message-ID or a reply address of ours carries the thread and a
-signature over it; a link carries person, request and digest. Signed with BOT_SECRET_KEY, or with the key that the
-first process kept in the store. What a link decides, and whether it still may, is the inbox's.
+Ids are not secret, so an id alone proves nothing. Our Message-IDs and reply addresses carry the thread's id and a
+signature over it; a link carries the person, the request and its digest. The key is BOT_SECRET_KEY, or one that the
+first process generated and kept in the store. The inbox judges whether a link may still decide, never this module.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _TAG = re.compile(r"([a-z0-9-]{1,40})\.([a-z2-7]{16})", re.IGNORECASE | re.ASCII
 
 
 class LinkExpired(Exception):
-    """It was ours, and is too old."""
+    """The signature is valid, but the link is too old."""
 
 
 class LinkForged(Exception):
-    """It is not what we gave out."""
+    """The signature is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link stands for. `number` is a question's choice, from 0; -1: it is a decision."""
+    """The content of a link. `number` is the index of a question's choice; -1: the link decides a request."""
 
     thread_id: str
     step: str
@@ -49,36 +49,36 @@ class Link:
 
 class Signer:
     def __init__(self, secret: str, address: str) -> None:
-        """`address`: our own, as people write to us."""
+        """`address`: the one that people write to."""
         self._key = hashlib.blake2b(secret.encode(), digest_size=32).digest()
         self._links = URLSafeSerializer(self._key, salt="link", signer_kwargs={"digest_method": hashlib.sha256})
         self._local, _, self._domain = address.rpartition("@")
 
     def message_id(self, thread_id: str, key: str) -> str:
-        """The same for the same message, however often it is sent."""
+        """The Message-ID of the message with this key, the same for every attempt to send it."""
         which = _base32(hashlib.blake2b(key.encode(errors="replace"), digest_size=10).digest())
         return f"<{thread_id}.{which}.{self._signature('message', f'{thread_id}.{which}')}@{self._domain}>"
 
     def thread_of_message(self, message_id: str) -> str:
-        """The thread that this message of ours belongs to; empty: it is not ours."""
+        """The thread that one of our Message-IDs belongs to; empty: the id is not ours."""
         found = _MESSAGE_ID.fullmatch(message_id.strip())
         if not found or found[4].lower() != self._domain.lower():
             return ""
         thread_id, which, signature, _ = (part.lower() for part in found.groups())
-        return thread_id if self._is(signature, "message", f"{thread_id}.{which}") else ""
+        return thread_id if self._is_signed(signature, "message", f"{thread_id}.{which}") else ""
 
     def reply_address(self, thread_id: str) -> str:
-        """Where an answer comes to that names no message of the thread; our own address where it would be too long."""
+        """A plus-address that routes replies without References to the thread; our bare address if it is too long."""
         local = f"{self._local}+{thread_id}.{self._signature('address', thread_id)}"
         return f"{local if len(local) <= LOCAL_PART_CHARS_MAX else self._local}@{self._domain}"
 
     def thread_of_address(self, address: str) -> str:
-        """Likewise."""
+        """The thread that one of our reply addresses belongs to; empty: the address is not ours."""
         found = _TAG.fullmatch(address.rpartition("@")[0].rpartition("+")[2])
         if not found:
             return ""
         thread_id, signature = found[1].lower(), found[2].lower()
-        return thread_id if self._is(signature, "address", thread_id) else ""
+        return thread_id if self._is_signed(signature, "address", thread_id) else ""
 
     def seal(self, link: Link) -> str:
         what = [link.thread_id, link.step, link.digest, link.person, link.good_until, link.approved, link.number]
@@ -102,10 +102,10 @@ class Signer:
     def _signature(self, purpose: str, text: str) -> str:
         return _base32(hmac.digest(self._key, f"{purpose}\0{text}".encode(), "sha256")[:10])
 
-    def _is(self, signature: str, purpose: str, text: str) -> bool:
+    def _is_signed(self, signature: str, purpose: str, text: str) -> bool:
         return hmac.compare_digest(signature, self._signature(purpose, text))
 
 
 def _base32(data: bytes) -> str:
-    """In lower case: some mail programs change the case of an address."""
+    """Lower case, because some mail programs change the case of an address."""
     return base64.b32encode(data).decode().lower()

@@ -458,7 +458,7 @@ async def test_mail_servers_are_logged_in_to(bot: Bot, mail: Light) -> None:
     settings = {"EMAIL_ALLOWED_SENDERS": "team.example", "EMAIL_AUTHSERV_ID": "mx.team.example"}
     lines = await mail_lines(with_mail(bot, mail, BOT_PUBLIC_URL="https://bot.team.example", **settings))
     assert [line.split()[:2] for line in lines] == [["ok", "imap:"], ["ok", "smtp:"]]
-    assert "tells of new mail at once" in lines[0]
+    assert "supports IDLE" in lines[0]
 
 
 async def test_what_mail_cannot_do_as_it_is_set_up_is_told(bot: Bot, mail: Light) -> None:

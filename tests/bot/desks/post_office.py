@@ -88,7 +88,7 @@ class PostOffice:
         return Mailbox(
             imap_server(url),
             self.store,
-            self.adapter().take,
+            self.adapter().receive,
             first_start=self.first_start,
             pace=self.pace,
         )

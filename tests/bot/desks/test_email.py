@@ -815,6 +815,6 @@ async def test_a_mail_made_to_keep_us_busy_keeps_nobody_waiting(post: PostOffice
     for sender in ("eve@elsewhere.example", address("ana")):
         for raw in hostile:
             head = f"Authentication-Results: mx.team.example; dmarc=pass header.from={DOMAIN}\nFrom: {sender}\n"
-            taken.append(await adapter.take(Fetched(len(taken) + 1, head.encode() + raw, len(raw))))
+            taken.append(await adapter.receive(Fetched(len(taken) + 1, head.encode() + raw, len(raw))))
     # Each of these took a quarter of a minute once, and all of the program with it; the limit of the run would end it.
     assert taken == [False] * 4 + [True, True, True, False]

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from channels.email.imap import Fetched, Pace
-from channels.email.mailbox import Mailbox, Progress
+from channels.email.mailbox import Mailbox, ReadPosition
 from channels.email.servers import imap_server
 from store.memory import MemoryStore
 from tests.bot.desks.post_office import eventually
@@ -91,7 +91,7 @@ class Watched:
     mailbox: Mailbox
 
     async def progress(self) -> int:
-        found = Progress.parse(await self.store.get_note(self.name))
+        found = ReadPosition.parse(await self.store.get_note(self.name))
         return found.uid if found else 0
 
 
@@ -110,7 +110,7 @@ async def watching(server: Server, *, validity: int = 1) -> AsyncIterator[Watche
     store = MemoryStore()
     mailbox = Mailbox(imap_server(f"imap://u:p@127.0.0.1:{port}/INBOX"), store, take, pace=PACE)
     name = f"email/u@127.0.0.1:{port}/INBOX"
-    await store.set_note(name, str(Progress(validity, 8, "2026-11-20")), expected="")
+    await store.set_note(name, str(ReadPosition(validity, 8, "2026-11-20")), expected="")
     task = asyncio.create_task(mailbox.watch())
     try:
         yield Watched(server, store, name, taken, mailbox)
@@ -196,7 +196,7 @@ async def test_a_mailbox_that_was_made_anew_is_read_again_from_some_days_ago() -
         await eventually(lambda: watched.taken == [9, 10, 11], "all three are read")
         await watched.mailbox.listening.wait()
         assert "UID SEARCH SINCE 18-Nov-2026" in server.asked
-        assert Progress.parse(await watched.store.get_note(watched.name)) is not None
+        assert ReadPosition.parse(await watched.store.get_note(watched.name)) is not None
         server.uids = (9, 10, 11, 12)
         await eventually(lambda: watched.taken == [9, 10, 11, 12], "from there on it goes on")
 

@@ -194,5 +194,5 @@ def test_our_own_mail_reads_back_as_what_it_is() -> None:
     assert (mail.message_id, mail.in_reply_to, mail.references) == (one.message_id, ("<m2@x>",), ("<m1@x>", "<m2@x>"))
     assert (mail.sender, mail.name, mail.to) == (BOT, "deploybot", ("ana@team.example",))
     assert (mail.subject, mail.text, mail.attachments) == ("Re: Deploy v3", "It is out: é 🚀\n\nNext line.", ())
-    assert mail.robot == "auto-submitted: auto-replied"
+    assert mail.automatic == "auto-submitted: auto-replied"
     assert SIGNER.thread_of_message(mail.message_id) == "t1"

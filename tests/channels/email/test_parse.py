@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from channels.email.markup import text_of_html
 from channels.email.parse import ATTACHED_BYTES_MAX, IDS_MAX, Mail, parse
-from channels.email.replies import _UNSEEN, LINES_MAX, Verdict, split, verdict
+from channels.email.replies import _INVISIBLE, LINES_MAX, Decision, parse_decision, split_body
 from tests.channels.email.mail_corpus import Sample, samples
 
 CORPUS = samples()
@@ -47,7 +47,7 @@ def test_a_robots_mail_is_told_from_a_persons(sample: Sample) -> None:
     mail = parse(sample.raw)
     # Whom nobody could write back to is nobody. That a mail is our own, only who we are can tell.
     nobody = not mail.sender or sample.expected["robot"] == "own address"
-    assert bool(mail.robot) == bool(sample.expected["robot"]) or nobody
+    assert bool(mail.automatic) == bool(sample.expected["robot"]) or nobody
 
 
 @expecting("bounce_of")
@@ -75,7 +75,7 @@ def test_the_sender_is_the_one_in_from_or_nobody(sample: Sample) -> None:
 @expecting("attachments")
 def test_attachments_of_people_are_listed_by_name(sample: Sample) -> None:
     mail = parse(sample.raw)
-    if mail.robot or mail.bounce or not all(sample.expected["attachments"]):
+    if mail.automatic or mail.bounce or not all(sample.expected["attachments"]):
         return
     names = [one.name for one in mail.attachments if not one.name.startswith(("without a name", "and more than"))]
     assert names == sample.expected["attachments"] or sample.name == "broken-nested-rfc822-200"
@@ -177,7 +177,7 @@ def test_only_a_small_text_is_read_of_what_is_attached() -> None:
 
 @pytest.mark.parametrize("text", ["approve", "Approve", "APPROVED", "approve.", "Approved!", " approve\n", "I approve"])
 def test_words_that_approve(text: str) -> None:
-    assert verdict(text) == Verdict(True)
+    assert parse_decision(text) == Decision(True)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_words_that_approve(text: str) -> None:
     ],
 )
 def test_words_that_reject_and_why(text: str, reason: str) -> None:
-    assert verdict(text) == Verdict(False, reason)
+    assert parse_decision(text) == Decision(False, reason)
 
 
 @pytest.mark.parametrize(
@@ -212,24 +212,24 @@ def test_words_that_reject_and_why(text: str, reason: str) -> None:
     ],
 )
 def test_all_other_words_decide_nothing(text: str) -> None:
-    assert verdict(text) is None
+    assert parse_decision(text) is None
 
 
 @given(st.text(max_size=100))
 def test_a_verdict_is_given_by_its_own_words_only(text: str) -> None:
-    given = verdict(text)
+    given = parse_decision(text)
     if given:
         assert ("approve" if given.approved else "reject") in text.lower()
 
 
 @given(st.text(max_size=500))
 def test_what_is_split_is_not_lost(text: str) -> None:
-    words = split(text)
-    new, quoted = words.new, words.rest
+    words = split_body(text)
+    new, quoted = words.new, words.quoted
     kept = sorted((new + quoted).replace("\n", "").split())
     assert set("".join(kept)) <= set(text)
     if not any(mark in text for mark in (">", ":", "-", "_")):
-        assert "".join(new.split()) == "".join(text.translate(_UNSEEN).split())
+        assert "".join(new.split()) == "".join(text.translate(_INVISIBLE).split())
     assert isinstance(text_of_html(text), str)
 
 
@@ -290,10 +290,10 @@ def test_what_a_reader_does_not_see_is_not_read() -> None:
 
 
 def test_words_below_a_quotation_are_not_lost() -> None:
-    words = split("approve\n\n> Approval needed\n> deploy\n\nbut only staging")
+    words = split_body("approve\n\n> Approval needed\n> deploy\n\nbut only staging")
     assert words.new == "approve\n\nbut only staging"
-    assert "Approval needed" in words.rest
-    assert verdict(words.new) is None
+    assert "Approval needed" in words.quoted
+    assert parse_decision(words.new) is None
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ def test_words_below_a_quotation_are_not_lost() -> None:
     ],
 )
 def test_where_words_were_left_out_nothing_is_decided(body: str, whole: bool) -> None:
-    words = split(body)
-    decides = words.whole and verdict(words.new) == Verdict(True)
+    words = split_body(body)
+    decides = words.is_complete and parse_decision(words.new) == Decision(True)
     assert decides is (whole and "care" not in body)
 
 
@@ -320,14 +320,14 @@ def test_where_words_were_left_out_nothing_is_decided(body: str, whole: bool) ->
     ],
 )
 def test_a_line_that_ends_with_a_colon_quotes_nothing_by_itself(text: str) -> None:
-    words = split(text)
-    assert (words.new, words.rest) == (text, "")
+    words = split_body(text)
+    assert (words.new, words.quoted) == (text, "")
 
 
 @pytest.mark.parametrize("who", ["Ana <ana@team.example>", "Ana wrote"])
 def test_who_and_when_right_above_a_quotation_belong_to_it(who: str) -> None:
-    words = split(f"approve\n\n3 Nov 2026 10:12, {who}:\n> card\nbut only staging")
-    assert (words.new, words.rest) == ("approve\n\nbut only staging", f"3 Nov 2026 10:12, {who}:\n> card")
+    words = split_body(f"approve\n\n3 Nov 2026 10:12, {who}:\n> card\nbut only staging")
+    assert (words.new, words.quoted) == ("approve\n\nbut only staging", f"3 Nov 2026 10:12, {who}:\n> card")
 
 
 def headers(first: int, second: int) -> str:
@@ -337,21 +337,21 @@ def headers(first: int, second: int) -> str:
 
 @pytest.mark.parametrize("apart", [(1, 1), (2, 2), (4, 4)])
 def test_the_headers_of_a_mail_that_is_quoted_whole_may_stand_apart(apart: tuple[int, int]) -> None:
-    assert split(f"wait{headers(*apart)}\n\ncard").new == "wait"
+    assert split_body(f"wait{headers(*apart)}\n\ncard").new == "wait"
 
 
 @pytest.mark.parametrize("apart", [(4, 5), (9, 9)])
 def test_lines_that_look_like_headers_and_stand_far_apart_are_somebodys_words(apart: tuple[int, int]) -> None:
     text = f"wait{headers(*apart)}\n\nbut only staging"
-    assert split(text).new == text
+    assert split_body(text).new == text
 
 
 @pytest.mark.parametrize(("lines", "whole"), [(LINES_MAX, True), (LINES_MAX + 1, False)])
 def test_of_a_mail_of_too_many_lines_nothing_is_decided(lines: int, whole: bool) -> None:
-    words = split("approve" + "\n" * (lines - 1))
-    assert (words.new, words.whole) == ("approve", whole)
+    words = split_body("approve" + "\n" * (lines - 1))
+    assert (words.new, words.is_complete) == ("approve", whole)
 
 
 def test_of_a_text_that_was_cut_nothing_is_decided() -> None:
     mail = parse(b"From: ana@team.example\r\n\r\napprove" + b"\r\n" * 210_000 + b"but only staging\r\n")
-    assert not mail.decisive
+    assert not mail.text_is_complete

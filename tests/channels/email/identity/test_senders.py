@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from channels.email.identity.senders import HEADER_CHARS_MAX, AllowedSenders, alignment, can_be_written_to
+from channels.email.identity.senders import HEADER_CHARS_MAX, AllowedSenders, alignment, is_plain_address
 
 OURS = "mx.team.example"
 ANA = "ana@team.example"
@@ -125,7 +125,7 @@ def test_no_junk_in_the_list_raises_anything_but_its_name(text: str, address: st
     ],
 )
 def test_what_is_no_plain_address_is_not_written_to(address: str) -> None:
-    assert not can_be_written_to(address)
+    assert not is_plain_address(address)
 
 
 @given(st.text(st.characters()))
@@ -133,7 +133,7 @@ def test_what_is_no_plain_address_is_not_written_to(address: str) -> None:
 @example('"@x.example')
 @example("=?utf-8?q?a=0D=0Ab?=@x.example")
 def test_no_junk_that_is_written_to_could_start_a_header(address: str) -> None:
-    if can_be_written_to(address):
+    if is_plain_address(address):
         assert "\r" not in address
         assert "\n" not in address
 
