@@ -1,1 +1,1 @@
-"""How people reach us and how we reach them."""
+"""The channels: how people reach the agents, and how the agents reach people."""

@@ -1,8 +1,8 @@
-"""What a channel is: a way in, which parses what people did into events, and a way out, which says one message.
+"""The `Channel` protocol: the way out to people, and the errors that a channel may raise.
 
-The way in is the channel's own (a socket, a mailbox, a terminal); it ends at `channels.inbound`. The way out is `send`.
-What there is to say is the plain data of `channels.messages`, and each channel renders it as its medium wants. Nothing
-here knows a medium.
+A channel renders the plain data of `channels.messages` for its medium and sends it. The way in is each channel's own (a
+socket, a mailbox, a terminal) and ends at the `Inbox` of `channels.inbound`. This module knows no medium, and a channel
+never retries by itself: the loop sends again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ from store.thread import Turn
 from store.values import Person, Place
 
 AnswersHttp = Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[tuple[int, dict[str, str], str]]]
-"""Takes query, headers and body of what was posted to a channel; gives status, headers and body of the answer.
-
-Raises UnicodeDecodeError.
-"""
+"""An HTTP handler: (query, headers, body) of a request -> (status, headers, body). Raises UnicodeDecodeError."""
 
 
 class ChannelUnavailable(Exception):
-    """A channel that is set up does not work. One line: what is wrong, and what to do."""
+    """A configured channel does not work. The message is one line: what is wrong, and what to do."""
 
 
 class SendFailed(Exception):
-    """The message did not go out. One line, for a person. Without `retry_after_seconds` it never will."""
+    """The message was not sent. The text is one line for people. Without `retry_after_seconds`, retrying is useless."""
 
     def __init__(self, text: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(text)
@@ -37,30 +34,30 @@ class SendFailed(Exception):
 
 
 class SentInPart(Exception):
-    """The message went out, and some of those whom it is for will never get it."""
+    """The message was sent, but some recipients were refused for good."""
 
     def __init__(self, receipt: str, refused: Mapping[str, str]) -> None:
         super().__init__(f"not to {', '.join(refused)}")
         self.receipt = receipt
         self.refused = dict(refused)
-        """Address -> why, in one line."""
+        """The reason for each refused address, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of asking something that a channel needs, for `bot doctor`."""
+    """The result of one check for `bot doctor`."""
 
     what: str
     is_well: bool
     text: str
-    """One line: how it is; where it is not well, what to do."""
+    """One line: the status, or the problem and what to do."""
 
 
 class Channel(Protocol):
-    """A channel that inherits from this has to say things, and may leave the rest."""
+    """A subclass must implement `send`; everything else has a default."""
 
     name: str
-    """As in `Place.channel`."""
+    """The value of `Place.channel`."""
 
     async def send(
         self,
@@ -72,53 +69,52 @@ class Channel(Protocol):
         since: datetime | None = None,
         so_far: Sequence[Event] = (),
     ) -> str:
-        """Say it there, and give the channel's reference to it (its receipt).
+        """Send the message, and return its receipt: the channel's own reference to it.
 
-        `way`: as a new message, or how it relates to an earlier one at that place. A channel that cannot rewrite, or
-        has no replies, says it as its medium allows, or not at all.
-        `key`: a `store.keys.SendKey`, written out; what was said under it once is not said again.
-        `since`: it has been owed since then and may have been sent already, by a process that died before it could
-        note it. The channel looks before it says it again. None: nobody can have sent it yet.
-        `so_far`: the thread's events up to the one that it is owed for, the same each time that it is tried; for a
-        channel whose messages name those before them.
+        `way`: as a new message, or in relation to an earlier one at that place. A channel that cannot edit or thread
+        messages does what its medium allows, or sends nothing.
+        `key`: the text of a `store.keys.SendKey`, an idempotency key: a message is sent once for each key.
+        `since`: set if an earlier attempt may have succeeded, to the time of the first one. The channel then checks
+        before it sends. None: this is certainly the first attempt.
+        `so_far`: the thread's events up to the one that the message is about, the same for every attempt. For a channel
+        whose messages refer to earlier ones.
 
-        Raises SendFailed, and SentInPart instead of giving a receipt; anything else that it raises is taken for a
-        passing fault.
+        Raises SendFailed, or SentInPart (which carries the receipt). Any other exception counts as temporary.
         """
 
     def anchored(self, place: Place, receipt: str) -> Place | None:
-        """Where a thread is held whose first message there has this receipt; None: at `place`, as before.
+        """The new place of a thread whose first message was sent to `place` with this receipt; None: it stays there.
 
-        A thread that we open in a Slack channel has no place of its own before that message has.
+        A thread that we open in a Slack channel, for example, gets its own place only from its first message.
         """
         return None
 
     def place_for(self, person: Person, beside: Place) -> Place | None:
-        """Where this person, who wrote in the thread at `beside`, is told what could not be said there.
+        """Where to tell this person in private about the thread at `beside`. None: the channel cannot reach them.
 
-        None: the channel does not reach them. A channel that knows no people apart says it at `beside`.
+        A channel without private messages returns `beside`.
         """
         return beside
 
     def covers(self, place: Place, other: Place) -> bool:
-        """Whether people who look at `other` see what is said at `place` as well."""
+        """Whether people who read `other` also see the messages sent to `place`."""
         return place == other
 
     def busy(self, place: Place, doing: str) -> None:
-        """Show there that the agent is at work (`is looking at the tags`), until the next message or `at_rest`.
+        """Show that the agent is working (`is looking at the tags`), until the next message or `at_rest`.
 
-        A courtesy that nothing waits for: it returns at once, keeps nothing and never raises.
+        Best effort: it returns at once and never raises.
         """
         return None
 
     def at_rest(self, place: Place, turn: Turn) -> None:
-        """Show there that the agent has stopped, and whose turn it is. Likewise."""
+        """Show that the agent has stopped, and whose turn it is. Best effort, like `busy`."""
         return None
 
     async def check(self) -> Sequence[Checked]:
-        """Ask for real what it needs to say things. Empty: it is asked elsewhere, or needs nothing. Never raises."""
+        """Test the connections that `send` needs. Empty: there are none, or others test them. Never raises."""
         return ()
 
     async def aclose(self) -> None:
-        """Close what it holds open."""
+        """Close all connections."""
         return None

@@ -1,9 +1,9 @@
-"""What there is to say to people, as plain data, and how it relates to what was said before.
+"""The messages that agents send to people, as plain data, and how each relates to earlier ones.
 
-There are five kinds of message. A question, a request for approval and progress change after they were said: each has a
-state, and each change is the same message said again in its new state. Whether it takes the place of an earlier
-message, stands under one, or is a new one is a value beside it (`Way`); `agent.speech` chooses both. How a medium shows
-them is each channel's matter. Nothing here reads a log, does I/O or knows a medium.
+There are five kinds of message. A question, a request for approval and progress have a state; when it changes, the same
+message is sent again with the new state. A `Way` beside the message says whether it replaces an earlier message,
+replies to one, or is new. `agent.speech` chooses both, and each channel renders them. This module reads no log, does no
+I/O and knows no medium.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from pydantic import JsonValue
 from store.values import Person
 
 APPROVERS_MAX = 5
-"""Of those who may decide a request, so many are named where it is shown."""
+"""Names shown of the people who may decide a request."""
 CALLED_MAX = 20
-"""So many of them a request keeps, and calls when it still waits."""
+"""People whom a request lists, and whom its reminder mentions."""
 YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words of the agent, Markdown."""
+    """Text by the agent, in Markdown."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Words of the program itself: a limit, a pause, a hand-over. Plain text."""
+    """Plain text by the program itself, about a limit, a pause or a hand-over, for example."""
 
     text: str
 
@@ -53,7 +53,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """It needs no answer any more: somebody spoke of something else."""
+    """The question needs no answer any more, because the conversation moved on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Question:
 
     @property
     def offers(self) -> tuple[str, ...]:
-        """What there is to choose from; an answer may name one by its number here, from 0."""
+        """The choices to offer. An answer may name one by its index."""
         return self.choices or (YES_NO if self.format == "yes_no" else ())
 
 
@@ -85,7 +85,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """For a decision."""
+    """The request waits for a decision."""
 
 
 WAITING = Waiting()
@@ -93,10 +93,10 @@ WAITING = Waiting()
 
 @dataclass(frozen=True, slots=True)
 class Reminded:
-    """It still waits, and people are called again."""
+    """The request still waits, and people are reminded of it."""
 
     widened: bool = False
-    """More people may decide from now on."""
+    """Whether more people may decide from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ class Ended:
     at: datetime | None = None
     comment: str = ""
     standing: str = ""
-    """The standing approval that approved it; empty: a person did, who saw it."""
+    """The id of the standing approval that approved it; empty: a person decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A request for approval. While it waits, everything in it is shown in full or it is not shown at all."""
+    """A request for approval. A channel shows a waiting request in full or not at all."""
 
     step: str
     digest: str
@@ -121,22 +121,22 @@ class Approval:
     requested_by: str
     requested_at: datetime
     group: str = ""
-    """Who may decide it, as the team file calls them; empty: the request does not say."""
+    """The group in the team file that may decide; empty: the request does not say."""
     approvers: tuple[Person, ...] = ()
-    """Some of them, by name."""
+    """Some of the people who may decide."""
     quorum: int = 1
-    """Approvals that it takes."""
+    """The number of approvals required."""
     votes: tuple[Vote, ...] = ()
-    """Those that there are, where it takes more than one; else empty."""
+    """The approvals so far; empty if only one is required."""
     expires_at: datetime | None = None
     editable: tuple[str, ...] = ()
-    """Names of the arguments (all texts) that a person may change: that makes a new request, with a card of its own."""
+    """Names of the arguments (all strings) that a person may change, which makes a new request."""
     state: Waiting | Reminded | Ended = WAITING
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How a step goes that takes long: one message for each, kept up to date. Not every channel tells it."""
+    """The progress of a long-running step, in one message that is updated. A channel may leave it out."""
 
     what: str
     state: Literal["under_way", "done", "failed", "stopped"]
@@ -146,24 +146,24 @@ class Progress:
 Outgoing = Text | Notice | Question | Approval | Progress
 
 
-# How it is said
+# How a message relates to earlier ones
 
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """As a message of its own."""
+    """A new message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """In place of the message with this receipt, as `Channel.send` gave it."""
+    """Replaces the message with this receipt (see `Channel.send`)."""
 
     receipt: str
 
 
 @dataclass(frozen=True, slots=True)
 class Under:
-    """As a reply to the message with this receipt."""
+    """A reply to the message with this receipt."""
 
     receipt: str
 

@@ -1,6 +1,7 @@
-"""What the agent says, as lines of plain text: for the terminal, and the plain part of a mail.
+"""Renders messages as plain text, for the terminal, the plain part of a mail, and webhooks. Pure.
 
-Everything is passed through `visible`: no control sequence from a message, a tag or a tool reaches a screen.
+All text passes through `visible`, so no control sequence from a message, a tag or a tool reaches a screen. Nothing here
+depends on what was sent before.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from store.text import instant, visible
 from store.values import Person
 
 Shown = Callable[[str], str]
-"""How a medium shows a name: harmless, on one line."""
+"""Renders a name safely, on one line."""
 
 
 def render(message: Outgoing) -> str:
-    """The message as lines of plain text, as if nothing had been said of it before."""
+    """The message as lines of plain text, complete in itself."""
     match message:
         case Text(text) | Notice(text):
             return visible(text)
@@ -70,7 +71,7 @@ def _approval(request: Approval) -> str:
         case Waiting():
             return "\n".join(_card(request))
         case Reminded():
-            title = f"⏰ {visible(request.intent)} still waits for approval"
+            title = f"⏰ {visible(request.intent)} is still waiting for approval"
             return "\n".join([title, *(f"  {line}" for line in terms(request))])
         case Ended() as end:
             return _ended(request, end)
@@ -85,8 +86,8 @@ def _card(card: Approval) -> list[str]:
 
 
 def terms(request: Approval) -> list[str]:
-    """Who asked, who may decide, until when, and who has approved it so far: a line for each."""
-    lines = [f"asked for by {_inline(request.requested_by)} at {instant(request.requested_at)}"]
+    """Lines that say who asked, who may decide, until when, and who has approved so far."""
+    lines = [f"requested by {_inline(request.requested_by)} at {instant(request.requested_at)}"]
     if not isinstance(request.state, Reminded):
         lines[0] += f" · digest {request.digest[:12]}"
     if request.group:
@@ -105,7 +106,7 @@ def terms(request: Approval) -> list[str]:
 
 
 def _ended(request: Approval, end: Ended) -> str:
-    """The comment, which is somebody's words, comes last."""
+    """The comment comes last, because it is a person's own text."""
     mark = {"approved": "✅", "changed": "✏️"}.get(end.outcome, "❌")
     text = f"{mark} {visible(request.intent)} {end.outcome}"
     if end.outcome == "approved" and request.votes:
@@ -116,12 +117,12 @@ def _ended(request: Approval, end: Ended) -> str:
     if end.outcome != "approved" and request.votes:
         text += f", after an approval by {given_by(request.votes)}"
     if end.outcome == "expired":
-        text += ": nothing is run"
+        text += ": nothing was run"
     return f"{text} — {visible(end.comment)}" if end.comment and end.by else text
 
 
 def fields(data: dict[str, JsonValue], indent: str) -> list[str]:
-    """`name: value` lines, whole; nested data indented."""
+    """`name: value` lines in full; nested data is indented."""
     lines: list[str] = []
     for name, value in data.items():
         label = f"{indent}{_inline(name)}:"
@@ -129,7 +130,7 @@ def fields(data: dict[str, JsonValue], indent: str) -> list[str]:
             case dict() if value:
                 lines += [label, *fields(value, indent + "  ")]
             case list() if len(value) > 1 or any(isinstance(item, dict) for item in value):
-                # A line for each: a comma in a commit's subject must not look like the next commit.
+                # One line per item, because an item may contain a comma.
                 lines.append(label)
                 lines += (f"{indent}  - {_inline(item)}" for item in value)
             case str() if "\n" in value.strip():
@@ -154,17 +155,17 @@ def _inline(value: JsonValue) -> str:
             return visible(str(value)).strip().replace("\n", " ")
 
 
-# Parts of lines, for other media too
+# Parts that other media use too
 
 
 def names_of(people: Iterable[Person], shown: Shown = _inline) -> str:
-    """The first of them by name."""
+    """The first APPROVERS_MAX names."""
     names = [shown(person.name) for person in people]
     return ", ".join([*names[:APPROVERS_MAX], *(["and others"] if len(names) > APPROVERS_MAX else [])])
 
 
 def count_of(request: Approval, shown: Shown = _inline) -> str:
-    """How many approvals there are, and whose."""
+    """`1 of 2 approvals`, and by whom."""
     counted = f"{len(request.votes)} of {request.quorum} approvals"
     return f"{counted}: {given_by(request.votes, shown)}" if request.votes else counted
 

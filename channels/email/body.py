@@ -1,7 +1,7 @@
-"""What a mail shows, twice: as plain text and as simple HTML. Pure.
+"""Builds the body of a mail, as plain text and as simple HTML. Pure.
 
-The HTML is ours: no image, no script, no style from outside. Markdown from the model keeps its formatting and nothing
-else; a link shows where it leads. Whom a mail goes to, and what it says, is `channels.email.letters`.
+The HTML holds no image, script or external style. The model's Markdown keeps its formatting only, and every link shows
+its target. `channels.email.letters` chooses the recipients and the content, never this module.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Body:
     def html(self) -> str:
         return f"<!doctype html>\n<html><body {_BODY}>\n" + "\n".join(self._html) + "\n</body></html>\n"
 
-    def says(self, message: Text | Notice) -> Body:
+    def add_text(self, message: Text | Notice) -> Body:
         self._text.append(visible(message.text))
         self._html.append(markdown(message.text) if isinstance(message, Text) else _paragraphs(message.text))
         return self
 
-    def asks(self, question: Question) -> Body:
+    def add_question(self, question: Question) -> Body:
         self._text.append(render(question))
         urgent = "Urgent: " if question.urgency == "high" else ""
         self._html.append(f"<p><b>{_escaped(urgent + question.question)}</b></p>")
@@ -57,16 +57,16 @@ class Body:
             self._html.append("<ul>" + "".join(f"<li>{_escaped(one)}</li>" for one in question.choices) + "</ul>")
         return self
 
-    def requests(self, request: Approval) -> Body:
-        """Every argument and every fact, in full."""
+    def add_request(self, request: Approval) -> Body:
+        """The request with all arguments and facts, in full."""
         self._text.append(render(request))
         self._html.append(f"<h3>Approval needed: {_escaped(request.intent)}</h3>")
         self._html.append(table(request.arguments, request.facts))
         self._html.append(terms_of(request))
         return self
 
-    def follows(self, request: Approval) -> Body:
-        """What has become of a request that was shown and waits: another approval, or none for a while."""
+    def add_update(self, request: Approval) -> Body:
+        """An update about a waiting request: another approval, or a reminder."""
         reminds = isinstance(request.state, Reminded)
         text = render(request) if reminds else f"{visible(request.intent)}: {count_of(request)}"
         self._text.append(text)
@@ -75,19 +75,19 @@ class Body:
             self._html.append(terms_of(request))
         return self
 
-    def tells_end(self, request: Approval) -> Body:
+    def add_outcome(self, request: Approval) -> Body:
         rows = "\n".join((*fields(request.arguments, "  "), *fields(request.facts, "  ")))
         self._text.append(f"{render(request)}\n{rows}".rstrip())
         self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{table(request.arguments, request.facts)}")
         return self
 
-    def offers(self, links: Sequence[tuple[str, str]]) -> Body:
+    def add_links(self, links: Sequence[tuple[str, str]]) -> Body:
         self._text.append("\n".join(f"{one_line(name, 200)}: {url}" for name, url in links))
         buttons = (f'<a href="{html.escape(url)}" {_BUTTON}>{_escaped(name)}</a>' for name, url in links)
         self._html.append(f"<p>{''.join(buttons)}</p>")
         return self
 
-    def adds(self, note: str) -> Body:
+    def add_note(self, note: str) -> Body:
         self._text.append(note)
         self._html.append(f"<p><small>{_escaped(note)}</small></p>")
         return self
@@ -99,7 +99,7 @@ def terms_of(request: Approval) -> str:
 
 
 def table(*data: dict[str, JsonValue]) -> str:
-    """The data as an HTML table, whole."""
+    """The data in full, as an HTML table."""
     rows = [
         f"<tr><th {_CELL}>{_escaped(name)}</th><td {_CELL}>{_value(value)}</td></tr>"
         for part in data
@@ -111,7 +111,7 @@ def table(*data: dict[str, JsonValue]) -> str:
 def _value(value: JsonValue) -> str:
     if isinstance(value, str):
         return _lines(visible(value).split("\n"))
-    # As in the plain text, where a name stands before it.
+    # Same layout as in the plain text, which needs a name.
     first, *more = fields({"x": value}, "")
     first = first.removeprefix("x:").strip()
     return _lines(([first] if first else []) + [line.removeprefix("  ") for line in more])
@@ -130,7 +130,7 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def _linked(line: str) -> str:
-    """The line, indented as it is; an address at its end can be followed."""
+    """The line with its indentation. A URL at its end becomes a link."""
     start, space, last = line.rpartition(" ")
     if not is_web_link(last):
         return _escaped(line).replace("  ", "&nbsp; ")
@@ -151,7 +151,7 @@ def _escaped(text: str) -> str:
 
 class _Renderer(RendererHTML):
     def link_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
-        """After a link's words stands where it leads, unless they say so themselves."""
+        """Appends the target to a link's text, unless the text is the target."""
         depth, opened = 1, idx
         while depth and opened:
             opened -= 1
@@ -168,12 +168,12 @@ _MARKDOWN.validateLink = is_web_link  # type: ignore[method-assign, assignment]
 
 
 def markdown(text: str) -> str:
-    """The model's Markdown as HTML. What the parser cannot take is shown as it is."""
+    """The model's Markdown as HTML. Text that cannot be parsed is shown verbatim."""
     text = visible(text)
     if len(text) > MARKDOWN_CHARS_MAX:
         return f"<pre>{html.escape(text)}</pre>"
     try:
-        return visible(str(_MARKDOWN.render(text)))  # again: it may have held them as entities
+        return visible(str(_MARKDOWN.render(text)))  # again, because entities may have hidden control characters
     except Exception:
-        # The parser is not ours, and this text must arrive whatever it is.
+        # A third-party parser may raise anything, and the text must be shown all the same.
         return f"<pre>{html.escape(text)}</pre>"

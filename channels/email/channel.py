@@ -1,8 +1,8 @@
-"""The way out by mail. What a mail says is `channels.email.letters`, who takes it `channels.email.outbox`.
+"""The way out by mail. `channels.email.letters` writes the mails, `channels.email.outbox` sends them.
 
-A mail has no second version: what other channels rewrite in place is told by another mail in the same thread, or, where
-it only says how things are going, not at all. A mail that may have gone out already is sent again under the same
-Message-ID, since nobody can look into other people's mailboxes.
+A mail cannot be edited. What other channels edit in place becomes another mail in the same thread, or is left out if it
+only reports progress. A mail that may have been sent already is sent again with the same Message-ID, because nobody can
+look into a recipient's mailbox. This module retries nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from channels.base import Channel, SendFailed, SentInPart
 from channels.email.identity.senders import is_plain_address
 from channels.email.letters import Writer, is_mailed
 from channels.email.outbox import GIVE_UP_SECONDS, Outbox
-from channels.email.place import NAME, alone
+from channels.email.place import NAME, private_place
 from channels.messages import NEW, Outgoing, Way
 from store.events import Event
 from store.values import Person, Place
@@ -37,16 +37,16 @@ class EmailChannel(Channel):
         since: datetime | None = None,
         so_far: Sequence[Event] = (),
     ) -> str:
-        """The receipt is the Message-IDs, one for each mail, a space between them."""
+        """The receipt is the Message-IDs of all mails, separated by spaces."""
         if not is_mailed(message):
             return ""
         letters = self._writer.letters(place, message, way, key=key, so_far=so_far)
         if not letters:
-            raise SendFailed("There is no mail address of anybody in this thread.")
+            raise SendFailed("Nobody in this thread has a usable mail address.")
         owed_seconds = (datetime.now(UTC) - since).total_seconds() if since else 0.0
         refused: dict[str, str] = {}
         failed: list[SendFailed] = []
-        # All of them are tried before any is given up: one full mailbox keeps nothing from the others.
+        # Try every mail before giving up, so that one full mailbox does not affect the other recipients.
         for letter in letters:
             try:
                 await self._outbox.deliver(letter, owed_seconds=owed_seconds)
@@ -66,7 +66,7 @@ class EmailChannel(Channel):
         return receipt
 
     def place_for(self, person: Person, beside: Place) -> Place | None:
-        return alone(person.address) if is_plain_address(person.address) else None
+        return private_place(person.address) if is_plain_address(person.address) else None
 
     async def aclose(self) -> None:
         await self._outbox.aclose()

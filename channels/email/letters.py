@@ -1,7 +1,8 @@
-"""From what there is to say to the mails that say it: pure, and the same bytes each time that it is tried.
+"""Writes the mails for a message: their recipients, headers and content. Pure; every attempt yields the same bytes.
 
-A mail's Message-ID comes from the key of what it says, so one that was sent twice is the same mail. Everything else in
-it depends on the thread's events up to the one that it is owed for. A line break from outside can start no header.
+A mail's Message-ID is derived from the message's key, so a mail that is sent twice is one mail to its readers.
+Everything else depends only on the thread's events up to the one that the message is about. No text from outside can
+inject a header. This module sends nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pydantic import JsonValue
 from channels.email.body import Body
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
-from channels.email.place import alone_at, person_at
+from channels.email.place import person_at, private_recipient
 from channels.messages import (
     NEW,
     Approval,
@@ -43,9 +44,9 @@ from store.values import Place
 
 SUBJECT_CHARS_MAX = 200
 LINK_SECONDS = 7 * 24 * 3600
-"""How long a link decides, at most: it ends with its request."""
+"""Lifetime of a decision link; shorter if its request expires earlier."""
 REFERENCES_MAX = 100
-"""The first, and the last of the others."""
+"""Message-IDs in References: the first one, and the last of the others."""
 
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = ("message-id", "in-reply-to", "references")
@@ -60,72 +61,72 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Correspondence:
-    """The mails of a thread so far, as far as the next one depends on them."""
+    """What the next mail of a thread takes from the earlier ones."""
 
     people: tuple[str, ...]
-    """To the first of them, Cc to the others."""
+    """The recipients: To the first of them, Cc to the others."""
     subject: str = ""
     in_reply_to: str = ""
     references: tuple[str, ...] = ()
-    """Oldest first, the one that is answered included."""
+    """Oldest first, including `in_reply_to`."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Everything that a mail of ours depends on, beside what it says."""
+    """The settings that a mail depends on, and the methods that write it."""
 
     address: str
-    """Our own."""
+    """Our own mail address."""
     signer: Signer
     allowed: Callable[[str], bool]
-    """Whether we may write to somebody only because a mail named them beside us."""
+    """Whether we may write to an address because it is among the recipients of a mail to us."""
     public_url: str = ""
-    """Under which people open our links; empty: there are none."""
+    """The base URL of decision links; empty: mails have no links."""
     replies_decide: bool = False
     plus_addresses: bool = True
     aliases: frozenset[str] = frozenset()
-    """Other addresses, in lower case, under which people reach us."""
+    """Our other addresses, in lower case."""
     name: str = "deploybot"
 
     def letters(
         self, place: Place, message: Outgoing, way: Way = NEW, *, key: str, so_far: Sequence[Event]
     ) -> list[Letter]:
-        """The mails that say it; none where mail does not tell it, or there is nobody to tell."""
+        """The mails for the message; none if it is not sent by mail, or has no recipient."""
         sent = SendKey.parse(key)
         mails = self.correspondence(place, so_far)
         match message:
             case Text() | Notice():
-                body = Body("deploybot").says(message)
-                people = self._hearers(place, message, so_far, mails)
-                return self._one(sent, replace(mails, people=people), body, so_far)
+                body = Body("deploybot").add_text(message)
+                people = self._recipients(place, message, so_far, mails)
+                return self._one_mail(sent, replace(mails, people=people), body, so_far)
             case Question():
-                return self._asking(message, mails, sent, so_far) if is_mailed(message) else []
+                return self._asking_mails(message, mails, sent, so_far) if is_mailed(message) else []
             case Approval():
-                return self._of_request(place, message, way, mails, sent, so_far)
+                return self._request_mails(place, message, way, mails, sent, so_far)
             case Progress():
                 return []
         assert_never(message)
 
-    def _of_request(
+    def _request_mails(
         self, place: Place, request: Approval, way: Way, mails: Correspondence, sent: SendKey, so_far: Sequence[Event]
     ) -> list[Letter]:
         thread_id = sent.thread_id
         match request.state:
             case Waiting() if isinstance(way, New):
-                return self._asking(request, mails, sent, so_far)
+                return self._asking_mails(request, mails, sent, so_far)
             case Waiting() | Reminded():
-                body = self._following(request, way, thread_id, so_far)
-                cards = self._cards(place, request, way, thread_id, so_far)
+                body = self._update_body(request, way, thread_id, so_far)
+                cards = self._by_card(place, request, way, thread_id, so_far)
                 return [self._letter(thread_id, str(sent.to(one.people[0])), one, body, so_far) for one in cards]
             case Ended(outcome):
-                body = Body(f"{request.intent} {outcome}").tells_end(request)
-                if _receipts(way) and (cards := self._cards(place, request, way, thread_id, so_far)):
-                    mails = _to_all(mails, cards)
-                return self._one(sent, mails, body, so_far)
+                body = Body(f"{request.intent} {outcome}").add_outcome(request)
+                if _receipts(way) and (cards := self._by_card(place, request, way, thread_id, so_far)):
+                    mails = _joined(mails, cards)
+                return self._one_mail(sent, mails, body, so_far)
         assert_never(request.state)
 
-    def _one(self, sent: SendKey, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> list[Letter]:
-        """One mail to all of them."""
+    def _one_mail(self, sent: SendKey, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> list[Letter]:
+        """One mail to all recipients, if there are any."""
         return [self._letter(sent.thread_id, str(sent), mails, body, so_far)] if mails.people else []
 
     def is_ours(self, address: str) -> bool:
@@ -135,17 +136,17 @@ class Writer:
         return is_it or address.lower() in self.aliases
 
     def correspondence(self, place: Place, so_far: Sequence[Event]) -> Correspondence:
-        """Whom the next mail goes to, and which mails it follows. Words that came otherwise change neither."""
+        """The recipients of the thread's next mail, and the mails it follows. Other channels' messages do not count."""
         apart = frozenset(
             one for e in so_far if isinstance(e, MessageSent) and _is_apart(e) for one in e.receipt.split()
         )
         mails = [i for i, event in enumerate(so_far) if _is_mail(event) and not _answers(event, apart)]
-        # In somebody's name anybody can write: it changes nobody's place, unless all we have is like that.
+        # Unverified mail may be forged, so it changes the recipients only if there is no verified mail.
         known = [i for i in mails if isinstance(e := so_far[i], MessageReceived) and e.sender.trust == "verified"]
         at = (known or mails or [-1])[-1]
         receipts = (e.receipt.split() for e in so_far[at + 1 :] if isinstance(e, MessageSent))
         ours = tuple(receipt[0] for receipt in receipts if receipt and receipt[0] not in apart)
-        # Who writes back where a request was shown beside the thread hears the answer too, and takes nobody's place.
+        # Add those who replied to a request that was shown to them outside the thread.
         written = (e for e in so_far[at + 1 :] if isinstance(e, MessageReceived) and e.sender.trust == "verified")
         asking = [e.sender.address for e in written if _answers(e, apart)]
         if at < 0:
@@ -156,7 +157,7 @@ class Writer:
         received = (e for e in so_far if isinstance(e, MessageReceived) and not _answers(e, apart))
         subject = next((e.subject for e in received if e.subject), "")
         named = [*_strings(last.origin.get("to")), *_strings(last.origin.get("cc")), *asking]
-        named += _decided_here(place, so_far)
+        named += _decider_to_tell(place, so_far)
         sender = last.sender.address
         others = {one.lower(): one for one in reversed(named) if not self.is_ours(one) and self.allowed(one)}
         others.pop(sender.lower(), None)
@@ -169,24 +170,24 @@ class Writer:
             references=tuple(filter(None, (*before, message_id, *ours))),
         )
 
-    def _hearers(
+    def _recipients(
         self, place: Place, message: Text | Notice, so_far: Sequence[Event], mails: Correspondence
     ) -> tuple[str, ...]:
-        if person := alone_at(place):
+        if person := private_recipient(place):
             return _mailable(person)
         if isinstance(message, Notice) and so_far and isinstance(so_far[-1], ApprovalDecided):
-            # It decided nothing: nobody else needs to know.
+            # The decision had no effect, so only the person who made it is told.
             return _mailable(so_far[-1].by.address)
         return mails.people
 
-    def _cards(
+    def _by_card(
         self, place: Place, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]
     ) -> list[Correspondence]:
-        """For each one to whom the request was shown, the mails up to the one that showed it."""
+        """For each person who was shown the request, the correspondence that continues from that mail."""
         here = (n for n, e in enumerate(so_far) if isinstance(e, ApprovalRequested) and e.step == request.step)
         mails = self.correspondence(place, so_far[: next(here, len(so_far)) + 1])
         receipts = _receipts(way)
-        subject = mails.subject or (_asks_for(request) if receipts else "")
+        subject = mails.subject or (_request_subject(request) if receipts else "")
 
         card = SendKey(thread_id, str(MessageKey(request.step, "card")))
 
@@ -197,42 +198,42 @@ class Writer:
 
         return [to(one) for one in mails.people]
 
-    def _following(self, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]) -> Body:
-        body = Body(_asks_for(request)).follows(request)
-        until = _links_end(request.requested_at, request.expires_at)
+    def _update_body(self, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]) -> Body:
+        body = Body(_request_subject(request)).add_update(request)
+        until = _links_expire_at(request.requested_at, request.expires_at)
         if isinstance(request.state, Reminded):
             if self.public_url and _receipts(way) and so_far and so_far[-1].at < until:
-                body.adds(f"The links in the mail that asked for it work until {instant(until)}.")
+                body.add_note(f"The links in the original request work until {instant(until)}.")
             elif not self.replies_decide:
-                body.adds(f"Decide it with `bot approve {thread_id}` or `bot reject {thread_id}`.")
-        # A reply decides on what it answers, and this mail does not show all of it.
+                body.add_note(f"To decide, run `bot approve {thread_id}` or `bot reject {thread_id}`.")
+        # A reply decides the request in the mail that it replies to, and this mail does not show all of it.
         return (
-            body.adds("A reply decides only as an answer to that mail, not to this one.")
+            body.add_note("To decide by mail, reply to the original request, not to this mail.")
             if self.replies_decide
             else body
         )
 
-    def _asking(
+    def _asking_mails(
         self, message: Approval | Question, mails: Correspondence, sent: SendKey, so_far: Sequence[Event]
     ) -> list[Letter]:
-        """A link is for one person, so where there are links, each gets a mail of their own."""
+        """One mail per recipient if there are links, because a link is for one person."""
         thread_id = sent.thread_id
         if not self.public_url:
-            return self._one(sent, mails, self._question(message, thread_id, "", so_far), so_far)
+            return self._one_mail(sent, mails, self._request_body(message, thread_id, "", so_far), so_far)
         return [
             self._letter(
                 thread_id,
                 str(sent.to(one)),
                 replace(mails, people=(one,)),
-                self._question(message, thread_id, one, so_far),
+                self._request_body(message, thread_id, one, so_far),
                 so_far,
             )
             for one in mails.people
         ]
 
-    def _question(self, message: Approval | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Body:
+    def _request_body(self, message: Approval | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Body:
         since = so_far[-1].at if so_far else _START_OF_TIME
-        until = int(_links_end(since, message.expires_at if isinstance(message, Approval) else None).timestamp())
+        until = int(_links_expire_at(since, message.expires_at if isinstance(message, Approval) else None).timestamp())
 
         def link(**what: Any) -> str:
             sealed = self.signer.seal(
@@ -242,23 +243,23 @@ class Writer:
 
         match message:
             case Approval():
-                body = Body(_asks_for(message)).requests(message)
+                body = Body(_request_subject(message)).add_request(message)
                 if person:
                     both = (("Approve", True), ("Reject", False))
-                    body.offers([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
+                    body.add_links([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
                     if message.editable:
-                        body.adds(f"Behind these links it can be changed too: {', '.join(message.editable)}.")
+                        body.add_note(f"On the page behind a link you can also change: {', '.join(message.editable)}.")
                 if self.replies_decide:
-                    body.adds('You can also reply to this mail: "approve", or "reject: " and why.')
+                    body.add_note('You can also reply to this mail with "approve", or with "reject: " and the reason.')
                 elif not person:
                     same = f"{thread_id} --digest {message.digest[:12]}"
-                    body.adds(f"Decide it with `bot approve {same}` or `bot reject {same}`.")
+                    body.add_note(f"To decide, run `bot approve {same}` or `bot reject {same}`.")
                 return body
             case Question():
-                body = Body(message.question).asks(message)
+                body = Body(message.question).add_question(message)
                 if person and message.offers:
-                    body.offers([(choice, link(digest="", number=n)) for n, choice in enumerate(message.offers)])
-                return body.adds("Reply to this mail to answer.")
+                    body.add_links([(choice, link(digest="", number=n)) for n, choice in enumerate(message.offers)])
+                return body.add_note("Reply to this mail to answer.")
 
     def _letter(self, thread_id: str, key: str, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> Letter:
         message = EmailMessage(policy=_POLICY)
@@ -274,22 +275,22 @@ class Writer:
             message["Date"] = format_datetime(so_far[-1].at)
         message_id = self.signer.message_id(thread_id, key)
         message["Message-ID"] = message_id
-        if _can_be_named(mails.in_reply_to):
+        if _is_valid_id(mails.in_reply_to):
             message["In-Reply-To"] = mails.in_reply_to
-        named = filter(_can_be_named, (*mails.references, mails.in_reply_to))
+        named = filter(_is_valid_id, (*mails.references, mails.in_reply_to))
         if references := _trimmed(list(dict.fromkeys(named))):
             message["References"] = " ".join(references)
         message["Auto-Submitted"] = "auto-replied" if mails.in_reply_to else "auto-generated"
         message["X-Auto-Response-Suppress"] = "All"
         message.set_content(body.text, cte="quoted-printable")
         message.add_alternative(body.html, subtype="html", cte="quoted-printable")
-        # Else it would be drawn anew each time.
+        # The default boundary is random.
         message.set_boundary(f"=_{message_id[1:].partition('@')[0]}")
         return Letter(message_id, mails.people, message.as_bytes())
 
 
 class _Policy(EmailPolicy):
-    """As SMTP wants it. An id is written as it is: the standard library would decode it, or break a long one."""
+    """CRLF line ends, and Message-IDs verbatim: the standard library would decode them, or break long ones."""
 
     def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
         if name.lower() in _IDS:
@@ -310,7 +311,7 @@ class _Policy(EmailPolicy):
 _POLICY = _Policy(linesep="\r\n")
 
 
-def _can_be_named(message_id: str) -> bool:
+def _is_valid_id(message_id: str) -> bool:
     return bool(message_id) and message_id.isascii() and message_id.isprintable()
 
 
@@ -319,19 +320,19 @@ def _is_mail(event: Event) -> bool:
 
 
 def _is_apart(sent: MessageSent) -> bool:
-    """It went to somebody beside the thread's own place."""
+    """Whether it was sent to a place other than the thread's own."""
     key = MessageKey.parse(sent.key)
     return key is not None and key.is_apart
 
 
 def _answers(event: Event, mails: Container[str]) -> bool:
-    """Whether it is a reply to one of these."""
+    """Whether it is a reply to one of these mails."""
     named = _strings(event.origin.get("references")) if isinstance(event, MessageReceived) else []
     return bool(named) and named[-1] in mails
 
 
-def _decided_here(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
-    """Who has just decided, unless they are told where the request was shown to them beside the thread."""
+def _decider_to_tell(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
+    """The person who has just decided, unless they get the outcome at a place of their own."""
     decision = so_far[-1]
     if not isinstance(decision, ApprovalDecided):
         return ()
@@ -342,7 +343,7 @@ def _decided_here(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
 
 
 def is_mailed(message: Outgoing) -> bool:
-    """Not what only keeps an earlier message up to date: a mail cannot be rewritten."""
+    """False for messages that only update an earlier one, because a mail cannot be edited."""
     match message:
         case Progress():
             return False
@@ -354,21 +355,21 @@ def is_mailed(message: Outgoing) -> bool:
 
 
 def _receipts(way: Way) -> list[str]:
-    """The Message-IDs of the mails that showed what this is about."""
+    """The Message-IDs of the mails that the message updates."""
     return [] if isinstance(way, New) else way.receipt.split()
 
 
-def _asks_for(request: Approval) -> str:
+def _request_subject(request: Approval) -> str:
     return f"Approval needed: {request.intent}"
 
 
-def _links_end(since: datetime, expires_at: datetime | None) -> datetime:
+def _links_expire_at(since: datetime, expires_at: datetime | None) -> datetime:
     week = since + timedelta(seconds=LINK_SECONDS)
     return min(week, expires_at) if expires_at else week
 
 
-def _to_all(mails: Correspondence, cards: Sequence[Correspondence]) -> Correspondence:
-    """One mail to everybody in the thread and everybody who was shown the request: they may want to talk about it."""
+def _joined(mails: Correspondence, cards: Sequence[Correspondence]) -> Correspondence:
+    """One mail to everybody in the thread and everybody who was shown the request, so that they can discuss it."""
     known = {one.lower() for one in mails.people}
     more = (one.people[0] for one in cards if one.people[0].lower() not in known)
     shown = (one.in_reply_to for one in cards)
@@ -391,6 +392,6 @@ def _trimmed(references: list[str]) -> list[str]:
 def _subject(mails: Correspondence, body: Body) -> str:
     if not mails.subject:
         return body.title.replace("=?", "= ?")
-    # What looks like an encoded word would be decoded, line breaks in it too.
+    # Mail programs would decode an encoded word, which may hold line breaks.
     subject = one_line(mails.subject, SUBJECT_CHARS_MAX).replace("=?", "= ?")
     return subject if subject[:3].lower() == "re:" else f"Re: {subject}"

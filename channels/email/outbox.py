@@ -1,8 +1,8 @@
-"""The way out: a few SMTP connections that are used again, and what a server's refusal means.
+"""Sends mails over a small pool of SMTP connections, and interprets the server's replies.
 
-What is owed is in the thread's log, so there is no queue here: a mail that was not taken is tried again by whoever asks
-for it. 4xx means later, 5xx means never (RFC 5321, 4.2.1); a connection that breaks means later, with the same
-Message-ID, since nobody knows whether the server took it.
+It has no queue and retries nothing, because unsent messages are in the thread's log. 4xx is a temporary failure and 5xx
+a permanent one (RFC 5321, 4.2.1). A lost connection is temporary too: the same mail is sent again with the same
+Message-ID, because the server may or may not have accepted it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ log = structlog.get_logger(__name__)
 
 CONNECTIONS_MAX = 4
 IDLE_SECONDS_MAX = 30.0
-"""A connection that was not used for longer is made anew: servers close them without a word."""
+"""A connection that was idle for longer is replaced, because servers close idle connections."""
 SECONDS_MAX = 45.0
 RETRY_SECONDS = 30.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
 GIVE_UP_SECONDS = 120.0
-"""After so long, a mail that some of its recipients got counts as sent, and the others as not reached: all that is to
-be told in its thread waits for it. A mail that nobody got is tried for hours.
+"""After this long, a mail that some recipients accepted counts as sent and the others as failed, because the thread's
+later messages wait for it. A mail that no recipient accepted is retried for hours.
 """
 REMEMBERED_MAX = 1_000
 
@@ -49,10 +49,10 @@ class Outbox:
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
         self._taken: dict[str, set[str]] = {}
-        """Who got which of the last mails, by its Message-ID: what is tried again for others is not sent to them."""
+        """By Message-ID: the recipients that have accepted one of the last mails, so that a retry skips them."""
 
     async def deliver(self, letter: Letter, *, owed_seconds: float = 0.0) -> None:
-        """Raises SendFailed, and SentInPart where some of its recipients never get it."""
+        """Raises SendFailed, or SentInPart if some recipients were refused for good."""
         taken = self._taken.get(letter.message_id, set())
         left = [one for one in letter.recipients if one not in taken]
         refused = await self._hand_over(letter, left) if left else {}
@@ -73,26 +73,26 @@ class Outbox:
                 self._taken.pop(next(iter(self._taken)))
 
     async def _hand_over(self, letter: Letter, recipients: list[str]) -> dict[str, tuple[int, str]]:
-        """Who was refused, with code and words."""
+        """The refused recipients, with the code and the text of the reply."""
         try:
             async with self._connection() as client:
                 refused, _ = await client.sendmail(self._sender, recipients, letter.data)
-                return {one: (answer.code, _words(answer.code, answer.message)) for one, answer in refused.items()}
+                return {one: (answer.code, _reply_text(answer.code, answer.message)) for one, answer in refused.items()}
         except SMTPRecipientsRefused as error:
-            return {one.recipient: (one.code, _words(one.code, one.message)) for one in error.recipients}
+            return {one.recipient: (one.code, _reply_text(one.code, one.message)) for one in error.recipients}
         except SMTPAuthenticationError as error:
-            text = f"The mail server {self._server.where} does not let us in: {_words(error.code, error.message)}."
+            text = f"The mail server {self._server.where} rejects the login: {_reply_text(error.code, error.message)}."
             raise SendFailed(text, RETRY_AFTER_REPAIR_SECONDS) from error
         except SMTPDataError as error:
-            return dict.fromkeys(recipients, (error.code, _words(error.code, error.message)))
+            return dict.fromkeys(recipients, (error.code, _reply_text(error.code, error.message)))
         except SMTPResponseException as error:
-            # What it says to everybody (no service here, log in first, not from you) is no answer to this mail.
-            text = f"The mail server {self._server.where} says: {_words(error.code, error.message)}."
+            # Such a reply (no service, authentication required, sender refused) is not about this mail.
+            text = f"The mail server {self._server.where} says: {_reply_text(error.code, error.message)}."
             retry = RETRY_SECONDS if error.code < 500 else RETRY_AFTER_REPAIR_SECONDS
             raise SendFailed(text, retry) from error
         except (SMTPException, OSError, TimeoutError) as error:
             raise SendFailed(
-                f"The mail server {self._server.where} is in trouble: {_told(error)}.", RETRY_SECONDS
+                f"The mail server {self._server.where} is in trouble: {_error_text(error)}.", RETRY_SECONDS
             ) from error
 
     @contextlib.asynccontextmanager
@@ -102,7 +102,7 @@ class Outbox:
             try:
                 yield client
             except (SMTPResponseException, SMTPRecipientsRefused):
-                self._keep(client)  # it answered, so it lives
+                self._keep(client)  # the server replied, so the connection still works
                 raise
             except BaseException:
                 client.close()
@@ -118,7 +118,7 @@ class Outbox:
             client, since = self._idle.pop()
             if client.is_connected and time.monotonic() - since < IDLE_SECONDS_MAX:
                 try:
-                    await client.rset()  # also tells whether the other side is still there
+                    await client.rset()  # also tests the connection
                     return client
                 except (SMTPException, OSError, TimeoutError):
                     pass
@@ -137,7 +137,7 @@ class Outbox:
 
 
 async def connect(server: MailServer) -> aiosmtplib.SMTP:
-    """Connected, encrypted as the URL says, and logged in. Raises what aiosmtplib raises."""
+    """A connected, authenticated client. Raises aiosmtplib's exceptions."""
     client = aiosmtplib.SMTP(
         hostname=server.host,
         port=server.port,
@@ -162,16 +162,16 @@ async def check(server: MailServer) -> None:
         client = await connect(server)
         await client.quit()
     except (SMTPException, OSError, TimeoutError) as error:
-        raise ChannelUnavailable(f"SMTP at {server.where}: {_told(error)}. Correct SMTP_URL.") from None
+        raise ChannelUnavailable(f"SMTP at {server.where}: {_error_text(error)}. Correct SMTP_URL.") from None
 
 
 def _listed(refused: dict[str, str]) -> str:
     return "Refused: " + "; ".join(f"{one}: {text}" for one, text in refused.items())[:800] + "."
 
 
-def _words(code: int, text: str) -> str:
+def _reply_text(code: int, text: str) -> str:
     return f"{code} {one_line(text, 300)}"
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return one_line(str(error), 300).rstrip(".") or type(error).__name__

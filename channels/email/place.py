@@ -1,10 +1,9 @@
-"""Addresses of threads held by mail: this module alone makes and reads them. Pure.
+"""Makes and parses the addresses of email places; no other module does. Pure.
 
-A thread that a mail opens is held at that mail's Message-ID. One that we open is held at `address/name`, the mail
-address of whom it is for and what it is about. An address may also be a person's alone. `address/alone` is that person
-without the others of the thread in which they wrote.
+The place of a thread that a mail opened is that mail's Message-ID. The place of a thread that we open is the
+recipient's mail address, or `address/name`. At `address/alone` a person is told about a thread in private.
 
-Who may write or be written to is not decided here.
+This module does not decide who may write, or be written to.
 """
 
 from __future__ import annotations
@@ -23,29 +22,29 @@ _ALONE = "/alone"
 
 
 def place_of(message_id: str) -> Place:
-    """Of the thread that this mail opens."""
+    """The place of the thread that this mail opens."""
     if len(message_id) > ADDRESS_CHARS_MAX:
         message_id = hashlib.sha256(message_id.encode(errors="replace")).hexdigest()
     return Place(channel=NAME, address=message_id)
 
 
 def approvals_of(address: str) -> Place:
-    """Where this person is asked to approve."""
+    """Where this person is asked for approvals."""
     return Place(channel=NAME, address=f"{address.lower()}/approvals")
 
 
-def alone(address: str) -> Place:
-    """Where this person is told something of a thread that the others in it are not."""
+def private_place(address: str) -> Place:
+    """Where this person is told something about a thread in private."""
     return Place(channel=NAME, address=f"{address}{_ALONE}")
 
 
-def alone_at(place: Place) -> str:
-    """The mail address of the one person who is told; empty: everybody in the thread is."""
+def private_recipient(place: Place) -> str:
+    """The mail address of the person who is told in private; empty: the place is for everybody in a thread."""
     return place.address.removesuffix(_ALONE) if place.address.endswith(_ALONE) else ""
 
 
 def person_at(place: Place) -> str:
-    """The mail address of whom a thread that we opened is for; anything else where a mail opened it."""
+    """The recipient of a thread that we opened. For a thread that a mail opened, the result is no mail address."""
     return place.address.partition("/")[0]
 
 
@@ -64,7 +63,7 @@ class EmailPlaces:
             return None
         match purpose:
             case Alerts():
-                return Place(channel=NAME, address=f"{name}/alerts")  # as it is written
+                return Place(channel=NAME, address=f"{name}/alerts")  # keeps its case
             case Approvals():
                 return approvals_of(name)
             case Firing(schedule, mark):
@@ -73,12 +72,12 @@ class EmailPlaces:
 
 
 def _is_person(address: str) -> bool:
-    """A slash would end the address: see `person_at`."""
+    """A slash would end the address (see `person_at`)."""
     return is_plain_address(address) and "/" not in address
 
 
 def _whole(text: str) -> Place | None:
-    """A person's address, one with a name behind it, or a Message-ID."""
+    """A mail address, `address/name`, or a Message-ID."""
     place = Place(channel=NAME, address=text)
     is_mail = text.startswith("<") and text.endswith(">")
     return place if is_mail or is_plain_address(person_at(place)) else None

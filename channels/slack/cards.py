@@ -107,11 +107,11 @@ def _terms(request: Approval, *, names: bool) -> list[str]:
 
 
 def _asked(request: Approval) -> str:
-    return f"Asked for by {named(request.requested_by)} at {instant(request.requested_at)}"
+    return f"Requested by {named(request.requested_by)} at {instant(request.requested_at)}"
 
 
 def _reminder(request: Approval, *, widened: bool) -> list[Post]:
-    title = f"⏰ {named(request.intent)} still waits for approval"
+    title = f"⏰ {named(request.intent)} is still waiting for approval"
     lines = [_asked(request), *_terms(request, names=False)]
     if widened:
         lines.append("More people may decide from now on.")
@@ -155,7 +155,7 @@ def _ending(request: Approval, end: Ended) -> str:
         else:
             said += f" by {by}"
     elif end.outcome != "approved":
-        said += ": nothing is run"
+        said += ": nothing was run"
     return f"{said} — {end.comment}" if end.comment else said
 
 
@@ -169,7 +169,7 @@ def _is_long(details: list[Part]) -> bool:
 
 def _details(request: Approval) -> list[Part]:
     """The arguments, then what was found out: a line each, or a box. Raises TooLongToShow."""
-    names = {"tool": request.intent, "asked for by": request.requested_by}
+    names = {"tool": request.intent, "requested by": request.requested_by}
     clipped: dict[str, JsonValue] = {
         name: text for name, text in names.items() if one_line(text, NAME_CHARS_MAX) != text
     }

@@ -63,6 +63,6 @@ def _list(title: str, items: tuple[HomeItem, ...], otherwise: str) -> list[Block
 
 def _item(item: HomeItem) -> list[Run]:
     title = one_line(item.title, TITLE_CHARS_MAX) or item.thread_id or "(no title)"
-    by = f", asked for by {one_line(item.requested_by, NAME_CHARS_MAX)}" if item.requested_by else ""
+    by = f", requested by {one_line(item.requested_by, NAME_CHARS_MAX)}" if item.requested_by else ""
     link = Run(title, url=item.link) if is_safe(item.link) else Run(title)
     return [link, Run(f": {one_line(item.status, STATUS_CHARS_MAX)}{by}, {instant(item.at)}")]

@@ -132,7 +132,7 @@ Approval needed
     output:
       line one
         line two
-  asked for by ann at 2026-11-21 04:36 UTC · digest 0123456789ab"""
+  requested by ann at 2026-11-21 04:36 UTC · digest 0123456789ab"""
     )
 
 
@@ -141,7 +141,7 @@ def test_a_card_says_who_may_decide_until_when_and_who_has_approved_it() -> None
     votes = (Vote("Ann\nat 00:00", AT), Vote("Bob", AT))
     request = card(group="release", approvers=many, quorum=3, votes=votes, expires_at=AT)
     assert render(request).split("\n")[4:] == [
-        "  asked for by ann at 2026-11-21 04:36 UTC · digest 0123456789ab",
+        "  requested by ann at 2026-11-21 04:36 UTC · digest 0123456789ab",
         "  may decide: release (dex, dex, dex, dex, dex, and others)",
         "  expires at 2026-11-21 04:36 UTC",
         "  2 of 3 approvals: Ann at 00:00 at 2026-11-21 04:36 UTC, Bob at 2026-11-21 04:36 UTC",
@@ -176,7 +176,7 @@ def test_a_fact_cannot_pose_as_another_one() -> None:
             "❌ push rejected by dex at 2026-11-21 04:36 UTC — why?",
         ),
         (ended("withdrawn"), "❌ push withdrawn"),
-        (ended("expired"), "❌ push expired: nothing is run"),
+        (ended("expired"), "❌ push expired: nothing was run"),
         (
             ended("approved", by=DEX, at=AT, votes=(Vote("ann", AT), Vote("dex", AT))),
             "✅ push approved by ann at 2026-11-21 04:36 UTC, dex at 2026-11-21 04:36 UTC",
@@ -191,7 +191,7 @@ def test_a_fact_cannot_pose_as_another_one() -> None:
         ),
         (
             card(intent="push", group="release", approvers=(DEX,), expires_at=AT, state=Reminded(widened=True)),
-            "⏰ push still waits for approval\n  asked for by ann at 2026-11-21 04:36 UTC\n"
+            "⏰ push is still waiting for approval\n  requested by ann at 2026-11-21 04:36 UTC\n"
             "  may decide: release (dex)\n  expires at 2026-11-21 04:36 UTC\n  more people may decide from now on",
         ),
     ],

@@ -187,7 +187,7 @@ class Story:
         await company.team.hears("⏰")
         await company.in_release("⏰")
         for who in ("ben", "cat"):
-            await company.room.gets("still waits", user=who)
+            await company.room.gets("still waiting", user=who)
 
         await self._insists(lambda: company.opens_link(mails[0]), lambda shown: _members(shown) == ["ben"])
         for card in (here, there):
@@ -331,7 +331,7 @@ class Story:
             told = ("Approval needed", "1 of 2 approvals", "✏️", "✅")
             counts = [sum(words in line for line in first_lines) for words in told]
             assert counts == [2, 2, 1, 1], first_lines
-            reminders = sum("still waits" in line for line in first_lines)
+            reminders = sum("still waiting" in line for line in first_lines)
             assert reminders in (1, 2)
             assert len(first_lines) == sum(counts) + reminders, first_lines
         assert copies <= 1, "more than the one at which it was killed"

@@ -226,7 +226,7 @@ async def test_a_request_that_nobody_decides_expires(office: ReleaseOffice) -> N
         asked, card = await office.asked_for_prod()
         assert "Expires at 20" in office.slack.text_of(card)
         office.model.answers(done("Nobody approved it."))
-        await office.reads(card, "⏹ expired: nothing is run")
+        await office.reads(card, "⏹ expired: nothing was run")
         await office.says("Nobody approved it.", asked)
         await office.slack.acknowledged(await office.slack.click("ana", card, "Approve"))
         assert "expired" in await office.told("expired")

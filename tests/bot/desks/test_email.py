@@ -632,11 +632,9 @@ async def test_a_reminder_is_in_the_requests_mail_thread_and_decides_nothing_its
     post.authority = Rules(remind_seconds=0.3)
     async with post.open():
         _, request = await card(post)
-        reminder = await post.hears("still waits for approval")
+        reminder = await post.hears("is still waiting for approval")
         assert (reminder["In-Reply-To"], reminder["Subject"]) == (request["Message-ID"], "Re: Release")
-        assert re.search(
-            r"links in the mail that asked for it work until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text_of(reminder)
-        )
+        assert re.search(r"links in the original request work until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text_of(reminder))
         post.model.answers(done("Please answer the mail that asks."))
         await post.writes("approve", answers=reminder)
         await post.hears("Please answer the mail that asks.")
@@ -734,7 +732,7 @@ async def test_a_request_says_that_nobody_knows_who_asked(post: PostOffice) -> N
         forged["From"] = f'"Bob bob@{DOMAIN}" <{address("ana")}>'
         await post.gets(forged)
         request = await post.hears("Approval needed")
-    asked_by = re.search(r"asked for by (.*) at ", text_of(request))
+    asked_by = re.search(r"requested by (.*) at ", text_of(request))
     assert asked_by
     assert asked_by[1] == f"Bob bob {DOMAIN} <{address('ana')}> (unverified)"
 

@@ -96,7 +96,7 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: look",
         "look: 2 tags",
         "agent: push tag=v3",
-        "bot: Approval needed\n  push\n    tag: v3\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s2"
+        "bot: Approval needed\n  push\n    tag: v3\n  requested by Ann at 2026-11-20 09:00 UTC · digest digest of s2"
         "\n  may decide: anyone",
         "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
         "Ann: approved it: Already rejected by Bob at 2026-11-20 09:00 UTC. Nothing was changed.",
@@ -137,10 +137,12 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         fired("s1/remind/1"),
         fired("nothing"),
     )[2:]
-    waits = "bot: ⏰ push still waits for approval\n  asked for by Ann at 2026-11-20 09:00 UTC\n  may decide: release"
+    waits = (
+        "bot: ⏰ push is still waiting for approval\n  requested by Ann at 2026-11-20 09:00 UTC\n  may decide: release"
+    )
     expires = "\n  expires at 2026-11-20 09:05 UTC"
     assert told == [
-        "bot: Approval needed\n  push\n  asked for by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
+        "bot: Approval needed\n  push\n  requested by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
         f"\n  may decide: release{expires}\n  0 of 2 approvals",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
         "Ann: approved it: Your approval was already counted. Nothing was changed.",
@@ -150,7 +152,7 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         waits + expires,
         f"{waits} or leads{expires}\n  more people may decide from now on",
         "Bob: approved it: This request has expired; it will not run. Nothing was changed.",
-        "bot: ❌ push expired, after an approval by Ann at 2026-11-20 09:00 UTC: nothing is run",
+        "bot: ❌ push expired, after an approval by Ann at 2026-11-20 09:00 UTC: nothing was run",
     ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.email.body import MARKDOWN_CHARS_MAX, table
-from channels.email.place import alone
+from channels.email.place import private_place
 from channels.messages import Ended, Notice, Outgoing, Question, Text
 from store.text import visible
 from store.values import Person, Place
@@ -83,10 +83,10 @@ def test_no_address_of_a_person_starts_a_header() -> None:
     bad = ["x@team.example\r\nBcc: eve@evil.example", "=?utf-8?q?a=0D=0AX:y?=@team.example"]
     place = Place(channel="email", address=bad[0])
     assert letters(Text("Done."), story.trigger(), place=place) == []
-    assert letters(Notice("?"), place=alone(bad[0])) == []
+    assert letters(Notice("?"), place=private_place(bad[0])) == []
     for address in bad:
         try:
-            told = letters(Notice("?"), place=alone(address))
+            told = letters(Notice("?"), place=private_place(address))
         except ValueError:
             continue
         for one in told:

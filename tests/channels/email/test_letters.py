@@ -10,7 +10,7 @@ import pytest
 from channels.email.identity.tokens import LOCAL_PART_CHARS_MAX, Link, Signer
 from channels.email.letters import LINK_SECONDS, Writer
 from channels.email.parse import parse
-from channels.email.place import alone
+from channels.email.place import private_place
 from channels.messages import Answered, Dropped, Notice, Outgoing, Progress, Question, Rewrite, Text
 from tests.channels.email.mails import (
     ANA,
@@ -60,7 +60,7 @@ def test_a_request_shows_everything_and_two_links() -> None:
     for text in (plain(one), shown(one).text):
         for part in ("deploy_backend", "environment", "production", "v1.4.2", "4af9ec024c7f", DIGEST[:12], "Ana"):
             assert part in text
-        assert 'reply to this mail: "approve", or "reject: " and why' in text
+        assert 'reply to this mail with "approve", or with "reject: " and the reason' in text
     until = int(story.AT.timestamp()) + LINK_SECONDS
     assert links(one) == [
         Link("t1", "s4", DIGEST, "ana@team.example", until, approved=True),
@@ -84,7 +84,7 @@ def test_a_request_without_links_says_how_to_decide_otherwise() -> None:
     one = letter(card(), mailed(cc=[BEN.address]), writer=WITHOUT_LINKS)
     assert one.recipients == (ANA.address, BEN.address)
     assert "/decide/" not in plain(one) + html(one)
-    assert 'reply to this mail: "approve"' in plain(one)
+    assert 'reply to this mail with "approve"' in plain(one)
     one = letter(card(), writer=replace(WITHOUT_LINKS, replies_decide=False))
     assert "reply to this mail" not in plain(one)
     for text in (plain(one), shown(one).text):
@@ -142,7 +142,7 @@ def test_every_end_of_a_request_is_told(outcome: str) -> None:
 
 def test_what_could_not_be_said_is_told_to_one_person() -> None:
     told = Notice("A message of mine came back.")
-    one = letter(told, mailed(cc=["dan@team.example"]), place=alone(BEN.address))
+    one = letter(told, mailed(cc=["dan@team.example"]), place=private_place(BEN.address))
     assert one.recipients == (BEN.address,)
     assert (head(one)["Subject"], head(one)["In-Reply-To"]) == ("Re: Deploy v3", "<m1@team.example>")
     assert "came back" in plain(one)

@@ -65,7 +65,7 @@ def test_a_request_says_who_may_decide_until_when_and_who_has_approved_it() -> N
         assert "may decide: release (Ben, Ben, Ben, Ben, Ben, and others)" in text
         assert "expires at 2026-11-20 13:00 UTC" in text
         assert "2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC" in text
-        assert "can be changed too: revision" in text
+        assert "you can also change: revision" in text
 
 
 @pytest.mark.parametrize(("hours", "ends"), [(4, 4 * 3600), (24 * 30, LINK_SECONDS)])
@@ -116,11 +116,11 @@ def test_a_reminder_says_until_when_the_links_work() -> None:
     check_wire(one)
     assert head(one)["In-Reply-To"] == mine
     for text in (plain(one), shown(one).text):
-        assert "deploy_backend still waits for approval" in text
+        assert "deploy_backend is still waiting for approval" in text
         assert "may decide: release (Ben)" in text
         assert "more people may decide from now on" in text
-        assert "links in the mail that asked for it work until 2026-11-20 13:00 UTC" in text
-        assert "A reply decides only as an answer to that mail, not to this one." in text
+        assert "links in the original request work until 2026-11-20 13:00 UTC" in text
+        assert "To decide by mail, reply to the original request, not to this mail." in text
     late = story.fired("s4/remind/0").model_copy(update={"at": story.AT + timedelta(seconds=LINK_SECONDS)})
     (one,) = follow_ups(reminder(expires_at=None), Under(mine), mailed(), REQUEST, late)
     assert "links" not in plain(one)
@@ -186,10 +186,10 @@ def test_what_is_said_beside_the_thread_changes_nothing_in_its_own_mails() -> No
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (settled("expired", by=None, at=None, comment=""), "deploy_backend expired: nothing is run"),
+        (settled("expired", by=None, at=None, comment=""), "deploy_backend expired: nothing was run"),
         (
             settled("expired", by=None, at=None, comment="", votes=VOTES[1:]),
-            "deploy_backend expired, after an approval by Cleo at 2026-11-20 04:38 UTC: nothing is run",
+            "deploy_backend expired, after an approval by Cleo at 2026-11-20 04:38 UTC: nothing was run",
         ),
         (
             settled("rejected", votes=VOTES[1:]),

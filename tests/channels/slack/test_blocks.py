@@ -160,7 +160,7 @@ def test_a_card_shows_who_wants_what_with_links_and_two_buttons() -> None:
                         "elements": [
                             {
                                 "type": "text",
-                                "text": "Asked for by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
+                                "text": "Requested by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
                                 "style": {"italic": True},
                             }
                         ],
@@ -207,7 +207,7 @@ IN_AN_HOUR = AT + timedelta(hours=1)
 def test_a_card_says_who_may_decide_it_how_many_it_takes_and_until_when() -> None:
     wanted = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, quorum=2)
     assert lines(posts_of(wanted, "tabc"))[-4:] == [
-        "Asked for by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
+        "Requested by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
         "May decide: release (Ann, Bob)",
         "Expires at 2026-11-20 05:36 UTC",
         "0 of 2 approvals",
@@ -257,12 +257,12 @@ def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None
         {"type": "text", "text": "Bob"},
     ]
     assert lines([post])[:4] == [
-        "⏰ deploy_backend still waits for approval",
-        "Asked for by dex at 2026-11-20 04:36 UTC",
+        "⏰ deploy_backend is still waiting for approval",
+        "Requested by dex at 2026-11-20 04:36 UTC",
         "May decide: release",
         "Expires at 2026-11-20 05:36 UTC",
     ]
-    assert post.text == "⏰ deploy_backend still waits for approval"
+    assert post.text == "⏰ deploy_backend is still waiting for approval"
 
 
 def test_a_reminder_says_when_more_people_may_decide() -> None:
@@ -294,7 +294,7 @@ def test_whoever_approved_is_named_in_the_end() -> None:
     expired = replace(ended("expired"), votes=votes[:1])
     assert lines(posts_of(expired, "tabc"))[-2:] == [
         "Approved so far by Ann at 2026-11-20 04:36 UTC",
-        "⏹ expired: nothing is run",
+        "⏹ expired: nothing was run",
     ]
 
 
@@ -325,7 +325,7 @@ def test_what_is_nested_too_deeply_is_not_asked_for_and_its_end_can_be_told() ->
         posts_of(card(deep), "tabc")
     (post,) = posts_of(ended("cancelled", deep), "tabc")
     assert lines([post]) == snapshot(
-        ["deploy_backend", "The details are long: see `bot show tabc`.", "⏹ cancelled: nothing is run"]
+        ["deploy_backend", "The details are long: see `bot show tabc`.", "⏹ cancelled: nothing was run"]
     )
 
 
@@ -391,10 +391,10 @@ def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
     ("outcome", "said"),
     [
         ("approved", "✅ approved"),
-        ("rejected", "❌ rejected: nothing is run"),
-        ("withdrawn", "⏹ withdrawn: nothing is run"),
-        ("cancelled", "⏹ cancelled: nothing is run"),
-        ("expired", "⏹ expired: nothing is run"),
+        ("rejected", "❌ rejected: nothing was run"),
+        ("withdrawn", "⏹ withdrawn: nothing was run"),
+        ("cancelled", "⏹ cancelled: nothing was run"),
+        ("expired", "⏹ expired: nothing was run"),
     ],
 )
 def test_an_end_that_nobody_decided_is_told_in_plain_words(outcome: Any, said: str) -> None:
@@ -629,7 +629,7 @@ def test_home_is_within_the_limits_whatever_is_in_it() -> None:
 def test_home_leads_to_each_thread() -> None:
     link = "https://acme.slack.example/archives/C1/p1"
     view = home_view(Home((HomeItem("tabc", "deploy v1.4.2", "waits for approval", link, AT, "dex"),), (), ()))
-    assert "deploy v1.4.2: waits for approval, asked for by dex, 2026-11-20 04:36 UTC" in seen(
+    assert "deploy v1.4.2: waits for approval, requested by dex, 2026-11-20 04:36 UTC" in seen(
         [Post("", view["blocks"])]
     )
     assert link in str(view)

@@ -92,7 +92,7 @@ def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
         (ANSWERED, "s3/answered", "question.answered", "s3", "Answered by Ann: v1"),
         (replace(ANSWERED, state=Dropped()), "s3/answered", "question.answered", "s3", ""),
         (CARD, "s3/votes/7", "request.asked", "s3", "Approval needed"),
-        (REMINDER, "s3/reminder/widen", "request.reminded", "s3", "still waits"),
+        (REMINDER, "s3/reminder/widen", "request.reminded", "s3", "still waiting"),
         (SETTLED, "s3/settled/at/2", "request.settled", "s3", "deploy approved by Ann"),
         (Progress("It builds.", "done"), "s3/ended/9", "progress", "s3", "It builds.: done"),
     ],

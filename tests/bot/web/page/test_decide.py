@@ -236,7 +236,7 @@ async def test_a_page_shows_what_is_decided_and_by_whom() -> None:
     assert world.thread.pending
     async with browsing(world) as browser:
         page = (await browser.look(browser.link())).page
-        for part in ("push", "target", "prod", "revision", "newest for prod", "asked for by Ann", ANA, "Approve"):
+        for part in ("push", "target", "prod", "revision", "newest for prod", "requested by Ann", ANA, "Approve"):
             assert part in page.words
         assert world.thread.pending.digest[:12] in page.words
         assert page.decides
