@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from agent.steps import Call, Facts
 from channels.inbound import Refused
 from store.events import StepChosen
 from store.values import Person
 from tests.agent.pushing import PROD, STAGING, asked_to_push
 from tests.telling.playbook import NOTHING, Push, World, done
 from tests.telling.story import ANN, BOB, EVE, approved, requested
+
+
+class Counted(Push):
+    """Push, and say which run it is for."""
+
+    async def prepare(self, call: Call) -> Facts:
+        return {"attempt": call.attempt}
+
+
+async def test_what_is_shown_is_looked_up_for_the_first_run() -> None:
+    world = World(tools=(Counted,))
+    world.model.answers(Counted(target="prod"))
+    await world.say("push to prod, please")
+    await world.run()
+    assert world.thread.pending
+    assert world.thread.pending.asked.facts == {"attempt": 1}
 
 
 async def test_a_second_approval_changes_nothing() -> None:

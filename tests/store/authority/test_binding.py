@@ -1,0 +1,48 @@
+"""An approval holds for one call, and is looked at again when that begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from store.authority.binding import digest, still_binds
+from store.events import ApprovalRequested
+from store.state import Request
+from tests.store.stories import request_of
+from tests.telling.story import ANN, BOB, approved, chosen, message, rejected, requested, thread
+
+
+def bound(**terms: Any) -> ApprovalRequested:
+    drafted = requested("s1", "", **terms)
+    return drafted.model_copy(update={"digest": digest("t1", chosen("s1", acts=True), drafted.facts, drafted.policy)})
+
+
+def settled(*votes: Any, **terms: Any) -> Request:
+    asked = bound(**terms)
+    told = thread(message(), chosen("s1", acts=True), asked).extended(
+        [approved("s1", by, asked.digest, standing=terms.get("standing", "")) for by in votes]
+    )
+    return request_of(told.state.steps["s1"])
+
+
+@pytest.mark.parametrize(("votes", "terms"), [((ANN, BOB), {"quorum": 2}), ((ANN,), {"quorum": 2, "standing": "g1"})])
+def test_what_as_many_as_it_takes_have_approved_may_begin(votes: tuple[Any, ...], terms: dict[str, Any]) -> None:
+    request = settled(*votes, **terms)
+    assert still_binds("t1", request)
+    assert not still_binds("t2", request), "it is a call of another thread"
+    assert not still_binds("t1", request._replace(votes=request.votes[1:])), "there is a vote less"
+    assert not still_binds("t1", request._replace(decision=None))
+    other = request.asked.model_copy(update={"facts": {"revision": "another"}})
+    assert not still_binds("t1", request._replace(asked=other)), "it is not what they saw"
+
+
+def test_a_vote_that_is_there_twice_is_one() -> None:
+    request = settled(ANN, BOB, quorum=2)
+    assert not still_binds("t1", request._replace(votes=request.votes[:1] * 2))
+
+
+def test_a_rejection_lets_nothing_begin() -> None:
+    asked = bound()
+    told = thread(message(), chosen("s1", acts=True), asked, rejected("s1", ANN, asked.digest))
+    assert not still_binds("t1", request_of(told.state.steps["s1"]))
