@@ -237,6 +237,12 @@ def test_a_broken_line_is_shown_and_stops_nothing(line: bytes) -> None:
     assert Thread("t1").extended([event]).status == "unreadable"
 
 
+@pytest.mark.parametrize("length", [511, 512, 513])
+def test_an_unreadable_event_keeps_as_much_of_its_id_as_an_id_may_have(length: int) -> None:
+    name = "x" * length
+    assert decode(b'{"kind":"thread_merged","id":"%b"}' % name.encode()).id == name[:512]
+
+
 @given(st.binary())
 def test_no_bytes_raise(line: bytes) -> None:
     decode(line)

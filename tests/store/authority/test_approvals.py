@@ -26,6 +26,7 @@ from store.events import (
     ApprovalRequested,
     MessageSent,
     StandingGranted,
+    StepChosen,
     ThreadOpened,
     TriggerReceived,
 )
@@ -278,6 +279,9 @@ async def test_an_edited_call_is_a_new_request() -> None:
     world.thread = await world.inbox.edit(
         world.thread.id, ANN, step_id=request.step, digest=old, arguments={"target": "staging"}, proof="test"
     )
+    edit = world.thread.events[-1]
+    assert isinstance(edit, StepChosen)
+    assert (edit.by, edit.editor, edit.edits, edit.acts) == ("person", PEOPLE.identified(ANN), request.step, True)
     assert await world.run() == ["settled: push changed by Ann", "requested: push(target: staging)"]
     # The old card decides nothing, and who has changed the call has asked for it.
     assert (await world.approve(BOB, step_id=request.step)).outcome == "too_late"
