@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.model.base import ModelFailure
-from tests.telling.playbook import World, done
+from agent.steps import Step
+from store.events import StepChosen
+from tests.telling.playbook import Look, Push, Touch, World, done
 
 
 @pytest.mark.parametrize("reason", ["invalid", "refused", "truncated"])
@@ -61,3 +63,22 @@ async def test_an_endpoint_that_stays_away_hands_over_to_a_person() -> None:
     assert await world.advance(2) == []
     (line,) = await world.advance(8)
     assert "no route to the model" in line
+
+
+async def test_what_a_step_does_is_in_the_log_and_needs_no_name() -> None:
+    """A log is read after its agent is gone; of a tool, which is most steps, nothing is written."""
+    world = World()
+    world.model.answers(Look(), done())
+    await world.say("look")
+    await world.run()
+    chosen = [event for event in world.thread.events if isinstance(event, StepChosen)]
+    assert [(event.intent, event.effect) for event in chosen] == [("look", None), ("done_for_now", "says")]
+
+
+@pytest.mark.parametrize(("tool", "acts"), [(Look(), False), (Touch(), True), (Push(target="prod"), True)])
+async def test_whether_a_step_may_have_side_effects_is_in_the_log(tool: Step, acts: bool) -> None:
+    world = World()
+    world.model.answers(tool, done())
+    await world.say("do it")
+    await world.run()
+    assert next(event for event in world.thread.events if isinstance(event, StepChosen)).acts is acts
