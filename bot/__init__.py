@@ -1,1 +1,1 @@
-"""The program: it brings the environment, the team file and all the other rooms together, and runs them."""
+"""The program: wires the environment, the team file and all other packages together, and runs them."""

@@ -1,8 +1,8 @@
-"""The composition root: the one place that knows every part and puts them together.
+"""The composition root: the only module that knows every part and wires them together.
 
-It brings the environment and the team file together, opens the store and builds the ways out, the workers and the
-clock. Nobody else constructs these. Fakes go in through the same door: a test gives another model or store, and
-everything else is real.
+It reads the environment and the team file, opens the store, and builds the channels, the workers and the clock. No
+other module constructs these. Tests use the same entry points: they pass another model or store, and everything else is
+real.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ from store.redis.store import RedisStore
 if TYPE_CHECKING:
     from channels.email.letters import Writer
 
-# One line for each channel: without it, nobody can name a place there.
+# Every channel registers the grammar of its places here.
 places.register(slack_place.GRAMMAR, email_place.GRAMMAR, webhook_place.GRAMMAR, terminal.GRAMMAR)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How this program is set up: by its machine, and by the team."""
+    """The configuration: of the machine (`settings`), and of the team."""
 
     settings: Settings
     team: Team = field(default_factory=Team)
 
     @property
-    def beside(self) -> Path:
-        """The folder of the team file."""
+    def team_folder(self) -> Path:
+        """The folder of the team file, which may hold `agents/`."""
         return team_path(self.settings.bot_config).parent
 
 
 def load(*checks: Callable[[Setup], list[str]]) -> Setup:
-    """Raises SettingsError, which names every problem at once; also those that `checks` find in what can be read."""
+    """The setup. Raises SettingsError with all problems at once, including those that `checks` find."""
     settings, problems, wrong = environment()
     team = Team()
     try:
@@ -91,16 +91,16 @@ class App:
     roster: Mapping[str, Agent]
     channels: Mapping[str, Channel]
     writer: Writer | None = None
-    """Where mail is set up: what signs and reads our links and Message-IDs."""
+    """Signs and verifies our links and Message-IDs; None: mail is not set up."""
     people: People = field(default_factory=People)
     authority: Policies = field(default_factory=Policies)
-    """Without policies nobody may approve anything."""
+    """Without policies, nobody may approve anything."""
     folders: Mapping[str, Path] = field(default_factory=dict)
-    """Where the agents' own files stand."""
+    """The folders of the agents that have one."""
 
     @property
     def may_write(self) -> Callable[[str], bool] | None:
-        """Whether mail from an address is taken in; None: mail is not set up."""
+        """Whether mail from an address is accepted; None: mail is not set up."""
         return self.writer.allowed if self.writer else None
 
     @property
@@ -112,7 +112,7 @@ class App:
         return schedules_of(self.setup.team, self.roster, self.folders, self.setup.settings.reach())
 
     def worker(self, model: Model, *, only: str = "") -> Worker:
-        """`only`: the one thread that it cares for; empty: all."""
+        """`only`: the only thread that it works on; empty: all."""
         loop = Loop(
             store=self.store,
             roster=self.roster,
@@ -142,8 +142,8 @@ def now() -> datetime:
 
 @contextlib.asynccontextmanager
 async def opened(setup: Setup) -> AsyncIterator[App]:
-    """Everything but a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
-    agents = build_agents(setup.team, setup.settings.bot_home, setup.beside)
+    """Everything except a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
+    agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(store_of(setup.settings))
         writer = await _writer(setup, store) if setup.settings.has_email else None
@@ -152,7 +152,7 @@ async def opened(setup: Setup) -> AsyncIterator[App]:
             setup,
             store,
             Inbox(store, people=people),
-            agents.made,
+            agents.built,
             {channel.name: channel for channel in ways_out(setup.settings, writer, stack)},
             writer,
             people,
@@ -163,7 +163,7 @@ async def opened(setup: Setup) -> AsyncIterator[App]:
 
 @contextlib.asynccontextmanager
 async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
-    """The configured one, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError."""
+    """The configured store, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError."""
     async with contextlib.AsyncExitStack() as stack:
         url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
         store = await RedisStore.open(url)
@@ -172,9 +172,9 @@ async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
 
 
 def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:
-    """The ways out that are set up; `stack` closes them.
+    """The outgoing side of the channels that are set up; `stack` closes them.
 
-    Slack and mail are imported only then: they take longer to import than all else.
+    Slack and mail are imported only if needed: they take longer to import than everything else.
     """
     channels: list[Channel] = [terminal.TerminalChannel()]
     if settings.webhooks:
@@ -218,14 +218,14 @@ async def _writer(setup: Setup, store: Store) -> Writer:
 
 
 async def _kept_secret(store: Store) -> str:
-    """The one that the first process made: all of them have to sign alike."""
+    """The secret that the first process generated, so that all processes sign alike."""
     await store.set_note("secret", secrets.token_hex(32), expected="")
     return await store.get_note("secret")
 
 
 @contextlib.asynccontextmanager
 async def model_of(settings: Settings) -> AsyncIterator[Model]:
-    """The configured model. Raises SettingsError, which says what is missing."""
+    """The configured model. Raises SettingsError with what is missing."""
     if problems := settings.model_problems():
         raise SettingsError(problems)
     try:
@@ -243,7 +243,7 @@ async def model_of(settings: Settings) -> AsyncIterator[Model]:
 
 
 def roster_problems(setup: Setup) -> list[str]:
-    """For `load`, so that these are reported together with all others."""
-    agents = inspect_agents(setup.team, setup.settings.bot_home, setup.beside)
+    """Problems of agents and team file, for `load`, which reports all problems together."""
+    agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
     wrong = team_problems(setup.team, agents.all, agents.folders, setup.settings.reach())
     return [*agents.problems, *wrong]

@@ -1,7 +1,7 @@
-"""Deciding on a request, and changing what is asked for: the part of the way in that every face shares.
+"""Deciding on a request and editing it: the part of the inbox shared by the CLI, the API, the pages and the channels.
 
-What a decision comes to is the log's to say: it is appended, and the fold judges it, so that of any number at the same
-moment one settles the request. Nothing is judged here, and nothing is worded (`agent.speech.outcomes`).
+A decision is appended first and then judged by the fold, so that of several at the same moment exactly one settles the
+request. This module does not judge, and writes no text (that is `agent.speech.outcomes`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.speech.outcomes import outcome_in_words, why_not
-from bot.fitting import with_room
+from bot.fitting import fitting_decision
 from bot.team.people import People
 from channels.inbound import Refused
 from store import keys
@@ -28,7 +28,7 @@ DIGEST_CHARS_MIN = 8
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """How a decision was taken."""
+    """A decision and its outcome."""
 
     outcome: Outcome
     thread: Thread
@@ -63,10 +63,10 @@ class Deciding:
         proof: str = "",
         by_message: bool = False,
     ) -> DecisionResult:
-        """Decide on a request.
+        """Decide on a request, by default the one that waits.
 
-        Without `step_id` it is the one that waits. `digest` is what the person saw (its first 8 digits or more): if
-        given, it must be that of the request. Raises UnknownThread, and Refused where there is no request at all.
+        `digest` (its first 8 digits or more) is the one the person saw; if given, it must match the request. Raises
+        UnknownThread, and Refused if there is no request at all.
         """
         thread = await self._store.load(thread_id)
         step = thread.step(step_id or _newest_request(thread))
@@ -75,7 +75,7 @@ class Deciding:
         if digest and not _is_digest_of(step.request, digest):
             return DecisionResult("other_request", thread, step, by, approved)
         by = self._people.identified(by)
-        decision = with_room(self._decision(step.request, by, approved, comment, proof, by_message=by_message))
+        decision = fitting_decision(self._decision(step.request, by, approved, comment, proof, by_message=by_message))
         thread = await self._store.append(thread, decision)
         step = thread.state.steps[step.id]
         return DecisionResult(_outcome(thread, decision), thread, step, by, approved)
@@ -99,7 +99,7 @@ class Deciding:
         )
 
     async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:
-        """The intent of the call that waits, and its arguments that a person may change; empty: nothing of it."""
+        """The intent of the call that waits, and its editable arguments; both empty if there is no such request."""
         try:
             pending = (await self._store.load(thread_id)).pending
         except UnknownThread:
@@ -111,16 +111,16 @@ class Deciding:
     async def edit(
         self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
     ) -> Thread:
-        """Change the call that waits, instead of approving it: that is another call, with a request of its own.
+        """Edit the call that waits instead of approving it: that makes a new call with its own request.
 
-        `digest` as in `decide`, `arguments` those that change. Raises UnknownThread, Refused.
+        `digest` as in `decide`; `arguments` are the changed ones. Raises UnknownThread, Refused.
         """
         thread = await self._store.load(thread_id)
         by = self._people.identified(by)
         while True:
             pending, named = thread.pending, thread.step(step_id)
             if pending is None or (step_id and pending.step != step_id):
-                text = f"Thread {thread_id} has no such request that waits (it is {thread.status})."
+                text = f"Thread {thread_id} has no such open request (it is {thread.status})."
                 raise Refused(text, "expired" if named and named.status == "expired" else "unknown")
             if not _is_digest_of(pending, digest):
                 raise Refused("That belongs to a different request. Nothing was changed.", "moved")
@@ -134,23 +134,21 @@ class Deciding:
 
     def _edited(self, request: Request, by: Person, arguments: Mapping[str, str], proof: str) -> StepChosen:
         now = self._clock()
-        # To change it is to decide that it shall not run like this.
+        # An edit rejects the call as it is, so it needs the right to reject.
         match request.verdict(by, self._people.groups_of(by), now, approved=False):
             case "expired":
                 raise Refused("The request has expired. Nothing was changed.", "expired")
             case "not_entitled":
-                raise Refused(
-                    f"You may not change this request. {why_not(request, by, approved=False)}", "not_entitled"
-                )
+                raise Refused(f"You may not edit this request. {why_not(request, by, approved=False)}", "not_entitled")
             case "valid":
                 pass
         if unknown := [name for name in arguments if name not in request.asked.editable]:
             can = ", ".join(request.asked.editable) or "nothing"
-            raise Refused(f"{one_line(unknown[0], 100)!r} cannot be changed here; what can is: {can}.")
+            raise Refused(f"{one_line(unknown[0], 100)!r} cannot be edited; editable: {can}.")
         chosen = request.chosen
         changed = {**chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
         if changed == chosen.arguments:
-            raise Refused("Nothing is different from what stands in the request.")
+            raise Refused("Nothing is different from the request.")
         step_id = keys.edit_of(request.step, repr(sorted(arguments.items())))
         return StepChosen(
             id=keys.chosen(step_id),
@@ -168,7 +166,7 @@ class Deciding:
 
 
 def _newest_request(thread: Thread) -> str:
-    """The step of the request that waits, or else of the last one that there was."""
+    """The step of the open request, or else of the last one."""
     if pending := thread.pending:
         return pending.step
     return next((step.id for step in reversed(thread.state.steps.values()) if step.request), "")
@@ -179,7 +177,7 @@ def _is_digest_of(request: Request, digest: str) -> bool:
 
 
 def _outcome(thread: Thread, decision: ApprovalDecided) -> Outcome:
-    """As the fold judged it. The same person's second click is in the log once, and comes too late."""
+    """The fold's outcome. A repeated click of the same person is in the log once, and counts as too late."""
     request = thread.state.steps[decision.step].request
     assert request is not None
     first = next(event for event in thread.events if event.id == decision.id)

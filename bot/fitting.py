@@ -1,6 +1,7 @@
-"""What people say, cut to what an event may hold: names, subjects and attachments by number, the rest by bytes. Pure.
+"""Clips messages to the limits of an event: names, subjects and the number of attachments, then the size in bytes.
+Pure.
 
-What is cut off the text is told by `clipped_from`; attachments stay known by their names. Nothing is refused here.
+`clipped_from` records that a text was clipped; clipped attachments keep their names. Nothing is refused.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from store.events import ApprovalDecided, MessageReceived
 SUBJECT_CHARS_MAX = 1_000
 ATTACHMENTS_MAX = 100
 ATTACHED_CHARS_MAX = 20_000
-"""Of one attachment's own text; the channel reads no more of it either."""
+"""For the text of one attachment; channels read no more than this."""
 QUOTED_CHARS_MAX = 20_000
 NAME_CHARS_MAX = 200
-"""Of a sender, an address, an attachment."""
+"""For the name of a sender, an address or an attachment."""
 
 
 def fitting(message: MessageReceived) -> MessageReceived:
-    """The message, clipped further where its characters take more bytes than an event may have."""
+    """The message, clipped until it fits into an event."""
     names = {"name": message.sender.name[:NAME_CHARS_MAX], "address": message.sender.address[:NAME_CHARS_MAX]}
     attachments = tuple(
         one.model_copy(
@@ -40,7 +41,7 @@ def fitting(message: MessageReceived) -> MessageReceived:
                 message = message.model_copy(update={"quoted": ""})
                 continue
             if any(one.text for one in message.attachments):
-                # They stay known by their names, as those that could not be read.
+                # Keep only their names, as for attachments that cannot be read.
                 bare = tuple(one.model_copy(update={"text": ""}) for one in message.attachments)
                 message = message.model_copy(update={"attachments": bare})
                 continue
@@ -50,8 +51,8 @@ def fitting(message: MessageReceived) -> MessageReceived:
     return message
 
 
-def with_room(decision: ApprovalDecided) -> ApprovalDecided:
-    """The decision, its comment clipped where its characters take more bytes than an event may have."""
+def fitting_decision(decision: ApprovalDecided) -> ApprovalDecided:
+    """The decision, with its comment clipped until it fits into an event."""
     while True:
         try:
             encode(decision)

@@ -1,7 +1,7 @@
-"""The way in: what people and machines did, appended to the right thread and woken in the same breath.
+"""The inbox: appends what people and machines did to the right thread, and wakes it in the same operation.
 
-Every channel, and the CLI, ends here. When one of these returns, the event is durable; only then may a channel
-acknowledge. Each of them may be called again with the same event id, after a crash or by a redelivery.
+All channels and the CLI call it. When a method returns, the event is durable; only then may a channel acknowledge.
+Every method may be called again with the same event id, after a crash or a redelivery. It works on no thread itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Inbox(Deciding):
         super().__init__(store, people or People(), clock)
 
     async def thread_at(self, place: Place, alias: str = "") -> str:
-        """As in `channels.inbound`. A thread's own place comes first; what is noted for the alias, after it."""
+        """See `channels.inbound`. A thread's own place wins over an alias."""
         thread_id = thread_id_of(place)
         if await self._store.exists(thread_id):
             return thread_id
@@ -54,12 +54,12 @@ class Inbox(Deciding):
     async def add_alias(self, channel: str, alias: str, thread_id: str) -> bool:
         if not await self._store.exists(thread_id):
             return False
-        # Where it was noted meanwhile, it is the same: a message is said for one thread.
+        # A note that exists already is the same one: a message belongs to one thread.
         await self._store.set_note(_alias_note(channel, alias), thread_id, expected="")
         return True
 
     async def message(self, place: Place, message: InboundMessage, *, agent: str) -> str:
-        """As in `channels.inbound`. Nothing is read, so it costs the same however long the thread is."""
+        """See `channels.inbound`. The thread is not read, so the cost does not depend on its length."""
         earlier = (
             InboundMessage(Person(name=e.name, address=e.address, trust="third_party"), e.text, e.event_id)
             for e in message.earlier
@@ -82,7 +82,7 @@ class Inbox(Deciding):
         await self._store.post(thread_id, event, opens=False)
 
     async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
-        """As in `channels.inbound`. Whether that still counts, the thread says."""
+        """See `channels.inbound`. The fold decides whether the edit takes effect."""
         message = str(OutsideId(channel, event_id))
         fitting = self._message(InboundMessage(Person(name=""), text, event_id), message).text
         event = MessageEdited(id=keys.edited(message, edit_id), at=self._clock(), message=message, text=fitting)
@@ -94,7 +94,7 @@ class Inbox(Deciding):
         return await self._store.post(thread_id, event, opens=False)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
-        """As `message`, for what a machine did."""
+        """Like `message`, for a trigger."""
         outside = str(OutsideId(trigger.source, trigger.id))
         return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
 
@@ -104,7 +104,7 @@ class Inbox(Deciding):
         return thread_id
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
-        """Go on with a thread. Raises UnknownThread, Refused."""
+        """Write to an existing thread. Raises UnknownThread, Refused."""
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
             text = f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`."
@@ -115,10 +115,10 @@ class Inbox(Deciding):
     async def answer(
         self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
     ) -> Thread:
-        """Answer the open question, in words or with the choice of that number (from 0).
+        """Answer the open question, by text or by the number of a choice (from 0).
 
-        `step`: the question that was seen; another one is not answered by it, and the same person's second click on
-        it is the same answer. Raises UnknownThread, Refused when it is not open.
+        `step`: the question that the person saw. If given, only that question is answered, and a second click of the
+        same person is the same answer. Raises UnknownThread, Refused if it is not open.
         """
         thread = await self._conversation(thread_id)
         asked = thread.step(thread.state.question)
@@ -139,7 +139,7 @@ class Inbox(Deciding):
         try:
             return await self._store.append(thread, event, if_unmoved=True)
         except ThreadMoved:
-            # Somebody may have answered meanwhile: of two at the same moment one answers.
+            # Somebody may have answered in the meantime; check again.
             return await self.answer(thread_id, sender, text, step=step, number=number)
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
@@ -160,12 +160,12 @@ class Inbox(Deciding):
         return await self._store.append(thread, event)
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
-        """A new thread at `place` with the first `at` events of this one; nothing that was under way is in it."""
+        """Open a thread at `place` with the first `at` events of this one. Ongoing work does not continue there."""
         source = await self._conversation(thread_id)
         if not 1 <= at <= source.version:
             raise Refused(f"Thread {thread_id} has {source.version} events; --at takes 1 to {source.version}.")
         now = self._clock()
-        # Where its messages were is not where those of the copy go.
+        # The copy's messages go to its own place.
         copied = [
             e.model_copy(update={"place": None}) if isinstance(e, MessageSent) else e for e in source.events[1:at]
         ]
@@ -179,7 +179,7 @@ class Inbox(Deciding):
     async def _conversation(self, thread_id: str) -> Thread:
         thread = await self._store.load(thread_id)
         if not thread.agent:
-            raise Refused(f"{thread_id} is a record, with nobody in it to talk to.")
+            raise Refused(f"{thread_id} is a record, not a conversation.")
         return thread
 
     async def _alive(self, thread_id: str) -> Thread:

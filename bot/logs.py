@@ -1,6 +1,6 @@
-"""The program's own log: lines of JSON on the stream that it is given.
+"""Sets up the program's log: JSON lines on a given stream.
 
-stdout belongs to the commands' answers; nothing here chooses a stream.
+The caller chooses the stream, because stdout belongs to the commands' output.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import structlog
 
 
 def set_up_logging(level: str, stream: TextIO) -> None:
-    """Of libraries, warnings and errors only, whatever the level."""
+    """Libraries log only warnings and errors, whatever the level."""
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(number, logging.WARNING), stream=stream, format="%(message)s")
     structlog.configure(

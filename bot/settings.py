@@ -1,7 +1,7 @@
-"""The environment, and `.env` in development: secrets, servers and everything else that differs between machines.
+"""The settings from the environment (and `.env` in development): secrets, servers, everything specific to a machine.
 
-It is read once, at start. All problems are reported together, each with the variable's name and what to do. Secrets are
-never shown. What a team agrees on is not here: that is its file, `bot.team.file`.
+They are read once, at startup. All problems are reported together, each with the variable's name and what to do.
+Secrets are never shown. What a team agrees on is in the team file (`bot.team.file`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ SECRET_CHARS_MIN = 16
 
 
 class ChannelSettings(NamedTuple):
-    """How far one channel is set up."""
+    """How one channel is set up."""
 
     is_set_up: bool
     problems: list[str]
-    """Why it is set up by half."""
+    """What is missing or wrong."""
     hint: str
-    """What sets it up."""
+    """How to set it up."""
     names: frozenset[str] | None = None
-    """Of its places, where they are set up one by one."""
+    """The names of its places, if they are set up one by one; None: any place."""
 
 
 class Settings(BaseSettings):
@@ -56,33 +56,33 @@ class Settings(BaseSettings):
     """For HTTP."""
     slack_api_url: str = Field(default="https://slack.com/api/", repr=False)
     email_address: str = ""
-    """As people write to us."""
+    """The address that people write to."""
     imap_url: str = Field(default="", repr=False)
     smtp_url: str = Field(default="", repr=False)
     email_authserv_id: str = ""
-    """The name of our own receiving server in Authentication-Results. Empty: nobody's mail proves who wrote it."""
+    """The name of our mail server in Authentication-Results. Empty: no sender can be verified."""
     email_allowed_senders: str = ""
-    """Addresses and domains. Empty: nobody."""
+    """Addresses and domains that may write to us. Empty: nobody."""
     email_plus_addresses: bool = True
-    """Our mail server delivers bot+anything@ to bot@."""
+    """Whether our mail server delivers bot+anything@ to bot@."""
     webhook_urls: str = Field(default="", repr=False)
     """Of the endpoints that messages are posted to, by name."""
     webhook_secrets: SecretStr = SecretStr("")
     """What signs the messages to each of them; two secrets of one name both sign."""
     bot_public_url: str = ""
-    """Under which people reach our pages. Empty: mails carry no links."""
+    """The URL at which people reach our pages. Empty: mails have no links."""
     bot_secret_key: SecretStr = SecretStr("")
-    """Signs links and reply addresses. Empty: one is made and kept in the store."""
+    """Signs links and reply addresses. Empty: one is generated and kept in the store."""
     bot_api_token: SecretStr = SecretStr("")
-    """Of the machine `api`, over HTTP. Empty: only people with a token of their own call there."""
+    """The HTTP API token of the machine `api`. Empty: only people with their own token may call it."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Threads that one worker process holds at once."""
+    """The number of threads that a worker process holds at once."""
     bot_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15
-    """How long a thread stays with a worker that died."""
+    """How long a dead worker keeps its threads."""
     bot_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
-    """How long `bot run` finishes what it began after SIGTERM."""
+    """How long `bot run` may finish its work after SIGTERM."""
     bot_log_level: str = "info"
 
     @field_validator("redis_url")
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < SECRET_CHARS_MIN:
-            raise ValueError(f"must have {SECRET_CHARS_MIN} characters or more, such as `openssl rand -hex 32` gives")
+            raise ValueError(f"must have {SECRET_CHARS_MIN} characters or more, such as `openssl rand -hex 32` prints")
         return secret
 
     @field_validator("bot_home", "bot_config")
@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         try:
             return path.expanduser() if path else path
         except RuntimeError:
-            raise ValueError("begins with ~, and there is no home directory") from None
+            raise ValueError("begins with ~, but there is no home directory") from None
 
     @field_validator("bot_log_level")
     @classmethod
@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         return endpoints_of(self.webhook_urls, self.webhook_secrets.get_secret_value())
 
     def channels(self) -> dict[str, ChannelSettings]:
-        """Those that take settings."""
+        """The channels that need settings."""
         slack = "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET."
         email = "set EMAIL_ADDRESS, IMAP_URL and SMTP_URL."
         webhook = "set WEBHOOK_URLS and WEBHOOK_SECRETS."
@@ -184,11 +184,11 @@ class Settings(BaseSettings):
         }
 
     def reach(self) -> Reach:
-        """Where something can be said. At a terminal it always can."""
+        """Where messages can be sent. The terminal is always available."""
         return {"terminal": None} | {name: one.names for name, one in self.channels().items() if one.is_set_up}
 
     def channel_problems(self) -> list[str]:
-        """Channels that are set up by half."""
+        """The problems of partly configured channels."""
         return [problem for one in self.channels().values() for problem in one.problems]
 
     def webhook_problems(self) -> list[str]:
@@ -205,17 +205,17 @@ class Settings(BaseSettings):
         return [f"{name} is not set: {what}." for name, (value, what) in needed.items() if not value]
 
     def email_warnings(self) -> list[str]:
-        """What people will miss, and should know before they do."""
+        """Warnings about the limits of the mail setup."""
         warnings = []
         if not AllowedSenders.parse(self.email_allowed_senders):
-            warnings.append("EMAIL_ALLOWED_SENDERS is empty, so nobody may write to me by mail.")
+            warnings.append("EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail.")
         if not self.email_authserv_id:
             warnings.append(
-                "EMAIL_AUTHSERV_ID is not set, so no mail proves who wrote it: replies decide nothing, "
-                "and whatever acts needs an approval."
+                "EMAIL_AUTHSERV_ID is not set, so senders cannot be verified: replies decide nothing, "
+                "and every step with side effects needs approval."
             )
         if not self.bot_public_url:
-            warnings.append("BOT_PUBLIC_URL is not set, so mails carry no links to decide with.")
+            warnings.append("BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with.")
         return warnings
 
     def slack_problems(self) -> list[str]:
@@ -226,7 +226,7 @@ class Settings(BaseSettings):
         problems = []
         if (app or secret) and not bot:
             problems.append(
-                "SLACK_BOT_TOKEN is not set: take the token that begins with xoxb- from OAuth & Permissions."
+                "SLACK_BOT_TOKEN is not set: copy the token that begins with xoxb- from OAuth & Permissions."
             )
         if bot and not app and not secret:
             problems.append(
@@ -244,13 +244,13 @@ class Settings(BaseSettings):
         return bool(self.openai_model)
 
     def model_problems(self) -> list[str]:
-        """Why no model can be asked; empty: one can."""
+        """What is missing for a model; empty: nothing."""
         problems = []
         if not self.openai_model:
-            problems.append("OPENAI_MODEL is not set: name the model to use, as your endpoint calls it.")
+            problems.append("OPENAI_MODEL is not set: set it to the name of a model of your endpoint.")
         key = self.openai_api_key.get_secret_value().strip()
         if not key:
-            problems.append("OPENAI_API_KEY is not set: take it from your provider (any text for a local endpoint).")
+            problems.append("OPENAI_API_KEY is not set: get it from your provider (any text for a local endpoint).")
         elif not (key.isascii() and key.isprintable()):
             problems.append("OPENAI_API_KEY contains characters that no key has: copy it again.")
         return problems
@@ -258,14 +258,14 @@ class Settings(BaseSettings):
 
 class Environment(NamedTuple):
     settings: Settings
-    """What can be read, and for the rest what holds where nothing is set."""
+    """The valid settings; the others have their defaults."""
     problems: list[str]
     wrong: frozenset[str]
-    """The fields whose variables hold what cannot be read."""
+    """The fields whose variables are invalid."""
 
 
 def environment() -> Environment:
-    """The variables, and `.env` where there is one."""
+    """Read the variables, and `.env` if it exists."""
     file, problems = _env_file()
     wrong: dict[str, Any] = {}
     try:
@@ -279,7 +279,7 @@ def environment() -> Environment:
 
 
 def misspelt() -> list[str]:
-    """Variables of the environment that look like ours and are not: nobody reads them."""
+    """Warnings about variables whose names are almost ours, and which therefore have no effect."""
     ours = {name.upper() for name in Settings.model_fields}
     warnings = []
     for name in sorted(os.environ):
@@ -294,7 +294,7 @@ def misspelt() -> list[str]:
 
 
 def _env_file() -> tuple[Path | None, list[str]]:
-    """`.env` of the working directory where there is one that can be read, and what is wrong with it."""
+    """`.env` of the working directory, if it exists and can be read, and its problems."""
     path = Path(".env")
     if not path.is_file():
         return None, []
@@ -308,7 +308,7 @@ def _env_file() -> tuple[Path | None, list[str]]:
 
 
 def _split(url: str) -> SplitResult:
-    """Raises ValueError without a part of the URL in it: it may be a part of the password."""
+    """Raises ValueError without quoting the URL, which may contain a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -1,8 +1,8 @@
-"""A worker: claims threads that are due, moves each as far as it goes, and lets it go.
+"""The worker: claims due threads, advances each as far as possible, and releases it.
 
-Any number of worker processes may run. A thread is held by one at a time, by a lease that is renewed while it is worked
-on; when a worker dies, its leases run out and others take over. A thread that nothing is to be done for costs a worker
-nothing at all.
+Any number of worker processes may run. One worker at a time holds a thread, by a lease that it renews; when it dies,
+its leases expire and other workers take over. An idle thread costs a worker nothing. What to do is decided by
+`agent.loop`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from store.thread import Thread
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS_MAX = 1.0
-"""How long a wake-up can go unnoticed where its notification was lost."""
+"""The longest delay if the notification of a wake-up is lost."""
 CLAIMS_WITHOUT_RELEASE_MAX = 5
-"""A thread on which this many workers died in a row is given to a person."""
+"""After this many worker deaths in a row, a thread is handed to a person."""
 IDLE_SECONDS_MIN = 0.02
-"""Between two looks that found nothing to claim: a thread that is due may be one that this worker does not care for."""
+"""The pause after finding nothing to claim, since a due thread may be one that this worker ignores (`only`)."""
 STORE_RETRY_SECONDS = 0.5
 UNREADABLE_RETRY_SECONDS = 30.0
 
@@ -51,20 +51,20 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
         self._only = only
-        """The one thread that this worker cares for; empty: all."""
+        """The only thread that this worker claims; empty: all."""
         self._clock = clock
         self._holds: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
 
     def stop(self) -> None:
-        """Take no new work. `run` returns when what is under way is finished or handed back."""
+        """Take no new work. `run` returns when current work is finished or handed back."""
         self._loop.draining = True
         self._stopping.set()
 
     async def run(self) -> None:
-        """Until `stop`. Raises nothing for trouble with the store: it waits for it to come back."""
-        # What is loaded by now stays. Unfrozen, each full collection walks it all, and nobody is served for 50 ms.
+        """Run until `stop`. While the store is down, it waits."""
+        # Exclude everything loaded so far from garbage collection: a full pass over it would block for 50 ms.
         gc.freeze()
         store_is_down = False
         stopped = asyncio.create_task(self._stopping.wait())
@@ -83,7 +83,7 @@ class Worker:
             await self._drain()
 
     async def _claim(self) -> float:
-        """Claim what is due and there is room for. Returns the seconds until it is worth looking again."""
+        """Claim due threads, up to the concurrency limit. Returns the seconds until the next attempt."""
         room = self._concurrency - len(self._holds)
         if room <= 0:
             return POLL_SECONDS_MAX
@@ -104,7 +104,7 @@ class Worker:
         self._freed.set()
 
     async def _sleep(self, seconds: float, stopped: asyncio.Task[bool], *, idle: bool) -> None:
-        """Until there may be work, room for it, or the end."""
+        """Sleep until there may be work, until a slot is free, or until `stop`."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -125,7 +125,7 @@ class Worker:
             log.warning("lease_lost", thread=lease.thread_id)
         except asyncio.CancelledError:
             if not heartbeat.done():
-                # Broken off at the end of the grace time. The log tells the next worker what was under way.
+                # The grace period is over. The log tells the next worker what was running.
                 with contextlib.suppress(StoreUnavailable):
                     await self._store.hand_back(lease)
                 raise
@@ -137,13 +137,13 @@ class Worker:
 
     async def _work(self, lease: Lease) -> None:
         thread = Thread(lease.thread_id)
-        trouble: tuple[str, str] | None = None  # what it is to be parked for
+        trouble: tuple[str, str] | None = None  # The limit and the reason to park it for.
         parked = False
         while True:
             try:
                 thread = await self._store.refresh(thread)
                 if trouble and (parked or not thread.exists):
-                    # It fails where people are told, too: nobody can do more than to leave it alone.
+                    # Telling people fails as well, so leave the thread alone.
                     if await self._store.release(lease, thread):
                         return
                     trouble, parked = None, False
@@ -163,18 +163,18 @@ class Worker:
                     return
             except StoreUnavailable as error:
                 if self._stopping.is_set():
-                    return  # the lease runs out by itself
+                    return  # The lease expires by itself.
                 log.warning("store_unavailable", thread=lease.thread_id, error=str(error))
                 await asyncio.sleep(STORE_RETRY_SECONDS)
             except ThreadDiverged as error:
-                # What the lost events told is known to nobody else, so nothing may be begun on what is left.
+                # The lost events are recorded nowhere else, so nothing may begin on what is left.
                 log.error("events_lost", thread=lease.thread_id, seen=thread.version, error=str(error))
                 thread = Thread(lease.thread_id)
                 trouble = ("lost_events", "The store lost events of this thread. Please check what was under way.")
             except (LeaseLost, asyncio.CancelledError):
                 raise
             except Exception as error:
-                # Our own mistake. The thread rests with a person instead of going round.
+                # A bug of ours. Hand the thread to a person instead of looping.
                 log.exception("thread_failed", thread=lease.thread_id)
                 trouble = (
                     "internal_error",
@@ -183,7 +183,7 @@ class Worker:
 
     def _wake_in(self, thread: Thread) -> float | None:
         if thread.state.unreadable:
-            # A newer version wrote it. One of its workers will take it; this one only must not forget it.
+            # A newer version wrote it, and one of its workers will take it. Check again later.
             return UNREADABLE_RETRY_SECONDS
         next_timer = min(thread.timers.values(), default=None)
         return max((next_timer - self._clock()).total_seconds(), 0.0) if next_timer else None
@@ -200,13 +200,13 @@ class Worker:
                 if await self._store.renew(lease, self._lease_seconds):
                     continue
             except StoreUnavailable:
-                continue  # the fence decides, once the store is back
+                continue  # Once the store is back, fencing decides.
             if hold:
                 hold.cancel()
             return
 
     async def _drain(self) -> None:
-        """What is under way may end within the grace time; then it is broken off, and others find it in the log."""
+        """Let current work end within the grace period, then cancel it; other workers resume it from the log."""
         if not self._holds:
             return
         log.debug("draining", threads=len(self._holds), grace_seconds=self._grace_seconds)

@@ -73,7 +73,7 @@ async def test_an_agent_is_added_as_the_readme_says(beside: Path) -> None:
     (folder / "__init__.py").write_text(block("python", 'NAME = "db"'))
     (beside / "bot.toml").write_text(block("toml", "[agents.db]"))
     setup = load(roster_problems)
-    agents = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
+    agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
     world = World()
     world.roster["ops"] = agents["db"]
     world.model.answers(agents["db"].parse("count_connections", {}), done("Seven."))
@@ -91,7 +91,7 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
     site = block("toml", "[agents.deploy.components.backend]")
     (beside / "bot.toml").write_text(f"{site}\n[agents.yours]\n")
     setup = load(roster_problems)
-    agents = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
+    agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
     assert list(agents) == ["deploy", "yours", "rollback"]
     assert agents["yours"].tools == agents["rollback"].tools
 

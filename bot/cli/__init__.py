@@ -1,4 +1,4 @@
-"""The command line: what a person types, and what they read. There is one file for each group of commands."""
+"""The command line interface, with a file for each group of commands."""
 
 from bot.cli.main import main
 

@@ -1,6 +1,6 @@
-"""How a command ends that touched a thread: what it prints, and what to type next.
+"""Ends a command that changed a thread: prints the result, and what to type next.
 
-It changes nothing. What people see of a thread itself is `bot.views` and `bot.cli.console`.
+It changes nothing itself. Threads are rendered by `bot.views` and `bot.cli.console`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from store.values import Person
 
 
 async def report(bot: App, thread: Thread, me: Person, *, wait: bool = False, as_json: bool = False, line: str) -> None:
-    """Print `line`, or the thread as JSON. With `wait`, a worker works on it here until it is somebody's turn."""
+    """Print `line`, or the thread as JSON. With `wait`, first run a worker until it is a person's turn or nobody's."""
     if not as_json:
         print(line, flush=True)
     if wait:
@@ -28,7 +28,7 @@ async def report(bot: App, thread: Thread, me: Person, *, wait: bool = False, as
                 session = Session(bot, me, thread, shown=thread.version, show=_unseen if as_json else console.show)
                 thread = await session.until_turn()
         except (asyncio.CancelledError, StoreUnavailable):
-            console.say(f"Nothing is lost; look with: {console.program()} show {thread.id}")
+            console.say(f"Nothing is lost. To look at it: {console.program()} show {thread.id}")
             raise
         if not as_json:
             print(f"{thread.id}: {thread.status}")
@@ -43,7 +43,7 @@ def _unseen(_: Entry) -> None:
 
 
 def say_what_next(thread: Thread) -> None:
-    """For a person who looks on; a program is told nothing."""
+    """A hint for people; nothing is printed if stdout is not a terminal."""
     if not sys.stdout.isatty():
         return
     program, pending = console.program(), thread.pending

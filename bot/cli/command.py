@@ -1,7 +1,7 @@
-"""How a command runs and ends: settings first, every failure in one line on stderr, and the exit code.
+"""Runs a command: loads the settings, prints each failure in one line on stderr, and sets the exit code.
 
-0 done, 1 a failure, 2 the command line is wrong, 130 interrupted. Where the reader of stdout leaves, that is a normal
-end. No person sees a traceback; BOT_LOG_LEVEL=debug shows that of a bug.
+Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted. A closed stdout (`bot doctor | head`) is a normal
+end. Tracebacks are shown only for bugs, with BOT_LOG_LEVEL=debug.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from store.values import Person
 NAME_CHARS_MAX = 100
 
 PROOF = "terminal"
-"""How we know who decides here: see `me`."""
+"""How people are authenticated here: see `me`."""
 
 
 class Failed(Exception):
-    """The command did not do what it is for, for the reason given in one line."""
+    """The command failed; the message is one line."""
 
 
 FAILURES = (
@@ -58,7 +58,7 @@ class Misused(Exception):
 
 
 def me(name: str) -> Person:
-    """Who types this, by `--as` or else by their login. Raises Misused."""
+    """The person at the terminal, from `--as` or their login. Raises Misused."""
     if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
         raise Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
     login = name.strip()
@@ -67,17 +67,17 @@ def me(name: str) -> Person:
             login = getpass.getuser()
         except (KeyError, OSError):
             login = f"uid-{os.getuid()}"
-    # Who can run commands here can read and write the store: the machine has already said who they are.
+    # Verified, because everybody who can run commands here can read and write the store anyway.
     return Person(name=login, address=login, trust="verified")
 
 
 def exit_code(app: typer.Typer) -> int:
-    """Run the command that was typed. Where the reader of stdout leaves, as `head` does, that is a normal end."""
+    """Run the command that was typed. A closed stdout, as after `| head`, is a normal end."""
     code = 0
     try:
         code = _typed(app)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # Typer makes the second of the first.
+    except (BrokenPipeError, SystemExit):  # Typer turns the first into the second.
         console.discard(1)
     except OSError as error:
         console.discard(1)
@@ -110,7 +110,7 @@ def run(
     agents: bool = True,
     channels: bool = False,
 ) -> None:
-    """`model`: it has to be configured; `agents`, `channels`: what is set of them has to be right. Raises Exit."""
+    """`model`: must be configured. `agents`, `channels`: their settings must be valid. Raises Exit."""
     debug = False
     try:
         wanted: list[tuple[bool, Callable[[Setup], list[str]]]] = [
@@ -127,10 +127,10 @@ def run(
     except FAILURES as failure:
         console.say(failure.args[0] if isinstance(failure, UnknownThread) else str(failure))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are going; one more would only make a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second one would only cause a traceback.
         raise typer.Exit(130) from None
     except OSError:
-        raise  # to `exit_code`: most likely it is about stdout
+        raise  # `exit_code` handles it: most likely stdout is closed.
     except Exception as error:
         where = "BOT_LOG_LEVEL=debug shows where"
         if debug:

@@ -1,7 +1,7 @@
-"""The standard streams of a command: it owns how entries, tables and JSON are laid out on them.
+"""The standard streams of a command, and the layout of entries, tables and JSON on them.
 
-They work however we were started. stdout holds answers and nothing else; everything else goes to stderr. Nothing from
-outside can draw on the screen.
+They work even if a stream was closed by the caller. stdout gets only the command's output; everything else goes to
+stderr. Foreign text cannot control the terminal.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _COLOURS = {
 
 
 def set_up_streams() -> None:
-    """All three are there, take any text, and hold no half characters."""
+    """Make sure that all three streams exist and accept any text."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # Closed by whoever started us: otherwise the next file or socket would be taken for it.
+            # Closed by the caller. Without this, the next file or socket would get its number.
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -50,7 +50,7 @@ def set_up_streams() -> None:
 
 
 def discard(number: int) -> None:
-    """Nobody takes that output any more; what is still to be written must not fail once again at the end."""
+    """Redirect a stream that nobody reads any more, so that flushing it at exit does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
@@ -61,12 +61,12 @@ def typed_in() -> str:
 
 
 def say(text: str) -> None:
-    """To the person, beside the answer."""
+    """Print a message on stderr."""
     log(visible(text) + "\n")
 
 
 def log(text: str) -> None:
-    """To stderr. Where nobody takes it (a closed pipe, a full disk), the work goes on without it."""
+    """Write to stderr. If that fails (a closed pipe, a full disk), continue without it."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -90,7 +90,7 @@ def print_json(document: object) -> None:
 
 
 def as_json(document: object) -> str:
-    """Readable in any language; what a terminal would obey, or not show, is escaped."""
+    """JSON with readable Unicode, but with control and invisible characters escaped."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
@@ -101,7 +101,7 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
-    """For a person with its header and within the width; for a program (None) the rows alone, whole."""
+    """For people: with a header, cut to the width. For programs (`width` None): complete rows without a header."""
     shown = [header, *rows] if width else list(rows)
     widths = [max((len(row[column]) for row in shown), default=0) for column in range(len(header))]
     lines = ("  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in shown)
@@ -109,7 +109,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int |
 
 
 def show(entry: Entry) -> None:
-    """One entry on stdout, in colour and within its width where that is a terminal."""
+    """Print an entry on stdout; on a terminal in colour, wrapped to its width."""
     width = _width()
     text = laid_out(entry, width)
     coloured = width and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -117,7 +117,7 @@ def show(entry: Entry) -> None:
 
 
 def laid_out(entry: Entry, width: int | None) -> str:
-    """Who speaks, and beside it what; without a width the lines are as long as they are."""
+    """The speaker and the text in two columns; without a width, lines are not wrapped."""
     lines = (entry.text or " ").split("\n")
     if width:
         room = max(width, COLUMNS_MIN) - NAME_COLUMN - 1
@@ -131,7 +131,7 @@ def _width() -> int | None:
 
 
 def _within(line: str, width: int, *, marked: bool) -> list[str]:
-    """`marked`: it can be seen where a line goes on, so that no text can pose as the next line of a request."""
+    """`marked`: continuation lines are marked, so that text cannot pose as another line of a request."""
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(
         line,
@@ -143,8 +143,8 @@ def _within(line: str, width: int, *, marked: bool) -> list[str]:
 
 
 def program() -> str:
-    """What to type to run us here."""
+    """The command to type to run this program."""
     if shutil.which("bot"):
         return "bot"
-    beside = Path(sys.executable).with_name("bot")
-    return shlex.quote(os.path.relpath(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m bot"
+    sibling = Path(sys.executable).with_name("bot")
+    return shlex.quote(os.path.relpath(sibling)) if sibling.exists() else f"{shlex.quote(sys.executable)} -m bot"

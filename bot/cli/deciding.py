@@ -1,6 +1,6 @@
-"""The commands that steer a thread: `approve`, `reject`, `edit`, `pause`, `resume`, `cancel`, `fork`.
+"""The commands that control a thread: `approve`, `reject`, `edit`, `pause`, `resume`, `cancel`, `fork`.
 
-The inbox and the log judge whether a person may, never the commands.
+The inbox and the fold judge whether a person is entitled, never the commands.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def edit(
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change the call that waits instead of approving it.
+    """Edit the call that waits instead of approving it.
 
-    That is a new request, which is decided on by itself.
+    This makes a new request, which needs its own decision.
     """
     me, arguments = command.me(name), {}
     for change in changes:
@@ -94,7 +94,7 @@ def edit(
 
 
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
-    """Begin nothing more on it until it is resumed."""
+    """Pause a thread: begin nothing new until it is resumed."""
     me = command.me(name)
 
     async def work(setup: Setup) -> None:
@@ -107,7 +107,7 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
 
 
 def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
-    """Go on with a paused thread."""
+    """Resume a paused thread."""
     me = command.me(name)
 
     async def work(setup: Setup) -> None:
@@ -119,7 +119,7 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
 
 def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
-    """End it: nothing more is begun, requests are void."""
+    """Cancel a thread: nothing new begins, and open requests are void."""
     me = command.me(name)
 
     async def work(setup: Setup) -> None:
@@ -133,14 +133,14 @@ def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson
 
 def fork(
     thread: ThreadId,
-    at: Annotated[int, typer.Option("--at", metavar="N", help="how many of its events, from the first on")],
+    at: Annotated[int, typer.Option("--at", metavar="N", help="how many of its first events to copy")],
     place: At = "",
     name: As = "",
     as_json: AsJson = False,
 ) -> None:
     """Copy the beginning of a thread. Prints the new id.
 
-    Nothing that was under way is under way in the copy.
+    Ongoing work does not continue in the copy.
     """
     me = command.me(name)
     check_place(place)

@@ -1,6 +1,6 @@
-"""`bot doctor`: asks every resource that is configured for real, and says of each what is wrong and what to do.
+"""`bot doctor`: contacts every configured resource, and says what is wrong and what to do.
 
-It changes nothing but what is needed to ask: a folder for the embedded server, one short question to the model.
+It changes nothing except what the checks need: a folder for the embedded server, one short request to the model.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 CLOCK_SKEW_SECONDS_MAX = 2.0
 AGENT_SECONDS_MAX = 30.0
-"""How long an agent's own check may take. They are made at once."""
+"""The time limit of an agent's check. All agents are checked concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check every resource for real, and say what to do."""
+    """Check every configured resource, and say what to do."""
 
     async def work(setup: Setup) -> None:
         found = []
@@ -72,7 +72,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 async def examine(setup: Setup) -> AsyncGenerator[Finding]:
-    """Every check after the other. Nothing is held open while a finding is given out."""
+    """Run all checks in order. Nothing is held open between two findings."""
     yield _variables()
     yield _home(setup.settings)
     yield await _agents(setup)
@@ -89,7 +89,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
 def _variables() -> Finding:
     if warnings := misspelt():
         return Finding("settings", "warning", " ".join(warnings))
-    return Finding("settings", "ok", "all are understood.")
+    return Finding("settings", "ok", "all are known.")
 
 
 def _home(settings: Settings) -> Finding:
@@ -99,17 +99,19 @@ def _home(settings: Settings) -> Finding:
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
-        return Finding("BOT_HOME", "failed", f"{home} cannot be written: {error.strerror}. Set BOT_HOME elsewhere.")
-    return Finding("BOT_HOME", "ok", f"{home.absolute()} can be written.")
+        return Finding(
+            "BOT_HOME", "failed", f"{home} is not writable: {error.strerror}. Set BOT_HOME to another directory."
+        )
+    return Finding("BOT_HOME", "ok", f"{home.absolute()} is writable.")
 
 
 async def _agents(setup: Setup) -> Finding:
     try:
-        roster = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
+        roster = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
     except SettingsError as error:
         return Finding("agents", "failed", " ".join(error.problems))
     if not roster:
-        return Finding("agents", "warning", "none is set up: give one its table in bot.toml, such as [agents.deploy].")
+        return Finding("agents", "warning", "none is set up: add a table to bot.toml, such as [agents.deploy].")
     found = await asyncio.gather(*map(_wrong_with, roster.values()))
     if problems := [problem for each in found for problem in each]:
         return Finding("agents", "failed", " ".join(problems))
@@ -123,13 +125,13 @@ async def _wrong_with(agent: Agent) -> list[str]:
         async with asyncio.timeout(AGENT_SECONDS_MAX):
             return await agent.check()
     except TimeoutError:
-        return [f"{agent.name}: what it works with did not answer within {AGENT_SECONDS_MAX:g} s."]
+        return [f"{agent.name}: its check did not finish within {AGENT_SECONDS_MAX:g} s."]
 
 
 def _policies(setup: Setup) -> Iterator[Finding]:
-    """Nothing where no agent could ask for an approval."""
+    """No finding if there are no agents."""
     try:
-        roster = build_agents(setup.team, setup.settings.bot_home, setup.beside).made
+        roster = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
     except SettingsError:
         return
     if problems := roster_problems(setup):
@@ -137,7 +139,7 @@ def _policies(setup: Setup) -> Iterator[Finding]:
     elif warnings := policy_warnings(roster, policies_of(setup)):
         yield Finding("policies", "warning", " ".join(warnings))
     elif roster:
-        yield Finding("policies", "ok", "every call that needs an approval has people who may give it.")
+        yield Finding("policies", "ok", "every call that needs approval has people who may approve it.")
 
 
 async def _store(setup: Setup) -> list[Finding]:
@@ -159,12 +161,12 @@ def _persistence(facts: ServerFacts) -> Finding:
             return Finding("persistence", "ok", "append-only file, appendfsync always.")
         case "yes", often:
             text = f"append-only file, appendfsync {often}."
-            lost = " A crash of the server may lose its last second; `always` loses nothing."
+            lost = " A crash of the server may lose the last second; `always` loses nothing."
             return Finding("persistence", "warning", text + lost)
         case "no", _:
             return Finding("persistence", "failed", "no append-only file: a crash loses threads. Set `appendonly yes`.")
         case _:
-            return Finding("persistence", "warning", "the server does not say (CONFIG is closed). Ask whoever runs it.")
+            return Finding("persistence", "warning", "unknown (CONFIG is disabled). Ask the server's administrator.")
 
 
 def _eviction(facts: ServerFacts) -> Finding:
@@ -187,7 +189,7 @@ def _clock(skew_seconds: float) -> Finding:
 async def _model(setup: Setup) -> list[Finding]:
     if problems := setup.settings.model_problems():
         return [Finding("model", "failed", " ".join(problems))]
-    # An agent without tools: the smallest schema that a step can be asked with.
+    # An agent without tools has the smallest schema.
     agent = Agent(name="doctor", prompt="You test a connection. Choose nothing_to_do.", tools=())
     try:
         async with model_of(setup.settings) as model:
@@ -198,7 +200,7 @@ async def _model(setup: Setup) -> list[Finding]:
     except (SettingsError, ModelFailure) as error:
         return [Finding("model", "failed", str(error))]
     name = answer.model or model.name
-    return [Finding("model", "ok", f"{name} answered the schema in {seconds:.1f} s ({mode}).")]
+    return [Finding("model", "ok", f"{name} answered in {seconds:.1f} s ({mode}).")]
 
 
 async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:
@@ -216,7 +218,7 @@ async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Fi
 
 
 async def _way_out(setup: Setup, name: str) -> list[Finding]:
-    """Of a channel that has no way in, all is well if what it posts to answers."""
+    """Check a channel that only sends: its endpoints must answer."""
     async with contextlib.AsyncExitStack() as stack:
         channels = [one for one in ways_out(setup.settings, None, stack) if one.name == name]
         checked = [one for channel in channels for one in await channel.check()]
@@ -231,7 +233,7 @@ async def _slack(setup: Setup) -> list[Finding]:
     found = []
     try:
         me, scopes = await who_we_are(client)
-        found.append(Finding("slack", "ok", f"the token is good at {me.url or me.team}."))
+        found.append(Finding("slack", "ok", f"the token is valid at {me.url or me.team}."))
         if missing := SCOPES - scopes:
             lacks = ", ".join(sorted(missing))
             text = f"the token lacks {lacks}. Add them under OAuth & Permissions and install the app again."
@@ -248,7 +250,7 @@ async def _slack(setup: Setup) -> list[Finding]:
 
 
 async def _people_and_places(team: Team, client: Any, me: Me) -> list[Finding]:
-    """Nothing where the team file names nobody and no place in Slack."""
+    """No finding if the team file names no person and no place in Slack."""
     from channels.slack.check import unreachable
 
     deciding, others = _slack_of_approvals(team), _slack_of_others(team)
@@ -257,12 +259,12 @@ async def _people_and_places(team: Team, client: Any, me: Me) -> list[Finding]:
         return []
     wrong, unsaid = await unreachable(client, me, named, deciding)
     state: Literal["ok", "warning", "failed"] = "failed" if wrong else "warning" if unsaid else "ok"
-    text = " ".join(wrong + unsaid) or f"all that the team file names in Slack are there: {len(named)}."
+    text = " ".join(wrong + unsaid) or f"all {len(named)} names of the team file exist in Slack."
     return [Finding("people and places", state, text)]
 
 
 def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
-    """Ids of those who decide and of where they are asked, each with where the team file has it."""
+    """The Slack ids of approvers and of places where they are asked, each with its settings."""
     found: dict[str, list[str]] = {}
     for key, member in team.people.items():
         if member.slack:
@@ -278,7 +280,7 @@ def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
 
 
 def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
-    """Likewise of where things are told, and may be done by whoever is there."""
+    """The Slack ids of other places in the team file, each with its settings."""
     found: dict[str, list[str]] = {}
     named = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
     for where, place in named.items():
@@ -286,7 +288,7 @@ def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
         if channel == SLACK:
             found.setdefault(name, []).append(where)
     for place in team.routes:
-        if "@" not in place:  # That is one of our mail addresses.
+        if "@" not in place:  # One of our mail addresses.
             found.setdefault(place, []).append("routes")
     return found
 

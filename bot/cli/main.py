@@ -1,6 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 a failure said on stderr, 2 usage. `--json` prints one document on stdout.
+"""The command line. Exit codes: 0 done, 1 failed (the reason is on stderr), 2 usage. `--json` prints one document on
+stdout.
 
-All commands are registered here, in the order of the help. What each does is in the file of its group.
+All commands are registered here, in the order of the help, and implemented in the file of their group.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def bot(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="show it and exit")
     ] = False,
 ) -> None:
-    """An agent that deploys, asks before it does what is risky, and forgets nothing. Begin with: bot demo"""
+    """An agent that deploys, asks before risky steps, and forgets nothing. Start with: bot demo"""
 
 
 for each in (

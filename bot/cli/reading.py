@@ -1,4 +1,4 @@
-"""The commands that only look: `threads`, `show`, `export`, `verify`. They append nothing to any thread."""
+"""The read-only commands: `threads`, `show`, `export`, `verify`. They append nothing to any thread."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def threads(
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="look at the N newest")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the threads, the one that moved last first."""
+    """List the threads, the most recently changed first."""
     if status and status not in STATUSES:
-        raise command.Misused(f"There is no status {status!r}; there are {', '.join(STATUSES)}.")
+        raise command.Misused(f"There is no status {status!r}. The statuses are {', '.join(STATUSES)}.")
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -58,11 +58,11 @@ def show(
     thread: ThreadId,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="for a ticket or a review")] = False,
-    prompt: Annotated[bool, typer.Option("--prompt", help="exactly what the model would be sent now")] = False,
+    prompt: Annotated[bool, typer.Option("--prompt", help="print exactly what the model would get now")] = False,
 ) -> None:
     """Show a thread."""
     if as_markdown and (as_json or prompt):
-        raise command.Misused("--markdown goes with neither --json nor --prompt.")
+        raise command.Misused("--markdown cannot be combined with --json or --prompt.")
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -70,7 +70,7 @@ def show(
         if prompt:
             agent = bot.roster.get(found.agent)
             if agent is None:
-                raise Refused(f"The agent {found.agent!r} is not set up here: [agents.{found.agent}] in bot.toml.")
+                raise Refused(f"The agent {found.agent!r} is not set up here. Add [agents.{found.agent}] to bot.toml.")
             user = Context(agent).render(found)
             if as_json:
                 console.print_json({"system": agent.prompt, "user": user})
@@ -106,7 +106,7 @@ def verify(
         Path, typer.Argument(metavar="FILE", help="what `bot export` printed", exists=True, dir_okay=False)
     ],
 ) -> None:
-    """Check an exported record: whole and unchanged?"""
+    """Check that an exported record is complete and unchanged."""
 
     async def work(setup: Setup) -> None:
         try:
@@ -117,6 +117,8 @@ def verify(
         except record.Altered as error:
             raise Refused(f"{file}: {error}") from None
         signed = "signed with BOT_SECRET_KEY" if found.signed else "not checked for a signature (no BOT_SECRET_KEY)"
-        print(f"Thread {found.thread}: {found.events} events, whole and unchanged, {signed}. Last hash {found.head}.")
+        print(
+            f"Thread {found.thread}: {found.events} events, complete and unchanged, {signed}. Last hash {found.head}."
+        )
 
     command.run(work, agents=False)

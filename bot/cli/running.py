@@ -1,6 +1,6 @@
-"""`bot run`: the process that listens, works and fires schedules until it is told to stop.
+"""`bot run`: the process that listens, works and fires schedules until it is stopped.
 
-It starts the roles and stops them in order. Their work is done in `bot.web.listen`, `bot.worker` and `bot.clock`.
+It starts the roles and stops them in order. The roles themselves are `bot.web.listen`, `bot.worker` and `bot.clock`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from bot.worker import Worker
 
 ROLES = ("web", "worker", "clock")
 SECOND_SIGINT_SECONDS = 1.0
-"""Only after that does another SIGINT break off: whoever starts us may pass on one that we got ourselves."""
+"""A second SIGINT aborts only after this time: a parent process may forward the first one, too."""
 
 
 def run(
     roles: Annotated[
-        list[str] | None, typer.Argument(metavar="[web] [worker] [clock]", help="none named: all of them")
+        list[str] | None, typer.Argument(metavar="[web] [worker] [clock]", help="default: all of them")
     ] = None,
 ) -> None:
     """Listen to channels and work on threads until SIGTERM.
 
-    Roles scale apart: web listens to Slack, reads mail and serves HTTP, worker works on threads, clock fires the
-    schedules; any number of each may run. At the end it takes nothing new, and finishes or hands back what is under
-    way.
+    Roles scale independently: web listens to Slack, reads mail and serves HTTP, worker works on threads, clock fires
+    the schedules. Any number of each may run. When stopped, it takes no new work, and finishes its work or hands it
+    back.
     """
     for role in roles or []:
         if role not in ROLES:
@@ -45,7 +45,7 @@ def run(
         async with contextlib.AsyncExitStack() as stack:
             bot = await stack.enter_async_context(opened(setup))
             if not bot.roster:
-                console.say("No agent is set up: give one its table in bot.toml, such as [agents.deploy].")
+                console.say("No agent is set up: add a table to bot.toml, such as [agents.deploy].")
             for line in policy_warnings(bot.roster, bot.authority, bot.may_write):
                 console.say(line)
             stopping = asyncio.Event()

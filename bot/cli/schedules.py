@@ -1,6 +1,6 @@
-"""`bot schedules`: when the team's schedules fire next, and firing one by hand.
+"""`bot schedules`: lists when the schedules fire next, and fires one by hand.
 
-It prints and fires them. `bot.team.schedules` computes when they are due.
+`bot.team.schedules` computes when they are due.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 from bot.app import Setup, now, opened
 from bot.cli import command, console
 from bot.cli.options import AsJson
-from bot.clock import fire, mark_of_its_own
+from bot.clock import fire, mark_of_manual_firing
 from bot.team.schedules import Schedule
 from channels.inbound import Refused
 from store.text import one_line
@@ -28,10 +28,10 @@ def schedules(
     context: typer.Context,
     as_json: AsJson = False,
 ) -> None:
-    """List the schedules: when each fires next, where, and what it says, asks or wants done."""
+    """List the schedules: when each fires next, where, and its message, question or task."""
     if context.invoked_subcommand:
         if as_json:
-            raise command.Misused("--json goes with `bot schedules` alone.")
+            raise command.Misused("--json works only with `bot schedules`.")
         return
 
     async def work(setup: Setup) -> None:
@@ -50,8 +50,8 @@ def schedules(
 
 
 @app.command()
-def run(name: Annotated[str, typer.Argument(metavar="NAME", help="as in the team file")]) -> None:
-    """Fire one now, beside its own times. Prints the thread's id."""
+def run(name: Annotated[str, typer.Argument(metavar="NAME", help="its name in the team file")]) -> None:
+    """Fire one now, in addition to its due times. Prints the thread's id."""
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -59,7 +59,7 @@ def run(name: Annotated[str, typer.Argument(metavar="NAME", help="as in the team
             if name not in known:
                 raise Refused(f"There is no schedule {name!r}; there are: {', '.join(known) or 'none'}.")
             at = now()
-            print(await fire(bot.inbox, known[name], mark_of_its_own(at), at))
+            print(await fire(bot.inbox, known[name], mark_of_manual_firing(at), at))
 
     command.run(work)
 

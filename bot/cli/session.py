@@ -1,7 +1,6 @@
-"""A person at a terminal on one thread: its log is shown as it grows, and what they type becomes events.
+"""A terminal session on one thread: shows the log as it grows, and turns what the person types into events.
 
-It shows what is in the store and keeps nothing itself, so a session can be closed, or killed, and opened again on the
-same thread.
+It keeps no state of its own, so a session can be closed or killed, and reopened on the same thread.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from store.values import Person
 HELP = "Type to talk. Commands: approve, reject REASON, edit NAME=VALUE, pause, resume, cancel REASON, help, quit."
 STORE_RETRY_SECONDS = 0.5
 STORE_AWAY_SECONDS_MAX = 60.0
-"""A store that is away for longer ends the session. The thread can be opened again."""
+"""If the store is unreachable for longer, the session ends. The thread can be reopened."""
 SILENT_STOP_SECONDS = 1.0
 
 _SOUNDS_LIKE_YES = re.compile(r"(approved?|yes|yep|ok(ay)?|y|lgtm|do it|go( ahead)?)\b", re.IGNORECASE)
@@ -37,12 +36,12 @@ _SOUNDS_LIKE_YES = re.compile(r"(approved?|yes|yep|ok(ay)?|y|lgtm|do it|go( ahea
 
 @contextlib.asynccontextmanager
 async def working(app: App, model: Model, thread_id: str) -> AsyncIterator[None]:
-    """A worker for this one thread. At the end, what it has under way ends first."""
+    """Runs a worker for this thread. On exit, it waits for the current work to end."""
     worker = app.worker(model, only=thread_id)
     body = asyncio.current_task()
     assert body is not None
     work = asyncio.create_task(worker.run())
-    # A mistake of ours must not leave a person waiting for a worker that is gone.
+    # If the worker crashes, end the session, so that the person does not wait for nothing.
     work.add_done_callback(lambda done: body.cancel() if not done.cancelled() and done.exception() else None)
     try:
         yield
@@ -63,7 +62,7 @@ class Session:
         shown: int = 0,
         show: Callable[[Entry], None] = console.show,
     ) -> None:
-        """`shown`: events at its beginning that the person knows already."""
+        """`shown`: how many events the person has already seen."""
         self._app = app
         self._me = me
         self._show = show
@@ -73,27 +72,27 @@ class Session:
         self.thread = thread
 
     async def until_turn(self) -> Thread:
-        """Show what happens until it is a person's turn, or nobody's. Raises StoreUnavailable when it stays away."""
+        """Show events until it is a person's turn, or nobody's. Raises StoreUnavailable if the store stays down."""
         thread = self.thread
         self._show_new(thread)
-        if not self._rests(thread):
+        if not self._is_at_rest(thread):
             news = self._news(thread)
             async with contextlib.aclosing(news):
                 async for thread in news:
                     self._show_new(thread)
-                    if self._rests(thread):
+                    if self._is_at_rest(thread):
                         break
         return self.thread
 
     async def converse(self, lines: AsyncIterator[str]) -> None:
-        """Show and obey until the person quits, or the input ends and it is a person's turn."""
+        """Show events and run commands until the person quits, or the input ends and it is a person's turn."""
         self._types = True
         watch = asyncio.create_task(self._watch())
-        reading = asyncio.create_task(self._obey_all(lines))
+        reading = asyncio.create_task(self._run_all(lines))
         try:
             await asyncio.wait({watch, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                await watch  # it ends only where the store stays away
+                await watch  # It ends only if the store stays down.
             if await reading:
                 await self.until_turn()
         finally:
@@ -101,15 +100,15 @@ class Session:
                 task.cancel()
             await asyncio.gather(watch, reading, return_exceptions=True)
 
-    async def _obey_all(self, lines: AsyncIterator[str]) -> bool:
-        """True: the input has ended. False: the person wants to leave."""
+    async def _run_all(self, lines: AsyncIterator[str]) -> bool:
+        """True: the input has ended. False: the person wants to quit."""
         async for line in lines:
             if not await self.obey(parse(line)):
                 return False
         return True
 
     async def obey(self, typed: Typed) -> bool:
-        """False: the person wants to leave."""
+        """Run a command. False: the person wants to quit."""
         try:
             match typed.command:
                 case "quit":
@@ -165,10 +164,10 @@ class Session:
                 pending = self.thread.pending
                 self._show_new(await inbox.say(thread_id, self._me, typed.text))
                 if pending and _SOUNDS_LIKE_YES.match(typed.text):
-                    self._problem("That was said to the agent and decides nothing. To approve, type just: approve")
+                    self._problem("That was a message to the agent, not a decision. To approve, type only: approve")
 
     def _digest_shown(self) -> str:
-        """Of the request on the screen: what comes in while somebody types is not what they decide on."""
+        """The digest of the request on the screen, so that a newer one is not decided by mistake."""
         requests = [step.request for step in self.thread.state.steps.values() if step.request]
         if not requests:
             raise Refused("There is nothing to approve or reject yet.")
@@ -181,7 +180,7 @@ class Session:
             self._show_new(moved)
 
     async def _news(self, thread: Thread) -> AsyncGenerator[Thread]:
-        """The thread each time it has moved beyond what was given. The store may go away for a while."""
+        """Yields the thread each time it has new events. The store may be down for a while."""
         store, away_since = self._app.store, 0.0
         while True:
             try:
@@ -200,14 +199,14 @@ class Session:
                     raise
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
-    def _rests(self, thread: Thread) -> bool:
-        """The agent and the clock have nothing to do, and all that was to be said is said."""
+    def _is_at_rest(self, thread: Thread) -> bool:
+        """The agent and the clock have nothing to do, and the outbox is empty."""
         agent = self._app.roster.get(thread.agent)
         return thread.turn != "clock" and (decide(agent, thread) is None if agent else thread.turn != "agent")
 
     def _show_new(self, thread: Thread) -> None:
         if thread.version < self._shown:
-            return  # news from before
+            return  # An older state.
         self.thread = thread
         for entry in entries(thread, self._shown):
             self._show(entry)
@@ -224,18 +223,18 @@ class Session:
 
 
 async def typed_lines() -> AsyncIterator[str]:
-    """Lines of stdin as they come; ends with it."""
+    """Yields the lines of stdin until it ends."""
     queue: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
     def put(line: str | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and so has whoever would read it
+        with contextlib.suppress(RuntimeError):  # The event loop has ended.
             loop.call_soon_threadsafe(queue.put_nowait, line)
 
     def read() -> None:
-        # Not sys.stdin: a thread that waits in its buffer would crash the interpreter when that ends.
+        # Not sys.stdin: a thread blocked in its buffer would crash the interpreter at exit.
         rest = b""
-        with contextlib.suppress(OSError):  # the terminal has gone: that is its end
+        with contextlib.suppress(OSError):  # The terminal is gone.
             while data := os.read(0, 65536):
                 *whole, rest = (rest + data).split(b"\n")
                 for line in whole:

@@ -1,6 +1,6 @@
-"""`bot standing`: approvals that are given in advance, for a while.
+"""`bot standing`: lists, grants and revokes standing approvals.
 
-It asks and prints. `bot.team.standing` and the policies decide what may be granted, and by whom.
+`bot.team.standing` and the policies decide what may be granted, and by whom.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 @app.callback(invoke_without_command=True)
 def listed(context: typer.Context, as_json: AsJson = False) -> None:
-    """Approvals that stand: list, grant, revoke."""
+    """Standing approvals: list, grant, revoke."""
     if context.invoked_subcommand:
         return
 
@@ -46,18 +46,18 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def grant(
-    tool: Annotated[str, typer.Argument(metavar="TOOL", help="whose calls, e.g. deploy_backend")],
-    length: Annotated[str, typer.Option("--for", metavar="TIME", help="how long by the clock, e.g. 4h")],
-    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="which of them, e.g. production")] = "",
-    agent: Annotated[str, typer.Option("--agent", metavar="A", help=f"whose calls; default: {DEFAULT}")] = "",
-    reason: Annotated[str, typer.Option("--reason", metavar="R", help="it stands beside each of them")] = "",
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="the tool, e.g. deploy_backend")],
+    length: Annotated[str, typer.Option("--for", metavar="TIME", help="how long, e.g. 4h")],
+    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="which of its calls, e.g. production")] = "",
+    agent: Annotated[str, typer.Option("--agent", metavar="A", help=f"the agent; default: {DEFAULT}")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="shown with each approval")] = "",
     name: As = "",
     as_json: AsJson = False,
 ) -> None:
-    """Approve such calls from now on, for a while."""
+    """Approve all calls of one kind for a limited time."""
     me = command.me(name)
     try:
-        wanted = plain(parse_duration(length))
+        length_granted = plain(parse_duration(length))
     except ValueError as error:
         raise command.Misused(f"--for {error}.") from None
 
@@ -71,7 +71,7 @@ def grant(
             if policy is None:
                 raise Refused(f"Nobody may approve {call}: bot.toml has no policy for it.")
             if policy.standing is None:
-                raise Refused(f"Nobody may approve {call} beforehand: its policy in bot.toml has no `standing`.")
+                raise Refused(f"Nobody may approve {call} in advance: its policy in bot.toml has no `standing`.")
             granted = await standing.grant(
                 bot.store,
                 bot.people,
@@ -82,7 +82,7 @@ def grant(
                 policy=policy.as_granted(),
                 group=policy.standing.group,
                 max_length=policy.standing.max_length,
-                length=wanted,
+                length=length_granted,
                 at=now(),
                 reason=reason,
                 proof=command.PROOF,
@@ -101,7 +101,7 @@ def revoke(
     name: As = "",
     as_json: AsJson = False,
 ) -> None:
-    """End one now."""
+    """Revoke one."""
     me = command.me(name)
 
     async def work(setup: Setup) -> None:
@@ -110,25 +110,23 @@ def revoke(
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})
         else:
-            print(f"Revoked: {_call(ended)}. What has begun goes on.")
+            print(f"Revoked: {_call(ended)}. Calls that have begun continue.")
 
     command.run(work)
 
 
 def _tool(bot: App, intent: str, agent: str, scope: str) -> tuple[str, type[Tool]]:
-    """Whose calls they are, and of what. Raises Refused where no agent has such calls."""
+    """The agent and its tool. Raises Refused if no agent has such a tool or scope."""
     having = {owner: tool for owner, each in bot.roster.items() for tool in each.tools if tool.intent_name() == intent}
     if not having:
         raise Refused(f"There is no tool {intent[:60]!r} here.")
     chosen = agent or (DEFAULT if DEFAULT in having else next(iter(having)))
     if chosen not in having:
-        raise Refused(f"The agent {chosen[:60]!r} has no tool {intent!r}; those that have: {', '.join(having)}.")
+        raise Refused(f"The agent {chosen[:60]!r} has no tool {intent!r}. These have it: {', '.join(having)}.")
     scopes = scopes_of(having[chosen])
     if scopes is not None and scope not in scopes:
         known = ", ".join(filter(None, scopes))
-        raise Refused(
-            f"{intent} takes a scope: {known}." if known else f"{intent} takes no scope: all its calls are alike."
-        )
+        raise Refused(f"{intent} needs a scope: {known}." if known else f"{intent} takes no scope.")
     return chosen, having[chosen]
 
 
@@ -144,22 +142,22 @@ def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
         one_line(granted.agent, 40),
         one_line(f"by {granted.by.name}", 40),
         f"until {instant(granted.until)}",
-        # The team file says something else by now, or the person is no longer in the group that may grant it.
-        "holds" if bot.authority.still_valid(granted) else "holds no longer",
+        # The policy has changed, or the person may no longer grant it.
+        "valid" if bot.authority.still_valid(granted) else "no longer valid",
         one_line(granted.reason, 60),
     )
 
 
 def _document(bot: App, granted: StandingGranted) -> dict[str, Any]:
-    said = granted.model_dump(mode="json")
+    fields = granted.model_dump(mode="json")
     return {
         "id": granted.id,
         "agent": granted.agent,
         "tool": granted.intent,
         "scope": granted.scope,
-        "by": said["by"],
-        "granted_at": said["at"],
-        "until": said["until"],
+        "by": fields["by"],
+        "granted_at": fields["at"],
+        "until": fields["until"],
         "reason": granted.reason,
         "holds": bot.authority.still_valid(granted),
     }

@@ -1,6 +1,6 @@
-"""The commands with which people talk to an agent: `chat`, `send`, `answer`.
+"""The commands for talking to an agent: `chat`, `send`, `answer`.
 
-What is said goes through the inbox like a message of any other channel.
+Messages go through the inbox, like those of any other channel.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 async with working(bot, model, found.id):
                     await Session(bot, me, found).converse(lines)
             finally:
-                console.say(f"Go on with: {console.program()} chat --thread {found.id}")
+                console.say(f"Continue with: {console.program()} chat --thread {found.id}")
 
     command.run(work, model=True)
 
 
 async def _first_words(lines: AsyncIterator[str]) -> str:
-    """What opens the thread; nothing where the person leaves without a word."""
+    """The first message; empty: the person quits without one."""
     async for line in lines:
         typed = parse(line)
         match typed.command:
@@ -74,7 +74,7 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
             case "help":
                 console.say(HELP)
             case _:
-                console.say(f"There is nothing to {typed.command} yet: your first message opens the thread.")
+                console.say(f"There is nothing to {typed.command} yet. Your first message opens the thread.")
     return ""
 
 
@@ -87,7 +87,7 @@ def send(
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Open a thread, or go on with one. Prints its id."""
+    """Open a thread, or write to one. Prints its id."""
     words, me = text_of(text), command.me(name)
     not_both(thread, agent, "--agent", "it has its agent")
     not_both(thread, place, "--place", "it has its place")
@@ -107,7 +107,7 @@ def send(
 
 
 def answer(thread: ThreadId, text: Text, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
-    """Answer the question that the agent asked."""
+    """Answer the agent's open question."""
     words, me = text_of(text), command.me(name)
 
     async def work(setup: Setup) -> None:

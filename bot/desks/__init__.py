@@ -1,1 +1,1 @@
-"""What only the program knows about a channel, one file for each. It finds threads and hands over to the inbox."""
+"""Queries that a channel asks of the program, one file per channel. They read threads and write nothing."""

@@ -1,6 +1,6 @@
-"""What the program alone knows for mail: who opened a thread, which mail showed which card, how much a sender has sent.
+"""Answers queries of the mail channel: who opened a thread, which mail showed which card, how much a sender has sent.
 
-See `channels.email.inbound.Desk`. It reads threads and writes none: what people do goes to the inbox.
+Implements `channels.email.inbound.Desk`. It reads threads and writes none: people's actions go to the inbox.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from store.thread import Thread
 from store.values import Person, Place
 
 REPORTS_MAX = 10
-"""That one message came back; whoever writes more of them makes them up."""
+"""The most bounces of one message that are believed; more of them are forged."""
 
 
 @dataclass(frozen=True)
 class EmailDesk:
     store: Store
     agent_of: Callable[[Sequence[str]], str]
-    """Which agent answers at the first of these addresses that the team's routes know."""
+    """The agent for the first of these addresses that is in the team's routes."""
     message_id: Callable[[str, str], str]
-    """Of the mail of a thread with a key, as `channels.email.identity.tokens.Signer` makes it."""
+    """The Message-ID of a thread's mail with a given key: `channels.email.identity.tokens.Signer.message_id`."""
 
     async def exceeds_rate_limit(self, sender: str, mail: str, limit: int) -> bool:
         return await self.store.count_distinct(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > limit
@@ -58,15 +58,15 @@ class EmailDesk:
         return key if reports < REPORTS_MAX else ""
 
     def _key_of(self, thread: Thread, message_id: str) -> str:
-        """Under which the mail with this Message-ID was sent; empty: it was not, or that is not noted yet."""
+        """The key of the mail with this Message-ID; empty: not sent, or not recorded yet."""
         sent = (e for e in thread.events if isinstance(e, MessageSent))
         return next((e.key for e in sent if message_id.lower() in e.receipt.lower().split()), "")
 
     def _shown_by(self, thread: Thread, card: str, to: Person) -> StepState | None:
-        """The step whose request this mail showed to this person; a mail to somebody else is not theirs to answer.
+        """The step whose request this mail showed to this person; None: the mail was for somebody else, or no card.
 
-        By its id alone: that it was sent, its process may have died before it could note. What follows a card (another
-        approval, a reminder) does not show all of it: a reply to that decides nothing and goes to the agent.
+        It compares ids only, because the sending process may have died before it recorded the mail. Follow-ups to a
+        card (another approval, a reminder) are not complete, so a reply to one decides nothing and goes to the agent.
         """
         for step in thread.state.steps.values():
             card_here = SendKey(thread.id, str(MessageKey(step.id, "card")))

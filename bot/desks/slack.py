@@ -1,6 +1,6 @@
-"""What the program alone knows for Slack: the Home tab, the places to sweep, which agent answers in a channel.
+"""Answers queries of the Slack channel: the Home tab, the places to sweep, which agent answers in a channel.
 
-See `channels.slack.inbound.Desk`. It reads threads and writes nothing: what people do goes to the inbox.
+Implements `channels.slack.inbound.Desk`. It reads threads and writes nothing: people's actions go to the inbox.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from store.thread import Thread
 from store.values import Person, Place
 
 HOME_THREADS_MAX = 60
-"""How many of the newest threads App Home looks through."""
+"""How many of the newest threads App Home considers."""
 HOME_ITEMS_MAX = 10
-"""In each of its lists."""
+"""The longest list in it."""
 SWEEP_THREADS_MAX = 200
 SWEEP_DAYS = 7
-"""As long as a message in Slack may be."""
+"""How far back a sweep for missed messages looks."""
 
 
 @dataclass(frozen=True)
 class SlackDesk:
     store: Store
     agent_in: Callable[[str], str]
-    """Which agent answers in a channel."""
+    """The agent that answers in a channel."""
     me: Me
     people: People = field(default_factory=People)
 
@@ -52,7 +52,7 @@ class SlackDesk:
             people = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
             people += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided)]
             if user not in people:
-                continue  # it may be held where this person cannot look
+                continue  # This person may have no access to its place.
             item = self._item(thread)
             if thread.turn == "human" and not _has_voted(thread, by):
                 waiting.append(item)
@@ -68,7 +68,7 @@ class SlackDesk:
         )
 
     def _may_decide(self, thread: Thread, by: Person) -> bool:
-        """Whether a request waits there for somebody whom the team file knows, and may decide it."""
+        """Whether a request waits there that this member may decide."""
         request = thread.pending
         if request is None or not by.member or request.has_voted(by):
             return False
@@ -91,7 +91,7 @@ class SlackDesk:
         return await asyncio.gather(*map(self.store.load, await self.store.recent(limit)))
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
-        """Our threads of the last days, each with the ts of the newest message that is known."""
+        """Our recent threads in Slack, each with the ts of the newest known message."""
         since = datetime.now(UTC) - timedelta(days=SWEEP_DAYS)
         places = {}
         for thread in await self._newest(SWEEP_THREADS_MAX):
@@ -103,7 +103,7 @@ class SlackDesk:
 
 
 def _has_voted(thread: Thread, by: Person) -> bool:
-    """Whether they approved what waits there, and others have to."""
+    """Whether this person approved the open request, which waits for others."""
     return thread.pending is not None and thread.pending.has_voted(by)
 
 
@@ -118,7 +118,7 @@ def _address(place: Place) -> Address:
 
 
 def _ts_at(place: Place, event: Event) -> str:
-    """Of the message in this thread of Slack that the event tells of; empty: of none."""
+    """The ts of the event's message in this Slack thread; empty: none."""
     match event:
         case MessageReceived() if event.origin.get("slack", place.address) == place.address:
             begins = str(OutsideId(NAME, f"{_address(place).channel}:"))

@@ -1,11 +1,10 @@
-"""Which agents there are: those that ship, and the team's own, each a module that gives `NAME` and `build`.
+"""Finds and builds the agents: the ones that ship, and the team's own. Each is a module with `NAME` and `build`.
 
-`[agents.NAME]` of the team file sets an agent up. Its module is the one that the table names (`module`), else a folder
-of that name: one that ships, in `agent/roster/`, or `agents/NAME/` beside the team file. A module may say that it reads
-the table of another agent (`SHARES`); of those that ship, such a one is set up with that table.
+`[agents.NAME]` in the team file sets up an agent. Its module is the one the table names (`module`), or the folder of
+that name: in `agent/roster/`, or `agents/NAME/` next to the team file. A module may use the table of another agent
+(`SHARES`); a shipped agent that does so is set up together with that table.
 
-Whatever is wrong with them is found at once, and nothing here starts an agent. What of the team's code is imported, and
-how, is `bot.team.modules`.
+All problems are found at startup. This module starts no agent; `bot.team.modules` imports the team's code.
 """
 
 from __future__ import annotations
@@ -35,55 +34,55 @@ from bot.team.problems import SettingsError, what_is_wrong
 
 @dataclass(frozen=True)
 class Agents:
-    made: dict[str, Agent] = field(default_factory=dict)
+    built: dict[str, Agent] = field(default_factory=dict)
     """By name, in the order of the team file."""
     folders: dict[str, Path] = field(default_factory=dict)
-    """Where an agent's own files stand (`schedules.toml`), of those that are folders."""
-    unmade: tuple[str, ...] = ()
-    """Where anything is wrong: the names of all others that there could be."""
+    """The folders with the agents' own files (`schedules.toml`), for agents that are folders."""
+    not_built: tuple[str, ...] = ()
+    """The names of the agents that could not be built; empty if there is no problem."""
     problems: tuple[str, ...] = ()
 
     @property
     def all(self) -> dict[str, Agent | None]:
-        """None where it could not be made."""
-        return {**self.made, **dict.fromkeys(self.unmade)}
+        """All agents by name; None: it could not be built."""
+        return {**self.built, **dict.fromkeys(self.not_built)}
 
 
-def build_agents(team: Team, home: Path, beside: Path) -> Agents:
-    """Every agent whose table is there. Raises SettingsError with all that is wrong in the tables and the routes.
+def build_agents(team: Team, home: Path, team_folder: Path) -> Agents:
+    """Build every agent that has a table. Raises SettingsError with all problems of the tables and the routes.
 
-    `home`: where they may keep files of their own. `beside`: the folder of the team file.
+    `home`: where agents may keep files. `team_folder`: the folder of the team file.
     """
-    agents = inspect_agents(team, home, beside)
+    agents = inspect_agents(team, home, team_folder)
     if agents.problems:
         raise SettingsError(list(agents.problems))
     return agents
 
 
-def inspect_agents(team: Team, home: Path, beside: Path) -> Agents:
-    """The same with its problems, instead of raising them."""
+def inspect_agents(team: Team, home: Path, team_folder: Path) -> Agents:
+    """Like `build_agents`, but returns the problems."""
     problems: list[str] = []
-    made: dict[str, Agent] = {}
-    modules = _modules(team.agents, beside, problems)
+    built: dict[str, Agent] = {}
+    modules = _modules(team.agents, team_folder, problems)
     for module in modules:
         table = team.agents[module.table]
         try:
-            made[module.name] = _made(module, table, home)
+            built[module.name] = _build(module, table, home)
         except ValidationError as error:
-            # Who shares a table is not told again what is wrong in it.
+            # The problems of a shared table are reported once, for its owner.
             if not module.shares:
                 problems += (_of_table(module.name, item) for item in error.errors(include_url=False))
         except Unusable as wrong:
             problems.append(f"agents.{module.name} in the team file{wrong}")
     could_be = (*team.agents, *shipped()) if problems else ()
-    unmade = tuple(dict.fromkeys(name for name in could_be if name not in made))
+    not_built = tuple(dict.fromkeys(name for name in could_be if name not in built))
     folders = {module.name: module.folder for module in modules if module.folder}
-    problems += _routes_problems(team.routes, [*made, *unmade])
-    return Agents(made, folders, unmade, tuple(problems))
+    problems += _routes_problems(team.routes, [*built, *not_built])
+    return Agents(built, folders, not_built, tuple(problems))
 
 
-def _modules(tables: Mapping[str, Mapping[str, Any]], beside: Path, problems: list[str]) -> list[AgentModule]:
-    """Those that the team file names, and those that ship and share one of its tables."""
+def _modules(tables: Mapping[str, Mapping[str, Any]], team_folder: Path, problems: list[str]) -> list[AgentModule]:
+    """The modules that the team file names, and shipped ones that share one of its tables."""
     found, ships = [], {}
     for name in shipped():
         try:
@@ -92,7 +91,7 @@ def _modules(tables: Mapping[str, Mapping[str, Any]], beside: Path, problems: li
             problems.append(f"agents.{name}{wrong}")
     for name, table in tables.items():
         try:
-            module = _named(name, table, beside, ships)
+            module = _named(name, table, team_folder, ships)
             _check_shared(module, tables)
             found.append(module)
         except Unusable as wrong:
@@ -100,20 +99,20 @@ def _modules(tables: Mapping[str, Mapping[str, Any]], beside: Path, problems: li
     return found + [module for name, module in ships.items() if name not in tables and module.shares in tables]
 
 
-def _named(name: str, table: Mapping[str, Any], beside: Path, ships: Mapping[str, AgentModule]) -> AgentModule:
+def _named(name: str, table: Mapping[str, Any], team_folder: Path, ships: Mapping[str, AgentModule]) -> AgentModule:
     """Raises Unusable."""
     if "module" in table:
-        return own_module(name, table["module"], beside)
-    if has_own_folder(name, beside):
+        return own_module(name, table["module"], team_folder)
+    if has_own_folder(name, team_folder):
         if name in ships:
-            raise Unusable(f": there are two, one that ships and agents/{name}/; say which one by `module`.")
-        return own_folder(name, beside)
+            raise Unusable(f": there are two, a shipped one and agents/{name}/; choose one with `module`.")
+        return own_folder(name, team_folder)
     if name not in ships:
         known = ", ".join(one for one, module in ships.items() if not module.shares)
-        own = f"One of yours stands in agents/{name}/ beside it, or is named by `module`."
-        raise Unusable(f" has no agent of its own; known are {known}. {own}")
+        own = f"Put your own agent into agents/{name}/ next to it, or name its `module`."
+        raise Unusable(f" is not the name of an agent; the shipped ones are {known}. {own}")
     if ships[name].shares:
-        raise Unusable(f" has no effect: {name} reads [agents.{ships[name].shares}].")
+        raise Unusable(f" has no effect: {name} uses [agents.{ships[name].shares}].")
     return ships[name]
 
 
@@ -122,13 +121,13 @@ def _check_shared(module: AgentModule, tables: Mapping[str, Mapping[str, Any]]) 
     if not module.shares:
         return
     if module.shares not in tables:
-        raise Unusable(f": it reads [agents.{module.shares}], which is not there.")
+        raise Unusable(f": it uses [agents.{module.shares}], which is missing.")
     if others := sorted(tables[module.name].keys() - {"module"}):
-        raise Unusable(f": {', '.join(others)} has no place here, because it reads [agents.{module.shares}].")
+        raise Unusable(f": {', '.join(others)} has no effect, because it uses [agents.{module.shares}].")
 
 
-def _made(module: AgentModule, table: Mapping[str, Any], home: Path) -> Agent:
-    """Raises Unusable, and ValidationError where the table is wrong."""
+def _build(module: AgentModule, table: Mapping[str, Any], home: Path) -> Agent:
+    """Build the agent. Raises Unusable, and ValidationError if the table is wrong."""
     own = {key: value for key, value in table.items() if key != "module"}
     try:
         agent = module.build(own, home)
@@ -139,9 +138,9 @@ def _made(module: AgentModule, table: Mapping[str, Any], home: Path) -> Agent:
     except Exception as error:
         raise Unusable(f": its build failed: {where(error)}.") from None
     if not isinstance(agent, Agent):
-        raise Unusable(f": its build gave {repr(agent)[:60]} and no Agent.")
+        raise Unusable(f": its build returned {repr(agent)[:60]}, which is not an Agent.")
     if agent.name != module.name:
-        raise Unusable(f": its build gave an agent of the name {agent.name!r}.")
+        raise Unusable(f": its build returned an agent with the name {agent.name!r}.")
     return agent
 
 

@@ -1,4 +1,4 @@
-"""Which schedules there are: those of the team file, and those that agents bring in their own folders.
+"""Collects the schedules: from the team file, and from the folders of agents (`schedules.toml`).
 
 It reads and checks them. `bot.team.schedules` computes when they are due.
 """
@@ -19,10 +19,10 @@ from bot.team.schedules import Schedule, ScheduleTable, schedule_problems
 def schedules_of(
     team: Team, roster: Mapping[str, Agent | None], folders: Mapping[str, Path], reach: Reach
 ) -> list[Schedule]:
-    """Those of the team file, and those in the agents' own folders that the team file has none of the same name for.
+    """All schedules; one in the team file replaces an agent's of the same name.
 
-    An agent None: its own table is wrong, so nothing is said of its openings. `folders`: where the agents' own files
-    stand. Raises SettingsError with all that is wrong.
+    An agent that is None could not be built, so its openings are not checked. `folders`: the folders with the agents'
+    own files. Raises SettingsError with all problems.
     """
     tables: dict[str, ScheduleTable] = {}
     problems = []
@@ -47,12 +47,12 @@ def schedules_of(
 
 
 def shipped(path: Path, agent: str) -> dict[str, ScheduleTable]:
-    """What an agent's folder brings, in the team file's format. Raises SettingsError."""
+    """The schedules in an agent's folder, in the format of the team file. Raises SettingsError."""
     if not path.exists():
         return {}
     team = read_team(path)
     if others := sorted(team.model_fields_set - {"schedules"}):
-        raise SettingsError([f"{path}: {', '.join(others)} has no place here; it holds [schedules.NAME] only."])
+        raise SettingsError([f"{path}: {', '.join(others)} is not allowed here; it may contain only [schedules.NAME]."])
     if named := [name for name, table in team.schedules.items() if table.agent]:
-        raise SettingsError([f"{path}: schedules.{named[0]}.agent has no place here; it is {agent}."])
+        raise SettingsError([f"{path}: schedules.{named[0]}.agent is not allowed here; it is {agent}."])
     return {name: table.model_copy(update={"agent": agent}) for name, table in team.schedules.items()}

@@ -1,6 +1,6 @@
-"""What has no effect in the team file: its schedules, policies and alerts, checked against the agents and channels.
+"""Checks across the team file: schedules, policies and alerts against the agents and channels.
 
-Each table checks itself when it is read; this is what takes more than one of them. It changes nothing.
+Each table validates itself when it is read; these checks need more than one table. They change nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bot.team.reach import Reach, out_of_reach
 def team_problems(
     team: Team, agents: Mapping[str, Agent | None], folders: Mapping[str, Path], reach: Reach
 ) -> list[str]:
-    """An agent None: it could not be made, so nothing is said of its tools and openings.
+    """All problems. An agent that is None could not be built, so its tools and openings are not checked.
 
-    `folders`: where the agents' own files stand.
+    `folders`: the folders with the agents' own files.
     """
     problems: list[str] = []
     try:

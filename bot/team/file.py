@@ -1,7 +1,7 @@
-"""The team's TOML file: its tables, and what each of them can check by itself.
+"""The schema of the team's TOML file.
 
-All problems are reported together, each with its name and what to do, and what is right beside them is still read. It
-holds no secrets and nothing that differs between machines: those are in the environment.
+All problems are reported together, each with its name and what to do; the valid parts are still read. The file holds no
+secrets and nothing specific to a machine: those are in the environment.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from channels import places
 from channels.places import Alerts
 from store.authority.terms import TEAM
 
-STAND_INS = {
+PLACEHOLDERS = {
     ("policy", 4): {"group": TEAM},
     ("policy", 5): {"group": TEAM, "max": "1h"},
     ("schedules", 3): {"cron": "0 9 * * *", "time_zone": "UTC", "place": "terminal:ops"},
 }
-"""What is looked at instead of a needed value that is missing or wrong, so that what stands beside it is checked too.
+"""Placeholders for missing or wrong values, so that the rest of their table is still validated.
 
-By the table of the team file, and how deep the value is in it.
+By top-level table and depth of the value.
 """
 
 
@@ -36,11 +36,11 @@ class EmailTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     first_start: Literal["new", "unread", "all"] = "new"
-    """What is read of a mailbox that was never read before: what comes from then on, what is unread, everything."""
+    """What to read from a mailbox at the first start: only new mail, unread mail, or everything."""
 
 
 class Team(BaseModel):
-    """The TOML file. Each agent reads its own table under `[agents.NAME]`, without `module`: see `bot.team.agents`."""
+    """The team file. Each agent gets its own table `[agents.NAME]`, without `module`: see `bot.team.agents`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,14 +48,14 @@ class Team(BaseModel):
     routes: dict[str, str] = Field(default_factory=dict)
     """Which agent answers where: the id of a Slack channel, or one of our mail addresses -> the agent's name.
 
-    Elsewhere the first one answers.
+    The default agent answers everywhere else.
     """
     email: EmailTable = Field(default_factory=EmailTable)
     alerts: str = ""
-    """Where people hear of what could not be said in its own place: `slack:C0123456789` or `email:ops@example.com`."""
+    """Where lost messages are reported: `slack:C0123456789` or `email:ops@example.com`."""
     people: dict[str, Member] = Field(default_factory=dict)
     policy: dict[str, dict[str, Policy]] = Field(default_factory=dict)
-    """Who may approve what: by tool, and by scope. Where there is none for a call, nobody may."""
+    """Who may approve what: by tool and by scope. Without a policy for a call, nobody may."""
     hours: HoursTable | None = None
     """When people are at work. None: always."""
     schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
@@ -82,7 +82,7 @@ def team_path(named: Path | None) -> Path:
 
 
 def read_team(path: Path | None) -> Team:
-    """The named file, or `bot.toml` if there is one. Raises SettingsError."""
+    """The named file, or `bot.toml` if it exists. Raises SettingsError."""
     team, problems = inspect_team(path)
     if problems:
         raise SettingsError(problems)
@@ -90,7 +90,7 @@ def read_team(path: Path | None) -> Team:
 
 
 def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
-    """What of the file can be read, and what is wrong in the rest. Raises SettingsError where it is no TOML file."""
+    """The valid parts of the file, and the problems of the rest. Raises SettingsError if it is not TOML."""
     if path is None and not team_path(path).exists():
         return Team(), []
     path = team_path(path)
@@ -108,7 +108,7 @@ def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
 
 
 def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
-    """`data` without what is wrong in it, which is told."""
+    """The team without the invalid parts of `data`, and the problems."""
     problems: dict[str, None] = {}
     while True:
         try:
@@ -116,22 +116,22 @@ def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
         except ValidationError as error:
             found = error.errors(include_url=False)
         problems |= dict.fromkeys(_team_problem(item) for item in found)
-        for item in reversed(found):  # so the numbers of a list's items stay right
+        for item in reversed(found):  # In reverse, so that the indexes of list items stay valid.
             _mend(data, item)
 
 
 def _mend(data: dict[str, Any], item: Any) -> None:
-    """Take out what is wrong there, or put in its place what lets the rest be looked at."""
+    """Remove an invalid value, or replace it by a placeholder so that the rest can be validated."""
     *way, last = item["loc"]
     if way[:1] == ["hours"]:
-        data.pop("hours", None)  # they make sense together only
+        data.pop("hours", None)  # Its values are valid only together.
         return
     table: Any = data
     for step in way:
         table = table[step]
-    stand_in = STAND_INS.get((item["loc"][0], len(item["loc"])), {}).get(last)
-    if stand_in and item["type"] != "extra_forbidden":
-        table[last] = stand_in
+    placeholder = PLACEHOLDERS.get((item["loc"][0], len(item["loc"])), {}).get(last)
+    if placeholder and item["type"] != "extra_forbidden":
+        table[last] = placeholder
     elif item["type"] == "tuple_type" and isinstance(item["input"], str):
         table[last] = [item["input"]]
     else:

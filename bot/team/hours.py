@@ -1,10 +1,10 @@
-"""Durations and business hours, by the clock on the wall of one time zone. Pure: nothing here reads a clock.
+"""Durations and business hours in the local time of one time zone. Pure: it reads no clock.
 
-Where hours are set, durations count open time only: with days from 09:00 to 18:00, `4h` asked for at 17:00 end at 12:00
-of the next, and `2d` are two open days' worth, 18 hours. Where none are set, all time is open, and a day has 24 hours.
+With business hours, a duration counts only open time: if days last from 09:00 to 18:00, `4h` from 17:00 end at 12:00
+the next day, and `2d` are two working days, 18 hours. Without business hours, all time is open and a day has 24 hours.
 
-Clocks that change: of an hour that comes twice, a day that begins in it takes the first, and one that ends in it the
-second; a time in an hour that is left out is as much later as the clocks went forward.
+When clocks change: in an hour that occurs twice, opening times use the first occurrence and closing times the second. A
+time in a skipped hour moves forward by the length of the gap.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ONE_DAY = timedelta(days=1)
 @dataclass(frozen=True, slots=True)
 class Duration:
     days: int = 0
-    """How long one is, the hours say."""
+    """The business hours define the length of a day."""
     seconds: int = 0
 
 
@@ -50,12 +50,12 @@ def parse_duration(text: str) -> Duration:
 
 
 def plain(duration: Duration) -> timedelta:
-    """By the clock, business hours or not."""
+    """The duration in elapsed time, ignoring business hours."""
     return timedelta(days=duration.days, seconds=duration.seconds)
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """Raises ValueError, which names the nearest that there is."""
+    """Raises ValueError that suggests the nearest name."""
     try:
         return ZoneInfo(name)
     except (LookupError, OSError, ValueError):
@@ -65,7 +65,7 @@ def time_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When people are at work. Without a zone: always."""
+    """The business hours. Without a zone: all the time."""
 
     zone: ZoneInfo | None = None
     days: frozenset[int] = frozenset(range(5))
@@ -75,14 +75,14 @@ class Hours:
     """On the same day."""
 
     def length(self, duration: Duration) -> timedelta:
-        """How much open time it is."""
+        """The open time in a duration."""
         if self.zone is None:
             return plain(duration)
         day = datetime.combine(date.min, self.ends) - datetime.combine(date.min, self.begins)
         return duration.days * day + timedelta(seconds=duration.seconds)
 
     def after(self, start: datetime, duration: Duration) -> datetime:
-        """The first instant by which that much open time has passed since `start`. In UTC."""
+        """The first instant, in UTC, at which this much open time has passed since `start`."""
         left = self.length(duration)
         if self.zone is None:
             return start.astimezone(UTC) + left
@@ -93,13 +93,13 @@ class Hours:
         raise AssertionError("there is always a next day")
 
     def opens(self, at: datetime) -> datetime:
-        """`at` itself where that is in business hours, else when they begin next. In UTC."""
+        """`at` if it is in business hours, otherwise their next beginning. In UTC."""
         return at.astimezone(UTC) if self.zone is None else next(self._open_since(at, self.zone))[0]
 
     def _open_since(self, start: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
-        """What is open from then on, in order and without end."""
+        """The open intervals from `start` on, in order, without end."""
         since = start.astimezone(UTC)
-        # From the day before: where midnight itself is left out, its opening may have moved into this day.
+        # Start a day early: if midnight is skipped by a clock change, that day's opening may fall into this day.
         day = since.astimezone(zone).date() - _ONE_DAY
         while True:
             if day.weekday() in self.days:
@@ -116,7 +116,7 @@ def _instant(day: date, at: time, zone: ZoneInfo, *, fold: int = 0) -> datetime:
 
 
 def _wall(value: object) -> object:
-    # A number would be taken for seconds since midnight.
+    # Pydantic would read a number as seconds since midnight.
     if not isinstance(value, time) and not (isinstance(value, str) and _WALL.fullmatch(value)):
         raise ValueError("must be like 09:00")
     return value
@@ -139,7 +139,7 @@ class HoursTable(BaseModel):
     def _within_a_day(self) -> Self:
         open_time = datetime.combine(date.min, self.ends) - datetime.combine(date.min, self.begins)
         if open_time < OPEN_MIN:
-            raise ValueError("from has to be an hour or more before to, on the same day")
+            raise ValueError("from must be at least an hour before to, on the same day")
         return self
 
     def hours(self) -> Hours:

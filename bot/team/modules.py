@@ -1,9 +1,9 @@
-"""From a name of the team file to the module that builds the agent.
+"""Imports the module that builds an agent.
 
-This is the one place that imports code of the team's. It imports what `[agents.NAME]` names and nothing else: the
-`module` of the table, or the folder `agents/NAME/` beside the team file. Then, and not otherwise, that file's folder
-stands on the import path: first while the module is imported, and last from then on, for what it imports later.
-Whatever such code does wrong is one line, with the name of its table.
+Only this module imports the team's code, and only what `[agents.NAME]` names: its `module`, or the folder
+`agents/NAME/` next to the team file. The folder of the team file is put on the import path for that: in front during
+the import, and at the end afterwards, for later imports. An error in the team's code is reported in one line, with the
+name of its table.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ import agent.roster
 
 
 class Unusable(Exception):
-    """Why there is no such agent, to be read after `agents.NAME in the team file`."""
+    """Why the agent cannot be used; the text continues `agents.NAME in the team file`."""
 
 
 @dataclass(frozen=True)
 class AgentModule:
     name: str
     build: Callable[[dict[str, Any], Path], object]
-    """Takes the agent's table and a folder for its own files. Raises pydantic's ValidationError."""
+    """Gets the agent's table and a folder for its files. Raises pydantic's ValidationError."""
     shares: str
-    """The agent whose table it reads; empty: its own."""
+    """The agent whose table it uses; empty: its own."""
     folder: Path | None
-    """Where its files stand. None: it is a single file among others."""
+    """Its folder; None: it is a single file."""
 
     @property
     def table(self) -> str:
@@ -45,27 +45,25 @@ def shipped_module(name: str) -> AgentModule:
     return _checked(name, _imported(f"{agent.roster.__name__}.{name}"))
 
 
-def own_module(name: str, module: object, beside: Path) -> AgentModule:
-    """The module that the table names, as an agent of the team's. Raises Unusable."""
+def own_module(name: str, module: object, team_folder: Path) -> AgentModule:
+    """The module that the table names. Raises Unusable."""
     if not isinstance(module, str) or not all(part.isidentifier() for part in module.split(".")):
         raise Unusable(f'.module must be the name of a module, such as "acme.agents.{name}".')
-    with _on_the_import_path(beside):
+    with _on_the_import_path(team_folder):
         return _checked(name, _imported(module))
 
 
-def has_own_folder(name: str, beside: Path) -> bool:
-    return name.isidentifier() and (beside / "agents" / name / "__init__.py").is_file()
+def has_own_folder(name: str, team_folder: Path) -> bool:
+    return name.isidentifier() and (team_folder / "agents" / name / "__init__.py").is_file()
 
 
-def own_folder(name: str, beside: Path) -> AgentModule:
-    """The folder `agents/NAME/`, as an agent of the team's. Raises Unusable."""
-    with _on_the_import_path(beside):
+def own_folder(name: str, team_folder: Path) -> AgentModule:
+    """The folder `agents/NAME/` next to the team file. Raises Unusable."""
+    with _on_the_import_path(team_folder):
         found = _imported(f"agents.{name}")
-    folder = beside.absolute() / "agents" / name
+    folder = team_folder.absolute() / "agents" / name
     if _folder(found) != folder:
-        raise Unusable(
-            f": a package `agents` from elsewhere hides {folder}; put yours elsewhere, and name its `module`."
-        )
+        raise Unusable(f": another package `agents` hides {folder}; move yours, and name its `module`.")
     return _checked(name, found)
 
 
@@ -75,7 +73,7 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
-            raise Unusable(f": there is no module {name!r}, neither installed nor beside the team file.") from None
+            raise Unusable(f": there is no module {name!r}, neither installed nor next to the team file.") from None
         raise Unusable(f": its module {name!r} cannot be imported: {where(error)}.") from None
     except (Exception, SystemExit) as error:
         raise Unusable(f": its module {name!r} cannot be imported: {where(error)}.") from None
@@ -99,15 +97,15 @@ def _checked(name: str, module: ModuleType) -> AgentModule:
     its = f": its module {module.__name__!r}"
     given = getattr(module, "NAME", None)
     if given is None:
-        raise Unusable(f'{its} has no NAME; it has to be "{name}".')
+        raise Unusable(f'{its} has no NAME; it must be "{name}".')
     if given != name:
-        raise Unusable(f"{its} has the NAME {given!r}; it has to be {name!r}.")
+        raise Unusable(f"{its} has the NAME {given!r}; it must be {name!r}.")
     build = getattr(module, "build", None)
     if not callable(build):
         raise Unusable(f"{its} has no function `build`.")
     shares = getattr(module, "SHARES", "")
     if not isinstance(shares, str) or shares == name:
-        raise Unusable(f"{its} has the SHARES {shares!r}; it has to be the name of another agent.")
+        raise Unusable(f"{its} has the SHARES {shares!r}; it must be the name of another agent.")
     return AgentModule(name, build, shares, _folder(module))
 
 
@@ -116,9 +114,9 @@ def _folder(module: ModuleType) -> Path | None:
 
 
 def where(error: BaseException) -> str:
-    """What went wrong in the team's code, and in which line of it, in one line."""
+    """The error in the team's code and its location, in one line."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
     steps = traceback.extract_tb(error.__traceback__)
     last = next((step for step in reversed(steps) if not step.filename.startswith("<")), None)
-    # A SyntaxError says itself where it is.
+    # A SyntaxError includes its location.
     return words if last is None or isinstance(error, SyntaxError) else f"{words} ({last.filename}, line {last.lineno})"

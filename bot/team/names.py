@@ -1,6 +1,6 @@
-"""What to say about a name that nothing answers to: the nearest name that something does.
+"""Error messages for unknown names, with the nearest known name.
 
-There is one wording for the whole program. The callers decide whether a name is wrong.
+They are worded the same in the whole program. The caller decides whether a name is unknown.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
-    """The known name that looks most like it; empty: none does. `cutoff`: how alike, from 0 to 1."""
+    """The most similar known name; empty: none is similar. `cutoff`: the similarity needed, from 0 to 1."""
     return next(iter(get_close_matches(name, known, 1, cutoff)), "")
 
 
 def unknown(name: str, what: str, known: Collection[str], *, otherwise: str = "") -> str:
-    """`otherwise`: the hint where none is near; without, all the known ones."""
+    """`otherwise`: the hint if no name is similar; default: all known names."""
     near = nearest(name, known)
     hint = f"did you mean {near}?" if near else otherwise or f"known are {', '.join(known) or 'none'}."
     return f"{name[:60]!r} is no {what}; {hint}"
 
 
 def unknown_agent(name: str, known: Collection[str]) -> str:
-    """The same, for the name of an agent in the team file."""
+    """`unknown` for the name of an agent in the team file."""
     if not known:
-        return "no agent is set up; give one its table, such as [agents.deploy]."
+        return "no agent is set up; add a table such as [agents.deploy]."
     return unknown(name, "agent that is set up", known)

@@ -1,7 +1,7 @@
-"""Who people are: the team file's directory, which knows one person under all their addresses.
+"""The team file's directory of people: maps all addresses of a person to one member.
 
-It never looks at a display name: people can call themselves what they like. How sure we are of somebody is not judged
-here either: that is `Person.trust`.
+Display names are ignored, because people choose them freely. It does not judge how a person was authenticated: that is
+`Person.trust`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from store.authority.terms import ANYONE, TEAM
 from store.values import Person
 
 MACHINE = "api"
-"""Who calls the HTTP API with the installation's own token."""
+"""The name of the caller with the installation's own HTTP API token."""
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-"""Lower case and no @: so a key is nobody's Slack id and nobody's mail address."""
+"""Lower case and no @, so that a key is never a Slack id or a mail address."""
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _SLACK = re.compile(r"[UW][A-Z0-9]{2,30}")
 _SHA256 = re.compile(r"([0-9a-f]{64})( +\*?-)?")
-"""sha256sum names its input behind the digest: `-`."""
+"""sha256sum prints the name of its input (`-`) after the digest."""
 
 
 def _email(address: str) -> str:
@@ -38,13 +38,13 @@ def _email(address: str) -> str:
 
 def _slack_id(text: str) -> str:
     if text and not _SLACK.fullmatch(text):
-        raise ValueError(f"must be a Slack member ID, such as U0123456, not {text[:40]!r}: it stands in their profile")
+        raise ValueError(f"must be a Slack member ID, such as U0123456, not {text[:40]!r}: see their Slack profile")
     return text
 
 
 def _group(name: str) -> str:
     if name in (ANYONE, TEAM):
-        raise ValueError(f"must not name {name!r}: its members are fixed")
+        raise ValueError(f"must not contain {name!r}: its members are fixed")
     if not _GROUP.fullmatch(name):
         raise ValueError(f"must be a name of letters, digits, . _ and -, not {name[:40]!r}")
     return name
@@ -53,8 +53,8 @@ def _group(name: str) -> str:
 def _hash(text: str) -> str:
     found = _SHA256.fullmatch(text.strip().lower())
     if text and not found:
-        # It is not shown: it may be the token itself.
-        raise ValueError("must be 64 hex digits, as `printf %s TOKEN | sha256sum` gives")
+        # Do not show the value: it may be the token itself.
+        raise ValueError("must be 64 hex digits, as `printf %s TOKEN | sha256sum` prints")
     return found[1] if found else ""
 
 
@@ -65,27 +65,27 @@ class Member:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str = ""
-    """In the team file: default is the key."""
+    """Default: the key."""
     slack: Annotated[str, AfterValidator(_slack_id)] = ""
     """The Slack user id."""
     emails: tuple[Annotated[str, AfterValidator(_email)], ...] = ()
     groups: tuple[Annotated[str, AfterValidator(_group)], ...] = ()
     api_token_sha256: Annotated[str, AfterValidator(_hash)] = field(default="", repr=False)
-    """In hex, of their token for the HTTP API."""
+    """Of their token for the HTTP API, in hex."""
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where they are reached alone, in the notation of `channels.places`; the first is what they see soonest."""
+        """Their private places, in the notation of `channels.places`; the fastest comes first."""
         return (*([f"slack:{self.slack}"] if self.slack else []), *(f"email:{one}" for one in self.emails))
 
 
 def named(members: Mapping[str, Member]) -> dict[str, Member]:
-    """The table `[people]`, each with a name."""
+    """The table `[people]`, with default names filled in."""
     return {key: replace(member, name=member.name.strip() or key) for key, member in members.items()}
 
 
 def people_problems(members: Mapping[str, Member]) -> list[str]:
-    """Every bad key, and every address that two claim."""
+    """Invalid keys, and addresses that two people claim."""
     problems = []
     claims: dict[str, list[str]] = {}
     for key, member in members.items():
@@ -94,7 +94,7 @@ def people_problems(members: Mapping[str, Member]) -> list[str]:
                 f"people holds {key[:60]!r}, which must consist of lower-case letters, digits, . _ and -, "
                 f"and not {MACHINE}."
             )
-        # A hash is not shown either: people compare it with others.
+        # Do not show the hash.
         token = "an api_token_sha256" if member.api_token_sha256 else ""
         for address, shown in {
             **{address: address for address in _addresses(member)},
@@ -108,7 +108,7 @@ def people_problems(members: Mapping[str, Member]) -> list[str]:
 @dataclass(frozen=True)
 class People:
     members: Mapping[str, Member] = field(default_factory=dict)
-    """By their key in the team file, `[people.KEY]`, which is also their name at a terminal."""
+    """By key, as in `[people.KEY]`, which is also their login name at a terminal."""
 
     @cached_property
     def _keys(self) -> dict[str, str]:
@@ -116,10 +116,9 @@ class People:
         return found | {key: key for key in self.members}
 
     def identified(self, person: Person) -> Person:
-        """The person with `member` filled in, where the team file knows them, and by their name there.
+        """The person with `member` and name from the team file, if it knows one of their addresses.
 
-        Whether they are who they say is not judged here: that is `Person.trust`. Who is not sure keeps the name that
-        they gave.
+        It does not judge authenticity (`Person.trust`). An unverified person keeps the name that they gave.
         """
         address, email = _normal(person.address), _normal(person.email)
         key = self._keys.get(address) or self._keys.get(email) or ""
@@ -127,14 +126,14 @@ class People:
         return person.model_copy(update={"member": key, "name": name or person.name})
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
-        """Of an identified person."""
+        """The groups of an identified person."""
         member = self.members.get(person.member)
         return member.groups if member else ()
 
     def by_token(self, token: str) -> str:
-        """The key of the member whose token for the HTTP API it is; empty: nobody's.
+        """The key of the member with this HTTP API token; empty: nobody.
 
-        It takes as long for any token, so that nobody can guess one by the time.
+        Takes the same time for every token, so that timing reveals nothing.
         """
         given = hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
         found = ""
@@ -144,11 +143,11 @@ class People:
         return found
 
     def group_names(self) -> set[str]:
-        """Those that somebody is in."""
+        """The groups that have members."""
         return {group for member in self.members.values() for group in member.groups}
 
     def in_group(self, group: str) -> list[str]:
-        """Keys of its members, in the order of the team file. Of `anyone` nobody is known."""
+        """The keys of its members, in the order of the team file. Empty for `anyone`."""
         return [key for key, member in self.members.items() if group == TEAM or group in member.groups]
 
     def belongs(self, person: Person, group: str) -> bool:
@@ -156,7 +155,7 @@ class People:
         return group == ANYONE or person.member in self.in_group(group)
 
     def person(self, key: str) -> Person:
-        """The member as whom a channel calls: by Slack id, or else by mail, or else by the name at a terminal."""
+        """The member as a person, with their Slack id, or else their mail address, or else their key as address."""
         member = self.members[key]
         address = member.slack or next(iter(member.emails), key)
         return Person(name=member.name or key, address=address, member=key, trust="verified")
@@ -167,5 +166,5 @@ def _addresses(member: Member) -> Iterable[str]:
 
 
 def _normal(address: str) -> str:
-    """Mail addresses are told apart by their letters, not by their case; ids as they are."""
+    """Mail addresses are compared ignoring case, ids exactly."""
     return address.lower() if "@" in address else address

@@ -1,8 +1,8 @@
 """The team's policies: who may approve a call, until when, and where they are asked.
 
-`[policy.TOOL.SCOPE]` in the team file, with `*` for any; only the most exact one applies. Where there is none, nobody
-may approve. Times become instants when a request is made, counted in business hours where those are set. What is wrong
-with the policies themselves is in `bot.team.policy_checks`.
+They are `[policy.TOOL.SCOPE]` in the team file, with `*` as wildcard; only the most specific one applies. Without a
+policy, nobody may approve. When a request is made, durations become instants, counted in business hours if there are
+any. Decisions are judged by `store.authority.terms`; `bot.team.policy_checks` checks the policies themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from store.values import Person, Place
 ANY = "*"
 MEMBERS = "members"
 ASKS_MAX = 20
-"""So many places is one request shown at beside its own, by the policy's `ask` and by `then` each."""
+"""The most other places at which a request is shown, for `ask` and `then` each."""
 
 
 def _duration(text: str) -> str:
@@ -45,20 +45,20 @@ class Rule(BaseModel):
 
     group: Annotated[str, Field(min_length=1)]
     quorum: Annotated[int, Field(ge=1, strict=True)] = 1
-    """Different people who have to approve it. One rejection is enough."""
+    """How many different people must approve. One rejection is enough."""
     requester_may: bool = True
-    """Who wrote in the thread before the request may approve it too."""
+    """Whether a requester (anybody who wrote in the thread before) may also approve."""
     expires: DurationText = "24h"
     remind: DurationText | None = None
     widen: DurationText | None = None
-    """From when on `then` may decide as well; without: after twice `remind`."""
+    """After this time, `then` may decide as well; default: twice `remind`."""
     then: str = ""
     ask: Annotated[tuple[str, ...], Field(max_length=ASKS_MAX)] = ()
-    """Where it is shown beside the thread's own place: `slack:C0123`, `email:ops@example.com`, `members`."""
+    """Where a request is shown besides the thread's own place: `slack:C0123`, `email:ops@example.com`, `members`."""
 
 
 class Override(BaseModel):
-    """What differs where somebody's words led to it of whom we are not sure who they are."""
+    """The differences that apply if a requester is unverified."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,7 +78,7 @@ class Standing(BaseModel):
     group: Annotated[str, Field(min_length=1)]
     """Who may grant a standing approval."""
     max: DurationText
-    """By the clock, whatever the business hours."""
+    """The longest grant, in elapsed time."""
 
     @property
     def max_length(self) -> timedelta:
@@ -96,16 +96,16 @@ class Policy(Rule):
         return Rule(**{name: getattr(self, name) for name in Rule.model_fields} | differs)
 
     def as_granted(self) -> dict[str, JsonValue]:
-        """What a standing approval is bound to: every rule of it."""
+        """The policy as stored in a standing approval, which ends when the policy changes."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
 PolicyTables = Mapping[str, Mapping[str, Policy]]
-"""By tool, and by scope."""
+"""By tool and by scope."""
 
 
 class Policies(Authority):
-    """Without a store there are no standing approvals."""
+    """Implements the port `Authority`. Without a store there are no standing approvals."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Policies(Authority):
         channels: Collection[str] = (),
         store: Store | None = None,
     ) -> None:
-        """`channels`: those that are set up, which is where people can be asked."""
+        """`channels`: the channels that are set up, where people can be asked."""
         self._people = people or People()
         self._table = table or {}
         self._hours = hours or Hours()
@@ -124,18 +124,18 @@ class Policies(Authority):
         self._store = store
 
     def policy(self, intent: str, scope: str) -> Policy | None:
-        """The most exact one. None: nobody may approve such a call."""
+        """The most specific policy. None: nobody may approve such a call."""
         for tool, where in ((intent, scope), (intent, ANY), (ANY, scope), (ANY, ANY)):
             if found := self._table.get(tool, {}).get(where):
                 return found
         return None
 
     def mails(self) -> list[str]:
-        """Of everybody in the team file."""
+        """The mail addresses of everybody in the team file."""
         return sorted(address for member in self._people.members.values() for address in member.emails)
 
     def unknown_mails(self) -> list[str]:
-        """Addresses that are asked where the policy names a group, and are nobody's in the team file."""
+        """Mail addresses in `ask` that belong to nobody in the team file, so that their owners cannot decide."""
         rules = (policy for scopes in self._table.values() for policy in scopes.values() if policy.group != ANYONE)
         asks = (ask.removeprefix("email:") for rule in rules for ask in rule.ask if ask.startswith("email:"))
         return sorted(
@@ -152,8 +152,8 @@ class Policies(Authority):
         rule = policy.rule(unverified=call.unverified)
         remind, widen, expires = escalation_of(rule)
 
-        def told_after(duration: Duration | None) -> datetime | None:
-            # People are spoken to in business hours, also where it runs out at their very end.
+        def when(duration: Duration | None) -> datetime | None:
+            # People are addressed only in business hours, even if the time ends exactly when those end.
             return self._hours.opens(self._hours.after(call.at, duration)) if duration else None
 
         terms = Terms(
@@ -161,8 +161,8 @@ class Policies(Authority):
             quorum=rule.quorum,
             requester_may=rule.requester_may,
             requesters=call.requesters,
-            remind_at=told_after(remind),
-            widen_at=told_after(widen),
+            remind_at=when(remind),
+            widen_at=when(widen),
             then=rule.then,
             expires_at=self._hours.after(call.at, expires),
         )
@@ -188,8 +188,8 @@ class Policies(Authority):
             return ""
         who = ", ".join(self._people.members[key].name or key for key in may) or "nobody"
         return (
-            f"It takes {terms.quorum} approvals from {' or '.join(groups)}, by people who did not ask for it: {who}. "
-            "Somebody else has to ask for it, or the team file has to name more people."
+            f"It needs {terms.quorum} approvals from {' or '.join(groups)}, by people who did not request it: {who}. "
+            "Somebody else has to request it, or the team file has to name more people."
         )
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
@@ -204,7 +204,7 @@ class Policies(Authority):
         return None
 
     def still_valid(self, grant: StandingGranted) -> bool:
-        """Whether the team file still says what it said then, and still lets that person grant it."""
+        """Whether the policy is unchanged since the grant, and the person may still grant it."""
         policy = self.policy(grant.intent, grant.scope)
         return (
             policy is not None
@@ -216,7 +216,7 @@ class Policies(Authority):
 
 
 def escalation_of(rule: Rule) -> tuple[Duration | None, Duration | None, Duration]:
-    """When it is reminded of, widened, and expires."""
+    """The durations until the reminder, the escalation to `then`, and the expiry."""
     remind = parse_duration(rule.remind) if rule.remind else None
     widen = None
     if rule.then and rule.widen:
@@ -238,7 +238,7 @@ def _places(people: People, rule: Rule, channels: Collection[str]) -> list[Place
 
 
 def places_of(people: People, keys: Collection[str], channels: Collection[str]) -> Iterator[Place]:
-    """Where each of them can be asked alone. Those who have no such address are left out."""
+    """The private place of each member. Members without one are left out."""
     for member in (people.members[key] for key in people.members if key in keys):
         reached = (text for text in member.places if places.split(text)[0] in channels)
         if text := next(reached, ""):

@@ -1,6 +1,6 @@
-"""What is wrong with the team's policies: unknown names, rules that nobody can meet, calls that nobody may approve.
+"""Checks the team's policies: unknown names, rules that nobody can meet, calls that nobody may approve.
 
-It is reported when the program starts, so that nobody learns it from a call that is refused. It judges no call.
+Problems are reported at startup, before a call is refused because of them. It judges no call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def tools_of(roster: Mapping[str, Agent]) -> dict[str, type[Tool]]:
 
 
 def scopes_of(tool: type[Tool]) -> tuple[str, ...] | None:
-    """Those that a call of it can have; None: any text."""
+    """The possible scopes of its calls; None: any text."""
     if not tool.scoped_by:
         return ("",)
     annotation = tool.model_fields[tool.scoped_by].annotation
@@ -37,9 +37,9 @@ def scopes_of(tool: type[Tool]) -> tuple[str, ...] | None:
 def policy_warnings(
     roster: Mapping[str, Agent], policies: Policies, may_write: Callable[[str], bool] | None = None
 ) -> list[str]:
-    """Calls that somebody has to approve and nobody may: they will be refused. Addresses that are asked for nothing.
+    """Warnings: calls that need approval but will be refused, and people who are asked but cannot decide.
 
-    `may_write`: whether mail from an address is taken in, where mail is set up.
+    `may_write`: whether mail from an address is accepted; None: mail is not set up.
     """
     calls: dict[str, str] = {}
     for intent, tool in tools_of(roster).items():
@@ -56,12 +56,12 @@ def policy_warnings(
             f'[policy."{ANY}"."{ANY}"].'
         )
     warnings += (
-        f"{address} is asked by mail and is nobody's address in [people], so it cannot decide."
+        f"{address} is asked by mail but belongs to nobody in [people], so it cannot decide."
         for address in policies.unknown_mails()
     )
     if may_write:
         warnings += (
-            f"{address} of [people] is not in EMAIL_ALLOWED_SENDERS, so it decides nothing by mail."
+            f"{address} of [people] is not in EMAIL_ALLOWED_SENDERS, so it cannot decide by mail."
             for address in policies.mails()
             if not may_write(address)
         )
@@ -73,7 +73,7 @@ def may_need_approval(tool: type[Tool], scope: str) -> bool:
     try:
         return tool.model_construct(**arguments).needs_approval()
     except Exception:
-        # It looks at an argument that is not there: for some it says yes.
+        # It reads an argument that is missing here, so it may say yes for some calls.
         return True
 
 
@@ -85,7 +85,7 @@ def policy_problems(
     tools: Mapping[str, type[Tool]] | None,
     reach: Reach,
 ) -> list[str]:
-    """Every name that means nothing, and every rule that nobody could meet. `tools` None: they are not known."""
+    """Unknown names, and rules that nobody can meet. `tools` None: the tools are not known."""
     problems = []
     for tool, scopes in table.items():
         if tools is not None and tool != ANY and tool not in tools:
@@ -122,20 +122,20 @@ def _rule_problems(rule: Rule, people: People, hours: Hours, reach: Reach) -> It
     if ANYONE in groups and (rule.quorum > 1 or not rule.requester_may):
         wants = "quorum" if rule.quorum > 1 else "requester_may"
         yield (
-            f"{wants} does not go with {ANYONE!r}: nobody knows which addresses belong to one person. "
-            f"Take {TEAM!r} or a group of [people]."
+            f"{wants} does not work with {ANYONE!r}: it is unknown which addresses belong to the same person. "
+            f"Use {TEAM!r} or a group of [people]."
         )
-    # Of a group that is not known, it is those of the one that may be meant; there cannot be more than all.
+    # For an unknown group, count the members of the most similar one.
     meant = [_meant(group, people) for group in groups]
     may = {key for group in meant for key in people.in_group(group)}
     if ANYONE not in meant and rule.quorum > len(may) and people.members:
         are = "1 person is" if len(may) == 1 else f"{len(may)} people are"
-        yield f"quorum is {rule.quorum}, and {are} in {' or '.join(dict.fromkeys(meant))}."
-    yield from _ladder_problems(rule, hours)
+        yield f"quorum is {rule.quorum}, but {are} in {' or '.join(dict.fromkeys(meant))}."
+    yield from _escalation_problems(rule, hours)
     for text in rule.ask:
         yield from _member_problems(rule.group, people, reach) if text == MEMBERS else _ask_problems(text, reach)
     if rule.then and len(people.in_group(rule.then)) > ASKS_MAX:
-        yield f"then: {rule.then} has more than {ASKS_MAX} people, and at most {ASKS_MAX} are asked."
+        yield f"then: {rule.then} has more than {ASKS_MAX} people; at most {ASKS_MAX} can be asked."
 
 
 def _ask_problems(text: str, reach: Reach) -> Iterator[str]:
@@ -158,44 +158,44 @@ def _group_problems(group: str, people: People) -> Iterator[str]:
     if group not in (ANYONE, TEAM, *names):
         yield unknown(group, "group that somebody is in", [*sorted(names), TEAM, ANYONE])
     elif group == TEAM and not people.members:
-        yield f"{TEAM!r} is everybody in [people], and nobody is."
+        yield f"{TEAM!r} means everybody in [people], which is empty."
 
 
 def _member_problems(group: str, people: People, reach: Reach) -> Iterator[str]:
     if group == ANYONE:
         yield f"ask: {ANYONE!r} has no known {MEMBERS}."
     elif len(people.in_group(group)) > ASKS_MAX:
-        yield f"ask: {group} has more than {ASKS_MAX} people, and at most {ASKS_MAX} are asked. Name a channel."
+        yield f"ask: {group} has more than {ASKS_MAX} people; at most {ASKS_MAX} can be asked. Name a channel."
     elif people.in_group(group) and not list(places_of(people, people.in_group(group), reach)):
         yield f"ask: nobody in {group} can be reached: they have no slack or emails where that channel is set up."
 
 
-def _ladder_problems(rule: Rule, hours: Hours) -> Iterator[str]:
+def _escalation_problems(rule: Rule, hours: Hours) -> Iterator[str]:
     remind, widen, expires = escalation_of(rule)
     if rule.widen and not rule.then:
-        yield "widen needs then: the group that may decide as well from then on."
+        yield "widen needs then, the group that may decide as well after that time."
     if rule.then and widen is None:
-        yield "then needs widen or remind, which say from when on that group may decide as well."
+        yield "then needs widen or remind, which say when that group may decide as well."
     steps = {"remind": remind, "widen": widen, "expires": expires}
     there = [(name, hours.length(duration)) for name, duration in steps.items() if duration]
     for (name, length), (later, limit) in pairwise(there):
         if length >= limit:
             twice = " (twice remind)" if name == "widen" and not rule.widen else ""
-            yield f"{name}{twice} has to be shorter than {later}."
+            yield f"{name}{twice} must be shorter than {later}."
 
 
 def _weaker(policy: Policy) -> Iterator[str]:
-    """What would be easier for words that nobody vouches for."""
+    """Rules that would be weaker for unverified requesters."""
     differs = policy.unverified
     if differs is None:
         return
     same = differs.group in (None, policy.group)
     if same and differs.quorum is not None and differs.quorum < policy.quorum:
-        yield f"quorum is {differs.quorum} there, and {policy.quorum} otherwise: it must not be easier."
+        yield f"quorum is {differs.quorum}, but {policy.quorum} otherwise: it must not be weaker."
     if differs.requester_may and not policy.requester_may:
-        yield "requester_may is true there, and false otherwise: it must not be easier."
+        yield "requester_may is true, but false otherwise: it must not be weaker."
     if differs.group == ANYONE and policy.group != ANYONE:
-        yield f"group is {ANYONE!r} there, and {policy.group} otherwise: it must not be easier."
+        yield f"group is {ANYONE!r}, but {policy.group} otherwise: it must not be weaker."
 
 
 def _standing_problems(policy: Policy, people: People) -> Iterator[str]:
@@ -203,9 +203,9 @@ def _standing_problems(policy: Policy, people: People) -> Iterator[str]:
         return
     yield from _group_problems(policy.standing.group, people)
     if policy.standing.group == ANYONE and policy.group != ANYONE and policy.requester_may:
-        yield f"group is {ANYONE!r} there, and {policy.group} otherwise: approving in advance must not be easier."
+        yield f"group is {ANYONE!r}, but {policy.group} otherwise: approving in advance must not be easier."
     if policy.standing.group == ANYONE and not policy.requester_may:
         yield (
-            f"requester_may = false does not go with {ANYONE!r}: it is not known which addresses there are one "
-            "person's."
+            f"requester_may = false does not work with {ANYONE!r}: it is unknown which addresses belong to the same "
+            "person."
         )

@@ -1,7 +1,7 @@
-"""What is wrong with the settings, in one sentence for each problem.
+"""Explains problems of the settings, in one sentence each.
 
-The person who sets the program up reads it, so it names what is wrong and what to do. It never shows a value that may
-be a secret.
+Its reader sets up the program, so each sentence says what is wrong and what to do. It never shows a value that may be a
+secret.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class SettingsError(Exception):
-    """What is wrong with the environment or the team file, one problem a line."""
+    """The environment or the team file is wrong; the message has one problem per line."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -19,7 +19,7 @@ class SettingsError(Exception):
 
 
 def what_is_wrong(item: Any) -> str:
-    """One of pydantic's errors, to be read after the name of what is wrong."""
+    """One of pydantic's errors as text that follows the name of the setting."""
     match item["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":
             message = "is not known here"
@@ -32,7 +32,7 @@ def what_is_wrong(item: Any) -> str:
         case kind:
             message = re.sub("^(Value error, |Input |String |Tuple )", "", item["msg"])
             if kind.startswith(("int_", "float_", "greater_", "less_")):
-                message = f"{message.partition(',')[0]}, not {item['input']!r}"  # a number is no secret
+                message = f"{message.partition(',')[0]}, not {item['input']!r}"  # A number is never secret.
     return message if message.endswith(("?", ".")) else f"{message}."
 
 

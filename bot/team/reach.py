@@ -1,7 +1,6 @@
-"""Where something can be said: the channels that are set up, and their places where those are set up one by one.
+"""Checks whether a place can be reached: its channel must be set up, and its name too if the channel lists its places.
 
-It judges places as people write them. Which channels there are, its callers say; what follows the name of a place, only
-its channel knows.
+It checks places as people write them. The caller says which channels there are; only a channel parses its addresses.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from bot.team.names import unknown
 from channels import places
 
 Reach = Mapping[str, Collection[str] | None]
-"""The channels that are set up, each with the names of its places; None: any that its grammar takes."""
+"""The channels that are set up, each with the names of its places; None: any valid place."""
 
 
 def out_of_reach(place: str, reach: Reach) -> str:
-    """Why nothing can be said at this place, to be read after it; empty: something can."""
+    """Why the place cannot be reached, as text that follows its name; empty: it can."""
     channel, name = places.split(place)
     if channel not in reach:
         return f"{channel} is not set up."

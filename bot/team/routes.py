@@ -1,6 +1,6 @@
-"""Which agent answers where, as `[routes]` of the team file says.
+"""Maps places to agents, as `[routes]` in the team file says.
 
-It knows names and places only. Whether the agents exist is checked at start, not here.
+It knows only names and places. Whether the agents exist is checked at startup, not here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Routes:
     table: Mapping[str, str]
     """The id of a Slack channel, or one of our mail addresses in lower case -> the agent's name."""
     agents: Collection[str]
-    """Those that are set up."""
+    """The agents that are set up."""
     is_ours: Callable[[str], bool] | None = None
     """Whether a mail address is one of ours; None: mail is not set up."""
 
@@ -25,7 +25,7 @@ class Routes:
         return self.table.get(place, default_of(self.agents) or DEFAULT)
 
     def of_addresses(self, addresses: Sequence[str]) -> str:
-        """For mail to these: by one of our addresses in the routes, or bot+NAME@ for an agent of that name."""
+        """The agent for mail to these addresses: by the routes, or bot+NAME@ for the agent NAME."""
         for address in addresses:
             if address.lower() in self.table:
                 return self.of_place(address.lower())

@@ -1,11 +1,11 @@
-"""When the team's schedules are due: `[schedules.NAME]` of the team file. Pure: nothing here reads a clock.
+"""Computes when the team's schedules are due: `[schedules.NAME]` in the team file. Pure: it reads no clock.
 
-A due time is what cron says on the wall of the schedule's time zone. What names an exact hour and minute (`30 2 * * *`)
-comes once on every day, also on those that have that hour twice, or not at all: then at the first minute after it.
-With a star in front of the minutes or hours it comes by the clock as it goes, as Debian's cron has it.
+A due time follows cron in the local time of the schedule. An exact hour and minute (`30 2 * * *`) occurs once every
+day, even if clock changes repeat or skip that hour; if it is skipped, at the first minute after the gap. With a star in
+the minutes or hours it follows the clock as it runs, like Debian's cron.
 
-A due time outside business hours may wait for their next opening; of several that wait for the same one the newest
-stands for all. So a schedule fires at an instant, for a due time that may be earlier.
+A due time outside business hours may wait for the next opening; if several wait for the same one, only the newest
+fires. So a schedule fires at an instant, for a due time that may be earlier.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from channels.places import Firing
 from store.values import Place
 
 GRACE = timedelta(minutes=5)
-"""What is later than this was missed."""
+"""A due time that is later than this counts as missed."""
 TEXT_CHARS_MAX = 3_000
 WHAT = ("say", "ask", "task", "opening")
 DUES_LOOKED_AT_MAX = 10_000
-"""Where none of so many comes within business hours, none is shown as the next."""
+"""If this many due times are all outside business hours, no next one is shown."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CLOSED_MAX = timedelta(days=8)
-"""Business hours open on one day of the week at least."""
+"""Business hours open at least once a week."""
 _INSTANT = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 
@@ -50,13 +50,13 @@ def _cron(text: str) -> str:
         if _first(text):
             return text
     except (CronSimError, ValueError):
-        # A day that its months do not have is refused like one that no month has: each alone tells them apart.
+        # Check the fields separately: a day that only these months lack gets a different message.
         for alone in (f"{minute} {hour} {day} * {weekday}", f"* * * {month} *"):
             try:
                 _first(alone)
             except (CronSimError, ValueError) as error:
-                raise ValueError(f"must be a schedule of cron, and {text!r} is not: {str(error)[:60]}") from None
-    raise ValueError(f"must happen at some time, and {text!r} never does")
+                raise ValueError(f"must be a cron schedule, and {text!r} is not: {str(error)[:60]}") from None
+    raise ValueError(f"must be due at some time, but {text!r} never is")
 
 
 def _first(cron: str) -> datetime | None:
@@ -79,32 +79,32 @@ class ScheduleTable(BaseModel):
     cron: Annotated[str, AfterValidator(_cron)]
     time_zone: Annotated[str, AfterValidator(lambda name: time_zone(name).key)]
     agent: str = ""
-    """Left out: `agent.roster.default_of` those that are set up."""
+    """Default: `agent.roster.default_of` the agents that are set up."""
     place: Annotated[str, AfterValidator(_place)]
     """Where each firing opens a thread: `slack:C0123`, `slack:U0123`, `email:ops@example.com`, `terminal:ops`."""
     say: Words = ""
-    """Code says it."""
+    """Sent as a message, without the model."""
     ask: Words = ""
-    """Code asks it; the answer goes to the agent."""
+    """Sent as a question, without the model; the answer goes to the agent."""
     task: Words = ""
-    """The model is asked to do it."""
+    """A task for the model."""
     opening: str = ""
     """One of `agent.definition.Agent.openings`."""
     missed: Literal["skip", "once"] = "skip"
-    """What nobody fired in time is forgotten, or fired once, for the newest of those due times."""
+    """Missed due times are skipped, or fired once for the newest of them."""
     quiet: Literal["wait", "skip", "ignore"] = "wait"
-    """Outside business hours."""
+    """What to do with a due time outside business hours."""
 
     @property
     def data(self) -> dict[str, JsonValue]:
-        """What its trigger carries."""
+        """The data of its trigger."""
         return {name: getattr(self, name) for name in WHAT if getattr(self, name).strip()}
 
 
 def schedule_problems(
     tables: Mapping[str, ScheduleTable], openings: Mapping[str, Collection[str] | None], reach: Reach
 ) -> list[str]:
-    """Everything in them that means nothing here. `openings` by agent; None: that agent's are not known."""
+    """Problems of the tables. `openings` by agent; None: that agent's openings are not known."""
     problems = []
     for name, table in tables.items():
         where = f"schedules.{name} in the team file"
@@ -114,7 +114,7 @@ def schedule_problems(
                 "and _."
             )
         if len(table.data) != 1:
-            problems.append(f"{where} must have one of {', '.join(WHAT)}, and one only.")
+            problems.append(f"{where} must have exactly one of {', '.join(WHAT)}.")
         if table.agent not in openings:
             problems.append(f"{where}: {unknown_agent(table.agent, openings)}")
         whose = f"opening of {table.agent}" if table.agent in openings else "opening of any agent"
@@ -134,9 +134,9 @@ class Look:
     fires: tuple[datetime, ...]
     """The due times for which it fires now, in order."""
     done: datetime
-    """Up to here all due times are dealt with then: fired, dropped or forgotten."""
+    """All due times up to here are handled: fired, dropped or skipped."""
     next: datetime | None
-    """When to look again; None: it never comes again."""
+    """When to look again; None: it is never due again."""
 
 
 @dataclass(frozen=True)
@@ -150,41 +150,46 @@ class Schedule:
         return places.parse(self.table.place, Firing(self.name, mark))
 
     def look(self, done: datetime, now: datetime) -> Look:
-        """`done` as it was noted by whoever looked last; all instants are in UTC.
+        """What to do at `now`, given the stored progress `done`. All instants are in UTC.
 
-        Late by GRACE at most, each due time fires. If nobody looked for longer, only the newest counts, if `missed`
-        says so and no later one fires now; it is not made up for outside business hours.
+        Each due time fires if it is late by GRACE at most. Of older ones, only the newest fires, if `missed` says so
+        and no later one fires now; it is not caught up outside business hours.
 
-        A `done` that is further ahead than GRACE was noted by a clock that was wrong. It says nothing of what is due
-        now, so whatever is in time fires; what was fired before is the same firing again, which does nothing.
+        A `done` further ahead than GRACE was stored by a wrong clock and is ignored: everything in time fires. Firing
+        something again does nothing.
         """
-        ripe = self._ripe(now)
-        in_time_from = self._ripe(now - GRACE - _INSTANT)
-        strange = done > now + GRACE
-        after = in_time_from if strange else max(done, in_time_from)
-        fires = self._firings(after, ripe)
-        following = next(self.dues(ripe), None)
+        reached = self._reached(now)
+        in_time_from = self._reached(now - GRACE - _INSTANT)
+        clock_was_wrong = done > now + GRACE
+        after = in_time_from if clock_was_wrong else max(done, in_time_from)
+        fires = self._firings(after, reached)
+        following = next(self.dues(reached), None)
         wakes = self._fires_at(following) or following if following else None
-        if not fires and not strange and self.table.missed == "once" and (late := self._newest(done, in_time_from)):
+        if (
+            not fires
+            and not clock_was_wrong
+            and self.table.missed == "once"
+            and (late := self._newest(done, in_time_from))
+        ):
             opens = self.hours.opens(now)
             if opens > now and self.table.quiet != "ignore":
                 return Look((), done, min(opens, wakes) if wakes else opens)
             fires = [late]
-        return Look(tuple(fires), max(done, ripe), wakes)
+        return Look(tuple(fires), max(done, reached), wakes)
 
     def dues(self, after: datetime) -> Iterator[datetime]:
-        """In order and in UTC, whatever the business hours."""
+        """The due times in order, in UTC, ignoring business hours."""
         last = after
         for local in CronSim(self.table.cron, after.astimezone(self._zone)):
             due = local.astimezone(UTC)
-            # Asked within an hour that comes for the second time, cron's arithmetic begins in the first one.
+            # In the second occurrence of a repeated hour, CronSim starts at the first one.
             if due > last:
                 yield due
                 last = due
 
     def upcoming(self, after: datetime, count: int) -> list[datetime]:
-        """When it fires next, in its time zone."""
-        looked_at = islice(self.dues(self._ripe(after)), DUES_LOOKED_AT_MAX)
+        """When it fires next, in its own time zone."""
+        looked_at = islice(self.dues(self._reached(after)), DUES_LOOKED_AT_MAX)
         instants = dict.fromkeys(at for due in looked_at if (at := self._fires_at(due)))
         return [at.astimezone(self._zone) for at in islice(instants, count)]
 
@@ -193,14 +198,14 @@ class Schedule:
         return time_zone(self.table.time_zone)
 
     def _fires_at(self, due: datetime) -> datetime | None:
-        """None: it is dropped. Of two due times the later one never fires before the earlier."""
+        """When this due time fires; None: it is dropped. A later due time never fires before an earlier one."""
         if self.table.quiet == "ignore":
             return due
         opens = self.hours.opens(due)
         return opens if opens == due or self.table.quiet == "wait" else None
 
-    def _ripe(self, now: datetime) -> datetime:
-        """Due times up to here are no longer to be waited for: `now`, or the end of the last business hours."""
+    def _reached(self, now: datetime) -> datetime:
+        """Due times up to here no longer have to wait: `now`, or the end of the last business hours."""
         if self.table.quiet != "wait" or self.hours.opens(now) <= now:
             return now
         closed, opened = now, now - _CLOSED_MAX
@@ -220,7 +225,7 @@ class Schedule:
         return list(firings.values())
 
     def _newest(self, after: datetime, until: datetime) -> datetime | None:
-        """Of the due times between them that fire. The search widens backwards: it may be a minute or a year ago."""
+        """The newest due time in between that fires. The search goes backwards in growing steps."""
         span = timedelta(hours=1)
         while after < until:
             begin = max(after, until - span)

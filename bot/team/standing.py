@@ -1,7 +1,7 @@
-"""Standing approvals: somebody who may do so approves calls of one kind for a while.
+"""Standing approvals: an entitled person approves all calls of one kind for a limited time.
 
-They have a log of their own, so that granting and revoking are facts like any other. `bot.team.policies` judges whether
-one covers a call; nothing here knows a call.
+They have their own log, in which grants and revocations are events. `bot.team.policies` decides whether one covers a
+call; this module knows no calls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from store.text import instant, one_line
 from store.values import Person
 
 LOG = "standing"
-"""The thread's id. No place gives this one: see `store.keys.thread_id_of`."""
+"""The id of the log's thread. No place derives this id: see `store.keys.thread_id_of`."""
 REASON_CHARS_MAX = 1_000
 
 
@@ -50,7 +50,7 @@ def fold(events: Iterable[Event]) -> dict[str, Grant]:
 
 
 async def active(store: Store, at: datetime) -> list[StandingGranted]:
-    """Those that stand then, oldest first. Raises StoreUnavailable."""
+    """The active grants at that time, oldest first. Raises StoreUnavailable."""
     return [grant.granted for grant in (await _grants(store)).values() if grant.is_active(at)]
 
 
@@ -59,7 +59,7 @@ async def _grants(store: Store) -> dict[str, Grant]:
         log = await store.load(LOG)
     except UnknownThread:
         return {}
-    # What a newer version wrote there may be the end of one of them.
+    # An event of a newer version may revoke one of them.
     return {} if log.state.unreadable else fold(log.events)
 
 
@@ -79,15 +79,15 @@ async def grant(
     reason: str = "",
     proof: str = "",
 ) -> StandingGranted:
-    """From now on, for that long by the clock.
+    """Grant a standing approval from now on, for `length` of elapsed time.
 
-    `group` may grant it, for `max_length` at most, as the policy says. Raises Refused, StoreUnavailable.
+    `group` and `max_length` come from the policy. Raises Refused, StoreUnavailable.
     """
     by = people.identified(by)
     if by.trust != "verified" or not people.belongs(by, group):
-        raise Refused(f"{one_line(by.name, 100)} may not grant that: only members of {group} may.")
+        raise Refused(f"{one_line(by.name, 100)} may not grant this: only members of {group} may.")
     if length > max_length:
-        raise Refused(f"That is too long: such calls can be approved for {in_words(max_length)} at most.")
+        raise Refused(f"That is too long: such calls can be approved for at most {in_words(max_length)}.")
     granted = StandingGranted(
         id=f"g{secrets.token_hex(4)}",
         at=at,
@@ -109,20 +109,20 @@ async def grant(
 async def revoke(
     store: Store, people: People, by: Person, grant_id: str, *, at: datetime, proof: str = ""
 ) -> StandingGranted:
-    """End it now. Everybody in [people] may: it makes nothing easier.
+    """Revoke a grant. Everybody in [people] may, since it only removes rights.
 
     Raises Refused, StoreUnavailable.
     """
     found = (await _grants(store)).get(grant_id)
     if found is None:
-        raise Refused(f"There is no standing approval {grant_id[:60]!r}. `bot standing` lists those that stand.")
+        raise Refused(f"There is no standing approval {grant_id[:60]!r}. `bot standing` lists the active ones.")
     if found.revoked:
         who = one_line(found.revoked.by.name, 100)
-        raise Refused(f"{grant_id} was revoked by {who} at {instant(found.revoked.at)} already.")
+        raise Refused(f"{grant_id} was already revoked by {who} at {instant(found.revoked.at)}.")
     if not found.is_active(at):
-        raise Refused(f"{grant_id} ended at {instant(found.granted.until)} already.")
+        raise Refused(f"{grant_id} already ended at {instant(found.granted.until)}.")
     if by.trust != "verified":
-        raise Refused(f"{one_line(by.name, 100)} may not revoke it: nothing proves who that is.")
+        raise Refused(f"{one_line(by.name, 100)} may not revoke it: their identity is not verified.")
     by = people.identified(by)
     if not by.member:
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: they are not in [people].")
@@ -132,7 +132,7 @@ async def revoke(
 
 
 def in_words(length: timedelta) -> str:
-    """As `bot.team.hours.parse_duration` reads it: in the largest unit that it is a whole number of."""
+    """The inverse of `bot.team.hours.parse_duration`, in the largest unit without a remainder."""
     seconds = int(length.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds % size == 0:

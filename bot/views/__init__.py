@@ -1,1 +1,1 @@
-"""A thread as text, as JSON and as a record that can be verified, for every face. It reads threads and changes none."""
+"""Views of a thread: text, JSON, and a verifiable record. They change no thread."""

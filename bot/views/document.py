@@ -1,6 +1,6 @@
-"""A thread as scripts read it: one JSON object.
+"""A thread as one JSON object, for scripts.
 
-Its names are a promise to scripts and stay as they are. It adds nothing that the thread does not say.
+Its keys are a public interface and never change. It contains nothing that is not in the thread.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from store.thread import Thread
 
 
 def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
-    """`version` counts its events; the events themselves only where asked for."""
-    told: dict[str, Any] = {
+    """`version` is the number of events; `with_events` includes the events themselves."""
+    fields: dict[str, Any] = {
         "id": thread.id,
         "agent": thread.agent,
         "place": thread.place.model_dump(mode="json"),
@@ -26,7 +26,7 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
         "question": None,
     }
     if pending := thread.pending:
-        told["pending"] = {
+        fields["pending"] = {
             "request": pending.step,
             "digest": pending.digest,
             "intent": pending.chosen.intent,
@@ -41,10 +41,10 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
             "editable": list(pending.asked.editable),
         }
     if asked := thread.step(thread.state.question):
-        told["question"] = {"step": asked.id, **asked.chosen.arguments}
+        fields["question"] = {"step": asked.id, **asked.chosen.arguments}
     if with_events:
-        told["events"] = [event.model_dump(mode="json") for event in thread.events]
-    return told
+        fields["events"] = [event.model_dump(mode="json") for event in thread.events]
+    return fields
 
 
 def _instant(at: datetime | None) -> str | None:

@@ -1,13 +1,13 @@
-"""The record of a thread that leaves the house: JSON lines, each bound to the one before it by a hash.
+"""The exported record of a thread: JSON lines, each chained to the one before by a hash.
 
     {"record": "deploybot/1", "thread": "t…", "prev": "", "hash": "…"}
     {"n": 1, "event": {…}, "prev": "…", "hash": "…"}             one for each event: requested, shown, decided …
     {"end": 41, "prev": "…", "hash": "…", "signature": "…"}
 
-A hash is SHA-256 over the hash before it and the line's own content as canonical JSON, so a line that was changed,
-left out, added or moved shows, and so does an end that was cut off. Whoever rewrites all of it can also hash all of
-it: against that, the end is signed (HMAC-SHA-256) where BOT_SECRET_KEY is set; else keep the last hash where nobody
-rewrites it.
+A hash is SHA-256 over the previous hash and the line's own content as canonical JSON. It reveals a line that was
+changed, removed, added or moved, and a missing end. Somebody who rewrites the whole record can recompute all hashes.
+Against that, the end is signed (HMAC-SHA-256) if BOT_SECRET_KEY is set; otherwise keep the last hash in a safe place.
+It reads a thread and changes none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LINE_CHARS_MAX = 2_000_000
 
 
 class Altered(Exception):
-    """The record is not what was exported. One line: where, and what."""
+    """The record was altered. The message is one line: where, and what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Verified:
 
 
 def record(thread: Thread, secret: str = "") -> Iterator[str]:
-    """The lines, without their ends. `secret` signs the last one."""
+    """The lines, without line breaks. `secret` signs the last one."""
     head = ""
     contents: list[dict[str, Any]] = [{"record": FORMAT, "thread": thread.id}]
     contents += ({"n": n, "event": json.loads(encode(event))} for n, event in enumerate(thread.events, 1))
@@ -55,27 +55,27 @@ def record(thread: Thread, secret: str = "") -> Iterator[str]:
 
 
 def verify(lines: Iterable[str], secret: str = "") -> Verified:
-    """Raises Altered. With `secret`, the record has to be signed with it."""
+    """Check a record. Raises Altered. With `secret`, the record must be signed with it."""
     head, thread, count, end = "", "", 0, None
     for number, text in enumerate(lines, 1):
         where = f"Line {number}"
         if end is not None:
-            raise Altered(f"{where} stands after the end of the record.")
+            raise Altered(f"{where} follows the end of the record.")
         line = _parsed(text, where)
         signature = line.pop("signature", "")
         if line.pop("prev", None) != head or line.pop("hash", None) != _hash(line, head):
-            raise Altered(f"{where} is not what was exported there.")
+            raise Altered(f"{where} was changed after the export.")
         head = _hash(line, head)
         match line:
             case {"record": str(form), "thread": str(thread)} if number == 1:
                 if form != FORMAT:
-                    raise Altered(f"{where}: the format {form!r} is not known; this reads {FORMAT!r}.")
+                    raise Altered(f"{where}: the format {form!r} is unknown; expected {FORMAT!r}.")
             case {"n": n, "event": dict()} if n == count + 1 and number > 1:
                 count = n
             case {"end": n} if n == count and number > 1:
                 end = signature
             case _:
-                raise Altered(f"{where} does not follow on the line before it.")
+                raise Altered(f"{where} does not continue the line before it.")
     if end is None:
         raise Altered("The record has no end: the last lines are missing.")
     if secret and not (isinstance(end, str) and hmac.compare_digest(end.encode(), _signature(head, secret).encode())):

@@ -1,6 +1,6 @@
-"""A thread as a person reads it: lines of plain text for a terminal, or Markdown.
+"""A thread as readable text: entries for a terminal, or Markdown.
 
-Everything from outside goes through `visible`, so that what was written to the thread cannot draw on the screen.
+All foreign text goes through `visible`, so that it cannot control the terminal. It changes no thread.
 """
 
 from __future__ import annotations
@@ -69,18 +69,18 @@ class Entry:
 
 
 def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list[Entry]:
-    """What there is to read from event `start` on. `everything`: also bookkeeping."""
+    """The entries for the events from `start` on. `everything`: including bookkeeping."""
     found, then = [], thread.at(start)
     for event in thread.events[start:]:
         before, then = then, then.extended([event])
         entry = ROWS[type(event)](_Moment(before, then), event) or _bookkeeping(event)
         if everything or entry.kind != "note":
-            found.append(_harmless(entry))
+            found.append(_made_safe(entry))
     return found
 
 
 def topic(thread: Thread) -> str:
-    """What it is about, on one line: what waits for a person, or else what was said last by one."""
+    """What the thread is about, on one line: the open request or question, or else the last message."""
     if pending := thread.pending:
         return one_line(call_in_words(pending.chosen.intent, pending.chosen.arguments), DETAIL_CHARS_MAX)
     if asked := thread.step(thread.state.question):
@@ -96,14 +96,14 @@ def topic(thread: Thread) -> str:
     return ""
 
 
-def _harmless(entry: Entry) -> Entry:
-    """Whatever the rows below forget: names come from outside too."""
+def _made_safe(entry: Entry) -> Entry:
+    """Make all text safe, in case a row forgets to: names are foreign text, too."""
     return Entry(entry.kind, one_line(entry.who, NAME_CHARS_MAX), visible(entry.text))
 
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The thread right before and right after the event."""
+    """The thread just before and just after an event."""
 
     before: Thread
     then: Thread
@@ -157,14 +157,14 @@ def _chosen(at: _Moment, event: StepChosen) -> Entry:
             return Entry("bot", "bot", render(question(event)))
         case _:
             pass
-    call = call_in_words(event.intent, {name: _short(value) for name, value in event.arguments.items()})
+    call = call_in_words(event.intent, {name: _shortened(value) for name, value in event.arguments.items()})
     if event.by == "person":
-        return Entry("decision", event.editor.name if event.editor else "somebody", f"✏️ changed it: {call}")
+        return Entry("decision", event.editor.name if event.editor else "somebody", f"✏️ edited it: {call}")
     return Entry("step", "code" if event.by == "code" else "agent", call)
 
 
 def _choice_failed(at: _Moment, event: ChoiceFailed) -> Entry:
-    return Entry("note" if event.reason == "outdated" else "problem", "model", _in_words(event))
+    return Entry("note" if event.reason == "outdated" else "problem", "model", _failure_in_words(event))
 
 
 def _finished(at: _Moment, event: ToolFinished) -> Entry:
@@ -194,7 +194,7 @@ def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
     verb = "approved" if event.approved else "rejected"
     comment = f" — {visible(event.comment)}" if event.comment else ""
     if step is None or step.request is None:
-        return Entry("problem", event.by.name, f"{verb} it{comment}: nothing was asked for. Nothing was changed.")
+        return Entry("problem", event.by.name, f"{verb} it{comment}: there was no request. Nothing was changed.")
     outcome, request = step.request.outcomes[event.id], step.request
     if outcome not in ("settled", "counted"):
         told = outcome_in_words(step, outcome, event.by, approved=event.approved)
@@ -208,7 +208,7 @@ def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
 
 
 def _fired(at: _Moment, event: TimerFired) -> Entry | None:
-    """What happens to a request that nobody decides."""
+    """A reminder, an escalation or the expiry of a request."""
     key = TimerKey.parse(event.timer)
     if key is None or key.kind not in ("remind", "widen", "expire"):
         return None
@@ -231,7 +231,7 @@ def _revoked(at: _Moment, event: StandingRevoked) -> Entry:
 
 
 def _sent(at: _Moment, event: MessageSent) -> Entry | None:
-    """Words of the program that no other event tells."""
+    """A notice that no other entry reports."""
     unsent = at.before.state.outbox.get(event.key)
     if unsent is None or unsent.kind != "notice" or isinstance(at.before.events[unsent.event], ThreadCancelled):
         return None
@@ -239,7 +239,7 @@ def _sent(at: _Moment, event: MessageSent) -> Entry | None:
 
 
 def _message_failed(at: _Moment, event: MessageFailed) -> Entry:
-    ending = " It will be tried again." if event.retry_at else " It will not be tried again."
+    ending = " It will be retried." if event.retry_at else " It will not be retried."
     return Entry("problem", "channel", visible(event.error) + ending)
 
 
@@ -305,32 +305,34 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     StandingRevoked: _revoked,
     UnknownEvent: _unknown,
 }
-"""A test holds that every kind of event has its row."""
+"""A test ensures that every kind of event has a row."""
 
 
 # Small parts
 
 
-def _in_words(event: ChoiceFailed) -> str:
+def _failure_in_words(event: ChoiceFailed) -> str:
     text = f"{event.reason}: {visible(event.error)}" if event.error else event.reason
-    return f"{text} I ask again at {instant(event.retry_at)}." if event.retry_at else text
+    return f"{text} I will ask again at {instant(event.retry_at)}." if event.retry_at else text
 
 
 def _summary(result: JsonValue, *, known: Mapping[str, JsonValue]) -> str:
-    """A tool's result on a few lines; the whole of it is in the log. What its arguments said already is left out."""
+    """A tool's result in a few lines, without what repeats its arguments. The log has all of it."""
     match result:
         case dict() if len(result) == 1 and isinstance(rows := next(iter(result.values())), list):
             return f"{len(rows)} {next(iter(result))}"
         case dict():
             hidden = {"output", "link", "date", "author", *known}
-            shown = [f"{name} {_short(value)}" for name, value in result.items() if name not in hidden and value != ""]
+            shown = [
+                f"{name} {_shortened(value)}" for name, value in result.items() if name not in hidden and value != ""
+            ]
             output = visible(str(result.get("output") or "")).splitlines()
             return "\n".join([" · ".join(shown), *(f"| {line}" for line in output[-OUTPUT_LINES_MAX:])])
         case _:
-            return _short(result)
+            return _shortened(result)
 
 
-def _short(value: JsonValue) -> str:
+def _shortened(value: JsonValue) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return _FULL_SHA.sub(lambda found: found[0][:7], one_line(str(value), DETAIL_CHARS_MAX))

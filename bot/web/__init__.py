@@ -1,1 +1,1 @@
-"""What a process with the role `web` runs: the HTTP server with its API and pages, and the channels' listeners."""
+"""The role `web`: the HTTP server with its API and pages, and the listeners of the channels."""

@@ -1,7 +1,6 @@
-"""Who calls the HTTP API: no request is read before its caller is known, and none without a limit of size.
+"""Authenticates the callers of the HTTP API, before a body is read, and limits the size of bodies.
 
-Every failure is answered as an RFC 9457 problem document. It repeats nothing that was sent but names, and logs none of
-it.
+Every failure is an RFC 9457 problem document. It repeats nothing of the request except names, and logs nothing of it.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Caller:
 
 
 def caller_of(token: str, people: People, machine_token: str) -> Caller | None:
-    """Whose token it is; None: nobody's. It takes as long for a wrong one."""
+    """The caller with this token; None: unknown. Takes the same time for a wrong token."""
     member = people.by_token(token)
     if machine_token and hmac.compare_digest(_bytes(token), _bytes(machine_token)):
         return Caller(Person(name=MACHINE, address=MACHINE, trust="verified"), "BOT_API_TOKEN")
@@ -43,8 +42,8 @@ def caller_of(token: str, people: People, machine_token: str) -> Caller | None:
     return Caller(Person(name=name, address=member, member=member, trust="verified"), f"API token of {member}")
 
 
-class Door:
-    """ASGI middleware for all under /api; the caller is `scope["state"]["caller"]` behind it."""
+class Authentication:
+    """ASGI middleware for everything under /api. It puts the caller into `scope["state"]["caller"]`."""
 
     def __init__(self, app: ASGIApp, known: Callable[[str], Caller | None]) -> None:
         self._app = app
@@ -60,21 +59,21 @@ class Door:
         if caller is None:
             error = ', error="invalid_token"' if scheme else ""
             challenge = {"WWW-Authenticate": f'Bearer realm="deploybot"{error}'}
-            what = "Nobody has this token." if scheme else "There is no token."
+            what = "The token is not valid." if scheme else "There is no token."
             refusal = problem(401, f"{what} Send one as `Authorization: Bearer TOKEN`.", headers=challenge)
             await refusal(scope, receive, send)
             return
         declared = headers.get(b"content-length", b"0")
         body = await _body(receive) if declared.isdigit() and len(declared) <= 9 else None
         if body is None or int(declared) > BODY_BYTES_MAX:
-            await problem(413, f"A body may have {BODY_BYTES_MAX:,} bytes.")(scope, receive, send)
+            await problem(413, f"A body may have at most {BODY_BYTES_MAX:,} bytes.")(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, _again(body, receive), send)
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """All of it; None: it is too long. Of somebody who left, as much as came."""
+    """The whole body; None: it is too long. If the client disconnects, what has arrived so far."""
     body: bytes = b""
     while True:
         message = await receive()
@@ -95,7 +94,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON in ASCII: a log of old may hold half surrogates, which UTF-8 cannot."""
+    """ASCII JSON, because old logs may contain half surrogates, which UTF-8 cannot encode."""
     return Response(json.dumps(content), status, {**HEADERS, **(headers or {})}, "application/json")
 
 

@@ -1,6 +1,6 @@
-"""The ways in of a process with the role `web`: Slack, the mailbox, HTTP.
+"""Opens the listeners of the role `web`: Slack, the mailbox, HTTP.
 
-It opens those that are set up, and imports each only then. What comes in is handled by the channels and the inbox.
+Only those that are set up are opened and imported. The channels and the inbox handle what arrives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
-    """Open the ways in that are set up. Gives what to say of each. `always`: the HTTP server too, for its probes."""
+    """Open the listeners that are set up; returns a line about each. `always`: start HTTP anyway, for its probes."""
     settings, lines = bot.setup.settings, []
     over_http = None
     if settings.has_slack:

@@ -1,6 +1,6 @@
-"""The HTTP server: health and readiness, the pages behind a mail's links, Slack's requests, the API.
+"""The HTTP server: health and readiness probes, the pages behind links in mails, Slack's requests, the API.
 
-It routes and limits the size of bodies. Who may call, the routes decide.
+It routes requests and limits the size of bodies. The routes authenticate their callers.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from store.base import Store, StoreUnavailable
 
 SHUTDOWN_SECONDS_MAX = 5
 BODY_BYTES_MAX = 1_000_000
-"""Slack's largest payloads are far below it."""
+"""Slack's largest payloads are far smaller."""
 
 
 def application(
     store: Store, slack: AnswersHttp | None, decisions: Decisions | None = None, api: Starlette | None = None
 ) -> Starlette:
-    """`api`: the application of `bot.web.api.app`, which takes the other routes in."""
+    """`api`: the application of `bot.web.api.app`, to which the other routes are added."""
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -49,7 +49,7 @@ def application(
             body = b""
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > BODY_BYTES_MAX:  # before anybody's signature is looked at
+                if len(body) > BODY_BYTES_MAX:  # Before any signature is checked.
                     return JSONResponse({"status": "too large"}, 413)
             try:
                 status, headers, answer = await slack(request.query_params, request.headers, body)
@@ -65,9 +65,9 @@ def application(
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
-    """The server's URL. Raises OSError where the port is taken.
+    """Serves, and yields the server's URL. Raises OSError if the port is in use.
 
-    `app.state.stopping` is set at the end: answers without an end take it for theirs.
+    At the end it sets `app.state.stopping`, which ends open streams.
     """
     app.state.stopping = asyncio.Event()
     listener = socket.create_server((host, port))
@@ -80,7 +80,7 @@ async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
     )
     server = uvicorn.Server(config)
-    # Signals are the program's own business.
+    # The program handles signals itself.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:

@@ -1,7 +1,4 @@
-"""HTTP statuses of what came of a decision or an edit: the same for the API and for the pages behind a mail's links.
-
-It knows outcomes and reasons, no words: those come with them.
-"""
+"""Maps the outcomes of decisions and edits to HTTP statuses, for the API and the pages. It writes no text."""
 
 from __future__ import annotations
 

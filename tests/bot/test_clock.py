@@ -300,10 +300,10 @@ def test_an_agents_folder_brings_schedules_and_the_team_file_goes_before_them(tm
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('alerts = "slack:C0123"', "alerts has no place here"),
+        ('alerts = "slack:C0123"', "alerts is not allowed here"),
         (
             '[schedules.a]\ncron = "0 8 * * MON"\ntime_zone = "UTC"\nplace = "terminal:ops"\nsay = "x"\nagent = "b"\n',
-            "schedules.a.agent has no place here; it is ops.",
+            "schedules.a.agent is not allowed here; it is ops.",
         ),
         ('[schedules.a]\ncron = "daily"', "schedules.a.cron must have five fields"),
     ],

@@ -79,7 +79,7 @@ def test_everything_wrong_is_told_at_once_and_no_secret_with_it(env: Callable[..
         "BOT_GRACE_SECONDS should be less than or equal to 3600, not 'nan'.",
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "BOT_CONFIG names 'none.toml', which does not exist.",
-        "OPENAI_MODEL is not set: name the model to use, as your endpoint calls it.",
+        "OPENAI_MODEL is not set: set it to the name of a model of your endpoint.",
     ]
 
 
@@ -145,7 +145,7 @@ def test_home_is_understood(env: Callable[..., None], tmp_path: Path) -> None:
     env(HOME=str(tmp_path), BOT_HOME="~/bot")
     assert load().settings.bot_home == tmp_path / "bot"
     env(BOT_HOME="~nobody-has-this-name/bot")
-    assert problems() == ["BOT_HOME begins with ~, and there is no home directory."]
+    assert problems() == ["BOT_HOME begins with ~, but there is no home directory."]
 
 
 def test_the_team_file_beside_us_is_read(tmp_path: Path, env: Callable[..., None]) -> None:
@@ -186,9 +186,9 @@ def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: P
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
-        "agents.gardener in the team file has no agent of its own; known are deploy. One of yours stands in "
-        "agents/gardener/ beside it, or is named by `module`.",
-        "agents.rollback in the team file has no effect: rollback reads [agents.deploy].",
+        "agents.gardener in the team file is not the name of an agent; the shipped ones are deploy. Put your own agent "
+        "into agents/gardener/ next to it, or name its `module`.",
+        "agents.rollback in the team file has no effect: rollback uses [agents.deploy].",
         "agents.deploy.components.backend.repository in the team file is missing.",
         "agents.deploy.components.backend.targets in the team file is missing.",
         "agents.deploy.colour in the team file is not known here.",
@@ -338,11 +338,11 @@ def test_without_hours_people_are_there_always() -> None:
         ("people = 3", "people must be a table."),
         ("[policy.x.y]\ngroup = 'team'\nunverified = { max = 0 }", "policy.x.y.unverified.max is not known here."),
         ("[policy.hours.hours]\ngroup = 3", "policy.hours.hours.group should be a valid string."),
-        ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from has to be an hour or more before to"),
+        ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from must be at least an hour before to"),
         ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from is missing."),
         (
             f"[people.dex]\napi_token_sha256 = {SECRET!r}",
-            "people.dex.api_token_sha256 must be 64 hex digits, as `printf %s TOKEN | sha256sum` gives.",
+            "people.dex.api_token_sha256 must be 64 hex digits, as `printf %s TOKEN | sha256sum` prints.",
         ),
     ],
 )
@@ -360,8 +360,8 @@ def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[...
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
-        "agents.gardener in the team file has no agent of its own; known are deploy. One of yours stands in "
-        "agents/gardener/ beside it, or is named by `module`.",
+        "agents.gardener in the team file is not the name of an agent; the shipped ones are deploy. Put your own agent "
+        "into agents/gardener/ next to it, or name its `module`.",
         "policy.deploy_backend.production in the team file: 'relaese' is no group that somebody is in; did you mean "
         "release?",
         "policy.deploy_backend.production in the team file: ask names 'email:a@example.com', and email is not set up.",
@@ -472,7 +472,7 @@ bot.toml: policy.rollback.production.quorum should be a valid integer, not 'two'
 bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
 bot.toml: hours.days.1 should be 'mon', 'tue', 'wed'
 bot.toml: hours.from must be like 09:00.
-bot.toml: schedules.a/b.cron must happen at some time, and '0 0 31 2 *' never does.
+bot.toml: schedules.a/b.cron must be due at some time, but '0 0 31 2 *' never is.
 bot.toml: schedules.a/b.time_zone is missing.
 bot.toml: schedules.a/b.place is missing.
 bot.toml: schedules.a/b.often is not known here.
@@ -482,7 +482,7 @@ bot.toml: schedules.nightly.place must be slack:
 bot.toml: colour is not known here; known are agents, routes
 bot.toml: people holds 'Zoe', which must consist of lower-case letters
 bot.toml: people must not overlap: dex and ana both claim dex@example.com.
-agents.deploi in the team file has no agent of its own; known are deploy.
+agents.deploi in the team file is not the name of an agent; the shipped ones are deploy.
 agents.deploy.components.backend.commit_url in the team file: unknown placeholder {commit}; known are sha.
 agents.deploy.components.backend.targets.production.deploy in the team file: unknown placeholder {tag}, {who}; known
 agents.deploy.components.backend.targets.production.status in the team file: unknown placeholder {sha}; known
@@ -490,9 +490,9 @@ agents.deploy.components.backend.targets.production.timeout_seconds in the team 
 agents.deploy.components.backend.targets.production.url in the team file: unknown placeholder {run}; known
 routes.C0123 in the team file: 'rolback' is no agent that is set up; did you mean rollback?
 schedules in the team file holds 'a/b', which must consist of lower-case letters, digits, - and _.
-schedules.a/b in the team file must have one of say, ask, task, opening, and one only.
+schedules.a/b in the team file must have exactly one of say, ask, task, opening.
 schedules.a/b in the team file: 'deply' is no agent that is set up; did you mean deploy?
-schedules.weekly in the team file must have one of say, ask, task, opening, and one only.
+schedules.weekly in the team file must have exactly one of say, ask, task, opening.
 schedules.weekly in the team file names 'email:a@example.com', and email is not set up.
 policy.deploy_frontend.production in the team file: 'relase' is no group that somebody is in; did you mean release?
 policy.deploy_frontend.production in the team file: 'leeds' is no group that somebody is in; known are release, team,
@@ -501,7 +501,7 @@ policy.deploy_frontend.production.unverified in the team file: 'nobodies' is no 
 policy.deploy_frontend.production.standing in the team file: 'laeds' is no group that somebody is in
 policy.rollback.production in the team file: 'somebody' is no group that somebody is in
 policy.*.staging in the team file: 'relase' is no group that somebody is in; did you mean release?
-policy.*.staging in the team file: quorum is 2, and 1 person is in release.
+policy.*.staging in the team file: quorum is 2, but 1 person is in release.
 """.strip()
 
 
@@ -515,7 +515,7 @@ def test_every_mistake_in_the_team_file_is_told_in_a_single_start() -> None:
 def test_where_no_agent_is_set_up_it_is_told_how() -> None:
     team_file("[routes]\nC1 = 'rolback'\n")
     assert problems(roster_problems) == [
-        "routes.C1 in the team file: no agent is set up; give one its table, such as [agents.deploy]."
+        "routes.C1 in the team file: no agent is set up; add a table such as [agents.deploy]."
     ]
 
 

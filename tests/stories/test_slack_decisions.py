@@ -271,7 +271,7 @@ async def test_whoever_may_not_decide_may_not_change_it_either(office: ReleaseOf
         asked, card = await office.asked_for_prod()
         form = await office.submits("cy", await office.form("cy", card), {"target": "staging"})
         assert form.is_open
-        assert "You may not change this request" in dict(form.errors)["argument:target"]
+        assert "You may not edit this request" in dict(form.errors)["argument:target"]
         thread = await office.until(asked, "waiting_for_approval")
     assert [e.intent for e in kinds(thread, StepChosen) if isinstance(e, StepChosen)] == ["push"]
 
@@ -284,7 +284,7 @@ async def test_what_was_decided_meanwhile_cannot_be_changed(office: ReleaseOffic
         await office.clicks("ben", card, "Approve")
         await office.says("It is out.", asked)
         form = await office.submits("ana", form, {"target": "staging"})
-        assert "no such request that waits" in dict(form.errors)["argument:target"]
+        assert "no such open request" in dict(form.errors)["argument:target"]
         await office.slack.acknowledged(await office.slack.click("ana", card, "Edit…"))
         await office.told("There is nothing to change here any more.")
     assert office.desk.ran == ["push(target: prod)"]

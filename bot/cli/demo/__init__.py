@@ -1,1 +1,1 @@
-"""`bot demo`: the main job, played for real against a site that it builds on this disk."""
+"""`bot demo`: plays the main scenario with real deployments, to a site that it builds on this disk."""

@@ -1,7 +1,7 @@
-"""`bot demo`: the main job, for real: a git repository, deployments by commands, a durable thread.
+"""`bot demo`: the main scenario with a real git repository, real deployments and a durable thread.
 
-With a terminal it is a conversation. Without one the scenario is played, shown, and then checked against the disk.
-It has a store and a site of its own, and never touches a target or a store of the team.
+On a terminal it is a conversation. Otherwise it plays the scenario, shows it, and checks the result on disk. It has its
+own store and site, and never touches a target or a store of the team.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DidNotHappen(command.Failed):
 
 
 def demo() -> None:
-    """Play the main job for real; in a terminal, with you."""
+    """Play the main scenario with real deployments; on a terminal, with you."""
 
     async def work(setup: Setup) -> None:
         await play(setup, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
@@ -62,8 +62,8 @@ async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
             print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
             if isinstance(model, StandIn):
                 print(
-                    "No model is configured (OPENAI_MODEL), so a small stand-in decides: it knows a few words, and "
-                    "everything else is real."
+                    "No model is configured (OPENAI_MODEL), so a small stand-in decides: it knows a few words. "
+                    "Everything else is real."
                 )
             else:
                 print(f"The model {model.name} decides.")
@@ -83,13 +83,13 @@ async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
                 raise DidNotHappen(f"The scenario did not end within {SCENARIO_SECONDS_MAX:g} seconds.") from None
             finally:
                 where = f"{no_redis}BOT_HOME={shlex.quote(str(home))} BOT_CONFIG={shlex.quote(str(team_file))}"
-                print(f"\nThe thread is kept: {where} {console.program()} show {thread.id}", flush=True)
+                print(f"\nTo look at the thread: {where} {console.program()} show {thread.id}", flush=True)
 
 
 def _built(home: Path) -> tuple[Site, Path]:
-    """The site anew, and the team file for it."""
+    """Build a new site and its team file."""
     if missing := [name for name in ("git", "sh", "tar") if not shutil.which(name)]:
-        raise Refused(f"The demo deploys for real, and for that it needs {' and '.join(missing)} on PATH.")
+        raise Refused(f"The demo deploys for real, so it needs {' and '.join(missing)} on PATH.")
     site, team_file = Site(home / "site"), home / "bot.toml"
     shutil.rmtree(home / "deployments", ignore_errors=True)
     try:
@@ -180,16 +180,20 @@ def _check(happened: bool, what: str) -> None:
 
 @contextlib.contextmanager
 def _alone_in(home: Path) -> Iterator[None]:
-    """The demo builds its site anew, so two at once would pull it from under each other."""
+    """Lock the demo's folder: it rebuilds its site, so two demos would destroy each other's."""
     try:
         for folder in (home.parent, home):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (home / "demo.lock").open("w")
     except OSError as error:
-        raise Refused(f"BOT_HOME {home.parent} cannot be written: {error.strerror}. Set BOT_HOME elsewhere.") from None
+        raise Refused(
+            f"BOT_HOME {home.parent} is not writable: {error.strerror}. Set BOT_HOME to another directory."
+        ) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(f"Another demo is running in {home}. Wait for it, or set BOT_HOME elsewhere.") from None
+            raise Refused(
+                f"Another demo is running in {home}. Wait for it, or set BOT_HOME to another directory."
+            ) from None
         yield

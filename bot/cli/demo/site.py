@@ -1,8 +1,8 @@
 """The site that the demo deploys to: a git repository with real commits and tags, and targets on this disk.
 
-A deployment is a release folder, exported from git at exactly one commit, and a `current` link that points to it. The
-commits have fixed authors and dates, so their SHAs are the same on every machine; the last one is the 4af9ec0 of the
-12-factor guide's example. It writes under its one folder and nowhere else, and reads no git configuration of the user.
+A deployment is a release folder, exported from git at exactly one commit, and a `current` link to it. The commits have
+fixed authors and dates, so their SHAs are the same on every machine; the last one is 4af9ec0, as in the example of the
+12-factor guide. It writes only to its own folder, and ignores the user's git configuration.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 MERGED = "4af9ec0"
-"""The commit that is merged and wants to go to production."""
+"""The merged commit, which the scenario deploys to production."""
 COMPONENTS = ("backend", "frontend")
 ENVIRONMENTS = ("staging", "production")
 
@@ -92,7 +92,7 @@ class Site:
         self.repository = self.home / "shop.git"
 
     def build(self) -> None:
-        """From nothing, also where an earlier demo left something: v1.0.0 in production, v1.1.0 on staging."""
+        """Rebuild everything: v1.0.0 in production, v1.1.0 on staging."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         for name, text in (("deploy", _DEPLOY), ("status", _STATUS), ("end-to-end", _CHECK)):
@@ -110,16 +110,16 @@ class Site:
                 )
 
     def sha(self, revision: str) -> str:
-        """The full SHA of a revision that the demo itself names."""
+        """The full SHA of a revision."""
         return self._git("rev-parse", "--verify", f"{revision}^{{commit}}")
 
     def running(self, component: str, environment: str) -> str:
-        """The SHA that is live, read from the disk and from nowhere else."""
+        """The live SHA, read from disk; empty: none."""
         current = self.home / "targets" / environment / component / "current"
         return str(json.loads((current / "DEPLOYED").read_text())["sha"]) if current.exists() else ""
 
     def deployed(self) -> list[str]:
-        """Every deployment that was ever carried out here, in order: `COMPONENT ENVIRONMENT SHA BY`."""
+        """All deployments so far, in order: `COMPONENT ENVIRONMENT SHA BY`."""
         return (self.home / "deployments.log").read_text().splitlines()
 
     def write_team_file(self, path: Path) -> None:
@@ -184,12 +184,12 @@ class Site:
 
 
 def _toml(value: str | list[str]) -> str:
-    """JSON's strings are TOML's, save for characters that JSON would write as two."""
+    """JSON strings are TOML strings, except that TOML requires DEL to be escaped."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the user's own git configuration may change the commits."""
+    """An environment without the user's git configuration, which could change the commits."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.devnull,

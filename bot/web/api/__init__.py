@@ -1,1 +1,1 @@
-"""The HTTP API: threads for programs, as JSON and as a stream of events."""
+"""The HTTP API: threads as JSON and as a stream of events."""

@@ -1,7 +1,7 @@
-"""The HTTP API: threads for programs. It decides nothing by itself and holds nothing; the inbox and the store do.
+"""The routes of the HTTP API. It judges nothing and keeps no state; the inbox and the store do.
 
-Whoever calls is a person like any other, and the team's policies judge what they may. Nothing is asked twice of a
-client that lost our answer: an `Idempotency-Key` makes its second request the same as the first.
+A caller is a person like any other, and the team's policies say what they may do. A client that lost our answer can
+repeat its request: with the same `Idempotency-Key`, the second request is the same as the first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bot.views.document import document
 from bot.web import statuses
 from bot.web.api import shapes as shapes
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
-from bot.web.callers import HEADERS, Caller, Door, caller_of, problem, reply
+from bot.web.callers import HEADERS, Authentication, Caller, caller_of, problem, reply
 from channels import places, terminal
 from channels.inbound import InboundMessage, Refused
 from channels.places import Command, NoPlace
@@ -39,12 +39,12 @@ from store.values import Place
 
 RETRY_SECONDS = 5
 STREAMS_MAX = 100
-"""Of one process: each holds a connection to the store."""
+"""The most open streams of one process: each holds a connection to the store."""
 LISTED_MAX = 500
 
 
 def _caller(request: Request) -> Caller:
-    """As the door let them in."""
+    """The caller that `Authentication` found."""
     return cast(Caller, request.state.caller)
 
 
@@ -59,10 +59,10 @@ Key = Annotated[
     ),
 ]
 LastEventId = Annotated[
-    int | None, Header(alias="Last-Event-ID", ge=0, description="The index of the event that was seen last.")
+    int | None, Header(alias="Last-Event-ID", ge=0, description="The index of the last event that was received.")
 ]
-Limit = Annotated[int, Query(ge=1, le=LISTED_MAX, description="How many of the newest to look at.")]
-OfStatus = Annotated[ThreadStatus | None, Query(description="Only those with this status, of the ones looked at.")]
+Limit = Annotated[int, Query(ge=1, le=LISTED_MAX, description="How many of the newest threads to consider.")]
+OfStatus = Annotated[ThreadStatus | None, Query(description="Only the considered threads with this status.")]
 
 
 @dataclass
@@ -71,14 +71,14 @@ class Api:
     inbox: Inbox
     people: People
     token: str
-    """Of the machine `api`; empty: only people of the team file call."""
+    """The token of the machine `api`; empty: only people in the team file may call."""
     agents: Collection[str]
     agent: str
-    """Where none is named."""
+    """The default agent."""
     reach: Reach
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     streams: int = 0
-    """Open now."""
+    """The number of open streams."""
 
     def app(self) -> FastAPI:
         app = _Described(
@@ -120,7 +120,7 @@ class Api:
         )
         for error, handler in _HANDLERS.items():
             app.add_exception_handler(error, handler)
-        app.add_middleware(Door, known=lambda token: caller_of(token, self.people, self.token))
+        app.add_middleware(Authentication, known=lambda token: caller_of(token, self.people, self.token))
         return app
 
     # Threads
@@ -136,7 +136,7 @@ class Api:
         if asked.place and (why := out_of_reach(_named(asked.place), self.reach)):
             raise HTTPException(422, f"body.place: {why}")
         once = await self._once(request, asked, by, key)
-        # Nobody but the client looks at a terminal's place, and the client looks by itself.
+        # Nothing is shown at a terminal place: the client reads the thread itself.
         place = _place(asked.place, once) if asked.place else terminal.place_of(once)
         thread_id = await self.inbox.message(place, InboundMessage(by.person, asked.text, once), agent=agent)
         link = _link(thread_id)
@@ -144,7 +144,7 @@ class Api:
         return reply({"id": thread_id, "links": links}, 202, {"Location": link})
 
     async def list_threads(self, status: OfStatus = None, limit: Limit = 50) -> Response:
-        """The threads, the one that moved last first."""
+        """The threads, the most recently changed first."""
         found = [await self.store.load(thread_id) for thread_id in await self.store.recent(limit)]
         return reply({"threads": [document(each) for each in found if each.agent and status in (None, each.status)]})
 
@@ -153,7 +153,7 @@ class Api:
         return reply(document(await self.store.load(thread_id), with_events=True))
 
     async def follow(self, request: Request, thread_id: str, last_event_id: LastEventId = None) -> Response:
-        """The thread's events as they come, each with its index as `id`."""
+        """The thread's events as they happen, each with its index as `id`."""
         if self.streams >= STREAMS_MAX:
             return problem(503, "Too many streams are open.", headers={"Retry-After": str(RETRY_SECONDS)})
         thread = await self.store.load(thread_id)
@@ -176,7 +176,7 @@ class Api:
     # What people do
 
     async def say(self, request: Request, thread_id: str, asked: shapes.NewMessage, by: By, key: Key = "") -> Response:
-        """Say something in the thread."""
+        """Write to the thread."""
         once = await self._once(request, asked, by, key)
         return _shown(await self.inbox.say(thread_id, by.person, asked.text, event_id=once), 202)
 
@@ -202,7 +202,7 @@ class Api:
         return problem(status, result.text, outcome=outcome, standing=_standing(result))
 
     async def edit(self, thread_id: str, asked: shapes.Edit, by: By) -> Response:
-        """Change the call that waits, instead of approving it: a new request follows."""
+        """Edit the call that waits instead of approving it: a new request follows."""
         _person(by)
         step, digest, arguments = asked.request, asked.digest, asked.arguments
         return _shown(
@@ -212,19 +212,19 @@ class Api:
         )
 
     async def pause(self, thread_id: str, by: By) -> Response:
-        """Begin nothing more in the thread."""
+        """Pause the thread: nothing new begins."""
         return _shown(await self.inbox.pause(thread_id, by.person))
 
     async def resume(self, thread_id: str, by: By) -> Response:
-        """Go on with a paused thread."""
+        """Resume a paused thread."""
         return _shown(await self.inbox.resume(thread_id, by.person))
 
     async def cancel(self, thread_id: str, by: By, asked: shapes.Cancel | None = None) -> Response:
-        """End the thread: nothing is begun in it any more."""
+        """Cancel the thread: nothing new begins."""
         return _shown(await self.inbox.cancel(thread_id, by.person, asked.reason if asked else ""))
 
     async def fork(self, request: Request, thread_id: str, asked: shapes.Fork, by: By, key: Key = "") -> Response:
-        """A new thread with the first events of this one, in which nothing is under way."""
+        """A new thread with the first events of this one. Ongoing work does not continue there."""
         if asked.at > (version := (await self.store.load(thread_id)).version):
             raise HTTPException(422, f"body.at: the thread has {version} events.")
         once = await self._once(request, asked, by, key)
@@ -232,9 +232,9 @@ class Api:
         return _shown(fork, 201, {"Location": _link(fork.id)})
 
     async def _once(self, request: Request, asked: BaseModel, by: Caller, key: str) -> str:
-        """What this request is known by: the same for the same caller and key. Raises HTTPException, StoreUnavailable.
+        """The id of this request: the same for the same caller and key. Raises HTTPException, StoreUnavailable.
 
-        Noted before anything is done: of two at the same moment with different bodies, one is refused.
+        It is stored before anything is done: of two concurrent requests with different bodies, one is refused.
         """
         if not key:
             return f"api-{uuid.uuid4().hex}"
@@ -267,10 +267,10 @@ def _hash(*parts: str) -> str:
 
 
 def _person(by: Caller) -> None:
-    """No machine decides, whoever may. Raises HTTPException."""
+    """Refuse machines: only people decide. Raises HTTPException."""
     if not by.person.member:
         raise HTTPException(
-            403, "This needs a person: call with a person's own token, api_token_sha256 in the team file."
+            403, "Only people may decide: call with a person's own token (api_token_sha256 in the team file)."
         )
 
 
@@ -313,14 +313,14 @@ async def _http(_: Request, error: Exception) -> Response:
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    """Without the values: nobody needs them twice, and they may be secret."""
+    """Leaves out the values, which may be secret."""
     assert isinstance(error, RequestValidationError)
     found = [f"{'.'.join(str(part)[:60] for part in item['loc'])}: {item['msg']}" for item in error.errors()[:10]]
     return problem(422, "; ".join(found))
 
 
 async def _broken(_: Request, __: Exception) -> Response:
-    return problem(500, "A bug in this program; its log has the details.")
+    return problem(500, "This is a bug in the program. Its log has the details.")
 
 
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
@@ -340,7 +340,7 @@ def _errors(*more: int) -> dict[int | str, dict[str, Any]]:
 
 
 class _Described(FastAPI):
-    """Its description says what FastAPI cannot know of: the door, and the media type of problems."""
+    """Adds to the OpenAPI description what FastAPI does not know: authentication, and the type of problems."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema:

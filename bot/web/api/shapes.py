@@ -1,6 +1,6 @@
-"""What goes in and out over the HTTP API, as pydantic models.
+"""The request and response bodies of the HTTP API, as pydantic models.
 
-Requests are validated strictly by them, and the OpenAPI description is made from them. They hold no logic.
+They validate requests strictly, and the OpenAPI description is generated from them. They hold no logic.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from store.events import TEXT_CHARS_MAX
 from store.thread import ThreadStatus, Turn
 
 TEXT_BYTES_MAX = EVENT_BYTES_MAX - 16_000
-"""As JSON: with all else that stands beside it, it still fits into one event."""
+"""As JSON, so that a text still fits into one event with the other fields."""
 EDITS_MAX = 50
 
 
@@ -31,82 +31,82 @@ def _fits(text: str) -> str:
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX), AfterValidator(_fits)]
 Words = Annotated[Text, Field(min_length=1, pattern=r"\S")]
 Name = Annotated[str, StringConstraints(max_length=NAME_CHARS_MAX)]
-Given = Annotated[Name, Field(min_length=1)]
+NonEmptyName = Annotated[Name, Field(min_length=1)]
 Digest = Annotated[str, StringConstraints(min_length=DIGEST_CHARS_MIN, max_length=64)]
 
 
-class _Asked(BaseModel):
-    """Strict: nothing is taken for something else, least of all a text for a yes."""
+class _RequestBody(BaseModel):
+    """Strict: no type is converted, so a string never counts as true."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Where(_Asked):
-    channel: Given
-    address: Given
+class Where(_RequestBody):
+    channel: NonEmptyName
+    address: NonEmptyName
 
 
-class NewThread(_Asked):
+class NewThread(_RequestBody):
     text: Words
-    agent: Name = Field("", description="Default: the first one that is set up.")
+    agent: Name = Field("", description="Default: the team's default agent.")
     place: Where | None = Field(
         None,
-        description="Where the thread is held, and the agent's words are said. "
-        "Default: nowhere but here. Where a thread is held already, the text goes on with it.",
+        description="Where the conversation takes place and the agent's messages are sent. "
+        "Default: only here. If there is a thread at the place, the text is added to it.",
     )
 
 
-class NewMessage(_Asked):
+class NewMessage(_RequestBody):
     text: Words
 
 
-class Answer(_Asked):
+class Answer(_RequestBody):
     text: Words
-    question: Name = Field("", description="`question.step` as it was seen: no other question is answered then.")
+    question: Name = Field("", description="`question.step` as received: no other question is answered then.")
 
 
-class Decision(_Asked):
-    request: Given = Field(description="`pending.request` as it was seen.")
-    digest: Digest = Field(description="`pending.digest` as it was seen, or its beginning.")
+class Decision(_RequestBody):
+    request: NonEmptyName = Field(description="`pending.request` as received.")
+    digest: Digest = Field(description="`pending.digest` as received, or its beginning.")
     approved: bool
     comment: Text = Field("", description="The agent reads it.")
 
 
-class Edit(_Asked):
-    request: Given
+class Edit(_RequestBody):
+    request: NonEmptyName
     digest: Digest
     arguments: Annotated[dict[Name, Text], Field(min_length=1, max_length=EDITS_MAX)] = Field(
-        description="Those that change."
+        description="The arguments to change."
     )
 
 
-class Cancel(_Asked):
+class Cancel(_RequestBody):
     reason: Text = ""
 
 
-class Fork(_Asked):
-    at: int = Field(ge=1, description="How many events, from the first one, the copy takes over.")
+class Fork(_RequestBody):
+    at: int = Field(ge=1, description="How many of the first events to copy.")
 
 
-class _Told(BaseModel):
-    """Newer versions tell more."""
+class _ResponseBody(BaseModel):
+    """Newer versions may add fields."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class Links(_Told):
+class Links(_ResponseBody):
     thread: str = Field(alias="self")
     events: str
     messages: str
     decisions: str
 
 
-class Opened(_Told):
+class Opened(_ResponseBody):
     id: str
     links: Links
 
 
-class Pending(_Told):
+class Pending(_ResponseBody):
     """A call that waits for a decision."""
 
     request: str
@@ -115,13 +115,13 @@ class Pending(_Told):
     arguments: dict[str, Any]
     facts: dict[str, Any]
     group: str = Field(description="Who may decide it now.")
-    quorum: int = Field(description="How many approvals it takes.")
-    votes: list[dict[str, Any]] = Field(description="How many there are so far.")
+    quorum: int = Field(description="How many approvals are needed.")
+    votes: list[dict[str, Any]] = Field(description="The approvals so far.")
     expires_at: datetime | None
-    editable: list[str] = Field(description="The arguments that may be changed.")
+    editable: list[str] = Field(description="The arguments that may be edited.")
 
 
-class Shown(_Told):
+class Shown(_ResponseBody):
     """A thread."""
 
     id: str
@@ -132,7 +132,7 @@ class Shown(_Told):
     version: int = Field(description="The number of its events.")
     updated_at: datetime
     pending: Pending | None
-    question: dict[str, Any] | None = Field(description="The question that is open: its `step`, and what was asked.")
+    question: dict[str, Any] | None = Field(description="The open question: its `step`, and what was asked.")
 
 
 class ShownWhole(Shown):
@@ -140,14 +140,14 @@ class ShownWhole(Shown):
 
 
 class Decided(Shown):
-    outcome: str = Field(description="`settled`, or `counted`: it is one of several approvals that it takes.")
+    outcome: str = Field(description="`settled`, or `counted`: one of several approvals that are needed.")
 
 
-class Listed(_Told):
+class Listed(_ResponseBody):
     threads: list[Shown]
 
 
-class Standing(_Told):
+class Standing(_ResponseBody):
     """The decision that settled a request."""
 
     approved: bool
@@ -156,7 +156,7 @@ class Standing(_Told):
     comment: str
 
 
-class Problem(_Told):
+class Problem(_ResponseBody):
     """RFC 9457."""
 
     type: str
@@ -166,5 +166,5 @@ class Problem(_Told):
 
 
 class NotDecided(Problem):
-    outcome: str = Field("", description="`too_late`, `other_request`; empty: there is no request at all.")
+    outcome: str = Field("", description="`too_late`, `other_request`; empty: there is no request.")
     standing: Standing | None = None

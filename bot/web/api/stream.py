@@ -1,6 +1,6 @@
-"""A thread's events as server-sent events, as they come.
+"""Streams a thread's events as server-sent events.
 
-A client that was cut off goes on where it was, by the index of the last event that it saw. Nothing is kept for it here.
+A disconnected client resumes by the index of the last event that it received. No state is kept for it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _log = structlog.get_logger()
 async def server_sent(
     store: Store, thread: Thread, first: int, *, stopping: asyncio.Event, heartbeat_seconds: float = HEARTBEAT_SECONDS
 ) -> AsyncIterator[str]:
-    """Those from the index `first` on, each with its index as its id, without end.
+    """The events from index `first` on, each with its index as id, without end.
 
-    It ends when we stop, and where the store goes away: the client comes back then by itself.
+    The stream ends when the server stops or the store fails; clients reconnect by themselves.
     """
     latest, moved = thread, asyncio.Event()
 
     async def follow() -> None:
-        # In a task of its own: whatever ends the stream, this one lets go of its subscription in order.
+        # A separate task, so that the subscription is closed cleanly however the stream ends.
         nonlocal latest
         try:
             async with contextlib.aclosing(store.follow(thread)) as follower:  # type: ignore[type-var]

@@ -1,8 +1,8 @@
-"""The pages behind the links in a mail: a look asks once more, and only its form decides, or changes what is asked.
+"""The pages behind the links in mails: GET shows the request, and only submitting the form decides or edits it.
 
-Mail programs and scanners open every link, so a GET or HEAD changes nothing. The link itself is the proof: it is
-signed, goes to one person, names the request and what it showed, and ends. A request is settled once, so a link that is
-used again finds it settled. Whatever is wrong with a link, the page tells no more than that.
+Mail clients and scanners open every link, so GET and HEAD change nothing. The link is the proof of identity: it is
+signed, belongs to one person, names the request and its digest, and expires. A request is settled only once, so using a
+link again changes nothing. For an invalid link, the page says only that it is invalid.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from store.values import Person
 
 FORM_BYTES_MAX = 1_000_000
 FIELDS_MAX = 10
-"""Of a form, beside one for each argument that can be changed."""
+"""The most fields of a form, besides one for each editable argument."""
 ARGUMENT = "argument "
-"""Before its name: the field of an argument."""
+"""Prefix of the form field of an argument."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -56,7 +56,7 @@ button { font: inherit; padding: .5rem 1.2rem; margin-top: .6rem }
 
 
 class _Wrong(Exception):
-    """The link leads nowhere: status and words."""
+    """The link or form is not usable: a status and a text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -70,16 +70,16 @@ class Decisions:
     signer: Signer
     clock: Callable[[], datetime]
     allowed: Callable[[str], bool]
-    """Whether this address may still write to us, and so decide."""
+    """Whether this address may still write to us, and therefore decide."""
     people: People | None = None
-    """Whom the inbox knows; without, a page shows its form to everybody, and only what it sends is judged."""
+    """The team's people. None: the form is shown to everybody, and only its submission is judged."""
 
     @property
     def route(self) -> Route:
         return Route("/decide/{sealed}", self.answer, methods=["GET", "POST"])
 
     async def answer(self, request: HttpRequest) -> Response:
-        """GET and HEAD show what there is to decide, POST decides it."""
+        """GET and HEAD show the request, POST decides it."""
         try:
             link, thread, step = await self._opened(request.path_params["sealed"])
             if request.method != "POST":
@@ -97,7 +97,7 @@ class Decisions:
         except _Wrong as wrong:
             return _page("Not possible", f"<p>{html.escape(str(wrong))}</p>", wrong.status)
         except StoreUnavailable:
-            text = "That could not be looked up or kept. Please open the link again to see how it stands."
+            text = "I cannot reach my database. Please open the link again later to see the current state."
             return _page("Not now", f"<p>{text}</p>", 503)
 
     async def _opened(self, sealed: str) -> tuple[Link, Thread, StepState]:
@@ -105,36 +105,36 @@ class Decisions:
             link = self.signer.open(sealed, self.clock())
             thread = await self.store.load(link.thread_id)
         except LinkExpired:
-            raise _Wrong(410, "This link is too old. Please answer in the mail thread and ask again.") from None
+            raise _Wrong(410, "This link has expired. Please reply in the mail thread and ask again.") from None
         except (LinkForged, UnknownThread):
-            raise _Wrong(404, "This link leads nowhere. Was it copied whole?") from None
+            raise _Wrong(404, "This link is not valid. Was it copied completely?") from None
         if not self.allowed(link.person):
-            raise _Wrong(403, "You may not decide here any more. Nothing was changed.")
+            raise _Wrong(403, "You may no longer decide here. Nothing was changed.")
         step = thread.step(link.step)
         if step is None or (link.number < 0 and step.request is None):
-            raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
+            raise _Wrong(404, "This link is not valid. Was it copied completely?")
         return link, thread, step
 
     def _card(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         request = step.request
         assert request is not None
         shown = approval(thread, request)
-        body = f"<h1>{_said(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
+        body = f"<h1>{_escaped(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
-            return "Settled", body + f"<p><b>{_said(state_in_words(step))}</b></p>", 200
+            return "Settled", body + f"<p><b>{_escaped(state_in_words(step))}</b></p>", 200
         if why_not := self._why_not(step, request, link):
-            return "Not yours to decide", body + f"<p><b>{_said(why_not)}</b></p>", 200
+            return "Not yours to decide", body + f"<p><b>{_escaped(why_not)}</b></p>", 200
         verb = "Approve" if link.approved else "Reject"
-        label = "A word to it (optional)" if link.approved else "Why? The agent reads it."
+        label = "Comment (optional)" if link.approved else "Reason (the agent reads it)"
         body += (
             f'<form method="post"><p><label>{label}<br><textarea name="comment" rows="3" maxlength="5000"></textarea>'
             f"</label></p><button>{verb}</button></form>{_changes(request)}"
-            f"<p><small>You decide as {_said(link.person)}.</small></p>"
+            f"<p><small>You decide as {_escaped(link.person)}.</small></p>"
         )
         return f"{verb}?", body, 200
 
     def _why_not(self, step: StepState, request: Request, link: Link) -> str:
-        """Why this person has nothing to decide here; empty: they have."""
+        """Why this person cannot decide here; empty: they can."""
         by = Person(name=link.person, address=link.person, trust="verified")
         by = self.people.identified(by) if self.people else by
         groups = self.people.groups_of(by) if self.people else ()
@@ -150,15 +150,15 @@ class Decisions:
 
     def _question(self, thread: Thread, step: StepState, link: Link) -> tuple[str, str, int]:
         asked = question(step.chosen)
-        body = f"<h1>{_said(asked.question)}</h1>"
+        body = f"<h1>{_escaped(asked.question)}</h1>"
         if asked.context:
-            body += f"<p>{_said(asked.context)}</p>"
+            body += f"<p>{_escaped(asked.context)}</p>"
         if thread.state.question != step.id or thread.state.cancelled:
             return "Answered", body + "<p><b>This question needs no answer any more.</b></p>", 200
         choice = _choice(step, link.number)
         body += (
-            f'<form method="post"><button>{_said(choice)}</button></form>'
-            f"<p><small>You answer as {_said(link.person)}.</small></p>"
+            f'<form method="post"><button>{_escaped(choice)}</button></form>'
+            f"<p><small>You answer as {_escaped(link.person)}.</small></p>"
         )
         return "Answer?", body, 200
 
@@ -173,7 +173,7 @@ class Decisions:
             proof=f"signed link to {link.person}",
         )
         status = statuses.OF_OUTCOME[result.outcome]
-        return _page("Done" if status == 200 else "Not changed", f"<p><b>{_said(result.text)}</b></p>", status)
+        return _page("Done" if status == 200 else "Not changed", f"<p><b>{_escaped(result.text)}</b></p>", status)
 
     async def _edited(self, link: Link, by: Person, arguments: dict[str, str]) -> Response:
         try:
@@ -186,8 +186,8 @@ class Decisions:
                 proof=f"signed link to {link.person}",
             )
         except Refused as error:
-            return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", statuses.of_refusal(error))
-        text = "Taken. A mail with the new request and its links follows; if it is not possible, one that says why."
+            return _page("Not changed", f"<p><b>{_escaped(str(error))}</b></p>", statuses.of_refusal(error))
+        text = "Accepted. You will get a mail with the new request, or with the reason why it is not possible."
         return _page("Done", f"<p><b>{text}</b></p>")
 
     async def _answered(self, link: Link, by: Person) -> Response:
@@ -198,14 +198,14 @@ class Decisions:
             thread = await self.inbox.answer(link.thread_id, by, choice, step=link.step)
             given = (e.text for e in thread.events if isinstance(e, MessageReceived) and e.answers == link.step)
             if (standing := next(given, choice)) != choice:
-                raise Refused(f"You have answered it already: {standing}")
+                raise Refused(f"You have already answered: {standing}")
         except Refused as error:
-            return _page("Not changed", f"<p><b>{_said(str(error))}</b></p>", 409)
-        return _page("Done", f"<p><b>Answered: {_said(choice)}</b></p>")
+            return _page("Not changed", f"<p><b>{_escaped(str(error))}</b></p>", 409)
+        return _page("Done", f"<p><b>Answered: {_escaped(choice)}</b></p>")
 
 
 async def _form(request: HttpRequest, fields_max: int) -> dict[str, str]:
-    """Of our page, as a browser sends it (application/x-www-form-urlencoded). Raises _Wrong."""
+    """The submitted form (application/x-www-form-urlencoded). Raises _Wrong."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise _Wrong(415, "That is not the form of this page. Nothing was changed.")
     body = b""
@@ -221,21 +221,22 @@ async def _form(request: HttpRequest, fields_max: int) -> dict[str, str]:
 
 
 def _changes(request: Request) -> str:
-    """The form in which the call can be changed; empty: it cannot."""
+    """The form for editing the call; empty: nothing is editable."""
     fields = "".join(
-        # A browser takes the first line break away.
-        f'<p><label>{_said(name)}<br><textarea name="{_said(ARGUMENT + name)}" rows="1">\n{_said(text)}</textarea>'
+        # Browsers drop the first line break of a textarea.
+        f'<p><label>{_escaped(name)}<br><textarea name="{_escaped(ARGUMENT + name)}" rows="1">'
+        f"\n{_escaped(text)}</textarea>"
         "</label></p>"
         for name, text in request.editable.items()
     )
     if not fields:
         return ""
-    button = '<button name="action" value="edit">Ask with this instead</button>'
-    return f'<h2>Change it</h2><form method="post">{fields}{button}</form>'
+    button = '<button name="action" value="edit">Request with these changes</button>'
+    return f'<h2>Edit</h2><form method="post">{fields}{button}</form>'
 
 
 def _changed(step: StepState, form: Mapping[str, str]) -> dict[str, str]:
-    """The arguments in the form, without those that are as they were shown."""
+    """The changed arguments in the form."""
     assert step.request is not None
     shown = {name: visible(text).strip() for name, text in step.request.editable.items()}
     given = {name.removeprefix(ARGUMENT): text for name, text in form.items() if name.startswith(ARGUMENT)}
@@ -243,13 +244,13 @@ def _changed(step: StepState, form: Mapping[str, str]) -> dict[str, str]:
 
 
 def _choice(step: StepState, number: int) -> str:
-    offers = question(step.chosen).offers or YES_NO  # an answer to what is no question is refused later
+    offers = question(step.chosen).offers or YES_NO  # If the step is not a question, the inbox refuses the answer.
     if number >= len(offers):
-        raise _Wrong(404, "This link leads nowhere. Was it copied whole?")
+        raise _Wrong(404, "This link is not valid. Was it copied completely?")
     return offers[number]
 
 
-def _said(text: str) -> str:
+def _escaped(text: str) -> str:
     return html.escape(visible(text))
 
 

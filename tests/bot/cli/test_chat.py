@@ -117,7 +117,7 @@ async def test_two_people_in_one_thread_see_each_other(bot: Bot, model: ModelSer
             await ann.sees("Already approved by Bob")
             await bob.sees("Ann:         rejected it — no, wait: Already approved by Bob")
             bob.presses("C")
-            await bob.sees("Go on with:")
+            await bob.sees("Continue with:")
             assert await bob.ends() == 130
         ann.types("quit")
         assert await ann.ends() == 0
@@ -149,7 +149,7 @@ async def test_words_that_sound_like_yes_decide_nothing_and_say_so(bot: Bot, mod
         ann.types("deploy v1.1.0 of the backend")
         await ann.sees("Type: approve")
         ann.types("yes please, approve it")
-        await ann.sees("To approve, type just: approve")
+        await ann.sees("To approve, type only: approve")
         await model.arrived(2)
         ann.types("quit")
         assert await ann.ends() == 0
@@ -176,7 +176,7 @@ async def test_a_chat_from_a_pipe_ends_with_its_input_and_an_answer(bot: Bot, mo
     assert said.code == 0
     assert said.out.splitlines()[-1] == "bot:         Good day to you."
     assert "dex:         good day\ufffd" in said.out
-    assert "Go on with:" in said.err
+    assert "Continue with:" in said.err
 
 
 async def test_ctrl_c_does_not_wait_for_the_model(bot: Bot, model: ModelServer) -> None:
@@ -188,7 +188,7 @@ async def test_ctrl_c_does_not_wait_for_the_model(bot: Bot, model: ModelServer) 
         person.presses("C")
         await person.sees("Stopping after the work in progress; Ctrl-C aborts it.")
         person.presses("C")
-        await person.sees("Go on with:", 10)
+        await person.sees("Continue with:", 10)
         assert await person.ends(10) == 130
     assert "Traceback" not in person.screen
     await bot.nothing_is_left()

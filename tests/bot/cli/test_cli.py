@@ -359,7 +359,7 @@ async def test_somebody_who_does_not_wait_any_longer_loses_nothing(
     async with bot.terminal("send", "--wait", "hello") as ann:
         await model.arrived(1)
         ann.presses("C")
-        await ann.sees("Nothing is lost; look with: ")
+        await ann.sees("Nothing is lost. To look at it: ")
         assert await ann.ends() == 130
         assert "Traceback" not in ann.screen
     thread = (await bot.run("threads", "--json")).document[0]["id"]
@@ -456,7 +456,7 @@ async def test_a_model_in_trouble_is_told_and_asked_again(
     trouble = {"status": 400, "message": "no sk-secret here", "headers": {"Retry-After": "0.2"}}
     model.script({"error": trouble}, done("Back again."))
     sent = (await bot.run("send", "--wait", "hello")).succeeded()
-    assert "no *** here I ask again at" in " ".join(sent.out.split())
+    assert "no *** here I will ask again at" in " ".join(sent.out.split())
     assert sent.out.splitlines()[-2:] == ["bot:         Back again.", f"{sent.out.split()[0]}: done"]
     assert "sk-secret" not in sent.out
 

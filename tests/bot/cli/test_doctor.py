@@ -245,7 +245,7 @@ async def test_an_agent_whose_check_does_not_end_keeps_nobody_waiting(
     setup = Setup(Settings(_env_file=None, bot_home=tmp_path), read_team(tmp_path / "bot.toml"))
     findings = checks.examine(setup)
     found = next(one for one in [await anext(findings) for _ in range(3)] if one.what == "agents")
-    assert (found.state, found.text) == ("failed", "deploy: what it works with did not answer within 0.5 s.")
+    assert (found.state, found.text) == ("failed", "deploy: its check did not finish within 0.5 s.")
 
 
 # Slack

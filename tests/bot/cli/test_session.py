@@ -109,7 +109,7 @@ async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, s
     assert "belongs to a different request" in screen.text
     session = Session(app, ANN, await store.load("t1"), show=screen)
     await session.until_turn()
-    for line, problem in (("edit", "Usage: edit NAME=VALUE"), ("edit when=now", "'when' cannot be changed here")):
+    for line, problem in (("edit", "Usage: edit NAME=VALUE"), ("edit when=now", "'when' cannot be edited")):
         await session.obey(parse(line))
         assert problem in screen.entries[-1].text
     assert (await store.load("t1")).version == thread.version + 2
@@ -118,7 +118,7 @@ async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, s
     last = now.events[-1]
     assert isinstance(last, StepChosen)
     assert (last.arguments, last.by, last.edits, last.proof) == ({"tag": "v 3"}, "person", "s2", "terminal")
-    assert screen.entries[-1].text == "✏️ changed it: push tag=v 3"
+    assert screen.entries[-1].text == "✏️ edited it: push tag=v 3"
 
 
 async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) -> None:

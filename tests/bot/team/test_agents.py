@@ -57,26 +57,26 @@ def test_an_agent_is_found_in_the_folder_of_its_name(tmp_path: Path) -> None:
     write(tmp_path / "agents/db/__init__.py", AGENT.format(name="db"))
     agents = found(tmp_path, db={"prompt": "Be brief."})
     assert agents.problems == ()
-    assert {name: agent.prompt for name, agent in agents.made.items()} == {"db": "Be brief."}
+    assert {name: agent.prompt for name, agent in agents.built.items()} == {"db": "Be brief."}
     assert agents.folders == {"db": tmp_path / "agents" / "db"}
 
 
 def test_an_agent_is_found_by_its_module(tmp_path: Path) -> None:
     write(tmp_path / "acme/ops.py", AGENT.format(name="db"))
     agents = build_agents(Team(agents={"db": {"module": "acme.ops", "prompt": "Be kind."}}), tmp_path, tmp_path)
-    assert agents.made["db"].prompt == "Be kind."
+    assert agents.built["db"].prompt == "Be kind."
     assert agents.folders == {}
 
 
 def test_one_that_ships_is_replaced_by_name(tmp_path: Path) -> None:
     write(tmp_path / "acme.py", AGENT.format(name="deploy"))
     agents = found(tmp_path, deploy={"module": "acme"})
-    assert agents.made["deploy"].tools == ()
+    assert agents.built["deploy"].tools == ()
 
 
 def test_those_that_ship_go_the_same_way(tmp_path: Path) -> None:
     agents = found(tmp_path, deploy=SITE)
-    assert list(agents.made) == ["deploy", "rollback"]
+    assert list(agents.built) == ["deploy", "rollback"]
     assert agents.folders["rollback"].name == "rollback"
     assert agents.problems == ()
 
@@ -85,10 +85,10 @@ def test_an_agent_may_share_the_table_of_another(tmp_path: Path) -> None:
     write(tmp_path / "agents/night/__init__.py", AGENT.format(name="night") + '\nSHARES = "db"\n')
     write(tmp_path / "agents/db/__init__.py", AGENT.format(name="db"))
     agents = found(tmp_path, night={}, db={"prompt": "Be brief."})
-    assert {name: agent.prompt for name, agent in agents.made.items()} == {"night": "Be brief.", "db": "Be brief."}
-    assert told(tmp_path, night={}) == ["agents.night in the team file: it reads [agents.db], which is not there."]
+    assert {name: agent.prompt for name, agent in agents.built.items()} == {"night": "Be brief.", "db": "Be brief."}
+    assert told(tmp_path, night={}) == ["agents.night in the team file: it uses [agents.db], which is missing."]
     assert told(tmp_path, night={"prompt": "x"}, db={}) == [
-        "agents.night in the team file: prompt has no place here, because it reads [agents.db]."
+        "agents.night in the team file: prompt has no effect, because it uses [agents.db]."
     ]
 
 
@@ -116,7 +116,7 @@ def test_what_it_imports_later_is_found_too_and_hides_nothing(tmp_path: Path) ->
 MODULE = ": its module 'agents.db'"
 BUILD = "NAME = 'db'\ndef build(table, home):\n  return "
 WRONG = [
-    ("", {"module": "acme.ops"}, ": there is no module 'acme.ops', neither installed nor beside the team file."),
+    ("", {"module": "acme.ops"}, ": there is no module 'acme.ops', neither installed nor next to the team file."),
     ("", {"module": 7}, '.module must be the name of a module, such as "acme.agents.db".'),
     ("", {"module": "../acme"}, '.module must be the name of a module, such as "acme.agents.db".'),
     (
@@ -127,17 +127,17 @@ WRONG = [
     ("x = 1\n1 / 0", {}, f"{MODULE} cannot be imported: ZeroDivisionError: division by zero (FILE, line 2)."),
     ("raise SystemExit", {}, f"{MODULE} cannot be imported: SystemExit: (FILE, line 1)."),
     ("def", {}, f"{MODULE} cannot be imported: SyntaxError: invalid syntax (__init__.py, line 1)."),
-    ("", {}, f'{MODULE} has no NAME; it has to be "db".'),
-    ("NAME = 'database'", {}, f"{MODULE} has the NAME 'database'; it has to be 'db'."),
+    ("", {}, f'{MODULE} has no NAME; it must be "db".'),
+    ("NAME = 'database'", {}, f"{MODULE} has the NAME 'database'; it must be 'db'."),
     ("NAME = 'db'", {}, f"{MODULE} has no function `build`."),
     (
         "NAME, SHARES, build = 'db', 'db', print",
         {},
-        f"{MODULE} has the SHARES 'db'; it has to be the name of another agent.",
+        f"{MODULE} has the SHARES 'db'; it must be the name of another agent.",
     ),
     (f"{BUILD} table['url']", {}, ": its build failed: KeyError: 'url' (FILE, line 3)."),
-    (f"{BUILD} 3", {}, ": its build gave 3 and no Agent."),
-    (AGENT.format(name="db").replace("name=NAME", "name='x'"), {}, ": its build gave an agent of the name 'x'."),
+    (f"{BUILD} 3", {}, ": its build returned 3, which is not an Agent."),
+    (AGENT.format(name="db").replace("name=NAME", "name='x'"), {}, ": its build returned an agent with the name 'x'."),
     (
         "from agent.roster.deploy.tools import TOOLS" + AGENT.format(name="db").replace("tools=()", "tools=TOOLS[:1]"),
         {},
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_one_line_with_the_name_of_the_table(
 def test_two_of_one_name_are_told_apart_by_module(tmp_path: Path) -> None:
     write(tmp_path / "agents/deploy/__init__.py", AGENT.format(name="deploy"))
     assert told(tmp_path, deploy=SITE) == [
-        "agents.deploy in the team file: there are two, one that ships and agents/deploy/; say which one by `module`."
+        "agents.deploy in the team file: there are two, a shipped one and agents/deploy/; choose one with `module`."
     ]
     assert told(tmp_path, deploy={"module": "agents.deploy"}) == []
     assert told(tmp_path, deploy={"module": "agent.roster.deploy", **SITE}) == []
@@ -172,7 +172,7 @@ def test_a_package_of_the_same_name_from_elsewhere_is_not_taken_for_the_teams(tm
     import agents.db  # type: ignore[import-not-found]  # noqa: F401
 
     (line,) = told(tmp_path / "team", db={})
-    assert "a package `agents` from elsewhere hides" in line
+    assert "another package `agents` hides" in line
 
 
 def test_all_of_it_is_told_with_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_all_of_it_is_told_with_everything_else(tmp_path: Path, monkeypatch: pyt
     assert caught.value.problems == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "agents.db in the team file: its module 'agents.db' has no function `build`.",
-        "agents.night in the team file: there is no module 'acme', neither installed nor beside the team file.",
+        "agents.night in the team file: there is no module 'acme', neither installed nor next to the team file.",
         "agents.deploy.components in the team file is missing.",
         "routes.C1 in the team file: 'dbx' is no agent that is set up; did you mean db?",
     ]

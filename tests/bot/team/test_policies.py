@@ -323,8 +323,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "policy.deploy.prodction in the team file: 'prodction' is no scope of it; did you mean production?",
         "policy.deploy.prodction in the team file: 'relase' is no group that somebody is in; did you mean release?",
         "policy.deploy.prodction in the team file: 'leeds' is no group that somebody is in; did you mean leads?",
-        "policy.deploy.prodction in the team file: quorum is 9, and 4 people are in release or leads.",
-        "policy.deploy.prodction in the team file: then needs widen or remind, which say from when on that group may "
+        "policy.deploy.prodction in the team file: quorum is 9, but 4 people are in release or leads.",
+        "policy.deploy.prodction in the team file: then needs widen or remind, which say when that group may "
         "decide as well.",
         "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, "
         "webhook: and an endpoint's name, or members, not 'slack:#release'.",
@@ -334,11 +334,11 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "webhook: and an endpoint's name, or members, not 'everybody'.",
         "policy.deploy.prodction.unverified in the team file: 'nobody' is no group that somebody is in; known are "
         "leads, release, team, anyone.",
-        "policy.deploy.prodction.unverified in the team file: quorum is 9, and 4 people are in team or leads.",
+        "policy.deploy.prodction.unverified in the team file: quorum is 9, but 4 people are in team or leads.",
         "policy.deploy.prodction.standing in the team file: 'lead' is no group that somebody is in; did you mean "
         "leads?",
         'policy.restart.web in the team file: its calls have no scope; write [policy.restart."*"].',
-        "policy.restart.web in the team file: quorum is 5, and 3 people are in release.",
+        "policy.restart.web in the team file: quorum is 5, but 3 people are in release.",
     ]
 
 
@@ -355,32 +355,32 @@ def test_where_no_agent_is_set_up_no_tool_is_known() -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ('group = "anyone"\nquorum = 2', "quorum does not go with 'anyone': nobody knows which addresses"),
-        ('group = "anyone"\nrequester_may = false', "requester_may does not go with 'anyone'"),
-        ('group = "release"\nquorum = 2\nthen = "anyone"\nwiden = "1h"', "quorum does not go with 'anyone'"),
+        ('group = "anyone"\nquorum = 2', "quorum does not work with 'anyone': it is unknown which addresses"),
+        ('group = "anyone"\nrequester_may = false', "requester_may does not work with 'anyone'"),
+        ('group = "release"\nquorum = 2\nthen = "anyone"\nwiden = "1h"', "quorum does not work with 'anyone'"),
         ('group = "anyone"\nask = ["members"]', "ask: 'anyone' has no known members"),
-        ('group = "team"\nquorum = 5', "quorum is 5, and 4 people are in team."),
+        ('group = "team"\nquorum = 5', "quorum is 5, but 4 people are in team."),
         (
             'group = "release"\nquorum = 5\nthen = "leads"\nwiden = "1h"',
-            "quorum is 5, and 4 people are in release or leads.",
+            "quorum is 5, but 4 people are in release or leads.",
         ),
         ('group = "release"\nwiden = "1h"', "widen needs then"),
-        ('group = "release"\nremind = "4h"\nexpires = "4h"', "remind has to be shorter than expires"),
+        ('group = "release"\nremind = "4h"\nexpires = "4h"', "remind must be shorter than expires"),
         (
             'group = "release"\nremind = "2h"\nwiden = "1h"\nthen = "leads"',
-            "remind has to be shorter than widen",
+            "remind must be shorter than widen",
         ),
         (
             'group = "release"\nremind = "2h"\nthen = "leads"\nexpires = "3h"',
-            "widen (twice remind) has to be shorter than expires",
+            "widen (twice remind) must be shorter than expires",
         ),
         (
             'group = "release"\nrequester_may = false\nstanding = { group = "anyone", max = "1h" }',
-            "requester_may = false does not go with 'anyone'",
+            "requester_may = false does not work with 'anyone'",
         ),
         (
             'group = "release"\nunverified = { quorum = 4 }',
-            "unverified in the team file: quorum is 4, and 3 people are in release.",
+            "unverified in the team file: quorum is 4, but 3 people are in release.",
         ),
     ],
 )
@@ -421,7 +421,7 @@ def test_a_crowd_is_not_asked_one_by_one() -> None:
 def test_a_team_of_nobody_is_told() -> None:
     team = Team.model_validate(tomllib.loads('[policy.deploy.production]\ngroup = "team"'))
     told = policy_problems(team.policy, People(), team.business_hours, tools=None, reach=BOTH)
-    assert "policy.deploy.production in the team file: 'team' is everybody in [people], and nobody is." in told
+    assert "policy.deploy.production in the team file: 'team' means everybody in [people], which is empty." in told
 
 
 # What nobody may approve
@@ -453,7 +453,7 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     assert warned.state == "warning"
     assert "Nobody may approve deploy_backend in production, deploy_frontend in production, " in warned.text
     assert await found('[policy."*"."*"]\ngroup = "release"') == Finding(
-        "policies", "ok", "every call that needs an approval has people who may give it."
+        "policies", "ok", "every call that needs approval has people who may approve it."
     )
     wrong = await found('[policy.deploy_backend.production]\ngroup = "relase"')
     assert wrong is not None
@@ -470,9 +470,9 @@ def test_what_somebody_may_approve_is_not() -> None:
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
-        ("quorum = 2\nunverified = { quorum = 1 }", "quorum is 1 there, and 2 otherwise: it must not be easier."),
-        ("requester_may = false\nunverified = { requester_may = true }", "requester_may is true there"),
-        ('unverified = { group = "anyone" }', "group is 'anyone' there, and release otherwise"),
+        ("quorum = 2\nunverified = { quorum = 1 }", "quorum is 1, but 2 otherwise: it must not be weaker."),
+        ("requester_may = false\nunverified = { requester_may = true }", "requester_may is true, but false otherwise"),
+        ('unverified = { group = "anyone" }', "group is 'anyone', but release otherwise"),
         ('standing = { group = "anyone", max = "1h" }', "approving in advance must not be easier"),
         ("quorum = true", "should be a valid integer"),
     ],
@@ -489,7 +489,7 @@ def test_what_would_open_approvals_unseen_is_refused(rule: str, says: str) -> No
 def test_members_whose_mail_is_not_taken_in_are_named() -> None:
     one = policies('[people.zoe]\nemails = ["zoe@elsewhere.example"]\n[policy."*"."*"]\ngroup = "team"')
     told = policy_warnings(ROSTER, one, lambda address: address.endswith("@example.com"))
-    assert "zoe@elsewhere.example of [people] is not in EMAIL_ALLOWED_SENDERS, so it decides nothing by mail." in told
+    assert "zoe@elsewhere.example of [people] is not in EMAIL_ALLOWED_SENDERS, so it cannot decide by mail." in told
 
 
 def test_a_request_that_too_few_may_ever_approve_says_so_at_once() -> None:
@@ -507,10 +507,10 @@ def test_a_request_that_too_few_may_ever_approve_says_so_at_once() -> None:
     """
     one = policies(text).rule_for(call(requesters=("ada",)))
     assert one is not None
-    assert one.unsatisfiable.startswith("It takes 2 approvals from pair, by people who did not ask for it: Bea.")
+    assert one.unsatisfiable.startswith("It needs 2 approvals from pair, by people who did not request it: Bea.")
     nobody = policies(text).rule_for(call(requesters=("ada", "bea")))
     assert nobody is not None
-    assert "who did not ask for it: nobody." in nobody.unsatisfiable
+    assert "who did not request it: nobody." in nobody.unsatisfiable
     both = policies(text).rule_for(call(requesters=("zed",)))
     assert both is not None
     assert both.unsatisfiable == ""

@@ -232,7 +232,7 @@ def test_each_firing_has_a_place_of_its_own(place: str, address: str) -> None:
         ({"cron": "0 9 * * MONDAY"}, "Bad day-of-week"),
         ({"cron": "0 0 9 * * MON"}, "five fields"),
         ({"cron": "@daily"}, "five fields"),
-        ({"cron": "0 0 31 2 *"}, "must happen at some time, and '0 0 31 2 *' never does"),
+        ({"cron": "0 0 31 2 *"}, "must be due at some time, but '0 0 31 2 *' never is"),
         ({"cron": "0 0 32 2 *"}, "Bad day-of-month"),
         ({"cron": "0 0 31 13 *"}, "Bad month"),
         ({"cron": f"{'9' * 90} 0 * * *"}, "Bad minute"),
@@ -286,9 +286,9 @@ def test_names_that_mean_nothing_are_told_together(tmp_path: Path, monkeypatch: 
         "schedules.a in the team file: 'deply' is no agent that is set up; did you mean deploy?",
         "schedules.b in the team file: 'waiting' is no opening of deploy; did you mean waiting_commits?",
         "schedules.b in the team file names 'slack:C0123', and slack is not set up.",
-        "schedules.c in the team file must have one of say, ask, task, opening, and one only.",
+        "schedules.c in the team file must have exactly one of say, ask, task, opening.",
         "schedules.c in the team file names 'email:a@example.com', and email is not set up.",
-        "schedules.e in the team file must have one of say, ask, task, opening, and one only.",
+        "schedules.e in the team file must have exactly one of say, ask, task, opening.",
         "schedules.e in the team file: 'deply' is no agent that is set up; did you mean deploy?",
         "schedules.e in the team file: 'waiting' is no opening of any agent; did you mean waiting_commits?",
     ]
@@ -302,7 +302,7 @@ def test_who_is_not_named_is_the_agent_that_answers_everywhere(tmp_path: Path, m
     for names, agent in ((["rollback", "deploy"], "deploy"), (["ops"], "ops"), (["ops", "web"], "ops")):
         roster = {name: Agent(name=name, prompt="", tools=(), openings={"waiting_commits": ""}) for name in names}
         assert [one.table.agent for one in schedules_of(team, roster, {}, {"terminal": None})] == [agent]
-    with pytest.raises(SettingsError, match=r"no agent is set up; give one its table, such as \[agents.deploy\]"):
+    with pytest.raises(SettingsError, match=r"no agent is set up; add a table such as \[agents.deploy\]"):
         schedules_of(team, {}, {}, {"terminal": None})
 
 

@@ -114,7 +114,7 @@ async def test_the_commands(tmp_path: Path, template: Path, redis_url: str) -> N
     file = tmp_path / "record.jsonl"
     file.write_text((await bot.run("export", thread_id)).succeeded().out)
     told = (await bot.run("verify", str(file))).succeeded().out
-    assert told.startswith(f"Thread {thread_id}: 2 events, whole and unchanged, signed")
+    assert told.startswith(f"Thread {thread_id}: 2 events, complete and unchanged, signed")
     file.write_text(file.read_text().replace("production", "staging"))
-    (await bot.run("verify", str(file))).failed("record.jsonl", "Line 3 is not what was exported there")
+    (await bot.run("verify", str(file))).failed("record.jsonl", "Line 3 was changed after the export")
     (await bot.run("export", "t-none")).failed("There is no thread")

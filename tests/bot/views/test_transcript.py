@@ -109,7 +109,7 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: push",
         "push: No tag 'v3'.",
         "bot: It is out.",
-        "channel: no answer It will be tried again.",
+        "channel: no answer It will be retried.",
         "bot: I stopped and need a person: Three errors in a row. Write to me and I will continue.",
         "Ann: paused the thread",
         "Ann: resumed the thread",
@@ -173,7 +173,7 @@ def test_who_changed_a_call_and_who_approved_it_beforehand_is_told() -> None:
         grant,
         revoked(),
     )
-    assert told[3] == "Bob: ✏️ changed it: push tag=v2"
+    assert told[3] == "Bob: ✏️ edited it: push tag=v2"
     assert told[5:] == [
         "Bob: ✅ approved push by a standing approval at 2026-11-20 09:00 UTC — release day",
         "Bob: ✅ approved push prod by deploy until 2026-11-20 09:05 UTC — release day",

@@ -300,7 +300,7 @@ async def test_an_edited_call_is_a_new_request() -> None:
         (EVE, {"target": "staging"}, "", "I cannot verify who you are."),
         (ANN, {"target": "prod"}, "", "Nothing is different"),
         (ANN, {}, "", "Nothing is different"),
-        (ANN, {"force": "yes"}, "", "'force' cannot be changed here; what can is: target."),
+        (ANN, {"force": "yes"}, "", "'force' cannot be edited; editable: target."),
         (ANN, {"target": "staging"}, "0123456789abcdef", "That belongs to a different request"),
         (ANN, {"target": "x" * 300_000}, "", "That is too long"),
     ],
@@ -510,7 +510,7 @@ async def test_a_record_is_nobody_to_talk_to() -> None:
         world.inbox.pause("standing", ANN),
         world.inbox.fork("standing", 1, ANN, PLACE),
     ):
-        with pytest.raises(Refused, match="nobody in it to talk to"):
+        with pytest.raises(Refused, match="a record, not a conversation"):
             await call
 
 
@@ -530,7 +530,7 @@ async def test_where_nothing_waits_there_is_nothing_to_edit() -> None:
     await world.say("hello")
     await world.run()
     for step_id in ("", "s1"):
-        with pytest.raises(Refused, match="has no such request that waits"):
+        with pytest.raises(Refused, match="has no such open request"):
             await world.inbox.edit(
                 world.thread.id, ANN, step_id=step_id, digest="0" * 64, arguments={"target": "staging"}, proof="test"
             )
@@ -539,7 +539,7 @@ async def test_where_nothing_waits_there_is_nothing_to_edit() -> None:
 async def test_a_request_that_is_not_the_one_that_waits_is_not_edited() -> None:
     world = await pushing(group="release")
     assert world.thread.pending
-    with pytest.raises(Refused, match="has no such request that waits"):
+    with pytest.raises(Refused, match="has no such open request"):
         await world.inbox.edit(
             world.thread.id,
             ANN,

@@ -48,7 +48,7 @@ STORY = (
     "Checked on disk:",
     "backend on production runs {sha}",
     "frontend on production runs {sha}",
-    "The thread is kept:",
+    "To look at the thread:",
 )
 
 
@@ -114,7 +114,7 @@ async def test_without_a_terminal_it_tells_the_story_and_it_is_true(bot: Bot) ->
     ]
 
     # What it says at its end is a command that works.
-    hint = re.search(r"^The thread is kept: (.*)$", done.stdout, re.MULTILINE)
+    hint = re.search(r"^To look at the thread: (.*)$", done.stdout, re.MULTILINE)
     assert hint
     await bot.nothing_is_left(bot.home / "demo")
     shown = from_nothing(bot, "sh", "-c", hint[1])
@@ -162,7 +162,7 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
         await person.sees("rejected it, so nothing was deployed")
         assert site.running("frontend", "production") == site.sha("v1.0.0")
         person.types("quit")
-        await person.sees("The thread is kept:")
+        await person.sees("To look at the thread:")
         assert await person.ends() == 0
     assert "Traceback" not in person.screen
     assert "\x1b[33m" in person.raw.decode(), "in colour"
@@ -175,7 +175,7 @@ async def test_a_demo_that_is_left_in_the_middle_can_be_played_again_in_a_folder
     async with bot.terminal("demo", NO_COLOR="1") as person:
         await person.sees("run_end_to_end_tests")
         person.presses("C")
-        await person.sees("The thread is kept:")
+        await person.sees("To look at the thread:")
         assert await person.ends() == 130
     assert "Traceback" not in person.screen
     assert "\x1b[3" not in person.raw.decode(), "without colour"

@@ -57,7 +57,7 @@ async def test_a_thread_from_the_first_word_to_the_last(client: Client) -> None:
     assert pending
     body = {"request": pending.request, "digest": pending.digest, "approved": True, "comment": "go"}
     refused = await client.post(opened.body["links"]["decisions"], body)
-    assert (refused.status, refused.detail.partition(":")[0]) == (403, "This needs a person")
+    assert (refused.status, refused.detail.partition(":")[0]) == (403, "Only people may decide")
     decided = await client.post(opened.body["links"]["decisions"], body, token=ANA)
     assert (decided.status, decided.body["outcome"]) == (200, "settled")
     shapes.Decided.model_validate(decided.body)

@@ -377,7 +377,7 @@ async def test_a_link_that_is_too_old_decides_nothing() -> None:
         assert (await browser.look(link)).status == 200
         world.clock.advance(1)
         for answer in (await browser.look(link), await browser.press(link)):
-            assert (answer.status, "too old" in answer.words) == (410, True)
+            assert (answer.status, "has expired" in answer.words) == (410, True)
             assert "prod" not in answer.words
         assert decisions(await browser.log()) == []
 
@@ -625,7 +625,7 @@ async def test_a_call_is_changed_on_the_page_and_asked_for_anew() -> None:
         link = browser.link()
         first = SIGNER.open(link, world.clock()).step
         page = (await browser.look(link)).page
-        assert "Change it" in page.words
+        assert "Request with these changes" in page.words
         answer = await browser.ask("POST", link, data={"action": "edit", "argument target": " stage\r\n"})
         assert (answer.status, "new request" in answer.words) == (200, True)
         assert await world.run() == ["settled: push changed by Ana", "requested: push(target: stage)"]
@@ -647,8 +647,8 @@ async def test_a_call_is_changed_on_the_page_and_asked_for_anew() -> None:
     [
         (ANA, {"argument target": "prod"}, 409, "Nothing is different"),
         (ANA, {}, 409, "Nothing is different"),
-        (ANA, {"argument revision": "v9"}, 409, "'revision' cannot be changed here"),
-        ("dan@team.example", {"argument target": "stage"}, 403, "You may not change this request"),
+        (ANA, {"argument revision": "v9"}, 409, "'revision' cannot be edited"),
+        ("dan@team.example", {"argument target": "stage"}, 403, "You may not edit this request"),
     ],
 )
 async def test_what_cannot_be_changed_is_said_and_the_request_stands(
