@@ -129,7 +129,7 @@ class Inbox(Deciding):
             text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
             raise Refused(text, "unknown")
         if step and step != asked.id:
-            raise Refused("That question needs no answer any more.", "moved")
+            raise Refused("This question no longer needs an answer.", "moved")
         if number >= 0:
             choices = question(asked.chosen).offers
             if number >= len(choices):

@@ -53,7 +53,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The question needs no answer any more, because the conversation moved on."""
+    """The question no longer needs an answer, because the conversation moved on."""
 
 
 @dataclass(frozen=True, slots=True)

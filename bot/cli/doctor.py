@@ -33,7 +33,7 @@ from store.embedded.server import EmbeddedRedisError
 from store.redis.connection import ServerFacts
 
 if TYPE_CHECKING:
-    from channels.slack.events import Me
+    from channels.slack.events import Installation
 
 CLOCK_SKEW_SECONDS_MAX = 2.0
 AGENT_SECONDS_MAX = 30.0
@@ -227,12 +227,12 @@ async def _way_out(setup: Setup, name: str) -> list[Finding]:
 
 async def _slack(setup: Setup) -> list[Finding]:
     settings = setup.settings
-    from channels.slack.connection import SCOPES, client_of, opens_sockets, who_we_are
+    from channels.slack.connection import SCOPES, check_socket_mode, client_of, identify
 
     client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
     found = []
     try:
-        me, scopes = await who_we_are(client)
+        me, scopes = await identify(client)
         found.append(Finding("slack", "ok", f"the token is valid at {me.url or me.team}."))
         if missing := SCOPES - scopes:
             lacks = ", ".join(sorted(missing))
@@ -242,14 +242,14 @@ async def _slack(setup: Setup) -> list[Finding]:
             found.append(Finding("slack scopes", "ok", "all that are needed."))
         found += await _people_and_places(setup.team, client, me)
         if token := settings.slack_app_token.get_secret_value():
-            await opens_sockets(client, token)
+            await check_socket_mode(client, token)
             found.append(Finding("slack socket", "ok", "Socket Mode is on."))
     except ChannelUnavailable as error:
         found.append(Finding("slack", "failed", str(error)))
     return found
 
 
-async def _people_and_places(team: Team, client: Any, me: Me) -> list[Finding]:
+async def _people_and_places(team: Team, client: Any, me: Installation) -> list[Finding]:
     """No finding if the team file names no person and no place in Slack."""
     from channels.slack.check import unreachable
 

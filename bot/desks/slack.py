@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.team.people import People
 from bot.views.transcript import topic
-from channels.slack.events import Me
+from channels.slack.events import Installation
 from channels.slack.home import Home, HomeItem
 from channels.slack.place import NAME, Address, address_of, thread_at
 from store.base import Store
@@ -35,7 +35,7 @@ class SlackDesk:
     store: Store
     agent_in: Callable[[str], str]
     """The agent that answers in a channel."""
-    me: Me
+    me: Installation
     people: People = field(default_factory=People)
 
     async def home_of(self, by: Person) -> Home:

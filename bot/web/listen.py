@@ -54,11 +54,11 @@ def _api(bot: App, token: str) -> Starlette:
 
 async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:
     from bot.desks.slack import SlackDesk
-    from channels.slack.connection import client_of, listening, who_we_are
+    from channels.slack.connection import client_of, identify, listening
 
     settings = bot.setup.settings
     client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
-    me, _ = await who_we_are(client)
+    me, _ = await identify(client)
     slack = await stack.enter_async_context(
         listening(
             client,

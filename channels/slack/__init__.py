@@ -1,1 +1,1 @@
-"""Slack as a channel: text both ways, and what it needs to be safe there."""
+"""The Slack channel: events and clicks in, messages and cards out."""

@@ -1,8 +1,8 @@
-"""The small parts that posts, cards, forms and questions are made of in Slack. Pure.
+"""The building blocks of posts, cards, forms and questions in Slack. Pure.
 
-Every text of a person, a model or a tool goes into rich text, where Slack reads no markup, or into a button's plain
-text. Nothing is cut in silence: what has to stay one message says where its rest is. What a message says is not decided
-here.
+All text by a person, a model or a tool goes into rich text, which Slack does not parse for markup, or into a button's
+plain text. Nothing is cut silently: a shortened message says where to find the rest. This module does not choose what a
+message says.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from channels.slack.text import linked, plain
 from store.text import one_line, visible
 
 FALLBACK_CHARS_MAX = 500
-"""Of the text beside the blocks, for notifications."""
+"""Limit of a post's `text`, which notifications show."""
 NAME_CHARS_MAX = 100
-"""Of a tool and of who asked, in a headline; a longer one is among the details, in full."""
+"""Limit of a name in a headline. A longer name is also among the details, in full."""
 BUTTON_CHARS_MAX = 75
 VALUE_CHARS_MAX = 2_000
 
@@ -29,7 +29,7 @@ ITALIC: frozenset[Style] = frozenset({"italic"})
 
 
 class TooLongToShow(ValueError):
-    """It would take more than POSTS_MAX messages to show all of it, or it is nested too deeply for that."""
+    """The content needs more than POSTS_MAX messages, or is nested too deeply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Post:
     """One Slack message."""
 
     text: str
-    """Escaped; for notifications and screen readers. The blocks hold everything."""
+    """Escaped, for notifications and screen readers. The blocks hold the full content."""
     blocks: list[Block]
 
 
@@ -55,15 +55,15 @@ def line(text: str, *runs: Run) -> Part:
 
 
 def named(name: str) -> str:
-    """A name on one line, clipped."""
+    """The name on one line, clipped."""
     return one_line(name, NAME_CHARS_MAX)
 
 
 def one_message(blocks: list[Block], thread_id: str) -> list[Block]:
-    """Of these blocks what fits; where that is not all, it says so."""
+    """The blocks that fit into one message, with a note if that is not all of them."""
     message, *others = packed(blocks)
     if others:
-        rest = blocks_of([line(f"This goes on: see `bot show {thread_id}` for all of it.")])
+        rest = blocks_of([line(f"Shortened: `bot show {thread_id}` prints all of it.")])
         while sum(map(weight, [*message, *rest])) > MESSAGE_WEIGHT_MAX:
             message.pop()
         message += rest

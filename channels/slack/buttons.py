@@ -1,7 +1,7 @@
-"""What a button carries: which request or question it answers, so that a click is judged by that alone. Pure.
+"""The value of a button: the request or question that it answers, which is all that a click is judged by. Pure.
 
-This module alone writes and reads it, in a button's value, in a select's block id and in the private metadata of a
-form. Buttons stand in Slack for as long as their messages do, so what is read never changes. Who clicked is not in it.
+Only this module encodes and decodes it, in a button's value, a select's block id and a modal's private metadata.
+Buttons live as long as their messages, so old values must stay readable. A value never says who clicked.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class ButtonValue:
     thread_id: str
     step: str
     digest: str = ""
-    """The beginning of the request's digest; empty: it is a question's."""
+    """The beginning of the request's digest; empty: the button answers a question."""
     answer: str | None = None
     number: int | None = None
-    """Of the choice, from 0, where its words do not fit, or come otherwise."""
+    """The index of the choice, if its text is not in `answer`."""
     channel: str | None = None
-    """Where a form was opened, to answer the person there: its submission does not say it."""
+    """The channel in which a modal was opened; Slack does not include it in the submission."""
     thread: str | None = None
 
     def write(self) -> str:
@@ -40,7 +40,7 @@ class ButtonValue:
 
     @classmethod
     def read(cls, text: str) -> ButtonValue | None:
-        """None: it is none of ours."""
+        """None: the value is not ours."""
         try:
             fields: Any = json.loads(text)
         except (ValueError, RecursionError):
@@ -55,16 +55,16 @@ class ButtonValue:
 
 
 def question_block_id(thread_id: str, step: str) -> str:
-    """Of the block with a question's choices: a select's option holds its number, and nothing else."""
+    """The id of the block with a question's choices, because a select's option holds only a number."""
     return f"{thread_id}/{step}/answer"[:BLOCK_ID_CHARS_MAX]
 
 
 def request_block_id(thread_id: str, step: str) -> str:
-    """Of the block with a request's buttons; nobody reads it."""
+    """The id of the block with a request's buttons. It is never parsed."""
     return f"{thread_id}/{step}/decide"[:BLOCK_ID_CHARS_MAX]
 
 
 def chosen_in(block_id: str, number: int | None) -> ButtonValue | None:
-    """A choice of a select in that block. None: the block is none of ours."""
+    """The value of a choice in a select. None: the block is not ours."""
     thread_id, _, step = block_id.removesuffix("/answer").partition("/")
     return ButtonValue(thread_id, step, number=number) if thread_id and step else None

@@ -1,7 +1,7 @@
-"""Calls to Slack that may fail without harm, because what matters is durable already or can do without them.
+"""Calls to Slack that may fail without harm, because the event is durable already or does not need them.
 
-Slack waits 3 seconds for us to acknowledge, so each of them gets a part of that; whatever fails is logged, and nothing
-is raised. A call whose failure matters is not made through here.
+Slack expects an acknowledgement within 3 seconds, so each call has a shorter timeout. Failures are logged and never
+raised. Calls that must succeed do not belong here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ WAIT_SECONDS_MAX = 1.5
 T = TypeVar("T")
 
 
-async def tried(method: str, call: Awaitable[object]) -> bool:
-    """Whether it was done in time."""
+async def try_call(method: str, call: Awaitable[object]) -> bool:
+    """Whether the call succeeded in time."""
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             await call
@@ -32,8 +32,8 @@ async def tried(method: str, call: Awaitable[object]) -> bool:
     return True
 
 
-async def in_time(method: str, call: Awaitable[T], otherwise: T) -> T:
-    """What it gives; `otherwise` where it fails, or takes too long."""
+async def call_or(method: str, call: Awaitable[T], otherwise: T) -> T:
+    """The result of the call; `otherwise` if it fails or times out."""
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             return await call
@@ -42,13 +42,13 @@ async def in_time(method: str, call: Awaitable[T], otherwise: T) -> T:
         return otherwise
 
 
-class Later:
-    """Calls that nobody waits for."""
+class BackgroundCalls:
+    """Calls in the background."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def do(self, work: Coroutine[Any, Any, Any]) -> None:
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,16 +1,13 @@
-"""A request for approval in Slack: its card, its reminder, and how it ended. Pure.
+"""Renders a request for approval in Slack: its card, its reminder and its outcome. Pure.
 
-Nothing is cut in silence: what a card has no room for stands in full in the messages before it, and what cannot be
-shown at all is not asked for.
+Nothing is cut silently: details that do not fit into the card are in the messages before it, in full. A request that
+cannot be shown in full is not sent.
 
-Two requests that differ must not look alike, nor a value like another line of the card. So a name that could be taken
-for something else is quoted, a text of several lines stands in a box, and what is no text is JSON, in code.
+Different requests must not look alike, and no value may look like another line of the card. So ambiguous names are
+quoted, multi-line text is in a box, and values that are not text are JSON in code style.
 
-A button carries which request it decides: thread, step, and the digest of what was shown. A click is judged by that
-alone, so an old card can decide nothing new.
-
-A reminder calls people by live mentions, of those alone whom its data names by their Slack user ids; never of what a
-text says.
+A button carries the thread, the step and the digest of the request that was shown, so an old card cannot decide a newer
+request. A reminder mentions only people whose Slack user id is in the data; text can never mention anybody.
 """
 
 from __future__ import annotations
@@ -46,12 +43,12 @@ from channels.slack.text import is_safe, linked, plain
 from store.text import instant, one_line, visible
 
 DETAILS_WEIGHT_MAX = 4_000
-"""A click sends the whole card back: longer details stand in messages of their own, before it."""
+"""Longer details go into messages before the card, because every click sends the whole card back."""
 DETAILS_LINES_MAX = 60
-"""Likewise: Slack folds a tall message, and the buttons are at its end."""
+"""Taller details go there too, because Slack folds a tall message, and the buttons are at its end."""
 DIGEST_CHARS = 16
 NESTING_MAX = 6
-"""Of facts that are written as lines; deeper ones as JSON."""
+"""Facts nested deeper are shown as JSON."""
 
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,30}")
 _PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
@@ -59,7 +56,7 @@ _PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
 
 
 def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
-    """Raises TooLongToShow while it waits for a decision."""
+    """Raises TooLongToShow, but only for a request that still waits."""
     match request.state:
         case Waiting():
             return _card(request, thread_id)
@@ -80,7 +77,7 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     if _is_long(parts):
         introduction = blocks_of([bold(f"Details of {named(card.intent)}")])
         before = posts(f"Details of {card.intent}", packed([*introduction, *details]))
-        details = blocks_of([line("All details stand in the messages above, and are what is approved.")])
+        details = blocks_of([line("All details are in the messages above, and the approval covers them.")])
     buttons = [button("approve", "Approve", value, "primary"), button("reject", "Reject", value, "danger")]
     if card.editable:
         buttons.append(button("edit", "Edit…", value))
@@ -96,7 +93,7 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
 
 
 def _terms(request: Approval, *, names: bool) -> list[str]:
-    """Who may decide it, and until when."""
+    """Lines that say who may decide, and until when."""
     lines = []
     if request.group:
         people = f" ({names_of(request.approvers, named)})" if names and request.approvers else ""
@@ -127,9 +124,9 @@ def _reminder(request: Approval, *, widened: bool) -> list[Post]:
 
 
 def _ended(request: Approval, end: Ended, thread_id: str, *, above: bool) -> list[Post]:
-    """`above`: its card went out, and this takes its place."""
+    """`above`: this replaces the card, so the details may be in the messages above it."""
     votes = request.votes if end.outcome != "approved" else ()
-    where = "stand in the messages above" if above else f"are long: see `bot show {thread_id}`"
+    where = "are in the messages above" if above else f"are long: see `bot show {thread_id}`"
     elsewhere = [line(f"The details {where}.")]
     try:
         details = _details(request)
@@ -168,7 +165,7 @@ def _is_long(details: list[Part]) -> bool:
 
 
 def _details(request: Approval) -> list[Part]:
-    """The arguments, then what was found out: a line each, or a box. Raises TooLongToShow."""
+    """The arguments and then the facts, each as a line or a box. Raises TooLongToShow."""
     names = {"tool": request.intent, "requested by": request.requested_by}
     clipped: dict[str, JsonValue] = {
         name: text for name, text in names.items() if one_line(text, NAME_CHARS_MAX) != text
@@ -184,7 +181,7 @@ def _details(request: Approval) -> list[Part]:
 
 
 def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
-    """The lines of these values, each with its path as the name."""
+    """A line or a box for each value, named by its path."""
     for key, value in data.items():
         name = prefix + (key if _PLAIN_NAME.fullmatch(visible(key)) else _json(key))
         match value:

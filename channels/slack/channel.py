@@ -1,11 +1,11 @@
-"""The way out: says the agent's messages in Slack.
+"""The way out: posts the agents' messages to Slack.
 
-Slack has no idempotency key for posting, so each post carries ours in its metadata. Where a message may have gone out
-already (its worker died, the answer got lost), the thread is searched for the key before anything is posted again.
-Cards, questions and progress are rewritten in place, by the receipt of the message that showed them: its ts. A text
-that takes more than one post is streamed, where Slack streams: `channels.slack.stream`.
+Slack's API has no idempotency keys, so each post carries our key in its metadata. If a message may have been posted
+already (the worker died, the response was lost), the thread is searched for the key before posting again. Cards,
+questions and progress are edited in place; their receipt is the ts of the post. A text of several posts is streamed if
+Slack allows it (`channels.slack.stream`).
 
-The client comes without retries of its own: those would post twice.
+The Slack client must not retry by itself, because that would post twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels.base import Channel, SendFailed
 from channels.messages import NEW, New, Outgoing, Question, Rewrite, Text, Unanswered, Under, Way
 from channels.slack.blocks import Post, TooLongToShow
-from channels.slack.marks import is_left_stream, mark, parts_in
+from channels.slack.marks import is_abandoned_stream, mark, parts_in
 from channels.slack.place import NAME, address_of, is_user, place_of, thread_at
 from channels.slack.posts import posts_of
 from channels.slack.refusals import failure_of
@@ -33,11 +33,11 @@ from store.values import Person, Place
 
 PAGE = 200
 PAGES_MAX = 20
-"""Of a thread, when a message is looked for: with what came since it was owed, thousands of replies."""
+"""Pages of a thread that are searched for a message."""
 LOOK_BACK_SECONDS = 60.0
-"""Slack's clock may be so far behind ours."""
+"""Tolerance for Slack's clock running behind ours."""
 KNOWN_MAX = 5_000
-"""Of what is remembered of users and of new threads."""
+"""Entries of a cache."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -52,9 +52,9 @@ class SlackChannel(Channel):
         self._status = Status(client)
         self._user = self._team = ""
         self._direct: dict[str, str] = {}
-        """Our conversations with users."""
+        """The ids of our direct message channels, by user."""
         self._anchors: dict[tuple[Place, str], Place] = {}
-        """Where threads hang whose first message this process has sent, by their place before and its receipt."""
+        """The new places of threads that this process has begun, by their old place and the first message's receipt."""
 
     async def send(
         self,
@@ -68,24 +68,24 @@ class SlackChannel(Channel):
     ) -> str:
         address = address_of(place)
         if address is None:
-            raise SendFailed(f"{place.address!r} is no place in Slack.")
+            raise SendFailed(f"{place.address!r} is not a place in Slack.")
         if isinstance(message, Question) and not isinstance(message.state, Unanswered) and isinstance(way, New):
             return ""  # the question never went out
         try:
             posts = posts_of(message, SendKey.parse(key).thread_id, way)
         except TooLongToShow as error:
-            raise SendFailed(f"It is too long to be shown whole: {error}") from None
+            raise SendFailed(f"It is too long to be shown in full: {error}") from None
         try:
-            channel = await self._conversation(address.channel) if address.is_user else address.channel
+            channel = await self._direct_channel(address.channel) if address.is_user else address.channel
             match way:
                 case Rewrite(receipt):
                     return await self._rewrite(channel, receipt, posts)
                 case Under(receipt) if not thread_at(place):
                     return (await self._post(channel, receipt, posts, key, since))[-1]
                 case New() | Under() if address.begins_thread:
-                    return await self._begin(place, channel, posts, key, since)
+                    return await self._begin_thread(place, channel, posts, key, since)
                 case New() | Under():
-                    # In a thread, everything is a reply already.
+                    # In a thread, every message is a reply.
                     reader = self._reader(place, so_far) if isinstance(message, Text) and len(posts) > 1 else None
                     ts = (await self._post(channel, address.thread, posts, key, since, reader))[-1]
                     self._status.said(place)
@@ -95,28 +95,30 @@ class SlackChannel(Channel):
         assert_never(way)
 
     def place_for(self, person: Person, beside: Place) -> Place | None:
-        """In our conversation with them."""
+        """Our direct messages with that person."""
         return place_of("", person.address, "") if is_user(person.address) else None
 
     def covers(self, place: Place, other: Place) -> bool:
-        """The channel that the thread is in shows its own messages, and a card there would be a second one."""
+        """Whether both are in the same channel, where a second card would be redundant."""
         here, there = address_of(place), address_of(other)
         return here is not None and there is not None and here.channel == there.channel
 
     def anchored(self, place: Place, receipt: str) -> Place | None:
         return self._anchors.get((place, receipt))
 
-    async def _begin(self, place: Place, channel: str, posts: list[Post], key: str, since: datetime | None) -> str:
-        """The first message of a thread: what it has more posts for than one hangs from the first."""
-        _, team = await self._who_we_are()
+    async def _begin_thread(
+        self, place: Place, channel: str, posts: list[Post], key: str, since: datetime | None
+    ) -> str:
+        """Post the first message of a thread. Its further posts are replies to its first one."""
+        _, team = await self._identity()
         (root,) = await self._post(channel, "", posts[:1], key, since)
         rest = await self._post(channel, root, posts[1:], key, since, first=1) if posts[1:] else []
         receipt = [root, *rest][-1]
         _remember(self._anchors, (place, receipt), place_of(team, channel, root))
         return receipt
 
-    async def _conversation(self, user: str) -> str:
-        """The channel of our conversation with this user."""
+    async def _direct_channel(self, user: str) -> str:
+        """The id of our direct message channel with this user."""
         channel = self._direct.get(user)
         if not channel:
             opened = await self._client.conversations_open(users=user)
@@ -135,10 +137,10 @@ class SlackChannel(Channel):
         *,
         first: int = 0,
     ) -> list[str]:
-        """The ts of each post. `first`: the number of the first of them, in all of the message."""
-        sent = await self._sent(channel, thread, key, since) if since else {}
+        """Post what was not posted yet; returns the ts of each. `first`: the index of `posts[0]` in the message."""
+        sent = await self._already_posted(channel, thread, key, since) if since else {}
         if reader and thread and not sent:
-            sent = await self._streams.say(channel, thread, posts, reader, key=key)
+            sent = await self._streams.send(channel, thread, posts, reader, key=key)
         said = []
         for number, post in enumerate(posts, first):
             ts = sent.get(number, "")
@@ -157,25 +159,22 @@ class SlackChannel(Channel):
         return said
 
     def _reader(self, place: Place, so_far: Sequence[Event]) -> Reader | None:
-        """Who spoke last: the text is an answer to them."""
+        """The author of the last message, whom the text answers."""
         address = address_of(place)
         said = next((event for event in reversed(so_far) if isinstance(event, MessageReceived)), None)
         if address is None or said is None or not said.sender.address:
             return None
-        # Stopping a stream would take the stop button away while the agent is still at work.
+        # Keep the session's status: by default, the end of a stream removes the stop button while the agent works on.
         session = self._status.session(place) if address.is_direct else ""
         return Reader(address.team, said.sender.address, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
-        """A message has to stay one message: what is too long for that has its end in the thread itself.
-
-        Of a card it is the last post, which has the buttons.
-        """
+        """Edit a message. Only the last post is used; of a card, it is the one with the buttons."""
         await self._client.chat_update(channel=channel, ts=ts, text=posts[-1].text, blocks=posts[-1].blocks)
         return ts
 
-    async def _sent(self, channel: str, thread: str, key: str, since: datetime) -> dict[int, str]:
-        """Which parts of the message are there, by their numbers. Streams that nobody ended are taken away."""
+    async def _already_posted(self, channel: str, thread: str, key: str, since: datetime) -> dict[int, str]:
+        """The ts of each part of the message that was posted already. Deletes abandoned streams."""
         found: dict[int, str] = {}
         left: list[str] = []
         cursor = None
@@ -189,18 +188,18 @@ class SlackChannel(Channel):
             for message in page["messages"]:
                 for part in parts_in(message, key):
                     found.setdefault(part, str(message["ts"]))
-                if thread and is_left_stream(message) and message.get("user") == (await self._who_we_are())[0]:
+                if thread and is_abandoned_stream(message) and message.get("user") == (await self._identity())[0]:
                     left.append(str(message["ts"]))
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 break
-        # One worker serves a thread at a time, so none of them is still being written.
+        # Only one worker serves a thread at a time, so none of these is still being written.
         for ts in dict.fromkeys(left):
-            await self._streams.take_away(channel, ts)
+            await self._streams.delete(channel, ts)
         return found
 
-    async def _who_we_are(self) -> tuple[str, str]:
-        """Our user and our team."""
+    async def _identity(self) -> tuple[str, str]:
+        """The ids of our user and our team."""
         if not self._user:
             answer = await self._client.auth_test()
             self._user, self._team = str(answer["user_id"]), str(answer["team_id"])

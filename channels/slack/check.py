@@ -1,7 +1,7 @@
-"""Whether we can speak to the channels and people that the team file names, asked of Slack.
+"""Checks with Slack that we can reach the channels and people in the team file. It changes nothing.
 
-`conversations.info` would need channels:read and groups:read, for nothing else. The right to read a channel is what we
-have, and trying to read it says as much: whether it is there, and whether we are in it.
+It reads each channel's history, which shows whether the channel exists and whether we are in it. `conversations.info`
+would need two more scopes, channels:read and groups:read.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.slack.events import Me
+from channels.slack.events import Installation
 from channels.slack.refusals import CALL_FAILED, code_of
 
 CALLS_AT_ONCE = 8
 CHECK_SECONDS_MAX = 20.0
-"""For all of them together."""
+"""Timeout of all checks together."""
 
 
 async def unreachable(
-    client: AsyncWebClient, me: Me, named: Mapping[str, str], deciders: Collection[str]
+    client: AsyncWebClient, me: Installation, named: Mapping[str, str], deciders: Collection[str]
 ) -> tuple[list[str], list[str]]:
-    """What is wrong, with what to do, and what Slack did not say: a line for each.
+    """(problems with what to do, failed checks), a line for each.
 
-    `named`: the ids of channels and people, with where the team file has them. `deciders`: those of people who decide.
+    `named`: ids of channels and people, with their place in the team file. `deciders`: the ids of people who decide.
     """
     gate = asyncio.Semaphore(CALLS_AT_ONCE)
     deadline = asyncio.get_running_loop().time() + CHECK_SECONDS_MAX
@@ -64,18 +64,18 @@ async def _channel(client: AsyncWebClient, channel: str) -> str:
         invite = f"say `/invite @{(await client.auth_test())['user']}` there"
         if code == "not_in_channel":
             return f"is a channel that I am not in: {invite}."
-        # Of private channels Slack says no more to those who are not in them.
+        # Slack does not distinguish these two cases.
         return f"is no channel, or a private one that I am not in: correct the id, or {invite}."
     return ""
 
 
-async def _person(client: AsyncWebClient, me: Me, user_id: str, *, decides: bool) -> str:
+async def _person(client: AsyncWebClient, me: Installation, user_id: str, *, decides: bool) -> str:
     try:
         answer: Any = await client.users_info(user=user_id)
     except SlackApiError as error:
         if code_of(error) not in ("user_not_found", "user_not_visible"):
             raise
-        return "is nobody here: copy the member ID from their profile."
+        return "is not a member of this workspace: copy the member ID from their profile."
     user = answer["user"]
     if user.get("deleted"):
         return "has left this workspace: take them out."

@@ -1,7 +1,7 @@
-"""What people click in Slack goes to the inbox; what comes of it is told to that person alone, or beside the form.
+"""Handles clicks and modal submissions: passes them to the inbox, and tells the result to that person in private.
 
-Slack does not deliver a click again, so where nothing was recorded the person is asked to press again. Nothing is
-decided here: a button says which request it is for, and the thread says what it may still do.
+Slack does not redeliver clicks, so if nothing was recorded, the person is asked to click again. This module judges no
+decision: the button names the request, and the inbox judges.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import Inbox, Refused
 from channels.slack.buttons import ButtonValue
-from channels.slack.calls import Later, tried
+from channels.slack.calls import BackgroundCalls, try_call
 from channels.slack.clicks import (
     ARGUMENT,
     Answer,
@@ -28,9 +28,9 @@ from channels.slack.clicks import (
     Reject,
     parse_click,
 )
-from channels.slack.events import Ignored, Me
+from channels.slack.events import Ignored, Installation
 from channels.slack.modals import edit_modal, fits_modal, reject_modal
-from channels.slack.seen import Seen
+from channels.slack.reading import MessageReader
 from channels.slack.text import escape
 from store.base import StoreUnavailable, UnknownThread
 from store.values import Person
@@ -38,16 +38,18 @@ from store.values import Person
 log = structlog.get_logger(__name__)
 
 REFUSED_CHARS_MAX = 2_000
-_UNKNOWN_CLICKER = "Slack did not tell me who you are, so nothing was recorded. Please press it again."
+_UNKNOWN_PERSON = "I could not look up who you are in Slack, so nothing was recorded. Please click again."
 
 
-class Clicking:
-    def __init__(self, client: AsyncWebClient, me: Me, inbox: Inbox, seen: Seen, later: Later) -> None:
+class ClickHandler:
+    def __init__(
+        self, client: AsyncWebClient, me: Installation, inbox: Inbox, reader: MessageReader, background: BackgroundCalls
+    ) -> None:
         self._client = client
         self._me = me
         self._inbox = inbox
-        self._seen = seen
-        self._later = later
+        self._reader = reader
+        self._background = background
 
     async def click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
@@ -55,52 +57,52 @@ class Clicking:
         if isinstance(clicked, Ignored):
             log.debug("slack_ignored", why=clicked.why)
         elif isinstance(clicked, AskReason):
-            # First of all: the trigger lives for 3 seconds.
+            # Before anything else, because the trigger expires after 3 seconds.
             view = reject_modal(_with_place(clicked.value, clicked.by))
-            if not await tried("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view)):
-                self._tell(clicked.by, "Slack did not open the form in time. Please press Reject again.")
+            if not await try_call("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view)):
+                self._tell_privately(clicked.by, "Slack did not open the form in time. Please press Reject again.")
         else:
             try:
                 match clicked:
                     case AskEdit():
-                        self._tell(clicked.by, await self._offer(clicked))
+                        self._tell_privately(clicked.by, await self._open_edit_form(clicked))
                     case EditCall():
                         wrong = await self._edit(clicked)
                     case _:
-                        self._tell(clicked.by, await self._settle(clicked))
+                        self._tell_privately(clicked.by, await self._record(clicked))
             except StoreUnavailable:
-                # Slack does not deliver a click again.
-                self._tell(
-                    clicked.by, "That was not recorded: I cannot reach my database. Please press it again in a minute."
+                # Slack does not redeliver clicks.
+                self._tell_privately(
+                    clicked.by, "That was not recorded: I cannot reach my database. Please click again in a minute."
                 )
                 raise
         await (ack(response_action="errors", errors=wrong) if wrong else ack())
 
-    async def _offer(self, asked: AskEdit) -> str:
-        """Open the form. Gives what to tell the person alone."""
-        # The trigger lives for 3 seconds, and the log says what stands in the request now.
+    async def _open_edit_form(self, asked: AskEdit) -> str:
+        """Open the edit form. Returns what to tell the person; empty: nothing."""
+        # Load the current arguments from the log. The trigger expires after 3 seconds.
         intent, arguments = await self._inbox.editable(asked.thread_id, step_id=asked.step, digest=asked.digest)
         if not arguments:
-            return "There is nothing to change here any more."
+            return "This request can no longer be changed."
         if not any(map(fits_modal, arguments.values())):
-            return "That is too long for Slack's form. Reply in the thread what should be different."
+            return "The text is too long for Slack's form. Reply in the thread with the changes you want."
         view = edit_modal(_with_place(asked.value, asked.by), intent, arguments)
-        opened = await tried("views.open", self._client.views_open(trigger_id=asked.trigger, view=view))
+        opened = await try_call("views.open", self._client.views_open(trigger_id=asked.trigger, view=view))
         return "" if opened else "Slack did not open the form in time. Please press Edit again."
 
     async def _edit(self, edit: EditCall) -> dict[str, str]:
-        """What to say beside the inputs of the form, by block; empty: it was done, and the form closes."""
+        """Error messages for the form, by block id; empty: the edit was recorded, and the form closes."""
         changed = {name: text for name, text in edit.arguments.items() if text != edit.before[name]}
         if blank := [name for name, text in changed.items() if not text.strip()]:
-            return {f"{ARGUMENT}{name}": "It cannot be empty." for name in blank}
+            return {f"{ARGUMENT}{name}": "This cannot be empty." for name in blank}
         if not changed:
-            return {f"{ARGUMENT}{next(iter(edit.arguments))}": "Nothing is different. Change something, or go back."}
+            return {f"{ARGUMENT}{next(iter(edit.arguments))}": "Nothing has changed. Change something, or go back."}
         by = await self._person(edit.by)
-        told = await self._edited(edit, by, changed) if by else _UNKNOWN_CLICKER
+        told = await self._edited(edit, by, changed) if by else _UNKNOWN_PERSON
         return {f"{ARGUMENT}{next(iter(changed))}": told[:REFUSED_CHARS_MAX]} if told else {}
 
     async def _edited(self, edit: EditCall, by: Person, changed: Mapping[str, str]) -> str:
-        """Why it was not; empty: it was, and a new card says it."""
+        """Why the edit was not recorded; empty: it was, and a new card will show it."""
         try:
             await self._inbox.edit(
                 edit.thread_id,
@@ -111,16 +113,16 @@ class Clicking:
                 proof=self._proof(by),
             )
         except UnknownThread:
-            return "There is nothing to change here any more."
+            return "This request can no longer be changed."
         except Refused as refused:
             return str(refused)
         return ""
 
-    async def _settle(self, clicked: Approve | Reject | Answer) -> str:
-        """What to tell the person alone."""
+    async def _record(self, clicked: Approve | Reject | Answer) -> str:
+        """Record the click. Returns what to tell the person; empty: nothing."""
         by = await self._person(clicked.by)
         if by is None:
-            return _UNKNOWN_CLICKER
+            return _UNKNOWN_PERSON
         return await (self._answer(clicked, by) if isinstance(clicked, Answer) else self._decide(clicked, by))
 
     async def _answer(self, answer: Answer, by: Person) -> str:
@@ -128,7 +130,7 @@ class Clicking:
         try:
             await self._inbox.answer(answer.thread_id, by, answer.text, step=answer.step, number=number)
         except (Refused, UnknownThread):
-            return "That question needs no answer any more."
+            return "This question no longer needs an answer."
         return ""
 
     async def _decide(self, decided: Approve | Reject, by: Person) -> str:
@@ -143,18 +145,18 @@ class Clicking:
                 proof=self._proof(by),
             )
         except (Refused, UnknownThread):
-            return "There is nothing to decide here any more."
-        # The card says it.
+            return "There is nothing left to decide here."
+        # If the decision counts, the updated card shows it.
         return "" if result.outcome in ("settled", "counted") else result.text
 
     async def _person(self, clicker: Clicker) -> Person | None:
-        return await self._seen.person_who_decides(clicker.user, external=clicker.external)
+        return await self._reader.person_who_decides(clicker.user, external=clicker.external)
 
     def _proof(self, by: Person) -> str:
         return f"slack {self._me.team}/{by.address}"
 
-    def _tell(self, clicker: Clicker, text: str) -> None:
-        """The person who clicked, alone. Slack is not kept waiting for it."""
+    def _tell_privately(self, clicker: Clicker, text: str) -> None:
+        """Tell the person who clicked in private, in the background."""
         if text and clicker.channel:
             call = self._client.chat_postEphemeral(
                 channel=clicker.channel,
@@ -162,9 +164,9 @@ class Clicking:
                 thread_ts=clicker.thread or None,
                 text=escape(text[:REFUSED_CHARS_MAX]),
             )
-            self._later.do(tried("chat.postEphemeral", call))
+            self._background.start(try_call("chat.postEphemeral", call))
 
 
 def _with_place(value: ButtonValue, clicker: Clicker) -> ButtonValue:
-    """What a form gives back: the button's value, and where to answer the person."""
+    """The button's value with the place to answer the person at, for a modal to bring back."""
     return replace(value, channel=clicker.channel, thread=clicker.thread)

@@ -1,7 +1,7 @@
-"""What people clicked in Slack, and what they typed into a form, as plain data. Pure.
+"""Parses the payloads of clicks and modal submissions. Pure.
 
-A payload is whatever came over the wire: an unknown or broken shape is `Ignored`, with the reason for the log, and
-never an exception. What a button carries is `channels.slack.buttons`; whether it still counts is not judged here.
+Payloads are untrusted: an unknown or malformed one becomes `Ignored` with a reason for the log, never an exception.
+`channels.slack.buttons` decodes a button's value. This module does not judge whether a click still counts.
 
 The shapes: https://docs.slack.dev/reference/interaction-payloads
 """
@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from channels.slack.buttons import ButtonValue, chosen_in
-from channels.slack.events import Ignored, Me, Payload, text_in
+from channels.slack.events import Ignored, Installation, Payload, text_in
 
 ARGUMENT = "argument:"
-"""Begins the ids of a form's inputs that hold a call's arguments; their names follow."""
+"""Prefix of the block id of an input for an argument; the argument's name follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clicker:
-    """Who clicked, where, and how to answer them alone."""
+    """The person who clicked, and where to answer them in private."""
 
     user: str
     name: str
@@ -39,13 +39,13 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class AskReason:
-    """Reject was clicked: a modal asks why."""
+    """Reject was clicked: a modal asks for the reason."""
 
     by: Clicker
     value: ButtonValue
-    """Goes through the modal, and comes back with `Reject`."""
+    """The modal carries it and brings it back with `Reject`."""
     trigger: str
-    """Good for 3 seconds."""
+    """Expires after 3 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +64,21 @@ class Answer:
     step: str
     text: str = ""
     number: int | None = None
-    """Of the choice, from 0, where its text did not fit into the button."""
+    """The index of the choice, if its text did not fit into the button."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskEdit:
-    """Edit was clicked: a modal shows what may be changed."""
+    """Edit was clicked: a modal shows the editable arguments."""
 
     by: Clicker
     thread_id: str
     step: str
     digest: str
     value: ButtonValue
-    """Goes through the modal, and comes back with `EditCall`."""
+    """The modal carries it and brings it back with `EditCall`."""
     trigger: str
-    """Good for 3 seconds."""
+    """Expires after 3 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +88,16 @@ class EditCall:
     step: str
     digest: str
     arguments: Mapping[str, str]
-    """All that were in the form, by name."""
+    """All arguments in the form, by name."""
     before: Mapping[str, str]
-    """What the form showed at first, likewise."""
+    """Their initial values in the form."""
 
 
 Clicked = Approve | AskReason | Reject | Answer | AskEdit | EditCall | Ignored
 
 
-def parse_click(body: Payload, me: Me) -> Clicked:
-    """`block_actions` and `view_submission`."""
+def parse_click(body: Payload, me: Installation) -> Clicked:
+    """Parses `block_actions` and `view_submission` payloads."""
     by = _clicker(body, me)
     if by is None:
         return Ignored("a click of nobody")
@@ -175,18 +175,18 @@ def _edited(by: Clicker, text: str, view: Payload) -> Clicked:
 
 
 def _back_at(by: Clicker, value: ButtonValue) -> Clicker:
-    """Where the form came from: a submission does not say it."""
+    """The clicker with the place where the modal was opened, which a submission does not contain."""
     return Clicker(by.user, by.name, by.external, value.channel or "", value.thread or "")
 
 
-def _clicker(body: Payload, me: Me) -> Clicker | None:
+def _clicker(body: Payload, me: Installation) -> Clicker | None:
     user = body.get("user") if isinstance(body, Mapping) else None
     if not isinstance(user, Mapping) or not text_in(user, "id"):
         return None
     channel = thread = ""
     match body.get("container"):
         case {"channel_id": str(channel), **container}:
-            # Not the message itself: nobody sees what is said to them alone in a thread that has no replies.
+            # Not the message's own ts: Slack does not show ephemeral messages in a thread without replies.
             thread = text_in(container, "thread_ts")
         case _:
             pass

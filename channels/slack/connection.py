@@ -1,6 +1,6 @@
-"""The installation in a workspace: its client, who we are there, and the two ways of listening (a socket, HTTP).
+"""The connection to a workspace: the client, our identity there, and how we listen (Socket Mode, HTTP).
 
-It owns what runs for as long as we listen. What comes in is heard by `channels.slack.inbound`; nothing is said here.
+It owns everything that runs while we listen. `channels.slack.inbound` handles the events; this module posts nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import AnswersHttp, ChannelUnavailable
 from channels.inbound import Inbox
-from channels.slack.events import Me
+from channels.slack.events import Installation
 from channels.slack.inbound import Desk, SlackInbound
 from channels.slack.refusals import CALL_FAILED
 from channels.slack.sweep import Sweep
@@ -43,12 +43,12 @@ SCOPES = frozenset(
         "users:read.email",
     }
 )
-"""What the code needs, and manifest.yml asks for."""
+"""The scopes that the code needs. manifest.yml requests the same."""
 SOCKET_LOOK_SECONDS = 15.0
 
 
 def client_of(token: str, api_url: str) -> AsyncWebClient:
-    """Without the SDK's retries: after a broken connection they would post twice."""
+    """A client without the SDK's retries, which would post twice after a lost connection."""
     return AsyncWebClient(
         token=token,
         base_url=api_url.rstrip("/") + "/",
@@ -58,18 +58,18 @@ def client_of(token: str, api_url: str) -> AsyncWebClient:
     )
 
 
-async def who_we_are(client: AsyncWebClient) -> tuple[Me, frozenset[str]]:
-    """And the scopes that we were given. Raises ChannelUnavailable."""
+async def identify(client: AsyncWebClient) -> tuple[Installation, frozenset[str]]:
+    """Our identity in the workspace, and the scopes that were granted. Raises ChannelUnavailable."""
     try:
         answer = await client.auth_test()
     except SlackApiError as error:
-        text = f"Slack does not take SLACK_BOT_TOKEN: {error.response.get('error')}. Install the app again and copy it."
+        text = f"Slack rejects SLACK_BOT_TOKEN: {error.response.get('error')}. Install the app again and copy it."
         raise ChannelUnavailable(text) from None
     except CALL_FAILED as error:
         raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
     headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
     scopes = (scope.strip() for scope in headers.get("x-oauth-scopes", "").split(","))
-    me = Me(
+    me = Installation(
         team=str(answer["team_id"]),
         user=str(answer["user_id"]),
         bot=str(answer.get("bot_id") or ""),
@@ -78,14 +78,13 @@ async def who_we_are(client: AsyncWebClient) -> tuple[Me, frozenset[str]]:
     return me, frozenset(filter(None, scopes))
 
 
-async def opens_sockets(client: AsyncWebClient, app_token: str) -> None:
-    """Raises ChannelUnavailable where Socket Mode is off or the token is not for it."""
+async def check_socket_mode(client: AsyncWebClient, app_token: str) -> None:
+    """Raises ChannelUnavailable if Socket Mode is off, or the token is not valid for it."""
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as error:
-        text = (
-            f"Slack opens no socket: {error.response.get('error')}. Check SLACK_APP_TOKEN, and that Socket Mode is on."
-        )
+        code = error.response.get("error")
+        text = f"Slack refuses a socket connection: {code}. Check SLACK_APP_TOKEN, and that Socket Mode is on."
         raise ChannelUnavailable(text) from None
     except CALL_FAILED as error:
         raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
@@ -93,14 +92,14 @@ async def opens_sockets(client: AsyncWebClient, app_token: str) -> None:
 
 @contextlib.asynccontextmanager
 async def listening(
-    client: AsyncWebClient, me: Me, inbox: Inbox, desk: Desk, *, app_token: str, signing_secret: str
+    client: AsyncWebClient, me: Installation, inbox: Inbox, desk: Desk, *, app_token: str, signing_secret: str
 ) -> AsyncIterator[AnswersHttp]:
-    """Hear of what happens in Slack: over a socket where there is an app token, and of what is posted to us.
+    """Listen to Slack: over a socket if there is an app token, and over HTTP with the handler that this yields.
 
     Raises ChannelUnavailable.
     """
     inbound = SlackInbound(client, me, inbox, desk)
-    sweep = Sweep(client, me, inbound.hear, desk.places_to_sweep)
+    sweep = Sweep(client, me, inbound.receive, desk.places_to_sweep)
     known = AuthorizeResult(
         enterprise_id=None,
         team_id=me.team,
@@ -113,23 +112,23 @@ async def listening(
         return known
 
     app = AsyncApp(
-        # Without the token: with it Bolt asks auth.test by itself at the first event, and acknowledges that event
-        # unheard where Slack is in trouble.
+        # Without the token. With it, Bolt calls auth.test at the first event, and if that fails, it acknowledges the
+        # event unhandled.
         client=AsyncWebClient(base_url=client.base_url, retry_handlers=[], logger=_quiet("slack_sdk")),
         authorize=authorize,
-        # Socket Mode has no signatures; an empty secret would pass for one over HTTP.
+        # Socket Mode has no signatures. Over HTTP, an empty secret would be accepted as one.
         signing_secret=signing_secret or None,
         request_verification_enabled=bool(signing_secret),
         process_before_response=True,
         attaching_conversation_kwargs_enabled=False,
-        # Its warnings are for those who write Bolt apps: that the token in the environment is unused, say.
+        # Bolt's warnings do not concern us: that the token in the environment is unused, for example.
         logger=_quiet("slack_bolt", logging.ERROR),
     )
     inbound.listen(app)
     socket: AsyncSocketModeHandler | None = None
     if app_token:
         socket = AsyncSocketModeHandler(app, app_token, logger=_quiet("slack_socket"))
-        await opens_sockets(client, app_token)  # or the SDK would try for ever, in silence
+        await check_socket_mode(client, app_token)  # if this fails, the SDK would retry forever, silently
         await socket.connect_async()  # type: ignore[no-untyped-call]
     keeping = asyncio.create_task(_keep_up(sweep, socket.client if socket else None), name="slack")
     try:
@@ -145,21 +144,21 @@ async def listening(
 async def _over_http(
     app: AsyncApp, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], str]:
-    # Bolt looks at the signature.
+    # Bolt verifies the signature.
     asked = AsyncBoltRequest(body=body.decode(), query=dict(query), headers=dict(headers))
     answer = await app.async_dispatch(asked)
     return answer.status, dict(answer.first_headers_without_set_cookie()), answer.body or ""
 
 
 async def _keep_up(sweep: Sweep, socket: SocketModeClient | None) -> None:
-    """Fetch what was missed, now and each time that the socket was away."""
+    """Sweep now, and each time after the socket was disconnected."""
     await sweep.all()
     was_away = False
     while socket:
         await asyncio.sleep(SOCKET_LOOK_SECONDS)
         is_away = not await socket.is_connected()
         if is_away:
-            # The SDK tries the same URL again and again, and the ticket in it is good for half a minute.
+            # The SDK would reuse a URL whose ticket expires after half a minute.
             socket.wss_uri = None
         elif was_away:
             await sweep.all()

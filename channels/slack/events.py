@@ -1,10 +1,9 @@
-"""What happened in Slack, as plain data: pure functions from an event's payload to what a person did.
+"""Parses the payloads of Slack's Events API. Pure.
 
-A payload is whatever came over the wire, so nothing is taken for granted: an unknown or broken shape is `Ignored`, with
-the reason for the log, and never an exception. What does not concern us is ignored as well: bots (ourselves first),
-joins and other notices, unfurls.
+Payloads are untrusted: an unknown or malformed one becomes `Ignored` with a reason for the log, never an exception.
+Messages by bots (including ourselves), joins and other notices, and unfurls are ignored too.
 
-Whether it concerns us, and whose thread it belongs to, is not known here.
+This module does not decide whether an event concerns us, or which thread it belongs to.
 
 The shapes: https://docs.slack.dev/reference/events
 """
@@ -18,18 +17,18 @@ from typing import Any
 Payload = Mapping[Any, Any]
 
 TALK = {"", "file_share", "thread_broadcast", "me_message"}
-"""Subtypes of a message that are somebody's words."""
+"""The subtypes of messages by people."""
 
 
 @dataclass(frozen=True, slots=True)
-class Me:
-    """Who we are in this workspace, as `auth.test` says."""
+class Installation:
+    """Our app's identity in the workspace, from `auth.test`."""
 
     team: str
     user: str
     bot: str = ""
     url: str = ""
-    """Of the workspace, for links; ends with a slash."""
+    """The workspace's URL, for links; ends with a slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +38,30 @@ class File:
     media_type: str = ""
     size_bytes: int = 0
     url: str = ""
-    """Answers to our token only."""
+    """Requires our token."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Posted:
     channel: str
     ts: str
     thread: str
-    """The ts of the message that the thread hangs from; its own where it begins one."""
+    """The ts of the thread's first message; the message's own if it is that."""
     user: str
     text: str
-    """As Slack wrote it: see `channels.slack.text.unescaped`."""
+    """In Slack's markup (see `channels.slack.text.unescaped`)."""
     to_us: bool
-    """We were mentioned, or it is a direct message."""
+    """Whether it mentions us or is a direct message."""
     direct: bool = False
     external: bool = False
-    """From another organisation (Slack Connect): nobody here vouches for them."""
+    """From another organisation (Slack Connect), so the sender is unverified."""
     files: tuple[File, ...] = ()
     parent: str = ""
-    """Who wrote the message that the thread hangs from, where Slack says so and this is a reply."""
+    """The author of the thread's first message, if this is a reply and Slack says so."""
 
     @property
     def id(self) -> str:
-        """The same message comes as a mention, as a message, by a redelivery and by the sweep."""
+        """The same for every event that brings this message: mention, message, redelivery, sweep."""
         return f"{self.channel}:{self.ts}"
 
 
@@ -73,12 +72,12 @@ class Edited:
     thread: str
     text: str
     edit: str
-    """The ts of the edit: there may be several."""
+    """The ts of the edit, which tells several edits apart."""
     parent: str = ""
 
     @property
     def id(self) -> str:
-        """Of the message: see `Said.id`."""
+        """Of the message: see `Posted.id`."""
         return f"{self.channel}:{self.ts}"
 
 
@@ -91,7 +90,7 @@ class Deleted:
 
     @property
     def id(self) -> str:
-        """Of the message: see `Said.id`."""
+        """Of the message: see `Posted.id`."""
         return f"{self.channel}:{self.ts}"
 
 
@@ -104,7 +103,7 @@ class HomeOpened:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Somebody pressed the stop button of an agent session."""
+    """A person pressed the stop button of an agent session."""
 
     channel: str
     thread: str
@@ -116,11 +115,11 @@ class Ignored:
     why: str
 
 
-Happened = Said | Edited | Deleted | HomeOpened | Stopped | Ignored
+SlackEvent = Posted | Edited | Deleted | HomeOpened | Stopped | Ignored
 
 
-def parse_event(body: Payload, me: Me) -> Happened:
-    """The `event_callback` of the Events API; the same over HTTP and Socket Mode."""
+def parse_event(body: Payload, me: Installation) -> SlackEvent:
+    """Parses an `event_callback`, which is the same over HTTP and Socket Mode."""
     match body:
         case {"event": {"type": "message" | "app_mention" as kind, **event}}:
             return _message(kind, event, me)
@@ -136,7 +135,7 @@ def parse_event(body: Payload, me: Me) -> Happened:
             return Ignored("no event")
 
 
-def _message(kind: str, event: Payload, me: Me) -> Happened:
+def _message(kind: str, event: Payload, me: Installation) -> SlackEvent:
     channel, ts = text_in(event, "channel"), text_in(event, "ts")
     subtype = text_in(event, "subtype")
     if not channel or not ts:
@@ -152,7 +151,7 @@ def _message(kind: str, event: Payload, me: Me) -> Happened:
         return Ignored("a bot's message")
     text = text_in(event, "text")
     direct = text_in(event, "channel_type") == "im" or channel.startswith("D")
-    return Said(
+    return Posted(
         channel=channel,
         ts=ts,
         thread=text_in(event, "thread_ts") or ts,
@@ -166,7 +165,7 @@ def _message(kind: str, event: Payload, me: Me) -> Happened:
     )
 
 
-def _changed(channel: str, event: Payload, me: Me) -> Happened:
+def _changed(channel: str, event: Payload, me: Installation) -> SlackEvent:
     match event:
         case {"message": {"ts": str(ts), **message}}:
             previous = event.get("previous_message")
@@ -184,7 +183,7 @@ def _changed(channel: str, event: Payload, me: Me) -> Happened:
             return Ignored("a change of no message")
 
 
-def _deleted(channel: str, event: Payload, me: Me) -> Happened:
+def _deleted(channel: str, event: Payload, me: Installation) -> SlackEvent:
     previous = event.get("previous_message")
     message: Payload = previous if isinstance(previous, Mapping) else {}
     ts = text_in(event, "deleted_ts") or text_in(message, "ts")
@@ -211,14 +210,14 @@ def files_of(event: Payload) -> tuple[File, ...]:
     return tuple(found)
 
 
-def _is_bot(event: Payload, me: Me) -> bool:
+def _is_bot(event: Payload, me: Installation) -> bool:
     return bool(text_in(event, "bot_id") or event.get("bot_profile")) or text_in(event, "user") in (
         me.user,
         "USLACKBOT",
     )
 
 
-def _is_external(event: Payload, me: Me) -> bool:
+def _is_external(event: Payload, me: Installation) -> bool:
     named = [team for key in ("user_team", "source_team") if (team := text_in(event, key))] or [text_in(event, "team")]
     return any(team not in ("", me.team) for team in named)
 

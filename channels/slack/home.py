@@ -1,4 +1,7 @@
-"""App Home: what waits for a person, what they asked for, and what else goes on. Pure."""
+"""Renders the App Home of a person: requests that wait for them, their own threads, and recent ones. Pure.
+
+`bot.desks.slack` chooses the threads; this module never reads the store.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ TITLE_CHARS_MAX = 120
 STATUS_CHARS_MAX = 100
 NAME_CHARS_MAX = 60
 ITEMS_MAX = 20
-"""Of each list: with the longest links, three of them are within a view's 250,000 bytes and 100 blocks."""
+"""Items per list: with the longest links, three lists stay within a view's 250,000 bytes and 100 blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,9 @@ class HomeItem:
     title: str
     status: str
     link: str
-    """To the thread in Slack; may be empty."""
+    """URL of the thread in Slack; may be empty."""
     at: datetime
-    """When it last moved."""
+    """The time of its newest event."""
     requested_by: str = ""
 
 
@@ -36,18 +39,18 @@ class Home:
     asked: tuple[HomeItem, ...]
     recent: tuple[HomeItem, ...]
     more: int = 0
-    """Threads that there was no room for."""
+    """The number of threads left out."""
 
 
 def home_view(home: Home) -> Block:
     """For views.publish."""
     if not (home.waiting or home.asked or home.recent):
-        empty = "Nothing goes on yet. Mention me in a channel, or write to me under Messages: what runs on staging?"
+        empty = "Nothing is going on yet. Mention me in a channel, or write to me under Messages: what runs on staging?"
         return {"type": "home", "blocks": blocks_of([Part("section", [Run(empty)])])}
     blocks = [
-        *_list("Waits for you", home.waiting, "Nothing waits for you."),
-        *_list("What you asked for", home.asked, "You asked for nothing lately."),
-        *_list("Recent threads", home.recent, "Nothing else goes on."),
+        *_list("Waiting for you", home.waiting, "Nothing is waiting for you."),
+        *_list("Requested by you", home.asked, "You have requested nothing lately."),
+        *_list("Recent threads", home.recent, "Nothing else is going on."),
     ]
     more = home.more + sum(len(items[ITEMS_MAX:]) for items in (home.waiting, home.asked, home.recent))
     if more:

@@ -1,15 +1,15 @@
-"""The way in: listens to what happens in Slack, and gives what concerns us to the inbox.
+"""The way in: listens to Slack's events, and appends those that concern us to the inbox.
 
-Each listener ends before Slack is acknowledged (`process_before_response`), and only when what happened is durable. An
-exception, a store that cannot be reached for one, leaves it unacknowledged, and Slack delivers it again. Whatever comes
-again is known by its ids: a message by its channel and ts, whichever event brings it, a click by request and person.
+A listener acknowledges an event only after it is durable (`process_before_response`). If it raises, because the store
+cannot be reached, for example, the event stays unacknowledged and Slack redelivers it. Redeliveries are recognised by
+their ids: a message by channel and ts, whichever event brings it, and a click by request and person.
 
-A thread of ours is known by its place. What hangs from another message of ours (one that opened a thread, a card that
-is shown elsewhere too) belongs to the thread that the message was said for: its mark tells. Slack is asked for that
-once; where it cannot say in time, the event is not acknowledged, and comes again.
+A thread of ours is found by its place. A reply to another message of ours (a card shown elsewhere, for example) belongs
+to the thread whose id is in that message's metadata. Slack is asked for the metadata once; if that fails, the event is
+not acknowledged.
 
-What a payload means is `channels.slack.events`, what a person sees of a message `channels.slack.seen`, what a click
-does `channels.slack.clicking`. Nothing is said here.
+`channels.slack.events` parses payloads, `channels.slack.reading` turns a message into text, and
+`channels.slack.clicking` handles clicks. This module posts nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import Inbox, Refused
-from channels.slack.calls import WAIT_SECONDS_MAX, Later, tried
-from channels.slack.clicking import Clicking
-from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Me, Said, Stopped, parse_event
+from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
+from channels.slack.clicking import ClickHandler
+from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Installation, Posted, Stopped, parse_event
 from channels.slack.home import Home, home_view
 from channels.slack.marks import thread_in
 from channels.slack.place import NAME, Address, place_of
+from channels.slack.reading import MessageReader
 from channels.slack.refusals import is_refusal
-from channels.slack.seen import Seen
 from store.base import UnknownThread
 from store.keys import thread_id_of
 from store.text import one_line
@@ -45,69 +45,69 @@ log = structlog.get_logger(__name__)
 TITLE_CHARS_MAX = 80
 CHANGES_MAX = 1_000
 PARENTS_MAX = 5_000
-"""Messages of which we remember whose thread hangs from them."""
+"""Cached parents of threads."""
 
 
 class Desk(Protocol):
-    """What the program alone knows. Each of these but `agent_in` raises StoreUnavailable."""
+    """What Slack needs from the rest of the program. Every method but `agent_in` raises StoreUnavailable."""
 
     def agent_in(self, channel: str, /) -> str:
-        """Which agent answers there."""
+        """The agent that answers in this channel."""
 
     async def home_of(self, by: Person) -> Home: ...
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
-        """Our threads of the last days, each with the ts of the newest message that is known."""
+        """Our threads of the last days, each with the ts of its newest known message."""
 
 
 class SlackInbound:
-    def __init__(self, client: AsyncWebClient, me: Me, inbox: Inbox, desk: Desk) -> None:
+    def __init__(self, client: AsyncWebClient, me: Installation, inbox: Inbox, desk: Desk) -> None:
         self._client = client
         self._me = me
         self._inbox = inbox
         self._desk = desk
-        self._seen = Seen(client, me)
-        self._later = Later()
-        self._clicking = Clicking(client, me, inbox, self._seen, self._later)
+        self._reader = MessageReader(client, me)
+        self._background = BackgroundCalls()
+        self._clicks = ClickHandler(client, me, inbox, self._reader, self._background)
         self._changed: dict[str, Edited | Deleted] = {}
-        """The last changes of messages, by message: one may arrive before the message itself."""
+        """The latest edits and deletions by message id, because one may arrive before its message."""
         self._parents: dict[tuple[str, str], str] = {}
-        """Messages that we asked Slack about, by channel and ts: the thread that each was said for, or nothing."""
+        """The thread ids of messages that we have asked Slack about, by channel and ts; empty: not ours."""
 
     def listen(self, app: AsyncApp) -> None:
-        """Register for everything: what has no listener would not be acknowledged, and come again."""
+        """Register for everything, because Slack redelivers events that no listener acknowledges."""
         anything = re.compile("")
         app.event(anything)(self._event)
-        app.action(anything)(self._clicking.click)
-        app.view(anything)(self._clicking.click)
+        app.action(anything)(self._clicks.click)
+        app.view(anything)(self._clicks.click)
         app.view_closed(anything)(_nothing)
         app.shortcut(anything)(_nothing)
         app.command(anything)(_nothing)
         app.options(anything)(_nothing)
 
     async def _event(self, body: dict[str, Any], ack: AsyncAck) -> None:
-        happened = parse_event(body, self._me)
-        match happened:
-            case Said():
-                await self.hear(happened)
+        event = parse_event(body, self._me)
+        match event:
+            case Posted():
+                await self.receive(event)
             case Edited() | Deleted():
-                self._changed[happened.id] = happened
+                self._changed[event.id] = event
                 if len(self._changed) > CHANGES_MAX:
                     self._changed.pop(next(iter(self._changed)))
-                await self._change(happened)
+                await self._change(event)
             case HomeOpened(tab="home"):
-                by = await self._seen.person(happened.user, external=False)
+                by = await self._reader.person(event.user, external=False)
                 view = home_view(await self._desk.home_of(by))
-                await tried("views.publish", self._client.views_publish(user_id=happened.user, view=view))
+                await try_call("views.publish", self._client.views_publish(user_id=event.user, view=view))
             case HomeOpened():
                 pass  # the manifest has the suggested prompts
             case Stopped():
-                if thread_id := await self._thread_of(happened.channel, happened.thread, ask=True):
-                    by = await self._seen.person(happened.user, external=False)
+                if thread_id := await self._thread_of(event.channel, event.thread, ask=True):
+                    by = await self._reader.person(event.user, external=False)
                     with contextlib.suppress(Refused, UnknownThread):
                         await self._inbox.cancel(thread_id, by, "stopped in Slack")
             case Ignored():
-                log.debug("slack_ignored", why=happened.why)
+                log.debug("slack_ignored", why=event.why)
         await ack()
 
     async def _change(self, changed: Edited | Deleted) -> None:
@@ -115,45 +115,45 @@ class SlackInbound:
         if not thread_id:
             return
         if isinstance(changed, Edited):
-            text = await self._seen.readable(changed.text)
+            text = await self._reader.readable(changed.text)
             await self._inbox.edited(thread_id, NAME, event_id=changed.id, text=text, edit_id=changed.edit)
         else:
             await self._inbox.deleted(thread_id, NAME, event_id=changed.id)
 
-    async def hear(self, said: Said) -> bool:
-        """A person's words. False: they are not for us."""
-        begins = said.thread == said.ts
-        if begins and not said.to_us:
+    async def receive(self, posted: Posted) -> bool:
+        """Append a person's message. False: it is not for us."""
+        begins = posted.thread == posted.ts
+        if begins and not posted.to_us:
             return False
         thread_id = ""
         if not begins:
-            ask = said.parent == self._me.user or (said.to_us and not said.parent)
-            thread_id = await self._thread_of(said.channel, said.thread, ask=ask)
-        if not thread_id and not said.to_us:
+            ask = posted.parent == self._me.user or (posted.to_us and not posted.parent)
+            thread_id = await self._thread_of(posted.channel, posted.thread, ask=ask)
+        if not thread_id and not posted.to_us:
             return False
-        new = not (begins or said.direct or thread_id)
-        words = await self._seen.message_of(said, with_history=new)
-        changed = self._changed.get(said.id)
+        new = not (begins or posted.direct or thread_id)
+        message = await self._reader.message_of(posted, with_history=new)
+        changed = self._changed.get(posted.id)
         if isinstance(changed, Deleted):
-            return False  # its author was quicker than we are, or than a redelivery
+            return False  # deleted before the message, or its redelivery, was handled
         if changed:
-            words = replace(words, text=await self._seen.readable(changed.text))
-        place = place_of(self._me.team, said.channel, said.thread)
+            message = replace(message, text=await self._reader.readable(changed.text))
+        place = place_of(self._me.team, posted.channel, posted.thread)
         if thread_id and thread_id != thread_id_of(place):
-            # Where it was said is told where it is not what the thread's id is of: the sweep has to know.
-            words = replace(words, origin={"slack": place.address})
+            # Record the place if it is not the thread's own, for the sweep.
+            message = replace(message, origin={"slack": place.address})
         if thread_id:
-            return await self._inbox.reply(thread_id, NAME, words)
-        await self._inbox.message(place, words, agent=self._desk.agent_in(said.channel))
-        if said.direct and begins:
-            self._entitle(said, words.text)
+            return await self._inbox.reply(thread_id, NAME, message)
+        await self._inbox.message(place, message, agent=self._desk.agent_in(posted.channel))
+        if posted.direct and begins:
+            self._set_title(posted, message.text)
         return True
 
     async def _thread_of(self, channel: str, ts: str, *, ask: bool) -> str:
-        """The id of our thread that hangs from this message; empty: none.
+        """The id of our thread under this message; empty: none.
 
-        `ask`: the message may be one of ours. Raises SlackApiError, SlackClientError, aiohttp.ClientError,
-        TimeoutError, OSError where Slack does not say whose it is.
+        `ask`: ask Slack for the message's metadata if necessary, because the message may be ours. Raises SlackApiError,
+        SlackClientError, aiohttp.ClientError, TimeoutError, OSError if Slack does not answer.
         """
         known = self._parents.get((channel, ts))
         if known:
@@ -163,7 +163,7 @@ class SlackInbound:
         if thread_id or known is not None or not ask:
             return thread_id
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            thread_id = await self._said_for(channel, ts)
+            thread_id = await self._thread_in_parent(channel, ts)
         if thread_id and not await self._inbox.add_alias(NAME, at.alias, thread_id):
             thread_id = ""
         self._parents[channel, ts] = thread_id
@@ -171,8 +171,8 @@ class SlackInbound:
             self._parents.pop(next(iter(self._parents)))
         return thread_id
 
-    async def _said_for(self, channel: str, ts: str) -> str:
-        """The id of the thread that a message of ours was said for; empty: it is not ours, or nobody can look."""
+    async def _thread_in_parent(self, channel: str, ts: str) -> str:
+        """The id of the thread that this message was posted for; empty: it is not ours, or we may not read it."""
         try:
             page: Any = await self._client.conversations_replies(
                 channel=channel, ts=ts, limit=1, include_all_metadata=True
@@ -184,15 +184,15 @@ class SlackInbound:
         parents = (message for message in page["messages"] if message.get("ts") == ts)
         return next((thread_in(parent) for parent in parents if parent.get("user") == self._me.user), "")
 
-    def _entitle(self, said: Said, text: str) -> None:
-        """Name the conversation in the agent view. Nobody waits for it."""
+    def _set_title(self, posted: Posted, text: str) -> None:
+        """Set the title of the conversation in the agent view, in the background."""
         call = self._client.assistant_threads_setTitle(
-            channel_id=said.channel, thread_ts=said.thread, title=one_line(text, TITLE_CHARS_MAX) or "(no words)"
+            channel_id=posted.channel, thread_ts=posted.thread, title=one_line(text, TITLE_CHARS_MAX) or "(no words)"
         )
-        self._later.do(tried("assistant.threads.setTitle", call))
+        self._background.start(try_call("assistant.threads.setTitle", call))
 
     async def aclose(self) -> None:
-        await self._later.aclose()
+        await self._background.aclose()
 
 
 async def _nothing(ack: AsyncAck) -> None:

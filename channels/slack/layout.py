@@ -1,11 +1,11 @@
-"""Text laid out for Slack: from pieces of one style to blocks of limited size, and from blocks to messages. Pure.
+"""Lays out text for Slack: styled runs become blocks of limited size, and blocks become messages. Pure.
 
 Text becomes Runs (pieces of one style), Runs become Parts (a paragraph, a list item, a code block), Parts become blocks
-of limited size, and blocks become messages. Nothing is clipped on the way, only divided: first between blocks, then
-between items, then after paragraphs, lines, sentences and words, and inside a word only when it is longer than a block.
+of limited size, and blocks become messages. Text is never clipped, only split: preferably between blocks, then between
+items, after paragraphs, lines, sentences and words, and inside a word only if it is longer than a block.
 
-It never makes a mrkdwn object, nor an element of type user, usergroup, channel, broadcast or emoji. What makes a text
-harmless before it comes here is `channels.slack.text`.
+It never makes a mrkdwn object, or an element of type user, usergroup, channel, broadcast or emoji. Text is sanitised
+before it comes here, by `channels.slack.text`.
 Sources: docs.slack.dev/reference/block-kit; the total for a message is bolt-js 2509; empty texts are refused with
 "must be more than 0 characters".
 """

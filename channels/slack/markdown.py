@@ -1,16 +1,16 @@
-"""Markdown from a language model as Slack messages.
+"""Renders a language model's Markdown as Slack messages. Pure.
 
-The text is not to be trusted: whatever it says, it mentions nobody, loads no image, and no link leads elsewhere than it
-says. And nothing in it is lost. Where CommonMark drops text, we do not:
+The text is untrusted. It can mention nobody and load no image, and every link shows its target. No text is lost, even
+where CommonMark drops it:
 
-- link definitions (`[1]: https://…`) are not a syntax here, they stay text, as does HTML;
-- titles of links and images, more cells than a table has columns, and the words after a fence are shown;
-- nesting and size beyond NESTING_MAX and MARKDOWN_CHARS_MAX, or a failure of the parser, show the text as it is.
+- link definitions (`[1]: https://…`) and HTML are not supported and stay text;
+- titles of links and images, surplus table cells, and the words after a code fence are shown;
+- text beyond NESTING_MAX or MARKDOWN_CHARS_MAX, or text on which the parser fails, is shown verbatim.
 
-Only these are not shown, because Slack shows them in another way or not at all: the markers themselves, the level of a
-heading, styles in a `header` block, the depth of quotes, and the language of a code block.
+Only formatting that Slack cannot show is lost: the level of a heading, styles in a `header` block, the depth of quotes,
+and the language of a code block.
 
-A newline stays a newline, as in chats, though CommonMark would make a space of it.
+A newline stays a newline, as usual in chats; CommonMark would make it a space.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whose a message is: our key, in its metadata, and which part of what was to be said.
+"""Our idempotency key in a post's metadata, and which part of a message the post holds. Pure.
 
-Slack has no idempotency key for posting. So each message that we post carries ours from its birth, and a stream from
-its end; a stream without it is one that nobody ended.
+Slack's API has no idempotency keys, so we put our own into each post, and into a stream when it ends. A stream without
+a key was abandoned. This module makes no calls.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ METADATA = "deploybot_message"
 
 
 def mark(key: str, part: int, *, holds: int = 1) -> dict[str, Any]:
-    """For `metadata`. `part` is the number of a post; `holds`: the message is that one and so many in all."""
+    """The `metadata` of a post. `part` is the index of its first part; `holds` is the number of parts it holds."""
     payload = {"key": key, "part": part} | ({"holds": holds} if holds > 1 else {})
     return {"event_type": METADATA, "event_payload": payload}
 
 
 def parts_in(message: Any, key: str) -> range:
-    """The numbers of the posts that this message holds of what was said under the key."""
+    """The parts of the message with this key that the post holds."""
     match message.get("metadata"):
         case {"event_type": kind, "event_payload": {"key": its, "part": int(part), **others}}:
             if (kind, its) == (METADATA, key):
@@ -32,7 +32,7 @@ def parts_in(message: Any, key: str) -> range:
 
 
 def thread_in(message: Any) -> str:
-    """The id of the thread that this message was said for, with which its key begins; empty: it has no mark."""
+    """The id of the thread that this post belongs to, from its key; empty: it has none."""
     match message.get("metadata"):
         case {"event_type": kind, "event_payload": {"key": str(key)}} if kind == METADATA:
             return SendKey.parse(key).thread_id
@@ -40,7 +40,7 @@ def thread_in(message: Any) -> str:
             return ""
 
 
-def is_left_stream(message: Any) -> bool:
-    """It came as a stream, and has no mark: its process died, or Slack ended it."""
+def is_abandoned_stream(message: Any) -> bool:
+    """Whether it is a stream without a key: its process died, or Slack ended it."""
     marked = (message.get("metadata") or {}).get("event_type") == METADATA
     return "streaming_state" in message and not marked

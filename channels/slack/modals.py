@@ -1,7 +1,7 @@
-"""The forms that a click on a card opens: why it is rejected, and what is to be changed. Pure.
+"""The modals that a click on a card opens: one for the reason of a rejection, one for changes to the call. Pure.
 
-What is typed comes back with the button's value (`channels.slack.buttons`) in the form's private metadata. A form
-decides nothing; what is done with it is `channels.slack.clicking`.
+A submission brings back the button's value (`channels.slack.buttons`) in the modal's private metadata. This module
+decides nothing; `channels.slack.clicking` handles submissions.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from channels.slack.clicks import ARGUMENT
 from channels.slack.layout import Block, blocks_of
 
 TYPED_CHARS_MAX = 3_000
-"""Slack's own limit for what is typed into an input of a modal."""
+"""Slack's limit for an input of a modal."""
 
 
 def reject_modal(value: ButtonValue) -> Block:
-    """Asks why. `value` comes back with what was typed."""
+    """Asks for the reason. The submission brings back `value`."""
     reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": TYPED_CHARS_MAX}
-    label = plain_text("Why? The agent reads it and plans anew.", 150)
+    label = plain_text("Reason. The agent reads it before it plans again.", 150)
     return {
         "type": "modal",
         "callback_id": "reject",
@@ -33,19 +33,19 @@ def reject_modal(value: ButtonValue) -> Block:
 
 
 def edit_modal(value: ButtonValue, intent: str, arguments: Mapping[str, str]) -> Block:
-    """An input for each argument, with what it says now. `value` comes back with what was typed.
+    """An input for each argument, filled with its current value. The submission brings back `value`.
 
-    There must be one that fits: see `fits_modal`. The others are told by name.
+    At least one argument must fit (see `fits_modal`). The others are listed by name.
     """
     blocks = [_argument(name, text) for name, text in arguments.items() if fits_modal(text)]
     if others := [name for name, text in arguments.items() if not fits_modal(text)]:
-        blocks += blocks_of([line(f"Too long to be changed here: {', '.join(others)}")])
+        blocks += blocks_of([line(f"Too long to edit here: {', '.join(others)}")])
     return {
         "type": "modal",
         "callback_id": "edit",
         "private_metadata": value.write(),
         "title": plain_text(f"Edit {intent}", 24),
-        "submit": plain_text("Ask with this", 24),
+        "submit": plain_text("Request with changes", 24),
         "close": plain_text("Back", 24),
         "blocks": blocks,
     }

@@ -1,10 +1,10 @@
-"""Addresses in Slack: this module alone makes and reads them. Pure.
+"""Makes and parses the addresses of Slack places; no other module does. Pure.
 
-An address is `team/channel/ts`, the ts being that of the message which the thread hangs from. `/channel/` is a place
-for messages of their own, and `/channel/#name` that of a thread which has no message yet: its first one stands in the
-channel, and the thread hangs from it. Instead of a channel there may be a user, with whom we have a conversation.
+An address is `team/channel/ts`, with the ts of the thread's first message. `/channel/` is for single messages outside
+any thread, and `/channel/#name` is a thread whose first message is not posted yet. A user's id in place of the channel
+stands for our direct messages with that user.
 
-Whether a channel exists, and whether we are in it, is not known here.
+This module does not know whether a channel exists, or whether we are in it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _CHANNEL_OR_USER = re.compile(r"[CGDUW][A-Z0-9]{2,30}")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address, read."""
+    """A parsed address."""
 
     team: str
     channel: str
-    """Or a user."""
+    """The id of a channel or of a user."""
     thread: str
-    """The ts that the thread hangs from; `#name` before there is one; empty: messages of their own."""
+    """The ts of the thread's first message; `#name` before it is posted; empty: outside any thread."""
 
     @property
     def place(self) -> Place:
@@ -37,7 +37,7 @@ class Address:
 
     @property
     def alias(self) -> str:
-        """The message that the thread hangs from, by whatever name of the team it was told."""
+        """The thread's first message, independent of the team's id."""
         return f"{self.channel}/{self.thread}"
 
     @property
@@ -46,17 +46,17 @@ class Address:
 
     @property
     def is_direct(self) -> bool:
-        """A conversation with one person, as Slack numbers it."""
+        """Whether it is a direct message channel."""
         return self.channel.startswith("D")
 
     @property
     def begins_thread(self) -> bool:
-        """Its first message is still to be posted."""
+        """Whether the thread's first message is not posted yet."""
         return self.thread.startswith("#")
 
 
 def is_user(channel: str) -> bool:
-    """Whether it is a user's id, where a channel's may stand."""
+    """Whether the id is a user's."""
     return channel.startswith(("U", "W"))
 
 
@@ -65,13 +65,13 @@ def place_of(team: str, channel: str, thread: str) -> Place:
 
 
 def address_of(place: Place) -> Address | None:
-    """None: it is no place in Slack."""
+    """None: it is not a place in Slack."""
     parts = place.address.split("/", 2)
     return Address(*parts) if place.channel == NAME and len(parts) == 3 else None
 
 
 def thread_at(place: Place) -> Address | None:
-    """Where a thread hangs already, from a message; None: it is no such place."""
+    """The address of a thread that has a first message; None: the place is something else."""
     address = address_of(place)
     if address is None or not (address.team and address.channel and address.thread):
         return None

@@ -1,7 +1,7 @@
-"""What the agent says, as Slack messages: from `channels.messages` to posts. Pure.
+"""Renders `channels.messages` as Slack posts. Pure; it sends nothing.
 
-A request for approval is in `channels.slack.cards`. What is rewritten has to stay one message: where its room ends, it
-says so. Nothing is sent here.
+Requests for approval are rendered in `channels.slack.cards`. A message that replaces another must be a single post, so
+it is shortened if necessary, and says so.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ OPTIONS_MAX = 100
 
 
 def posts_of(message: Outgoing, thread_id: str, way: Way = NEW) -> list[Post]:
-    """In order; of a card and a question, the last one has the buttons.
+    """The posts in order. Buttons are in the last one.
 
-    The end of a request, a question that was answered, and progress take the place of a message: they are one, whatever
-    they hold. The others raise TooLongToShow.
+    Messages that replace others (outcomes, closed questions, progress) are always one post. The rest may raise
+    TooLongToShow.
     """
     match message:
         case Text(text):
@@ -78,7 +78,7 @@ def _question(question: Question, thread_id: str) -> list[Post]:
         case Answered(by, answer):
             return _closed(question, f"answered by {by}: {answer}", thread_id)
         case Dropped():
-            return _closed(question, "no answer is needed any more", thread_id)
+            return _closed(question, "no longer needs an answer", thread_id)
     assert_never(question.state)
 
 
@@ -87,14 +87,14 @@ def _asked(question: Question, thread_id: str) -> list[Post]:
     parts = [bold(f"{mark}{question.question}")]
     if question.context:
         parts.append(line(question.context))
-    # A free question stays open for other words, so it has no buttons that its answer would take away.
+    # A free-text question has no buttons, because any reply answers it.
     choices = question.offers if question.format != "free_text" else ()
     actions: list[Block] = []
     as_buttons = True
     if choices:
         as_buttons = len(choices) <= BUTTONS_MAX and all(len(visible(c)) <= BUTTON_CHARS_MAX for c in choices)
         if not as_buttons:
-            # In full here: a select shows only their beginnings.
+            # In full here, because a select clips its options.
             parts += [Part("item", _runs(choice), number=n) for n, choice in enumerate(choices, 1)]
         if as_buttons:
             actions = [_choice(question, thread_id, n, choice) for n, choice in enumerate(choices)]
@@ -105,7 +105,7 @@ def _asked(question: Question, thread_id: str) -> list[Post]:
     if actions:
         block_id = question_block_id(thread_id, question.step)
         if not as_buttons:
-            messages.append([])  # a select may be half as large as a message can be
+            messages.append([])  # a select may fill half a message
         messages[-1].append({"type": "actions", "block_id": block_id, "elements": actions})
     return posts(f"{mark}{question.question}", messages)
 
@@ -137,7 +137,7 @@ def _select(choices: Iterable[str]) -> Block:
 def _closed(question: Question, said: str, thread_id: str) -> list[Post]:
     parts = [bold(question.question), line(f"✔ {said}")]
     if len(packed(blocks_of(parts))) > 1:
-        # The answer needs the room more; what the question has in messages before this one stays there.
+        # Shorten the question to make room for the answer. Earlier posts still show the question in full.
         parts[0] = bold(one_line(question.question, FALLBACK_CHARS_MAX))
     return posts(said, [one_message(blocks_of(parts), thread_id)])
 

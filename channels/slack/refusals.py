@@ -1,6 +1,6 @@
-"""What Slack's errors mean to us: for good, until somebody repairs it, or only for now.
+"""Classifies Slack's errors: permanent, until an administrator repairs the installation, or temporary.
 
-It owns the lists of Slack's error codes. It calls nothing and retries nothing.
+It owns the lists of Slack's error codes. It makes no calls and retries nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from channels.base import SendFailed
 
 CALL_FAILED = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
-"""What a call of the client raises where Slack refuses, is in trouble, or cannot be reached."""
+"""Everything that the Slack client raises if a call fails."""
 RETRY_SECONDS = 10.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
 
@@ -49,9 +49,9 @@ _FOR_GOOD = {
     "user_not_visible",
     "users_not_found",
 }
-"""Trying again changes nothing. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""
+"""Retrying is useless. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""
 _UNTIL_REPAIRED = {"account_inactive", "invalid_auth", "missing_scope", "not_authed", "token_expired", "token_revoked"}
-"""Somebody has to repair the installation first."""
+"""The installation must be repaired first."""
 _FOR_NOW = {
     "fatal_error",
     "internal_error",
@@ -63,7 +63,7 @@ _FOR_NOW = {
     "service_unavailable",
     "team_added_to_org",
 }
-"""Slack says that something is wrong with it, or that we are too fast: what was asked may even have been done."""
+"""Slack has a fault, or limits our rate. The call may have taken effect all the same."""
 
 
 def code_of(error: SlackApiError) -> str:
@@ -79,7 +79,7 @@ def in_words(error: BaseException) -> str:
 
 
 def is_refusal(error: SlackApiError) -> bool:
-    """Slack understood and did nothing, and the installation is in order: another way may do."""
+    """Whether Slack rejected this particular call, and did nothing, so that another kind of call may work."""
     response: Any = error.response
     code = response.get("error")
     return response.status_code == 200 and bool(code) and code not in _FOR_NOW and code not in _UNTIL_REPAIRED

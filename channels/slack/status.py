@@ -1,7 +1,7 @@
-"""How the agent is getting on, shown in a Slack thread while it works. A courtesy that nothing waits for.
+"""Shows in a Slack thread that the agent is working. Best effort: nothing waits for it, and it never raises.
 
-It owns what this process has shown in which thread, and the one call at a time that changes it. It keeps nothing beyond
-the process, says no message, and never raises.
+It owns the status that this process has set in each thread, and makes at most one call at a time per thread. It
+persists nothing and posts no messages.
 
 Sources: docs.slack.dev/reference/methods/assistant.threads.setStatus and agents.sessions.setStatus.
 """
@@ -36,7 +36,7 @@ class Status:
         self._client = client
         self._wanted: dict[Place, _Shown] = {}
         self._shown: dict[Place, _Shown] = {}
-        """Where the agent is at work, as far as this process knows."""
+        """The threads in which this process has set a status."""
         self._calls: dict[Place, asyncio.Task[None]] = {}
 
     def busy(self, place: Place, doing: str) -> None:
@@ -48,23 +48,23 @@ class Status:
             self._want(place, _Shown("", "suspended" if turn == "human" else "active"))
 
     def said(self, place: Place) -> None:
-        """A message was posted there, and Slack has cleared the status by itself."""
+        """A message was posted, upon which Slack clears the status by itself."""
         if place in self._shown:
             self._shown[place] = replace(self._shown[place], status="")
 
     def session(self, place: Place) -> str:
-        """The status of the agent session that is shown there; empty: none is."""
+        """The status of the agent session that is set there; empty: none."""
         return self._shown.get(place, _Shown()).session
 
     def _want(self, place: Place, shown: _Shown) -> None:
-        """The newest wish for a place counts; the others are dropped while one is on its way."""
+        """Only the newest wanted status counts: older ones are dropped while a call is in flight."""
         self._wanted[place] = shown
         if place not in self._calls:
             self._calls[place] = asyncio.create_task(self._show(place), name=f"slack status {place.address}")
 
     async def _show(self, place: Place) -> None:
         address = thread_at(place)
-        assert address is not None, "only threads that hang somewhere are shown at work"
+        assert address is not None, "only an existing thread has a status"
         channel, thread = address.channel, address.thread
         try:
             while wanted := self._wanted.pop(place, None):

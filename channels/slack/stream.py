@@ -1,12 +1,12 @@
-"""A long text as one message: a stream, which takes more blocks than a post does.
+"""Sends a long text as one streamed message, which may hold more blocks than a post.
 
-A stream is begun without metadata; it gets our mark when it is stopped. What a dead process left has none, and is taken
-away before the text is said anew. An open stream cannot be deleted, so it is stopped first.
+A stream starts without metadata and gets our key when it is stopped. A stream without a key was abandoned by a dead
+process, and is deleted before the text is sent again. An open stream must be stopped before it can be deleted.
 
-Our blocks go in as `blocks` chunks, as literal as in a post; never as `markdown_text`, in which a model's `<!channel>`
-would be live. Slack documents 50 blocks through chunks (it drops what is more) and 50 in the call that stops the
-stream. It does not document how much text that may be, and about 12,000 characters of Markdown were measured. So
-where Slack refuses on the way, the stream ends with what it has taken, and the caller posts the rest.
+Blocks are sent as `blocks` chunks, as literal as in a post. They are never sent as `markdown_text`, in which a
+`<!channel>` by the model would be live. Slack documents a limit of 50 blocks in chunks (it drops the rest) and of 50
+more in the call that stops the stream. It does not document the limit of the text; about 12,000 characters of Markdown
+were measured. If Slack refuses a chunk, the stream ends with what it holds, and the caller posts the rest.
 
 Sources: docs.slack.dev/reference/methods/chat.startStream, chat.appendStream and chat.stopStream. Measured by others:
 the limit above (github.com/CopilotKit/CopilotKit/pull/6244), and that Slack itself ends a stream after five minutes
@@ -31,7 +31,7 @@ from channels.slack.refusals import code_of, is_refusal
 log = structlog.get_logger(__name__)
 
 BLOCKS_MAX = 50
-"""Through all chunks of a stream together, and as many again in the call that stops it."""
+"""Limit of all chunks of a stream together, and again of the call that stops it."""
 
 _OVER = {"message_not_found", "message_not_in_streaming_state", "stopped_by_user"}
 _TOO_MUCH = {"msg_blocks_too_long", "msg_blocks_too_many", "msg_too_long"}
@@ -39,27 +39,27 @@ _TOO_MUCH = {"msg_blocks_too_long", "msg_blocks_too_many", "msg_too_long"}
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whom a stream is for. They see it grow; others in the channel see it when it is whole."""
+    """The recipient of a stream, who sees it grow. Others in the channel see it when it is complete."""
 
     team: str
     user: str
     session: str | None = None
-    """The status of the thread's agent session when the stream is over; without one it is `active`."""
+    """The status of the thread's agent session after the stream; None: `active`."""
 
 
 class Streams:
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
         self._weight_max = POSTS_MAX * MESSAGE_WEIGHT_MAX
-        """Of one stream. Less as soon as Slack has found one too long: that one is not tried again."""
+        """Limit of one stream, lowered whenever Slack refuses a stream as too long."""
 
-    async def say(
+    async def send(
         self, channel: str, thread: str, posts: Sequence[Post], reader: Reader, *, key: str
     ) -> dict[int, str]:
-        """Say the first of these posts as one message. Gives their numbers, each with its ts; the others are to post.
+        """Send as many of these posts as possible as one message. Returns the ts for the index of each post sent.
 
-        Nothing where a stream would hold no more than a post, and where Slack refuses it. Raises SlackApiError for
-        trouble; a stream may be left then, or be whole.
+        Returns nothing if a stream would hold only one post, or if Slack refuses it. Raises SlackApiError for other
+        failures, which may leave an abandoned or a complete stream behind.
         """
         chunks, closing = _room(posts, self._weight_max)
         if chunks + closing < 2:
@@ -97,11 +97,11 @@ class Streams:
                 self._refused(error, posts[: held + more])
             else:
                 return dict.fromkeys(range(held + more), ts)
-        await self.take_away(channel, ts)
+        await self.delete(channel, ts)
         return {}
 
-    async def take_away(self, channel: str, ts: str) -> None:
-        """Delete a stream, open or not. Raises SlackApiError for trouble only: the text is more than a clean thread."""
+    async def delete(self, channel: str, ts: str) -> None:
+        """Delete a stream, open or not. Refusals are only logged, so that the text is sent all the same."""
         for call in (self._client.chat_stopStream, self._client.chat_delete):
             try:
                 await call(channel=channel, ts=ts)
@@ -112,7 +112,7 @@ class Streams:
                     log.warning("stream_not_taken_away", channel=channel, ts=ts, error=code_of(error))
 
     def _refused(self, error: SlackApiError, posts: Sequence[Post]) -> None:
-        """Raises the error again where it is no refusal. The posts are those that it would have held."""
+        """Log a refusal; any other error is raised again. `posts`: the content of the refused stream."""
         if not is_refusal(error):
             raise error
         log.info("stream_refused", error=code_of(error))
@@ -121,9 +121,9 @@ class Streams:
 
 
 def _room(posts: Sequence[Post], weight_max: int) -> tuple[int, int]:
-    """How many posts fit through chunks, and how many after those into the call that stops the stream.
+    """How many posts fit into chunks, and how many more into the call that stops the stream.
 
-    As in a post, a table is the last thing: Slack takes one in a message.
+    Nothing may follow a table, because Slack allows one table per message.
     """
     chunks = closing = 0
     for end, post in enumerate(posts, 1):

@@ -1,7 +1,7 @@
-"""After downtime: what was said in our threads while nobody listened is fetched, and heard as if it came now.
+"""Catches up after downtime: fetches the messages of our threads that were posted while nobody listened.
 
-Slack delivers events again for an hour or so at most. What was heard already changes nothing: it is known by its id.
-Which places to look at, the program says; whether what is found there is for us, whoever hears it.
+Slack redelivers events for about an hour at most. Messages that were received already change nothing, because their id
+is known. The program says which threads to read; `channels.slack.inbound` decides whether a message is for us.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.slack.events import Me, Said, parse_event
+from channels.slack.events import Installation, Posted, parse_event
 from channels.slack.place import thread_at
 from channels.slack.refusals import CALL_FAILED
 from store.base import StoreUnavailable
@@ -31,32 +31,32 @@ class Sweep:
     def __init__(
         self,
         client: AsyncWebClient,
-        me: Me,
-        hear: Callable[[Said], Awaitable[bool]],
+        me: Installation,
+        receive: Callable[[Posted], Awaitable[bool]],
         places: Callable[[], Awaitable[Mapping[Place, str]]],
     ) -> None:
-        """`places`: our threads, each with the ts of the newest message that is known."""
+        """`places`: our threads, each with the ts of its newest known message."""
         self._client = client
         self._me = me
-        self._hear = hear
+        self._receive = receive
         self._places = places
 
     async def all(self) -> None:
-        """Never raises: whoever looks after the socket goes on."""
+        """Read all threads. Never raises."""
         try:
             for place, since in (await self._places()).items():
                 await self._try(place, since)
         except StoreUnavailable as error:
             log.warning("sweep_failed", error=str(error))
         except Exception:
-            # Our own mistake, about one thread perhaps.
+            # A bug of ours must not stop the listener.
             log.exception("sweep_failed")
 
     async def _try(self, place: Place, since: str) -> None:
         for _ in range(RETRIES_MAX):
             try:
-                if heard := await self.thread(place, since):
-                    log.info("sweep_found", place=place.address, messages=heard)
+                if received := await self.thread(place, since):
+                    log.info("sweep_found", place=place.address, messages=received)
                 return
             except SlackApiError as error:
                 if error.response.get("error") != "ratelimited":
@@ -68,22 +68,22 @@ class Sweep:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def thread(self, place: Place, since: str) -> int:
-        """Hear what was said in a thread of ours since that ts. Gives how many messages.
+        """Receive the messages posted in a thread since that ts. Returns how many there were.
 
-        Raises SlackApiError, SlackClientError, aiohttp.ClientError; what was heard until then is durable.
+        Raises SlackApiError, SlackClientError, aiohttp.ClientError; the messages received before that are durable.
         """
         address = thread_at(place)
         assert address is not None, f"no thread hangs at {place.address!r}"
-        heard, cursor = 0, None
+        received, cursor = 0, None
         while True:
             page: Any = await self._client.conversations_replies(
                 channel=address.channel, ts=address.thread, oldest=since, limit=PAGE, cursor=cursor
             )
             for message in page["messages"]:
                 event = {"type": "message", "channel": address.channel, "thread_ts": address.thread, **message}
-                said = parse_event({"event": event}, self._me)
-                if isinstance(said, Said) and said.ts > since:
-                    heard += await self._hear(said)
+                posted = parse_event({"event": event}, self._me)
+                if isinstance(posted, Posted) and posted.ts > since:
+                    received += await self._receive(posted)
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
-                return heard
+                return received

@@ -1,10 +1,10 @@
-"""Text to and from Slack, so that it can do no harm there and loses nothing. Pure.
+"""Converts text to and from Slack's formats, safely and without loss. Pure.
 
-Going out, text is literal. Slack reads no `<!channel>`, `<@U1>`, `*` or `:emoji:` in the text elements of a `rich_text`
-block, so there is nothing to escape and nothing to forget: `rich` and `linked`, laid out by `channels.slack.layout`.
-Only the `text` argument of a message, which notifications and screen readers use, must be escaped: `plain`.
+Outgoing text is literal. Slack does not parse `<!channel>`, `<@U1>`, `*` or `:emoji:` in the text elements of a
+`rich_text` block, so `rich` and `linked` need no escaping. Only the `text` of a message, which notifications and screen
+readers use, must be escaped, by `plain`.
 
-What is only about Markdown is in `channels.slack.markdown`.
+This module does not know Markdown (see `channels.slack.markdown`).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _SAFE_URL = re.compile(rf"{_WEB}|mailto:[\w.!#$%&'*+/=?~-]+@{_HOST}(?:\?{_PATH}*
 
 
 def escape(text: str) -> str:
-    """For mrkdwn and for the `text` of a message: no mention, link or date token in the text is live.
+    """Escapes text for mrkdwn and for the `text` of a message, so that no mention, link or date token is live.
 
-    Covers `&`, `<` and `>`, which all of those need, and hidden characters. Slack has no escape for what only changes
-    the looks (`*`, `_`, `~`, backquotes, `:emoji:`, `>` is covered): where text must be literal, use `rich`.
-    A bare `@channel` stays text, because chat.postMessage has `link_names` off and `parse` at "none" by default.
+    It escapes `&`, `<` and `>`, which all of those need, and removes hidden characters. Slack has no escape for mere
+    formatting (`*`, `_`, `~`, backquotes, `:emoji:`); use `rich` if text must be literal. A bare `@channel` stays text,
+    because chat.postMessage has `link_names` off and `parse` at "none" by default.
     """
     return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def plain(text: str, chars_max: int) -> str:
-    """The `text` beside the blocks, for notifications and screen readers: escaped, without blank lines, clipped.
+    """The `text` of a message, for notifications and screen readers: escaped, without blank lines, clipped.
 
-    The limit is on the escaped text, and no entity is cut. The blocks hold the whole text. Markdown stays as written.
+    The limit applies to the escaped text, and no entity is cut. Markdown stays as written.
     """
     lines = (line.strip() for line in visible(text).split("\n"))
     text = "\n".join(line for line in lines if line)
@@ -51,10 +51,7 @@ def plain(text: str, chars_max: int) -> str:
 
 
 def rich(text: str) -> list[Block]:
-    """Text from people and programs as it is, with its newlines; http(s) URLs are links.
-
-    Several blocks when it is long: `packed` makes messages of them.
-    """
+    """The text as blocks, verbatim except that http(s) URLs become links. `packed` makes messages of the blocks."""
     if not text.strip():
         return []
     return blocks_of([Part("section", linked(visible(text)))])

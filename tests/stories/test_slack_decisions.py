@@ -18,7 +18,7 @@ from bot.inbox import Inbox
 from bot.team.people import Member, People
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel
-from channels.slack.connection import listening, who_we_are
+from channels.slack.connection import identify, listening
 from store.authority.terms import Terms
 from store.base import Store
 from store.events import ApprovalDecided, MessageReceived, StandingGranted, StepChosen
@@ -71,7 +71,7 @@ class ReleaseOffice(Office):
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
-        me, _ = await who_we_are(self.client)
+        me, _ = await identify(self.client)
         desk = SlackDesk(self.store, lambda _: "ops", me, self.people)
         async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()
@@ -254,7 +254,7 @@ async def test_a_changed_call_is_a_new_request(office: ReleaseOffice) -> None:
     assert [e.editor.member for e in edited if e.editor] == ["ana"]
 
 
-@pytest.mark.parametrize(("text", "said"), [("prod", "Nothing is different."), ("  ", "It cannot be empty.")])
+@pytest.mark.parametrize(("text", "said"), [("prod", "Nothing is different."), ("  ", "This cannot be empty.")])
 async def test_the_form_says_what_is_wrong_with_what_was_typed(office: ReleaseOffice, text: str, said: str) -> None:
     async with office.open():
         asked, card = await office.asked_for_prod()
@@ -286,7 +286,7 @@ async def test_what_was_decided_meanwhile_cannot_be_changed(office: ReleaseOffic
         form = await office.submits("ana", form, {"target": "staging"})
         assert "no such open request" in dict(form.errors)["argument:target"]
         await office.slack.acknowledged(await office.slack.click("ana", card, "Edit…"))
-        await office.told("There is nothing to change here any more.")
+        await office.told("This request can no longer be changed.")
     assert office.desk.ran == ["push(target: prod)"]
     assert len(office.slack.calls_of("views.open")) == 1
 
@@ -351,11 +351,11 @@ async def test_home_shows_whoever_may_decide_what_waits_for_them(office: Release
         asked, card = await office.asked_for_prod("cy")
         await office.until(asked, "waiting_for_approval")
         assert "push target=prod: waiting for approval" in await waits_for(office, "ana")
-        assert "Nothing goes on yet" in await waits_for(office, "dan")
+        assert "Nothing is going on yet" in await waits_for(office, "dan")
         await office.clicks("ana", card, "Approve")
         await office.reads(card, "1 of 2 approvals")
         assert "push target=prod: waiting for approval" in await waits_for(office, "ben")
-        assert "Nothing waits for you." in await waits_for(office, "ana")
+        assert "Nothing is waiting for you." in await waits_for(office, "ana")
 
 
 async def waits_for(office: ReleaseOffice, name: str) -> str:
@@ -367,4 +367,4 @@ async def waits_for(office: ReleaseOffice, name: str) -> str:
     await office.slack.acknowledged(opened)
     home = office.slack.home_of(name)
     assert home
-    return office.slack.text_of(home).partition("What you asked for")[0]
+    return office.slack.text_of(home).partition("Requested by you")[0]

@@ -154,7 +154,7 @@ class Decisions:
         if asked.context:
             body += f"<p>{_escaped(asked.context)}</p>"
         if thread.state.question != step.id or thread.state.cancelled:
-            return "Answered", body + "<p><b>This question needs no answer any more.</b></p>", 200
+            return "Answered", body + "<p><b>This question no longer needs an answer.</b></p>", 200
         choice = _choice(step, link.number)
         body += (
             f'<form method="post"><button>{_escaped(choice)}</button></form>'

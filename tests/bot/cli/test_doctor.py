@@ -16,7 +16,7 @@ from bot.cli.demo.site import Site
 from bot.settings import Settings
 from bot.team.file import read_team
 from channels.slack import check as slack_check
-from channels.slack.connection import client_of, who_we_are
+from channels.slack.connection import client_of, identify
 from tests.fakes.mail.dovecot import PASSWORD, address
 from tests.fakes.mail.light import Light
 from tests.fakes.model_server import ModelServer
@@ -282,7 +282,7 @@ async def test_a_scope_that_the_token_lacks_is_named(bot: Bot, slack: SlackServe
 
 async def test_a_token_that_slack_does_not_take_is_told(bot: Bot, slack: SlackServer) -> None:
     (line,) = await slack_lines(with_slack(bot, slack, SLACK_BOT_TOKEN="xoxb-wrong"))
-    assert line.startswith("failed   slack: Slack does not take SLACK_BOT_TOKEN: invalid_auth.")
+    assert line.startswith("failed   slack: Slack rejects SLACK_BOT_TOKEN: invalid_auth.")
     assert "xoxb-wrong" not in line
 
 
@@ -391,7 +391,7 @@ async def test_people_who_cannot_decide_in_slack_are_told(bot: Bot, slack: Slack
         f"{guest.id} (people.guest) is a guest, and only full members decide: "
         "take them out, or have them made one. "
         f"{gone.id} (people.gone) has left this workspace: take them out. "
-        "U0NOBODY (people.typo) is nobody here: copy the member ID from their profile.",
+        "U0NOBODY (people.typo) is not a member of this workspace: copy the member ID from their profile.",
     )
 
 
@@ -423,7 +423,7 @@ async def test_slack_that_hangs_keeps_nobody_waiting(slack: SlackServer, monkeyp
     monkeypatch.setattr(slack_check, "CHECK_SECONDS_MAX", 0.3)
     slack.hold("users.info")
     client = client_of(slack.bot_token, slack.api_url)
-    me, _ = await who_we_are(client)
+    me, _ = await identify(client)
     many = {f"U{number:04}": f"people.p{number}" for number in range(3 * slack_check.CALLS_AT_ONCE)}
     wrong, unsaid = await slack_check.unreachable(client, me, many, many)
     assert wrong == []

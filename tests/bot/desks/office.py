@@ -15,7 +15,7 @@ from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel
-from channels.slack.connection import client_of, listening, who_we_are
+from channels.slack.connection import client_of, identify, listening
 from channels.slack.place import place_of
 from store.base import Store
 from store.events import Recorded
@@ -49,7 +49,7 @@ class Office:
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
-        me, _ = await who_we_are(self.client)
+        me, _ = await identify(self.client)
         desk = SlackDesk(self.store, lambda _: "ops", me)
         async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()

@@ -18,7 +18,7 @@ from channels.places import Alerts
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES
 from channels.slack.place import place_of
-from channels.slack.seen import is_slacks
+from channels.slack.reading import is_slack_url
 from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
@@ -262,7 +262,7 @@ async def test_without_slacks_word_on_who_clicked_nothing_is_recorded(office: Of
         await office.slack.click("ben", card, "Approve")
         told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         thread = await office.until(asked, "waiting_for_approval")
-    assert "press it again" in told[0].args["text"]
+    assert "click again" in told[0].args["text"]
     assert "approval_decided" not in [event.kind for event in thread.events]
 
 
@@ -297,7 +297,7 @@ async def test_a_question_is_answered_by_a_button_which_then_goes(office: Office
         assert "answered by" in office.slack.text_of(office.slack.now(question))
         await office.slack.click("ana", question, "yes")
         told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
-    assert "no open question" in told[0].args["text"] or "no answer any more" in told[0].args["text"]
+    assert "no open question" in told[0].args["text"] or "no longer needs an answer" in told[0].args["text"]
     assert "text: no" in office.model.prompts[-1] or 'text: "no"' in office.model.prompts[-1]
 
 
@@ -321,7 +321,7 @@ async def test_of_two_answers_at_the_same_moment_one_counts(office: Office) -> N
         await asyncio.gather(office.slack.click("ana", question, "yes"), office.slack.click("ben", question, "no"))
         told = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         thread = await office.until(asked, "done")
-    assert "needs no answer any more" in told[0].args["text"]
+    assert "no longer needs an answer" in told[0].args["text"]
     assert len([e for e in kinds(thread, MessageReceived) if e.answers]) == 1
 
 
@@ -343,7 +343,7 @@ async def test_home_shows_what_waits_and_what_one_asked_for(office: Office) -> N
         await office.slack.wait_for(lambda: office.slack.home_of("ben"))
         bens = office.slack.home_of("ben")
         assert bens
-    waits, _, rest = text.partition("What you asked for")
+    waits, _, rest = text.partition("Requested by you")
     assert "push target=prod: waiting for approval" in waits
     assert "are you there?" in rest
     assert "push" not in office.slack.text_of(bens), "it may be held where he cannot look"
@@ -599,7 +599,7 @@ async def test_no_mention_of_a_model_goes_out_live(office: Office) -> None:
     ],
 )
 def test_our_token_is_shown_to_slack_alone(url: str, is_slacks_own: bool) -> None:
-    assert is_slacks(url, "http://127.0.0.1:8100/api/") is is_slacks_own
+    assert is_slack_url(url, "http://127.0.0.1:8100/api/") is is_slacks_own
 
 
 # The manifest

@@ -15,7 +15,7 @@ from bot.desks.slack import SlackDesk
 from bot.team.people import People
 from bot.web.api.app import Api
 from bot.web.server import BODY_BYTES_MAX, application, serving
-from channels.slack.connection import listening, who_we_are
+from channels.slack.connection import identify, listening
 from store.base import StoreUnavailable
 from store.memory import MemoryStore
 from tests.bot.desks.office import Office, new_office
@@ -43,7 +43,7 @@ async def office() -> AsyncIterator[Office]:
 @contextlib.asynccontextmanager
 async def served(office: Office, *, with_api: bool = False) -> AsyncIterator[str]:
     api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", {"slack": None}).app()
-    me, _ = await who_we_are(office.client)
+    me, _ = await identify(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
     async with (
         listening(office.client, me, office.inbox, desk, app_token="", signing_secret=SECRET) as slack,

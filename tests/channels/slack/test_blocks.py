@@ -33,7 +33,7 @@ from channels.messages import (
 from channels.slack.blocks import Post, TooLongToShow
 from channels.slack.buttons import ButtonValue
 from channels.slack.clicks import Answer, Approve, AskEdit, AskReason, parse_click
-from channels.slack.events import Me
+from channels.slack.events import Installation
 from channels.slack.home import ITEMS_MAX, Home, HomeItem, home_view
 from channels.slack.modals import edit_modal, reject_modal
 from channels.slack.posts import POSTS_MAX, posts_of
@@ -46,7 +46,7 @@ AT = datetime(2026, 11, 20, 4, 36, tzinfo=UTC)
 DIGEST = "0123456789abcdef" * 4
 DEX = Person(name="dex", address="U0DEX", trust="verified")
 SHA = "4af9ec024c7f132fd21fb4962aa6725f4e14bf07"
-ME = Me(team="T0ACME", user="U0BOT")
+ME = Installation(team="T0ACME", user="U0BOT")
 
 
 def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None = None) -> Approval:
@@ -241,7 +241,7 @@ def test_the_form_for_an_edit_has_an_input_for_each_argument_and_keeps_to_the_li
         ("why", False, True),
     ]
     assert [i["element"].get("initial_value") for i in inputs] == ["v1.4.2", None, "a\nb"]
-    assert "Too long to be changed here: log" in seen([Post("", view["blocks"])])
+    assert "Too long to edit here: log" in seen([Post("", view["blocks"])])
 
 
 REMINDER = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, state=Reminded())
@@ -414,7 +414,7 @@ def test_a_reason_that_no_message_holds_says_where_the_rest_is() -> None:
     settled = ended("rejected", by=DEX, at=AT, comment="no " * 30_000)
     (post,) = posts_of(settled, "tabc")
     assert "❌ rejected by dex at 2026-11-20 04:36 UTC — no no" in seen([post])
-    assert lines([post])[-1] == "This goes on: see `bot show tabc` for all of it."
+    assert lines([post])[-1] == "Shortened: `bot show tabc` prints all of it."
 
 
 def test_a_tools_name_that_no_message_holds_is_not_dropped_in_silence() -> None:
@@ -434,9 +434,7 @@ def test_an_answered_question_stays_one_message_that_tells_the_answer(times: int
 
 
 def test_a_question_that_nobody_answered_says_so() -> None:
-    assert (
-        lines(posts_of(Question("s5", "Which one?", state=Dropped()), "tabc"))[-1] == "✔ no answer is needed any more"
-    )
+    assert lines(posts_of(Question("s5", "Which one?", state=Dropped()), "tabc"))[-1] == "✔ no longer needs an answer"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.slack.clicks import Answer, Approve, AskEdit, AskReason, EditCall, Reject, parse_click
-from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Me, Said, Stopped, parse_event
+from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Installation, Posted, Stopped, parse_event
 from tests import PAYLOADS
 
-ME = Me(team="T0ACME", user="U0BOT", bot="B0BOT")
+ME = Installation(team="T0ACME", user="U0BOT", bot="B0BOT")
 VALUE = {"t": "tabc", "s": "s4", "d": "0123456789abcdef"}
 TS = "1795000000.000100"
 ROOT = "1794999999.000100"
@@ -39,12 +39,12 @@ def click(action: str, value: Any = VALUE, **fields: Any) -> dict[str, Any]:
 
 def test_a_mention_is_for_us_and_begins_a_thread_at_its_own_ts() -> None:
     said = parse_event(event("app_mention", text="<@U0BOT> deploy"), ME)
-    assert said == Said("C0REL", TS, TS, "U0DEX", "<@U0BOT> deploy", to_us=True)
+    assert said == Posted("C0REL", TS, TS, "U0DEX", "<@U0BOT> deploy", to_us=True)
 
 
 def test_a_mention_in_a_thread_belongs_to_that_thread() -> None:
     said = parse_event(event("app_mention", text="<@U0BOT> deploy", thread_ts=ROOT), ME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert (said.thread, said.ts) == (ROOT, TS)
 
 
@@ -55,7 +55,7 @@ def test_the_message_event_of_a_mention_says_the_same_as_its_mention_event() -> 
 
 def test_a_message_that_mentions_nobody_is_not_for_us_by_itself() -> None:
     said = parse_event(event(thread_ts=ROOT), ME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert not said.to_us
 
 
@@ -64,7 +64,7 @@ def test_a_message_that_mentions_nobody_is_not_for_us_by_itself() -> None:
 )
 def test_a_direct_message_is_for_us(place: dict[str, str]) -> None:
     said = parse_event(event(**place), ME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert said.to_us
     assert said.direct
 
@@ -100,7 +100,7 @@ def test_bots_joins_and_broken_messages_wake_nobody(fields: dict[str, Any]) -> N
 )
 def test_whoever_is_of_another_organisation_is_external(fields: dict[str, str]) -> None:
     said = parse_event(event("app_mention", **fields), ME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert said.external
 
 
@@ -111,7 +111,7 @@ def test_files_are_told_by_name_type_and_size() -> None:
         "rubbish",
     ]
     said = parse_event(event(subtype="file_share", files=files), ME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert [(file.name, file.media_type, file.size_bytes) for file in said.files] == [
         ("log.txt", "text/plain", 12),
         ("F2", "", 0),
@@ -244,7 +244,7 @@ def test_whose_message_a_reply_stands_under_is_told_where_slack_says_it() -> Non
     message = {"ts": TS, "user": "U0DEX", "text": "v2", **under_us}
     edited = parse_event(event(subtype="message_changed", message=message, previous_message={"text": "v1"}), ME)
     gone = parse_event(event(subtype="message_deleted", deleted_ts=TS, previous_message=message), ME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert isinstance(edited, Edited)
     assert isinstance(gone, Deleted)
     assert said.parent == edited.parent == gone.parent == "U0BOT"
@@ -326,7 +326,7 @@ def test_no_click_crashes_the_parser(value: Any, fields: dict[str, Any]) -> None
 
 SAMPLES = PAYLOADS / "slack"
 FILES = {f"{file.parent.name}/{file.stem}": file for file in sorted(SAMPLES.glob("*/*.json"))}
-ACME = Me(team="T0ACME", user="U0DEPLOYBOT", bot="B0DEPLOYBOT")
+ACME = Installation(team="T0ACME", user="U0DEPLOYBOT", bot="B0DEPLOYBOT")
 
 
 def payload(name: str) -> Any:
@@ -358,12 +358,12 @@ def _variants(body: Any) -> Iterator[Any]:
 
 
 HEARD: dict[str, type] = {
-    "events/app_mention": Said,
-    "events/app_mention_in_thread": Said,
-    "events/app_mention_with_files": Said,
-    "events/app_mention_edited": Said,
-    "events/app_mention_only_the_mention": Said,
-    "events/app_mention_from_slack_connect": Said,
+    "events/app_mention": Posted,
+    "events/app_mention_in_thread": Posted,
+    "events/app_mention_with_files": Posted,
+    "events/app_mention_edited": Posted,
+    "events/app_mention_only_the_mention": Posted,
+    "events/app_mention_from_slack_connect": Posted,
     "events/app_home_opened_home_with_view": HomeOpened,
     "events/app_home_opened_messages": HomeOpened,
     "events/agent_session_stopped_streaming": Stopped,
@@ -384,5 +384,5 @@ def test_what_a_sample_means(name: str) -> None:
 
 def test_a_mention_over_slack_connect_is_from_outside() -> None:
     said = parse_event(payload("events/app_mention_from_slack_connect"), ACME)
-    assert isinstance(said, Said)
+    assert isinstance(said, Posted)
     assert said.external

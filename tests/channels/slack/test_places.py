@@ -17,7 +17,7 @@ from channels.base import SendFailed
 from channels.inbound import InboundMessage
 from channels.messages import Approval, Ended, Notice, Reminded, Rewrite, Text, Under, Vote
 from channels.slack.channel import SlackChannel
-from channels.slack.connection import who_we_are
+from channels.slack.connection import identify
 from channels.slack.inbound import SlackInbound
 from channels.slack.marks import METADATA, thread_in
 from channels.slack.place import place_of, thread_at
@@ -390,9 +390,9 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
         office.slack.subscriptions.add("message.channels")
         # Newer than what was missed, and said elsewhere.
         await office.slack.acknowledged(await office.slack.say("deploys", "ana", "is it tested?", shown))
-    me, _ = await who_we_are(office.client)
+    me, _ = await identify(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
-    sweep = Sweep(office.client, me, SlackInbound(office.client, me, office.inbox, desk).hear, desk.places_to_sweep)
+    sweep = Sweep(office.client, me, SlackInbound(office.client, me, office.inbox, desk).receive, desk.places_to_sweep)
     (where, since) = next(iter((await desk.places_to_sweep()).items()))
     assert where == thread.place
     assert since == said.ts

@@ -708,7 +708,7 @@ async def test_a_choice_answers_the_question_once(choices: tuple[str, ...], numb
         answer = await browser.press(other)
         assert answer.status == 409
         looked = await browser.look(link)
-        assert ("no answer any more" in looked.words, looked.page.decides) == (True, False)
+        assert ("no longer needs an answer" in looked.words, looked.page.decides) == (True, False)
     assert await world.run() == []
 
 

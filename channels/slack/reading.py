@@ -1,8 +1,8 @@
-"""What a person sees of a message in Slack: who wrote it, its words with names for ids, its files, what was before it.
+"""Reads a Slack message as a person sees it: its author, its text with names instead of ids, its files, its history.
 
-All of it but the words comes from Slack's API, within the time that Slack leaves us before we must acknowledge
-(`channels.slack.calls`); without it the message itself still lands. Nothing here decides whose message it is, or
-whether it is for us.
+All of it but the text comes from Slack's API, within the time left before the acknowledgement (`channels.slack.calls`).
+What Slack does not return in time is left out; the message itself is never lost. This module does not decide which
+thread a message belongs to, or whether it is for us.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import EarlierMessage, InboundMessage
-from channels.slack.calls import in_time
-from channels.slack.events import File, Me, Said
+from channels.slack.calls import call_or
+from channels.slack.events import File, Installation, Posted
 from channels.slack.text import unescaped
 from store.values import Attachment, Person
 
 log = structlog.get_logger(__name__)
 
 HISTORY_MAX = 30
-"""Messages of a thread that are read when the agent is called into it: the newest ones."""
+"""Earlier messages read when the agent is first mentioned in a thread, the newest ones."""
 FILE_BYTES_MAX = 100_000
-"""A text file beyond it is known by its name only."""
+"""The text of a larger file is not read."""
 FILES_READ_MAX = 3
 USERS_MAX = 5_000
 USER_SECONDS = 600.0
-"""How long it is trusted what Slack said of a person."""
+"""How long a user's name and membership are cached. A removed member is trusted for at most this long."""
 
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
@@ -44,37 +44,37 @@ _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
 class _User:
     name: str
     member: bool
-    """Of this workspace in full: no guest, no stranger, not gone."""
+    """A full member of this workspace: not a guest, an external user, a bot or deactivated."""
     email: str
-    """Where Slack has seen that they get mail there."""
+    """The address, if Slack has confirmed it."""
     good_until: float
-    """By the monotonic clock, seconds."""
+    """Monotonic time, in seconds."""
 
 
-class Seen:
-    def __init__(self, client: AsyncWebClient, me: Me) -> None:
+class MessageReader:
+    def __init__(self, client: AsyncWebClient, me: Installation) -> None:
         self._client = client
         self._me = me
         self._users: dict[str, _User] = {}
 
-    async def message_of(self, said: Said, *, with_history: bool) -> InboundMessage:
-        """`with_history`: what was said in the thread before as well."""
+    async def message_of(self, posted: Posted, *, with_history: bool) -> InboundMessage:
+        """`with_history`: include the earlier messages of the thread."""
         sender, text, attachments, earlier = await asyncio.gather(
-            self.person(said.user, external=said.external),
-            self.readable(said.text),
-            self._attachments(said.files),
-            self._earlier(said) if with_history else _no_history(),
+            self.person(posted.user, external=posted.external),
+            self.readable(posted.text),
+            self._attachments(posted.files),
+            self._history_of(posted) if with_history else _no_history(),
         )
-        return InboundMessage(sender, text, said.id, attachments=attachments, earlier=tuple(earlier))
+        return InboundMessage(sender, text, posted.id, attachments=attachments, earlier=tuple(earlier))
 
     async def person(self, user: str, *, external: bool) -> Person:
-        """Unverified where Slack does not tell in time."""
-        known = await in_time("users.info", self._user(user), None)
+        """The user as a person; unverified if users.info fails."""
+        known = await call_or("users.info", self._user(user), None)
         return _as_person(user, known, external=external) if known else Person(name=user, address=user)
 
     async def person_who_decides(self, user: str, *, external: bool) -> Person | None:
-        """None: Slack did not tell. Who may decide depends on it, so the decision has to wait for that."""
-        known = await in_time("users.info", self._user(user), None)
+        """None: users.info failed. A decision needs a verified person, so it must be refused."""
+        known = await call_or("users.info", self._user(user), None)
         return _as_person(user, known, external=external) if known else None
 
     async def _name(self, user: str) -> str:
@@ -87,11 +87,11 @@ class Seen:
             user = answer["user"]
             profile = user.get("profile") or {}
             name = profile.get("display_name") or profile.get("real_name") or user.get("real_name")
-            # Guests see a card too, and nobody gave them a say.
+            # Guests can see a card, but may not decide.
             member = user.get("team_id") == self._me.team and not any(
                 user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
             )
-            # Without the scope for it there is none.
+            # Missing without the scope users:read.email.
             email = profile.get("email") if user.get("is_email_confirmed") is True else ""
             good_until = time.monotonic() + USER_SECONDS
             known = _User(str(name or user.get("name") or user_id), member, str(email or ""), good_until)
@@ -101,11 +101,11 @@ class Seen:
         return known
 
     async def readable(self, text: str) -> str:
-        """As people read it, without our own mention at its beginning."""
+        """The text with names instead of ids, without a mention of us at its beginning."""
         text = text.removeprefix(f"<@{self._me.user}>").lstrip()
         users = list(dict.fromkeys(_MENTION.findall(text)))[:20]
         if users:
-            await asyncio.gather(*(in_time("users.info", self._name(user), "") for user in users))
+            await asyncio.gather(*(call_or("users.info", self._name(user), "") for user in users))
         return unescaped(text, {user: known.name for user in users if (known := self._users.get(user))})
 
     async def _attachments(self, files: Iterable[File]) -> tuple[Attachment, ...]:
@@ -115,9 +115,9 @@ class Seen:
             for file in files
             if file.media_type.startswith(_TEXTS)
             and 0 < file.size_bytes <= FILE_BYTES_MAX
-            and is_slacks(file.url, self._client.base_url)
+            and is_slack_url(file.url, self._client.base_url)
         ][:FILES_READ_MAX]
-        read = await asyncio.gather(*(in_time("the file", self._text_of(file), "") for file in readable))
+        read = await asyncio.gather(*(call_or("the file", self._text_of(file), "") for file in readable))
         texts = dict(zip(readable, read, strict=True))
         return tuple(
             Attachment(name=file.name, media_type=file.media_type, size_bytes=file.size_bytes, text=texts.get(file, ""))
@@ -130,7 +130,7 @@ class Seen:
             aiohttp.ClientSession() as session,
             session.get(file.url, headers=headers, allow_redirects=False) as response,
         ):
-            # Without the right to it, Slack answers 200 with a page to log in.
+            # Without permission, Slack answers 200 with a login page.
             if response.status != 200 or (response.content_type == "text/html" and file.media_type != "text/html"):
                 log.warning("slack_file_not_read", file=file.id, status=response.status, type=response.content_type)
                 return ""
@@ -142,25 +142,25 @@ class Seen:
                     return ""
         return data.decode(errors="replace")
 
-    async def _earlier(self, said: Said) -> list[EarlierMessage]:
-        return await in_time("conversations.replies", self._replies(said), [])
+    async def _history_of(self, posted: Posted) -> list[EarlierMessage]:
+        return await call_or("conversations.replies", self._replies(posted), [])
 
-    async def _replies(self, said: Said) -> list[EarlierMessage]:
+    async def _replies(self, posted: Posted) -> list[EarlierMessage]:
         answer: Any = await self._client.conversations_replies(
-            channel=said.channel, ts=said.thread, latest=said.ts, inclusive=False, limit=200
+            channel=posted.channel, ts=posted.thread, latest=posted.ts, inclusive=False, limit=200
         )
         earlier = []
         for message in answer["messages"][-HISTORY_MAX:]:
             ts, user, text = (str(message.get(key) or "") for key in ("ts", "user", "text"))
-            if ts == said.ts or not text or user == self._me.user:
+            if ts == posted.ts or not text or user == self._me.user:
                 continue
             name = await self._name(user) if user else str(message.get("username") or "a bot")
-            earlier.append(EarlierMessage(name, user, await self.readable(text), f"{said.channel}:{ts}"))
+            earlier.append(EarlierMessage(name, user, await self.readable(text), f"{posted.channel}:{ts}"))
         return earlier
 
 
-def is_slacks(url: str, base_url: str) -> bool:
-    """Whether our token may be shown there. An external file's URL is whatever its author says."""
+def is_slack_url(url: str, base_url: str) -> bool:
+    """Whether the URL is Slack's own, so that we may send our token to it. An external file may have any URL."""
     try:
         parts, base = urlsplit(url), urlsplit(base_url)
         if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
