@@ -57,16 +57,19 @@ async def run_bounded(
     """
     started = time.monotonic()
     pipe = asyncio.subprocess.PIPE
-    transport, watch = await asyncio.get_running_loop().subprocess_exec(
-        lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
-        *command,
-        stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
-        stdout=pipe,
-        stderr=asyncio.subprocess.STDOUT if merged else pipe,
-        cwd=cwd,
-        env=dict(env),
-        start_new_session=True,
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
+            *command,
+            stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=asyncio.subprocess.STDOUT if merged else pipe,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+        )
     )
+    transport, watch = await _started(starting)
     group = transport.get_pid()
     try:
         if stdin:
@@ -89,6 +92,23 @@ async def run_bounded(
         timed_out=timed_out,
         overflowed=watch.overflowed,
     )
+
+
+async def _started(
+    starting: asyncio.Future[tuple[asyncio.SubprocessTransport, _Watch]],
+) -> tuple[asyncio.SubprocessTransport, _Watch]:
+    """The command, once it runs. Cancelled meanwhile, it is killed with all that it has started.
+
+    asyncio itself would then kill the command alone, and wait for its children to close the pipes.
+    """
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        transport, watch = await starting
+        _signal_group(transport.get_pid(), signal.SIGKILL)
+        await _set_within(watch.exited, KILL_GRACE_SECONDS)
+        transport.close()
+        raise
 
 
 def _write(stdin: bytes, transport: asyncio.SubprocessTransport) -> None:

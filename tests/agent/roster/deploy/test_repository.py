@@ -480,6 +480,31 @@ async def test_a_cancelled_command_leaves_nothing_behind(tmp_path: Path) -> None
     await until(lambda: not line.held())
 
 
+@pytest.mark.parametrize("turns", [2, 3, 4])
+async def test_a_command_that_is_cancelled_while_it_starts_leaves_nothing_behind(tmp_path: Path, turns: int) -> None:
+    line = Lifeline(tmp_path / "fifo")
+    running = asyncio.create_task(
+        run_bounded(
+            ["/bin/sh", "-c", f'exec 3> "{line.path}"; sleep 600 & wait'],
+            cwd="/",
+            env={"PATH": HERMETIC["PATH"]},
+            seconds=PATIENCE_SECONDS,
+            bytes_max=100,
+        )
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not line.held():
+        # The command goes on, and has a child by now; the loop stands still.
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # noqa: ASYNC251
+    running.cancel()
+    await asyncio.wait({running}, timeout=PATIENCE_SECONDS)
+    assert running.cancelled()
+    await until(lambda: not line.held())
+
+
 async def test_of_a_long_output_the_end_is_kept() -> None:
     script = "i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; echo oops >&2; exit 3"
     ended = await run_bounded(
