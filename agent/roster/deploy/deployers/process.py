@@ -11,9 +11,9 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 KILL_GRACE_SECONDS = 2.0
 """The time between SIGTERM and SIGKILL for a command that reached its time limit."""
@@ -57,8 +57,9 @@ async def run_bounded(
     """
     started = time.monotonic()
     pipe = asyncio.subprocess.PIPE
-    starting = asyncio.ensure_future(
-        asyncio.get_running_loop().subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, watch = await _started(
+        loop.subprocess_exec(
             lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
             *command,
             stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
@@ -69,7 +70,6 @@ async def run_bounded(
             start_new_session=True,
         )
     )
-    transport, watch = await _started(starting)
     group = transport.get_pid()
     try:
         if stdin:
@@ -95,12 +95,13 @@ async def run_bounded(
 
 
 async def _started(
-    starting: asyncio.Future[tuple[asyncio.SubprocessTransport, _Watch]],
+    start: Coroutine[Any, Any, tuple[asyncio.SubprocessTransport, _Watch]],
 ) -> tuple[asyncio.SubprocessTransport, _Watch]:
     """The command, once it runs. Cancelled meanwhile, it is killed with all that it has started.
 
     asyncio itself would then kill the command alone, and wait for its children to close the pipes.
     """
+    starting = asyncio.ensure_future(start)
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
