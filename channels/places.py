@@ -43,7 +43,7 @@ Purpose = Alerts | Approvals | Firing | Command
 
 
 class NoPlace(ValueError):
-    """The text names no place for that purpose. The message continues a setting's name: `must be slack: and …`."""
+    """The text names no place for that purpose. The message follows a setting's name: `must be slack:CHANNEL_ID, …`."""
 
 
 class Grammar(Protocol):
@@ -53,7 +53,7 @@ class Grammar(Protocol):
     """The part before the colon; `Place.channel` holds it too."""
 
     def form(self, purpose: Purpose) -> str:
-        """A description of the part after the colon (`an address`); empty: no place can serve that purpose."""
+        """A placeholder for the part after the colon (`ADDRESS`); empty: no place can serve that purpose."""
 
     def place(self, name: str, purpose: Purpose) -> Place | None:
         """The place for the part after the colon; None: it is malformed, or cannot serve that purpose."""
@@ -85,6 +85,6 @@ def parse(text: str, purpose: Purpose) -> Place:
 
 def forms(purpose: Purpose, *others: str) -> str:
     """A description of all accepted forms for this purpose. `others` are forms outside this notation."""
-    found = [f"{grammar.channel}: and {form}" for grammar in _grammars.values() if (form := grammar.form(purpose))]
+    found = [f"{grammar.channel}:{form}" for grammar in _grammars.values() if (form := grammar.form(purpose))]
     *first, last = (*found, *others)
     return f"{', '.join(first)}, or {last}" if first else last

@@ -40,7 +40,7 @@ class TerminalPlaces:
             case Alerts() | Approvals():
                 return ""  # a terminal shows only the thread that its user has opened
             case Firing() | Command():
-                return "a name"
+                return "NAME"
         assert_never(purpose)
 
     def place(self, name: str, purpose: Purpose) -> Place | None:

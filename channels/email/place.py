@@ -54,7 +54,7 @@ class EmailPlaces:
     channel = NAME
 
     def form(self, purpose: Purpose) -> str:
-        return "an address"
+        return "ADDRESS"
 
     def place(self, name: str, purpose: Purpose) -> Place | None:
         if isinstance(purpose, Command):

@@ -86,9 +86,9 @@ class SlackPlaces:
     def form(self, purpose: Purpose) -> str:
         match purpose:
             case Alerts() | Approvals():
-                return "a channel's id"
+                return "CHANNEL_ID"
             case Firing() | Command():
-                return "the id of a channel or a person"
+                return "CHANNEL_OR_USER_ID"
         assert_never(purpose)
 
     def place(self, name: str, purpose: Purpose) -> Place | None:

@@ -1,1 +1,1 @@
-"""Webhooks: what is said at `webhook:NAME` is posted, signed, to an endpoint that the team runs."""
+"""The webhook channel: messages to `webhook:NAME` are posted, signed, to an endpoint of the team."""

@@ -1,11 +1,11 @@
-"""The way out by webhook: what is said at `webhook:NAME` is posted to that endpoint, signed as Standard Webhooks says.
+"""The way out by webhook: posts messages for `webhook:NAME` to that endpoint, signed per Standard Webhooks.
 
-A message is posted under an id that is made from its key, so a message that may have gone out already is posted again
-with the same id and the same body, and the receiver drops what it knows. Nothing is rewritten there: what other
-channels rewrite in place is another message about the same thing (`about` in `channels.webhook.document`).
+The webhook-id is derived from the message's key. A message that may have been posted already is posted again with the
+same id and the same body, and the receiver drops duplicates. A message cannot be edited; an update is another message
+with the same `about` (see `channels.webhook.document`).
 
-It follows no redirect, reads no more of an answer than a line, and retries nothing by itself. People decide and answer
-over the HTTP API: there is no way in here.
+This module follows no redirects, reads only the beginning of a response, and retries nothing. There is no way in here:
+people decide and answer over the HTTP API.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from store.events import Event
 from store.values import Place
 
 SECONDS_MAX = 20.0
-"""Of one attempt; the specification recommends 15 to 30."""
+"""Timeout of one attempt; the specification recommends 15 to 30 seconds."""
 WORDS_SECONDS_MAX = 2.0
 WORDS_BYTES_MAX = 1_000
-"""What is read of an answer that refuses a message."""
+"""How much of an error response is read."""
 
 
 class WebhookChannel(Channel):
     name = NAME
 
     def __init__(self, endpoints: Mapping[str, Endpoint], api: str, *, seconds_max: float = SECONDS_MAX) -> None:
-        """`api`: where the HTTP API has the threads."""
+        """`api`: the URL of the threads in the HTTP API."""
         self._endpoints = endpoints
         self._api = api
         self._seconds_max = seconds_max
@@ -67,11 +67,11 @@ class WebhookChannel(Channel):
         return webhook_id
 
     def covers(self, place: Place, other: Place) -> bool:
-        """The endpoint gets all that is said at its places, whichever thread it is in."""
+        """An endpoint receives the messages of all its places."""
         return place.channel == other.channel == NAME and endpoint_at(place) == endpoint_at(other)
 
     async def check(self) -> Sequence[Checked]:
-        """Each endpoint is sent a signed `ping`."""
+        """Posts a signed `ping` to each endpoint."""
         return await asyncio.gather(*map(self._ping, self._endpoints.values()))
 
     async def _ping(self, endpoint: Endpoint) -> Checked:
@@ -93,7 +93,7 @@ class WebhookChannel(Channel):
         body, now = body_of(document), datetime.now(UTC)
         headers = headers_of(webhook_id, int(now.timestamp()), body, endpoint.keys)
         try:
-            url = URL(endpoint.url, encoded=True)  # as it is written
+            url = URL(endpoint.url, encoded=True)  # verbatim
             async with self._session().post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 if not 200 <= answer.status < 300:
                     words = await _words(answer)
@@ -105,7 +105,7 @@ class WebhookChannel(Channel):
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                # An answer is not unpacked: a small one could become a huge one.
+                # Never decompress a response: a small one could become huge.
                 headers={"Content-Type": "application/json", "User-Agent": "deploybot", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -114,7 +114,7 @@ class WebhookChannel(Channel):
         return self._opened
 
     def _what(self, error: Exception) -> str:
-        """Without the URL, which some of these errors hold."""
+        """The error in words, without the URL, which some of these errors contain."""
         match error:
             case TimeoutError():
                 return f"no answer within {self._seconds_max:g} s"
@@ -133,7 +133,7 @@ class WebhookChannel(Channel):
 
 
 async def _words(answer: aiohttp.ClientResponse) -> str:
-    """What it says beside the status, as far as it comes at once; nothing of a page, or of what is packed."""
+    """The beginning of an error response, if it arrives in time; empty for HTML and for compressed responses."""
     if answer.content_type == "text/html" or "Content-Encoding" in answer.headers:
         return ""
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):

@@ -1,8 +1,7 @@
-"""What is posted: one message of the agent as a JSON object. Pure.
+"""Renders a message as the JSON document that is posted. Pure.
 
-Its names are a promise to those who receive it: within a `version`, names are added and none is taken away. It holds
-what the thread said as of the event that the message tells of, and nothing that differs from one attempt to the next:
-a message that is posted again is the same, byte for byte.
+Its field names are a public contract: within a `version`, fields are added but never removed. It depends only on the
+thread as of the event that the message is about, so every attempt posts the same bytes.
 """
 
 from __future__ import annotations

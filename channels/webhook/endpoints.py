@@ -1,9 +1,9 @@
-"""Which endpoints there are: WEBHOOK_URLS and WEBHOOK_SECRETS, taken apart. Pure.
+"""Parses WEBHOOK_URLS and WEBHOOK_SECRETS into `Endpoint`s. Pure.
 
     WEBHOOK_URLS     pager=https://pager.example.com/hooks/deploybot audit=https://audit.example.com/in
     WEBHOOK_SECRETS  pager=whsec_… audit=whsec_…
 
-The path of a URL is often a secret too, so no message shows more of it than its host.
+The path of a URL is often a secret too, so error messages show only its host.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Endpoint:
     name: str
     url: str = field(repr=False)
     keys: tuple[bytes, ...] = field(repr=False)
-    """Each of them signs."""
+    """Each key signs, so that a key can be rotated."""
 
     @property
     def where(self) -> str:
@@ -30,7 +30,7 @@ class Endpoint:
 
 
 def urls_of(text: str) -> dict[str, str]:
-    """By name. Raises ValueError with all that is wrong, to be read after the variable's name."""
+    """URLs by name. Raises ValueError with all problems; its message continues the variable's name."""
     urls: dict[str, str] = {}
     wrong = []
     for name, url in _entries(text, "https://example.com/hook"):
@@ -45,7 +45,7 @@ def urls_of(text: str) -> dict[str, str]:
 
 
 def keys_of(text: str) -> dict[str, tuple[bytes, ...]]:
-    """By name; a name with two secrets has two keys. Raises ValueError likewise, and shows no secret."""
+    """Keys by name; a name with two secrets has two keys. Raises ValueError likewise, without any secret."""
     keys: dict[str, tuple[bytes, ...]] = {}
     wrong = []
     for name, secret in _entries(text, "whsec_MfKQ9r8G…"):
@@ -59,13 +59,13 @@ def keys_of(text: str) -> dict[str, tuple[bytes, ...]]:
 
 
 def endpoints_of(urls: str, secrets: str) -> dict[str, Endpoint]:
-    """Those that have a URL and a secret. Raises ValueError."""
+    """The endpoints that have both a URL and a secret. Raises ValueError."""
     keys = keys_of(secrets)
     return {name: Endpoint(name, url, keys[name]) for name, url in urls_of(urls).items() if name in keys}
 
 
 def missing(urls: str, secrets: str) -> list[str]:
-    """What has a URL and no secret, or a secret and no URL: a sentence for each. Raises ValueError."""
+    """A sentence for each name that has only a URL, or only a secret. Raises ValueError."""
     named, signed = urls_of(urls), keys_of(secrets)
     return [
         *(f"WEBHOOK_SECRETS has no secret for {name}: make one with `echo {name}=whsec_$(openssl rand -base64 32)`."
@@ -79,7 +79,7 @@ def _entries(text: str, example: str) -> Iterator[tuple[str, str]]:
     for entry in text.split():
         name, sign, value = entry.partition("=")
         if not (sign and is_endpoint(name)):
-            # What stands there instead may be a secret.
+            # Do not quote the entry, which may contain a secret.
             raise ValueError(f"must be NAME={example}, with spaces between several, and names of a-z, 0-9, - and _")
         yield name, value
 

@@ -1,7 +1,7 @@
-"""Places at webhooks: this module alone makes and reads them. Pure.
+"""Makes and parses the addresses of webhook places; no other module does. Pure.
 
-An address is the name of an endpoint, and behind a slash the thread that we open there. Which endpoints there are, the
-settings say: `channels.webhook.endpoints`.
+An address is the name of an endpoint, or `endpoint/name` for a thread that we open. This module does not know which
+endpoints exist (see `channels.webhook.endpoints`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENDPOINT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 def is_endpoint(name: str) -> bool:
-    """Whether an endpoint can be called so."""
+    """Whether it is a valid name of an endpoint."""
     return bool(_ENDPOINT.fullmatch(name))
 
 
@@ -33,7 +33,7 @@ class WebhookPlaces:
     channel = NAME
 
     def form(self, purpose: Purpose) -> str:
-        return "an endpoint's name"
+        return "ENDPOINT"
 
     def place(self, name: str, purpose: Purpose) -> Place | None:
         if not is_endpoint(name):

@@ -1,6 +1,6 @@
-"""What an endpoint's answer means: sent, to be tried again later, or never. Pure.
+"""Classifies an endpoint's error responses: temporary or permanent. Pure.
 
-It owns the sentences that people read then. They name the endpoint, and never its URL, whose path may be a secret.
+It owns the error messages that people read. They name the endpoint but never its URL, whose path may be a secret.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#delivery-success-and-failure
 """
 
@@ -16,14 +16,14 @@ from store.text import one_line
 RETRY_SECONDS = 10.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
 RETRY_AFTER_SECONDS_MAX = 3_600.0
-"""However long an endpoint wants us to wait."""
+"""Upper limit for an endpoint's Retry-After."""
 WORDS_CHARS_MAX = 200
 
 _FOR_NOW = {408, 425, 429}
 
 
 def refusal(name: str, status: int, headers: Mapping[str, str], words: str, now: datetime) -> SendFailed:
-    """Of a status that is not 2xx. `words`: what the endpoint said beside it."""
+    """The error for a status that is not 2xx. `words`: the beginning of the response body."""
     said = f": {one_line(words, WORDS_CHARS_MAX)}" if words.strip() else ""
     if status >= 500 or status in _FOR_NOW:
         what = "asks to slow down" if status == 429 else "is in trouble"
@@ -43,7 +43,7 @@ def refusal(name: str, status: int, headers: Mapping[str, str], words: str, now:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """RFC 9110, 10.2.3: seconds or a date. None: nothing that can be read as one."""
+    """Retry-After in seconds (RFC 9110, 10.2.3: seconds or a date). None: missing or malformed."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdecimal():
         return min(float(value[:9]), RETRY_AFTER_SECONDS_MAX)

@@ -1,7 +1,7 @@
-"""How a webhook is signed: Standard Webhooks 1.0.0, with HMAC-SHA256. Pure.
+"""Signs webhooks per Standard Webhooks 1.0.0, with HMAC-SHA256. Pure.
 
-The signature covers the id, the time and the body, so none of them can be changed and nothing old can be sent again as
-new. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+The signature covers id, timestamp and body, which prevents tampering and replay.
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KEY_BYTES_MIN, KEY_BYTES_MAX = 24, 64
 
 
 def key_of(secret: str) -> bytes:
-    """The key in `whsec_…`. Raises ValueError, without a part of the secret in it."""
+    """The key in `whsec_…`. Raises ValueError, without any part of the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -28,15 +28,15 @@ def key_of(secret: str) -> bytes:
 
 
 def id_of(key: str) -> str:
-    """The webhook-id of what is sent under this key: the same each time.
+    """The webhook-id of the message with this key, the same for every attempt.
 
-    It is hashed, since a key may hold what other people chose, and an id must not hold a full stop.
+    It is a hash, because a key may contain text from outside, and an id must not contain a full stop.
     """
     return f"msg_{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
 
 def headers_of(webhook_id: str, at: int, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """`at`: of this attempt, in seconds since 1970. With several keys, each signs: so a key can be replaced."""
+    """The headers of one attempt. `at`: its time, in seconds since the epoch. Every key signs."""
     signed = b".".join([webhook_id.encode(), str(at).encode(), body])
     digests = (hmac.digest(key, signed, hashlib.sha256) for key in keys)
     return {

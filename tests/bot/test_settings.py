@@ -224,7 +224,7 @@ def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
     for text in ("slack", "slack:", "irc:x", "email:C0123", "slack:a@b.c"):
         (tmp_path / "bot.toml").write_text(f"alerts = {text!r}")
         (told,) = problems()
-        assert told.startswith("bot.toml: alerts must be slack: and a channel's id, email: and an address, or webhook:")
+        assert told.startswith("bot.toml: alerts must be slack:CHANNEL_ID, email:ADDRESS, or webhook:")
     (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
     assert load().team.alerts == "slack:C0123456789"
 
@@ -456,7 +456,7 @@ place = "email:a@example.com"
 
 # The beginnings of what is told: nothing that only follows from another mistake is among it.
 TOLD = """
-bot.toml: alerts must be slack: and a channel's id, email: and an address, or webhook: and an endpoint's name.
+bot.toml: alerts must be slack:CHANNEL_ID, email:ADDRESS, or webhook:ENDPOINT.
 bot.toml: people.dex.slack must be a Slack member ID, such as U0123456, not '@dex'
 bot.toml: people.dex.emails.1 must be one plain address
 bot.toml: people.dex.emails.2 must be one plain address

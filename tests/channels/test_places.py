@@ -16,10 +16,7 @@ from store.values import Place
 
 FIRING = Firing("nightly", "2026-11-20T09:00:00Z")
 COMMAND = Command("cli-1")
-FOR_THREADS = (
-    "must be slack: and the id of a channel or a person, email: and an address, webhook: and an endpoint's name, or "
-    "terminal: and a name"
-)
+FOR_THREADS = "must be slack:CHANNEL_OR_USER_ID, email:ADDRESS, webhook:ENDPOINT, or terminal:NAME"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,7 @@ def test_a_place_is_written_the_same_for_every_purpose(text: str, purpose: Purpo
     [
         (
             Alerts(),
-            "must be slack: and a channel's id, email: and an address, or webhook: and an endpoint's name",
+            "must be slack:CHANNEL_ID, email:ADDRESS, or webhook:ENDPOINT",
             [
                 "",
                 "slack",
@@ -90,16 +87,14 @@ def test_what_is_no_place_is_told_in_words(purpose: Purpose, words: str, wrong: 
 
 
 def test_other_things_that_may_stand_there_are_told_beside_the_places() -> None:
-    assert places.forms(Approvals(), "members") == (
-        "slack: and a channel's id, email: and an address, webhook: and an endpoint's name, or members"
-    )
+    assert places.forms(Approvals(), "members") == ("slack:CHANNEL_ID, email:ADDRESS, webhook:ENDPOINT, or members")
 
 
 class Pigeons:
     channel = "pigeon"
 
     def form(self, purpose: Purpose) -> str:
-        return "the name of a loft" if isinstance(purpose, Alerts) else ""
+        return "LOFT" if isinstance(purpose, Alerts) else ""
 
     def place(self, name: str, purpose: Purpose) -> Place | None:
         return Place(channel=self.channel, address=f"loft/{name}") if name and isinstance(purpose, Alerts) else None
@@ -117,7 +112,7 @@ def pigeons() -> Iterator[None]:
 @pytest.mark.usefixtures("pigeons")
 def test_another_channel_brings_a_grammar_and_nothing_else_changes() -> None:
     assert places.parse("pigeon:north", Alerts()) == Place(channel="pigeon", address="loft/north")
-    with pytest.raises(NoPlace, match=r"webhook: and an endpoint's name, or pigeon: and the name of a loft\Z"):
+    with pytest.raises(NoPlace, match=r"webhook:ENDPOINT, or pigeon:LOFT\Z"):
         places.parse("pigeon:", Alerts())
     with pytest.raises(NoPlace):
         places.parse("pigeon:north", FIRING)

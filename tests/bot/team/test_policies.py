@@ -326,12 +326,12 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "policy.deploy.prodction in the team file: quorum is 9, but 4 people are in release or leads.",
         "policy.deploy.prodction in the team file: then needs widen or remind, which say when that group may "
         "decide as well.",
-        "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, "
-        "webhook: and an endpoint's name, or members, not 'slack:#release'.",
-        "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, "
-        "webhook: and an endpoint's name, or members, not 'irc:x'.",
-        "policy.deploy.prodction in the team file: ask takes slack: and a channel's id, email: and an address, "
-        "webhook: and an endpoint's name, or members, not 'everybody'.",
+        "policy.deploy.prodction in the team file: ask takes slack:CHANNEL_ID, email:ADDRESS, "
+        "webhook:ENDPOINT, or members, not 'slack:#release'.",
+        "policy.deploy.prodction in the team file: ask takes slack:CHANNEL_ID, email:ADDRESS, "
+        "webhook:ENDPOINT, or members, not 'irc:x'.",
+        "policy.deploy.prodction in the team file: ask takes slack:CHANNEL_ID, email:ADDRESS, "
+        "webhook:ENDPOINT, or members, not 'everybody'.",
         "policy.deploy.prodction.unverified in the team file: 'nobody' is no group that somebody is in; known are "
         "leads, release, team, anyone.",
         "policy.deploy.prodction.unverified in the team file: quorum is 9, but 4 people are in team or leads.",
