@@ -57,9 +57,8 @@ async def run_bounded(
     """
     started = time.monotonic()
     pipe = asyncio.subprocess.PIPE
-    loop = asyncio.get_running_loop()
     transport, watch = await _started(
-        loop.subprocess_exec(
+        asyncio.get_running_loop().subprocess_exec(
             lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
             *command,
             stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
