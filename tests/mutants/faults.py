@@ -75,8 +75,13 @@ def equivalent() -> dict[Change, str]:
     }
 
 
-def changes_like(change: Change) -> set[Change]:
-    """All that can be made of the same line, to see whether that one still can."""
+def stale(changes: Iterable[Change]) -> list[Change]:
+    """Those that cannot be made any more: whoever edited the line has to look again whether it is still no fault."""
+    return [change for change in changes if change not in _like(change)]
+
+
+def _like(change: Change) -> set[Change]:
+    """All that can be made of the same line."""
     line = change.was.partition("\n")[0]
     near = [fault for fault in all_faults([change.file]) if fault.inside == change.inside and line in fault.name]
     return {made for fault in near if (made := _change_by(fault))}

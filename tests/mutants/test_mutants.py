@@ -1,9 +1,11 @@
-"""The run of deliberate faults: what it aims at is there, and what it leaves out could be made."""
+"""The run of deliberate faults: what it aims at is there, and it takes the same ones each time."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests import ROOT
-from tests.mutants.faults import EQUIVALENT, all_faults, changes_like, equivalent, sample
+from tests.mutants.faults import all_faults, equivalent, sample, stale
 from tests.mutants.targets import TESTS
 
 
@@ -12,11 +14,14 @@ def test_every_module_and_test_that_is_named_is_there() -> None:
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-def test_what_is_left_out_stands_in_the_code_and_has_a_reason() -> None:
-    """Whoever edits such a line has to look again whether the fault is still the same to every user."""
-    gone = [change for change in equivalent() if change not in changes_like(change)]
-    assert gone == [], f"take these out of {EQUIVALENT.name}"
-    assert all(equivalent().values())
+def test_what_is_left_out_has_a_reason() -> None:
+    assert all(change.file in TESTS and because for change, because in equivalent().items())
+
+
+def test_what_is_left_out_is_known_as_long_as_its_line_stands() -> None:
+    stands = next(iter(sample(all_faults(["store/timers.py"]), 1, 1).values()))
+    edited = replace(stands, was=f"{stands.was}  # edited")
+    assert stale([stands, edited]) == [edited]
 
 
 def test_a_seed_takes_the_same_faults_and_more_of_them_are_the_same_ones_first() -> None:

@@ -330,6 +330,32 @@ def test_who_and_when_right_above_a_quotation_belong_to_it(who: str) -> None:
     assert (words.new, words.quoted) == ("approve\n\nbut only staging", f"3 Nov 2026 10:12, {who}:\n> card")
 
 
+@pytest.mark.parametrize(
+    "who",
+    [
+        "On Fri, 20 Nov 2026 at 10:12, Bot <bot@team.example> wrote:",
+        "On Fri, 20 Nov 2026 at 10:12, Bot\n<bot@team.example> wrote:",
+        "On Fri, 20 Nov 2026 at 10:12,\nBot <bot@team.example>\nwrote:",
+    ],
+    ids=["one line", "two lines", "three lines"],
+)
+@pytest.mark.parametrize("quoted", ["> card", "card"])
+def test_who_wrote_when_may_be_broken_into_lines(who: str, quoted: str) -> None:
+    assert split_body(f"wait\n\n{who}\n{quoted}").new == "wait"
+
+
+def test_four_lines_say_nothing_of_who_wrote() -> None:
+    text = "wait\nOn Fri, 20 Nov 2026 at 10:12,\nBot\n<bot@team.example>\nwrote:\n\ncard"
+    assert split_body(text).new == text
+
+
+@pytest.mark.parametrize(("newlines", "belongs"), [(1, True), (3, True), (4, False)])
+def test_a_quotation_begins_right_below_who_wrote_it(newlines: int, belongs: bool) -> None:
+    said = "20 Nov 2026 10:12, Ana <ana@team.example>:"
+    words = split_body(f"wait\n\n{said}" + "\n" * newlines + "> card")
+    assert words.new == ("wait" if belongs else f"wait\n\n{said}")
+
+
 def headers(first: int, second: int) -> str:
     """So many lines apart."""
     return "\n" * 2 + "From: Ana" + "\n" * first + "Sent: Monday" + "\n" * second + "To: Bot"

@@ -26,6 +26,16 @@ def settled(*votes: Any, **terms: Any) -> Request:
     return request_of(told.state.steps["s1"])
 
 
+def test_a_digest_is_what_it_was_in_any_version() -> None:
+    """What was approved before an upgrade may begin after it."""
+    step = chosen("s1", acts=True, arguments={"who": "Zoë", "count": 1})
+    facts: dict[str, Any] = {"revision": "ü", "also": [1.5, None]}
+    assert (
+        digest("t1", step, facts, {"quorum": 2}) == "aba5294175bd41d6a25c536e088d111a77f6017dc8d3e5f02ffd1a4a51669f2a"
+    )
+    assert digest("t1", step, dict(reversed(facts.items())), {"quorum": 2}) == digest("t1", step, facts, {"quorum": 2})
+
+
 @pytest.mark.parametrize(("votes", "terms"), [((ANN, BOB), {"quorum": 2}), ((ANN,), {"quorum": 2, "standing": "g1"})])
 def test_what_as_many_as_it_takes_have_approved_may_begin(votes: tuple[Any, ...], terms: dict[str, Any]) -> None:
     request = settled(*votes, **terms)
