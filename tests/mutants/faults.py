@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -42,12 +43,28 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a fault makes of the code, told without line numbers so that it is known again after other lines moved."""
+    """What a fault makes of the code."""
 
     file: str
-    inside: str
     was: str
     becomes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Equivalent:
+    """A change that makes no difference to anybody: a part of a line, so that other edits of the line do not matter."""
+
+    file: str
+    was: str
+    becomes: str
+    because: str
+
+    def covers(self, change: Change) -> bool:
+        places = (found.start() for found in re.finditer(re.escape(self.was), change.was))
+        after = len(self.was)
+        return self.file == change.file and any(
+            change.becomes == change.was[:at] + self.becomes + change.was[at + after :] for at in places
+        )
 
 
 def all_faults(files: Iterable[str] = TESTS) -> list[Fault]:
@@ -65,26 +82,21 @@ def sample(faults: Iterable[Fault], seed: int, size: int) -> dict[Fault, Change]
     return taken
 
 
-def equivalent() -> dict[Change, str]:
-    """The changes that make no difference to anybody, each with the reason."""
+def equivalents() -> list[Equivalent]:
     tables = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["fault"]
-    return {
-        Change(one["file"], one["inside"], one["was"], becomes): one["because"]
-        for one in tables
-        for becomes in one["becomes"]
-    }
+    return [
+        Equivalent(one["file"], one["was"], becomes, one["because"]) for one in tables for becomes in one["becomes"]
+    ]
 
 
-def stale(changes: Iterable[Change]) -> list[Change]:
+def stale(known: Iterable[Equivalent]) -> list[Equivalent]:
     """Those that cannot be made any more: whoever edited the line has to look again whether it is still no fault."""
-    return [change for change in changes if change not in _like(change)]
+    return [one for one in known if not any(map(one.covers, _changes_near(one)))]
 
 
-def _like(change: Change) -> set[Change]:
-    """All that can be made of the same line."""
-    line = change.was.partition("\n")[0]
-    near = [fault for fault in all_faults([change.file]) if fault.inside == change.inside and line in fault.name]
-    return {made for fault in near if (made := _change_by(fault))}
+def _changes_near(one: Equivalent) -> Iterator[Change]:
+    line = one.was.partition("\n")[0]
+    return filter(None, (_change_by(fault) for fault in all_faults([one.file]) if line in fault.name))
 
 
 @cache
@@ -121,7 +133,7 @@ def _change_by(fault: Fault) -> Change | None:
         return None
     lines = list(difflib.ndiff(source.splitlines(), changed.splitlines()))
     was, becomes = ("\n".join(line[2:].strip() for line in lines if line.startswith(f"{sign} ")) for sign in "-+")
-    return Change(fault.file, fault.inside, was, becomes)
+    return Change(fault.file, was, becomes)
 
 
 def _declarations(source: str) -> Iterator[tuple[_Position, _Position]]:
