@@ -122,6 +122,25 @@ def test_a_card_that_cannot_be_shown_in_one_place_stands_in_the_others() -> None
     assert lost_everywhere.state.steps["s1"].status == "refused"
 
 
+def test_what_waits_at_one_place_holds_back_what_comes_after_it_there_alone() -> None:
+    rooms = tuple(Place(channel="room", address=f"/C{number}/") for number in (1, 2))
+    own = Place(channel="terminal", address="desk")
+    waiting = thread(message(), chosen("s1", acts=True), requested("s1", asks=rooms), sent("s1/card"))
+    one_is_down = waiting.extended([not_sent("s1/card/at/1")])
+    assert next_key(one_is_down, own) == "s1/card/at/2"
+    rest = one_is_down.extended([sent("s1/card/at/2"), approved("s1")])
+    assert next_key(rest, own) == "s1/settled"
+    there = rest.extended([sent("s1/settled")])
+    assert next_key(there, own) == "s1/settled/at/2", "what comes after the card in the first room waits for it"
+    own_is_down = thread(message(), chosen("s1", acts=True), requested("s1", asks=rooms), not_sent("s1/card"))
+    assert next_key(own_is_down, own) == "s1/card/at/1"
+
+
+def next_key(at: Thread, own: Place) -> str | None:
+    found = at.state.outbox.next(own)
+    return found[0] if found else None
+
+
 def test_what_was_to_follow_a_card_that_will_never_be_there_is_forgotten_with_it() -> None:
     lost_there = not_sent("s1/card/at/1", 30, None).model_copy(update={"elsewhere": True})
     room = (Place(channel="room", address="/C1/"),)
