@@ -478,7 +478,8 @@ async def test_what_is_due_while_the_server_is_down_is_sent_later(room: Mailroom
         await asyncio.to_thread(postfix.wait_until_delivered)
     finally:
         await outbox.aclose()
-    assert len(room.mails_of()) == 2
+    # A server that is killed may deliver once more what it had just delivered.
+    assert len({mail["Message-ID"] for mail in room.mails_of()}) == 2
 
 
 @on_real_servers

@@ -136,7 +136,7 @@ async def test_a_newer_request_is_shown_and_the_older_one_cannot_be_approved(bot
         newer = re.findall(r"· digest ([0-9a-f]{12})", await ann.sees("Type: approve"))[0]
         assert newer != digest
         late = await bot.run("approve", thread, "--digest", digest)
-        late.failed("another request")
+        late.failed("a different request")
         assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
         ann.types("quit")
         assert await ann.ends() == 0

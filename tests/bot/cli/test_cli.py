@@ -197,7 +197,7 @@ async def test_a_thread_from_its_opening_to_its_end(
         ("reject", thread, "--digest", digest[:-1] + "x"),
     )
     for result in wrong:
-        result.failed("another request", "Nothing was changed")
+        result.failed("a different request", "Nothing was changed")
     words = ("--reason", "use v1.1.0", "--as", "Bob")
     rejected = await bot.run("reject", thread, "--digest", digest[:8], "--wait", *words)
     assert "Rejected: deploy_backend" in rejected.succeeded().out
