@@ -119,7 +119,7 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
 
 def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
-    """Cancel a thread: nothing new begins, and open requests are void."""
+    """Cancel a thread: begin nothing new, drop its requests."""
     me = command.me(name)
 
     async def work(setup: Setup) -> None:

@@ -42,7 +42,10 @@ class DidNotHappen(command.Failed):
 
 
 def demo() -> None:
-    """Play the main scenario with real deployments; on a terminal, with you."""
+    """Play the main scenario with real deployments.
+
+    On a terminal you take part; elsewhere it plays by itself.
+    """
 
     async def work(setup: Setup) -> None:
         await play(setup, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
