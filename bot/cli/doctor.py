@@ -259,7 +259,7 @@ async def _people_and_places(team: Team, client: Any, me: Installation) -> list[
         return []
     wrong, unsaid = await unreachable(client, me, named, deciding)
     state: Literal["ok", "warning", "failed"] = "failed" if wrong else "warning" if unsaid else "ok"
-    text = " ".join(wrong + unsaid) or f"all {len(named)} names of the team file exist in Slack."
+    text = " ".join(wrong + unsaid) or f"everything that the team file names in Slack exists: {len(named)}."
     return [Finding("people and places", state, text)]
 
 

@@ -83,7 +83,7 @@ async def test_help_says_what_there_is(bot: Bot) -> None:
     names = "demo run chat send threads show approve reject answer fork export verify doctor"
     for name in names.split():
         assert f"\n  {name} " in general.succeeded().out
-    assert "..." not in general.out.partition("Commands:")[2], "each command's line is whole"
+    assert "..." not in general.out.partition("Commands:")[2], "each command's line is complete"
     assert "--wait" in of_send.succeeded().out
     assert version.succeeded().out.startswith("deploybot ")
 

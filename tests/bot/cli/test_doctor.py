@@ -58,7 +58,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email", "webhook"}
     assert found["agents"] == ("ok", "deploy, rollback")
     assert "appendfsync always" in found["persistence"][1]
-    assert "test-model-2026 answered the schema" in found["model"][1]
+    assert "test-model-2026 answered in" in found["model"][1]
     assert "sk-secret" not in result.out
     await bot.nothing_is_left()
 
@@ -113,7 +113,7 @@ async def test_each_thing_that_is_down_is_told_by_itself(bot: Bot) -> None:
     assert result.code == 1
     assert result.err == "4 of 8 checks failed: BOT_HOME, agents, redis, model.\n"
     found = findings(result)
-    assert "cannot be written" in found["BOT_HOME"][1]
+    assert "is not writable" in found["BOT_HOME"][1]
     assert "colour" in found["agents"][1]
     assert "Cannot reach Redis" in found["redis"][1]
     assert "refuses connections" in found["model"][1]
@@ -329,7 +329,7 @@ async def test_where_all_people_and_places_are_there_it_says_so(bot: Bot, slack:
         {deploys.id} = "deploy"
         """,
     )
-    assert found == ("ok", "all that the team file names in Slack are there: 5.")
+    assert found == ("ok", "everything that the team file names in Slack exists: 5.")
     # With the scopes of manifest.yml, and nobody was bothered.
     asked = {call.method for call in slack.calls}
     assert asked == {"auth.test", "conversations.history", "users.info", "apps.connections.open"}
@@ -409,7 +409,7 @@ async def test_a_guest_may_be_told_things(bot: Bot, slack: SlackServer) -> None:
         say = "Good morning."
         """,
     )
-    assert found == ("ok", "all that the team file names in Slack are there: 1.")
+    assert found == ("ok", "everything that the team file names in Slack exists: 1.")
 
 
 async def test_what_slack_does_not_say_is_no_fault_of_the_team_file(bot: Bot, slack: SlackServer) -> None:

@@ -287,14 +287,14 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     assert listed.succeeded().document == [grant]
     (row,) = plain.succeeded().out.splitlines()
     until = datetime.fromisoformat(grant["until"])
-    for words in (grant["id"], "by eve", f"until {until:%Y-%m-%d %H:%M} UTC", "  holds  ", "a migration"):
+    for words in (grant["id"], "by eve", f"until {until:%Y-%m-%d %H:%M} UTC", "  valid  ", "a migration"):
         assert words in row
     # Its log is nobody's thread.
     assert (await bot.run("threads", "--json")).succeeded().document == []
     wrong = {
-        ("grant", *arguments, "--as", "ana"): ["ana may not grant that", "leads"],
-        ("grant", *arguments[:3], "9h", "--as", "eve"): ["8h at most"],
-        ("grant", "rollback", "staging", "--for", "1h", "--as", "eve"): ["rollback in staging beforehand", "standing"],
+        ("grant", *arguments, "--as", "ana"): ["ana may not grant this", "leads"],
+        ("grant", *arguments[:3], "9h", "--as", "eve"): ["at most 8h"],
+        ("grant", "rollback", "staging", "--for", "1h", "--as", "eve"): ["rollback in staging in advance", "standing"],
         ("grant", "rollback", "production", "--for", "1h", "--as", "eve"): ["bot.toml has no policy for it"],
         ("grant", "deploy_backend", "staging", "--for", "1h", "--as", "eve"): ["in staging needs no approval"],
         ("grant", "deploy_backend", "--for", "1h"): ["needs a scope: staging, production"],
@@ -311,7 +311,7 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     # What only reads asks nothing of channels.
     file.write_text(site + both.replace("standing =", 'ask = ["slack:C0123"]\nstanding ='))
     changed, threads, run = await bot.all(("standing",), ("threads",), ("run", "clock"))
-    assert "holds no longer" in changed.succeeded().out
+    assert "no longer valid" in changed.succeeded().out
     threads.succeeded()
     run.failed("slack is not set up")
     file.write_text(site + both)
