@@ -172,7 +172,7 @@ def _details(request: Approval) -> list[Part]:
     }
     parts: list[Part] = []
     for data in (clipped, request.arguments, request.facts):
-        for field in _fields(data):
+        for field in _detail_rows(data):
             if isinstance(field, Part) or not parts or parts[-1].kind != "section":
                 parts.append(field if isinstance(field, Part) else Part("section", field))
             else:
@@ -180,22 +180,22 @@ def _details(request: Approval) -> list[Part]:
     return parts
 
 
-def _fields(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
+def _detail_rows(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
     """A line or a box for each value, named by its path."""
     for key, value in data.items():
         name = prefix + (key if _PLAIN_NAME.fullmatch(visible(key)) else _json(key))
         match value:
             case dict() if value and depth < NESTING_MAX:
-                yield from _fields(value, f"{name}.", depth + 1)
+                yield from _detail_rows(value, f"{name}.", depth + 1)
             case list() if value and all(isinstance(item, str) for item in value):
                 yield [Run(f"{name}:", BOLD)]
                 for item in value:
-                    yield from _value([Run("• ")], item)
+                    yield from _detail([Run("• ")], item)
             case _:
-                yield from _value([Run(f"{name}: ", BOLD)], value)
+                yield from _detail([Run(f"{name}: ", BOLD)], value)
 
 
-def _value(label: list[Run], value: JsonValue) -> Iterator[list[Run] | Part]:
+def _detail(label: list[Run], value: JsonValue) -> Iterator[list[Run] | Part]:
     if not isinstance(value, str) or not value.strip():
         yield [*label, Run(_json(value), CODE)]
         return

@@ -98,8 +98,8 @@ class ClickHandler:
         if not changed:
             return {f"{ARGUMENT}{next(iter(edit.arguments))}": "Nothing has changed. Change something, or go back."}
         by = await self._person(edit.by)
-        told = await self._edited(edit, by, changed) if by else _UNKNOWN_PERSON
-        return {f"{ARGUMENT}{next(iter(changed))}": told[:REFUSED_CHARS_MAX]} if told else {}
+        problem = await self._edited(edit, by, changed) if by else _UNKNOWN_PERSON
+        return {f"{ARGUMENT}{next(iter(changed))}": problem[:REFUSED_CHARS_MAX]} if problem else {}
 
     async def _edited(self, edit: EditCall, by: Person, changed: Mapping[str, str]) -> str:
         """Why the edit was not recorded; empty: it was, and a new card will show it."""

@@ -179,7 +179,7 @@ def _element(part: Part, inside: list[Block]) -> Block:
 
 
 def _inline(runs: list[Run]) -> list[Block]:
-    return [_run(piece) for run in joined(runs) for piece in _short(run)]
+    return [_run(piece) for run in joined(runs) for piece in _split_run(run)]
 
 
 def _run(run: Run) -> Block:
@@ -201,7 +201,7 @@ def joined(runs: list[Run]) -> list[Run]:
     return [replace(run, text="".join(pieces)) for run, pieces in texts]
 
 
-def _short(run: Run) -> Iterator[Run]:
+def _split_run(run: Run) -> Iterator[Run]:
     text = run.text
     while len(text) > ELEMENT_CHARS_MAX:
         end = between_graphemes(text, ELEMENT_CHARS_MAX)

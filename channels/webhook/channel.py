@@ -96,10 +96,10 @@ class WebhookChannel(Channel):
             url = URL(endpoint.url, encoded=True)  # verbatim
             async with self._session().post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 if not 200 <= answer.status < 300:
-                    words = await _words(answer)
+                    words = await _response_text(answer)
                     raise refusal(endpoint.name, answer.status, answer.headers, words, datetime.now(UTC))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            text = f"The webhook {endpoint.name} cannot be reached: {self._what(error)}."
+            text = f"The webhook {endpoint.name} cannot be reached: {self._reason_of(error)}."
             raise SendFailed(text, RETRY_SECONDS) from error
 
     def _session(self) -> aiohttp.ClientSession:
@@ -113,7 +113,7 @@ class WebhookChannel(Channel):
             )
         return self._opened
 
-    def _what(self, error: Exception) -> str:
+    def _reason_of(self, error: Exception) -> str:
         """The error in words, without the URL, which some of these errors contain."""
         match error:
             case TimeoutError():
@@ -132,7 +132,7 @@ class WebhookChannel(Channel):
             await self._opened.close()
 
 
-async def _words(answer: aiohttp.ClientResponse) -> str:
+async def _response_text(answer: aiohttp.ClientResponse) -> str:
     """The beginning of an error response, if it arrives in time; empty for HTML and for compressed responses."""
     if answer.content_type == "text/html" or "Content-Encoding" in answer.headers:
         return ""

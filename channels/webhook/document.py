@@ -38,7 +38,7 @@ def document_of(message: Outgoing, place: Place, *, key: str, so_far: Sequence[E
     """`api`: the URL of the threads in the HTTP API; its path alone where the host is not known."""
     sent = SendKey.parse(key)
     about = MessageKey.parse(sent.message)
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "type": _type_of(message, about),
         "version": VERSION,
         "timestamp": to_jsonable_python(so_far[-1].at) if so_far else None,
@@ -52,12 +52,12 @@ def document_of(message: Outgoing, place: Place, *, key: str, so_far: Sequence[E
     match message:
         case Approval(state=Waiting()):
             url = f"{api}/{sent.thread_id}/decisions"
-            told["decide"] = {"url": url, "request": message.step, "digest": message.digest}
+            document["decide"] = {"url": url, "request": message.step, "digest": message.digest}
         case Question(state=Unanswered()):
-            told["answer"] = {"url": f"{api}/{sent.thread_id}/answers", "question": message.step}
+            document["answer"] = {"url": f"{api}/{sent.thread_id}/answers", "question": message.step}
         case _:
             pass
-    return told
+    return document
 
 
 def body_of(document: dict[str, Any]) -> bytes:

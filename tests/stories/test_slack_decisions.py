@@ -254,7 +254,7 @@ async def test_a_changed_call_is_a_new_request(office: ReleaseOffice) -> None:
     assert [e.editor.member for e in edited if e.editor] == ["ana"]
 
 
-@pytest.mark.parametrize(("text", "said"), [("prod", "Nothing is different."), ("  ", "This cannot be empty.")])
+@pytest.mark.parametrize(("text", "said"), [("prod", "Nothing has changed."), ("  ", "This cannot be empty.")])
 async def test_the_form_says_what_is_wrong_with_what_was_typed(office: ReleaseOffice, text: str, said: str) -> None:
     async with office.open():
         asked, card = await office.asked_for_prod()
@@ -305,7 +305,7 @@ async def test_what_is_too_long_for_a_form_is_changed_in_words(office: ReleaseOf
         asked = await office.slack.mention("deploys", "cy", "push")
         card = await office.says("Approval needed", asked)
         await office.clicks("ana", card, "Edit…")
-        await office.told("Reply in the thread what should be different.")
+        await office.told("Reply in the thread with the changes you want.")
     assert office.slack.views == []
 
 
