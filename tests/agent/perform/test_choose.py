@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from agent.model.base import ModelFailure
 from agent.steps import Step
-from store.events import StepChosen
+from store.events import ChoiceFailed, StepChosen
 from tests.telling.playbook import Look, Push, Touch, World, done
 
 
@@ -63,6 +65,18 @@ async def test_an_endpoint_that_stays_away_hands_over_to_a_person() -> None:
     assert await world.advance(2) == []
     (line,) = await world.advance(8)
     assert "no route to the model" in line
+
+
+async def test_an_endpoint_that_says_nothing_of_when_is_asked_again_later_and_later() -> None:
+    world = World()
+    world.model.answers(*[ModelFailure("unavailable", "503")] * 3)
+    await world.say("hello?")
+    await world.run()
+    await world.advance(2)
+    await world.advance(8)
+    failed = [event for event in world.thread.events if isinstance(event, ChoiceFailed)]
+    waits = [event.retry_at - event.at for event in failed if event.retry_at]
+    assert waits == [timedelta(seconds=seconds) for seconds in (2, 8, 32)]
 
 
 async def test_what_a_step_does_is_in_the_log_and_needs_no_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from agent.definition import Limits
 from channels.base import SendFailed
@@ -31,6 +32,19 @@ async def test_a_channel_that_may_be_asked_again_at_once_is() -> None:
     world.model.answers(done("Hello."))
     await world.say("hello?")
     assert await world.run() == ["said: Hello."]
+
+
+async def test_a_channel_that_fails_again_and_again_is_left_alone_longer_and_longer() -> None:
+    world = World(limits=Limits(send_attempts=12))
+    world.channel.fails_with = SendFailed("Go on.", 0)
+    world.model.answers(done("Hello."))
+    await world.say("hello?")
+    await world.run()
+    for _ in range(11):
+        await world.advance(600)
+    failed = [event for event in world.thread.events if isinstance(event, MessageFailed)]
+    waits = [event.retry_at - event.at for event in failed if event.retry_at][:11]
+    assert waits == [timedelta(seconds=seconds) for seconds in (0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600)]
 
 
 async def test_what_was_sent_before_the_worker_died_is_not_said_twice() -> None:
