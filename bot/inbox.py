@@ -210,5 +210,5 @@ class Inbox(Deciding):
 
 
 def _alias_note(channel: str, alias: str) -> str:
-    """The name of the note that says which thread goes on at this alias."""
+    """The name of the note that maps this alias to a thread."""
     return f"{channel}/held/{alias}"
