@@ -464,6 +464,7 @@ async def test_what_is_due_while_the_server_is_down_is_sent_later(room: Mailroom
     """The half a minute until the program itself tries again is not waited for."""
     async with room.running():
         await room.gets_answer(await room.writes("good morning"))
+        await asyncio.to_thread(postfix.wait_until_delivered)  # or it may deliver that mail once more
         await asyncio.to_thread(postfix.kill)
         await room.writes("good evening", answers=room.mails_of()[0])
         failed = await room.noted("message_failed")
@@ -478,14 +479,14 @@ async def test_what_is_due_while_the_server_is_down_is_sent_later(room: Mailroom
         await asyncio.to_thread(postfix.wait_until_delivered)
     finally:
         await outbox.aclose()
-    # A server that is killed may deliver once more what it had just delivered.
-    assert len({mail["Message-ID"] for mail in room.mails_of()}) == 2
+    assert len(room.mails_of()) == 2
 
 
 @on_real_servers
 async def test_mail_goes_out_at_once_after_the_server_was_restarted(room: Mailroom, postfix: Postfix) -> None:
     async with room.running():
         await room.gets_answer(await room.writes("good morning"))
+        await asyncio.to_thread(postfix.wait_until_delivered)  # or it may deliver that mail once more
         await asyncio.to_thread(postfix.restart)
         await room.gets_answer(await room.writes("good evening"))
         assert await room.events("message_failed") == []
