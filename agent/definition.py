@@ -66,6 +66,8 @@ class Agent:
     check: Callable[[], Awaitable[list[str]]] | None = None
     """For `bot doctor`: contacts the systems that the tools use, and changes nothing. Returns a line for each problem,
     with what to do. The caller limits the time."""
+    not_set_up: tuple[str, ...] = ()
+    """For `bot doctor`: optional parts that the team left out, and what does not happen therefore. No problems."""
 
     def __post_init__(self) -> None:
         """Raises AgentError."""

@@ -19,7 +19,7 @@ from bot.app import Setup, model_of, policies_of, roster_problems, store_of, way
 from bot.cli import command, console
 from bot.cli.options import AsJson
 from bot.settings import ChannelSettings, Settings, misspelt
-from bot.team.agents import build_agents
+from bot.team.agents import build_agents, inspect_agents
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
 from bot.team.problems import SettingsError
@@ -76,7 +76,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     yield _variables()
     yield _home(setup.settings)
     yield await _agents(setup)
-    for finding in _policies(setup):
+    for finding in (*_not_set_up(setup), *_policies(setup)):
         yield finding
     for check in (_store, _model):
         for finding in await check(setup):
@@ -116,6 +116,12 @@ async def _agents(setup: Setup) -> Finding:
     if problems := [problem for each in found for problem in each]:
         return Finding("agents", "failed", " ".join(problems))
     return Finding("agents", "ok", ", ".join(roster))
+
+
+def _not_set_up(setup: Setup) -> Iterator[Finding]:
+    for name, agent in inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder).built.items():
+        for what in agent.not_set_up:
+            yield Finding(name, "off", what)
 
 
 async def _wrong_with(agent: Agent) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
@@ -150,6 +151,22 @@ async def test_where_nothing_waits_nobody_is_told(bot: Bot) -> None:
         thread = await opened(bot)
     assert intents(thread)[-1] == ("nothing_to_do", "code")
     assert (thread.status, [*thread.state.outbox], model.prompts) == ("done", [], [])
+
+
+async def test_a_team_without_a_target_production_hears_that_nothing_can_wait_for_it(bot: Bot) -> None:
+    def only_staging(table: dict[str, Any]) -> None:
+        del table["end_to_end"]["production"]
+        for component in table["components"].values():
+            del component["targets"]["production"]
+
+    bot.set_up(only_staging)
+    async with bot.working(Scripted()):
+        thread = await opened(bot)
+    (step,) = events(thread, StepChosen)
+    assert (
+        step.arguments["message"]
+        == "No component has a target production in the team file, so nothing can wait for it."
+    )
 
 
 async def test_a_yes_deploys_nothing_without_an_approval(bot: Bot) -> None:

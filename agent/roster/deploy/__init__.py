@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import Agent
-from agent.roster.deploy.check import problems
-from agent.roster.deploy.plan import planner
-from agent.roster.deploy.site import COMPONENTS, Component, DeployConfig
+from agent.roster.deploy.check import not_set_up, problems
+from agent.roster.deploy.plan import AfterMerge, planner
+from agent.roster.deploy.site import COMPONENTS, Component, DeployConfig, Environment
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools import TOOLS
 from agent.roster.deploy.waiting import OPENINGS
@@ -31,12 +31,15 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
         tools=TOOLS,
         plan=planner(
             one_of_each_repository(found),
-            in_production=in_production(found),
+            tested=found.config.end_to_end,
+            in_production=having(found, "production"),
+            after_merge=after_merge(found),
             on_failed_tests="rollback",
         ),
         resources={Targets: found},
         openings=OPENINGS,
         check=functools.partial(problems, found),
+        not_set_up=not_set_up(found),
     )
 
 
@@ -52,8 +55,15 @@ def one_of_each_repository(found: Targets) -> tuple[Component, ...]:
     return tuple(first.values())
 
 
-def in_production(found: Targets) -> tuple[Component, ...]:
-    return tuple(name for name in _known_to_model(found) if "production" in found.config.components[name].targets)
+def having(found: Targets, environment: Environment) -> tuple[Component, ...]:
+    """The components that have this target."""
+    return tuple(name for name in _known_to_model(found) if environment in found.config.components[name].targets)
+
+
+def after_merge(found: Targets) -> AfterMerge:
+    staged = having(found, "staging")
+    deployed = tuple(component for component in COMPONENTS if component in staged)
+    return AfterMerge(deployed, tuple(name for name in _known_to_model(found) if name not in staged))
 
 
 def _known_to_model(found: Targets) -> list[Component]:

@@ -1,4 +1,4 @@
-"""Checks the deployment setup: repositories, programs and targets. `bot doctor` calls it.
+"""Checks the deployment setup: repositories, programs, targets, and what is left out. `bot doctor` calls it.
 
 It deploys nothing and tests nothing; of all commands it runs only `status`.
 """
@@ -30,6 +30,18 @@ async def problems(targets: Targets) -> list[str]:
             # Targets often share commands, so report each problem once.
             where.setdefault(problem, []).append(at)
     return [f"{', '.join(dict.fromkeys(places))}: {problem}" for problem, places in where.items()]
+
+
+def not_set_up(targets: Targets) -> tuple[str, ...]:
+    """Optional parts that the team file leaves out, with what does not happen therefore. They are no problems."""
+    environments = dict.fromkeys(environment for _, environment in targets.places())
+    untested = [environment for environment in environments if environment not in targets.config.end_to_end]
+    if not untested:
+        return ()
+    return (
+        f"no end-to-end tests for {', '.join(untested)}: nothing is tested after a deployment there. "
+        "To change that, add a command to [agents.deploy.end_to_end].",
+    )
 
 
 Found = AsyncIterator[tuple[str, str]]

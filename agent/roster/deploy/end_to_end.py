@@ -43,7 +43,10 @@ class EndToEnd:
     async def check(self, environment: str) -> Checked:
         """Run the tests. Raises ToolError if they cannot be run; failing tests are a result."""
         if environment not in self._commands:
-            raise ToolError(f"No end-to-end tests are configured for {one_line(environment, 60)!r}.")
+            raise ToolError(
+                f"No end-to-end tests are configured for {one_line(environment, 60)!r}, so nothing was tested. "
+                "That is no failure of a deployment."
+            )
         command = [filled(argument, {"environment": environment}) for argument in self._commands[environment]]
         try:
             ended = await run_bounded(

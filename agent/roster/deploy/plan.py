@@ -1,17 +1,34 @@
 """The steps that code chooses before the model: looking things up, following a deployment, the pipeline after a merge,
 and the end-to-end tests after a deployment to production.
 
+What the team file does not set up (a target staging, end-to-end tests) is not attempted, and people are told that it
+did not happen: its absence is neither a failure nor a success.
+
 Each rule is a function from the thread to its next step, or None; `planner` puts them in order. Pure: a rule keeps no
 state, because the steps taken are in the thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
-from agent import Called, DoneForNow, HandOver, MessageReceived, Step, Thread, Tool, TriggerReceived, calls, steps_taken
-from agent.roster.deploy.site import COMPONENTS, Component
+from agent import (
+    Called,
+    DoneForNow,
+    HandOver,
+    MessageReceived,
+    SendUpdate,
+    Step,
+    Thread,
+    Tool,
+    TriggerReceived,
+    as_question,
+    calls,
+    steps_taken,
+)
+from agent.roster.deploy.site import Component
 from agent.roster.deploy.tools.deploy import Deploy, DeployBackend, DeployFrontend, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
 from agent.roster.deploy.tools.look import ListCommits, ListDeployments, ListGitTags
@@ -22,12 +39,26 @@ STALE_AFTER = timedelta(minutes=10)
 DEPLOY: dict[Component, type[Deploy]] = {"backend": DeployBackend, "frontend": DeployFrontend}
 
 
+@dataclass(frozen=True, slots=True)
+class AfterMerge:
+    """The pipeline after a merge: the components that it deploys to staging, and those that have no such target."""
+
+    deployed: tuple[Component, ...]
+    left_out: tuple[Component, ...]
+
+
 def planner(
-    look_up: tuple[Component, ...], *, in_production: tuple[Component, ...] = (), on_failed_tests: str = ""
+    look_up: tuple[Component, ...],
+    *,
+    tested: Collection[str],
+    in_production: tuple[Component, ...] = (),
+    after_merge: AfterMerge | None = None,
+    on_failed_tests: str = "",
 ) -> Callable[[Thread], Step | None]:
     """The plan of an agent that deploys.
 
-    `look_up`: one component for each repository. `in_production`: the components that have that target.
+    `look_up`: one component for each repository. `tested`: the environments that have end-to-end tests.
+    `in_production`: the components that have that target. `after_merge`: None if the agent deploys no merges.
     `on_failed_tests`: the agent that takes over when the tests of production fail; empty: the model sees the failure
     and continues.
     """
@@ -35,10 +66,10 @@ def planner(
     def plan(thread: Thread) -> Step | None:
         return (
             _follow(thread)
-            or _after_merge(thread)
+            or (_after_merge(thread, after_merge, tested) if after_merge else None)
             or waiting_commits(thread, in_production)
             or _look_up(thread, look_up)
-            or _test_production(thread, on_failed_tests)
+            or _check_production(thread, tested, on_failed_tests)
         )
 
     return plan
@@ -63,23 +94,44 @@ def _starts(thread: Thread) -> list[Called[Deploy] | Called[Rollback]]:
     return sorted(found, key=lambda start: start.index)
 
 
-def _after_merge(thread: Thread) -> Step | None:
+def _after_merge(thread: Thread, pipeline: AfterMerge, tested: Collection[str]) -> Step | None:
     """Deploy to staging, then test it. After a failure or a message, the model decides."""
     merged = next((index for index, event in enumerate(thread.events) if _is_merge(event)), None)
-    if merged is None:
+    if merged is None or calls(thread, RunEndToEndTests):
         return None
     if any(isinstance(event, MessageReceived) and not event.answers for event in thread.events[merged:]):
         return None
     trigger = thread.events[merged]
     assert isinstance(trigger, TriggerReceived)
-    for component in COMPONENTS:
+    for component in pipeline.deployed:
         deploy = DEPLOY[component]
         asked = [call for call in calls(thread, deploy) if call.by_code]
         if not asked:
             return deploy(environment="staging", revision=str(trigger.data.get("sha", "")))
         if not _succeeded(thread, asked[-1].result(Started)):
             return None
-    return None if calls(thread, RunEndToEndTests) else RunEndToEndTests(environment="staging")
+    if missing := _not_done_on_staging(pipeline, tested):
+        update = SendUpdate(message=missing)
+        if all(call.step != update for call in calls(thread, SendUpdate)):
+            return update
+    return RunEndToEndTests(environment="staging") if pipeline.deployed and "staging" in tested else None
+
+
+def _not_done_on_staging(pipeline: AfterMerge, tested: Collection[str]) -> str:
+    """What people must know about a merge, because the team file sets up no more; empty: everything is set up."""
+    if not pipeline.deployed:
+        return "No component has a target staging in the team file, so nothing was deployed there."
+    missing = [
+        f"The {component} has no target staging in the team file, so it was not deployed there."
+        for component in pipeline.left_out
+    ]
+    if "staging" not in tested:
+        missing.append(_untested("staging"))
+    return " ".join(missing)
+
+
+def _untested(environment: str) -> str:
+    return f"No end-to-end tests are configured for {environment}, so nothing was tested there."
 
 
 def _is_merge(event: object) -> bool:
@@ -114,21 +166,34 @@ def _look_up(thread: Thread, components: tuple[Component, ...]) -> Step | None:
     return None
 
 
-def _test_production(thread: Thread, on_failed_tests: str) -> Step | None:
-    """When the model is done and production has changed: test it, then report or hand over."""
+def _check_production(thread: Thread, tested: Collection[str], on_failed_tests: str) -> Step | None:
+    """When the model is done and production has changed: test it, then report, ask or hand over."""
     changed = [wait for wait in calls(thread, WaitForDeployment) if _changed_production(wait)]
     if not changed:
         return None
-    tested = [
-        test for test in calls(thread, RunEndToEndTests) if test.by_code and test.step.environment == "production"
-    ]
-    if not tested or tested[-1].index < changed[-1].index:
-        done = _model_is_done(thread) and not thread.state.news
+    done = _model_is_done(thread) and not thread.state.news
+    if "production" not in tested:
+        report = DoneForNow(message=_untested("production"))
+        reported = any(call.step == report and call.index > changed[-1].index for call in calls(thread, DoneForNow))
+        return report if done and not reported else None
+    tests = [test for test in calls(thread, RunEndToEndTests) if test.by_code and test.step.environment == "production"]
+    if not tests or tests[-1].index < changed[-1].index:
         return RunEndToEndTests(environment="production") if done else None
-    if tested[-1].state is not steps_taken(thread)[-1] or tested[-1].is_open:
+    if tests[-1].state is not steps_taken(thread)[-1] or tests[-1].is_open:
         return None
-    result = tested[-1].result(Tested)
-    if result and result.passed:
+    return _after_tests(thread, tests[-1], on_failed_tests)
+
+
+def _after_tests(thread: Thread, test: Called[RunEndToEndTests], on_failed_tests: str) -> Step | None:
+    result = test.result(Tested)
+    if result is None:
+        # Nothing is known about production, so there is no reason to roll it back.
+        return as_question(
+            "The end-to-end tests on production could not be run, so nothing was tested. What shall I do?",
+            test.error,
+            urgent=True,
+        )
+    if result.passed:
         return DoneForNow(message=f"The end-to-end tests on production passed.\n{result.output}")
     if on_failed_tests and not calls(thread, HandOver):
         return HandOver(agent=on_failed_tests, reason="The end-to-end tests on production failed.")

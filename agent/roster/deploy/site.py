@@ -131,6 +131,12 @@ class DeployConfig(_Config):
                 other = folders.setdefault(folder_name(key, environment), f"{key} on {environment}")
                 if other != f"{key} on {environment}":
                     raise ValueError(f"{key} on {environment} and {other} would share a folder; rename one")
+        environments = {environment for component in self.components.values() for environment in component.targets}
+        if unknown := [name for name in self.end_to_end if name not in environments]:
+            known = ", ".join(sorted(environments))
+            raise ValueError(
+                f"end_to_end.{unknown[0]} would never run: no component has this target; known are {known}"
+            )
         return self
 
 

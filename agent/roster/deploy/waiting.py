@@ -1,7 +1,7 @@
 """The opening `waiting_commits`: asks people whether to deploy the commits that production does not have yet.
 
-A schedule of the team names it. If no commit waits, it says nothing. It deploys nothing: the model acts on the answer.
-Pure.
+A schedule of the team names it. If no commit waits, it says nothing; without a target production, it says that. It
+deploys nothing: the model acts on the answer. Pure.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ def waiting_commits(thread: Thread, components: tuple[Component, ...]) -> Step |
     looks = calls(thread, ListWaitingCommits)
     if opening_of(thread) != WAITING_COMMITS or len(looks) < len(steps_taken(thread)):
         return None
+    if not components:
+        return DoneForNow(message="No component has a target production in the team file, so nothing can wait for it.")
     looked = {look.step.component: look for look in looks}
     for component in components:
         if component not in looked:

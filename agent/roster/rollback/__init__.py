@@ -37,6 +37,6 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
             WaitForDeployment,
             RunEndToEndTests,
         ),
-        plan=planner(()),
+        plan=planner((), tested=targets.config.end_to_end),
         resources={Targets: targets},
     )

@@ -190,6 +190,19 @@ async def test_commands_that_cannot_be_started_are_told(bot: Bot) -> None:
     )
 
 
+async def test_end_to_end_tests_that_are_not_set_up_are_noted_once_and_fail_nothing(bot: Bot) -> None:
+    bot.site.build()
+    tests = str(bot.site.home / "end-to-end")
+    rewritten(bot, (f'production = ["{tests}", "{{environment}}"]', ""))
+    assert await agents(bot) == ("ok", "deploy, rollback")
+    result = await bot.run("doctor")
+    notes = [line for line in result.out.splitlines() if "end-to-end" in line]
+    assert notes == [
+        "off      deploy: no end-to-end tests for production: nothing is tested after a deployment there. "
+        "To change that, add a command to [agents.deploy.end_to_end]."
+    ]
+
+
 async def test_programs_are_looked_for_where_they_would_be_started(bot: Bot) -> None:
     bot.site.build()
     (bot.site.repository / "here").symlink_to(bot.site.home / "deploy")  # commands run in the repository

@@ -74,7 +74,10 @@ class Deploy(Tool):
             facts["on_staging"] = await self._on_staging(targets, new)
         return facts
 
-    async def _on_staging(self, targets: Targets, new: Revision) -> bool:
+    async def _on_staging(self, targets: Targets, new: Revision) -> bool | str:
+        """Whether it runs there; if the team file has no such target, a note that says so."""
+        if "staging" not in targets.config.components[self.component].targets:
+            return "not set up"
         try:
             staging = await targets.deployer(self.component, "staging").status()
         except ToolError:

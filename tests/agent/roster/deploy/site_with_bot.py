@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,10 +59,17 @@ class Bot:
         self.site = Site(home / "site")
         shutil.copytree(template, self.site.home, symlinks=True)
         self.site.write_team_file(home / "bot.toml")
-        table = read_team(home / "bot.toml").agents["deploy"]
-        self.roster: dict[str, Agent] = {one.NAME: one.build(table, home) for one in (deploybot, rollback)}
+        self._home = home
+        self.roster: dict[str, Agent] = {}
+        self.set_up(lambda _: None)
         self.store = MemoryStore()
         self.inbox = Inbox(self.store)
+
+    def set_up(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Build the agents from the team file's table, with this change to it."""
+        table = copy.deepcopy(dict(read_team(self._home / "bot.toml").agents["deploy"]))
+        change(table)
+        self.roster = {one.NAME: one.build(table, self._home) for one in (deploybot, rollback)}
 
     @asynccontextmanager
     async def working(self, model: Model | None = None) -> AsyncIterator[None]:

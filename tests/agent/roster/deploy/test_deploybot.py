@@ -5,13 +5,23 @@ test needs its own.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from bot.cli.demo.site import MERGED
 from store.events import TriggerReceived
+from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, pending
 from tests.stories.canonical import merge_of
 from tests.telling.story import ANN
+
+
+def intents(thread: Thread) -> list[str]:
+    return [step.chosen.intent for step in thread.state.steps.values()]
+
+
+def said(thread: Thread) -> list[str]:
+    return [str(s.chosen.arguments["message"]) for s in thread.state.steps.values() if "message" in s.chosen.arguments]
 
 
 async def test_failed_tests_of_production_hand_the_thread_to_the_rollback_agent(bot: Bot) -> None:
@@ -25,6 +35,87 @@ async def test_failed_tests_of_production_hand_the_thread_to_the_rollback_agent(
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
     assert thread.agent == "rollback"
     assert thread.status == "done"
+
+
+async def test_without_tests_of_production_a_good_deployment_is_no_failure_and_people_hear_that_nothing_was_tested(
+    bot: Bot,
+) -> None:
+    bot.set_up(lambda table: table.pop("end_to_end"))
+    async with bot.working():
+        thread = await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
+        again = await bot.say("status")
+    assert (thread.agent, thread.status) == ("deploy", "done")
+    assert "run_end_to_end_tests" not in intents(thread)
+    untested = "No end-to-end tests are configured for production, so nothing was tested there."
+    assert said(thread)[-1] == untested
+    assert said(again).count(untested) == 1, "once for each change of production"
+
+
+async def test_tests_of_production_that_cannot_be_run_roll_nothing_back_and_people_are_asked(bot: Bot) -> None:
+    (bot.site.home / "end-to-end").unlink()
+    async with bot.working():
+        thread = await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
+    assert (thread.agent, thread.status) == ("deploy", "waiting_for_answer")
+    asked = thread.state.steps[thread.state.question].chosen.arguments
+    assert "could not be run" in str(asked["question"])
+    assert "cannot be started" in str(asked["context"])
+
+
+async def test_after_a_rollback_without_tests_people_hear_that_nothing_was_tested(bot: Bot) -> None:
+    bot.fail_end_to_end_tests_in_production()
+    async with bot.working():
+        thread = await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
+        assert thread.agent == "rollback"
+    bot.set_up(lambda table: table.pop("end_to_end"))
+    async with bot.working():
+        thread = await bot.settle(thread, approved=True)
+    assert said(thread)[-1] == "No end-to-end tests are configured for production, so nothing was tested there."
+
+
+async def test_a_merge_without_tests_of_staging_goes_on_and_people_hear_that_nothing_was_tested(bot: Bot) -> None:
+    bot.set_up(lambda table: table["end_to_end"].pop("staging"))
+    model = Scripted()
+    async with bot.working(model):
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
+    assert "run_end_to_end_tests" not in intents(thread)
+    assert said(thread) == ["No end-to-end tests are configured for staging, so nothing was tested there."]
+    assert len(model.prompts) == 1
+    assert said(thread)[0] in model.prompts[0]
+    assert "error" not in model.prompts[0]
+
+
+async def test_a_merge_deploys_only_what_has_a_staging_and_people_hear_of_the_rest(bot: Bot) -> None:
+    bot.set_up(lambda table: table["components"]["backend"]["targets"].pop("staging"))
+    model = Scripted()
+    async with bot.working(model):
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
+    assert intents(thread).count("deploy_frontend") == 1
+    assert "deploy_backend" not in intents(thread)
+    assert said(thread) == ["The backend has no target staging in the team file, so it was not deployed there."]
+    assert "run_end_to_end_tests" in intents(thread)
+
+
+async def test_a_merge_at_a_team_without_staging_is_left_to_the_model_and_people_hear_of_it(bot: Bot) -> None:
+    def only_production(table: dict[str, Any]) -> None:
+        del table["end_to_end"]["staging"]
+        for component in table["components"].values():
+            del component["targets"]["staging"]
+
+    bot.set_up(only_production)
+    model = Scripted()
+    async with bot.working(model):
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
+    assert said(thread) == ["No component has a target staging in the team file, so nothing was deployed there."]
+    assert len(model.prompts) == 1
+
+
+async def test_a_component_that_a_team_does_not_have_is_not_missed_after_a_merge(bot: Bot) -> None:
+    bot.set_up(lambda table: table["components"].pop("frontend"))
+    async with bot.working(Scripted()):
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
+    assert "deploy_frontend" not in intents(thread)
+    assert "run_end_to_end_tests" in intents(thread)
+    assert said(thread) == []
 
 
 async def test_the_pipeline_after_a_merge_stops_where_a_deployment_to_staging_fails(bot: Bot) -> None:

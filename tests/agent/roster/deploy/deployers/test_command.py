@@ -681,6 +681,13 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
                for name, field in model.model_fields.items() if name != "name")  # fmt: skip
 
 
+def test_tests_of_an_environment_that_no_component_has_are_refused_because_they_would_never_run(place: Place) -> None:
+    target = {"deploy": ["./deploy.sh", "{sha}"], "status": ["cat", "now"]}
+    component = {"repository": str(place.repository), "targets": {"staging": target, "production": target}}
+    with pytest.raises(ValidationError, match=r"end_to_end.prod would never run: .* known are production, staging"):
+        DeployConfig.model_validate({"components": {"web": component}, "end_to_end": {"prod": ["./test.sh"]}})
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -29,6 +29,13 @@ async def test_what_a_person_sees_is_the_full_commit_and_what_it_replaces(bot: B
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
 
 
+async def test_a_person_sees_where_no_staging_is_set_up(bot: Bot) -> None:
+    bot.set_up(lambda table: table["components"]["backend"]["targets"].pop("staging"))
+    async with bot.working(Scripted(deploy("backend", "production", "v1.1.0"))):
+        thread = await bot.say("deploy the backend v1.1.0 to production, there is no staging")
+    assert facts(thread)["on_staging"] == "not set up"
+
+
 async def test_a_tag_that_moves_after_the_approval_does_not_change_what_is_deployed(bot: Bot) -> None:
     async with bot.working():
         thread = await bot.say("deploy the backend v1.1.0 to production")
