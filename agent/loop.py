@@ -29,7 +29,7 @@ from agent.decide import (
     say_next,
 )
 from agent.definition import Agent
-from agent.model.base import Model
+from agent.model.base import Model, ModelBusy
 from agent.perform.choose import ask, choose
 from agent.perform.request import request
 from agent.perform.run import doing, interrupted, refused, run
@@ -42,6 +42,16 @@ from store.events import AgentChanged, HandedToHuman, TimerFired
 from store.thread import Thread
 from store.timers import due
 from store.values import Place
+
+
+class Postponed(Exception):
+    """The thread needs the model, which takes no further call now. Nobody should hold the thread meanwhile."""
+
+    def __init__(self, thread: Thread, seconds: float) -> None:
+        super().__init__(f"thread {thread.id} is postponed by {seconds:g} s")
+        self.thread = thread
+        """The thread as it is now."""
+        self.seconds = seconds
 
 
 class Loop:
@@ -64,7 +74,8 @@ class Loop:
     async def advance(self, thread: Thread, lease: Lease) -> Thread:
         """Do everything that can be done now. Returns when it is somebody else's turn, or when draining.
 
-        Raises LeaseLost when another worker took over, and StoreUnavailable when an append by `Turn.begin` failed.
+        Raises LeaseLost when another worker took over, StoreUnavailable when an append by `Turn.begin` failed, and
+        Postponed when nothing is left to do but to ask a model that is busy.
         """
         turn = Turn(self._services, thread, lease)
         while not self.draining:
@@ -77,7 +88,7 @@ class Loop:
                 break
             _show(turn, action)
             try:
-                await _perform(turn, action)
+                await _perform_or_postpone(turn, action)
             except ThreadMoved:
                 continue  # Decide again on the thread as it is now.
         return turn.thread
@@ -86,6 +97,17 @@ class Loop:
         thread, roster = turn.thread, self._services.roster
         agent = roster.get(thread.agent)
         return decide(agent, thread) if agent else _without_agent(thread, roster)
+
+
+async def _perform_or_postpone(turn: Turn, action: Action) -> None:
+    """Raises Postponed if the model is busy, once the messages for other places are sent, which need no model."""
+    try:
+        await _perform(turn, action)
+    except ModelBusy as busy:
+        message = say_next(turn.thread)
+        if message is None:
+            raise Postponed(turn.thread, busy.retry_after_seconds) from None
+        await _perform(turn, message)
 
 
 async def _perform(turn: Turn, action: Action) -> None:

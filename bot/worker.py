@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agent.loop import Loop
+from agent.loop import Loop, Postponed
 from store import keys
 from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged
 from store.events import HandedToHuman
@@ -154,12 +154,12 @@ class Worker:
                     died = f"{lease.claims - 1} workers died while working on this."
                     thread = await self._park(thread, lease, "worker_deaths", died)
                     lease = Lease(lease.thread_id, lease.token, 1)
-                thread = await self._loop.advance(thread, lease)
+                thread, postponed_seconds = await self._advance(thread, lease)
                 parked = False
                 if self._stopping.is_set():
                     await self._store.hand_back(lease)
                     return
-                if await self._store.release(lease, thread, self._wake_in(thread)):
+                if await self._store.release(lease, thread, self._wake_in(thread, postponed_seconds)):
                     return
             except StoreUnavailable as error:
                 if self._stopping.is_set():
@@ -181,12 +181,20 @@ class Worker:
                     f"I hit a bug ({type(error).__name__}). An administrator should look at the log.",
                 )
 
-    def _wake_in(self, thread: Thread) -> float | None:
+    async def _advance(self, thread: Thread, lease: Lease) -> tuple[Thread, float | None]:
+        """Returns the seconds until the model may be asked, too, if that is what the thread needs."""
+        try:
+            return await self._loop.advance(thread, lease), None
+        except Postponed as postponed:
+            # Let it go: holding it would take the place of a thread on which a person has just decided.
+            return postponed.thread, postponed.seconds
+
+    def _wake_in(self, thread: Thread, postponed_seconds: float | None) -> float | None:
         if thread.state.unreadable:
             # A newer version wrote it, and one of its workers will take it. Check again later.
             return UNREADABLE_RETRY_SECONDS
-        next_timer = min(thread.timers.values(), default=None)
-        return max((next_timer - self._clock()).total_seconds(), 0.0) if next_timer else None
+        waits = [max((at - self._clock()).total_seconds(), 0.0) for at in thread.timers.values()]
+        return min(waits if postponed_seconds is None else [*waits, postponed_seconds], default=None)
 
     async def _park(self, thread: Thread, lease: Lease, limit: str, reason: str) -> Thread:
         event = HandedToHuman(id=keys.handed_over(thread.version), at=self._clock(), limit=limit, reason=reason)

@@ -1,4 +1,4 @@
-"""The port to the model: takes a prompt and returns one step, or raises `ModelFailure`.
+"""The port to the model: takes a prompt and returns one step, or raises `ModelFailure` or `ModelBusy`.
 
 It does not know how a model is reached. A stand-in, a script in a test and a real endpoint all implement `Model`.
 """
@@ -59,10 +59,18 @@ class ModelFailure(Exception):
         """The delay that the endpoint asked for, up to RETRY_AFTER_SECONDS_MAX; None: none."""
 
 
+class ModelBusy(Exception):
+    """As many calls to the model as may be made at once are under way. Nothing was sent and nothing went wrong."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(f"the model is busy; ask again in {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Model(Protocol):
     @property
     def name(self) -> str: ...
 
     async def answer(self, prompt: Prompt) -> Answer:
-        """The next step. Raises ModelFailure."""
+        """The next step. Raises ModelFailure, and ModelBusy instead of waiting for another call to end."""
         ...

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from agent.model.base import ModelBusy
 from agent.steps import Step
 from bot.worker import CLAIMS_WITHOUT_RELEASE_MAX
 from store.base import Lease, StoreUnavailable
@@ -18,7 +19,7 @@ from store.thread import Thread
 from store.values import Place
 from tests.fakes.clock import Clock
 from tests.patience import PATIENCE_SECONDS
-from tests.telling.playbook import LEASE_SECONDS, Look, Slow, Touch, World, done, killed, ops
+from tests.telling.playbook import LEASE_SECONDS, Look, Push, Slow, Touch, World, done, killed, ops
 from tests.telling.story import ANN, BOB
 
 
@@ -115,6 +116,52 @@ async def test_a_worker_holds_as_many_threads_as_it_may_and_no_more() -> None:
         for thread_id in await world.store.recent():
             await until(world, is_done, thread_id)
     assert (world.lines, most) == (["said: Done."] * len(places), 2)
+
+
+async def busy(_: str) -> NoReturn:
+    raise ModelBusy(5)
+
+
+async def until_due_in(world: World, seconds: float) -> None:
+    while await world.store.due_in_seconds() != seconds:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+
+
+async def test_a_thread_that_needs_a_busy_model_is_let_go_so_that_a_click_is_served() -> None:
+    world = World()
+    world.model.answers(Push(target="prod"), busy)
+    pushing = (await world.say("push to prod")).id
+    async with working(world, concurrency=1):
+        await until(world, lambda thread: thread.status == "waiting_for_approval" and not thread.state.outbox)
+        world.place = Place(channel="terminal", address="next desk")
+        waiting = (await world.say("hello")).id
+        await until_due_in(world, 5)
+        assert (await world.store.load(waiting)).status == "working"
+
+        world.thread = await world.store.load(pushing)
+        world.model.answers(done("It is out."), done())
+        await world.approve()
+        await until_said(world, "said: It is out.")
+        world.clock.advance(5)
+        await world.store.wake(pushing)
+        thread = await until(world, is_done, waiting)
+    assert world.lines[2:] == ["ran: push(target: prod)", "said: It is out.", "said: Done."]
+    assert [event.kind for event in thread.events] == [
+        *("thread_opened", "message_received", "step_chosen", "message_sent")
+    ], "it was never in trouble"
+
+
+async def test_a_thread_that_was_let_go_comes_back_for_its_timer_and_for_a_message() -> None:
+    world = World()
+    world.model.answers(Slow(), busy, done())
+    await world.say("wait for it")
+    async with working(world):
+        await until(world, lambda thread: thread.status == "waiting")
+        world.clock.advance(7)
+        await world.say("and?")
+        await until_due_in(world, 3)
+        await world.say("hello?")
+        await until_said(world, "said: Done.")
 
 
 async def test_a_worker_that_stops_finishes_what_is_under_way_and_hands_the_rest_back() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import structlog.testing
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
-from agent.model.base import ModelFailure
+from agent.loop import Postponed
+from agent.model.base import ModelBusy, ModelFailure
 from agent.steps import LookAgain, SetReminder
 from bot.inbox import Inbox
 from bot.team.people import Member, People
@@ -487,6 +488,19 @@ async def test_places_that_do_not_answer_keep_nobody_here_waiting() -> None:
     assert lines == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
     world.rooms["room"].fails_with = None
     assert await world.advance(10) == ["room: settled: push approved by Ann"]
+
+
+async def test_a_busy_model_holds_no_message_for_another_place_back() -> None:
+    async def busy(_: str) -> NoReturn:
+        raise ModelBusy(1)
+
+    world = World(people=PEOPLE, authority=Rules(group="release", asks=True), rooms=["room"])
+    world.model.answers(Push(target="prod"), busy, busy)
+    world.store.after(ApprovalRequested, lambda: world.say("how is it going?", by=DAN))
+    await world.say("push it", by=DAN)
+    with pytest.raises(Postponed):
+        await world.run()
+    assert world.lines == ["requested: push(target: prod)", "room: requested: push(target: prod)"]
 
 
 async def test_where_something_could_not_be_said_is_told() -> None:
