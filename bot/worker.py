@@ -153,7 +153,7 @@ class Worker:
                 elif lease.claims > CLAIMS_WITHOUT_RELEASE_MAX:
                     died = f"{lease.claims - 1} workers died while working on this."
                     thread = await self._park(thread, lease, "worker_deaths", died)
-                    lease = Lease(lease.thread_id, lease.token, 1)
+                    lease.claims = 1
                 thread, postponed_seconds = await self._advance(thread, lease)
                 parked = False
                 if self._stopping.is_set():
@@ -205,7 +205,7 @@ class Worker:
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
             try:
-                if await self._store.renew(lease, self._lease_seconds):
+                if await self._store.renew(lease):
                     continue
             except StoreUnavailable:
                 continue  # Once the store is back, fencing decides.

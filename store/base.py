@@ -7,8 +7,9 @@ which check whether the thread has moved and who holds its lease.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from store.events import Event
@@ -40,33 +41,82 @@ class LeaseLost(Exception):
 
 
 class ThreadDiverged(Exception):
-    """The store holds fewer events than were read before: it lost some (a failover, a restored backup)."""
+    """The log is not the one that was read before: the store lost events (a failover, a restored backup).
+
+    `store.recovery` writes back what the reader remembers.
+    """
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"The store lost events of thread {thread_id}. `bot show` prints what is left.")
 
 
-@dataclass(frozen=True, slots=True)
+class NotReplicated(StoreUnavailable):
+    """What was appended is on the primary only, although `confirm` asked for more. It may be lost in a failover."""
+
+
+def boot_seconds() -> float:
+    """Seconds on a clock that goes on while the machine sleeps. A paused virtual machine may stop it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(slots=True)
 class Lease:
-    """The exclusive right to act on a thread for a limited time. `append` checks `token`, a fencing token."""
+    """The exclusive right to act on a thread for a limited time. `append` checks `token`, a fencing token.
+
+    The store judges appends. Nothing judges what happens outside, so look at `is_good` before each act.
+    """
 
     thread_id: str
-    token: int
+    token: str
+    """Unique: the store may lose a lease with its last events, and must not give its token to another."""
     claims: int
     """Claims since the last orderly release. More than 1: a worker died while it held the thread."""
+    seconds: float
+    good_until: float
+    """By `clock`: counted from the moment before the claim or the renewal was sent."""
+    clock: Callable[[], float] = field(default=boot_seconds, repr=False, compare=False)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nobody else can hold the thread now, as far as this process knows."""
+        return self.clock() < self.good_until
+
+    def lose(self) -> None:
+        """Somebody else holds the thread, or it was let go."""
+        self.good_until = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server that answers. Another `id` than before: a failover, a restart or a restored backup."""
+
+    id: str
+    since: float
+    """When it was started, by `boot_seconds` of this machine."""
 
 
 class Store(Protocol):
+    @property
+    def server(self) -> Server:
+        """The server that answered last. It changes when a new connection finds another."""
+
     async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+        self,
+        thread: Thread,
+        *events: Event,
+        if_unmoved: bool = False,
+        lease: Lease | None = None,
+        confirm: bool = False,
     ) -> Thread:
         """Append, and return the thread with these events and any that others appended. Durable when it returns.
 
         An event whose id is known changes nothing; the first event opens the thread. Fencing, deduplication, append
-        and wake-up are one atomic round trip. An append without a lease wakes the thread.
+        and wake-up are one atomic round trip. An append without a lease wakes the thread. `confirm`: wait for what
+        DURABLE_BEFORE_ACTING asks for.
 
-        Raises ThreadMoved if `if_unmoved` and the thread has moved, LeaseLost if the lease is no longer ours, and
-        EventTooLarge before anything is written.
+        Raises ThreadDiverged if the log is not the one that was read, LeaseLost if the lease is no longer ours,
+        ThreadMoved if `if_unmoved` and the thread has moved, EventTooLarge before anything is written, and
+        NotReplicated when everything is written but not confirmed.
         """
 
     async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
@@ -90,11 +140,22 @@ class Store(Protocol):
     def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         """Yields the thread each time it has new events, without end."""
 
-    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
-        """Leases on up to `limit` threads that are due and not held; only on thread `only` if given."""
+    async def claim(
+        self,
+        limit: int,
+        lease_seconds: float,
+        only: str = "",
+        *,
+        skip: Collection[str] = (),
+        expired: bool = True,
+    ) -> list[Lease]:
+        """Leases on up to `limit` threads that are due and not held; only on thread `only` if given.
 
-    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
-        """Extend the lease. False: it is no longer ours."""
+        `skip`: threads to leave alone. `expired=False`: leave alone what another worker held when its lease expired.
+        """
+
+    async def renew(self, lease: Lease) -> bool:
+        """Extend the lease by its full length, also after it expired. False: it is no longer ours."""
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         """Give the lease up until the thread has new events, or until `wake_in_seconds` have passed.
@@ -106,8 +167,8 @@ class Store(Protocol):
     async def hand_back(self, lease: Lease) -> None:
         """Give the lease up and make the thread due at once, for another worker."""
 
-    async def due_in_seconds(self) -> float | None:
-        """Seconds until the next thread is due, held ones included; None: none is."""
+    async def due_in_seconds(self, skip: Collection[str] = ()) -> float | None:
+        """Seconds until the next thread that is not in `skip` is due, held ones included; None: none is."""
 
     async def work_arrived(self, timeout_seconds: float) -> None:
         """Wait until a thread is woken, or for the timeout. Spurious returns are possible."""

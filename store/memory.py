@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from store.base import Lease, LeaseLost, ThreadDiverged, ThreadMoved, UnknownThread
-from store.codec import decode, encode
+from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread
+from store.codec import decode, encode, mark
 from store.events import Event
 from store.thread import Thread
 
@@ -19,30 +20,40 @@ class _Log:
     ids: set[str] = field(default_factory=set)
     moved_at: int = 0
 
+    def begins_with(self, thread: Thread) -> bool:
+        """Whether it is the log that was read."""
+        known = thread.version
+        return known <= len(self.lines) and (not known or not thread.mark or mark(self.lines[known - 1]) == thread.mark)
+
 
 class MemoryStore:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._logs: dict[str, _Log] = {}
         self._due: dict[str, datetime] = {}
-        self._leases: dict[str, int] = {}
+        self._leases: dict[str, str] = {}
         self._claims: dict[str, int] = {}
-        self._tokens = 0
         self._moves = 0
         self._notes: dict[str, str] = {}
         self._counted: dict[str, dict[str, datetime]] = {}
         self._woken = asyncio.Event()
         self._moved = asyncio.Condition()
+        self.server = Server("memory", float("-inf"))
 
     async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+        self,
+        thread: Thread,
+        *events: Event,
+        if_unmoved: bool = False,
+        lease: Lease | None = None,
+        confirm: bool = False,
     ) -> Thread:
         lines = [encode(event) for event in events]
+        log = self._logs.get(thread.id) or _Log()
+        if not log.begins_with(thread):
+            raise ThreadDiverged(thread.id)
         if lease and self._leases.get(thread.id) != lease.token:
             raise LeaseLost(thread.id)
-        log = self._logs.get(thread.id) or _Log()
-        if len(log.lines) < thread.version:
-            raise ThreadDiverged(thread.id)
         if if_unmoved and len(log.lines) != thread.version:
             now = self._with_tail(thread, log)
             if all(event.id in log.ids for event in events):
@@ -79,7 +90,7 @@ class MemoryStore:
 
     async def refresh(self, thread: Thread) -> Thread:
         log = self._logs.get(thread.id) or _Log()
-        if len(log.lines) < thread.version:
+        if not log.begins_with(thread):
             raise ThreadDiverged(thread.id)
         return self._with_tail(thread, log)
 
@@ -94,28 +105,48 @@ class MemoryStore:
             thread = now
             yield thread
 
-    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+    async def claim(
+        self,
+        limit: int,
+        lease_seconds: float,
+        only: str = "",
+        *,
+        skip: Collection[str] = (),
+        expired: bool = True,
+    ) -> list[Lease]:
         now = self._clock()
-        due = sorted((at, i) for i, at in self._due.items() if at <= now and (not only or i == only))
+
+        def is_free(thread_id: str) -> bool:
+            return (
+                (not only or thread_id == only) and thread_id not in skip and (expired or thread_id not in self._leases)
+            )
+
+        due = sorted((at, thread_id) for thread_id, at in self._due.items() if at <= now and is_free(thread_id))
         return [self._claim(thread_id, now, lease_seconds) for _, thread_id in due[:limit]]
 
     def _claim(self, thread_id: str, now: datetime, lease_seconds: float) -> Lease:
-        self._tokens += 1
-        self._leases[thread_id] = self._tokens
+        token = self._leases[thread_id] = secrets.token_hex(8)
         self._due[thread_id] = now + timedelta(seconds=lease_seconds)
         self._claims[thread_id] = self._claims.get(thread_id, 0) + 1
-        return Lease(thread_id, self._tokens, self._claims[thread_id])
+        good_until = self._seconds() + lease_seconds
+        return Lease(thread_id, token, self._claims[thread_id], lease_seconds, good_until, self._seconds)
 
-    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
+    def _seconds(self) -> float:
+        return self._clock().timestamp()
+
+    async def renew(self, lease: Lease) -> bool:
         if self._leases.get(lease.thread_id) != lease.token:
+            lease.lose()
             return False
-        self._due[lease.thread_id] = self._clock() + timedelta(seconds=lease_seconds)
+        self._due[lease.thread_id] = self._clock() + timedelta(seconds=lease.seconds)
+        lease.good_until = self._seconds() + lease.seconds
         return True
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         if self._leases.get(lease.thread_id) != lease.token:
             return True
-        if len((self._logs.get(lease.thread_id) or _Log()).lines) != seen.version:
+        log = self._logs.get(lease.thread_id) or _Log()
+        if len(log.lines) != seen.version or not log.begins_with(seen):
             return False
         del self._leases[lease.thread_id], self._claims[lease.thread_id], self._due[lease.thread_id]
         if wake_in_seconds is not None:
@@ -128,8 +159,8 @@ class MemoryStore:
             del self._leases[lease.thread_id], self._claims[lease.thread_id]
             await self.wake(lease.thread_id)
 
-    async def due_in_seconds(self) -> float | None:
-        due = min(self._due.values(), default=None)
+    async def due_in_seconds(self, skip: Collection[str] = ()) -> float | None:
+        due = min((at for thread_id, at in self._due.items() if thread_id not in skip), default=None)
         return max((due - self._clock()).total_seconds(), 0.0) if due else None
 
     async def work_arrived(self, timeout_seconds: float) -> None:
@@ -167,4 +198,5 @@ class MemoryStore:
 
     @staticmethod
     def _with_tail(thread: Thread, log: _Log) -> Thread:
-        return thread.extended(decode(line) for line in log.lines[thread.version :])
+        tail = log.lines[thread.version :]
+        return thread.extended([decode(line) for line in tail], mark(tail[-1])) if tail else thread

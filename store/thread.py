@@ -41,10 +41,12 @@ class Thread:
     id: str
     events: tuple[Event, ...] = ()
     state: State = field(default_factory=State, compare=False, repr=False)
+    mark: str = field(default="", compare=False, repr=False)
+    """Identifies the last event's line in the store (`store.codec.mark`); empty: it was not read from one."""
 
-    def extended(self, events: Iterable[Event]) -> Thread:
+    def extended(self, events: Iterable[Event], mark: str = "") -> Thread:
         more = tuple(events)
-        return Thread(self.id, self.events + more, fold(self.state, more, len(self.events))) if more else self
+        return Thread(self.id, self.events + more, fold(self.state, more, len(self.events)), mark) if more else self
 
     @property
     def version(self) -> int:

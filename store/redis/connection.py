@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import hiredis
 import redis.asyncio
@@ -27,12 +27,18 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.utils import str_if_bytes
 
-from store.base import StoreUnavailable
+from store.base import NotReplicated, Server, StoreUnavailable, boot_seconds
 from store.redis.scripts import Script
 
 CONNECTIONS_MAX = 512
-COMMAND_SECONDS_MAX = 10.0
+COMMAND_SECONDS = 10.0
+"""How long a command may take, if nobody says otherwise."""
+
+Confirmation = Literal["", "disk", "replica"]
+"""What is waited for after a write that something outside will follow: nothing more than the server's answer, its disk,
+or one replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +56,35 @@ class ServerFacts:
 class Connection:
     """Open it with `Connection.open`, close it with `aclose`."""
 
-    def __init__(self, client: redis.asyncio.Redis, where: str) -> None:
-        self.client = client
-        self.where = where
+    def __init__(self, url: str, command_seconds: float) -> None:
+        """Raises StoreUnavailable if it is not a URL of Redis."""
+        self.where = where = _without_password(url)
         """The URL without its password, for people."""
-
-    @classmethod
-    async def open(cls, url: str) -> Connection:
-        """Connects and asks for a PING. Raises StoreUnavailable."""
-        where = _without_password(url)
+        self.command_seconds = command_seconds
+        self.server = Server("", boot_seconds())
         try:
             # Blocking: when all connections are in use, a call waits for one instead of failing.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS_MAX,
-                timeout=COMMAND_SECONDS_MAX,
+                timeout=command_seconds,
                 # `errors` sets the time limit. redis-py's own uses asyncio.wait_for, which up to Python 3.11 can
                 # swallow a cancellation and costs a task for each command.
                 socket_timeout=None,
-                socket_connect_timeout=COMMAND_SECONDS_MAX,
+                socket_connect_timeout=command_seconds,
+                redis_connect_func=self._connected,
                 # Every script may be run twice: see `store.redis.scripts`.
                 retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
                 retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
             )
         except ValueError:
             raise StoreUnavailable(_not_a_url(where)) from None
-        opened = cls(redis.asyncio.Redis.from_pool(pool), where)
+        self.client = redis.asyncio.Redis.from_pool(pool)
+
+    @classmethod
+    async def open(cls, url: str, command_seconds: float = COMMAND_SECONDS) -> Connection:
+        """Connects and asks for a PING. Raises StoreUnavailable."""
+        opened = cls(url, command_seconds)
         try:
             async with opened.errors():
                 await opened.client.ping()
@@ -84,11 +93,26 @@ class Connection:
             raise
         except TypeError:  # a parameter of the URL that no connection knows
             await opened.aclose()
-            raise StoreUnavailable(_not_a_url(where)) from None
+            raise StoreUnavailable(_not_a_url(opened.where)) from None
         return opened
 
-    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+    async def _connected(self, connection: redis.asyncio.Connection) -> None:
+        """For every new connection: which server is it? After a failover it is another."""
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        try:
+            info = str_if_bytes(await connection.read_response())
+        except ResponseError:  # an ACL may close INFO
+            info = ""
+        found = dict(re.findall(r"^(run_id|uptime_in_seconds):(\w+)", info, re.MULTILINE))
+        if (run_id := found.get("run_id", "")) != self.server.id:
+            self.server = Server(run_id, boot_seconds() - float(found.get("uptime_in_seconds", 0)))
+
+    async def run(self, script: Script, keys: list[str], args: list[Any], confirm: Confirmation = "") -> Any:
         """Run a script in one round trip. Call it inside `errors`.
+
+        `confirm`: raises NotReplicated if the write is not confirmed in half of the time that a command may take. The
+        script must write something, also when it runs a second time: only that is waited for.
 
         It uses a pooled connection directly: `execute_command`, which packs in Python, is half as slow again, and every
         step runs three scripts.
@@ -100,16 +124,27 @@ class Connection:
         async def call() -> Any:
             try:
                 await connection.send_packed_command([command], check_health=False)
-                return await connection.read_response()
+                answer = await connection.read_response()
             except NoScriptError:
                 whole = hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args))
                 await connection.send_packed_command([whole], check_health=False)
-                return await connection.read_response()
+                answer = await connection.read_response()
+            if confirm:
+                await self._confirmed(connection, confirm)
+            return answer
 
         try:
             return await connection.retry.call_with_retry(call, lambda error: connection.disconnect())
         finally:
             await pool.release(connection)
+
+    async def _confirmed(self, connection: Any, confirm: Confirmation) -> None:
+        millis = int(self.command_seconds * 500)
+        waits: tuple[Any, ...] = ("WAITAOF", 1, 0, millis) if confirm == "disk" else ("WAIT", 1, millis)
+        await connection.send_packed_command([hiredis.pack_command(waits)], check_health=False)
+        answer = await connection.read_response()
+        if (answer[0] if isinstance(answer, list) else answer) < 1:
+            raise NotReplicated(f"The {confirm} of Redis at {self.where} did not confirm the write in time.")
 
     async def facts(self) -> ServerFacts:
         """How the server is set up. Raises StoreUnavailable."""
@@ -130,12 +165,13 @@ class Connection:
 
     @contextlib.asynccontextmanager
     async def errors(self) -> AsyncIterator[None]:
-        """Turns every failure into StoreUnavailable, and limits the block to COMMAND_SECONDS_MAX."""
+        """Turns every failure into StoreUnavailable, and limits the block to the time of a command."""
         try:
-            async with asyncio.timeout(COMMAND_SECONDS_MAX):
+            async with asyncio.timeout(self.command_seconds):
                 yield
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(_explain(error, self.where)) from error
+            late = f"no answer within {self.command_seconds:g} s"
+            raise StoreUnavailable(_explain(error, self.where, late)) from error
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -159,8 +195,8 @@ def _not_a_url(where: str) -> str:
     )
 
 
-def _explain(error: RedisError | OSError, where: str) -> str:
-    text = " ".join(str(error).split()) or f"no answer within {COMMAND_SECONDS_MAX:g} s"
+def _explain(error: RedisError | OSError, where: str, late: str) -> str:
+    text = " ".join(str(error).split()) or late
     match error:
         case NoScriptError():
             return f"Redis at {where} lost our scripts and does not accept them again: {text}"

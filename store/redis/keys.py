@@ -39,10 +39,6 @@ class Keys:
         """Hash: thread id -> claims since the last orderly release."""
         return f"{self._tag(shard)}:tries"
 
-    def fence(self, shard: int) -> str:
-        """Counter that issues the fencing tokens."""
-        return f"{self._tag(shard)}:fence"
-
     def threads(self, shard: int) -> str:
         """Sorted set: thread id -> when it last changed (ms)."""
         return f"{self._tag(shard)}:threads"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from store.codec import MARK_CHARS
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -22,30 +24,45 @@ class Script:
 _NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
 
+_WHOLE = f"""
+-- Whether the log begins with what the caller has read: `known` events, the last of which has this mark.
+local function whole(log, known, mark)
+  if known <= 0 then return true end
+  local last = redis.call('LINDEX', log, known - 1)
+  return last and (mark == '' or string.sub(redis.sha1hex(last), 1, {MARK_CHARS}) == mark)
+end
+"""
+
+
 APPEND = Script(
     _NOW
+    + _WHOLE
     + """
--- KEYS log ids due leases threads   ARGV thread known if_unmoved token wake_channel moved (id line)*
+-- KEYS log ids due leases threads   ARGV thread known mark if_unmoved token wake_channel moved confirm (id line)*
 -- known: the events that the caller has read; -1: none, and return none; -2: the same, and do not open the thread.
-local thread, known = ARGV[1], tonumber(ARGV[2])
-if ARGV[4] ~= '' and redis.call('HGET', KEYS[4], thread) ~= ARGV[4] then return {'lease lost', {}} end
+local thread, known, token = ARGV[1], tonumber(ARGV[2]), ARGV[5]
 local length = redis.call('LLEN', KEYS[1])
 if known == -2 and length == 0 then return {'unknown', {}} end
-if length < known then return {'diverged', {}} end
-if ARGV[3] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
+-- First: the lease may be lost with the events.
+if not whole(KEYS[1], known, ARGV[3]) then return {'diverged', {}} end
+if token ~= '' and redis.call('HGET', KEYS[4], thread) ~= token then return {'lease lost', {}} end
+if ARGV[4] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
 local added = false
-for i = 7, #ARGV, 2 do
+for i = 9, #ARGV, 2 do
   if redis.call('SADD', KEYS[2], ARGV[i]) == 1 then
     redis.call('RPUSH', KEYS[1], ARGV[i + 1])
     added = true
   end
 end
-if added then
+if added or ARGV[8] == '1' then
+  -- Also for a repetition that is to be confirmed: WAIT waits for what this connection wrote.
   redis.call('ZADD', KEYS[5], now, thread)
-  redis.call('PUBLISH', ARGV[6], '')
-  if ARGV[4] == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
+end
+if added then
+  redis.call('PUBLISH', ARGV[7], '')
+  if token == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
     redis.call('ZADD', KEYS[3], now, thread)
-    redis.call('PUBLISH', ARGV[5], '')
+    redis.call('PUBLISH', ARGV[6], '')
   end
 end
 return {'ok', known < 0 and {} or redis.call('LRANGE', KEYS[1], known, -1)}
@@ -53,24 +70,44 @@ return {'ok', known < 0 and {} or redis.call('LRANGE', KEYS[1], known, -1)}
 )
 
 
-TAIL = Script("return {redis.call('LLEN', KEYS[1]), redis.call('LRANGE', KEYS[1], ARGV[1], -1)}")
+TAIL = Script(
+    _WHOLE
+    + """
+-- KEYS log   ARGV known mark
+if not whole(KEYS[1], tonumber(ARGV[1]), ARGV[2]) then return false end
+return redis.call('LRANGE', KEYS[1], ARGV[1], -1)
+"""
+)
 
 
 CLAIM = Script(
     _NOW
     + """
--- KEYS due leases fence claims   ARGV limit lease_ms only
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-if ARGV[3] ~= '' then
-  local at = redis.call('ZSCORE', KEYS[1], ARGV[3])
-  due = (at and tonumber(at) <= now) and {ARGV[3]} or {}
+-- KEYS due leases claims   ARGV token limit lease_ms only expired skip*
+-- A thread that is due and has a lease is one whose lease expired; expired 0: leave it alone.
+local limit, only, skip = tonumber(ARGV[2]), ARGV[4], {}
+for i = 6, #ARGV do skip[ARGV[i]] = true end
+local function free(thread)
+  return not skip[thread] and (ARGV[5] == '1' or redis.call('HEXISTS', KEYS[2], thread) == 0)
+end
+local due, from, page = {}, 0, {}
+if only ~= '' then
+  local at = redis.call('ZSCORE', KEYS[1], only)
+  if at and tonumber(at) <= now and free(only) then due[1] = only end
+else
+  repeat
+    page = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', from, limit)
+    for _, thread in ipairs(page) do
+      if #due < limit and free(thread) then due[#due + 1] = thread end
+    end
+    from = from + #page
+  until #due == limit or #page < limit
 end
 local claims = {}
 for _, thread in ipairs(due) do
-  local token = redis.call('INCR', KEYS[3])
-  redis.call('HSET', KEYS[2], thread, token)
-  redis.call('ZADD', KEYS[1], now + ARGV[2], thread)
-  claims[#claims + 1] = {thread, token, redis.call('HINCRBY', KEYS[4], thread, 1)}
+  redis.call('HSET', KEYS[2], thread, ARGV[1])
+  redis.call('ZADD', KEYS[1], now + ARGV[3], thread)
+  claims[#claims + 1] = {thread, redis.call('HINCRBY', KEYS[3], thread, 1)}
 end
 return claims
 """
@@ -90,19 +127,21 @@ return 1
 
 RELEASE = Script(
     _NOW
+    + _WHOLE
     + """
--- KEYS due leases claims log   ARGV thread token seen wake_in_ms wake_channel
+-- KEYS due leases claims log   ARGV thread token seen mark wake_in_ms wake_channel
 -- seen -1: any version. wake_in_ms -1: not due until the next append.
+local seen = tonumber(ARGV[3])
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
-if ARGV[3] ~= '-1' and redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[3]) then return 0 end
+if seen >= 0 and (redis.call('LLEN', KEYS[4]) ~= seen or not whole(KEYS[4], seen, ARGV[4])) then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
-local wake_in = tonumber(ARGV[4])
+local wake_in = tonumber(ARGV[5])
 if wake_in < 0 then
   redis.call('ZREM', KEYS[1], ARGV[1])
 else
   redis.call('ZADD', KEYS[1], now + wake_in, ARGV[1])
-  redis.call('PUBLISH', ARGV[5], '')
+  redis.call('PUBLISH', ARGV[6], '')
 end
 return 1
 """

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import secrets
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from math import ceil
 from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from store.base import Lease, LeaseLost, ThreadDiverged, ThreadMoved, UnknownThread
-from store.codec import decode_all, encode
+from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
+from store.codec import decode_all, encode, mark
 from store.events import Event
-from store.redis.connection import COMMAND_SECONDS_MAX, Connection, ServerFacts
+from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection, ServerFacts
 from store.redis.keys import SHARDS, Keys
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
 from store.thread import Thread
@@ -35,35 +36,51 @@ FOLLOW_POLL_SECONDS = 1.0
 class RedisStore:
     """Shared by any number of processes. Open it with `RedisStore.open`, close it with `aclose`."""
 
-    def __init__(self, redis: Connection, prefix: str = "bot") -> None:
+    def __init__(self, redis: Connection, prefix: str = "bot", confirms: Confirmation = "") -> None:
+        """`confirms`: what an append that asks for it, and every post, waits for (DURABLE_BEFORE_ACTING)."""
         self._redis = redis
+        self._confirms: Confirmation = confirms
         self.where = redis.where
         self.keys = Keys(prefix)
         self._woken = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, url: str, prefix: str = "bot") -> RedisStore:
+    async def open(
+        cls, url: str, prefix: str = "bot", *, confirms: Confirmation = "", command_seconds: float = COMMAND_SECONDS
+    ) -> RedisStore:
         """Connects and asks for a PING. Raises StoreUnavailable."""
-        return cls(await Connection.open(url), prefix)
+        return cls(await Connection.open(url, command_seconds), prefix, confirms)
+
+    @property
+    def server(self) -> Server:
+        return self._redis.server
 
     async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+        self,
+        thread: Thread,
+        *events: Event,
+        if_unmoved: bool = False,
+        lease: Lease | None = None,
+        confirm: bool = False,
     ) -> Thread:
         token = lease.token if lease else ""
-        outcome, tail = await self._appended(thread.id, thread.version, events, if_unmoved=if_unmoved, token=token)
+        outcome, tail = await self._appended(
+            thread.id, thread.version, events, mark=thread.mark, if_unmoved=if_unmoved, token=token, confirm=confirm
+        )
         if outcome == b"lease lost":
             raise LeaseLost(thread.id)
         if outcome == b"diverged":
             raise ThreadDiverged(thread.id)
         # Read our own events back, too: the log may hold them slightly changed (half surrogates are replaced).
-        now = thread.extended(decode_all(tail))
+        now = _extended(thread, tail)
         if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
             raise ThreadMoved(now)
         return now
 
     async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
-        outcome, _ = await self._appended(thread_id, -1 if opens else -2, events)
+        # Confirmed, because whoever sent it will not send it again.
+        outcome, _ = await self._appended(thread_id, -1 if opens else -2, events, confirm=True)
         return outcome == b"ok"
 
     async def exists(self, thread_id: str) -> bool:
@@ -71,10 +88,20 @@ class RedisStore:
             return bool(await self._redis.client.exists(self.keys.log(thread_id)))
 
     async def _appended(
-        self, thread_id: str, known: int, events: Sequence[Event], *, if_unmoved: bool = False, token: int | str = ""
+        self,
+        thread_id: str,
+        known: int,
+        events: Sequence[Event],
+        *,
+        mark: str = "",
+        if_unmoved: bool = False,
+        token: str = "",
+        confirm: bool = False,
     ) -> tuple[bytes, list[bytes]]:
         keys, shard = self.keys, self.keys.shard(thread_id)
-        args: list[Any] = [thread_id, known, int(if_unmoved), token, keys.wake_channel, keys.moved(thread_id)]
+        confirms: Confirmation = self._confirms if confirm else ""
+        args: list[Any] = [thread_id, known, mark, int(if_unmoved), token, keys.wake_channel, keys.moved(thread_id)]
+        args.append(int(bool(confirms)))
         for event in events:
             args += (event.id, encode(event))
         async with self._redis.errors():
@@ -88,6 +115,7 @@ class RedisStore:
                     keys.threads(shard),
                 ],
                 args=args,
+                confirm=confirms,
             )
         return outcome, tail
 
@@ -99,10 +127,11 @@ class RedisStore:
 
     async def refresh(self, thread: Thread) -> Thread:
         async with self._redis.errors():
-            length, tail = await self._redis.run(TAIL, keys=[self.keys.log(thread.id)], args=[thread.version])
-        if length < thread.version:
+            args = [thread.version, thread.mark]
+            tail = await self._redis.run(TAIL, keys=[self.keys.log(thread.id)], args=args)
+        if tail is None:
             raise ThreadDiverged(thread.id)
-        return thread.extended(decode_all(tail))
+        return _extended(thread, tail)
 
     async def recent(self, limit: int = 50) -> list[str]:
         found: list[tuple[bytes, float]] = []
@@ -125,14 +154,24 @@ class RedisStore:
                 thread = now
                 yield thread
 
-    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+    async def claim(
+        self,
+        limit: int,
+        lease_seconds: float,
+        only: str = "",
+        *,
+        skip: Collection[str] = (),
+        expired: bool = True,
+    ) -> list[Lease]:
+        skips = self._by_shard(skip)
         if only:
             shards = [self.keys.shard(only)]
         else:
             # The longest overdue shard comes first, so that none starves while there is more work than we claim.
-            heads = await self._heads()
+            heads = await self._heads(skips)
             shards = sorted((s for s, (at, now) in heads.items() if at <= now), key=lambda s: heads[s][0])
         leases: list[Lease] = []
+        token, good_until = secrets.token_hex(8), boot_seconds() + lease_seconds
         for shard in shards:
             if len(leases) >= limit:
                 break
@@ -142,33 +181,42 @@ class RedisStore:
                     keys=[
                         self.keys.due(shard),
                         self.keys.leases(shard),
-                        self.keys.fence(shard),
                         self.keys.claims(shard),
                     ],
-                    args=[limit - len(leases), int(lease_seconds * 1000), only],
+                    args=[
+                        token,
+                        limit - len(leases),
+                        int(lease_seconds * 1000),
+                        only,
+                        int(expired),
+                        *skips.get(shard, ()),
+                    ],
                 )
-            leases += (Lease(thread_id.decode(), token, count) for thread_id, token, count in claimed)
+            leases += (Lease(name.decode(), token, count, lease_seconds, good_until) for name, count in claimed)
         return leases
 
-    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
-        shard = self.keys.shard(lease.thread_id)
+    async def renew(self, lease: Lease) -> bool:
+        shard, sent_at = self.keys.shard(lease.thread_id), boot_seconds()
         async with self._redis.errors():
-            return bool(
-                await self._redis.run(
-                    RENEW,
-                    keys=[self.keys.due(shard), self.keys.leases(shard)],
-                    args=[lease.thread_id, lease.token, int(lease_seconds * 1000)],
-                )
+            is_ours = await self._redis.run(
+                RENEW,
+                keys=[self.keys.due(shard), self.keys.leases(shard)],
+                args=[lease.thread_id, lease.token, int(lease.seconds * 1000)],
             )
+        if is_ours:
+            lease.good_until = sent_at + lease.seconds
+        else:
+            lease.lose()
+        return bool(is_ours)
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         wake_in_ms = -1 if wake_in_seconds is None else max(ceil(wake_in_seconds * 1000), 0)
-        return await self._let_go(lease, seen.version, wake_in_ms)
+        return await self._let_go(lease, seen.version, seen.mark, wake_in_ms)
 
     async def hand_back(self, lease: Lease) -> None:
-        await self._let_go(lease, -1, 0)
+        await self._let_go(lease, -1, "", 0)
 
-    async def _let_go(self, lease: Lease, seen: int, wake_in_ms: int) -> bool:
+    async def _let_go(self, lease: Lease, seen: int, mark: str, wake_in_ms: int) -> bool:
         shard = self.keys.shard(lease.thread_id)
         async with self._redis.errors():
             return bool(
@@ -180,23 +228,34 @@ class RedisStore:
                         self.keys.claims(shard),
                         self.keys.log(lease.thread_id),
                     ],
-                    args=[lease.thread_id, lease.token, seen, wake_in_ms, self.keys.wake_channel],
+                    args=[lease.thread_id, lease.token, seen, mark, wake_in_ms, self.keys.wake_channel],
                 )
             )
 
-    async def due_in_seconds(self) -> float | None:
-        heads = await self._heads()
+    async def due_in_seconds(self, skip: Collection[str] = ()) -> float | None:
+        heads = await self._heads(self._by_shard(skip))
         return min((max(at - now, 0) / 1000 for at, now in heads.values()), default=None)
 
-    async def _heads(self) -> dict[int, tuple[float, float]]:
+    def _by_shard(self, thread_ids: Collection[str]) -> dict[int, set[str]]:
+        found: dict[int, set[str]] = {}
+        for thread_id in thread_ids:
+            found.setdefault(self.keys.shard(thread_id), set()).add(thread_id)
+        return found
+
+    async def _heads(self, skips: Mapping[int, Collection[str]]) -> dict[int, tuple[float, float]]:
         """For each shard that has one: its next due time, and the server's time (ms)."""
         async with self._redis.errors(), self._redis.client.pipeline(transaction=False) as pipe:
             pipe.time()
             for shard in range(SHARDS):
-                pipe.zrange(self.keys.due(shard), 0, 0, withscores=True)
-            (seconds, micros), *heads = await pipe.execute()
+                pipe.zrange(self.keys.due(shard), 0, len(skips.get(shard, ())), withscores=True)
+            (seconds, micros), *shards = await pipe.execute()
         now = seconds * 1000 + micros // 1000
-        return {shard: (head[0][1], now) for shard, head in enumerate(heads) if head}
+        heads: dict[int, tuple[float, float]] = {}
+        for shard, first in enumerate(shards):
+            skip = skips.get(shard, ())
+            if head := next((at for name, at in first if name.decode() not in skip), None):
+                heads[shard] = (head, now)
+        return heads
 
     async def work_arrived(self, timeout_seconds: float) -> None:
         if self._listener is None:
@@ -214,7 +273,7 @@ class RedisStore:
                     await notices.subscribe(self.keys.wake_channel)
                     self._woken.set()
                     while True:
-                        if await notices.get_message(timeout=COMMAND_SECONDS_MAX):
+                        if await notices.get_message(timeout=COMMAND_SECONDS):
                             self._woken.set()
             except (RedisError, OSError):
                 await asyncio.sleep(0.5)
@@ -257,3 +316,7 @@ class RedisStore:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
         await self._redis.aclose()
+
+
+def _extended(thread: Thread, tail: list[bytes]) -> Thread:
+    return thread.extended(decode_all(tail), mark(tail[-1])) if tail else thread

@@ -362,11 +362,11 @@ async def test_a_worker_for_one_thread_leaves_others_alone_and_does_not_spin() -
         claims = 0
         spins = asyncio.Event()
 
-        async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
+        async def claim(self, limit: int, lease_seconds: float, only: str = "", **how: Any) -> list[Lease]:
             self.claims += 1
             if self.claims > 100:
                 self.spins.set()
-            return await super().claim(limit, lease_seconds, only)
+            return await super().claim(limit, lease_seconds, only, **how)
 
     store = Counted(Clock())
     world = World(store=store)

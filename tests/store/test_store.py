@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -273,7 +274,7 @@ async def test_an_append_by_others_does_not_make_a_held_thread_due(store: Store)
     await store.append(thread, message("m2"))
     await store.wake("t1")
     assert await store.claim(9, LONG) == []
-    assert await store.renew(lease, LONG)
+    assert await store.renew(lease)
 
 
 async def test_a_thread_that_was_let_go_rests_until_it_moves(store: Store) -> None:
@@ -433,7 +434,7 @@ async def test_a_lease_that_was_let_go_is_lost(store: Store) -> None:
     assert await store.release(lease, thread)
     with pytest.raises(LeaseLost):
         await store.append(thread, chosen("s2"), lease=lease)
-    assert not await store.renew(lease, LONG)
+    assert not await store.renew(lease)
 
 
 async def test_a_lease_is_for_its_thread_alone(store: Store) -> None:
@@ -449,14 +450,14 @@ async def test_a_lease_that_ran_out_is_good_until_somebody_else_claims(store: St
     lease = await claimed(store, SHORT)
     await backend.pass_time(SHORT)
     thread = await store.append(thread, chosen("s2"), lease=lease)
-    assert await store.renew(lease, LONG)
+    assert await store.renew(replace(lease, seconds=LONG))
     assert await store.claim(9, LONG) == []
 
 
 async def test_a_renewed_lease_does_not_run_out(store: Store, backend: Backend) -> None:
     await begun(store)
     lease = await claimed(store, SHORT)
-    assert await store.renew(lease, LONG)
+    assert await store.renew(replace(lease, seconds=LONG))
     await backend.pass_time(2 * SHORT)
     assert await store.claim(9, LONG) == []
 
@@ -467,7 +468,7 @@ Action = Callable[[Store, Lease, Thread], Awaitable[Any]]
 @pytest.mark.parametrize(
     ("action", "answer"),
     [
-        (lambda store, lease, thread: store.renew(lease, LONG), False),
+        (lambda store, lease, thread: store.renew(lease), False),
         (lambda store, lease, thread: store.release(lease, thread), True),
         (lambda store, lease, thread: store.release(lease, thread, wake_in_seconds=0.0), True),
         (lambda store, lease, thread: store.hand_back(lease), None),
@@ -484,7 +485,7 @@ async def test_whoever_lost_the_lease_takes_nothing_from_the_next(
     assert await action(store, a, thread) is answer
     assert await store.claim(9, LONG) == []
     await store.append(thread, chosen("s2"), lease=b)
-    assert await store.renew(b, LONG)
+    assert await store.renew(b)
 
 
 async def test_tries_grow_while_workers_die_and_begin_anew_after_one_that_let_go(
@@ -519,7 +520,7 @@ async def test_the_time_until_something_is_due_is_told(store: Store) -> None:
     assert await store.due_in_seconds() == 0
     lease = await claimed(store, 100)
     assert 90 < (await store.due_in_seconds() or 0) <= 100
-    assert await store.renew(lease, 200)
+    assert await store.renew(replace(lease, seconds=200))
     assert 190 < (await store.due_in_seconds() or 0) <= 200
     assert await store.release(lease, thread, wake_in_seconds=50)
     assert 40 < (await store.due_in_seconds() or 0) <= 50
@@ -656,3 +657,80 @@ async def test_every_message_is_seen_and_no_thread_is_worked_on_twice_at_once(st
         for number in range(4):
             tasks.create_task(speak(stores[number % 3], number))
     assert await store.due_in_seconds() is None
+
+
+# Losing the end of a log
+
+
+async def test_a_log_that_lost_its_end_is_not_taken_for_the_one_that_was_read(store: Store, backend: Backend) -> None:
+    """Also when it has grown again since: as many events, others."""
+    thread = await begun(store)
+    lease = await claimed(store)
+    read = await store.append(thread, chosen("s2"), lease=lease)
+    await backend.lose_last(read)
+    await store.append(thread, message("m9"))
+    with pytest.raises(ThreadDiverged):
+        await store.refresh(read)
+    for how in ({}, {"lease": lease}, {"if_unmoved": True}):
+        with pytest.raises(ThreadDiverged):
+            await store.append(read, chosen("s3"), **how)
+    assert not await store.release(lease, read)
+    assert ids(await store.load("t1")) == [*ids(thread), "m9"]
+
+
+async def test_a_lease_that_is_lost_with_its_events_is_no_reason_to_be_silent_about_them(
+    store: Store, backend: Backend
+) -> None:
+    thread = await begun(store)
+    lease = await claimed(store, SHORT)
+    read = await store.append(thread, chosen("s2"), lease=lease)
+    await backend.lose_last(read)
+    await backend.pass_time(SHORT)
+    await claimed(store)
+    with pytest.raises(ThreadDiverged):
+        await store.append(read, chosen("s3"), lease=lease)
+
+
+# What a worker leaves alone
+
+
+async def test_threads_to_be_skipped_are_not_claimed_and_make_nobody_look(store: Store) -> None:
+    for number in range(6):
+        await begun(store, f"t{number}")
+    skip = {"t0", "t1", "t2", "t3", "t4"}
+    assert [lease.thread_id for lease in await store.claim(2, LONG, skip=skip)] == ["t5"]
+    assert 0 < (await store.due_in_seconds({*skip}) or 0) <= LONG
+    assert await store.claim(2, LONG, "t1", skip=skip) == []
+
+
+async def test_what_another_worker_held_is_left_alone_while_it_may_renew_it(store: Store, backend: Backend) -> None:
+    await begun(store, "t1")
+    lease = await claimed(store, SHORT)
+    await begun(store, "t2")
+    await backend.pass_time(SHORT)
+    assert [fresh.thread_id for fresh in await store.claim(9, LONG, expired=False)] == ["t2"]
+    assert await store.claim(9, LONG, "t1", expired=False) == []
+    assert await store.renew(replace(lease, seconds=LONG))
+    assert await store.claim(9, LONG) == []
+
+
+async def test_every_claim_has_a_token_of_its_own(store: Store, backend: Backend) -> None:
+    await begun(store)
+    tokens = set()
+    for _ in range(3):
+        tokens.add((await claimed(store, SHORT)).token)
+        await backend.pass_time(SHORT)
+    assert len(tokens) == 3
+
+
+async def test_a_lease_is_good_until_it_runs_out_or_is_lost(store: Store, backend: Backend) -> None:
+    await begun(store)
+    lease = await claimed(store, SHORT)
+    await backend.pass_time(SHORT)
+    assert not lease.is_good
+    longer = replace(lease, seconds=LONG)
+    assert await store.renew(longer)
+    assert longer.is_good
+    await store.hand_back(longer)
+    assert not await store.renew(longer)
+    assert not longer.is_good

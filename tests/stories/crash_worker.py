@@ -31,7 +31,6 @@ from bot.logs import set_up_logging
 from bot.worker import Worker
 from channels.messages import NEW, Outgoing, Way
 from channels.terminal import TerminalChannel
-from store.base import Lease
 from store.events import Event
 from store.redis.store import RedisStore
 from store.thread import Thread
@@ -61,11 +60,9 @@ class Points:
 class CrashingStore(RedisStore):
     points: Points
 
-    async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
-    ) -> Thread:
+    async def append(self, thread: Thread, *events: Event, **how: Any) -> Thread:
         async with self.points.around("append of " + ", ".join(event.id for event in events)):
-            return await super().append(thread, *events, if_unmoved=if_unmoved, lease=lease)
+            return await super().append(thread, *events, **how)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,6 @@ from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import TerminalChannel
-from store.base import Lease
 from store.events import Event, MessageReceived, StepChosen, ToolStarted
 from store.redis.store import RedisStore
 from store.thread import Thread
@@ -41,14 +41,12 @@ class InterruptedStore(RedisStore):
     text = ""
     appends = 0
 
-    async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
-    ) -> Thread:
+    async def append(self, thread: Thread, *events: Event, **how: Any) -> Thread:
         self.appends += 1
         if self.appends == self.interrupt_at:
             said = MessageReceived(id="by-the-way", at=datetime.now(UTC), sender=ADA, text=self.text)
             await super().append(Thread(thread.id), said)
-        return await super().append(thread, *events, if_unmoved=if_unmoved, lease=lease)
+        return await super().append(thread, *events, **how)
 
 
 async def test_the_story_has_so_many_appends(template: Path, tmp_path: Path, redis_url: str) -> None:

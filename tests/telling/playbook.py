@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, NoReturn, assert_never
@@ -67,7 +67,7 @@ from channels.messages import (
     Waiting,
     Way,
 )
-from store.base import Lease, Store
+from store.base import Lease, Server, Store
 from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
 from store.thread import Thread
@@ -376,15 +376,24 @@ class StoreWithHooks:
         self._before.clear()
         self._after.clear()
 
+    @property
+    def server(self) -> Server:
+        return self.real.server
+
     async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
+        self,
+        thread: Thread,
+        *events: Event,
+        if_unmoved: bool = False,
+        lease: Lease | None = None,
+        confirm: bool = False,
     ) -> Thread:
         self.appends += 1
         assert self.appends < APPENDS_MAX, f"it does not come to rest: {[e.id for e in thread.events[-12:]]}"
         for hook in self._due(self._before, events):
             await hook()
         after = self._due(self._after, events)
-        thread = await self.real.append(thread, *events, if_unmoved=if_unmoved, lease=lease)
+        thread = await self.real.append(thread, *events, if_unmoved=if_unmoved, lease=lease, confirm=confirm)
         for hook in after:
             await hook()
         return thread
@@ -418,11 +427,19 @@ class StoreWithHooks:
     def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         return self.real.follow(thread)
 
-    async def claim(self, limit: int, lease_seconds: float, only: str = "") -> list[Lease]:
-        return await self.real.claim(limit, lease_seconds, only)
+    async def claim(
+        self,
+        limit: int,
+        lease_seconds: float,
+        only: str = "",
+        *,
+        skip: Collection[str] = (),
+        expired: bool = True,
+    ) -> list[Lease]:
+        return await self.real.claim(limit, lease_seconds, only, skip=skip, expired=expired)
 
-    async def renew(self, lease: Lease, lease_seconds: float) -> bool:
-        return await self.real.renew(lease, lease_seconds)
+    async def renew(self, lease: Lease) -> bool:
+        return await self.real.renew(lease)
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         return await self.real.release(lease, seen, wake_in_seconds)
@@ -430,8 +447,8 @@ class StoreWithHooks:
     async def hand_back(self, lease: Lease) -> None:
         await self.real.hand_back(lease)
 
-    async def due_in_seconds(self) -> float | None:
-        return await self.real.due_in_seconds()
+    async def due_in_seconds(self, skip: Collection[str] = ()) -> float | None:
+        return await self.real.due_in_seconds(skip)
 
     async def work_arrived(self, timeout_seconds: float) -> None:
         await self.real.work_arrived(timeout_seconds)

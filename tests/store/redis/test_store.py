@@ -28,7 +28,7 @@ async def test_a_server_that_forgot_the_scripts_is_taught_them_again(server: Ser
         forget()
         lease = await claimed(store)
         forget()
-        assert await store.renew(lease, LONG)
+        assert await store.renew(lease)
         forget()
         assert await store.release(lease, thread)
         forget()

@@ -23,7 +23,7 @@ from bot.web.server import application, serving
 from channels.email.identity.tokens import Link, Signer
 from channels.email.letters import LINK_SECONDS
 from store.authority.terms import Terms
-from store.base import Lease, StoreUnavailable
+from store.base import StoreUnavailable
 from store.events import ApprovalDecided, Event, MessageReceived, StandingGranted, StepChosen, ToolStarted
 from store.memory import MemoryStore
 from store.text import visible
@@ -52,12 +52,10 @@ class _Store(MemoryStore):
 
 
 class _FailsAtAppend(_Store):
-    async def append(
-        self, thread: Thread, *events: Event, if_unmoved: bool = False, lease: Lease | None = None
-    ) -> Thread:
+    async def append(self, thread: Thread, *events: Event, **how: Any) -> Thread:
         if self.away:
             raise StoreUnavailable("Redis is away.")
-        return await super().append(thread, *events, if_unmoved=if_unmoved, lease=lease)
+        return await super().append(thread, *events, **how)
 
     async def load(self, thread_id: str) -> Thread:
         return await MemoryStore.load(self, thread_id)
