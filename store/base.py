@@ -8,11 +8,13 @@ which check whether the thread has moved and who holds its lease.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from store.events import Event
+from store.index import EVERY_THREAD, Filter
+from store.pages import Page
 from store.thread import Thread
 
 
@@ -136,6 +138,19 @@ class Store(Protocol):
 
     async def recent(self, limit: int = 50) -> list[str]:
         """Ids of threads, the most recently changed first."""
+
+    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
+        """The threads that `wanted` takes, the most recently changed first, from the cursor of an earlier page on.
+
+        A thread that `wanted` takes throughout is on some page; one that changes while they are read may be on two.
+        It loads no log but those whose index row is not true. Raises NotACursor.
+        """
+
+    def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        """Load many threads, a few at a time. Those that do not exist are left out."""
+
+    async def reindex(self) -> int:
+        """Compute the index anew from the logs, beside running workers. Returns the number of threads."""
 
     def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         """Yields the thread each time it has new events, without end."""

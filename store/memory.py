@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread
 from store.codec import decode, encode, mark
 from store.events import Event
+from store.index import EVERY_THREAD, Filter, Row, row_of
+from store.pages import PAGE_MAX, Cursor, Page
 from store.thread import Thread
 
 
@@ -96,6 +98,40 @@ class MemoryStore:
 
     async def recent(self, limit: int = 50) -> list[str]:
         return sorted(self._logs, key=lambda thread_id: -self._logs[thread_id].moved_at)[:limit]
+
+    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
+        """Computes every row from the logs. The time of a cursor is the number of moves."""
+        limit, cursor = min(limit, PAGE_MAX), Cursor.parse(after)
+        shown: dict[str, Row] = {}
+        next_page = ""
+        while True:
+            began = cursor.began or self._moves + 1
+            for log, thread_id in self._newest_first():
+                if log.moved_at < cursor.floor or cursor.is_past(log.moved_at, thread_id):
+                    continue
+                row = row_of(self._with_tail(Thread(thread_id), log))
+                if not wanted.takes(row):
+                    continue
+                if thread_id not in shown and len(shown) == limit:
+                    return Page(tuple(shown.values()), next_page)
+                shown[thread_id] = row
+                next_page = str(Cursor(cursor.floor, began, log.moved_at, thread_id))
+            if not cursor.changed:
+                return Page(tuple(shown.values()), "")
+            # Of what no earlier page showed, something may have moved to the front meanwhile.
+            cursor = Cursor(floor=began)
+
+    def _newest_first(self) -> list[tuple[_Log, str]]:
+        logs = [(log, thread_id) for thread_id, log in self._logs.items()]
+        return sorted(logs, key=lambda entry: entry[0].moved_at, reverse=True)
+
+    async def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        for thread_id in thread_ids:
+            if log := self._logs.get(thread_id):
+                yield self._with_tail(Thread(thread_id), log)
+
+    async def reindex(self) -> int:
+        return len(self._logs)
 
     async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         while True:

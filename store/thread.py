@@ -123,12 +123,17 @@ class Thread:
 
     @property
     def turn(self) -> Turn:
-        match self.status:
-            case "working":
-                return "agent"
-            case "waiting":
-                return "clock"
-            case "done" | "cancelled":
-                return "nobody"
-            case _:
-                return "human"
+        return turn_of(self.status)
+
+
+def turn_of(status: ThreadStatus) -> Turn:
+    """Whose turn it is in a thread with this status."""
+    match status:
+        case "working":
+            return "agent"
+        case "waiting":
+            return "clock"
+        case "done" | "cancelled":
+            return "nobody"
+        case _:
+            return "human"

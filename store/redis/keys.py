@@ -22,7 +22,11 @@ class Keys:
         return crc32(thread_id.encode()) % SHARDS
 
     def log(self, thread_id: str) -> str:
-        return f"{self._tag(self.shard(thread_id))}:log:{thread_id}"
+        return self.logs(self.shard(thread_id)) + thread_id
+
+    def logs(self, shard: int) -> str:
+        """How the key of each log in the shard begins; the thread's id follows."""
+        return f"{self._tag(shard)}:log:"
 
     def ids(self, thread_id: str) -> str:
         return f"{self._tag(self.shard(thread_id))}:ids:{thread_id}"
@@ -42,6 +46,10 @@ class Keys:
     def threads(self, shard: int) -> str:
         """Sorted set: thread id -> when it last changed (ms)."""
         return f"{self._tag(shard)}:threads"
+
+    def rows(self, shard: int) -> str:
+        """Hash: thread id -> its row (see `store.index`)."""
+        return f"{self._tag(shard)}:rows"
 
     def moved(self, thread_id: str) -> str:
         """Pub/sub channel: one message for every append to the thread."""

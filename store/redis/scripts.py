@@ -129,13 +129,14 @@ RELEASE = Script(
     _NOW
     + _WHOLE
     + """
--- KEYS due leases claims log   ARGV thread token seen mark wake_in_ms wake_channel
--- seen -1: any version. wake_in_ms -1: not due until the next append.
+-- KEYS due leases claims log rows   ARGV thread token seen mark wake_in_ms wake_channel row
+-- seen -1: any version. wake_in_ms -1: not due until the next append. row: of the thread as seen; '': none.
 local seen = tonumber(ARGV[3])
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
 if seen >= 0 and (redis.call('LLEN', KEYS[4]) ~= seen or not whole(KEYS[4], seen, ARGV[4])) then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[5], ARGV[1], ARGV[7]) end
 local wake_in = tonumber(ARGV[5])
 if wake_in < 0 then
   redis.call('ZREM', KEYS[1], ARGV[1])
@@ -155,6 +156,59 @@ WAKE = Script(
 if redis.call('EXISTS', KEYS[3]) == 1 and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('PUBLISH', ARGV[2], '')
+end
+"""
+)
+
+
+LIST = Script(
+    _NOW
+    + """
+-- KEYS threads rows   ARGV format statuses changed after floor scan_max found_max logs
+-- Reads on by the last change, newest first: from the time `changed` ('': the newest), from the thread `after`
+-- if that is its last change, down to the time `floor`. It looks at scan_max threads at most, and gives found_max at
+-- most: those with a true row of one of the `statuses` (' a b '; '': any), and those without a true row.
+-- Returns now, whether it is at the end, the last thread looked at with its time, and {thread, time, row or ''} each.
+-- The keys of the logs are not declared, since the threads are not known before; they share the slot of KEYS.
+local start = 0
+if ARGV[3] ~= '' then
+  local changed = ARGV[4] ~= '' and redis.call('ZSCORE', KEYS[1], ARGV[4])
+  if changed and tonumber(changed) == tonumber(ARGV[3]) then
+    start = redis.call('ZREVRANK', KEYS[1], ARGV[4]) + 1
+  else
+    start = redis.call('ZCOUNT', KEYS[1], '(' .. ARGV[3], '+inf')
+  end
+end
+local scanned = redis.call('ZREVRANGE', KEYS[1], start, start + ARGV[6] - 1, 'WITHSCORES')
+if #scanned == 0 then return {now, 1, ARGV[4], ARGV[3], {}} end
+local threads = {}
+for i = 1, #scanned, 2 do threads[#threads + 1] = scanned[i] end
+local rows = redis.call('HMGET', KEYS[2], unpack(threads))
+local found = {}
+for i, thread in ipairs(threads) do
+  local changed = scanned[2 * i]
+  if tonumber(changed) < tonumber(ARGV[5]) then return {now, 1, thread, changed, found} end
+  local row = rows[i] or ''
+  local format, length, status = string.match(row, '^%[(%d+),(%d+),"([%a_]+)"')
+  if format ~= ARGV[1] or tonumber(length) ~= redis.call('LLEN', ARGV[8] .. thread) then row = '' end
+  if row == '' or ARGV[2] == '' or string.find(ARGV[2], ' ' .. status .. ' ', 1, true) then
+    found[#found + 1] = {thread, changed, row}
+  end
+  if #found == tonumber(ARGV[7]) then return {now, 0, thread, changed, found} end
+end
+return {now, #threads < tonumber(ARGV[6]) and 1 or 0, threads[#threads], scanned[#scanned], found}
+"""
+)
+
+
+SET_ROW = Script(
+    _WHOLE
+    + """
+-- KEYS log rows   ARGV thread length mark row
+-- Sets the row that was computed from a log of this length, if it is still that log.
+local length = tonumber(ARGV[2])
+if redis.call('LLEN', KEYS[1]) == length and whole(KEYS[1], length, ARGV[3]) then
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 end
 """
 )

@@ -21,10 +21,14 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError
 
+from store import index
 from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
 from store.codec import decode_all, encode, mark
 from store.events import Event
+from store.index import EVERY_THREAD, Filter
+from store.pages import Cursor, Page
 from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection, ServerFacts
+from store.redis.index import RedisIndex
 from store.redis.keys import SHARDS, Keys
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
 from store.thread import Thread
@@ -42,6 +46,7 @@ class RedisStore:
         self._confirms: Confirmation = confirms
         self.where = redis.where
         self.keys = Keys(prefix)
+        self._index = RedisIndex(redis, self.keys)
         self._woken = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
@@ -143,6 +148,15 @@ class RedisStore:
                 found += cast(list[tuple[bytes, float]], newest)
         return [thread_id.decode() for thread_id, _ in sorted(found, key=lambda row: -row[1])[:limit]]
 
+    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
+        return await self._index.page(wanted, limit, Cursor.parse(after))
+
+    def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        return self._index.threads(thread_ids)
+
+    async def reindex(self) -> int:
+        return await self._index.rebuild()
+
     async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         async with self._redis.client.pubsub(ignore_subscribe_messages=True) as notices:
             async with self._redis.errors():
@@ -211,12 +225,13 @@ class RedisStore:
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         wake_in_ms = -1 if wake_in_seconds is None else max(ceil(wake_in_seconds * 1000), 0)
-        return await self._let_go(lease, seen.version, seen.mark, wake_in_ms)
+        row = index.encode(index.row_of(seen)) if seen.exists else b""
+        return await self._let_go(lease, seen.version, seen.mark, wake_in_ms, row)
 
     async def hand_back(self, lease: Lease) -> None:
         await self._let_go(lease, -1, "", 0)
 
-    async def _let_go(self, lease: Lease, seen: int, mark: str, wake_in_ms: int) -> bool:
+    async def _let_go(self, lease: Lease, seen: int, mark: str, wake_in_ms: int, row: bytes = b"") -> bool:
         shard = self.keys.shard(lease.thread_id)
         async with self._redis.errors():
             return bool(
@@ -227,8 +242,9 @@ class RedisStore:
                         self.keys.leases(shard),
                         self.keys.claims(shard),
                         self.keys.log(lease.thread_id),
+                        self.keys.rows(shard),
                     ],
-                    args=[lease.thread_id, lease.token, seen, mark, wake_in_ms, self.keys.wake_channel],
+                    args=[lease.thread_id, lease.token, seen, mark, wake_in_ms, self.keys.wake_channel, row],
                 )
             )
 

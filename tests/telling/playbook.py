@@ -69,7 +69,9 @@ from channels.messages import (
 )
 from store.base import Lease, Server, Store
 from store.events import Event, TriggerReceived
+from store.index import EVERY_THREAD, Filter
 from store.memory import MemoryStore
+from store.pages import Page
 from store.thread import Thread
 from store.values import Person, Place, Usage
 from tests.fakes.clock import Clock
@@ -423,6 +425,15 @@ class StoreWithHooks:
 
     async def recent(self, limit: int = 50) -> list[str]:
         return await self.real.recent(limit)
+
+    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
+        return await self.real.page(wanted, limit=limit, after=after)
+
+    def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        return self.real.load_each(thread_ids)
+
+    async def reindex(self) -> int:
+        return await self.real.reindex()
 
     def follow(self, thread: Thread) -> AsyncIterator[Thread]:
         return self.real.follow(thread)

@@ -1,0 +1,193 @@
+"""Lists over the store on Redis: reads the rows of all shards, newest first, and computes anew those that are not true.
+
+A row is true if its log still has the length that it was computed from; one script looks at both. A release writes the
+row, an append makes it untrue by growing the log, and a reader that had to compute a row writes it back. So a list is
+right beside workers of versions that know no rows, over stores without rows, and after every crash; rows that are
+missing cost time, never an answer. No thread is looked for by a window: the whole index is read, in small pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, get_args
+
+from store import index
+from store.codec import decode_all, mark
+from store.index import Filter, Row
+from store.pages import PAGE_MAX, Cursor, Page
+from store.redis.connection import Connection
+from store.redis.keys import SHARDS, Keys
+from store.redis.scripts import LIST, SET_ROW
+from store.thread import Thread, ThreadStatus
+
+SCAN_MAX = 500
+"""Threads that one script looks at, so that it blocks the server for about a millisecond."""
+FOUND_MAX = 200
+"""Rows that one script returns."""
+LOGS_AT_ONCE = 20
+"""Logs that one round trip loads."""
+
+
+class _Found(NamedTuple):
+    changed: float
+    thread_id: str
+    row: Row
+
+
+@dataclass(slots=True)
+class _Shard:
+    """How far the reading of one shard has come."""
+
+    number: int
+    changed: float
+    after: str = ""
+    ended: bool = False
+    reads: int = 0
+    found: deque[_Found] = field(default_factory=deque)
+
+
+class RedisIndex:
+    def __init__(self, redis: Connection, keys: Keys, *, scan_max: int = SCAN_MAX) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._scan_max = scan_max
+
+    async def page(self, wanted: Filter, limit: int, cursor: Cursor) -> Page:
+        limit = min(limit, PAGE_MAX)
+        shown: dict[str, _Found] = {}
+        next_page = ""
+        while True:
+            reading = _Reading(self, wanted, limit + 1, cursor)
+            async for found in reading.all():
+                if found.thread_id not in shown and len(shown) == limit:
+                    return _page(shown, next_page)
+                shown[found.thread_id] = found
+                cursor = Cursor(reading.floor, reading.began, found.changed, found.thread_id)
+                next_page = str(cursor)
+            if reading.was_atomic:
+                return _page(shown, "")
+            # Threads may have moved from a part that was not read to one that was: read what changed meanwhile.
+            cursor = Cursor(floor=reading.began)
+
+    async def threads(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        """These threads, without those that have no events. A few are in memory at a time."""
+        for first in range(0, len(thread_ids), LOGS_AT_ONCE):
+            some = thread_ids[first : first + LOGS_AT_ONCE]
+            async with self._redis.errors(), self._redis.client.pipeline(transaction=False) as pipe:
+                for thread_id in some:
+                    pipe.lrange(self._keys.log(thread_id), 0, -1)
+                logs = await pipe.execute()
+            for thread_id, lines in zip(some, logs, strict=True):
+                if lines:
+                    yield Thread(thread_id).extended(decode_all(lines), mark(lines[-1]))
+                    await asyncio.sleep(0)
+
+    async def computed(self, thread_ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of these threads, computed from their logs and kept."""
+        rows = {}
+        async for thread in self.threads(thread_ids):
+            row = rows[thread.id] = index.row_of(thread)
+            if line := index.encode(row):
+                rows_key = self._keys.rows(self._keys.shard(thread.id))
+                async with self._redis.errors():
+                    await self._redis.run(
+                        SET_ROW,
+                        keys=[self._keys.log(thread.id), rows_key],
+                        args=[thread.id, row.version, thread.mark, line],
+                    )
+        return rows
+
+    async def rebuild(self) -> int:
+        """Compute the row of every thread anew. Returns how many there were."""
+        count = 0
+        for number in range(SHARDS):
+            shard = _Shard(number, 0)
+            while not shard.ended:
+                found, _ = await self.read(shard, "", 0, FOUND_MAX, row_format="")
+                count += len(await self.computed([thread_id for thread_id, _, _ in found]))
+        return count
+
+    async def read(
+        self, shard: _Shard, statuses: str, floor: float, found_max: int, *, row_format: str = str(index.FORMAT)
+    ) -> tuple[list[tuple[str, float, bytes]], float]:
+        """Read on in the shard: the threads found, each with its last change and its row; and the server's time."""
+        keys, number = self._keys, shard.number
+        changed = _text(shard.changed) if shard.changed else ""
+        async with self._redis.errors():
+            now, ended, after, reached, found = await self._redis.run(
+                LIST,
+                keys=[keys.threads(number), keys.rows(number)],
+                args=[
+                    row_format,
+                    statuses,
+                    changed,
+                    shard.after,
+                    _text(floor),
+                    self._scan_max,
+                    min(found_max, FOUND_MAX),
+                    keys.logs(number),
+                ],
+            )
+        shard.ended, shard.after, shard.reads = bool(ended), after.decode(), shard.reads + 1
+        shard.changed = float(reached or 0)
+        return [(thread_id.decode(), float(score), row) for thread_id, score, row in found], float(now)
+
+
+class _Reading:
+    """One reading of all shards, from a cursor down to its floor."""
+
+    def __init__(self, rows: RedisIndex, wanted: Filter, found_max: int, cursor: Cursor) -> None:
+        self._index = rows
+        self._wanted = wanted
+        self._statuses = _statuses(wanted.wants)
+        self._found_max = found_max
+        self._cursor = cursor
+        self.floor = cursor.floor
+        self.began = cursor.began
+        self._shards = [_Shard(number, cursor.changed) for number in range(SHARDS)]
+
+    @property
+    def was_atomic(self) -> bool:
+        """Each shard was read by one script, so no thread can have moved past it."""
+        return not self._cursor.changed and all(shard.reads == 1 for shard in self._shards)
+
+    async def all(self) -> AsyncIterator[_Found]:
+        """Every thread that the filter takes, by its last change, newest first."""
+        while True:
+            while empty := [shard for shard in self._shards if not shard.found and not shard.ended]:
+                await asyncio.gather(*map(self._read, empty))
+            full = [shard for shard in self._shards if shard.found]
+            if not full:
+                return
+            newest = max(full, key=lambda shard: (shard.found[0].changed, shard.found[0].thread_id.encode()))
+            yield newest.found.popleft()
+
+    async def _read(self, shard: _Shard) -> None:
+        found, now = await self._index.read(shard, self._statuses, self.floor, self._found_max)
+        if not self._cursor.began:
+            # The earliest, should the clocks of a cluster's nodes differ.
+            self.began = min(self.began or now, now)
+        found = [one for one in found if not self._cursor.is_past(one[1], one[0])]
+        computed = await self._index.computed([thread_id for thread_id, _, line in found if not line])
+        for thread_id, changed, line in found:
+            row = index.decode(thread_id, line) if line else computed.get(thread_id)
+            if row and self._wanted.takes(row):
+                shard.found.append(_Found(changed, thread_id, row))
+
+
+def _page(shown: dict[str, _Found], after: str) -> Page:
+    newest_first = sorted(shown.values(), key=lambda one: (one.changed, one.thread_id.encode()), reverse=True)
+    return Page(tuple(found.row for found in newest_first), after)
+
+
+def _statuses(wants: Callable[[ThreadStatus], bool]) -> str:
+    every = get_args(ThreadStatus)
+    wanted = [status for status in every if wants(status)]
+    return "" if len(wanted) == len(every) else f" {' '.join(wanted)} "
+
+
+def _text(time: float) -> str:
+    return f"{time:.17g}"
