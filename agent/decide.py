@@ -4,8 +4,8 @@
 resume, retry and crash recovery are this one function on the same events. Only `agent.loop` calls it, while its worker
 holds the thread; so a tool that was started and has no ending was interrupted and is not merely slow.
 
-The order: send the messages for this thread's place; settle interrupted tools; read new messages before beginning
-anything; begin what was approved; continue; send the messages for other places.
+The order: send the messages for this thread's place; settle interrupted tools; request what a person edited; read new
+messages before beginning anything; begin what was approved; continue; send the messages for other places.
 """
 
 from __future__ import annotations
@@ -103,11 +103,14 @@ def _continue(agent: Agent, thread: Thread) -> Action | None:
         return _after_interruption(agent, thread, running, stopped=stopped)
     if stopped:
         return None
+    if edit := state.open_edit:
+        # First, because nobody can decide until then. It begins nothing: people decide on it.
+        return _begin(agent, thread, edit)
     if state.news:
         return _choose(agent, thread)
     if chosen := next(iter(thread.open_steps("chosen")), None):
         return _begin(agent, thread, chosen)
-    if state.unread and not state.question:
+    if state.unanswered:
         return _choose(agent, thread)
     if ready := next(iter(thread.open_steps("approved", "due")), None):
         too_long = _too_long(agent, thread) if ready.status == "due" else None

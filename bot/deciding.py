@@ -75,16 +75,29 @@ class Deciding:
         if digest and not _is_digest_of(step.request, digest):
             return DecisionResult("other_request", thread, step, by, approved)
         by = self._people.identified(by)
-        decision = fitting_decision(self._decision(step.request, by, approved, comment, proof, by_message=by_message))
+        decision = self._decision(
+            step.request, by, approved, comment, proof, by_message=by_message, edits=_ended_edits(thread, step.id)
+        )
+        decision = fitting_decision(decision)
         thread = await self._store.append(thread, decision)
         step = thread.state.steps[step.id]
         return DecisionResult(_outcome(thread, decision), thread, step, by, approved)
 
     def _decision(
-        self, request: Request, by: Person, approved: bool, comment: str, proof: str, *, by_message: bool
+        self,
+        request: Request,
+        by: Person,
+        approved: bool,
+        comment: str,
+        proof: str,
+        *,
+        by_message: bool,
+        edits: tuple[str, ...],
     ) -> ApprovalDecided:
         groups = self._people.groups_of(by)
         may = f"{by.member} {groups} {request.widened}" if by.member or groups or request.widened else ""
+        if edits:  # A decision that did not count during an edit must count when it is made again.
+            may = f"{may} {edits}"
         return ApprovalDecided(
             id=keys.decided(request.step, approved=approved, trust=by.trust, who=by.address or by.name, may=may),
             at=self._clock(),
@@ -124,7 +137,13 @@ class Deciding:
                 raise Refused(text, "expired" if named and named.status == "expired" else "unknown")
             if not _is_digest_of(pending, digest):
                 raise Refused("That belongs to a different request. Nothing was changed.", "moved")
-            chosen = self._edited(pending, by, arguments, proof)
+            chosen = self._edited(pending, by, arguments, proof, before=_ended_edits(thread, pending.step))
+            if (edit := thread.state.open_edit) and edit.id != chosen.step:
+                who = edit.chosen.editor.name if edit.chosen.editor else "Somebody"
+                text = (
+                    f"{who} has just edited this request. A new request follows, or a message why it is not possible."
+                )
+                raise Refused(f"{text} Nothing was changed.", "moved")
             try:
                 return await self._store.append(thread, chosen, if_unmoved=True)
             except EventTooLarge as error:
@@ -132,7 +151,9 @@ class Deciding:
             except ThreadMoved as moved:
                 thread = moved.thread
 
-    def _edited(self, request: Request, by: Person, arguments: Mapping[str, str], proof: str) -> StepChosen:
+    def _edited(
+        self, request: Request, by: Person, arguments: Mapping[str, str], proof: str, before: tuple[str, ...]
+    ) -> StepChosen:
         now = self._clock()
         # An edit rejects the call as it is, so it needs the right to reject.
         match request.verdict(by, self._people.groups_of(by), now, approved=False):
@@ -149,7 +170,8 @@ class Deciding:
         changed = {**chosen.arguments, **{name: text.strip() for name, text in arguments.items()}}
         if changed == chosen.arguments:
             raise Refused("Nothing is different from the request.")
-        step_id = keys.edit_of(request.step, repr(sorted(arguments.items())))
+        # The same edit after it was refused is another try.
+        step_id = keys.edit_of(request.step, repr(sorted(arguments.items())) + (repr(before) if before else ""))
         return StepChosen(
             id=keys.chosen(step_id),
             at=now,
@@ -162,6 +184,7 @@ class Deciding:
             editor=by,
             proof=proof,
             acts=True,
+            holds=True,
         )
 
 
@@ -170,6 +193,12 @@ def _newest_request(thread: Thread) -> str:
     if pending := thread.pending:
         return pending.step
     return next((step.id for step in reversed(thread.state.steps.values()) if step.request), "")
+
+
+def _ended_edits(thread: Thread, step_id: str) -> tuple[str, ...]:
+    """The edits of this request that came to nothing."""
+    edits = (edit for edit in thread.state.steps.values() if edit.chosen.holds and edit.chosen.edits == step_id)
+    return tuple(edit.id for edit in edits if edit.status != "chosen")
 
 
 def _is_digest_of(request: Request, digest: str) -> bool:

@@ -128,8 +128,13 @@ class StepChosen(Recorded):
     effect: Effect | None = None
     """What the step does, as its class said at the time. None: it runs a tool. `store.state` handles older logs."""
     by: Literal["model", "code", "person"] = "model"
+    seen: int = 0
+    """The model's prompt held so many events, and people wrote more before it answered. 0: it held all before this."""
     edits: str = ""
     """The step that a person edited into this one instead of approving it."""
+    holds: bool = False
+    """An edit: until it has a request of its own or is refused, the edited request is not decided. Older logs: False.
+    """
     editor: Person | None = None
     proof: str = ""
     """How the editor was authenticated, as in `ApprovalDecided`."""
@@ -150,7 +155,7 @@ class ChoiceFailed(Recorded):
 
     kind: Literal["choice_failed"] = "choice_failed"
     reason: Literal["invalid", "refused", "truncated", "unavailable", "outdated"]
-    """`outdated`: the step was usable, but a message arrived in the meantime. Not counted as an error."""
+    """`outdated`: the step was usable, but the thread had moved in the meantime. Not counted as an error."""
     error: str = ""
     retry_at: AwareDatetime | None = None
     """When to ask again (the endpoint is down or rate-limits); None: at once."""

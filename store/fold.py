@@ -53,15 +53,18 @@ from store.moves import (
     close_card,
     close_question,
     count_failure,
+    edit_message,
     end_open_steps,
     end_progress,
     escalate,
     follow_card,
     move_step,
+    note_reading,
     outcome_of,
     settle,
     start_turn,
     stop_choosing,
+    tell_of_refused_edit,
     update_request,
 )
 from store.outbox import Outbox
@@ -86,20 +89,21 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
     start_turn(state, index)
-    state.edits.message_came(event.id)
+    state.edits.message_came(event.id, index)
     state.unverified = state.unverified or event.sender.trust in ("unverified", "forwarded")
     state.unattended = state.unattended and event.sender.trust != "verified"
-    state.unread = not state.cancelled
+    if not state.cancelled:
+        state.heard_at = index
     if state.cancelled or state.paused or event.clipped_from:
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 
 def _message_edited(state: State, event: MessageEdited, index: int) -> None:
-    state.edits.edit_came(event.message, event.text)
+    edit_message(state, event.message, event.text, index)
 
 
 def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
-    state.edits.edit_came(event.message, None)
+    edit_message(state, event.message, None, index)
 
 
 def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
@@ -113,9 +117,11 @@ def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
 def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     if event.step in state.steps:
         return
-    state.news, state.retry_choice_at = False, None
+    state.retry_choice_at = None
+    if not event.holds:  # A person's edit answers nothing that happened before it.
+        state.seen = event.seen or index
     if event.by == "model":
-        state.unread, state.edits.fresh = False, ()
+        note_reading(state, event, index)
     if event.by == "person":
         state.handed_to_human, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
@@ -134,19 +140,20 @@ def _after_choice(state: State, event: StepChosen, index: int) -> StepState:
         case "runs":
             return _after_choice_of_tool(state, event, index)
         case "says" | "updates" as effect:
-            state.news = effect == "updates"
+            if effect == "updates":
+                state.news_at = index
             state.outbox.put(MessageKey(event.step, "say"), "text", index, event.step)
         case "asks":
             state.question = event.step
             state.outbox.put(MessageKey(event.step, "say"), "question", index, event.step)
         case "withdraws":
-            state.news = True
+            state.news_at = index
             end_open_steps(state, "withdrawn", NOT_BEGUN, index)
         case "waits" | "reminds" as effect:
             if event.until is None:
                 return _after_choice_of_tool(state, event, index)
-            # Ongoing work continues while a reminder waits.
-            state.news = effect == "reminds"
+            if effect == "reminds":  # Ongoing work continues meanwhile.
+                state.news_at = index
             return StepState(event, "waiting", until=event.until)
         case "rests":
             pass
@@ -167,7 +174,9 @@ def _after_choice_of_tool(state: State, event: StepChosen, index: int) -> StepSt
 
 
 def _choice_failed(state: State, event: ChoiceFailed, index: int) -> None:
-    if event.reason != "outdated":
+    if event.reason == "outdated":
+        state.outdated_in_row += 1
+    else:
         state.errors_in_row += 1
         state.choice_failures += 1
         state.retry_choice_at = event.retry_at
@@ -192,7 +201,7 @@ def _approval_decided(state: State, event: ApprovalDecided, index: int) -> None:
     step = state.steps.get(event.step)
     if step is None:
         return
-    outcome = outcome_of(step, event) if step.request else "other_request"
+    outcome = outcome_of(state, step, event) if step.request else "other_request"
     if step.request:
         request = update_request(state, step.request, outcomes={**step.request.outcomes, event.id: outcome})
         if outcome == "counted":
@@ -229,7 +238,7 @@ def _tool_finished(state: State, event: ToolFinished, index: int) -> None:
     # Accepted after an interruption and while a later attempt waits, too: it is the one true ending of the step.
     done: StepStatus = "failed" if event.error else "finished"
     if move_step(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
-        state.news = True
+        state.news_at = index
         state.errors_in_row = state.errors_in_row + 1 if event.error else 0
         end_progress(state, event.step, index)
 
@@ -247,10 +256,9 @@ def _step_refused(state: State, event: StepRefused, index: int) -> None:
     end_progress(state, event.step, index)
     step = state.steps[event.step]
     if step.chosen.by == "person" and not step.request:
-        # Nothing changed; tell the person who tried the edit.
-        state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step)
+        tell_of_refused_edit(state, step, event, index)
     else:
-        count_failure(state)
+        count_failure(state, index)
 
 
 # The clock
@@ -266,8 +274,8 @@ def _timer_fired(state: State, event: TimerFired, index: int) -> None:
         case TimerKey("wait", step_id, attempt) if (step := state.steps.get(step_id)) and step.attempt == attempt:
             if not step.chosen.until:
                 move_step(state, step_id, {"waiting"}, status="due", until=None)
-            elif move_step(state, step_id, {"waiting"}, status="finished", until=None):
-                state.news = not state.cancelled
+            elif move_step(state, step_id, {"waiting"}, status="finished", until=None) and not state.cancelled:
+                state.news_at = index
         case TimerKey(_, step_id) if (step := state.steps.get(step_id)) and step.status == "requested" and step.request:
             escalate(state, step.request, key, index)
         case _:
@@ -296,7 +304,7 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
     unseen = request and not request.shown_at and not state.outbox.has_card(lost.step)
     # No card arrived anywhere, so nobody can approve it.
     if unseen and move_step(state, lost.step, {"requested"}, status="refused"):
-        count_failure(state)
+        count_failure(state, index)
 
 
 def _delivery_failed(state: State, event: DeliveryFailed, index: int) -> None:
@@ -322,7 +330,7 @@ def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
 
 
 def _handed_to_human(state: State, event: HandedToHuman, index: int) -> None:
-    stop_choosing(state)
+    stop_choosing(state, index)
     state.handed_to_human = True
     state.errors_in_row = state.steps_in_turn = 0
     state.outbox.put(MessageKey(event.id, "say"), "handed_to_human", index)
@@ -339,7 +347,7 @@ def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
 def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
     end_open_steps(state, "cancelled", OPEN - {"running"}, index)
     close_question(state, index)
-    stop_choosing(state)
+    stop_choosing(state, index)
     state.cancelled = True
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
@@ -347,7 +355,7 @@ def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
 def _thread_forked(state: State, event: ThreadForked, index: int) -> None:
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
-    stop_choosing(state)
+    stop_choosing(state, index)
     state.handed_to_human = state.paused = state.cancelled = False
     state.current = state.question = ""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.events import ApprovalDecided
+from store.events import ApprovalDecided, StepChosen, StepRefused
 from store.keys import MessageKey, MessagePart, TimerKey
 from store.outbox import Kind
-from store.state import Outcome, Request, State, StepState, StepStatus
+from store.state import Outcome, Request, State, StepState, StepStatus, effect_of
 
 
 def move_step(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
@@ -39,28 +39,47 @@ def end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus]
 def start_turn(state: State, index: int) -> None:
     """A person or a trigger moved the thread: a new turn starts and the limits are reset."""
     if not state.cancelled:
-        state.news = True
+        state.news_at = index
     close_question(state, index)
     state.steps_in_turn = state.errors_in_row = 0
     state.handed_to_human, state.retry_choice_at = False, None
 
 
-def stop_choosing(state: State) -> None:
+def stop_choosing(state: State, index: int) -> None:
     """Choose no further step until somebody moves the thread."""
     state.retry_choice_at = None
-    state.news = state.unread = False
+    state.seen = state.read = index + 1
 
 
-def count_failure(state: State) -> None:
+def edit_message(state: State, message: str, text: str | None, index: int) -> None:
+    if state.edits.edit_came(message, text, index) and state.unread:
+        state.heard_at = index  # The model may be reading the text as it was.
+
+
+def note_reading(state: State, event: StepChosen, index: int) -> None:
+    """The model has chosen: it has read what its prompt held, and no more."""
+    asked = state.steps.get(state.question)
+    if asked and asked.chosen.by == "model" and state.unread and effect_of(event) != "rests":
+        close_question(state, index)  # These words came before the question was asked; they were read after it.
+    state.read, state.outdated_in_row = event.seen or index, 0
+    state.edits.were_read(state.read)
+
+
+def count_failure(state: State, index: int) -> None:
     """Count an error, and let the model read it."""
-    state.news = True
+    state.news_at = index
     state.errors_in_row += 1
 
 
 def follow_card(state: State, request: Request, part: MessagePart, kind: Kind, index: int, number: str = "") -> None:
     """Send a follow-up wherever the request's card was sent."""
-    key = MessageKey(request.step, part, number)
-    state.outbox.put_wherever_shown(key, kind, index, places=request.places, shown_at=request.shown_at)
+    _put_wherever_shown(state, request, MessageKey(request.step, part, number), kind, index)
+
+
+def _put_wherever_shown(state: State, request: Request, key: MessageKey, kind: Kind, index: int) -> None:
+    state.outbox.put_wherever_shown(
+        key, kind, index, step=request.step, places=request.places, shown_at=request.shown_at
+    )
 
 
 def close_card(state: State, step_id: str, index: int) -> None:
@@ -77,14 +96,27 @@ def close_question(state: State, index: int) -> None:
     state.question = ""
 
 
+def tell_of_refused_edit(state: State, edit: StepState, event: StepRefused, index: int) -> None:
+    """Tell the person who tried it, and those who could not decide meanwhile: they may have seen the card elsewhere."""
+    key, edited = MessageKey(event.id, "notice"), state.steps.get(edit.chosen.edits)
+    if edit.chosen.holds and edited and edited.request:
+        _put_wherever_shown(state, edited.request, key, "notice", index)
+    else:
+        state.outbox.put(key, "notice", index, edit.id)
+
+
 def end_progress(state: State, step_id: str, index: int) -> None:
     if state.steps[step_id].progress_shown:
         # Keyed by the event as well: after an interruption, the real ending may still follow.
         state.outbox.put(MessageKey(step_id, "ended", str(index)), "ended", index, step_id)
 
 
-def outcome_of(step: StepState, event: ApprovalDecided) -> Outcome:
-    """Each person has one approval. A person who approved may still reject."""
+def outcome_of(state: State, step: StepState, event: ApprovalDecided) -> Outcome:
+    """Each person has one approval. A person who approved may still reject.
+
+    While an edit of the request is open, nothing is decided, neither way: the person has not seen the changed call, and
+    the call that they saw does not run meanwhile.
+    """
     request = step.request
     if request is None or request.digest != event.digest:
         return "other_request"
@@ -94,6 +126,8 @@ def outcome_of(step: StepState, event: ApprovalDecided) -> Outcome:
         return "too_late" if judged == "valid" or (judged == "expired" and step.status != "expired") else judged
     if judged != "valid":
         return judged
+    if (edit := state.open_edit) and edit.chosen.edits == step.id:
+        return "being_edited"
     if event.approved and request.has_voted(by):
         return "too_late"
     enough = not event.approved or event.standing or len(request.votes) + 1 >= request.terms.quorum
@@ -107,7 +141,8 @@ def settle(state: State, request: Request, event: ApprovalDecided, index: int) -
     follow_card(state, request, "settled", "settled", index)
     state.steps_in_turn = state.errors_in_row = 0
     state.handed_to_human = False
-    state.news = state.news or not event.approved
+    if not event.approved:
+        state.news_at = index
 
 
 def escalate(state: State, request: Request, key: TimerKey, index: int) -> None:
@@ -121,7 +156,8 @@ def escalate(state: State, request: Request, key: TimerKey, index: int) -> None:
             state.outbox.put_card(request.step, index, request.asked.then_asks, first=1 + len(request.asked.asks))
         case "expire":
             move_step(state, request.step, {"requested"}, status="expired")
-            state.news = not state.cancelled
+            if not state.cancelled:
+                state.news_at = index
             follow_card(state, request, "settled", "settled", index)
         case _:
             pass

@@ -86,15 +86,21 @@ class Outbox:
             self._unsent[key] = Unsent("card", event, step, surface, place)
 
     def put_wherever_shown(
-        self, key: MessageKey, kind: Kind, event: int, *, places: Sequence[Place], shown_at: Collection[int]
+        self,
+        key: MessageKey,
+        kind: Kind,
+        event: int,
+        *,
+        step: str,
+        places: Sequence[Place],
+        shown_at: Collection[int],
     ) -> None:
-        """Add a follow-up to the card of step `key.about`: at the thread's own place, and at each of `places` where the
-        card was sent or is still in the outbox.
+        """Add a follow-up to the card of this step: at the thread's own place, and at each of `places` where the card
+        was sent or is still in the outbox.
         """
-        step = key.about
         for surface, place in enumerate((None, *places)):
             if not surface or surface in shown_at or str(MessageKey(step, "card", surface=surface)) in self._unsent:
-                at = MessageKey(step, key.part, key.number, surface)
+                at = MessageKey(key.about, key.part, key.number, surface)
                 self._unsent[str(at)] = Unsent(kind, event, step, surface, place)
 
     def sent(self, key: str) -> Unsent | None:

@@ -48,8 +48,9 @@ OPEN: frozenset[StepStatus] = frozenset({"chosen", "requested", "approved", "run
 ONGOING: frozenset[StepStatus] = frozenset({"requested", "approved", "waiting", "due"})
 """Choosing the same call again while it has one of these is a duplicate."""
 
-Outcome = Literal["settled", "counted", "too_late", "not_entitled", "other_request", "expired"]
-"""The effect of one person's decision. `counted`: one of several approvals that are needed."""
+Outcome = Literal["settled", "counted", "too_late", "not_entitled", "other_request", "expired", "being_edited"]
+"""The effect of one person's decision. `counted`: one of several approvals that are needed. `being_edited`: somebody's
+edit of the request is open, so it cannot be decided."""
 
 _EFFECTS: dict[str, Effect] = {
     "done_for_now": "says",
@@ -147,24 +148,33 @@ class StepState(NamedTuple):
 class Edits:
     """Edits and deletions of messages. They take effect until the model has read the message."""
 
-    fresh: tuple[str, ...] = ()
-    """Event ids of the messages received since the model last chose."""
+    fresh: dict[str, int] = field(default_factory=dict)
+    """The messages that the model has not read, by event id, with the index of the event that wrote or edited it last.
+    """
     texts: dict[str, str | None] = field(default_factory=dict)
     """The text of messages edited in time, by event id; None: deleted."""
     early: dict[str, str | None] = field(default_factory=dict)
     """Edits that arrived before their message, or too late. They take effect only if the message arrives later."""
 
     def copy(self) -> Edits:
-        return Edits(self.fresh, dict(self.texts), dict(self.early))
+        return Edits(dict(self.fresh), dict(self.texts), dict(self.early))
 
-    def message_came(self, message: str) -> None:
-        self.fresh += (message,)
+    def message_came(self, message: str, index: int) -> None:
+        self.fresh[message] = index
         if message in self.early:
             self.texts[message] = self.early[message]
 
-    def edit_came(self, message: str, text: str | None) -> None:
-        where = self.texts if message in self.fresh else self.early
-        where[message] = text
+    def edit_came(self, message: str, text: str | None, index: int) -> bool:
+        """Whether it takes effect."""
+        if message in self.fresh:
+            self.texts[message], self.fresh[message] = text, index
+            return True
+        self.early[message] = text
+        return False
+
+    def were_read(self, seen: int) -> None:
+        """The model has read the first `seen` events. A message that was edited after them is still fresh."""
+        self.fresh = {message: index for message, index in self.fresh.items() if index >= seen}
 
 
 @dataclass(slots=True)
@@ -176,10 +186,16 @@ class State:
     """Ids of the steps with a status in OPEN, oldest first."""
     current: str = ""
     """The step chosen last."""
-    news: bool = False
-    """Something happened after the last step was chosen."""
-    unread: bool = False
-    """A message arrived after the model last chose. Steps chosen by code do not answer people."""
+    news_at: int = -1
+    """The index of the last event that the agent has to react to."""
+    seen: int = 0
+    """How many events the last choice took into account."""
+    heard_at: int = -1
+    """The index of the last message, or of the last edit of an unread one."""
+    read: int = 0
+    """How many events the model had read when it last chose. Steps chosen by code do not answer people."""
+    outdated_in_row: int = 0
+    """Answers of the model that were discarded since it last chose."""
     edits: Edits = field(default_factory=Edits)
     unverified: bool = False
     """An unverified person wrote here, so every step with side effects needs approval."""
@@ -198,6 +214,28 @@ class State:
     cancelled: bool = False
     outbox: Outbox = field(default_factory=Outbox)
     unreadable: bool = False
+
+    @property
+    def news(self) -> bool:
+        """Something happened that the last choice did not take into account."""
+        return self.news_at >= self.seen
+
+    @property
+    def unread(self) -> bool:
+        """Somebody wrote something that the model had not read when it last chose."""
+        return self.heard_at >= self.read
+
+    @property
+    def unanswered(self) -> bool:
+        """There are unread words for the model. While a question of code's own waits, they wait too."""
+        asked = self.steps.get(self.question)
+        return self.unread and not (asked and asked.chosen.by == "code")
+
+    @property
+    def open_edit(self) -> StepState | None:
+        """A person's edit that has no request of its own yet. Meanwhile the request that it edits is not decided."""
+        chosen = (step for i in self.open_steps if (step := self.steps[i]).status == "chosen")
+        return next((step for step in chosen if step.chosen.holds), None)
 
     def copy(self) -> State:
         return replace(self, steps=dict(self.steps), outbox=self.outbox.copy(), edits=self.edits.copy())

@@ -107,9 +107,9 @@ class Thread:
             return "paused"
         if state.handed_to_human:
             return "handed_to_human"
-        if self.open_steps("running", "due", "approved"):
+        if self.open_steps("running", "due", "approved") or state.open_edit:
             return "working"
-        if state.news or (state.unread and not state.question):
+        if state.news or state.unanswered:
             return "waiting" if state.retry_choice_at else "working"
         if self.pending:
             return "waiting_for_approval"

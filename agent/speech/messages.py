@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
-from agent.speech.outcomes import outcome_in_words
+from agent.speech.outcomes import outcome_in_words, refused_edit_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from channels.messages import (
     NEW,
@@ -66,7 +66,7 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             return _progress(thread, unsent)
         case "undelivered":
             assert isinstance(event, MessageFailed | DeliveryFailed)
-            return Notice(_undelivered(thread.at(unsent.event + 1), event))
+            return Notice(_undelivered(thread.at(unsent.event + 1), event, unsent.step))
         case "handed_to_human":
             assert isinstance(event, HandedToHuman)
             ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will continue."
@@ -87,13 +87,17 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             receipt = thread.receipt(MessageKey(unsent.step, "say"))
         case "progress" | "ended":
             receipt = thread.receipt(MessageKey(unsent.step, "progress"))
+        case "notice" if unsent.surface:
+            request = thread.state.steps[unsent.step].request
+            assert request is not None
+            receipt = card_receipt(thread, request, unsent.surface)
         case "text" | "question" | "card" | "handed_to_human" | "notice" | "undelivered":
             receipt = ""
         case _:
             assert_never(unsent.kind)
     if not receipt:
         return NEW  # Also if the earlier message was never sent.
-    return Under(receipt) if unsent.kind == "reminder" else Rewrite(receipt)
+    return Under(receipt) if unsent.kind in ("reminder", "notice") else Rewrite(receipt)
 
 
 def _approval(thread: Thread, unsent: Unsent) -> Approval:
@@ -154,11 +158,11 @@ def _progress_heading(thread: Thread, step: StepState) -> str:
     return first.note or call_in_words(step.chosen.intent, step.chosen.arguments)
 
 
-def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed) -> str:
+def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed, about: str) -> str:
     lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
     what = f"My message to {lost} bounced" if lost else "I could not send a message"
     place, key = thread.place, MessageKey.parse(failed.key)
-    step = thread.step(key.about) if key and key.surface else None
+    step = thread.step(about or key.about) if key and key.surface else None
     if key and step and step.request:
         place = step.request.places[key.surface - 1]
     where, why = f"{place.channel}:{place.address}", failed.error.rstrip(".")
@@ -184,9 +188,7 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
         case ApprovalDecided():
             return _decision_without_effect(thread.state.steps[unsent.step], event)
         case StepRefused():
-            editor = thread.state.steps[unsent.step].chosen.editor
-            who = editor.name if editor else "somebody"
-            return f"The edit by {who} was not possible: {event.error} The original request is unchanged."
+            return refused_edit_in_words(thread, event)
         case ThreadCancelled():
             why = f": {event.reason}" if event.reason else ""
             return f"Cancelled by {event.by.name}{why}. I will not start anything else."

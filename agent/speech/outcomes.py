@@ -9,8 +9,10 @@ from typing import assert_never
 
 from agent.speech.requests import groups_in_words
 from store.authority.terms import ANYONE, TEAM, is_requester
+from store.events import ApprovalDecided, StepChosen, StepRefused
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
+from store.thread import Thread
 from store.values import Person
 
 
@@ -26,11 +28,17 @@ def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved:
         case "not_entitled" if request:
             why = why_not(request, by, approved=approved)
             return f"You may not decide on this request. {why} Your attempt is on record."
+        case "being_edited" if request:
+            return (
+                f"Your decision was not counted, because somebody has just edited this request: {call}. I am checking "
+                "the edited call. If it is possible, a new request follows; please decide on that one. If it is not, "
+                "I will say so; then please decide on this request again."
+            )
         case "too_late" if step.status == "requested":
             return "Your approval was already counted. Nothing was changed."
         case "too_late" | "expired":
             return f"{state_in_words(step)} Nothing was changed."
-        case "other_request" | "counted" | "not_entitled":
+        case "other_request" | "counted" | "not_entitled" | "being_edited":
             return "That decision belongs to a different request. Nothing was changed."
     assert_never(outcome)
 
@@ -46,6 +54,28 @@ def state_in_words(step: StepState) -> str:
     if step.status in ("requested", "expired"):
         return "This request has expired; it will not run."
     return f"This request is {step.status}, so there is nothing left to decide."
+
+
+def refused_edit_in_words(thread: Thread, refused: StepRefused) -> str:
+    """What people are told of an edit that was not possible. `thread` ends with the refusal."""
+    edit = thread.state.steps[refused.step].chosen
+    original = thread.state.steps[edit.edits]
+    text = f"The edit by {edit.editor.name if edit.editor else 'somebody'} was not possible: {refused.error} "
+    if original.status != "requested":
+        return text + state_in_words(original)
+    text += "The original request is unchanged."
+    if names := _not_counted_since(thread, edit):
+        text += f" Not counted in the meantime: the decision by {', '.join(names)}. Please decide again."
+    return text
+
+
+def _not_counted_since(thread: Thread, edit: StepChosen) -> list[str]:
+    """The names of the people who decided on the request while it was being edited."""
+    request = thread.state.steps[edit.edits].request
+    since = thread.events[thread.events.index(edit) :]
+    decided = (e for e in since if isinstance(e, ApprovalDecided) and e.step == edit.edits)
+    names = (e.by.name for e in decided if request and request.outcomes[e.id] == "being_edited")
+    return list(dict.fromkeys(names))
 
 
 def why_not(request: Request, by: Person, *, approved: bool) -> str:

@@ -9,6 +9,7 @@ OF_OUTCOME = {
     "counted": 200,
     "too_late": 409,
     "other_request": 409,
+    "being_edited": 409,
     "not_entitled": 403,
     "expired": 410,
 }

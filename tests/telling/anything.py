@@ -22,6 +22,7 @@ from tests.telling.story import (
     chosen,
     deleted,
     done,
+    edit_of,
     edited,
     failed,
     finished,
@@ -43,6 +44,7 @@ from tests.telling.story import (
     requested,
     resumed,
     revoked,
+    said_over,
     sent,
     started,
     told,
@@ -79,6 +81,13 @@ ANYTHING: list[Event] = [
     *(message(name, clipped_from=clipped) for name in ("m1", "m2") for clipped in (0, 60_000)),
     *(event for step in _STEPS for event in (asked(step), done(step), told(step), nothing_to_do(step), withdrew(step))),
     *(chosen(step, intent, acts=acts) for step in _STEPS for intent in ("push", "look") for acts in (True, False)),
+    *(edit_of(step) for step in _STEPS[:2]),
+    *(
+        said_over(event, seen)
+        for step in _STEPS
+        for event in (asked(step), done(step), told(step), nothing_to_do(step), chosen(step, "look"), looks_again(step))
+        for seen in (2, 4)
+    ),
     *(choice_failed(1, reason, at) for reason in ("invalid", "unavailable", "outdated") for at in (None, LATER)),
     *(requested(step, digest) for step in _STEPS for digest in ("d1", "d2")),
     *(requested(step, "d1", **_GOVERNED) for step in _STEPS[:2]),

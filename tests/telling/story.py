@@ -104,6 +104,17 @@ def withdrew(step: str) -> StepChosen:
     return chosen(step, "withdraw_request", reason="no longer wanted")
 
 
+def edit_of(step: str, by: Person = ANN, **arguments: Any) -> StepChosen:
+    """A person's edit of the call that waits."""
+    edits: dict[str, Any] = {"by": "person", "edits": step, "editor": by, "acts": True, "holds": True}
+    return chosen(f"{step}e0123456789ab", target="east", **arguments).model_copy(update=edits)
+
+
+def said_over(event: StepChosen, seen: int) -> StepChosen:
+    """Chosen by the model when it had read so many events, although more was written before it answered."""
+    return event.model_copy(update={"seen": seen})
+
+
 def choice_failed(
     number: int = 1,
     reason: Literal["invalid", "refused", "truncated", "unavailable", "outdated"] = "invalid",

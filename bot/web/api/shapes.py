@@ -166,5 +166,5 @@ class Problem(_ResponseBody):
 
 
 class NotDecided(Problem):
-    outcome: str = Field("", description="`too_late`, `other_request`; empty: there is no request.")
+    outcome: str = Field("", description="`too_late`, `other_request`, `being_edited`; empty: there is no request.")
     standing: Standing | None = None

@@ -20,6 +20,7 @@ from tests.telling.story import (
     approved,
     cancelled,
     chosen,
+    edit_of,
     fired,
     message,
     refused,
@@ -88,6 +89,13 @@ TOLD: list[tuple[Outcome, str, tuple[Outcome, str]]] = [
     ("too_late", ALREADY, decided(governed(), yes(ANN), yes(BOB, at=LATE))),
     ("expired", EXPIRED, decided(governed(expires_at=AT), yes(ANN, at=LATE))),
     ("other_request", OTHER, decided(governed(), approved("s1", ANN, "d2"))),
+    (
+        "being_edited",
+        "Your decision was not counted, because somebody has just edited this request: push. I am checking the edited "
+        "call. If it is possible, a new request follows; please decide on that one. If it is not, I will say so; then "
+        "please decide on this request again.",
+        decided(governed().extended([edit_of("s1")]), yes(BOB)),
+    ),
 ]
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 import structlog.testing
 
-from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.loop import Postponed
 from agent.model.base import ModelBusy, ModelFailure
 from agent.steps import LookAgain, SetReminder
@@ -19,7 +18,6 @@ from bot.team.people import Member, People
 from channels.base import SendFailed
 from channels.inbound import Refused
 from store import keys
-from store.authority.terms import Terms
 from store.events import (
     CRON,
     AgentChanged,
@@ -33,47 +31,10 @@ from store.events import (
 )
 from store.values import Person, Place
 from tests.matrices import explore
+from tests.store.authority.pushing import Rules, pushing
 from tests.stories.anybody_governed import ANN_BY_MAIL, CAT, DAN, PEOPLE, AnybodyUnderPolicies
 from tests.telling.playbook import Push, Touch, World, done
 from tests.telling.story import ANN, BOB, EVE, PLACE
-
-ROOM = Place(channel="room", address="/C1/")
-LEADS = Place(channel="room", address="/U4/")
-
-
-class Rules(Authority):
-    """These terms for everything; None: nobody may approve anything."""
-
-    def __init__(self, grant: StandingGranted | None = None, **terms: Any) -> None:
-        self.terms: dict[str, Any] | None = terms
-        self.grant = grant
-        self.call: list[CallToApprove] = []
-        self.unsatisfiable = ""
-
-    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
-        self.call.append(call)
-        if self.terms is None:
-            return None
-        instants = {
-            name: call.at + value if isinstance(value, timedelta) else value for name, value in self.terms.items()
-        }
-        asks = (ROOM,) if "asks" in instants else ()
-        instants.pop("asks", None)
-        then_asks = (LEADS,) if "then" in instants else ()
-        terms = Terms(requesters=call.requesters, **instants)
-        return ApprovalRule(terms, asks=asks, then_asks=then_asks, unsatisfiable=self.unsatisfiable)
-
-    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
-        return self.grant
-
-
-async def pushing(**terms: Any) -> World:
-    """Dan has asked for a push, and it waits."""
-    world = World(people=PEOPLE, authority=Rules(**terms), rooms=["room"])
-    world.model.answers(Push(target="prod"))
-    await world.say("push it", by=DAN)
-    await world.run()
-    return world
 
 
 async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:

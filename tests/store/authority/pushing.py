@@ -1,0 +1,51 @@
+"""A push that waits for its approval, under the terms that a test names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from agent.authority import ApprovalRule, Authority, CallToApprove
+from store.authority.terms import Terms
+from store.events import StandingGranted
+from store.values import Place
+from tests.stories.anybody_governed import DAN, PEOPLE
+from tests.telling.playbook import Push, World
+
+ROOM = Place(channel="room", address="/C1/")
+LEADS = Place(channel="room", address="/U4/")
+
+
+class Rules(Authority):
+    """These terms for everything; None: nobody may approve anything."""
+
+    def __init__(self, grant: StandingGranted | None = None, **terms: Any) -> None:
+        self.terms: dict[str, Any] | None = terms
+        self.grant = grant
+        self.call: list[CallToApprove] = []
+        self.unsatisfiable = ""
+
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        self.call.append(call)
+        if self.terms is None:
+            return None
+        instants = {
+            name: call.at + value if isinstance(value, timedelta) else value for name, value in self.terms.items()
+        }
+        asks = (ROOM,) if "asks" in instants else ()
+        instants.pop("asks", None)
+        then_asks = (LEADS,) if "then" in instants else ()
+        terms = Terms(requesters=call.requesters, **instants)
+        return ApprovalRule(terms, asks=asks, then_asks=then_asks, unsatisfiable=self.unsatisfiable)
+
+    async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
+        return self.grant
+
+
+async def pushing(**terms: Any) -> World:
+    """Dan has asked for a push, and it waits."""
+    world = World(people=PEOPLE, authority=Rules(**terms), rooms=["room"])
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=DAN)
+    await world.run()
+    return world

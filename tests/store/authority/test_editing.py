@@ -1,0 +1,182 @@
+"""An approver edits a call instead of approving it: until that is asked for or refused, nothing else is decided."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.inbound import Refused
+from store.events import ApprovalDecided, ApprovalRequested, Event, StepChosen, StepRefused
+from store.state import Request
+from store.thread import Thread
+from store.values import Person
+from tests.store.authority.pushing import pushing
+from tests.stories.anybody_governed import DAN
+from tests.telling.anything import any_story
+from tests.telling.playbook import World, done
+from tests.telling.story import ANN, BOB, EVE, edit_of
+
+CHECKING = (
+    "Your decision was not counted, because somebody has just edited this request: push target=prod. I am checking "
+    "the edited call. If it is possible, a new request follows; please decide on that one. If it is not, I will say "
+    "so; then please decide on this request again."
+)
+IMPOSSIBLE = "The edit by Ann was not possible: There is no target 'nowhere'. Try 'prod'. "
+
+
+async def edited(world: World, target: str, by: Person = ANN, request: Request | None = None) -> None:
+    pending = request or world.thread.pending
+    assert pending
+    world.thread = await world.inbox.edit(
+        world.thread.id, by, step_id=pending.step, digest=pending.digest, arguments={"target": target}, proof="test"
+    )
+
+
+@pytest.mark.parametrize("point", [ApprovalRequested, StepRefused])
+@pytest.mark.parametrize("approved", [True, False])
+async def test_what_is_decided_while_an_edit_is_checked_does_not_count_and_the_person_is_told(
+    point: type[ApprovalRequested | StepRefused], approved: bool
+) -> None:
+    world = await pushing(group="release")
+    told = []
+
+    async def decide() -> None:
+        told.append(await world.inbox.decide(world.thread.id, BOB, approved=approved))
+
+    world.store.before(point, decide)
+    await edited(world, "staging" if point is ApprovalRequested else "nowhere")
+    lines = await world.run()
+    [result] = told
+    assert (result.outcome, result.text, result.counts) == ("being_edited", CHECKING, False)
+    assert world.desk.ran == []
+    pending = world.thread.pending
+    assert pending
+    assert (pending.decision, pending.votes) == (None, ())
+    if point is ApprovalRequested:
+        assert lines == ["settled: push changed by Ann", "requested: push(target: staging)"]
+    else:
+        assert lines == [
+            f"noted: {IMPOSSIBLE}The original request is unchanged. "
+            "Not counted in the meantime: the decision by Bob. Please decide again."
+        ]
+
+
+async def test_a_decision_that_did_not_count_counts_when_it_is_made_again() -> None:
+    world = await pushing(group="release")
+    for _ in range(2):
+        await edited(world, "nowhere")
+        assert [(await world.approve(BOB)).outcome for _ in range(2)] == ["being_edited", "being_edited"]
+        await world.run()
+    world.model.answers(done())
+    assert (await world.approve(BOB)).outcome == "settled"
+    assert (await world.run())[:2] == ["settled: push approved by Bob", "ran: push(target: prod)"]
+
+
+async def test_an_edit_that_was_not_possible_can_be_tried_again() -> None:
+    world = await pushing(group="release")
+    for _ in range(2):
+        await edited(world, "nowhere")
+        assert await world.run() == [f"noted: {IMPOSSIBLE}The original request is unchanged."]
+
+
+async def test_votes_from_before_an_edit_stand_when_it_is_not_possible() -> None:
+    world = await pushing(group="release", quorum=2)
+    await world.approve(BOB)
+    world.clock.advance(1)
+    await edited(world, "nowhere")
+    assert (await world.approve(BOB)).outcome == "too_late"
+    await world.run()
+    assert (await world.approve(BOB)).outcome == "too_late"
+    assert (await world.approve(ANN)).outcome == "settled"
+
+
+async def test_who_may_not_decide_is_told_that_also_while_an_edit_is_checked() -> None:
+    world = await pushing(group="release")
+    await edited(world, "staging")
+    assert (await world.approve(EVE)).outcome == "not_entitled"
+    assert (await world.approve(BOB, digest="0123456789")).outcome == "other_request"
+
+
+async def test_a_decision_by_message_is_answered_in_the_thread() -> None:
+    world = await pushing(group="release")
+    await edited(world, "staging")
+    await world.approve(BOB, by_message=True)
+    assert f"noted: push: {CHECKING}" in await world.run()
+
+
+async def test_an_edit_while_another_is_checked_is_refused_and_the_same_one_is_the_same() -> None:
+    world = await pushing(group="release")
+    request = world.thread.pending
+    await edited(world, "staging")
+    with pytest.raises(Refused, match="Ann has just edited this request") as refused:
+        await edited(world, "east", BOB, request)
+    assert refused.value.reason == "moved"
+    await edited(world, "staging", request=request)
+    assert sum(isinstance(event, StepChosen) and bool(event.edits) for event in world.thread.events) == 1
+
+
+async def test_wherever_the_card_was_shown_people_hear_that_the_edit_was_not_possible() -> None:
+    world = await pushing(group="release", asks=True)
+    await edited(world, "nowhere")
+    said = f"noted: {IMPOSSIBLE}The original request is unchanged."
+    assert await world.run() == [said, f"room: {said}"]
+
+
+async def test_a_request_that_expired_while_its_edit_was_checked_is_not_called_open() -> None:
+    world = await pushing(group="release", expires_at=timedelta(hours=1))
+
+    async def wait() -> None:
+        world.clock.advance(3600)
+        await world.say("still nothing?", by=DAN)
+
+    world.store.before(StepRefused, wait)
+    await edited(world, "nowhere")
+    world.model.otherwise = lambda _: done("Nobody was there.")
+    lines = await world.run()
+    assert f"noted: {IMPOSSIBLE}This request has expired; it will not run." in lines
+
+
+async def test_what_is_said_before_an_edit_is_read_after_it() -> None:
+    """The person who edits answers nobody."""
+    world = await pushing(group="release")
+    await world.trigger("nightly", task="look at it")
+    await edited(world, "staging")
+    world.model.answers(done("I looked at it."))
+    assert await world.run() == [
+        "settled: push changed by Ann",
+        "requested: push(target: staging)",
+        "said: I looked at it.",
+    ]
+
+
+async def test_it_is_the_agents_turn_while_an_edit_is_checked() -> None:
+    world = await pushing(group="release")
+    await edited(world, "staging")
+    assert (world.thread.status, world.thread.turn) == ("working", "agent")
+    await world.run()
+    assert world.thread.status == "waiting_for_approval"
+
+
+@given(any_story, st.data())
+def test_whatever_happened_nothing_is_decided_while_an_edit_is_open(
+    story: tuple[Event, ...], data: st.DataObject
+) -> None:
+    now = Thread("t1")
+    for event in story:
+        if now.pending and data.draw(st.integers(0, 3)) == 0:
+            now = now.extended([edit_of(now.pending.step)])
+        before, edit = now, now.state.open_edit
+        now = now.extended([event])
+        if isinstance(event, ApprovalDecided) and edit and edit.chosen.edits == event.step:
+            step, after = before.state.steps[event.step], now.state.steps[event.step]
+            assert step.request
+            assert after.request
+            assert (after.status, after.request.votes, after.request.decision) == (
+                step.status,
+                step.request.votes,
+                step.request.decision,
+            )
+            assert after.request.outcomes[event.id] not in ("settled", "counted")
