@@ -47,8 +47,10 @@ class Attachment(Fact):
 
 
 class Usage(Fact):
-    """Tokens, as counted by the model's endpoint."""
+    """Tokens, as counted by the model's endpoint, and what they cost."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cost: float | None = None
+    """By the prices of the team file at the time; None: it has no prices for this model."""

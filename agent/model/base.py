@@ -58,6 +58,11 @@ class ModelFailure(Exception):
         self.retry_after_seconds = retry_after_seconds
         """The delay that the endpoint asked for, up to RETRY_AFTER_SECONDS_MAX; None: none."""
 
+    def with_usage(self, usage: Usage | None) -> ModelFailure:
+        return ModelFailure(
+            self.reason, self.error, model=self.model, usage=usage, retry_after_seconds=self.retry_after_seconds
+        )
+
 
 class ModelBusy(Exception):
     """As many calls to the model as may be made at once are under way. Nothing was sent and nothing went wrong."""

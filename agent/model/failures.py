@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -31,15 +32,31 @@ _TOO_LONG = re.compile(
 _SECRET = re.compile(r"\b(sk-|Bearer\s+|Basic\s+)[\w*.+/=-]{4,}")
 
 
+@dataclass(frozen=True, slots=True)
+class SettingNames:
+    """Where people have set up the endpoint, to say what to check."""
+
+    model: str = "OPENAI_MODEL"
+    url: str = "OPENAI_BASE_URL"
+    key: str = "OPENAI_API_KEY"
+
+
+ENVIRONMENT = SettingNames()
+
+
 class Failures:
     """Explains the failures of one endpoint."""
 
-    def __init__(self, *, where: str, model: str, timeout_seconds: float, secrets: Sequence[str]) -> None:
+    def __init__(self, *, where: str, model: str, secrets: Sequence[str], names: SettingNames) -> None:
         """`where`: its URL without secrets."""
         self._where = where
         self._model = model
-        self._timeout_seconds = timeout_seconds
         self._secrets = secrets
+        self._names = names
+
+    def of_time(self, limit_seconds: float) -> ModelFailure:
+        told = f"{self._where} did not answer in time (limit {limit_seconds:g} s)."
+        return ModelFailure("unavailable", told)
 
     def of_connection(self, error: BaseException) -> ModelFailure:
         return ModelFailure("unavailable", self._explain_connection(error))
@@ -51,23 +68,23 @@ class Failures:
         for cause in reversed(chain):
             match cause:
                 case socket.gaierror():
-                    return f"The host of {self._where} is unknown; check OPENAI_BASE_URL."
+                    return f"The host of {self._where} is unknown; check {self._names.url}."
                 case ssl.SSLError():
                     return f"No TLS connection to {self._where}: {getattr(cause, 'verify_message', cause.reason)}."
                 case ConnectionRefusedError():
-                    return f"{self._where} refuses connections; is it running, and is OPENAI_BASE_URL right?"
+                    return f"{self._where} refuses connections; is it running, and is {self._names.url} right?"
                 case TimeoutError():
-                    return f"{self._where} did not answer in time (limit {self._timeout_seconds:g} s)."
+                    return f"{self._where} did not answer in time."
                 case aiohttp.ServerConnectionError() | aiohttp.ClientPayloadError() | ConnectionError():
                     return f"{self._where} closed the connection."
         return f"The connection to {self._where} failed ({type(chain[-1]).__name__})."
 
     def of_status(self, error: APIStatusError) -> ModelFailure:
-        status, text = error.status_code, error_text(error)
+        status, text, names = error.status_code, error_text(error), self._names
         if status == 401:
-            return ModelFailure("unavailable", "The endpoint does not accept the API key (401); check OPENAI_API_KEY.")
+            return ModelFailure("unavailable", f"The endpoint does not accept the API key (401); check {names.key}.")
         if status == 403:
-            return ModelFailure("unavailable", f"The endpoint forbids this (403); check OPENAI_API_KEY. {text}")
+            return ModelFailure("unavailable", f"The endpoint forbids this (403); check {names.key}. {text}")
         if is_too_long(error):
             return ModelFailure("truncated", f"The thread is longer than the model's context. {text}")
         if error.code in ("content_filter", "content_policy_violation"):
@@ -75,7 +92,7 @@ class Failures:
         if error.code == "json_validate_failed":  # Groq: the model failed to keep to the schema
             return ModelFailure("invalid", f"The answer did not match the schema. {text}")
         if status == 404:
-            check = f"check OPENAI_MODEL ({self._model}) and OPENAI_BASE_URL."
+            check = f"check {names.model} ({self._model}) and {names.url}."
             return ModelFailure("unavailable", f"The endpoint found nothing there (404); {check} {text}")
         what = "asks to slow down" if status == 429 else "has an error" if status >= 500 else "refuses the request"
         explained = f"The endpoint {what} ({status}). {text}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIErro
 
 from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
-from agent.model.failures import Failures, error_text, rejects_format, retry_after
+from agent.model.failures import ENVIRONMENT, Failures, SettingNames, error_text, rejects_format, retry_after
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
 from agent.model.schema import step_schema
 from store.values import Usage
@@ -36,6 +37,7 @@ MODES: tuple[Mode, ...] = ("json_schema", "json_object", "prompt")
 In the last two, the prompt contains the schema.
 """
 
+TIMEOUT_SECONDS = 90.0
 RETRIES = 1
 """Retries by the SDK, after a time-out, a broken connection, 408, 409, 429 and 5xx. Callers may retry further."""
 WAIT_HERE_SECONDS_MAX = 5.0
@@ -70,22 +72,31 @@ class _Reply:
 
 
 class OpenAIModel:
-    def __init__(self, *, base_url: str, api_key: str, model: str, timeout_seconds: float = 90.0) -> None:
-        """`timeout_seconds` limits one request including its retry. Raises ValueError for unusable settings."""
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        model: str,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        names: SettingNames = ENVIRONMENT,
+    ) -> None:
+        """`timeout_seconds` limits a whole call. Raises ValueError for unusable settings."""
         key, url = api_key.strip(), httpx2.URL(base_url)
         if not (key.isascii() and key.isprintable()):
-            raise ValueError("OPENAI_API_KEY contains characters that no key has; please copy it again.")
+            raise ValueError(f"{names.key} contains characters that no key has; please copy it again.")
         bare = url.copy_with(userinfo=b"")  # Credentials in the URL would be logged.
         self._where = str(bare.copy_with(query=None, fragment=None))
         if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError(f"OPENAI_BASE_URL must be like https://host/v1, not {self._where!r}.")
+            raise ValueError(f"{names.url} must be like https://host/v1, not {self._where!r}.")
         self.name = model
+        self._names = names
         self._timeout_seconds = timeout_seconds
         self._failures = Failures(
             where=self._where,
             model=model,
-            timeout_seconds=timeout_seconds,
             secrets=[secret for secret in (key, url.password) if len(secret) > 3],
+            names=names,
         )
         timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
         limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_SECONDS)
@@ -110,10 +121,12 @@ class OpenAIModel:
     async def close(self) -> None:
         await self._client.close()
 
-    async def answer(self, prompt: Prompt) -> Answer:
+    async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer:
+        """Raises ModelFailure. `within_seconds`: a time limit, if it is shorter than the model's own."""
         spent: list[Usage] = []
+        limit_seconds = min(self._timeout_seconds, within_seconds)
         try:
-            return await self._ask(prompt, spent)
+            return await self._ask_within(limit_seconds, prompt, spent)
         except ModelFailure as failure:
             raise ModelFailure(
                 failure.reason,
@@ -122,6 +135,13 @@ class OpenAIModel:
                 usage=total_of(spent),
                 retry_after_seconds=failure.retry_after_seconds,
             ) from None
+
+    async def _ask_within(self, seconds: float, prompt: Prompt, spent: list[Usage]) -> Answer:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ask(prompt, spent)
+        except TimeoutError:
+            raise self._failures.of_time(seconds) from None
 
     async def _ask(self, prompt: Prompt, spent: list[Usage]) -> Answer:
         """Appends the cost of each request to `spent`, even if there is no step. Raises ModelFailure."""
@@ -136,7 +156,7 @@ class OpenAIModel:
     async def _reply_to(self, prompt: Prompt, mode: Mode, spent: list[Usage]) -> _Reply:
         """One answer, in this mode or in the first looser one that the endpoint accepts. Raises ModelFailure."""
         response, used = await self._post_in_supported_mode(prompt, mode)
-        completion = completion_of(response.content, response.headers.get("content-type", ""))
+        completion = completion_of(response.content, response.headers.get("content-type", ""), self._names.url)
         if used != mode:
             # Remember only a mode that worked: a wrong guess costs one request.
             self._remember(used)
@@ -172,9 +192,8 @@ class OpenAIModel:
     async def _post(self, body: bytes) -> httpx2.Response:
         """Raises ModelFailure, and APIStatusError for a status other than 2xx, after the retry."""
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                # Passing bytes and reading the raw response keeps the SDK's retries and errors at half its cost.
-                return await self._client.post("/chat/completions", content=body, cast_to=httpx2.Response)
+            # Passing bytes and reading the raw response keeps the SDK's retries and errors at half its cost.
+            return await self._client.post("/chat/completions", content=body, cast_to=httpx2.Response)
         except APIStatusError:
             raise
         except _BodyTooLarge:

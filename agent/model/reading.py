@@ -18,8 +18,11 @@ from agent.steps import Step
 from store.values import Usage
 
 
-def completion_of(content: bytes, content_type: str) -> dict[str, Any]:
-    """The completion as a dictionary. Raises ModelFailure if the content is not one."""
+def completion_of(content: bytes, content_type: str, url_setting: str) -> dict[str, Any]:
+    """The completion as a dictionary. Raises ModelFailure if the content is not one.
+
+    `url_setting`: the name of the setting to check then.
+    """
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
@@ -30,7 +33,7 @@ def completion_of(content: bytes, content_type: str) -> dict[str, Any]:
         case dict():
             return data
     kind = content_type or "content without a type"
-    text = f"The endpoint answered with {kind} instead of a JSON object; check OPENAI_BASE_URL."
+    text = f"The endpoint answered with {kind} instead of a JSON object; check {url_setting}."
     raise ModelFailure("unavailable", text)
 
 
@@ -114,8 +117,10 @@ def total_of(spent: Sequence[Usage]) -> Usage | None:
     """The sum over all requests that one answer took."""
     if not spent:
         return None
+    costs = [usage.cost for usage in spent]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in spent),
         output_tokens=sum(usage.output_tokens for usage in spent),
         cached_tokens=sum(usage.cached_tokens for usage in spent),
+        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
     )
