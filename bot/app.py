@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 from agent.definition import Agent
 from agent.loop import Loop
 from agent.model.base import Model
+from agent.model.bounded import BoundedModel, Price
+from agent.model.choice import Models, Option
+from agent.model.failures import ENVIRONMENT, SettingNames
 from agent.model.openai import OpenAIModel
 from bot.clock import Clock
 from bot.inbox import Inbox
@@ -26,6 +29,7 @@ from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
 from bot.team.file import Team, inspect_team, team_path
+from bot.team.models import KEY_VARIABLE, Environment, ModelSetup, model_setups
 from bot.team.people import People
 from bot.team.policies import Policies
 from bot.team.problems import SettingsError
@@ -122,10 +126,12 @@ class App:
             authority=self.authority,
             alerts=places.parse(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None,
         )
+        # With every call to a model under way, there is still room for what needs none: tools, clicks, messages.
+        calls_max = model.calls_max if isinstance(model, Models) else 0
         return Worker(
             self.store,
             loop,
-            concurrency=self.setup.settings.bot_concurrency,
+            concurrency=self.setup.settings.bot_concurrency + calls_max,
             lease_seconds=self.setup.settings.bot_lease_seconds,
             grace_seconds=self.setup.settings.bot_grace_seconds,
             only=only,
@@ -224,22 +230,54 @@ async def _kept_secret(store: Store) -> str:
 
 
 @contextlib.asynccontextmanager
-async def model_of(settings: Settings) -> AsyncIterator[Model]:
-    """The configured model. Raises SettingsError with what is missing."""
-    if problems := settings.model_problems():
+async def model_of(setup: Setup) -> AsyncIterator[Models]:
+    """The configured models. Raises SettingsError with what is missing."""
+    found, problems = _models_of(setup)
+    if problems:
         raise SettingsError(problems)
+    models = Models([_option(one, setup.settings.bot_concurrency) for one in found])
     try:
-        model = OpenAIModel(
-            base_url=settings.openai_base_url,
-            api_key=settings.openai_api_key.get_secret_value(),
-            model=settings.openai_model,
+        yield models
+    finally:
+        await models.close()
+
+
+def model_problems(setup: Setup) -> list[str]:
+    """What is missing for the models; empty: nothing."""
+    return _models_of(setup)[1]
+
+
+def _models_of(setup: Setup) -> tuple[list[ModelSetup], list[str]]:
+    settings = setup.settings
+    others = {name.upper() for name in Settings.model_fields} - {KEY_VARIABLE}
+    known = Environment(settings.openai_model, settings.openai_base_url, settings.variable, frozenset(others))
+    return model_setups(setup.team.models, known)
+
+
+def _option(setup: ModelSetup, calls_max: int) -> Option:
+    """Raises SettingsError."""
+    name, table = setup.name, setup.table
+    in_file = f"of models.{name} in the team file"
+    names = SettingNames(
+        model=f"`model` {in_file}" if table.model else ENVIRONMENT.model,
+        url=f"`base_url` {in_file}" if table.base_url else ENVIRONMENT.url,
+        key=setup.key_variable,
+    )
+    price = (
+        Price(table.price_in, table.price_out) if table.price_in is not None and table.price_out is not None else None
+    )
+    try:
+        client = OpenAIModel(
+            base_url=setup.base_url,
+            api_key=setup.key,
+            model=setup.model,
+            timeout_seconds=table.timeout_seconds,
+            names=names,
         )
     except ValueError as error:
         raise SettingsError([str(error)]) from None
-    try:
-        yield model
-    finally:
-        await model.close()
+    model = BoundedModel(name, client, calls_max=calls_max, price=price)
+    return Option(model, table.timeout_seconds, table.fallback, table.agents)
 
 
 def roster_problems(setup: Setup) -> list[str]:

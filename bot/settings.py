@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
-    """The number of threads that a worker process holds at once."""
+    """The calls that a worker process makes to one model at once, and the threads that it holds beside those."""
     bot_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15
     """How long a dead worker keeps its threads."""
     bot_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
@@ -243,17 +245,13 @@ class Settings(BaseSettings):
     def has_model(self) -> bool:
         return bool(self.openai_model)
 
-    def model_problems(self) -> list[str]:
-        """What is missing for a model; empty: nothing."""
-        problems = []
-        if not self.openai_model:
-            problems.append("OPENAI_MODEL is not set: set it to the name of a model of your endpoint.")
-        key = self.openai_api_key.get_secret_value().strip()
-        if not key:
-            problems.append("OPENAI_API_KEY is not set: get it from your provider (any text for a local endpoint).")
-        elif not (key.isascii() and key.isprintable()):
-            problems.append("OPENAI_API_KEY contains characters that no key has: copy it again.")
-        return problems
+    def variable(self, name: str) -> str:
+        """A variable that the team file names, from the environment or `.env`; empty: not set."""
+        if name.lower() in type(self).model_fields:
+            value = getattr(self, name.lower())
+            return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        file, _ = _env_file()
+        return os.environ.get(name) or (file and dotenv_values(file).get(name)) or ""
 
 
 class Environment(NamedTuple):
@@ -278,14 +276,18 @@ def environment() -> Environment:
     return Environment(settings, problems, frozenset(wrong))
 
 
-def misspelt() -> list[str]:
-    """Warnings about variables whose names are almost ours, and which therefore have no effect."""
+def misspelt(used: Collection[str] = ()) -> list[str]:
+    """Warnings about variables whose names are almost ours, and which therefore have no effect.
+
+    `used`: the names of others that have one.
+    """
     ours = {name.upper() for name in Settings.model_fields}
     warnings = []
     for name in sorted(os.environ):
         near = nearest(name, ours, cutoff=0.8)
         if (
             name not in ours
+            and name not in used
             and name.startswith(("BOT_", "OPENAI_", "REDIS_", "SLACK_", "EMAIL_", "IMAP_", "SMTP_", "WEBHOOK_"))
             and near
         ):

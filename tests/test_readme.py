@@ -98,7 +98,7 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
 
 def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
     parts = re.findall(r"```toml\n(# bot.toml.*?)```", README, re.DOTALL)
-    assert len(parts) == 3
+    assert len(parts) == 4
     team = Team.model_validate(tomllib.loads("\n".join(parts)))
     agent = deploy.build(team.agents["deploy"], tmp_path)
     assert "deploy_backend" in agent.steps

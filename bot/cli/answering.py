@@ -24,7 +24,7 @@ async def report(bot: App, thread: Thread, me: Person, *, wait: bool = False, as
         print(line, flush=True)
     if wait:
         try:
-            async with model_of(bot.setup.settings) as model, working(bot, model, thread.id):
+            async with model_of(bot.setup) as model, working(bot, model, thread.id):
                 session = Session(bot, me, thread, shown=thread.version, show=_unseen if as_json else console.show)
                 thread = await session.until_turn()
         except (asyncio.CancelledError, StoreUnavailable):

@@ -18,7 +18,7 @@ from typing import Any
 import typer
 import uvloop
 
-from bot.app import Setup, load, roster_problems
+from bot.app import Setup, load, model_problems, roster_problems
 from bot.cli import console
 from bot.logs import set_up_logging
 from bot.team.problems import SettingsError
@@ -115,7 +115,7 @@ def run(
     try:
         wanted: list[tuple[bool, Callable[[Setup], list[str]]]] = [
             (agents, roster_problems),
-            (model, lambda setup: setup.settings.model_problems()),
+            (model, model_problems),
             (channels, lambda setup: setup.settings.channel_problems()),
         ]
         setup = load(*(check for is_wanted, check in wanted if is_wanted))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.model.base import ModelFailure, Prompt
-from bot.app import Setup, model_of, policies_of, roster_problems, store_of, ways_out
+from agent.model.choice import DEFAULT, Option
+from bot.app import Setup, model_of, model_problems, policies_of, roster_problems, store_of, ways_out
 from bot.cli import command, console
 from bot.cli.options import AsJson
 from bot.settings import ChannelSettings, Settings, misspelt
@@ -73,12 +74,12 @@ def doctor(as_json: AsJson = False) -> None:
 
 async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     """Run all checks in order. Nothing is held open between two findings."""
-    yield _variables()
+    yield _variables(setup.team)
     yield _home(setup.settings)
     yield await _agents(setup)
     for finding in (*_not_set_up(setup), *_policies(setup)):
         yield finding
-    for check in (_store, _model):
+    for check in (_store, _models):
         for finding in await check(setup):
             yield finding
     for name, channel in setup.settings.channels().items():
@@ -86,8 +87,8 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
             yield finding
 
 
-def _variables() -> Finding:
-    if warnings := misspelt():
+def _variables(team: Team) -> Finding:
+    if warnings := misspelt({table.api_key_env for table in team.models.values()}):
         return Finding("settings", "warning", " ".join(warnings))
     return Finding("settings", "ok", "all are known.")
 
@@ -192,21 +193,30 @@ def _clock(skew_seconds: float) -> Finding:
     return Finding("clock", "ok", f"this machine and Redis differ by {skew_seconds:.2f} s.")
 
 
-async def _model(setup: Setup) -> list[Finding]:
-    if problems := setup.settings.model_problems():
+async def _models(setup: Setup) -> list[Finding]:
+    if problems := model_problems(setup):
         return [Finding("model", "failed", " ".join(problems))]
+    try:
+        async with model_of(setup) as models:
+            return list(await asyncio.gather(*map(_model, models.options.values())))
+    except SettingsError as error:
+        return [Finding("model", "failed", str(error))]
+
+
+async def _model(option: Option) -> Finding:
+    """Ask this model itself, not its fallback."""
+    model = option.model
+    what = "model" if model.label == DEFAULT else f"model {model.label}"
     # An agent without tools has the smallest schema.
     agent = Agent(name="doctor", prompt="You test a connection. Choose nothing_to_do.", tools=())
+    started = time.monotonic()
     try:
-        async with model_of(setup.settings) as model:
-            started = time.monotonic()
-            answer = await model.answer(Prompt(agent=agent, user="What should the next step be?"))
-            seconds = time.monotonic() - started
-            mode = getattr(model, "mode", "")
-    except (SettingsError, ModelFailure) as error:
-        return [Finding("model", "failed", str(error))]
-    name = answer.model or model.name
-    return [Finding("model", "ok", f"{name} answered in {seconds:.1f} s ({mode}).")]
+        answer = await model.answer(Prompt(agent=agent, user="What should the next step be?"))
+    except ModelFailure as error:
+        return Finding(what, "failed", str(error))
+    seconds = time.monotonic() - started
+    told = f"{answer.model or model.name} answered in {seconds:.1f} s ({model.client.mode})."
+    return Finding(what, "ok", f"{told} {option.in_words()}".strip())
 
 
 async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:

@@ -60,7 +60,7 @@ def run(
                 await stack.enter_async_context(ticking(clock, stopping))
             if "worker" in chosen:
                 settings = setup.settings
-                model = await stack.enter_async_context(model_of(settings))
+                model = await stack.enter_async_context(model_of(setup))
                 worker = bot.worker(model)
                 where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
                 console.say(f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}.")

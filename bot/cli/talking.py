@@ -37,7 +37,7 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     not_both(thread, agent, "--agent", "it has its agent")
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot, model_of(setup.settings) as model:
+        async with opened(setup) as bot, model_of(setup) as model:
             lines = typed_lines()
             if thread:
                 found = await bot.store.load(thread)

@@ -1,4 +1,4 @@
-"""Checks across the team file: schedules, policies and alerts against the agents and channels.
+"""Checks across the team file: schedules, policies, models and alerts against the agents and channels.
 
 Each table validates itself when it is read; these checks need more than one table. They change nothing.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.definition import Agent
 from bot.team.calendar import schedules_of
 from bot.team.file import Team
+from bot.team.models import agents_problems
 from bot.team.people import People
 from bot.team.policy_checks import policy_problems, tools_of
 from bot.team.problems import SettingsError
@@ -31,6 +32,7 @@ def team_problems(
         problems += error.problems
     if team.alerts and (why := out_of_reach(team.alerts, reach)):
         problems.append(f"alerts in the team file names {team.alerts!r}, and {why}")
+    problems += agents_problems(team.models, list(agents))
     made = {name: agent for name, agent in agents.items() if agent}
     return problems + policy_problems(
         team.policy,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bot.team.hours import Hours, HoursTable
+from bot.team.models import ModelTable, models_problems
 from bot.team.people import Member, named, people_problems
 from bot.team.policies import ANY, Policy
 from bot.team.problems import SettingsError, what_is_wrong, why
@@ -59,6 +60,8 @@ class Team(BaseModel):
     hours: HoursTable | None = None
     """When people are at work. None: always."""
     schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
+    models: dict[str, ModelTable] = Field(default_factory=dict)
+    """Without the default one, if that comes from the environment alone."""
 
     @field_validator("alerts")
     @classmethod
@@ -96,7 +99,8 @@ def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
     path = team_path(path)
     try:
         team, problems = _understood(tomllib.loads(path.read_text(encoding="utf-8")))
-        return team, [f"{path}: {problem}" for problem in problems + people_problems(team.people)]
+        problems += people_problems(team.people) + models_problems(team.models)
+        return team, [f"{path}: {problem}" for problem in problems]
     except FileNotFoundError:
         raise SettingsError([f"BOT_CONFIG names {str(path)!r}, which does not exist."]) from None
     except (OSError, UnicodeDecodeError) as error:

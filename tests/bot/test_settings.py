@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import Setup, load, roster_problems
+from bot.app import Setup, load, model_problems, roster_problems
 from bot.cli.demo.site import Site
 from bot.settings import Settings, misspelt
 from bot.team.problems import SettingsError
@@ -46,7 +46,7 @@ def problems(*checks: Callable[[Setup], list[str]]) -> list[str]:
 
 
 def of_model(setup: Setup) -> list[str]:
-    return setup.settings.model_problems()
+    return model_problems(setup)
 
 
 def of_channels(setup: Setup) -> list[str]:

@@ -106,7 +106,7 @@ def _built(home: Path) -> tuple[Site, Path]:
 @contextlib.asynccontextmanager
 async def _decider(settings: Settings) -> AsyncIterator[Model]:
     if settings.has_model:
-        async with model_of(settings) as model:
+        async with model_of(Setup(settings)) as model:
             yield model
     else:
         yield StandIn()

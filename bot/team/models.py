@@ -1,0 +1,179 @@
+"""`[models]` of the team file: which model each agent uses, and what to do when it is unavailable.
+
+    [models.default]          # every agent that no other table names; what is missing comes from the environment
+    model = "gpt-5"
+    fallback = "cheap"        # asked once, if this one is unavailable
+    timeout = "90s"           # for a whole call, including the fallback
+
+    [models.cheap]
+    model = "small-1"
+    base_url = "https://llm.example.com/v1"
+    api_key_env = "OTHER_KEY" # the name of the variable with the key; the key itself never stands in the file
+    agents = ["rollback"]
+    price_in = 0.25           # for a million tokens, in any currency
+    price_out = 2
+
+This module knows no endpoint. Its caller reads the environment, and hands over what stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from agent.model.choice import DEFAULT
+from bot.team.hours import parse_duration, plain
+from bot.team.names import unknown, unknown_agent
+
+TIMEOUT = "90s"
+TIMEOUT_SECONDS_MAX = 600
+KEY_VARIABLE = "OPENAI_API_KEY"
+KEY_HINT = "get it from your provider (any text for a local endpoint)"
+
+Amount = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class ModelTable(BaseModel):
+    """[models.NAME] of the team file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(default="", max_length=200)
+    """As the endpoint calls it."""
+    base_url: str = ""
+    api_key_env: str = Field(default="", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
+    """The name of the environment variable that holds the key."""
+    timeout: str = TIMEOUT
+    fallback: str = ""
+    """The name of another model; empty: none."""
+    agents: tuple[str, ...] = ()
+    price_in: Amount | None = None
+    price_out: Amount | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("is not a URL") from None
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an http:// or https:// URL")
+        if parts.username or parts.password:
+            raise ValueError("must hold no password: name the variable with the key in `api_key_env`")
+        return url.rstrip("/")
+
+    @field_validator("timeout")
+    @classmethod
+    def _seconds(cls, text: str) -> str:
+        if plain(parse_duration(text)).total_seconds() > TIMEOUT_SECONDS_MAX:
+            raise ValueError(f"must be {TIMEOUT_SECONDS_MAX}s at most")
+        return text
+
+    @property
+    def timeout_seconds(self) -> float:
+        return plain(parse_duration(self.timeout)).total_seconds()
+
+
+def models_problems(models: Mapping[str, ModelTable]) -> list[str]:
+    """The problems between the tables, and between the values of one."""
+    problems: list[str] = []
+    users: dict[str, str] = {}
+    for name, table in models.items():
+        problems += (f"models.{name}{problem}" for problem in _problems_of(name, table))
+        if table.fallback and table.fallback not in {*models, DEFAULT}:
+            problems.append(f"models.{name}.fallback: {unknown(table.fallback, 'model', [*models, DEFAULT])}")
+        for agent in table.agents:
+            if (other := users.setdefault(agent, name)) != name:
+                problems.append(f"models.{name}.agents names {agent!r}, which models.{other} names already.")
+    return [*problems, *_cycles(models)]
+
+
+def _problems_of(name: str, table: ModelTable) -> Iterator[str]:
+    if not table.model and name != DEFAULT:
+        yield ".model is missing."
+    if table.base_url and not table.api_key_env:
+        # The key of one provider must not be sent to another.
+        yield ".api_key_env is missing: with a base_url of its own, name the variable that holds the key for it."
+    if (table.price_in is None) != (table.price_out is None):
+        yield " needs both price_in and price_out, or neither."
+
+
+def _cycles(models: Mapping[str, ModelTable]) -> Iterator[str]:
+    """Each cycle of fallbacks once, from its first table on."""
+    reported: set[str] = set()
+    for name in models:
+        way = [name]
+        while (table := models.get(way[-1])) and table.fallback and table.fallback not in way:
+            way.append(table.fallback)
+        if table and table.fallback == name and not reported & set(way):
+            reported |= set(way)
+            yield f"models.{name}.fallback leads back to itself: {' -> '.join([*way, name])}."
+
+
+def agents_problems(models: Mapping[str, ModelTable], agents: list[str]) -> list[str]:
+    """Models for agents that do not exist."""
+    return [
+        f"models.{name}.agents in the team file: {unknown_agent(agent, agents)}"
+        for name, table in models.items()
+        for agent in table.agents
+        if agent not in agents
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment says about models."""
+
+    model: str
+    """Of the default model; empty: not set."""
+    base_url: str
+    variable: Callable[[str], str]
+    """The value of a variable; empty: not set."""
+    others: frozenset[str]
+    """The variables of the program that hold something else than a key for a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSetup:
+    """Everything about one model: from the team file, and for the rest from the environment."""
+
+    name: str
+    table: ModelTable
+    model: str
+    base_url: str
+    key_variable: str
+    key: str = field(repr=False)
+
+
+def model_setups(models: Mapping[str, ModelTable], environment: Environment) -> tuple[list[ModelSetup], list[str]]:
+    """All models, the default one first, and what is missing for them. Each variable is reported once."""
+    found, problems = [], []
+    for name, table in ({DEFAULT: ModelTable()} | dict(models)).items():
+        variable = table.api_key_env or KEY_VARIABLE
+        if variable.upper() in environment.others:
+            # Otherwise whoever may write the team file could have any secret sent anywhere.
+            problems.append(
+                f"models.{name}.api_key_env in the team file names {variable}, which is no key for a model."
+            )
+            continue
+        model = table.model or (environment.model if name == DEFAULT else "")
+        key = environment.variable(variable).strip()
+        found.append(ModelSetup(name, table, model, table.base_url or environment.base_url, variable, key))
+        problems += _missing(found[-1])
+    return found, list(dict.fromkeys(problems))
+
+
+def _missing(setup: ModelSetup) -> Iterator[str]:
+    if setup.name == DEFAULT and not setup.model:
+        yield "OPENAI_MODEL is not set: set it to the name of a model of your endpoint."
+    if not setup.key:
+        where = "" if setup.key_variable == KEY_VARIABLE else ", which the team file names,"
+        yield f"{setup.key_variable}{where} is not set: {KEY_HINT}."
+    elif not (setup.key.isascii() and setup.key.isprintable()):
+        yield f"{setup.key_variable} contains characters that no key has: copy it again."
