@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from agent.definition import Agent
 from agent.loop import Loop
 from agent.model.base import Model
-from agent.model.bounded import BoundedModel, Price
+from agent.model.bounded import BoundedModel
 from agent.model.choice import Models, Option
 from agent.model.failures import ENVIRONMENT, SettingNames
 from agent.model.openai import OpenAIModel
@@ -29,7 +29,7 @@ from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
 from bot.team.file import Team, inspect_team, team_path
-from bot.team.models import KEY_VARIABLE, Environment, ModelSetup, model_setups
+from bot.team.models import KEY_VARIABLE, ModelEnvironment, ModelSetup, model_setups
 from bot.team.people import People
 from bot.team.policies import Policies
 from bot.team.problems import SettingsError
@@ -250,7 +250,7 @@ def model_problems(setup: Setup) -> list[str]:
 def _models_of(setup: Setup) -> tuple[list[ModelSetup], list[str]]:
     settings = setup.settings
     others = {name.upper() for name in Settings.model_fields} - {KEY_VARIABLE}
-    known = Environment(settings.openai_model, settings.openai_base_url, settings.variable, frozenset(others))
+    known = ModelEnvironment(settings.openai_model, settings.openai_base_url, settings.variable, frozenset(others))
     return model_setups(setup.team.models, known)
 
 
@@ -263,9 +263,6 @@ def _option(setup: ModelSetup, calls_max: int) -> Option:
         url=f"`base_url` {in_file}" if table.base_url else ENVIRONMENT.url,
         key=setup.key_variable,
     )
-    price = (
-        Price(table.price_in, table.price_out) if table.price_in is not None and table.price_out is not None else None
-    )
     try:
         client = OpenAIModel(
             base_url=setup.base_url,
@@ -276,7 +273,7 @@ def _option(setup: ModelSetup, calls_max: int) -> Option:
         )
     except ValueError as error:
         raise SettingsError([str(error)]) from None
-    model = BoundedModel(name, client, calls_max=calls_max, price=price)
+    model = BoundedModel(name, client, calls_max=calls_max, price=table.price)
     return Option(model, table.timeout_seconds, table.fallback, table.agents)
 
 

@@ -126,12 +126,12 @@ class BoundedModel:
         self._circuit.succeeded()
 
     def _left_alone(self, wait_seconds: float) -> ModelFailure:
-        told = (
+        error = (
             f"The model {self.name} was not asked, because it failed {self._circuit.failures} times in a row. "
             f"The last time: {self._last_error}"
         )
         seconds = self._back_in_seconds(wait_seconds)
-        return ModelFailure("unavailable", told[:ERROR_CHARS_MAX], model=self.name, retry_after_seconds=seconds)
+        return ModelFailure("unavailable", error[:ERROR_CHARS_MAX], model=self.name, retry_after_seconds=seconds)
 
     def _back_in_seconds(self, seconds: float) -> float:
         now = self._clock()

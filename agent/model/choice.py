@@ -40,12 +40,12 @@ class Option:
 
     def in_words(self) -> str:
         """What is special about it, for people; empty: nothing."""
-        told = [f"For {', '.join(self.agents)}."] if self.agents else []
+        sentences = [f"For {', '.join(self.agents)}."] if self.agents else []
         if self.fallback:
-            told.append(f"Fallback: {self.fallback}.")
+            sentences.append(f"Fallback: {self.fallback}.")
         if price := self.model.price:
-            told.append(f"A million tokens cost {price.input:g} in and {price.output:g} out.")
-        return " ".join(told)
+            sentences.append(f"A million tokens cost {price.input:g} in and {price.output:g} out.")
+        return " ".join(sentences)
 
 
 class Models:

@@ -55,8 +55,7 @@ class Failures:
         self._names = names
 
     def of_time(self, limit_seconds: float) -> ModelFailure:
-        told = f"{self._where} did not answer in time (limit {limit_seconds:g} s)."
-        return ModelFailure("unavailable", told)
+        return ModelFailure("unavailable", f"{self._where} did not answer in time (limit {limit_seconds:g} s).")
 
     def of_connection(self, error: BaseException) -> ModelFailure:
         return ModelFailure("unavailable", self._explain_connection(error))

@@ -215,8 +215,8 @@ async def _model(option: Option) -> Finding:
     except ModelFailure as error:
         return Finding(what, "failed", str(error))
     seconds = time.monotonic() - started
-    told = f"{answer.model or model.name} answered in {seconds:.1f} s ({model.client.mode})."
-    return Finding(what, "ok", f"{told} {option.in_words()}".strip())
+    text = f"{answer.model or model.name} answered in {seconds:.1f} s ({model.client.mode})."
+    return Finding(what, "ok", f"{text} {option.in_words()}".strip())
 
 
 async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:

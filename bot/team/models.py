@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from agent.model.bounded import Price
 from agent.model.choice import DEFAULT
 from bot.team.hours import parse_duration, plain
 from bot.team.names import unknown, unknown_agent
@@ -79,6 +80,12 @@ class ModelTable(BaseModel):
     def timeout_seconds(self) -> float:
         return plain(parse_duration(self.timeout)).total_seconds()
 
+    @property
+    def price(self) -> Price | None:
+        if self.price_in is None or self.price_out is None:
+            return None
+        return Price(self.price_in, self.price_out)
+
 
 def models_problems(models: Mapping[str, ModelTable]) -> list[str]:
     """The problems between the tables, and between the values of one."""
@@ -127,7 +134,7 @@ def agents_problems(models: Mapping[str, ModelTable], agents: list[str]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class ModelEnvironment:
     """What the environment says about models."""
 
     model: str
@@ -151,7 +158,7 @@ class ModelSetup:
     key: str = field(repr=False)
 
 
-def model_setups(models: Mapping[str, ModelTable], environment: Environment) -> tuple[list[ModelSetup], list[str]]:
+def model_setups(models: Mapping[str, ModelTable], environment: ModelEnvironment) -> tuple[list[ModelSetup], list[str]]:
     """All models, the default one first, and what is missing for them. Each variable is reported once."""
     found, problems = [], []
     for name, table in ({DEFAULT: ModelTable()} | dict(models)).items():

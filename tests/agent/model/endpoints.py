@@ -29,8 +29,8 @@ def hanging() -> Reply:
     return step(NOTHING, after=asyncio.Event())
 
 
-class Hands:
-    """A clock that a test sets."""
+class ManualClock:
+    """Stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -43,7 +43,7 @@ class Hands:
 class Served:
     server: ModelServer
     model: BoundedModel
-    clock: Hands
+    clock: ManualClock
 
     @property
     def asked(self) -> int:
@@ -55,7 +55,7 @@ async def served(
     *script: Scripted | Script, label: str = DEFAULT, calls_max: int = 10, repeat: bool = False, **more: Any
 ) -> AsyncIterator[Served]:
     """A server with this script, and its model."""
-    clock = Hands()
+    clock = ManualClock()
     async with ModelServer(*script, repeat=repeat) as server:
         client = OpenAIModel(base_url=server.url, api_key="sk-test", model=f"{label}-1", timeout_seconds=20)
         model = BoundedModel(label, client, calls_max=calls_max, clock=clock, **more)
