@@ -61,6 +61,7 @@ def values_of(annotation: Any) -> SearchStrategy[Any]:
         NoneType: st.none(),
         str: st.text(),
         int: st.integers(),
+        float: st.floats(allow_nan=False, allow_infinity=False),
         bool: st.booleans(),
     }
     return known[annotation]
