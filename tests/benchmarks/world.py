@@ -100,7 +100,8 @@ class World:
             "commit_url": COMMIT_URL if self.seed % 2 else "",
             "targets": {"staging": target, "production": target},
         }
-        return {"components": {"backend": component, "frontend": component}}
+        tests = {"staging": ["test"], "production": ["test"]}
+        return {"components": {"backend": component, "frontend": component}, "end_to_end": tests}
 
     def targets(self) -> Targets:
         return _Targets(DeployConfig.model_validate(self.table()), Path("/srv/deployments"), self)
