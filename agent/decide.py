@@ -219,6 +219,8 @@ def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopp
     if state.repeatable:
         if stopped:
             return None
+        if state.abandoned:
+            return RefuseStep(state, "It was interrupted, and its thread was cancelled, so it is not repeated.")
         if state.restarts + 1 < agent.limits.tool_attempts:
             begin = _begin(agent, thread, state)
             if isinstance(begin, RunTool) and begin.tool.repeatable:

@@ -28,6 +28,7 @@ from store.events import (
     ThreadForked,
     ThreadOpened,
     ThreadPaused,
+    ThreadReopened,
     ThreadResumed,
     TriggerReceived,
 )
@@ -107,8 +108,7 @@ class Inbox(Deciding):
         """Write to an existing thread. Raises UnknownThread, Refused."""
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
-            text = f"Thread {thread_id} was cancelled. Start a new one with `bot send --agent {thread.agent}`."
-            raise Refused(text, "moved")
+            raise _cancelled(thread)
         outside = str(OutsideId(thread.place.channel, event_id)) if event_id else keys.new("m")
         return await self._store.append(thread, self._message(InboundMessage(sender, text, event_id), outside))
 
@@ -125,7 +125,9 @@ class Inbox(Deciding):
         event_id = keys.answered(step, sender.address or sender.name) if step else keys.new("m")
         if step and any(event.id == event_id for event in thread.events):
             return thread
-        if asked is None or thread.state.cancelled:
+        if thread.state.cancelled:
+            raise _cancelled(thread)
+        if asked is None:
             text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
             raise Refused(text, "unknown")
         if step and step != asked.id:
@@ -149,9 +151,12 @@ class Inbox(Deciding):
         return await self._store.append(thread, ThreadPaused(id=keys.new("pause"), at=self._clock(), by=by))
 
     async def resume(self, thread_id: str, by: Person) -> Thread:
-        thread = await self._alive(thread_id)
+        """Resume a paused thread, or reopen a cancelled one. Raises UnknownThread, Refused if it is neither."""
+        thread = await self._conversation(thread_id)
+        if thread.state.cancelled:
+            return await self._store.append(thread, ThreadReopened(id=keys.new("reopen"), at=self._clock(), by=by))
         if not thread.state.paused:
-            raise Refused(f"Thread {thread_id} is not paused (it is {thread.status}).", "moved")
+            raise Refused(f"Thread {thread_id} is not paused, nor cancelled (it is {thread.status}).", "moved")
         return await self._store.append(thread, ThreadResumed(id=keys.new("resume"), at=self._clock(), by=by))
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
@@ -185,7 +190,7 @@ class Inbox(Deciding):
     async def _alive(self, thread_id: str) -> Thread:
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
-            raise Refused(f"Thread {thread_id} was cancelled already.", "moved")
+            raise _cancelled(thread)
         return thread
 
     def _received(self, channel: str, message: InboundMessage) -> MessageReceived:
@@ -207,6 +212,14 @@ class Inbox(Deciding):
                 origin=dict(message.origin),
             )
         )
+
+
+def _cancelled(thread: Thread) -> Refused:
+    return Refused(
+        f"Thread {thread.id} was cancelled. `bot resume {thread.id}` reopens it; or start a new one with "
+        f"`bot send --agent {thread.agent}`.",
+        "moved",
+    )
 
 
 def _alias_note(channel: str, alias: str) -> str:

@@ -19,9 +19,12 @@ from channels.base import Channel
 from channels.messages import NEW, Outgoing, Way
 from channels.places import Alerts, Approvals, Command, Firing, Purpose
 from store.events import Event
+from store.text import one_line
 from store.values import Place
 
 NAME = "terminal"
+WORD_CHARS_MAX = 40
+"""The longest word that an error quotes."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
@@ -75,44 +78,66 @@ class TerminalChannel(Channel):
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A line of input: a command with its text, or a message to the agent (`say`)."""
+    """A line of input: a command with its text, a message to the agent (`say`), or neither (`mistake`)."""
 
-    command: Literal["say", "approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "nothing"]
+    command: Literal[
+        "say", "approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "nothing", "mistake"
+    ]
     text: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
     """For `edit`: the new values by argument name."""
     error: str = ""
-    """Why the command is invalid, in one line; empty: it is valid."""
+    """For `mistake`: what is wrong, in one line."""
+
+
+BARE_COMMANDS = frozenset({"approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "exit"})
+"""Commands without their slash. They are messages, but whoever types one alone probably means the command."""
 
 
 def parse(line: str) -> Typed:
-    """A command is a whole word at the start of the line; everything else is a message to the agent."""
+    """`/` begins a command, and `//` a message that begins with a slash. Everything else is a message to the agent.
+
+    So no ordinary sentence ("cancel that, deploy v1.3.0 instead") is ever a command, and a mistyped command is sent to
+    nobody.
+    """
     line = line.strip()
     if not line:
         return Typed("nothing")
+    if not line.startswith("/"):
+        return Typed("say", line)
+    if line.startswith("//"):
+        return Typed("say", line[1:])
     word, *rest = line.split(maxsplit=1)
     text = rest[0] if rest else ""
     match word.lower():
-        case "approve" | "pause" | "resume" | "help" | "quit" as command if not rest:
-            return Typed(command)
-        case "?" if not rest:
-            return Typed("help")
-        case "exit" if not rest:
-            return Typed("quit")
-        case "edit" if "=" in text or not text:
+        case "/approve" | "/pause" | "/resume" | "/help" | "/quit" | "/exit" | "/?" if text:
+            return Typed("mistake", error=f"{word.lower()} takes no text, so nothing was done.")
+        case "/approve":
+            return Typed("approve")
+        case "/reject":
+            return Typed("reject", text)
+        case "/edit":
             return _edit(text)
-        case "reject" | "cancel" as command:
-            return Typed(command, text)
-        case _:
-            return Typed("say", line)
+        case "/pause":
+            return Typed("pause")
+        case "/resume":
+            return Typed("resume")
+        case "/cancel":
+            return Typed("cancel", text)
+        case "/help" | "/?":
+            return Typed("help")
+        case "/quit" | "/exit":
+            return Typed("quit")
+    unknown = one_line(word, WORD_CHARS_MAX)
+    return Typed("mistake", error=f"There is no command {unknown}, see /help. A message with / at its start needs //.")
 
 
 def _edit(text: str) -> Typed:
-    """`edit NAME=VALUE …`, quoted as in a shell."""
+    """`/edit NAME=VALUE …`, quoted as in a shell."""
     try:
         pairs = [word.partition("=") for word in shlex.split(text)]
     except ValueError as error:
-        return Typed("edit", error=f"Cannot parse that ({error}). Close every quote.")
+        return Typed("mistake", error=f"Cannot parse that ({error}). Close every quote.")
     if not pairs or any(not name or not sign for name, sign, _ in pairs):
-        return Typed("edit", error="Usage: edit NAME=VALUE. Put quotes around a value that contains spaces.")
+        return Typed("mistake", error="Usage: /edit NAME=VALUE. Put quotes around a value that contains spaces.")
     return Typed("edit", arguments={name: value for name, _, value in pairs})

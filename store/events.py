@@ -322,6 +322,13 @@ class ThreadCancelled(Recorded):
     reason: str = ""
 
 
+class ThreadReopened(Recorded):
+    """A cancelled thread goes on with the next message. What was cancelled stays cancelled."""
+
+    kind: Literal["thread_reopened"] = "thread_reopened"
+    by: Person
+
+
 class StandingGranted(Recorded):
     """An entitled person approves all calls of one kind for a limited time. Kept in the log `standing`."""
 
@@ -377,6 +384,7 @@ KnownEvent = (
     | ThreadPaused
     | ThreadResumed
     | ThreadCancelled
+    | ThreadReopened
     | StandingGranted
     | StandingRevoked
 )

@@ -39,6 +39,7 @@ from store.events import (
     ThreadForked,
     ThreadOpened,
     ThreadPaused,
+    ThreadReopened,
     ThreadResumed,
     TimerFired,
     ToolFinished,
@@ -50,8 +51,9 @@ from store.events import (
 )
 from store.keys import MessageKey, TimerKey
 from store.moves import (
+    begin_copy,
+    cancel,
     close_card,
-    close_question,
     count_failure,
     edit_message,
     end_open_steps,
@@ -61,13 +63,14 @@ from store.moves import (
     move_step,
     note_reading,
     outcome_of,
+    reopen,
     settle,
     start_turn,
     stop_choosing,
     tell_of_refused_edit,
     update_request,
+    wait,
 )
-from store.outbox import Outbox
 from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
 
 NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
@@ -226,20 +229,17 @@ def _tool_started(state: State, event: ToolStarted, index: int) -> None:
 def _tool_waiting(state: State, event: ToolWaiting, index: int) -> None:
     step = state.steps.get(event.step)
     # Ignore an earlier attempt, recorded late by a worker that was presumed dead.
-    if step is None or step.attempt != event.attempt:
-        return
-    first = event.shown and not step.progress_shown
-    waits = {"status": "waiting", "restarts": 0, "until": event.until, "progress_shown": step.progress_shown or first}
-    if move_step(state, event.step, {"running"}, **waits) and first:
-        state.outbox.put(MessageKey(event.step, "progress"), "progress", index, event.step)
+    if step and step.attempt == event.attempt:
+        wait(state, step, event, index)
 
 
 def _tool_finished(state: State, event: ToolFinished, index: int) -> None:
     # Accepted after an interruption and while a later attempt waits, too: it is the one true ending of the step.
     done: StepStatus = "failed" if event.error else "finished"
     if move_step(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
-        state.news_at = index
-        state.errors_in_row = state.errors_in_row + 1 if event.error else 0
+        if not state.steps[event.step].abandoned:
+            state.news_at = index
+            state.errors_in_row = state.errors_in_row + 1 if event.error else 0
         end_progress(state, event.step, index)
 
 
@@ -257,7 +257,7 @@ def _step_refused(state: State, event: StepRefused, index: int) -> None:
     step = state.steps[event.step]
     if step.chosen.by == "person" and not step.request:
         tell_of_refused_edit(state, step, event, index)
-    else:
+    elif not step.abandoned:
         count_failure(state, index)
 
 
@@ -345,19 +345,18 @@ def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
 
 
 def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
-    end_open_steps(state, "cancelled", OPEN - {"running"}, index)
-    close_question(state, index)
-    stop_choosing(state, index)
-    state.cancelled = True
+    cancel(state, index)
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 
+def _thread_reopened(state: State, event: ThreadReopened, index: int) -> None:
+    if state.cancelled:
+        reopen(state, index)
+        state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
+
+
 def _thread_forked(state: State, event: ThreadForked, index: int) -> None:
-    end_open_steps(state, "superseded", OPEN, index)
-    state.outbox = Outbox()
-    stop_choosing(state, index)
-    state.handed_to_human = state.paused = state.cancelled = False
-    state.current = state.question = ""
+    begin_copy(state, index)
 
 
 def _mark_unreadable(state: State, event: UnknownEvent, index: int) -> None:
@@ -393,6 +392,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadPaused: _thread_paused,
     ThreadResumed: _thread_resumed,
     ThreadCancelled: _thread_cancelled,
+    ThreadReopened: _thread_reopened,
     StandingGranted: _ignore,
     StandingRevoked: _ignore,
     UnknownEvent: _mark_unreadable,

@@ -352,7 +352,7 @@ _EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] =
         (r"()(opened)()", None),
         (r"(h\d+)/(handed)()", None),
         (r"(c\d+)/(failed|outdated)()", None),
-        (r"()(m|pause|resume|cancel|fork)/(.+)", None),
+        (r"()(m|pause|resume|cancel|reopen|fork)/(.+)", None),
         (r"(g\w+)/(revoked)()", None),
         (r"(.+)/(edited)/(.+)", OutsideId.parse),
         (r"(.+)/(deleted)()", OutsideId.parse),

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.events import ApprovalDecided, StepChosen, StepRefused
+from store.events import ApprovalDecided, StepChosen, StepRefused, ToolWaiting
 from store.keys import MessageKey, MessagePart, TimerKey
-from store.outbox import Kind
-from store.state import Outcome, Request, State, StepState, StepStatus, effect_of
+from store.outbox import Kind, Outbox
+from store.state import OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
 
 
 def move_step(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
@@ -31,9 +31,13 @@ def update_request(state: State, request: Request, **changes: Any) -> Request:
 
 def end_open_steps(state: State, ending: StepStatus, which: Iterable[StepStatus], index: int) -> None:
     for step_id in state.open_steps:
-        if move_step(state, step_id, which, status=ending, until=None):
-            close_card(state, step_id, index)
-            end_progress(state, step_id, index)
+        end_step(state, step_id, ending, which, index)
+
+
+def end_step(state: State, step_id: str, ending: StepStatus, which: Iterable[StepStatus], index: int) -> None:
+    if move_step(state, step_id, which, status=ending, until=None):
+        close_card(state, step_id, index)
+        end_progress(state, step_id, index)
 
 
 def start_turn(state: State, index: int) -> None:
@@ -63,6 +67,44 @@ def note_reading(state: State, event: StepChosen, index: int) -> None:
         close_question(state, index)  # These words came before the question was asked; they were read after it.
     state.read, state.outdated_in_row = event.seen or index, 0
     state.edits.were_read(state.read)
+
+
+def wait(state: State, step: StepState, event: ToolWaiting, index: int) -> None:
+    """A running tool waits, unless its thread was cancelled and reopened: then it does not go on."""
+    first = event.shown and not step.progress_shown
+    waits = {"status": "waiting", "restarts": 0, "until": event.until, "progress_shown": step.progress_shown or first}
+    if step.abandoned:
+        end_step(state, step.id, "cancelled", {"running"}, index)
+    elif move_step(state, step.id, {"running"}, **waits) and first:
+        state.outbox.put(MessageKey(step.id, "progress"), "progress", index, step.id)
+
+
+def begin_copy(state: State, index: int) -> None:
+    """The copied events of a fork end here: nothing from before is acted on."""
+    end_open_steps(state, "superseded", OPEN, index)
+    state.outbox = Outbox()
+    stop_choosing(state, index)
+    state.handed_to_human = state.paused = state.cancelled = False
+    state.current = state.question = ""
+
+
+def cancel(state: State, index: int) -> None:
+    """Nothing new begins. A running tool is left to end."""
+    end_open_steps(state, "cancelled", OPEN - {"running"}, index)
+    close_question(state, index)
+    stop_choosing(state, index)
+    state.cancelled = True
+
+
+def reopen(state: State, index: int) -> None:
+    """A cancelled thread goes on with the next message, and nothing from before goes on by itself."""
+    # Also what a tool that was running when the thread was cancelled has left open since.
+    end_open_steps(state, "cancelled", OPEN - {"running"}, index)
+    for step_id in state.open_steps:
+        move_step(state, step_id, {"running"}, abandoned=True)
+    stop_choosing(state, index)
+    state.cancelled = state.paused = False
+    state.current = ""
 
 
 def count_failure(state: State, index: int) -> None:

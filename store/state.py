@@ -130,6 +130,9 @@ class StepState(NamedTuple):
     progress_shown: bool = False
     """People see a progress message, which later says how it ended."""
     ended: ToolFinished | ToolInterrupted | StepRefused | None = None
+    abandoned: bool = False
+    """It was running when its thread was cancelled, and the thread was reopened. Its ending is recorded, and nothing
+    follows from it."""
 
     @property
     def id(self) -> str:

@@ -37,6 +37,7 @@ from store.events import (
     ThreadForked,
     ThreadOpened,
     ThreadPaused,
+    ThreadReopened,
     ThreadResumed,
     TimerFired,
     ToolFinished,
@@ -281,6 +282,12 @@ def _cancelled(row: _Row, event: ThreadCancelled) -> Block:
     return Block("cancelled", str(row.text))
 
 
+def _reopened(row: _Row, event: ThreadReopened) -> Block:
+    row.text.put("by", _who(event.by))
+    row.text.put("what", "what was cancelled stays cancelled; nothing from before is under way")
+    return Block("reopened", str(row.text))
+
+
 def _forked(row: _Row, event: ThreadForked) -> Block:
     row.text.put("what", "a copy of another thread up to here; nothing from before is under way in this one")
     return Block("forked", str(row.text))
@@ -311,6 +318,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ThreadPaused: _nothing,
     ThreadResumed: _nothing,
     ThreadCancelled: _cancelled,
+    ThreadReopened: _reopened,
     StandingGranted: _nothing,
     StandingRevoked: _nothing,
     UnknownEvent: _nothing,

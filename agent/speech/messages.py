@@ -34,6 +34,7 @@ from store.events import (
     StepChosen,
     StepRefused,
     ThreadCancelled,
+    ThreadReopened,
     ToolFinished,
     ToolWaiting,
 )
@@ -192,8 +193,13 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
         case ThreadCancelled():
             why = f": {event.reason}" if event.reason else ""
             return f"Cancelled by {event.by.name}{why}. I will not start anything else."
+        case ThreadReopened():
+            return f"Reopened by {event.by.name}. What was cancelled stays cancelled. Write to me to go on."
         case MessageReceived() if thread.state.cancelled:
-            return "This thread was cancelled, so I no longer act on it. Please start a new one."
+            return (
+                f"This thread was cancelled, so I no longer act on it. `bot resume {thread.id}` reopens it: then write "
+                "again. Or start a new one."
+            )
         case MessageReceived() if event.clipped_from:
             return (
                 f"Your message has {event.clipped_from:,} characters; I read only the first {len(event.text):,}. "

@@ -53,7 +53,7 @@ def say_what_next(thread: Thread) -> None:
             console.say(f"Next: {program} approve {same}\n  or: {program} reject {same} --reason WHY")
         case "waiting_for_answer":
             console.say(f"Next: {program} answer {thread.id} TEXT")
-        case "paused":
+        case "paused" | "cancelled":
             console.say(f"Next: {program} resume {thread.id}")
         case "working" | "waiting":
             console.say(f"Next: `{program} run` works on it; {program} show {thread.id}")

@@ -16,6 +16,7 @@ from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, chec
 from bot.deciding import DecisionResult
 from channels.inbound import Refused
 from channels.plain import fields
+from store.events import ThreadReopened
 from store.text import one_line
 from store.values import Person
 
@@ -107,13 +108,18 @@ def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
 
 
 def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
-    """Resume a paused thread."""
+    """Resume a paused thread, or reopen a cancelled one.
+
+    What was cancelled stays cancelled: a reopened thread goes on with the next message.
+    """
     me = command.me(name)
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
             resumed = await bot.inbox.resume(thread, me)
-            await report(bot, resumed, me, wait=wait, as_json=as_json, line="Resumed.")
+            reopened = isinstance(resumed.events[-1], ThreadReopened)
+            done = "Reopened. What was cancelled stays cancelled; write to it to go on." if reopened else "Resumed."
+            await report(bot, resumed, me, wait=wait, as_json=as_json, line=done)
 
     command.run(work, model=wait)
 

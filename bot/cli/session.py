@@ -20,18 +20,23 @@ from bot.cli import console
 from bot.cli.command import PROOF
 from bot.views.transcript import Entry, entries
 from channels.inbound import Refused
-from channels.terminal import Typed, parse
+from channels.terminal import BARE_COMMANDS, Typed, parse
 from store.base import StoreUnavailable
 from store.thread import Thread
 from store.values import Person
 
-HELP = "Type to talk. Commands: approve, reject REASON, edit NAME=VALUE, pause, resume, cancel REASON, help, quit."
+HELP = (
+    "Type to talk. Commands begin with a slash: /approve, /reject REASON, /edit NAME=VALUE, /pause, /resume, "
+    "/cancel REASON, /help, /quit."
+)
 STORE_RETRY_SECONDS = 0.5
 STORE_AWAY_SECONDS_MAX = 60.0
 """If the store is unreachable for longer, the session ends. The thread can be reopened."""
 SILENT_STOP_SECONDS = 1.0
 
-_SOUNDS_LIKE_YES = re.compile(r"(approved?|yes|yep|ok(ay)?|y|lgtm|do it|go( ahead)?)\b", re.IGNORECASE)
+_SOUNDS_LIKE_A_DECISION = re.compile(
+    r"(approved?|reject(ed)?|yes|yep|no|nope|ok(ay)?|y|n|lgtm|do it|go( ahead)?)\b", re.IGNORECASE
+)
 
 
 @contextlib.asynccontextmanager
@@ -69,6 +74,7 @@ class Session:
         self._shown = shown
         self._prompted = ""
         self._types = False
+        self._hinted: set[str] = set()
         self.thread = thread
 
     async def until_turn(self) -> Thread:
@@ -117,6 +123,8 @@ class Session:
                     console.say(HELP)
                 case "nothing":
                     pass
+                case "mistake":
+                    self._problem(typed.error)
                 case _:
                     await self._act(typed)
         except Refused as refusal:
@@ -140,8 +148,6 @@ class Session:
                 self._show_new(result.thread)
                 if not result.counts:
                     self._problem(result.text)
-            case "edit" if typed.error:
-                raise Refused(typed.error)
             case "edit":
                 edited = await inbox.edit(
                     thread_id,
@@ -158,13 +164,29 @@ class Session:
                 self._show_new(await inbox.resume(thread_id, self._me))
             case "cancel":
                 self._show_new(await inbox.cancel(thread_id, self._me, typed.text))
-            case "say" if self.thread.state.question:
-                self._show_new(await inbox.answer(thread_id, self._me, typed.text))
+                self._show(Entry("note", "bot", "/resume reopens it. What was cancelled stays cancelled."))
             case _:
-                pending = self.thread.pending
-                self._show_new(await inbox.say(thread_id, self._me, typed.text))
-                if pending and _SOUNDS_LIKE_YES.match(typed.text):
-                    self._problem("That was a message to the agent, not a decision. To approve, type only: approve")
+                await self._say(typed.text)
+
+    async def _say(self, text: str) -> None:
+        """Send words to the agent. If they sound like a command, add once that they are none."""
+        inbox, thread = self._app.inbox, self.thread
+        if thread.state.cancelled:
+            raise Refused("This thread was cancelled. /resume reopens it.")
+        if thread.state.question:
+            self._show_new(await inbox.answer(thread.id, self._me, text))
+        else:
+            self._show_new(await inbox.say(thread.id, self._me, text))
+        word = text.lower()
+        if thread.pending and _SOUNDS_LIKE_A_DECISION.match(text):
+            hint, about = "not a decision. To decide, type /approve, or /reject REASON.", thread.pending.step
+        elif word in BARE_COMMANDS:
+            hint, about = f"not a command. Commands begin with a slash: /{word}", word
+        else:
+            return
+        if about not in self._hinted:
+            self._hinted.add(about)
+            self._problem(f"That was a message to the agent, {hint}")
 
     def _digest_shown(self) -> str:
         """The digest of the request on the screen, so that a newer one is not decided by mistake."""
@@ -215,8 +237,8 @@ class Session:
         if self._types and pending and pending.step != self._prompted:
             self._prompted = pending.step
             names = " ".join(f"{name}=…" for name in pending.asked.editable)
-            change = f", or: edit {names}" if names else ""
-            self._show(Entry("request", "bot", f"Type: approve, or: reject REASON{change}"))
+            change = f", or: /edit {names}" if names else ""
+            self._show(Entry("request", "bot", f"Type: /approve, or: /reject REASON{change}"))
 
     def _problem(self, text: str) -> None:
         self._show(Entry("problem", "bot", text))

@@ -73,6 +73,8 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
                 pass
             case "help":
                 console.say(HELP)
+            case "mistake":
+                console.say(typed.error)
             case _:
                 console.say(f"There is nothing to {typed.command} yet. Your first message opens the thread.")
     return ""

@@ -38,6 +38,7 @@ from store.events import (
     ThreadForked,
     ThreadOpened,
     ThreadPaused,
+    ThreadReopened,
     ThreadResumed,
     TimerFired,
     ToolFinished,
@@ -233,7 +234,9 @@ def _revoked(at: _Moment, event: StandingRevoked) -> Entry:
 def _sent(at: _Moment, event: MessageSent) -> Entry | None:
     """A notice that no other entry reports."""
     unsent = at.before.state.outbox.get(event.key)
-    if unsent is None or unsent.kind != "notice" or isinstance(at.before.events[unsent.event], ThreadCancelled):
+    if unsent is None or unsent.kind != "notice":
+        return None
+    if isinstance(at.before.events[unsent.event], ThreadCancelled | ThreadReopened):
         return None
     return Entry("bot", "bot", render(outgoing(at.before, unsent)))
 
@@ -266,6 +269,10 @@ def _resumed(at: _Moment, event: ThreadResumed) -> Entry:
 def _cancelled(at: _Moment, event: ThreadCancelled) -> Entry:
     reason = f": {event.reason}" if event.reason else ""
     return Entry("person", event.by.name, f"cancelled the thread{visible(reason)}")
+
+
+def _reopened(at: _Moment, event: ThreadReopened) -> Entry:
+    return Entry("person", event.by.name, "reopened the thread; what was cancelled stays cancelled")
 
 
 def _forked(at: _Moment, event: ThreadForked) -> Entry:
@@ -301,6 +308,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ThreadPaused: _paused,
     ThreadResumed: _resumed,
     ThreadCancelled: _cancelled,
+    ThreadReopened: _reopened,
     StandingGranted: _granted,
     StandingRevoked: _revoked,
     UnknownEvent: _unknown,

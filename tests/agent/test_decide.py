@@ -58,7 +58,9 @@ from tests.telling.story import (
     not_sent,
     nothing_to_do,
     paused,
+    refused,
     rejected,
+    reopened,
     requested,
     resumed,
     sent,
@@ -99,6 +101,7 @@ APPROVED = (*REQUESTED, approved("s1"), sent("s1/settled"))
 WAITING = (message(), chosen("s1", "slow"), started("s1", repeatable=True), waits("s1"))
 DUE = (*WAITING, fired("s1/wait/1"))
 RUNNING = (message(), touch("s1"), started("s1"))
+NOTICES = ("cancel/1/notice", "m2/notice", "reopen/1/notice", "s1/closed")
 LOOKING = (message(), look("s1"), started("s1", repeatable=True))
 
 
@@ -410,6 +413,44 @@ def test_nothing_begins_after_it_was_cancelled(before: tuple[Event, ...]) -> Non
     assert next_action(*over, resumed(), approved("s1")) is None
 
 
+@pytest.mark.parametrize("before", [APPROVED, REQUESTED, (message(), touch("s1")), DUE, (message(),)])
+def test_nothing_of_before_begins_after_it_was_reopened_and_the_next_words_are_read(before: tuple[Event, ...]) -> None:
+    again = (*before, cancelled(), message("m2"), reopened(), *map(sent, NOTICES))
+    assert next_action(*again) is None
+    assert next_action(*again, approved("s1")) is None
+    assert isinstance(next_action(*again, approved("s1"), message("m3")), AskModel)
+
+
+def test_what_ran_when_it_was_cancelled_is_noted_after_the_reopening_and_nothing_follows_from_it() -> None:
+    again = (*RUNNING, cancelled(), reopened(), *map(sent, NOTICES))
+    assert isinstance(next_action(*again), NoteInterruption), "its worker is gone: people are asked what happened"
+    assert next_action(*again, finished("s1")) is None
+    assert next_action(*again, failed("s1")) is None
+    assert next_action(*again, waits("s1")) is None
+    assert next_action(*again, waits("s1"), fired("s1/wait/1")) is None
+    assert isinstance(next_action(*again, finished("s1"), message("m3")), AskModel)
+
+
+def test_a_repeatable_tool_that_was_cancelled_is_not_repeated_after_the_reopening() -> None:
+    again = (*LOOKING, cancelled(), reopened(), *map(sent, NOTICES))
+    assert isinstance(next_action(*again), RefuseStep)
+    assert next_action(*again, refused("s1")) is None
+
+
+def test_what_ended_while_it_was_cancelled_begins_nothing_after_the_reopening() -> None:
+    for meanwhile in (finished("s1"), waits("s1"), failed("s1")):
+        assert next_action(*RUNNING, cancelled(), meanwhile, reopened(), *map(sent, NOTICES)) is None
+    said: tuple[Event, ...] = (message(), said_done("s1"), sent("s1/say"), cancelled(), reopened())
+    assert next_action(*said, *map(sent, NOTICES), agent=ops(plan=lambda _: Look())) is None, "nor does the plan go on"
+    due = (*RUNNING, cancelled(), waits("s1"), fired("s1/wait/1"))
+    assert next_action(*due, reopened(), *map(sent, NOTICES)) is None
+
+
+def test_only_a_cancelled_thread_can_be_reopened() -> None:
+    for before in (APPROVED, (*APPROVED, paused()), RUNNING):
+        assert next_action(*before, reopened()) == next_action(*before)
+
+
 # Any events in any order
 
 _CALLS = [call(step) for call in (look, touch, push) for step in ("s1", "s2", "s3")]
@@ -472,6 +513,7 @@ def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
         *("tool_waiting", "tool_interrupted", "step_refused", "choice_failed", "timer_fired", "message_failed"),
         *("push started", "touch started", "slow started", "compacted"),
         *("paused", "waiting_for_approval", "waiting_for_answer", "waiting", "done", "cancelled", "handed_to_human"),
+        "thread_reopened",
         *(f"step {status}" for status in ("finished", "failed", "rejected", "refused", "interrupted", "superseded")),
         *(f"step {status}" for status in ("withdrawn", "cancelled", "complete", "duplicate", "waiting", "requested")),
     }

@@ -30,59 +30,76 @@ AT = datetime(2026, 11, 21, 4, 36, tzinfo=UTC)
 DEX = Person(name="dex", address="dex", trust="verified")
 
 
+EDIT_USAGE = "Usage: /edit NAME=VALUE. Put quotes around a value that contains spaces."
+
+
 @pytest.mark.parametrize(
     ("line", "typed"),
     [
         ("", Typed("nothing")),
         (" \t\r\n", Typed("nothing")),
-        ("approve", Typed("approve")),
-        ("  APPROVE \r\n", Typed("approve")),
-        ("approve it", Typed("say", "approve it")),
-        ("approved", Typed("say", "approved")),
-        ("yes", Typed("say", "yes")),
-        ("reject", Typed("reject")),
-        ("reject   the backend first ", Typed("reject", "the backend first")),
-        ("reject\tthe backend first", Typed("reject", "the backend first")),
-        ("rejected!", Typed("say", "rejected!")),
-        ("pause", Typed("pause")),
-        ("pause for a minute", Typed("say", "pause for a minute")),
-        ("resume", Typed("resume")),
-        ("cancel", Typed("cancel")),
-        ("cancel enough", Typed("cancel", "enough")),
-        ("help", Typed("help")),
-        ("?", Typed("help")),
-        ("help me", Typed("say", "help me")),
-        ("quit", Typed("quit")),
-        ("exit", Typed("quit")),
-        ("exit code 3 means what?", Typed("say", "exit code 3 means what?")),
-        ("deploy v1", Typed("say", "deploy v1")),
-        ("edit tag=v2", Typed("edit", arguments={"tag": "v2"})),
+        ("/approve", Typed("approve")),
+        ("  /APPROVE \r\n", Typed("approve")),
+        ("/approve it", Typed("mistake", error="/approve takes no text, so nothing was done.")),
+        ("/reject", Typed("reject")),
+        ("/reject   the backend first ", Typed("reject", "the backend first")),
+        ("/reject\tthe backend first", Typed("reject", "the backend first")),
+        ("/pause", Typed("pause")),
+        ("/pause for a minute", Typed("mistake", error="/pause takes no text, so nothing was done.")),
+        ("/resume", Typed("resume")),
+        ("/cancel", Typed("cancel")),
+        ("/cancel enough", Typed("cancel", "enough")),
+        ("/help", Typed("help")),
+        ("/?", Typed("help")),
+        ("/quit", Typed("quit")),
+        ("/exit", Typed("quit")),
+        ("/edit tag=v2", Typed("edit", arguments={"tag": "v2"})),
         (
-            " EDIT tag='v 2' note=\"it's\" empty= x=a=b ",
+            " /EDIT tag='v 2' note=\"it's\" empty= x=a=b ",
             Typed("edit", arguments={"tag": "v 2", "note": "it's", "empty": "", "x": "a=b"}),
         ),
-        ("edit", Typed("edit", error="Usage: edit NAME=VALUE. Put quotes around a value that contains spaces.")),
-        (
-            "edit tag=v 2",
-            Typed("edit", error="Usage: edit NAME=VALUE. Put quotes around a value that contains spaces."),
-        ),
-        ("edit =v2", Typed("edit", error="Usage: edit NAME=VALUE. Put quotes around a value that contains spaces.")),
-        (
-            "edit tag='v2",
-            Typed("edit", error="Cannot parse that (No closing quotation). Close every quote."),
-        ),
-        ("edit the text, it's wrong", Typed("say", "edit the text, it's wrong")),
+        ("/edit", Typed("mistake", error=EDIT_USAGE)),
+        ("/edit tag=v 2", Typed("mistake", error=EDIT_USAGE)),
+        ("/edit =v2", Typed("mistake", error=EDIT_USAGE)),
+        ("/edit tag='v2", Typed("mistake", error="Cannot parse that (No closing quotation). Close every quote.")),
+        ("//srv/bin/deploy is broken", Typed("say", "/srv/bin/deploy is broken")),
     ],
 )
-def test_a_line_is_a_command_or_words(line: str, typed: Typed) -> None:
+def test_a_command_begins_with_a_slash(line: str, typed: Typed) -> None:
     assert parse(line) == typed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cancel that, deploy v1.3.0 instead",
+        "reject tags that are older than a week, from now on",
+        "edit tag=v2 in the file",
+        *("approve", "approved", "yes", "reject", "pause", "resume", "cancel", "help", "?", "quit", "exit"),
+        *("deploy v1", "exit code 3 means what?", "1/approve"),
+    ],
+)
+def test_ordinary_words_are_for_the_agent_and_no_command(line: str) -> None:
+    assert parse(line) == Typed("say", line)
+
+
+@pytest.mark.parametrize(
+    "line", ["/", "/ approve", "/aprove", "/approve,", "/deploy v1", "/\x1b[2Kapprove", "/srv/bin"]
+)
+def test_an_unknown_command_is_a_mistake_and_sent_to_nobody(line: str) -> None:
+    typed = parse(line)
+    assert typed.command == "mistake"
+    assert typed.error.startswith("There is no command /")
+    assert "//" in typed.error
+    assert typed.error.isprintable()
 
 
 @given(st.text())
 def test_any_line_is_understood(line: str) -> None:
     typed = parse(line)
     assert typed.text == typed.text.strip()
-    assert (typed.command == "approve") == (line.strip().lower() == "approve")
+    assert (typed.command == "approve") == (line.strip().lower() == "/approve")
+    assert line.strip().startswith("/") or typed.command in ("say", "nothing")
 
 
 def card(**more: Any) -> Approval:

@@ -31,6 +31,8 @@ from store.events import (
     MessageReceived,
     MessageSent,
     StepChosen,
+    ThreadCancelled,
+    ThreadReopened,
     ToolStarted,
 )
 from store.state import StepState
@@ -248,6 +250,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         match new:
             case ToolStarted():
                 step = state.steps[new.step]
+                assert not was_cancelled(before, new.step), f"{new.id}, which was cancelled"
                 assert may_begin(before), f"{new.id} while {before.status}"
                 if step.chosen.intent == "push" or (
                     state.unverified and step.chosen.acts and step.chosen.by == "model"
@@ -264,6 +267,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 if step.chosen.acts:
                     assert all_words_were_read(before), f"{new.id} before the words were read"
             case StepChosen(by="model") | StepChosen(begun=True) | ApprovalRequested():
+                assert not was_cancelled(before, new.step), f"{new.id}, which was cancelled"
+                assert words_came_after_the_reopening(before), f"{new.id} with no word since it was reopened"
                 assert may_begin(before), f"{new.id} while {before.status}"
                 assert not (isinstance(new, StepChosen) and new.begun and new.acts), f"{new.id} was begun at once"
             case MessageSent():
@@ -320,6 +325,31 @@ def begins(event: Event) -> TypeGuard[ToolStarted | StepChosen]:
 
 def may_begin(before: Thread) -> bool:
     return not (before.state.cancelled or before.state.paused or before.state.handed_to_human)
+
+
+def was_cancelled(before: Thread, step_id: str) -> bool:
+    """Whether the thread was cancelled after the step was chosen."""
+    for past in reversed(before.events):
+        match past:
+            case ThreadCancelled():
+                return step_id in before.state.steps
+            case StepChosen() if past.step == step_id:
+                return False
+            case _:
+                pass
+    return False
+
+
+def words_came_after_the_reopening(before: Thread) -> bool:
+    for past in reversed(before.events):
+        match past:
+            case MessageReceived():
+                return True
+            case ThreadReopened():
+                return False
+            case _:
+                pass
+    return True
 
 
 def all_words_were_read(before: Thread) -> bool:

@@ -41,6 +41,7 @@ from tests.telling.story import (
     paused,
     refused,
     rejected,
+    reopened,
     requested,
     resumed,
     revoked,
@@ -103,7 +104,8 @@ ANYTHING: list[Event] = [
     *(fired(timer) for timer in ("s1/wait/1", "s1/wait/2", "s2/wait/1", "choice/1", "choice/2", "/send/", "x", "/")),
     *(event for key in _KEYS for event in (sent(key), not_sent(key), not_sent(key, 2), not_sent(key, 2, None))),
     *(came_back(key) for key in ("s1/say", "s1/card/undelivered")),
-    *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled(), forked()),
+    *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled()),
+    *(reopened(), forked()),
     *(event for name in ("m1", "m2") for event in (edited(name), deleted(name))),
     from_the_future(),
 ]

@@ -33,6 +33,7 @@ from store.events import (
     ThreadForked,
     ThreadOpened,
     ThreadPaused,
+    ThreadReopened,
     ThreadResumed,
     TimerFired,
     ToolFinished,
@@ -225,6 +226,10 @@ def resumed(number: int = 1) -> ThreadResumed:
 
 def cancelled() -> ThreadCancelled:
     return ThreadCancelled(id="cancel/1", at=AT, by=ANN)
+
+
+def reopened(number: int = 1) -> ThreadReopened:
+    return ThreadReopened(id=f"reopen/{number}", at=AT, by=ANN)
 
 
 def forked() -> ThreadForked:

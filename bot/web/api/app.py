@@ -216,7 +216,7 @@ class Api:
         return _shown(await self.inbox.pause(thread_id, by.person))
 
     async def resume(self, thread_id: str, by: By) -> Response:
-        """Resume a paused thread."""
+        """Resume a paused thread, or reopen a cancelled one; what was cancelled stays cancelled."""
         return _shown(await self.inbox.resume(thread_id, by.person))
 
     async def cancel(self, thread_id: str, by: By, asked: shapes.Cancel | None = None) -> Response:

@@ -9,7 +9,7 @@ from store.base import LeaseLost
 from store.events import ApprovalRequested, ChoiceFailed, MessageReceived, StepChosen, ToolStarted
 from store.thread import Thread
 from tests.agent.pushing import PROD, asked_to_push
-from tests.telling.playbook import NOTHING, Look, Touch, World, done, withdraw
+from tests.telling.playbook import NOTHING, Look, Push, Touch, World, done, withdraw
 from tests.telling.story import BOB
 
 
@@ -175,8 +175,29 @@ async def test_a_cancelled_thread_says_so_to_whoever_writes() -> None:
     await world.cancel()
     await world.run()
     await world.say("hello?")
-    assert await world.run() == ["noted: This thread was cancelled, so I no longer act on it. Please start a new one."]
+    (noted,) = await world.run()
+    assert noted.startswith("noted: This thread was cancelled, so I no longer act on it. `bot resume ")
     assert await world.run() == []
+
+
+async def test_a_reopened_thread_goes_on_with_the_next_words_and_nothing_that_was_cancelled() -> None:
+    world = World()
+    world.model.answers(Push(target="prod"))
+    await world.say("push")
+    await world.run()
+    request = world.thread.pending
+    assert request
+    await world.cancel()
+    await world.run()
+    await world.resume()
+    assert await world.run() == ["noted: Reopened by Ann. What was cancelled stays cancelled. Write to me to go on."]
+    assert (await world.approve(step_id=request.step, digest=request.digest)).outcome == "too_late"
+    assert await world.run() == []
+    world.model.answers(done("v2 it is."))
+    await world.say("v2 instead")
+    assert await world.run() == ["said: v2 it is."]
+    assert world.thread.state.steps[request.step].status == "cancelled"
+    assert "<reopened>" in world.model.prompts[-1]
 
 
 async def test_what_is_said_while_paused_is_read_when_it_resumes() -> None:

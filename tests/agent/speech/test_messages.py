@@ -56,6 +56,7 @@ from tests.telling.story import (
     paused,
     refused,
     rejected,
+    reopened,
     requested,
     sent,
     started,
@@ -169,7 +170,11 @@ def test_how_what_took_long_has_ended_is_told_under_its_beginning(
     [
         (
             (message(), cancelled(), sent("cancel/1/notice"), message("m2")),
-            "This thread was cancelled, so I no longer act",
+            "This thread was cancelled, so I no longer act on it. `bot resume t1` reopens it: then write again.",
+        ),
+        (
+            (message(), cancelled(), sent("cancel/1/notice"), reopened()),
+            "Reopened by Ann. What was cancelled stays cancelled. Write to me to go on.",
         ),
         ((message(clipped_from=60_000),), "Your message has 60,000 characters; I read only the first 17."),
         ((message(), paused(), message("m2")), "I am paused."),

@@ -51,38 +51,38 @@ async def thread_of(person: Terminal) -> str:
 async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
     model.script(question("Which version?"), deploy(MERGED), deploy("v1.1.0"), done("v1.1.0 is out."), done("Bye."))
     async with bot.terminal("chat", "--as", "Ann") as ann:
-        await ann.sees("Type to talk. Commands: approve, reject REASON")
+        await ann.sees("Type to talk. Commands begin with a slash: /approve, /reject REASON")
         ann.types("")
-        ann.types("cancel")
+        ann.types("/cancel")
         await ann.sees("There is nothing to cancel yet")
-        ann.types("help")
+        ann.types("/help")
         await ann.sees("Type to talk.")
         ann.types("deploy the backend")
         await ann.sees("Which version?")
-        ann.types("approve")
+        ann.types("/approve")
         await ann.sees("There is nothing to approve or reject yet.")
         ann.types(MERGED)
-        card = await ann.sees("Type: approve, or: reject REASON")
+        card = await ann.sees("Type: /approve, or: /reject REASON")
         assert bot.site.sha(MERGED) in card
-        ann.types("?")
+        ann.types("/?")
         await ann.sees("Type to talk.")
-        ann.types("reject use v1.1.0 instead")
+        ann.types("/reject use v1.1.0 instead")
         await ann.sees("❌ rejected deploy_backend")
-        card = await ann.sees("Type: approve, or: reject REASON")
+        card = await ann.sees("Type: /approve, or: /reject REASON")
         assert bot.site.sha("v1.1.0") in card
-        ann.types("pause")
+        ann.types("/pause")
         await ann.sees("Ann:         paused the thread")
-        ann.types("pause")
+        ann.types("/pause")
         await ann.sees("paused already")
-        ann.types("resume")
+        ann.types("/resume")
         await ann.sees("resumed the thread")
-        ann.types("approve")
+        ann.types("/approve")
         await ann.sees("✅ approved deploy_backend")
         await ann.sees("v1.1.0 is out.")
         await ann.sees("The end-to-end tests on production passed.")
-        ann.types("approve")
+        ann.types("/approve")
         await ann.sees("Already approved by Ann")
-        ann.types("quit")
+        ann.types("/quit")
         thread = await thread_of(ann)
         assert await ann.ends() == 0
     assert bot.site.running("backend", "production") == bot.site.sha("v1.1.0")
@@ -92,7 +92,7 @@ async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
     async with bot.terminal("chat", "--thread", thread) as again:
         await again.sees("Ann:         deploy the backend")
         await again.sees("v1.1.0 is out.")
-        again.types("cancel enough for today")
+        again.types("/cancel enough for today")
         await again.sees("cancelled the thread: enough for today")
         again.types("hello?")
         await again.sees("was cancelled")
@@ -106,20 +106,20 @@ async def test_two_people_in_one_thread_see_each_other(bot: Bot, model: ModelSer
     async with bot.terminal("chat", "--as", "Ann") as ann:
         await ann.sees("Type to talk.")
         ann.types("deploy v1.1.0 of the backend")
-        await ann.sees("Type: approve")
+        await ann.sees("Type: /approve")
         thread = (await bot.run("threads", "--json")).document[0]["id"]
         async with bot.terminal("chat", "--thread", thread, "--as", "Bob") as bob:
-            await bob.sees("Type: approve")
-            bob.types("approve")
+            await bob.sees("Type: /approve")
+            bob.types("/approve")
             await bob.sees("approved deploy_backend")
             await ann.sees("Bob:         ✅ approved deploy_backend")
-            ann.types("reject no, wait")
+            ann.types("/reject no, wait")
             await ann.sees("Already approved by Bob")
             await bob.sees("Ann:         rejected it — no, wait: Already approved by Bob")
             bob.presses("C")
             await bob.sees("Continue with:")
             assert await bob.ends() == 130
-        ann.types("quit")
+        ann.types("/quit")
         assert await ann.ends() == 0
     await bot.nothing_is_left()
 
@@ -129,16 +129,16 @@ async def test_a_newer_request_is_shown_and_the_older_one_cannot_be_approved(bot
     async with bot.terminal("chat") as ann:
         await ann.sees("Type to talk.")
         ann.types("deploy v1.1.0 of the backend")
-        card = await ann.sees("Type: approve")
+        card = await ann.sees("Type: /approve")
         digest = re.findall(r"· digest ([0-9a-f]{12})", card)[0]
         thread = (await bot.run("threads", "--json")).document[0]["id"]
         (await bot.run("send", "--thread", thread, f"rather {MERGED}")).succeeded()
-        newer = re.findall(r"· digest ([0-9a-f]{12})", await ann.sees("Type: approve"))[0]
+        newer = re.findall(r"· digest ([0-9a-f]{12})", await ann.sees("Type: /approve"))[0]
         assert newer != digest
         late = await bot.run("approve", thread, "--digest", digest)
         late.failed("a different request")
         assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
-        ann.types("quit")
+        ann.types("/quit")
         assert await ann.ends() == 0
 
 
@@ -147,18 +147,18 @@ async def test_words_that_sound_like_yes_decide_nothing_and_say_so(bot: Bot, mod
     async with bot.terminal("chat") as ann:
         await ann.sees("Type to talk.")
         ann.types("deploy v1.1.0 of the backend")
-        await ann.sees("Type: approve")
+        await ann.sees("Type: /approve")
         ann.types("yes please, approve it")
-        await ann.sees("To approve, type only: approve")
+        await ann.sees("To decide, type /approve, or /reject REASON.")
         await model.arrived(2)
-        ann.types("quit")
+        ann.types("/quit")
         assert await ann.ends() == 0
     assert (await bot.run("threads", "--json")).document[0]["status"] == "waiting_for_approval"
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
 
 
 async def test_nothing_said_leaves_nothing_behind(bot: Bot) -> None:
-    for leave in ("quit", "exit"):
+    for leave in ("/quit", "/exit"):
         async with bot.terminal("chat") as person:
             await person.sees("Type to talk.")
             person.types(leave)
@@ -209,7 +209,7 @@ async def test_a_chat_outlives_its_store(bot: Bot, model: ModelServer, server: S
         await person.sees("The database answers again.")
         person.types("anybody here?")
         await person.sees("And here again.")
-        person.types("quit")
+        person.types("/quit")
         assert await person.ends() == 0
     assert "Traceback" not in person.screen
 

@@ -270,6 +270,15 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "Cleo:        approved it: Already approved by Bob at" in shown.out
     assert shown.out.count("Already approved by Bob at") == 2, "of the one too late and of the other way round"
 
+    # And reopened, once.
+    (await bot.run("send", "--thread", thread, "hi")).failed(f"`bot resume {thread}` reopens it")
+    (await bot.run("answer", thread, "hi")).failed(f"`bot resume {thread}` reopens it")
+    assert (await bot.run("resume", thread)).succeeded().out.startswith("Reopened. What was cancelled stays cancelled")
+    (await bot.run("resume", thread)).failed(thread, "nor cancelled")
+    assert f"{thread}: done, whose turn: nobody" in (await bot.run("show", thread)).out
+    (await bot.run("send", "--thread", thread, "hi")).succeeded()
+    assert f"{thread}: working, whose turn: agent" in (await bot.run("show", thread)).out
+
 
 async def test_two_at_one_place_are_in_one_thread(bot: Bot, template: Path, server: Server) -> None:
     bot.with_site(template).environment["REDIS_URL"] = server.url

@@ -105,15 +105,15 @@ async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, s
     await session.until_turn()
     newer = chosen("s2", acts=True, tag="v2")
     await store.append(thread, newer, editable(newer))
-    await session.obey(parse("edit tag=v3"))
+    await session.obey(parse("/edit tag=v3"))
     assert "belongs to a different request" in screen.text
     session = Session(app, ANN, await store.load("t1"), show=screen)
     await session.until_turn()
-    for line, problem in (("edit", "Usage: edit NAME=VALUE"), ("edit when=now", "'when' cannot be edited")):
+    for line, problem in (("/edit", "Usage: /edit NAME=VALUE"), ("/edit when=now", "'when' cannot be edited")):
         await session.obey(parse(line))
         assert problem in screen.entries[-1].text
     assert (await store.load("t1")).version == thread.version + 2
-    await session.obey(parse("edit tag='v 3'"))
+    await session.obey(parse("/edit tag='v 3'"))
     now = await store.load("t1")
     last = now.events[-1]
     assert isinstance(last, StepChosen)
@@ -127,10 +127,10 @@ async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) 
     thread = await store.append(Thread("t1"), opened(), message(), step, request)
     session = Session(app, ANN, thread, show=screen)
     await session.until_turn()
-    await session.obey(parse("approve"))
+    await session.obey(parse("/approve"))
     assert screen.entries[-1].kind == "decision"
     assert "approved push (1 of 2)" in screen.entries[-1].text
-    await session.obey(parse("approve"))
+    await session.obey(parse("/approve"))
     assert screen.entries[-1].text == "Your approval was already counted. Nothing was changed."
 
 
@@ -183,7 +183,7 @@ async def test_lines_are_obeyed_in_their_order(app: App, store: MemoryStore) -> 
     thread = await told(store, chosen("s1", acts=True))
 
     async def lines() -> AsyncIterator[str]:
-        for line in ("", "reject   too early ", "hold on", "pause", "resume", "cancel", "quit", "never read"):
+        for line in ("", "/reject   too early ", "hold on", "/pause", "/resume", "/cancel", "/quit", "never read"):
             yield line
 
     await Session(app, ANN, thread, show=Screen()).converse(lines())
@@ -197,6 +197,60 @@ async def test_lines_are_obeyed_in_their_order(app: App, store: MemoryStore) -> 
     ]
     assert isinstance(events[0], ApprovalDecided)
     assert events[0].comment == "too early"
+
+
+async def test_words_that_sound_like_a_decision_decide_nothing_and_how_to_decide_is_said_once(
+    app: App, store: MemoryStore
+) -> None:
+    screen = Screen()
+    thread = await told(store, chosen("s1", acts=True))
+    session = Session(app, ANN, thread, show=screen)
+    for line in ("yes", "approve", "no, v2"):
+        await session.obey(parse(line))
+    now = await store.load("t1")
+    assert [event.kind for event in now.events[thread.version :]] == ["message_received"] * 3
+    assert now.pending
+    assert screen.text.count("To decide, type /approve, or /reject REASON.") == 1
+
+
+async def test_a_command_without_its_slash_is_words_and_that_is_said(app: App, store: MemoryStore) -> None:
+    screen = Screen()
+    thread = await told(store)
+    session = Session(app, ANN, thread, show=screen)
+    for line in ("cancel that, deploy v1.3.0 instead", "cancel", "cancel"):
+        await session.obey(parse(line))
+    now = await store.load("t1")
+    assert [event.kind for event in now.events[thread.version :]] == ["message_received"] * 3
+    hint = "That was a message to the agent, not a command. Commands begin with a slash: /cancel"
+    assert [entry.text for entry in screen.entries if entry.kind == "problem"] == [hint]
+
+
+async def test_an_unknown_command_is_sent_to_nobody(app: App, store: MemoryStore) -> None:
+    screen = Screen()
+    thread = await told(store, chosen("s1", acts=True))
+    session = Session(app, ANN, thread, show=screen)
+    for line in ("/aprove", "/approve it"):
+        await session.obey(parse(line))
+        assert screen.entries[-1].kind == "problem"
+    assert await store.load("t1") == thread
+
+
+async def test_a_cancelled_thread_says_how_to_reopen_it_and_goes_on_with_the_next_words(
+    app: App, store: MemoryStore
+) -> None:
+    screen = Screen()
+    thread = await told(store, chosen("s1", acts=True))
+    session = Session(app, ANN, thread, show=screen)
+    await session.obey(parse("/cancel wrong version"))
+    assert screen.entries[-1].text == "/resume reopens it. What was cancelled stays cancelled."
+    await session.obey(parse("deploy v1.3.0 instead"))
+    assert screen.entries[-1].text == "This thread was cancelled. /resume reopens it."
+    await session.obey(parse("/resume"))
+    assert screen.entries[-1].text == "reopened the thread; what was cancelled stays cancelled"
+    await session.obey(parse("/approve"))
+    await session.obey(parse("deploy v1.3.0 instead"))
+    now = await store.load("t1")
+    assert (now.status, now.state.steps["s1"].status) == ("working", "cancelled")
 
 
 async def test_a_worker_that_fails_does_not_leave_a_person_waiting(clock: Clock, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ from tests.telling.story import (
     paused,
     refused,
     rejected,
+    reopened,
     requested,
     resumed,
     revoked,
@@ -90,6 +91,7 @@ def test_a_story_reads_in_its_order() -> None:
         paused(),
         resumed(),
         cancelled(),
+        reopened(),
         from_the_future(),
     ) == [
         "Ann: push v3",
@@ -114,6 +116,7 @@ def test_a_story_reads_in_its_order() -> None:
         "Ann: paused the thread",
         "Ann: resumed the thread",
         "Ann: cancelled the thread",
+        "Ann: reopened the thread; what was cancelled stays cancelled",
         "thread_merged: this version cannot read the event; see it with `bot show --json`",
     ]
 

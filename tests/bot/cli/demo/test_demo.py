@@ -127,7 +127,7 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
     site = site_of(bot)
     async with bot.terminal("demo") as person:
         await person.sees("Type to talk.")
-        await person.sees("Type: approve, or: reject REASON")
+        await person.sees("Type: /approve, or: /reject REASON")
         other = await bot.run("demo")
         other.failed("Another demo is running", "BOT_HOME")
 
@@ -136,32 +136,32 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
         assert "backend on staging: 4af9ec0" in status
         person.types("what is the meaning of life")
         await person.sees("I did not understand that. I can deploy")
-        person.types("reject can you deploy the backend first?")
-        card = await person.sees("Type: approve")
+        person.types("/reject can you deploy the backend first?")
+        card = await person.sees("Type: /approve")
         assert "deploy_backend" in card
-        person.types("approve")
+        person.types("/approve")
         await person.sees("is live on production")
-        card = await person.sees("Type: approve")
+        card = await person.sees("Type: /approve")
         assert "deploy_frontend" in card
-        person.types("approve")
+        person.types("/approve")
         await person.sees("The end-to-end tests on production passed.")
         assert site.running("frontend", "production") == site.sha(MERGED)
 
         person.types("roll back the frontend")
-        card = await person.sees("Type: approve")
+        card = await person.sees("Type: /approve")
         assert f"sha: {site.sha('v1.0.0')}" in card
-        person.types("approve")
+        person.types("/approve")
         await person.sees("is live on production")
         await person.sees("The end-to-end tests on production passed.")
         assert site.running("frontend", "production") == site.sha("v1.0.0")
 
         person.types("deploy the frontend v1.1.0 to production, skip staging")
-        card = await person.sees("Type: approve")
+        card = await person.sees("Type: /approve")
         assert f"sha: {site.sha('v1.1.0')}" in card
-        person.types("reject")
+        person.types("/reject")
         await person.sees("rejected it, so nothing was deployed")
         assert site.running("frontend", "production") == site.sha("v1.0.0")
-        person.types("quit")
+        person.types("/quit")
         await person.sees("To look at the thread:")
         assert await person.ends() == 0
     assert "Traceback" not in person.screen

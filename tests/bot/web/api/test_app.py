@@ -196,6 +196,9 @@ async def test_pause_resume_cancel(client: Client) -> None:
     event = (await client.log())[-1]
     assert isinstance(event, ThreadCancelled)
     assert (event.reason, event.by.name) == ("enough", "api")
+    assert await do("resume") == (200, "done"), "it was reopened, and begins nothing by itself"
+    assert (await do("resume"))[0] == 409
+    assert (await client.post(f"{client.here}/messages", {"text": "wait"})).status == 202
 
 
 async def test_a_cancel_needs_no_reason(client: Client) -> None:
