@@ -10,7 +10,6 @@ Who may decide is kept by group, never by person: who is in a group changes with
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -45,7 +44,7 @@ class Row:
     requester: tuple[str, ...] = ()
     """The name of who asked first, then all identifiers (see `names_of`). For a trigger, its source and name."""
     people: tuple[str, ...] = ()
-    """The addresses of everybody who wrote here or decided, in order."""
+    """The first of `people_of` the thread."""
     crowded: bool = False
     """There are more of them than PEOPLE_MAX."""
     groups: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ class Row:
 
 def row_of(thread: Thread) -> Row:
     """The row of a thread that has events."""
-    people = list(dict.fromkeys(filter(None, _addresses(thread))))
+    people = people_of(thread)
     pending, place = thread.pending, thread.state.place
     return Row(
         id=thread.id,
@@ -95,9 +94,11 @@ def title_of(thread: Thread) -> str:
     return ""
 
 
-def _addresses(thread: Thread) -> Iterable[str]:
-    yield from (e.sender.address for e in thread.events if isinstance(e, MessageReceived))
-    yield from (e.by.address for e in thread.events if isinstance(e, ApprovalDecided))
+def people_of(thread: Thread) -> list[str]:
+    """The addresses of everybody who wrote or decided in the thread, in order."""
+    senders = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
+    deciders = [e.by.address for e in thread.events if isinstance(e, ApprovalDecided)]
+    return [address for address in dict.fromkeys((*senders, *deciders)) if address]
 
 
 def _requester(thread: Thread) -> tuple[str, ...]:
@@ -147,6 +148,9 @@ class Filter:
     changed_before: datetime | None = None
 
     def wants(self, status: ThreadStatus) -> bool:
+        """Whether a thread with this status may match. In one that is done, no request waits."""
+        if self.groups is not None and status == "done":
+            return False
         return (not self.statuses or status in self.statuses) and self.turn in (None, turn_of(status))
 
     def takes(self, row: Row) -> bool:

@@ -16,7 +16,8 @@ from bot.cli import command, console, schedules, standing
 from bot.cli.deciding import approve, cancel, edit, fork, pause, reject, resume
 from bot.cli.demo.scenes import demo
 from bot.cli.doctor import doctor
-from bot.cli.reading import export, show, threads, verify
+from bot.cli.listing import threads
+from bot.cli.reading import export, show, verify
 from bot.cli.running import run
 from bot.cli.talking import answer, chat, send
 

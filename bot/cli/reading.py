@@ -1,10 +1,9 @@
-"""The read-only commands: `threads`, `show`, `export`, `verify`. They append nothing to any thread."""
+"""The commands that read one thread: `show`, `export`, `verify`. They append nothing to it."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
@@ -15,43 +14,8 @@ from bot.cli.answering import say_what_next
 from bot.cli.options import AsJson, ThreadId
 from bot.views import record
 from bot.views.document import document
-from bot.views.transcript import entries, markdown, topic
+from bot.views.transcript import entries, markdown
 from channels.inbound import Refused
-from store.text import one_line
-from store.thread import Thread, ThreadStatus
-
-STATUSES = get_args(ThreadStatus)
-
-
-def threads(
-    status: Annotated[str, typer.Option("--status", metavar="S", help=f"only {', '.join(STATUSES)}")] = "",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="look at the N newest")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List the threads, the most recently changed first."""
-    if status and status not in STATUSES:
-        raise command.Misused(f"There is no status {status!r}. The statuses are {', '.join(STATUSES)}.")
-
-    async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
-            found = [await bot.store.load(thread_id) for thread_id in await bot.store.recent(limit)]
-            found = [thread for thread in found if thread.agent and (not status or thread.status == status)]
-        if as_json:
-            console.print_json([document(thread) for thread in found])
-        elif found:
-            console.print_table(
-                ("ID", "STATUS", "AGENT", "MOVED (UTC)", "ABOUT"),
-                [_row(thread) for thread in found],
-            )
-        elif sys.stdout.isatty():
-            console.say("There are none." if status else f"There are none yet. Open one: {console.program()} send TEXT")
-
-    command.run(work, agents=False)
-
-
-def _row(thread: Thread) -> tuple[str, ...]:
-    moved = f"{thread.events[-1].at:%Y-%m-%d %H:%M}"
-    return one_line(thread.id, 100), thread.status, one_line(thread.agent, 40), moved, topic(thread)
 
 
 def show(

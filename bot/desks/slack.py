@@ -5,27 +5,25 @@ Implements `channels.slack.inbound.Desk`. It reads threads and writes nothing: p
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from bot import listing
 from bot.team.people import People
-from bot.views.transcript import topic
 from channels.slack.events import Installation
 from channels.slack.home import Home, HomeItem
 from channels.slack.place import NAME, Address, address_of, thread_at
+from store.authority.terms import ANYONE, TEAM
 from store.base import Store
-from store.events import ApprovalDecided, Event, MessageReceived, MessageSent
+from store.events import Event, MessageReceived, MessageSent
+from store.index import Filter, Row, people_of
 from store.keys import OutsideId
 from store.thread import Thread
 from store.values import Person, Place
 
-HOME_THREADS_MAX = 60
-"""How many of the newest threads App Home considers."""
 HOME_ITEMS_MAX = 10
-"""The longest list in it."""
-SWEEP_THREADS_MAX = 200
+"""The longest list in App Home."""
 SWEEP_DAYS = 7
 """How far back a sweep for missed messages looks."""
 
@@ -39,33 +37,54 @@ class SlackDesk:
     people: People = field(default_factory=People)
 
     async def home_of(self, by: Person) -> Home:
-        by, user = self.people.identified(by), by.address
-        waiting: list[HomeItem] = []
-        asked: list[HomeItem] = []
-        recent: list[HomeItem] = []
-        for thread in await self._newest(HOME_THREADS_MAX):
-            if self._may_decide(thread, by):
-                waiting.append(self._item(thread))
-                continue
-            if not _is_ours(thread):
-                continue
-            people = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
-            people += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided)]
-            if user not in people:
-                continue  # This person may have no access to its place.
-            item = self._item(thread)
-            if thread.turn == "human" and not _has_voted(thread, by):
-                waiting.append(item)
-            elif people[0] == user:
-                asked.append(item)
-            else:
-                recent.append(item)
+        by = self.people.identified(by)
+        waiting = {row.id: row async for row in self._waiting_for(by)}
+        asked: list[Row] = []
+        recent: list[Row] = []
+        async for row in self._taking_part(by.address, Filter(channel=NAME)):
+            if row.id not in waiting:
+                (asked if row.people[0] == by.address else recent).append(row)
+            if min(len(asked), len(recent)) > HOME_ITEMS_MAX:
+                break
+        newest = sorted(waiting.values(), key=lambda row: row.updated_at, reverse=True)
         return Home(
-            waiting=tuple(waiting[:HOME_ITEMS_MAX]),
-            asked=tuple(asked[:HOME_ITEMS_MAX]),
-            recent=tuple(recent[:HOME_ITEMS_MAX]),
-            more=sum(max(len(items) - HOME_ITEMS_MAX, 0) for items in (waiting, asked, recent)),
+            waiting=tuple(map(self._item, newest[:HOME_ITEMS_MAX])),
+            asked=tuple(map(self._item, asked[:HOME_ITEMS_MAX])),
+            recent=tuple(map(self._item, recent[:HOME_ITEMS_MAX])),
+            more=max(map(len, (waiting, asked, recent))) > HOME_ITEMS_MAX,
         )
+
+    async def _waiting_for(self, by: Person) -> AsyncIterator[Row]:
+        """The newest threads with a request that this member may decide; then their own in which a person is next."""
+        groups = frozenset({*self.people.groups_of(by), ANYONE, TEAM})
+        found = 0
+        if by.member:
+            async for row, thread in self._loaded(Filter(groups=groups)):
+                if self._may_decide(thread, by):
+                    yield row
+                    found += 1
+                if found > HOME_ITEMS_MAX:
+                    break
+        found = 0
+        async for row in self._taking_part(by.address, Filter(channel=NAME, turn="human")):
+            if not row.groups or not _has_voted(await self.store.load(row.id), by):
+                yield row
+                found += 1
+            if found > HOME_ITEMS_MAX:
+                break
+
+    async def _taking_part(self, address: str, wanted: Filter) -> AsyncIterator[Row]:
+        """The threads in which they wrote or decided: to others of these they may have no access."""
+        async for row in listing.rows(self.store, replace(wanted, person=address)):
+            if address in row.people or address in people_of(await self.store.load(row.id)):
+                yield row
+
+    async def _loaded(self, wanted: Filter) -> AsyncIterator[tuple[Row, Thread]]:
+        """The threads of a list, newest first, a page of them at a time."""
+        async for page in listing.pages(self.store, wanted):
+            rows = {row.id: row for row in page}
+            async for thread in self.store.load_each(list(rows)):
+                yield rows[thread.id], thread
 
     def _may_decide(self, thread: Thread, by: Person) -> bool:
         """Whether a request waits there that this member may decide."""
@@ -74,28 +93,24 @@ class SlackDesk:
             return False
         return request.verdict(by, self.people.groups_of(by), datetime.now(UTC), approved=True) == "valid"
 
-    def _item(self, thread: Thread) -> HomeItem:
-        at = thread_at(thread.place)
-        first = next((e for e in thread.events if isinstance(e, MessageReceived)), None)
+    def _item(self, row: Row) -> HomeItem:
+        at = thread_at(row.place)
         link = f"{self.me.url}archives/{at.channel}/p{at.thread.replace('.', '')}" if self.me.url and at else ""
         return HomeItem(
-            thread_id=thread.id,
-            title=topic(thread),
-            status=thread.status.replace("_", " "),
+            thread_id=row.id,
+            title=row.title,
+            status=row.status.replace("_", " "),
             link=link,
-            at=thread.events[-1].at,
-            requested_by=first.sender.name if first else "",
+            at=row.updated_at,
+            requested_by=row.requester[0] if row.requester else "",
         )
 
-    async def _newest(self, limit: int) -> list[Thread]:
-        return await asyncio.gather(*map(self.store.load, await self.store.recent(limit)))
-
     async def places_to_sweep(self) -> Mapping[Place, str]:
-        """Our recent threads in Slack, each with the ts of the newest known message."""
+        """Our threads in Slack that changed lately, newest first, each with the ts of the newest known message."""
         since = datetime.now(UTC) - timedelta(days=SWEEP_DAYS)
         places = {}
-        for thread in await self._newest(SWEEP_THREADS_MAX):
-            if _is_ours(thread) and thread.events[-1].at > since and not thread.state.cancelled:
+        async for _, thread in self._loaded(Filter(channel=NAME, changed_after=since)):
+            if _is_ours(thread) and not thread.state.cancelled:
                 newest = max((ts for event in thread.events if _is_ts(ts := _ts_at(thread.place, event))), default="")
                 if newest:
                     places[thread.place] = newest

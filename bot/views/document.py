@@ -9,22 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.speech.requests import groups_in_words
+from store.index import Row, row_of
 from store.thread import Thread
 
 
 def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
     """`version` is the number of events; `with_events` includes the events themselves."""
-    fields: dict[str, Any] = {
-        "id": thread.id,
-        "agent": thread.agent,
-        "place": thread.place.model_dump(mode="json"),
-        "status": thread.status,
-        "turn": thread.turn,
-        "version": thread.version,
-        "updated_at": _instant(thread.events[-1].at),
-        "pending": None,
-        "question": None,
-    }
+    fields = summary(row_of(thread)) | {"place": thread.place.model_dump(mode="json")}
     if pending := thread.pending:
         fields["pending"] = {
             "request": pending.step,
@@ -45,6 +36,23 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
     if with_events:
         fields["events"] = [event.model_dump(mode="json") for event in thread.events]
     return fields
+
+
+def summary(row: Row) -> dict[str, Any]:
+    """A thread without an open request or question, from its row in the index."""
+    return {
+        "id": row.id,
+        "agent": row.agent,
+        "place": row.place.model_dump(mode="json"),
+        "status": row.status,
+        "turn": row.turn,
+        "version": row.version,
+        "updated_at": _instant(row.updated_at),
+        "title": row.title,
+        "requested_by": row.requester[0] if row.requester else "",
+        "pending": None,
+        "question": None,
+    }
 
 
 def _instant(at: datetime | None) -> str | None:

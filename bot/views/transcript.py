@@ -80,23 +80,6 @@ def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list
     return found
 
 
-def topic(thread: Thread) -> str:
-    """What the thread is about, on one line: the open request or question, or else the last message."""
-    if pending := thread.pending:
-        return one_line(call_in_words(pending.chosen.intent, pending.chosen.arguments), DETAIL_CHARS_MAX)
-    if asked := thread.step(thread.state.question):
-        return one_line(str(asked.chosen.arguments.get("question", "")), DETAIL_CHARS_MAX)
-    for event in reversed(thread.events):
-        match event:
-            case MessageReceived():
-                return one_line(event.subject or event.text, DETAIL_CHARS_MAX)
-            case TriggerReceived():
-                return one_line(f"{event.source} {event.name}", DETAIL_CHARS_MAX)
-            case _:
-                pass
-    return ""
-
-
 def _made_safe(entry: Entry) -> Entry:
     """Make all text safe, in case a row forgets to: names are foreign text, too."""
     return Entry(entry.kind, one_line(entry.who, NAME_CHARS_MAX), visible(entry.text))

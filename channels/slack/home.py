@@ -38,8 +38,8 @@ class Home:
     waiting: tuple[HomeItem, ...]
     asked: tuple[HomeItem, ...]
     recent: tuple[HomeItem, ...]
-    more: int = 0
-    """The number of threads left out."""
+    more: bool = False
+    """There are threads left out."""
 
 
 def home_view(home: Home) -> Block:
@@ -52,9 +52,8 @@ def home_view(home: Home) -> Block:
         *_list("Requested by you", home.asked, "You have requested nothing lately."),
         *_list("Recent threads", home.recent, "Nothing else is going on."),
     ]
-    more = home.more + sum(len(items[ITEMS_MAX:]) for items in (home.waiting, home.asked, home.recent))
-    if more:
-        blocks += blocks_of([Part("section", [Run(f"And {more} more.")])])
+    if home.more or any(len(items) > ITEMS_MAX for items in (home.waiting, home.asked, home.recent)):
+        blocks += blocks_of([Part("section", [Run("There are more: these are the newest of each.")])])
     return {"type": "home", "blocks": blocks}
 
 

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from bot import listing
 from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.people import People
@@ -26,6 +27,7 @@ from bot.team.reach import Reach, out_of_reach
 from bot.views.document import document
 from bot.web import statuses
 from bot.web.api import shapes as shapes
+from bot.web.api.listing import Wanted
 from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
 from bot.web.callers import HEADERS, Authentication, Caller, caller_of, problem, reply
 from channels import places, terminal
@@ -34,13 +36,12 @@ from channels.places import Command, NoPlace
 from store.base import Store, StoreUnavailable, ThreadDiverged, UnknownThread
 from store.codec import EventTooLarge
 from store.text import one_line
-from store.thread import Thread, ThreadStatus
+from store.thread import Thread
 from store.values import Place
 
 RETRY_SECONDS = 5
 STREAMS_MAX = 100
 """The most open streams of one process: each holds a connection to the store."""
-LISTED_MAX = 500
 
 
 def _caller(request: Request) -> Caller:
@@ -61,8 +62,6 @@ Key = Annotated[
 LastEventId = Annotated[
     int | None, Header(alias="Last-Event-ID", ge=0, description="The index of the last event that was received.")
 ]
-Limit = Annotated[int, Query(ge=1, le=LISTED_MAX, description="How many of the newest threads to consider.")]
-OfStatus = Annotated[ThreadStatus | None, Query(description="Only the considered threads with this status.")]
 
 
 @dataclass
@@ -143,10 +142,11 @@ class Api:
         links = {"self": link} | {name: f"{link}/{name}" for name in ("events", "messages", "decisions")}
         return reply({"id": thread_id, "links": links}, 202, {"Location": link})
 
-    async def list_threads(self, status: OfStatus = None, limit: Limit = 50) -> Response:
-        """The threads, the most recently changed first."""
-        found = [await self.store.load(thread_id) for thread_id in await self.store.recent(limit)]
-        return reply({"threads": [document(each) for each in found if each.agent and status in (None, each.status)]})
+    async def list_threads(self, asked: Annotated[Wanted, Query()]) -> Response:
+        """A page of the threads, the most recently changed first. A thread that changes meanwhile may come twice."""
+        wanted = asked.filter()
+        page = await self.store.page(wanted, limit=asked.limit, after=asked.after)
+        return reply({"threads": await listing.documents(self.store, page.rows, wanted), "next": page.after or None})
 
     async def show_thread(self, thread_id: str) -> Response:
         """A thread with all its events."""

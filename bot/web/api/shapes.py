@@ -131,6 +131,8 @@ class Shown(_ResponseBody):
     turn: Turn
     version: int = Field(description="The number of its events.")
     updated_at: datetime
+    title: str = Field(description="The open request or question, or else the last message, in one line.")
+    requested_by: str = Field(description="Who began it.")
     pending: Pending | None
     question: dict[str, Any] | None = Field(description="The open question: its `step`, and what was asked.")
 
@@ -145,6 +147,7 @@ class Decided(Shown):
 
 class Listed(_ResponseBody):
     threads: list[Shown]
+    next: str | None = Field(description="`after` of the next page; null: this is the last one.")
 
 
 class Standing(_ResponseBody):

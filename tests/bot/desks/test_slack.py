@@ -23,6 +23,7 @@ from store.base import StoreUnavailable
 from store.events import Event, MessageFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
 from store.memory import MemoryStore
+from store.pages import Page
 from store.values import Attachment, Person
 from tests.bot.desks.office import MANIFEST, Office, kinds, new_office
 from tests.fakes.slack import Message
@@ -469,10 +470,10 @@ async def test_an_alert_is_a_message_of_its_own_in_the_channel_that_is_named_onc
 async def test_a_sweep_that_goes_wrong_ends_nothing(office: Office) -> None:
     office.model.answers(done("Hello."))
 
-    async def wrong(limit: int = 50) -> list[str]:
+    async def wrong(*_: object, **__: object) -> Page:
         raise AssertionError("a mistake of ours")
 
-    office.store.recent = wrong  # type: ignore[method-assign]
+    office.store.page = wrong  # type: ignore[method-assign]
     with structlog.testing.capture_logs() as logs:
         async with office.open():
             asked = await office.slack.mention("deploys", "ana", "are you there?")

@@ -6,13 +6,12 @@ import json
 import re
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.cli import console
 from bot.views.document import document
-from bot.views.transcript import Entry, entries, markdown, topic
+from bot.views.transcript import Entry, entries, markdown
 from store.events import (
     KINDS,
     Event,
@@ -224,22 +223,6 @@ def test_who_speaks_cannot_be_forged_by_a_name() -> None:
     assert entry.who == "git\\u{9b}hub"
 
 
-@pytest.mark.parametrize(
-    ("events", "about"),
-    [
-        ((message(text="deploy\nv3, please"),), "deploy v3, please"),
-        ((message(text="a" * 200),), "a" * 99 + "…"),
-        ((message(), chosen("s1", acts=True, tag="v3"), requested("s1")), "push tag=v3"),
-        ((message(), asked("s1")), "Which tag?"),
-        ((message(), chosen("s1"), message("m2", "stop")), "stop"),
-        ((TriggerReceived(id="t", at=AT, source="cron", name="nightly"),), "cron nightly"),
-        ((), ""),
-    ],
-)
-def test_a_thread_is_about_what_waits_or_what_was_said_last(events: tuple[Event, ...], about: str) -> None:
-    assert topic(thread(*events)) == about
-
-
 def test_of_whom_we_are_not_sure_that_is_said() -> None:
     said = (message(by=ANN), message("m2", by=EVE), message("m3", by=EVE.model_copy(update={"trust": "third_party"})))
     assert [entry.who for entry in entries(thread(*said))] == ["Ann", "Eve (unverified)", "Eve (third party)"]
@@ -281,7 +264,6 @@ def test_any_log_can_be_read(events: list[Event]) -> None:
     for entry in entries(told, everything=True):
         assert not CONTROLS.search(entry.who + entry.text)
     assert not CONTROLS.search(markdown(told))
-    assert not CONTROLS.search(topic(told))
     assert json.loads(json.dumps(document(told, with_events=True)))["version"] == len(events) + 1
 
 

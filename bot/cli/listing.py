@@ -1,0 +1,117 @@
+"""The command `threads`: finds threads in the index of the store and prints a page of them. It changes no thread."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, cast, get_args
+
+import typer
+
+from bot import listing
+from bot.app import Setup, opened
+from bot.cli import command, console
+from bot.cli.options import AsJson
+from bot.team.hours import parse_duration, plain
+from channels import places
+from store.base import Store
+from store.index import Filter, Row
+from store.pages import PAGE_MAX, Cursor, NotACursor, Page
+from store.text import one_line
+from store.thread import ThreadStatus, Turn
+
+STATUSES = get_args(ThreadStatus)
+TURNS = get_args(Turn)
+LIMIT_MAX = 100_000
+HEADER = ("ID", "STATUS", "AGENT", "REQUESTER", "PLACE", "MOVED (UTC)", "ABOUT")
+
+
+def threads(
+    status: Annotated[str, typer.Option("--status", metavar="S", help=f"only {', '.join(STATUSES)}")] = "",
+    turn: Annotated[str, typer.Option("--turn", metavar="T", help=f"whose turn it is: {', '.join(TURNS)}")] = "",
+    agent: Annotated[str, typer.Option("--agent", metavar="A", help="only this agent's")] = "",
+    requester: Annotated[
+        str, typer.Option("--requester", metavar="WHO", help="who asked first: a name, an address, a name of the team")
+    ] = "",
+    place: Annotated[
+        str, typer.Option("--place", metavar="CHANNEL:ADDRESS", help="a channel, or with the beginning of an address")
+    ] = "",
+    newer_than: Annotated[str, typer.Option("--newer-than", metavar="AGE", help="changed since, e.g. 2h or 7d")] = "",
+    older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="not changed since")] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LIMIT_MAX, help="list at most N")] = 50,
+    after: Annotated[str, typer.Option("--after", metavar="CURSOR", help="continue an earlier list")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the threads, the most recently changed first."""
+    channel, address = places.split(place)
+    wanted = Filter(
+        statuses=frozenset({cast(ThreadStatus, _one_of(STATUSES, "status", status))} if status else ()),
+        turn=cast(Turn, _one_of(TURNS, "turn", turn)) if turn else None,
+        agent=agent,
+        requester=requester,
+        channel=channel,
+        address=address,
+        changed_after=_ago("--newer-than", newer_than),
+        changed_before=_ago("--older-than", older_than),
+    )
+    start = _cursor(after)
+
+    async def work(setup: Setup) -> None:
+        async with opened(setup) as bot:
+            listed = await _listed(bot.store, wanted, limit, start)
+            documents = await listing.documents(bot.store, listed.rows, wanted) if as_json else []
+        if as_json:
+            console.print_json(documents)
+        elif listed.rows:
+            console.print_table(HEADER, [_cells(row) for row in listed.rows])
+        elif sys.stdout.isatty():
+            none = "There are none." if wanted != Filter() else "There are none yet. Open one: {} send TEXT"
+            console.say(none.format(console.program()))
+        if listed.after:
+            console.say(f"There are more. To see them, repeat the command with --after {listed.after}")
+
+    command.run(work, agents=False)
+
+
+async def _listed(store: Store, wanted: Filter, limit: int, after: str) -> Page:
+    """One page of any length."""
+    rows: dict[str, Row] = {}
+    while True:
+        page = await store.page(wanted, limit=min(limit - len(rows), PAGE_MAX), after=after)
+        rows |= {row.id: row for row in page.rows}  # A thread that changes meanwhile comes twice.
+        after = page.after
+        if not after or len(rows) >= limit:
+            return Page(tuple(rows.values()), after)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        one_line(row.id, 100),
+        row.status,
+        one_line(row.agent, 40),
+        one_line(row.requester[0] if row.requester else "", 40),
+        one_line(f"{row.place.channel}:{row.place.address}", 40),
+        f"{row.updated_at:%Y-%m-%d %H:%M}",
+        row.title,
+    )
+
+
+def _one_of(known: tuple[str, ...], what: str, given: str) -> str:
+    if given not in known:
+        raise command.Misused(f"There is no {what} {given!r}. These are: {', '.join(known)}.")
+    return given
+
+
+def _ago(option: str, age: str) -> datetime | None:
+    try:
+        return datetime.now(UTC) - plain(parse_duration(age)) if age else None
+    except ValueError as error:
+        raise command.Misused(f"{option} {error}.") from None
+
+
+def _cursor(after: str) -> str:
+    try:
+        Cursor.parse(after)
+    except NotACursor as error:
+        raise command.Misused(f"--after: {error}") from None
+    return after

@@ -1,0 +1,51 @@
+"""The row of a thread: what it says, and that nothing of it is lost when it is kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store import index
+from store.events import KINDS, Event, TriggerReceived
+from store.index import row_of, title_of
+from tests.store.stories import governed
+from tests.telling.story import ANN, AT, BOB, asked, chosen, fired, message, requested, thread
+from tests.telling.strategies import events_of
+
+
+@pytest.mark.parametrize(
+    ("events", "about"),
+    [
+        ((message(text="deploy\nv3, please"),), "deploy v3, please"),
+        ((message(text="a" * 200),), "a" * 99 + "…"),
+        ((message(), chosen("s1", acts=True, tag="v3"), requested("s1")), "push tag=v3"),
+        ((message(), asked("s1")), "Which tag?"),
+        ((message(), chosen("s1"), message("m2", "stop")), "stop"),
+        ((TriggerReceived(id="t", at=AT, source="cron", name="nightly"),), "cron nightly"),
+        ((), ""),
+    ],
+)
+def test_a_thread_is_about_what_waits_or_what_was_said_last(events: tuple[Event, ...], about: str) -> None:
+    assert title_of(thread(*events)) == about
+
+
+def test_who_may_decide_is_kept_by_group_and_follows_the_escalation() -> None:
+    waiting = governed(group="sre", then="leads", widen_at=AT)
+    (timer,) = waiting.timers
+    assert row_of(waiting).groups == ("sre",)
+    assert row_of(waiting.extended([fired(str(timer))])).groups == ("sre", "leads")
+    assert row_of(governed(group="sre", standing="g1")).groups == (), "only the standing approval decides it"
+
+
+def test_who_asked_first_has_asked() -> None:
+    row = row_of(thread(message(by=ANN), message("m2", by=BOB)))
+    assert (row.requester, row.people) == (("Ann", "u1"), ("U1", "U2"))
+
+
+@given(st.lists(st.one_of(*(events_of(kind) for kind in KINDS.values())), max_size=6))
+def test_whatever_the_log_holds_a_row_is_kept_as_it_is(events: list[Event]) -> None:
+    row = row_of(thread(*events))
+    line = index.encode(row)
+    assert row.status == "unreadable" or index.decode("t1", line) == row
+    assert b"\n" not in line
