@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from pydantic_core import from_json
+
 from store.authority.terms import names_of
 from store.events import ApprovalDecided, MessageReceived, TriggerReceived
 from store.state import Request
@@ -37,7 +39,9 @@ class Row:
     status: ThreadStatus
     agent: str
     """Empty: a record (see `bot.team.standing`), which no list shows."""
-    place: Place
+    channel: str
+    address: str
+    """The place."""
     updated_at: datetime
     """The time of the newest event."""
     title: str
@@ -53,6 +57,10 @@ class Row:
     """A request or a question is open."""
 
     @property
+    def place(self) -> Place:
+        return Place(channel=self.channel, address=self.address)
+
+    @property
     def turn(self) -> Turn:
         return turn_of(self.status)
 
@@ -66,7 +74,8 @@ def row_of(thread: Thread) -> Row:
         version=thread.version,
         status=thread.status,
         agent=thread.agent,
-        place=place or Place(channel="", address=""),
+        channel=place.channel if place else "",
+        address=place.address if place else "",
         updated_at=thread.events[-1].at,
         title=title_of(thread),
         requester=_requester(thread),
@@ -162,8 +171,8 @@ class Filter:
             and self.agent in ("", row.agent)
             and (not self.requester or _is_named(self.requester, row.requester))
             and (not self.person or row.crowded or self.person in row.people)
-            and self.channel in ("", row.place.channel)
-            and row.place.address.startswith(self.address)
+            and self.channel in ("", row.channel)
+            and row.address.startswith(self.address)
             and (self.changed_after is None or row.updated_at >= self.changed_after)
             and (self.changed_before is None or row.updated_at < self.changed_before)
         )
@@ -191,8 +200,8 @@ def encode(row: Row) -> bytes:
         row.version,
         row.status,
         row.agent,
-        row.place.channel,
-        row.place.address,
+        row.channel,
+        row.address,
         row.updated_at.astimezone(UTC).isoformat(),
         row.title,
         row.requester,
@@ -207,7 +216,7 @@ def encode(row: Row) -> bytes:
 
 def decode(thread_id: str, line: bytes) -> Row:
     """A row of this FORMAT."""
-    fields: list[Any] = json.loads(line)
+    fields: list[Any] = from_json(line)
     _, version, status, agent, channel, address, updated_at, title, requester, people, crowded, groups, detailed = (
         fields
     )
@@ -216,7 +225,8 @@ def decode(thread_id: str, line: bytes) -> Row:
         version=version,
         status=cast(ThreadStatus, status),
         agent=agent,
-        place=Place.model_construct(channel=channel, address=address),
+        channel=channel,
+        address=address,
         updated_at=datetime.fromisoformat(updated_at),
         title=title,
         requester=tuple(requester),

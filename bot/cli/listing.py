@@ -90,7 +90,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.status,
         one_line(row.agent, 40),
         one_line(row.requester[0] if row.requester else "", 40),
-        one_line(f"{row.place.channel}:{row.place.address}", 40),
+        one_line(f"{row.channel}:{row.address}", 40),
         f"{row.updated_at:%Y-%m-%d %H:%M}",
         row.title,
     )

@@ -25,8 +25,9 @@ from store.thread import Thread, ThreadStatus
 
 SCAN_MAX = 500
 """Threads that one script looks at, so that it blocks the server for about a millisecond."""
+FOUND_MIN = 8
 FOUND_MAX = 200
-"""Rows that one script returns."""
+"""Rows that one script returns at most."""
 LOGS_AT_ONCE = 20
 """Logs that one round trip loads."""
 
@@ -58,15 +59,13 @@ class RedisIndex:
     async def page(self, wanted: Filter, limit: int, cursor: Cursor) -> Page:
         limit = min(limit, PAGE_MAX)
         shown: dict[str, _Found] = {}
-        next_page = ""
         while True:
-            reading = _Reading(self, wanted, limit + 1, cursor)
+            reading = _Reading(self, wanted, max(FOUND_MIN, limit // SHARDS * 5 // 4), cursor)
             async for found in reading.all():
                 if found.thread_id not in shown and len(shown) == limit:
-                    return _page(shown, next_page)
+                    return _page(shown, str(cursor))
                 shown[found.thread_id] = found
-                cursor = Cursor(reading.floor, reading.began, found.changed, found.thread_id)
-                next_page = str(cursor)
+                cursor = reading.after(found)
             if reading.was_atomic:
                 return _page(shown, "")
             # Threads may have moved from a part that was not read to one that was: read what changed meanwhile.
@@ -153,6 +152,10 @@ class _Reading:
     def was_atomic(self) -> bool:
         """Each shard was read by one script, so no thread can have moved past it."""
         return not self._cursor.changed and all(shard.reads == 1 for shard in self._shards)
+
+    def after(self, last: _Found) -> Cursor:
+        """From where the next page goes on after this thread."""
+        return Cursor(self.floor, self.began, last.changed, last.thread_id)
 
     async def all(self) -> AsyncIterator[_Found]:
         """Every thread that the filter takes, by its last change, newest first."""

@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from tests.benchmarks.figures import Figure, table
+from tests.benchmarks.lists import lists
 from tests.benchmarks.reading import context_tokens, thousand_events
 from tests.benchmarks.steps import Site, growth, overhead, settle
 from tests.benchmarks.stub import running_stub
@@ -34,10 +35,11 @@ class Size:
     worker_loops_thinking: int = 150
     parked: int = 100
     reading: int = 25
+    listed: int = 10_000
     with_peer: bool = True
 
 
-QUICK = Size(30, 3, 20, 100, 60, 60, 20, 5, with_peer=False)
+QUICK = Size(30, 3, 20, 100, 60, 60, 20, 5, 1_000, with_peer=False)
 
 
 @contextlib.asynccontextmanager
@@ -58,6 +60,7 @@ async def figures(size: Size) -> AsyncIterator[Figure]:
             growth(place, size.growth, with_peer=size.with_peer),
             thousand_events(place, size.reading),
             parked(place, size.parked),
+            lists(place, size.listed, size.reading),
             through_the_queue(place, size.queue),
             one_process(place, size.flood),
             two_processes(place, size.worker_loops, size.worker_loops_thinking),
