@@ -136,9 +136,6 @@ class Store(Protocol):
     async def refresh(self, thread: Thread) -> Thread:
         """The thread with the events appended since. Raises ThreadDiverged."""
 
-    async def recent(self, limit: int = 50) -> list[str]:
-        """Ids of threads, the most recently changed first."""
-
     async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
         """The threads that `wanted` takes, the most recently changed first, from the cursor of an earlier page on.
 

@@ -96,9 +96,6 @@ class MemoryStore:
             raise ThreadDiverged(thread.id)
         return self._with_tail(thread, log)
 
-    async def recent(self, limit: int = 50) -> list[str]:
-        return sorted(self._logs, key=lambda thread_id: -self._logs[thread_id].moved_at)[:limit]
-
     async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
         """Computes every row from the logs. The time of a cursor is the number of moves."""
         limit, cursor = min(limit, PAGE_MAX), Cursor.parse(after)

@@ -138,16 +138,6 @@ class RedisStore:
             raise ThreadDiverged(thread.id)
         return _extended(thread, tail)
 
-    async def recent(self, limit: int = 50) -> list[str]:
-        found: list[tuple[bytes, float]] = []
-        async with self._redis.errors():
-            for shard in range(SHARDS):
-                newest = await self._redis.client.zrange(
-                    self.keys.threads(shard), 0, limit - 1, desc=True, withscores=True
-                )
-                found += cast(list[tuple[bytes, float]], newest)
-        return [thread_id.decode() for thread_id, _ in sorted(found, key=lambda row: -row[1])[:limit]]
-
     async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
         return await self._index.page(wanted, limit, Cursor.parse(after))
 

@@ -20,6 +20,7 @@ from store.events import CRON, StepChosen, TriggerReceived
 from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, events
+from tests.store.threads import thread_ids
 from tests.telling.playbook import World, done, ops
 from tests.telling.story import ANN
 
@@ -36,7 +37,7 @@ async def fired(world: World, **what: str) -> Thread:
     await cron.turn()
     world.clock.advance(3_600)
     await cron.turn()
-    (thread_id,) = await world.store.real.recent()
+    (thread_id,) = await thread_ids(world.store.real)
     world.thread = await world.store.real.load(thread_id)
     return world.thread
 

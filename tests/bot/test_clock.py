@@ -28,6 +28,7 @@ from store.thread import Thread
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Server, opened_store
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.stories.program import Bot
 from tests.telling.playbook import ops
 
@@ -45,7 +46,7 @@ def keeping(store: Store, clock: Clock, *schedules: Schedule) -> Cron:
 
 
 async def threads(store: Store) -> list[Thread]:
-    return [await store.load(thread_id) for thread_id in reversed(await store.recent(10_000))]
+    return [await store.load(thread_id) for thread_id in reversed(await thread_ids(store))]
 
 
 def triggers(found: Sequence[Thread]) -> list[str]:

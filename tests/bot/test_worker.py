@@ -19,6 +19,7 @@ from store.thread import Thread
 from store.values import Place
 from tests.fakes.clock import Clock
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.telling.playbook import LEASE_SECONDS, Look, Push, Slow, Touch, World, done, killed, ops
 from tests.telling.story import ANN, BOB
 
@@ -113,7 +114,7 @@ async def test_a_worker_holds_as_many_threads_as_it_may_and_no_more() -> None:
             await begins.get()
         for _ in places[:2]:
             go_on.release()
-        for thread_id in await world.store.recent():
+        for thread_id in await thread_ids(world.store):
             await until(world, is_done, thread_id)
     assert (world.lines, most) == (["said: Done."] * len(places), 2)
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from store.base import Lease, Store
+from store.pages import PAGE_MAX
 from store.thread import Thread
 from tests.telling.story import message, opened
 
@@ -17,6 +18,13 @@ SHORT = 0.02
 
 def ids(of: Thread) -> list[str]:
     return [event.id for event in of.events]
+
+
+async def thread_ids(store: Store) -> list[str]:
+    """Of all conversations, the most recently changed first."""
+    page = await store.page(limit=PAGE_MAX)
+    assert not page.after
+    return [row.id for row in page.rows]
 
 
 async def begun(store: Store, thread_id: str = "t1") -> Thread:

@@ -32,6 +32,7 @@ from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer, User
 from tests.matrices import matrix
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.stories.program import Bot, Running
 from tests.stories.test_email import Mailroom, text_of
 from tests.stories.test_slack import MANIFEST, Team, decider
@@ -92,7 +93,7 @@ class Company:
         """The thread that waits for an approval, when there is one."""
 
         async def look() -> dict[str, Any] | None:
-            threads = [await self.store.load(thread_id) for thread_id in await self.store.recent()]
+            threads = [await self.store.load(thread_id) for thread_id in await thread_ids(self.store)]
             return next((document(one) for one in threads if one.status == "waiting_for_approval"), None)
 
         return await _found(look)
@@ -444,7 +445,7 @@ async def test_ten_processes_and_one_schedule_say_one_thing(company: Company) ->
             await clock.told("Schedules: ")
         await stack.enter_async_context(company.running("worker"))
         await company.in_release("Shall I deploy?")
-    found = [await company.shown(thread_id) for thread_id in await company.store.recent()]
+    found = [await company.shown(thread_id) for thread_id in await thread_ids(company.store)]
     assert sum(e["kind"] == "trigger_received" for shown in found for e in shown["events"]) == 1
     said = [m for m in company.slack.messages("release") if "Shall I deploy?" in company.slack.text_of(m)]
     assert len(said) == 1
@@ -467,4 +468,4 @@ async def test_what_a_schedule_begins_goes_on_with_the_answer(company: Company, 
         found = await company.until(thread_id, lambda shown: shown["pending"] is not None)
     assert found["pending"]["intent"].startswith("deploy_")
     assert [e["sender"]["member"] for e in found["events"] if e["kind"] == "message_received"] == ["ben"]
-    assert await company.store.recent() == [thread_id]
+    assert await thread_ids(company.store) == [thread_id]

@@ -423,9 +423,6 @@ class StoreWithHooks:
     async def refresh(self, thread: Thread) -> Thread:
         return await self.real.refresh(thread)
 
-    async def recent(self, limit: int = 50) -> list[str]:
-        return await self.real.recent(limit)
-
     async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
         return await self.real.page(wanted, limit=limit, after=after)
 

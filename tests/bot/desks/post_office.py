@@ -35,6 +35,7 @@ from store.values import Place
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, address
 from tests.fakes.mail.light import Light
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.telling.playbook import Desk, ScriptedModel, ops
 
 AUTHSERV_ID = "mx.team.example"
@@ -189,7 +190,7 @@ class PostOffice:
 
     async def threads(self) -> list[Thread]:
         """The oldest first."""
-        return [await self.store.load(thread_id) for thread_id in reversed(await self.store.recent())]
+        return [await self.store.load(thread_id) for thread_id in reversed(await thread_ids(self.store))]
 
     async def thread(self) -> Thread:
         [thread] = await self.threads()

@@ -28,6 +28,7 @@ from store.values import Attachment, Person
 from tests.bot.desks.office import MANIFEST, Office, kinds, new_office
 from tests.fakes.slack import Message
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.telling.playbook import NOTHING, Push, done
 from tests.telling.story import ANN
 
@@ -88,7 +89,7 @@ async def test_what_is_said_to_others_wakes_nobody(office: Office) -> None:
         for message in (alone, robot):
             await office.slack.acknowledged(message)
         assert joined is None or joined
-    assert await office.store.recent() == []
+    assert await thread_ids(office.store) == []
 
 
 async def test_what_was_said_before_the_mention_is_read_and_vouched_for_by_nobody(office: Office) -> None:
@@ -432,7 +433,7 @@ async def test_a_deletion_that_overtakes_its_message_counts(office: Office) -> N
         await office.slack.wait_for(lambda: len(office.slack.deliveries.all) >= 3)
         for delivery in list(office.slack.deliveries.all):
             await office.slack.acknowledged(delivery)
-    assert await office.store.recent() == []
+    assert await thread_ids(office.store) == []
 
 
 async def test_files_and_edits_that_take_too_much_room_lose_no_message(office: Office) -> None:

@@ -37,6 +37,7 @@ from tests.bot.web.api.client import (
     streamed,
 )
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.telling.playbook import Push, ask, done
 
 
@@ -221,7 +222,7 @@ async def test_a_fork_is_a_thread_of_its_own(client: Client) -> None:
     assert (await client.post(f"{client.here}/fork", {"at": 1})).body["id"] != thread_id
     for at in (0, -1, 4, 2**80, 1.0, "1", True, None):
         assert (await client.post(f"{client.here}/fork", {"at": at})).status == 422
-    assert len(await client.world.store.recent()) == 3
+    assert len(await thread_ids(client.world.store)) == 3
 
 
 # Where it is on
@@ -266,7 +267,7 @@ async def test_the_same_on_redis(redis_store: RedisStore) -> None:
     async with serve(world) as client:
         replies = await asyncio.gather(*(client.post("/api/threads", {"text": "push"}, key="k") for _ in range(5)))
         assert {reply.status for reply in replies} == {202}
-        assert await redis_store.recent() == [replies[0].body["id"]]
+        assert await thread_ids(redis_store) == [replies[0].body["id"]]
         assert (await client.post("/api/threads", {"text": "pull"}, key="k")).status == 422
         world.thread = await redis_store.load(replies[0].body["id"])
         world.model.answers(Push(target="prod"), done("It is out."))

@@ -12,6 +12,7 @@ from bot.web.api import shapes as shapes
 from bot.web.callers import BODY_BYTES_MAX
 from store.events import TEXT_CHARS_MAX, MessageReceived
 from tests.bot.web.api.client import MACHINE, Client, requested
+from tests.store.threads import thread_ids
 
 DEEP = 100_000
 BODIES: dict[str, bytes] = {
@@ -47,7 +48,7 @@ BODIES: dict[str, bytes] = {
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_body_that_is_none(client: Client, name: str) -> None:
     assert (await client.raw("/api/threads", BODIES[name])).status in (400, 422)
-    assert await client.world.store.recent() == []
+    assert await thread_ids(client.world.store) == []
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ async def test_a_body_that_is_none(client: Client, name: str) -> None:
 )
 async def test_only_json_is_read(client: Client, content_type: str) -> None:
     assert (await client.raw("/api/threads", b'{"text": "a"}', content_type)).status in (400, 422)
-    assert await client.world.store.recent() == []
+    assert await thread_ids(client.world.store) == []
 
 
 @pytest.mark.parametrize("approved", ["true", "yes", 1, 0, None, [], {}])
@@ -77,7 +78,7 @@ async def test_more_than_a_body_may_have_is_not_read(client: Client, chunked: bo
     data = pieces() if chunked else b" " * (BODY_BYTES_MAX + 1)
     reply = await client.ask("POST", "/api/threads", data=data, headers={"Content-Type": "application/json"})
     assert reply.status == 413
-    assert await client.world.store.recent() == []
+    assert await thread_ids(client.world.store) == []
 
 
 async def test_a_text_is_taken_whole_or_not_at_all(client: Client) -> None:

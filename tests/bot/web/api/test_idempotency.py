@@ -10,6 +10,7 @@ import pytest
 from bot.web.api import shapes as shapes
 from store.events import MessageReceived
 from tests.bot.web.api.client import ANA, Client
+from tests.store.threads import thread_ids
 
 
 async def test_the_same_key_is_the_same_thread(client: Client) -> None:
@@ -35,7 +36,7 @@ async def test_the_same_key_with_another_body_does_nothing(client: Client, other
     assert (refused.status, refused.detail) == (422, "This Idempotency-Key was used for another request.")
     elsewhere = await client.post(f"{first.body['links']['messages']}", {"text": "a"}, key="k1")
     assert elsewhere.status == 422
-    assert await client.world.store.recent() == [first.body["id"]]
+    assert await thread_ids(client.world.store) == [first.body["id"]]
     assert len(await client.log(first.body["id"])) == 2
     assert (await client.post("/api/threads", {"text": "a"}, key="k1")).body == first.body
 
@@ -44,14 +45,14 @@ async def test_two_with_one_key_at_the_same_moment_open_one_thread(client: Clien
     replies = await asyncio.gather(*(client.post("/api/threads", {"text": "a"}, key="k") for _ in range(8)))
     assert {reply.status for reply in replies} == {202}
     (thread_id,) = {reply.body["id"] for reply in replies}
-    assert await client.world.store.recent() == [thread_id]
+    assert await thread_ids(client.world.store) == [thread_id]
     assert len(await client.log(thread_id)) == 2
 
 
 async def test_of_two_bodies_with_one_key_at_the_same_moment_one_counts(client: Client) -> None:
     replies = await asyncio.gather(*(client.post("/api/threads", {"text": text}, key="k") for text in "ab"))
     assert sorted(reply.status for reply in replies) == [202, 422]
-    assert len(await client.world.store.recent()) == 1
+    assert len(await thread_ids(client.world.store)) == 1
 
 
 async def test_a_message_with_a_key_is_said_once(client: Client) -> None:
@@ -69,4 +70,4 @@ async def test_a_message_with_a_key_is_said_once(client: Client) -> None:
 @pytest.mark.parametrize("key", ["k" * 201, " "])
 async def test_a_key_that_cannot_be_one_is_refused(client: Client, key: str) -> None:
     assert (await client.post("/api/threads", {"text": "a"}, headers={"Idempotency-Key": key})).status == 422
-    assert await client.world.store.recent() == []
+    assert await thread_ids(client.world.store) == []
