@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from store.authority.terms import ANYONE, Terms
-from store.events import StandingGranted
+from store.standing import StandingGranted
 from store.values import Person, Place
 
 

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
 from agent.steps import HandOver, Step, Tool, as_question
-from store.events import ChoiceFailed, MessageReceived, StepChosen, StepRefused, ToolFinished, TriggerReceived
+from store.events import (
+    ChoiceFailed,
+    MessageReceived,
+    StepChosen,
+    StepRefused,
+    ThreadUnserved,
+    ToolFinished,
+    TriggerReceived,
+)
+from store.keys import MessageKey
 from store.outbox import Unsent
 from store.state import StepState
 from store.text import call_in_words, one_line
@@ -72,6 +81,15 @@ class RefuseStep:
 
 
 @dataclass(frozen=True, slots=True)
+class CannotServe:
+    """This worker does not know what is needed here; another one may, of a newer version."""
+
+    why: str
+    step: StepState | None = None
+    """The step that it cannot begin."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeAgent:
     agent: str
     reason: str
@@ -84,16 +102,40 @@ class HandToHuman:
 
 
 Action = (
-    Say | AskModel | ChooseStep | RequestApproval | RunTool | NoteInterruption | RefuseStep | ChangeAgent | HandToHuman
+    Say
+    | AskModel
+    | ChooseStep
+    | RequestApproval
+    | RunTool
+    | NoteInterruption
+    | RefuseStep
+    | CannotServe
+    | ChangeAgent
+    | HandToHuman
 )
 
 
 def decide(agent: Agent, thread: Thread) -> Action | None:
     """The one thing to do now; None: it is a person's turn, a timer's, or nobody's."""
     if not thread.exists or thread.state.unreadable:
-        return None
+        return decide_without_agent(thread)
     # Other places may be down; do not let them delay this thread.
     return say_next(thread, here=True) or _continue(agent, thread) or say_next(thread)
+
+
+def decide_without_agent(thread: Thread) -> Action | None:
+    """The action for a thread whose agent, or one of whose events, is unknown here."""
+    state = thread.state
+    if not thread.exists:
+        return None
+    if state.unreadable:
+        # What its messages say may depend on the unknown event; but for ours that nobody serves it.
+        unserved = (MessageKey(e.id, "notice") for e in thread.events if isinstance(e, ThreadUnserved))
+        found = next(((str(key), unsent) for key in unserved if (unsent := state.outbox.get(str(key)))), None)
+        can_be_sent = found and not found[1].retry_at
+        return Say(*found) if found and can_be_sent else CannotServe("A newer version of me wrote to this thread.")
+    waits = not (state.paused or state.cancelled or state.handed_to_human) and thread.turn == "agent"
+    return say_next(thread) or (CannotServe(f"No worker here knows the agent {thread.agent!r}.") if waits else None)
 
 
 def _continue(agent: Agent, thread: Thread) -> Action | None:
@@ -184,7 +226,8 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
     try:
         step = agent.parse(state.chosen.intent, state.chosen.arguments)
     except UnusableStep as error:
-        return RefuseStep(state, str(error))
+        # It was valid for whoever chose it: another version, which may still run. A person's edit was never checked.
+        return RefuseStep(state, str(error)) if state.chosen.by == "person" else CannotServe(str(error), state)
     match step:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)
@@ -233,9 +276,8 @@ def question_of_outcome(state: StepState, why: str) -> Step:
     """The question to people when the outcome of a tool is unknown."""
     call = one_line(call_in_words(state.chosen.intent, state.chosen.arguments), CALL_CHARS_MAX)
     return as_question(
-        f"I was interrupted while {call} was running. Did it happen?",
-        f"I started it and do not know how it ended ({why}), so I will not start it again. "
-        "Please check, and tell me whether it happened.",
+        f"I do not know how {call} ended. Did it happen?",
+        f"What I know: {why.rstrip('.')}. I will not start it again. Please check, and tell me whether it happened.",
         yes_no=True,
         urgent=True,
     )

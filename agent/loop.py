@@ -17,6 +17,7 @@ from agent.authority import Authority
 from agent.decide import (
     Action,
     AskModel,
+    CannotServe,
     ChangeAgent,
     ChooseStep,
     HandToHuman,
@@ -26,15 +27,17 @@ from agent.decide import (
     RunTool,
     Say,
     decide,
+    decide_without_agent,
     say_next,
 )
 from agent.definition import Agent
 from agent.model.base import Model, ModelBusy
 from agent.perform.choose import ask, choose
 from agent.perform.request import request
-from agent.perform.run import doing, interrupted, refused, run
+from agent.perform.run import doing, interrupted, refused, run, what_is_known
 from agent.perform.say import say
 from agent.perform.turn import Services, Turn
+from agent.perform.unserved import give_up, has_waited_long
 from channels.base import Channel
 from store import keys
 from store.base import Lease, Store, ThreadMoved
@@ -71,32 +74,37 @@ class Loop:
         self.draining = False
         """Once set, `advance` returns after the current action."""
 
-    async def advance(self, thread: Thread, lease: Lease) -> Thread:
+    def turn(self, thread: Thread, lease: Lease) -> Turn:
+        """The turn of the holder of this lease, for `advance`."""
+        return Turn(self._services, thread, lease)
+
+    async def advance(self, turn: Turn) -> None:
         """Do everything that can be done now. Returns when it is somebody else's turn, or when draining.
 
         Raises LeaseLost when another worker took over, StoreUnavailable when an append by `Turn.begin` failed, and
         Postponed when nothing is left to do but to ask a model that is busy.
         """
-        turn = Turn(self._services, thread, lease)
+        turn.unserved = ""
         while not self.draining:
             if fired := _timers_due(turn):
-                await turn.fire(*fired)
+                await turn.record(*fired)
                 continue
             action = self._next(turn)
             if action is None:
                 _at_rest(turn)
+                break
+            if isinstance(action, CannotServe) and not has_waited_long(turn):
+                turn.unserved = action.why
                 break
             _show(turn, action)
             try:
                 await _perform_or_postpone(turn, action)
             except ThreadMoved:
                 continue  # Decide again on the thread as it is now.
-        return turn.thread
 
     def _next(self, turn: Turn) -> Action | None:
-        thread, roster = turn.thread, self._services.roster
-        agent = roster.get(thread.agent)
-        return decide(agent, thread) if agent else _without_agent(thread, roster)
+        agent = self._services.roster.get(turn.thread.agent)
+        return decide(agent, turn.thread) if agent else decide_without_agent(turn.thread)
 
 
 async def _perform_or_postpone(turn: Turn, action: Action) -> None:
@@ -124,8 +132,9 @@ async def _perform(turn: Turn, action: Action) -> None:
         case RunTool():
             await run(turn, action)
         case NoteInterruption():
-            why = "its worker stopped before it could report how it ended"
-            await turn.begin(*interrupted(turn, action.step, why))
+            await turn.begin(*interrupted(turn, action.step, what_is_known(turn, action.step)))
+        case CannotServe():
+            await give_up(turn, action)
         case RefuseStep():
             await turn.begin(refused(turn, action.step, action.error))
         case ChangeAgent():
@@ -140,21 +149,10 @@ async def _perform(turn: Turn, action: Action) -> None:
 
 def _timers_due(turn: Turn) -> list[TimerFired]:
     timers = turn.thread.timers
-    if not timers:
+    if not timers or turn.thread.state.unreadable:
         return []
     now = turn.now()
     return [TimerFired(id=keys.fired(str(key)), at=now, timer=str(key)) for key in due(timers, now)]
-
-
-def _without_agent(thread: Thread, roster: Mapping[str, Agent]) -> Action | None:
-    """The action for a thread whose agent does not exist here: say so, and send the outbox."""
-    state = thread.state
-    if not thread.exists or state.unreadable:
-        return None
-    if not state.news or state.paused:
-        return say_next(thread)
-    reason = f"There is no agent {thread.agent!r}. The agents here are: {', '.join(roster) or 'none'}."
-    return say_next(thread) or HandToHuman("agent", reason)
 
 
 def _show(turn: Turn, action: Action) -> None:

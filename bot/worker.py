@@ -1,36 +1,39 @@
-"""The worker: claims due threads, advances each as far as possible, and releases it.
+"""The worker: claims due threads, and holds as many at once as it may (`bot.hold`).
 
 Any number of worker processes may run. One worker at a time holds a thread, by a lease that it renews; when it dies,
-its leases expire and other workers take over. An idle thread costs a worker nothing. What to do is decided by
-`agent.loop`.
+its leases expire and other workers take over. An idle thread costs a worker nothing.
+
+After the store was away, it first renews what it holds, and for the length of a lease claims nothing that another
+worker held, which may do the same. It never claims what it holds itself. It remembers the threads that it worked on
+last: when another server answers, the log of each is compared with what is remembered (`store.recovery`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 
-from agent.loop import Loop, Postponed
-from store import keys
-from store.base import Lease, LeaseLost, Store, StoreUnavailable, ThreadDiverged
-from store.events import HandedToHuman
+from agent.loop import Loop
+from bot.hold import STORE_RETRY_SECONDS, Hold
+from store.base import Lease, Store, StoreUnavailable, ThreadDiverged
+from store.recovery import write_back
 from store.thread import Thread
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS_MAX = 1.0
 """The longest delay if the notification of a wake-up is lost."""
-CLAIMS_WITHOUT_RELEASE_MAX = 5
-"""After this many worker deaths in a row, a thread is handed to a person."""
 IDLE_SECONDS_MIN = 0.02
 """The pause after finding nothing to claim, since a due thread may be one that this worker ignores (`only`)."""
-STORE_RETRY_SECONDS = 0.5
-UNREADABLE_RETRY_SECONDS = 30.0
+UNSERVED_RETRY_SECONDS = 30.0
+"""How long a thread that this worker cannot serve is left to others."""
+REMEMBERED_THREADS_MAX = 500
+REMEMBERED_EVENTS_MAX = 10_000
 
 
 class Worker:
@@ -53,7 +56,14 @@ class Worker:
         self._only = only
         """The only thread that this worker claims; empty: all."""
         self._clock = clock
-        self._holds: set[asyncio.Task[None]] = set()
+        self._holds: dict[str, Hold] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._remembered: OrderedDict[str, Thread] = OrderedDict()
+        self._left_alone: dict[str, float] = {}
+        """Threads that this worker cannot serve, and until when it leaves them to others."""
+        self._away_until = float("-inf")
+        """When the store was back after it was away."""
+        self._server_id = store.server.id
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
 
@@ -61,6 +71,8 @@ class Worker:
         """Take no new work. `run` returns when current work is finished or handed back."""
         self._loop.draining = True
         self._stopping.set()
+        for hold in self._holds.values():
+            hold.stop()
 
     async def run(self) -> None:
         """Run until `stop`. While the store is down, it waits."""
@@ -71,6 +83,7 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 try:
+                    await self._look_after(was_away=store_is_down)
                     wait = await self._claim()
                     store_is_down = False
                 except StoreUnavailable as error:
@@ -82,26 +95,75 @@ class Worker:
             stopped.cancel()
             await self._drain()
 
+    async def _look_after(self, *, was_away: bool) -> None:
+        """Before anything is claimed: renew what is held, and see whether the store still knows what we know."""
+        if was_away:
+            for hold in [*self._holds.values()]:
+                await hold.renew()
+            self._away_until = self._seconds()
+        if self._store.server.id != self._server_id:
+            found = self._store.server.id
+            log.warning("another_server", before=self._server_id, now=found)
+            for thread in [*self._remembered.values(), *(hold.thread for hold in self._holds.values())]:
+                await self._compare(thread)
+            self._server_id = found
+
+    async def _compare(self, thread: Thread) -> None:
+        """Write back what the log lost. The holder of the thread, if there is one, sees that it moved."""
+        try:
+            await self._store.refresh(thread)
+        except ThreadDiverged as error:
+            log.error("events_lost", thread=thread.id, seen=thread.version, error=str(error))
+            self._remember(await write_back(self._store, thread, now=self._clock))
+
     async def _claim(self) -> float:
         """Claim due threads, up to the concurrency limit. Returns the seconds until the next attempt."""
         room = self._concurrency - len(self._holds)
         if room <= 0:
             return POLL_SECONDS_MAX
-        leases = await self._store.claim(room, self._lease_seconds, self._only)
+        now = self._seconds()
+        self._left_alone = {thread_id: until for thread_id, until in self._left_alone.items() if until > now}
+        skip = {*self._holds, *self._left_alone}
+        age = min(self._store.server.age_seconds, now - self._away_until)
+        expired = age >= self._lease_seconds
+        leases = await self._store.claim(room, self._lease_seconds, self._only, skip=skip, expired=expired)
         for lease in leases:
-            hold = asyncio.create_task(self._hold(lease), name=f"thread {lease.thread_id}")
-            self._holds.add(hold)
-            hold.add_done_callback(self._let_go)
+            self._begin(lease)
         if len(self._holds) >= self._concurrency:
             return POLL_SECONDS_MAX
-        due_in = await self._store.due_in_seconds()
+        due_in = await self._store.due_in_seconds({*self._holds, *self._left_alone})
         if due_in is None:
             return POLL_SECONDS_MAX
         return min(max(due_in, 0.0 if leases else IDLE_SECONDS_MIN), POLL_SECONDS_MAX)
 
-    def _let_go(self, hold: asyncio.Task[None]) -> None:
-        self._holds.discard(hold)
+    def _begin(self, lease: Lease) -> None:
+        remembered = self._remembered.pop(lease.thread_id, Thread(lease.thread_id))
+        hold = Hold(self._store, self._loop, lease, remembered, clock=self._clock)
+        if self._stopping.is_set():
+            hold.stop()
+        task = asyncio.create_task(hold.run(), name=f"thread {lease.thread_id}")
+        self._holds[lease.thread_id] = hold
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._ended(hold, task))
+
+    def _ended(self, hold: Hold, task: asyncio.Task[None]) -> None:
+        thread_id = hold.lease.thread_id
+        del self._holds[thread_id]
+        self._tasks.discard(task)
+        self._remember(hold.thread)
+        if hold.cannot_serve:
+            self._left_alone[thread_id] = self._seconds() + UNSERVED_RETRY_SECONDS
         self._freed.set()
+
+    def _remember(self, thread: Thread) -> None:
+        self._remembered[thread.id] = thread
+        self._remembered.move_to_end(thread.id)
+        events = sum(thread.version for thread in self._remembered.values())
+        while len(self._remembered) > REMEMBERED_THREADS_MAX or events > REMEMBERED_EVENTS_MAX:
+            events -= self._remembered.popitem(last=False)[1].version
+
+    def _seconds(self) -> float:
+        return self._clock().timestamp()
 
     async def _sleep(self, seconds: float, stopped: asyncio.Task[bool], *, idle: bool) -> None:
         """Sleep until there may be work, until a slot is free, or until `stop`."""
@@ -117,110 +179,14 @@ class Worker:
         for task in pending - {stopped}:
             task.cancel()
 
-    async def _hold(self, lease: Lease) -> None:
-        heartbeat = asyncio.create_task(self._keep(lease, asyncio.current_task()))
-        try:
-            await self._work(lease)
-        except LeaseLost:
-            log.warning("lease_lost", thread=lease.thread_id)
-        except asyncio.CancelledError:
-            if not heartbeat.done():
-                # The grace period is over. The log tells the next worker what was running.
-                with contextlib.suppress(StoreUnavailable):
-                    await self._store.hand_back(lease)
-                raise
-            log.warning("lease_lost", thread=lease.thread_id)
-        finally:
-            heartbeat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await heartbeat
-
-    async def _work(self, lease: Lease) -> None:
-        thread = Thread(lease.thread_id)
-        trouble: tuple[str, str] | None = None  # The limit and the reason to park it for.
-        parked = False
-        while True:
-            try:
-                thread = await self._store.refresh(thread)
-                if trouble and (parked or not thread.exists):
-                    # Telling people fails as well, so leave the thread alone.
-                    if await self._store.release(lease, thread):
-                        return
-                    trouble, parked = None, False
-                elif trouble:
-                    thread = await self._park(thread, lease, *trouble)
-                    trouble, parked = None, True
-                elif lease.claims > CLAIMS_WITHOUT_RELEASE_MAX:
-                    died = f"{lease.claims - 1} workers died while working on this."
-                    thread = await self._park(thread, lease, "worker_deaths", died)
-                    lease.claims = 1
-                thread, postponed_seconds = await self._advance(thread, lease)
-                parked = False
-                if self._stopping.is_set():
-                    await self._store.hand_back(lease)
-                    return
-                if await self._store.release(lease, thread, self._wake_in(thread, postponed_seconds)):
-                    return
-            except StoreUnavailable as error:
-                if self._stopping.is_set():
-                    return  # The lease expires by itself.
-                log.warning("store_unavailable", thread=lease.thread_id, error=str(error))
-                await asyncio.sleep(STORE_RETRY_SECONDS)
-            except ThreadDiverged as error:
-                # The lost events are recorded nowhere else, so nothing may begin on what is left.
-                log.error("events_lost", thread=lease.thread_id, seen=thread.version, error=str(error))
-                thread = Thread(lease.thread_id)
-                trouble = ("lost_events", "The store lost events of this thread. Please check what was under way.")
-            except (LeaseLost, asyncio.CancelledError):
-                raise
-            except Exception as error:
-                # A bug of ours. Hand the thread to a person instead of looping.
-                log.exception("thread_failed", thread=lease.thread_id)
-                trouble = (
-                    "internal_error",
-                    f"I hit a bug ({type(error).__name__}). An administrator should look at the log.",
-                )
-
-    async def _advance(self, thread: Thread, lease: Lease) -> tuple[Thread, float | None]:
-        """Returns the seconds until the model may be asked, too, if that is what the thread needs."""
-        try:
-            return await self._loop.advance(thread, lease), None
-        except Postponed as postponed:
-            # Let it go: holding it would take the place of a thread on which a person has just decided.
-            return postponed.thread, postponed.seconds
-
-    def _wake_in(self, thread: Thread, postponed_seconds: float | None) -> float | None:
-        if thread.state.unreadable:
-            # A newer version wrote it, and one of its workers will take it. Check again later.
-            return UNREADABLE_RETRY_SECONDS
-        waits = [max((at - self._clock()).total_seconds(), 0.0) for at in thread.timers.values()]
-        return min(waits if postponed_seconds is None else [*waits, postponed_seconds], default=None)
-
-    async def _park(self, thread: Thread, lease: Lease, limit: str, reason: str) -> Thread:
-        event = HandedToHuman(id=keys.handed_over(thread.version), at=self._clock(), limit=limit, reason=reason)
-        return await self._store.append(thread, event, lease=lease)
-
-    async def _keep(self, lease: Lease, hold: asyncio.Task[None] | None) -> None:
-        """Renew the lease until cancelled; end the work as soon as it is no longer ours."""
-        while True:
-            await asyncio.sleep(self._lease_seconds / 3)
-            try:
-                if await self._store.renew(lease):
-                    continue
-            except StoreUnavailable:
-                continue  # Once the store is back, fencing decides.
-            if hold:
-                hold.cancel()
-            return
-
     async def _drain(self) -> None:
         """Let current work end within the grace period, then cancel it; other workers resume it from the log."""
-        if not self._holds:
+        if not self._tasks:
             return
-        log.debug("draining", threads=len(self._holds), grace_seconds=self._grace_seconds)
-        _, late = await asyncio.wait(set(self._holds), timeout=self._grace_seconds)
-        for hold in late:
-            log.warning("broken_off", hold=hold.get_name())
-            hold.cancel()
+        log.debug("draining", threads=len(self._tasks), grace_seconds=self._grace_seconds)
+        _, late = await asyncio.wait(set(self._tasks), timeout=self._grace_seconds)
+        for task in late:
+            log.warning("broken_off", hold=task.get_name())
+            task.cancel()
         if late:
             await asyncio.wait(late, timeout=2.0)

@@ -96,6 +96,10 @@ class Server:
     since: float
     """When it was started, by `boot_seconds` of this machine."""
 
+    @property
+    def age_seconds(self) -> float:
+        return boot_seconds() - self.since
+
 
 class Store(Protocol):
     @property

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
-from store.events import SCHEMA_VERSION, Event, KnownEvent, UnknownEvent
+from store.events import Event, KnownEvent, UnknownEvent
+from store.recorded import SCHEMA_VERSION
 from store.text import without_half_surrogates
 
 EVENT_BYTES_MAX = 256_000

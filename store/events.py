@@ -10,16 +10,13 @@ code that wrote it. Logs of newer versions load too: unknown fields are kept, un
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import AwareDatetime, Field, JsonValue, field_validator
+from pydantic import AwareDatetime, JsonValue
 
-from store.text import without_half_surrogates
-from store.values import Attachment, Fact, Person, Place, Usage
-
-SCHEMA_VERSION = 1
-"""Written on every event. Raise it when an old reader would misunderstand a new event, not when a field is added."""
-
+from store.recorded import Recorded
+from store.standing import StandingGranted, StandingRevoked
+from store.values import Attachment, Person, Place, Usage
 
 TEXT_CHARS_MAX = 50_000
 """The longest text of one message. The inbox clips longer ones and says so."""
@@ -39,22 +36,6 @@ Effect = Literal[
     "runs",  # runs a tool
 ]
 """What choosing a step does."""
-
-
-class Recorded(Fact):
-    """The fields of every event."""
-
-    kind: str
-    id: str = Field(min_length=1, max_length=512)
-    at: AwareDatetime
-    """When it was recorded, by the clock of the recording machine."""
-    v: int = SCHEMA_VERSION
-
-    @field_validator("id", mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        # Some ids come from outside (a Message-ID, say). The id in the log must equal the one that deduplicates.
-        return without_half_surrogates(value) if isinstance(value, str) else value
 
 
 class ThreadOpened(Recorded):
@@ -210,6 +191,18 @@ class ToolStarted(Recorded):
     step: str
     attempt: int
     repeatable: bool = False
+    host: str = ""
+    """The machine of the worker that begins it, so that people know where it may still be going on."""
+
+
+class ToolNotBegun(Recorded):
+    """The tool whose start is recorded did not begin: its worker noticed that it had lost the right to."""
+
+    kind: Literal["tool_not_begun"] = "tool_not_begun"
+    step: str
+    start: int
+    """Which start of the step: see `StepState.starts`."""
+    why: str
 
 
 class ToolWaiting(Recorded):
@@ -304,6 +297,23 @@ class HandedToHuman(Recorded):
     reason: str
 
 
+class EventsLost(Recorded):
+    """The store had lost events of this thread, and a worker that remembered them wrote them back. The agent stops."""
+
+    kind: Literal["events_lost"] = "events_lost"
+    restored: int
+    """How many events, just before this one, were written back."""
+    conflicting: tuple[JsonValue, ...] = ()
+    """Remembered events that could not be written back, since others stand in their place; as in the log."""
+
+
+class ThreadUnserved(Recorded):
+    """No worker that looked at the thread could serve it for a while. It goes on as soon as one can."""
+
+    kind: Literal["thread_unserved"] = "thread_unserved"
+    why: str
+
+
 class ThreadPaused(Recorded):
     kind: Literal["thread_paused"] = "thread_paused"
     by: Person
@@ -329,30 +339,6 @@ class ThreadReopened(Recorded):
     by: Person
 
 
-class StandingGranted(Recorded):
-    """An entitled person approves all calls of one kind for a limited time. Kept in the log `standing`."""
-
-    kind: Literal["standing_granted"] = "standing_granted"
-    agent: str
-    intent: str
-    scope: str = ""
-    """Which of the intent's policies applies, as the tool says (an environment, say)."""
-    policy: dict[str, JsonValue] = {}
-    """The team file's policy for such calls at the time. The grant ends when that policy changes."""
-    by: Person
-    groups: tuple[str, ...] = ()
-    until: AwareDatetime
-    reason: str = ""
-    proof: str = ""
-
-
-class StandingRevoked(Recorded):
-    kind: Literal["standing_revoked"] = "standing_revoked"
-    grant: str
-    by: Person
-    proof: str = ""
-
-
 class UnknownEvent(Recorded):
     """An event that this version cannot read. It is shown, but no agent acts on a thread that holds one."""
 
@@ -371,6 +357,7 @@ KnownEvent = (
     | ApprovalRequested
     | ApprovalDecided
     | ToolStarted
+    | ToolNotBegun
     | ToolWaiting
     | ToolFinished
     | ToolInterrupted
@@ -381,6 +368,8 @@ KnownEvent = (
     | DeliveryFailed
     | AgentChanged
     | HandedToHuman
+    | EventsLost
+    | ThreadUnserved
     | ThreadPaused
     | ThreadResumed
     | ThreadCancelled

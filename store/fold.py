@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from store import running
 from store.authority.terms import terms_of
 from store.events import (
     CRON,
@@ -25,14 +26,13 @@ from store.events import (
     ChoiceFailed,
     DeliveryFailed,
     Event,
+    EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
-    StandingGranted,
-    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -41,9 +41,11 @@ from store.events import (
     ThreadPaused,
     ThreadReopened,
     ThreadResumed,
+    ThreadUnserved,
     TimerFired,
     ToolFinished,
     ToolInterrupted,
+    ToolNotBegun,
     ToolStarted,
     ToolWaiting,
     TriggerReceived,
@@ -53,11 +55,9 @@ from store.keys import MessageKey, TimerKey
 from store.moves import (
     begin_copy,
     cancel,
-    close_card,
     count_failure,
     edit_message,
     end_open_steps,
-    end_progress,
     escalate,
     follow_card,
     move_step,
@@ -67,10 +67,9 @@ from store.moves import (
     settle,
     start_turn,
     stop_choosing,
-    tell_of_refused_edit,
     update_request,
-    wait,
 )
+from store.standing import StandingGranted, StandingRevoked
 from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
 
 NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
@@ -120,7 +119,7 @@ def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
 def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     if event.step in state.steps:
         return
-    state.retry_choice_at = None
+    state.retry_choice_at, state.unserved = None, False
     if not event.holds:  # A person's edit answers nothing that happened before it.
         state.seen = event.seen or index
     if event.by == "model":
@@ -216,51 +215,6 @@ def _approval_decided(state: State, event: ApprovalDecided, index: int) -> None:
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step)
 
 
-# Running
-
-
-def _tool_started(state: State, event: ToolStarted, index: int) -> None:
-    step = state.steps.get(event.step)
-    restarts = step.restarts + 1 if step and step.status == "running" else 0
-    moved = {"attempt": event.attempt, "restarts": restarts, "repeatable": event.repeatable}
-    move_step(state, event.step, OPEN, status="running", **moved)
-
-
-def _tool_waiting(state: State, event: ToolWaiting, index: int) -> None:
-    step = state.steps.get(event.step)
-    # Ignore an earlier attempt, recorded late by a worker that was presumed dead.
-    if step and step.attempt == event.attempt:
-        wait(state, step, event, index)
-
-
-def _tool_finished(state: State, event: ToolFinished, index: int) -> None:
-    # Accepted after an interruption and while a later attempt waits, too: it is the one true ending of the step.
-    done: StepStatus = "failed" if event.error else "finished"
-    if move_step(state, event.step, {"running", "waiting", "due", "interrupted"}, status=done, ended=event):
-        if not state.steps[event.step].abandoned:
-            state.news_at = index
-            state.errors_in_row = state.errors_in_row + 1 if event.error else 0
-        end_progress(state, event.step, index)
-
-
-def _tool_interrupted(state: State, event: ToolInterrupted, index: int) -> None:
-    if move_step(state, event.step, {"running"}, status="interrupted", ended=event):
-        end_progress(state, event.step, index)
-
-
-def _step_refused(state: State, event: StepRefused, index: int) -> None:
-    allowed: set[StepStatus] = {"chosen", "requested", "approved", "due", "running"}
-    if not move_step(state, event.step, allowed, status="refused", ended=event):
-        return
-    close_card(state, event.step, index)
-    end_progress(state, event.step, index)
-    step = state.steps[event.step]
-    if step.chosen.by == "person" and not step.request:
-        tell_of_refused_edit(state, step, event, index)
-    elif not step.abandoned:
-        count_failure(state, index)
-
-
 # The clock
 
 
@@ -329,11 +283,16 @@ def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
     start_turn(state, index)
 
 
-def _handed_to_human(state: State, event: HandedToHuman, index: int) -> None:
+def _handed_to_human(state: State, event: HandedToHuman | EventsLost, index: int) -> None:
     stop_choosing(state, index)
     state.handed_to_human = True
     state.errors_in_row = state.steps_in_turn = 0
     state.outbox.put(MessageKey(event.id, "say"), "handed_to_human", index)
+
+
+def _unserved(state: State, event: ThreadUnserved, index: int) -> None:
+    state.unserved = True
+    state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 
 def _thread_paused(state: State, event: ThreadPaused, index: int) -> None:
@@ -378,17 +337,20 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ChoiceFailed: _choice_failed,
     ApprovalRequested: _approval_requested,
     ApprovalDecided: _approval_decided,
-    ToolStarted: _tool_started,
-    ToolWaiting: _tool_waiting,
-    ToolFinished: _tool_finished,
-    ToolInterrupted: _tool_interrupted,
-    StepRefused: _step_refused,
+    ToolStarted: running.tool_started,
+    ToolNotBegun: running.tool_not_begun,
+    ToolWaiting: running.tool_waiting,
+    ToolFinished: running.tool_finished,
+    ToolInterrupted: running.tool_interrupted,
+    StepRefused: running.step_refused,
     TimerFired: _timer_fired,
     MessageSent: _message_sent,
     MessageFailed: _message_failed,
     DeliveryFailed: _delivery_failed,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed_to_human,
+    EventsLost: _handed_to_human,
+    ThreadUnserved: _unserved,
     ThreadPaused: _thread_paused,
     ThreadResumed: _thread_resumed,
     ThreadCancelled: _thread_cancelled,

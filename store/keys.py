@@ -20,7 +20,7 @@ import base64
 import hashlib
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -104,8 +104,12 @@ def answered(step_id: str, who: str) -> str:
     return f"{step_id}/answered/{short(who)}"
 
 
-def started(step_id: str, attempt: int) -> str:
-    return f"{step_id}/started/{attempt}"
+def started(step_id: str, start: int) -> str:
+    return f"{step_id}/started/{start}"
+
+
+def not_begun(step_id: str, start: int) -> str:
+    return f"{step_id}/notbegun/{start}"
 
 
 def waiting(step_id: str, attempt: int) -> str:
@@ -138,6 +142,15 @@ def agent_changed(step_id: str) -> str:
 
 def handed_over(version: int) -> str:
     return f"h{version}/handed"
+
+
+def events_lost(ids: Iterable[str]) -> str:
+    """The loss of events with these ids. The same, whichever worker remembers them."""
+    return f"lost/{short_hash(' '.join(ids))}"
+
+
+def unserved(version: int) -> str:
+    return f"u{version}/unserved"
 
 
 def choice_failed(version: int) -> str:
@@ -347,10 +360,12 @@ _EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] =
         (r"(.+)/(failed|refused)/(\d+)", MessageKey.parse),
         (r"(.+)/(fired)()", TimerKey.parse),
         (rf"({_STEP})/(chosen|requested|finished|interrupted|refused|agent)()", None),
-        (rf"({_STEP})/(started|waiting)/(\d+)", None),
+        (rf"({_STEP})/(started|notbegun|waiting)/(\d+)", None),
         (rf"({_STEP})/(decided|answered)/(.+)", None),
         (r"()(opened)()", None),
         (r"(h\d+)/(handed)()", None),
+        (r"()(lost)/(.+)", None),
+        (r"(u\d+)/(unserved)()", None),
         (r"(c\d+)/(failed|outdated)()", None),
         (r"()(m|pause|resume|cancel|reopen|fork)/(.+)", None),
         (r"(g\w+)/(revoked)()", None),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.events import ApprovalDecided, StepChosen, StepRefused, ToolWaiting
+from store.events import ApprovalDecided, StepChosen, StepRefused
 from store.keys import MessageKey, MessagePart, TimerKey
 from store.outbox import Kind, Outbox
 from store.state import OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
@@ -67,16 +67,6 @@ def note_reading(state: State, event: StepChosen, index: int) -> None:
         close_question(state, index)  # These words came before the question was asked; they were read after it.
     state.read, state.outdated_in_row = event.seen or index, 0
     state.edits.were_read(state.read)
-
-
-def wait(state: State, step: StepState, event: ToolWaiting, index: int) -> None:
-    """A running tool waits, unless its thread was cancelled and reopened: then it does not go on."""
-    first = event.shown and not step.progress_shown
-    waits = {"status": "waiting", "restarts": 0, "until": event.until, "progress_shown": step.progress_shown or first}
-    if step.abandoned:
-        end_step(state, step.id, "cancelled", {"running"}, index)
-    elif move_step(state, step.id, {"running"}, **waits) and first:
-        state.outbox.put(MessageKey(step.id, "progress"), "progress", index, step.id)
 
 
 def begin_copy(state: State, index: int) -> None:

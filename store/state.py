@@ -21,6 +21,7 @@ from store.events import (
     StepRefused,
     ToolFinished,
     ToolInterrupted,
+    ToolNotBegun,
 )
 from store.outbox import Outbox
 from store.values import Person, Place
@@ -121,7 +122,11 @@ class StepState(NamedTuple):
     chosen: StepChosen
     status: StepStatus = "chosen"
     attempt: int = 0
-    """The number of starts."""
+    """The number of times that it began."""
+    not_begun: int = 0
+    """The number of starts in the log after which it did not begin."""
+    begun_from: StepStatus = "chosen"
+    """The status before the last start."""
     restarts: int = 0
     """Consecutive starts after an interruption."""
     repeatable: bool = False
@@ -129,14 +134,22 @@ class StepState(NamedTuple):
     until: datetime | None = None
     progress_shown: bool = False
     """People see a progress message, which later says how it ended."""
-    ended: ToolFinished | ToolInterrupted | StepRefused | None = None
     abandoned: bool = False
     """It was running when its thread was cancelled, and the thread was reopened. Its ending is recorded, and nothing
     follows from it."""
+    host: str = ""
+    """Where it was started last."""
+    started_at: datetime | None = None
+    ended: ToolFinished | ToolInterrupted | ToolNotBegun | StepRefused | None = None
 
     @property
     def id(self) -> str:
         return self.chosen.step
+
+    @property
+    def starts(self) -> int:
+        """The number of starts in the log, which tells one start from another."""
+        return self.attempt + self.not_begun
 
     @property
     def result(self) -> JsonValue:
@@ -217,6 +230,8 @@ class State:
     cancelled: bool = False
     outbox: Outbox = field(default_factory=Outbox)
     unreadable: bool = False
+    unserved: bool = False
+    """People were told that no worker serves the thread; none has begun anything since."""
 
     @property
     def news(self) -> bool:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from agent.context.writer import Writer
 from agent.definition import Agent
+from agent.speech.loss import loss_in_words
 from agent.steps import Tool
 from store.events import (
     AgentChanged,
@@ -23,14 +24,13 @@ from store.events import (
     ChoiceFailed,
     DeliveryFailed,
     Event,
+    EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
-    StandingGranted,
-    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -39,15 +39,18 @@ from store.events import (
     ThreadPaused,
     ThreadReopened,
     ThreadResumed,
+    ThreadUnserved,
     TimerFired,
     ToolFinished,
     ToolInterrupted,
+    ToolNotBegun,
     ToolStarted,
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
 )
 from store.keys import TimerKey
+from store.standing import StandingGranted, StandingRevoked
 from store.state import OPEN, StepState
 from store.text import one_line
 from store.thread import Thread
@@ -220,6 +223,12 @@ def _interrupted(row: _Row, event: ToolInterrupted) -> Block | None:
     return _not_done(row, "outcome_unknown", event.why)
 
 
+def _not_begun(row: _Row, event: ToolNotBegun) -> Block | None:
+    """Only after people were asked how it ended: otherwise it begins again by itself."""
+    asked = row.step and row.step.ended == event
+    return _not_done(row, "refused", f"It was not begun: {event.why}") if asked else None
+
+
 def _refused(row: _Row, event: StepRefused) -> Block | None:
     return _not_done(row, "refused", event.error)
 
@@ -260,6 +269,11 @@ def _agent_changed(row: _Row, event: AgentChanged) -> Block:
 
 def _handed(row: _Row, event: HandedToHuman) -> Block:
     row.text.put("reason", event.reason)
+    return Block("handed_to_human", str(row.text))
+
+
+def _lost(row: _Row, event: EventsLost) -> Block:
+    row.text.put("reason", loss_in_words(row.thread, event))
     return Block("handed_to_human", str(row.text))
 
 
@@ -305,6 +319,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ApprovalRequested: _requested,
     ApprovalDecided: _decided,
     ToolStarted: _nothing,
+    ToolNotBegun: _not_begun,
     ToolWaiting: _nothing,
     ToolFinished: _finished,
     ToolInterrupted: _interrupted,
@@ -315,6 +330,8 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     DeliveryFailed: _came_back,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed,
+    EventsLost: _lost,
+    ThreadUnserved: _nothing,
     ThreadPaused: _nothing,
     ThreadResumed: _nothing,
     ThreadCancelled: _cancelled,

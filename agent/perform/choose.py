@@ -26,7 +26,8 @@ async def ask(turn: Turn) -> None:
     version = turn.thread.version
     prompt = Prompt(agent=turn.agent, user=turn.context.render(turn.thread))
     try:
-        answer = await turn.services.model.answer(prompt)
+        with turn.may_be_broken_off():
+            answer = await turn.services.model.answer(prompt)
     except ModelFailure as failure:
         await turn.note(_failed(turn, version, failure))
         return

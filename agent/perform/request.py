@@ -15,7 +15,8 @@ from agent.steps import Facts, Tool, ToolError
 from store import keys
 from store.authority.binding import digest
 from store.codec import EventTooLarge, decode, encode
-from store.events import ApprovalDecided, ApprovalRequested, StandingGranted, StepChosen
+from store.events import ApprovalDecided, ApprovalRequested, StepChosen
+from store.standing import StandingGranted
 from store.text import instant
 from store.values import Place
 

@@ -19,9 +19,20 @@ from agent.steps import Call, Facts, Tool, ToolError, Wait
 from store import keys
 from store.authority.binding import still_binds
 from store.authority.terms import has_expired
+from store.base import LeaseLost, NotReplicated
 from store.codec import encode
-from store.events import Event, StepRefused, ToolFinished, ToolInterrupted, ToolStarted, ToolWaiting
+from store.events import (
+    Event,
+    HandedToHuman,
+    StepRefused,
+    ToolFinished,
+    ToolInterrupted,
+    ToolNotBegun,
+    ToolStarted,
+    ToolWaiting,
+)
 from store.state import Request, StepState
+from store.text import instant
 
 RESULT_BYTES_MAX = 100_000
 """The largest result of a tool. A larger one is dropped, and the model is told."""
@@ -41,15 +52,23 @@ async def run(turn: Turn, action: RunTool) -> None:
     except ToolError as error:
         await turn.begin(refused(turn, step, str(error)))
         return
-    await turn.begin(
-        ToolStarted(
-            id=keys.started(step.id, action.attempt),
-            at=turn.now(),
-            step=step.id,
-            attempt=action.attempt,
-            repeatable=tool.repeatable,
-        )
+    started = ToolStarted(
+        id=keys.started(step.id, step.starts + 1),
+        at=turn.now(),
+        step=step.id,
+        attempt=action.attempt,
+        repeatable=tool.repeatable,
+        host=turn.services.host,
     )
+    try:
+        await turn.begin(started, confirm=not tool.repeatable)
+    except NotReplicated as error:
+        why = f"It was not begun. {error}"
+        await turn.note(_not_begun(turn, turn.thread.state.steps[step.id], str(error)))
+        await turn.begin(
+            HandedToHuman(id=keys.handed_over(turn.thread.version), at=turn.now(), limit="not_replicated", reason=why)
+        )
+        return
     await finish(turn, turn.thread.state.steps[step.id], tool, facts)
 
 
@@ -79,10 +98,17 @@ async def _check_approval(turn: Turn, request: Request, tool: Tool) -> None:
 
 
 async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
-    """Run a tool that was started, and record the outcome."""
+    """Run a tool that was started, and record the outcome. Raises LeaseLost if it may not begin any more."""
+    if not tool.repeatable and not turn.lease.is_good:
+        # This machine stood still between the start and now, so somebody else may have been asked about it.
+        why = "its machine stood still for so long that another worker may have taken over"
+        await turn.note(_not_begun(turn, step, why))
+        raise LeaseLost(turn.thread.id)
     try:
         async with asyncio.timeout(tool.timeout_seconds):
-            outcome = await tool.run(turn.call(step, step.attempt, facts))
+            outcome = await _run(turn, tool, turn.call(step, step.attempt, facts))
+    except LeaseLost:
+        raise
     except ToolError as error:
         await turn.note(_finished(turn, step, error=str(error) or "It failed without giving a reason."))
     except Exception as error:
@@ -99,12 +125,20 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
         )
 
 
+async def _run(turn: Turn, tool: Tool, call: Call) -> JsonValue | Wait:
+    if not tool.repeatable:
+        return await tool.run(call)
+    with turn.may_be_broken_off():
+        return await tool.run(call)
+
+
 async def prepare(turn: Turn, tool: Tool, call: Call) -> Facts:
-    """Look up what the call depends on. Raises ToolError."""
+    """Look up what the call depends on. Raises ToolError, LeaseLost."""
     try:
         async with asyncio.timeout(tool.timeout_seconds):
-            return await tool.prepare(call)
-    except ToolError:
+            with turn.may_be_broken_off():
+                return await tool.prepare(call)
+    except (ToolError, LeaseLost):
         raise
     except Exception as error:
         log.exception("prepare_failed", thread=turn.thread.id, key=call.key)
@@ -113,6 +147,21 @@ async def prepare(turn: Turn, tool: Tool, call: Call) -> Facts:
 
 def refused(turn: Turn, step: StepState, error: str) -> StepRefused:
     return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error[:ERROR_CHARS_MAX])
+
+
+def what_is_known(turn: Turn, step: StepState) -> str:
+    """Of a tool that was started by another worker, and has no ending."""
+    where = f" on {step.host}" if step.host else ""
+    when = f" at {instant(step.started_at)}" if step.started_at else ""
+    if turn.lease.claims == 1:  # It was let go in order.
+        return f"it began{when}{where}, and its worker was stopped before it could report how it ended"
+    silence = f"its worker has not been heard of for at least {turn.lease.seconds:g} s"
+    return f"it began{when}{where}, {silence}, and it may still be going on there"
+
+
+def _not_begun(turn: Turn, step: StepState, why: str) -> ToolNotBegun:
+    event_id = keys.not_begun(step.id, step.starts)
+    return ToolNotBegun(id=event_id, at=turn.now(), step=step.id, start=step.starts, why=why[:ERROR_CHARS_MAX])
 
 
 def interrupted(turn: Turn, step: StepState, why: str) -> tuple[Event, Event]:

@@ -17,6 +17,7 @@ from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.speech.messages import outgoing, person_to_notify, way
 from channels.base import Channel, SendFailed, SentInPart
 from store import keys
+from store.base import LeaseLost
 from store.events import DeliveryFailed, MessageFailed, MessageSent
 from store.keys import SendKey
 from store.outbox import Unsent
@@ -39,6 +40,8 @@ async def say(turn: Turn, action: Say) -> None:
         await _sent_in_part(turn, action.key, partly)
     except SendFailed as error:
         await _failed(turn, action, str(error), error.retry_after_seconds)
+    except LeaseLost:
+        raise
     except Exception as error:
         log.exception("send_failed", thread=turn.thread.id, key=action.key)
         retry_after = min(2.0 ** (unsent.failures + 1), RETRY_SECONDS_MAX)
@@ -71,6 +74,7 @@ def _channel(turn: Turn, place: Place) -> Channel:
 
 async def _send(turn: Turn, action: Say, channel: Channel, place: Place) -> str:
     thread, unsent = turn.thread, action.unsent
+    turn.check_lease()
     async with asyncio.timeout(turn.agent.limits.send_seconds):
         so_far = thread.events[: unsent.event + 1]
         if place in (unsent.place, turn.services.alerts) and place != thread.place:

@@ -4,13 +4,17 @@ An event that begins something (a step, a request, a tool) is appended by `begin
 the lease is still ours. So a message, a pause or a cancellation that lands first is read first, and a worker that lost
 its lease cannot act. A fact (a tool ended, a message was sent) is appended by `note`: unconditionally, and retried
 while the store is down, because nobody else knows it.
+
+When the store turns out to have lost what this worker appended, both write it back first (`store.recovery`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -23,8 +27,9 @@ from agent.speech.requests import requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step
 from channels.base import Channel
 from store import keys
-from store.base import Lease, Store, StoreUnavailable, ThreadMoved
+from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
 from store.events import Event, StepChosen
+from store.recovery import write_back
 from store.state import StepState
 from store.thread import Thread
 from store.values import Place
@@ -32,6 +37,8 @@ from store.values import Place
 ERROR_CHARS_MAX = 1_000
 STORE_RETRY_SECONDS = 0.1
 STORE_RETRY_SECONDS_MAX = 2.0
+CONFIRM_SECONDS_MAX = 30.0
+"""How long to wait for the store to confirm what must be durable before something begins."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,15 +56,22 @@ class Services:
     """Who may approve what."""
     alerts: Place | None = None
     """Where lost messages are reported; None: to the last person who wrote in the thread."""
+    host: str = field(default_factory=socket.gethostname)
+    """This machine's name, for people."""
 
 
 class Turn:
     def __init__(self, services: Services, thread: Thread, lease: Lease) -> None:
         self.services = services
         self.thread = thread
+        self.lease = lease
         self.loaded_version = thread.version
         """The thread's version when this worker loaded it."""
-        self._lease = lease
+        self.unserved = ""
+        """Why this worker cannot do what is to be done; empty: it can."""
+        self.can_be_broken_off = False
+        """Whether what is under way may be cancelled when the lease is lost."""
+        self._is_fresh = False
         self._contexts: dict[str, Context] = {}
 
     @property
@@ -80,17 +94,58 @@ class Turn:
     def now(self) -> datetime:
         return self.services.clock()
 
-    async def begin(self, *events: Event) -> None:
+    def check_lease(self) -> None:
+        """Before acting outside. Raises LeaseLost if another worker may hold the thread by now."""
+        if not self.lease.is_good:
+            raise LeaseLost(self.thread.id)
+
+    @contextlib.contextmanager
+    def may_be_broken_off(self) -> Iterator[None]:
+        """For what can be done again without harm. Raises LeaseLost."""
+        self.check_lease()
+        self.can_be_broken_off = True
+        try:
+            yield
+        finally:
+            self.can_be_broken_off = False
+
+    async def refresh(self) -> None:
+        """See what has happened meanwhile. Raises StoreUnavailable."""
+        try:
+            self.thread = await self.services.store.refresh(self.thread)
+        except ThreadDiverged:
+            await self._recover()
+        if not self._is_fresh:
+            self._is_fresh, self.loaded_version = True, self.thread.version
+
+    async def begin(self, *events: Event, confirm: bool = False) -> None:
         """Append, if the thread has not moved and the lease is ours.
 
-        Raises ThreadMoved (`thread` is then the thread as it is now), LeaseLost, StoreUnavailable.
+        `confirm`: something will be done outside that must not be forgotten (DURABLE_BEFORE_ACTING). Raises
+        ThreadMoved (`thread` is then the thread as it is now), LeaseLost, StoreUnavailable, and NotReplicated when the
+        events are appended but not confirmed.
         """
         try:
-            after = await self.services.store.append(self.thread, *events, if_unmoved=True, lease=self._lease)
+            after = await self._append(events, confirm=confirm)
         except ThreadMoved as moved:
             self.thread = moved.thread
             raise
+        except ThreadDiverged:
+            await self._recover()
+            raise ThreadMoved(self.thread) from None
         self._moved_to(after, events)
+
+    async def _append(self, events: tuple[Event, ...], *, confirm: bool) -> Thread:
+        store, give_up_at = self.services.store, self.lease.clock() + CONFIRM_SECONDS_MAX
+        while True:
+            try:
+                return await store.append(self.thread, *events, if_unmoved=True, lease=self.lease, confirm=confirm)
+            except NotReplicated as error:
+                log.warning("not_confirmed", thread=self.thread.id, events=[e.id for e in events], error=str(error))
+                if not self.lease.is_good or self.lease.clock() >= give_up_at:
+                    self.thread = await store.refresh(self.thread)
+                    raise
+                await asyncio.sleep(STORE_RETRY_SECONDS)
 
     async def note(self, *events: Event) -> None:
         """Append what has happened, retrying until the store is back."""
@@ -98,6 +153,11 @@ class Turn:
         while True:
             try:
                 after = await self.services.store.append(self.thread, *events)
+            except ThreadDiverged:
+                with contextlib.suppress(StoreUnavailable):
+                    await self._recover(*events)
+                    return
+                await asyncio.sleep(delay)
             except StoreUnavailable as error:
                 ids = [event.id for event in events]
                 log.warning("fact_waits_for_store", thread=self.thread.id, events=ids, error=str(error))
@@ -107,9 +167,23 @@ class Turn:
                 self._moved_to(after, events)
                 return
 
-    async def fire(self, *events: Event) -> None:
-        """Append fired timers. Raises LeaseLost, StoreUnavailable."""
-        self._moved_to(await self.services.store.append(self.thread, *events, lease=self._lease), events)
+    async def record(self, *events: Event) -> None:
+        """Append what does no harm wherever the thread has moved to: a fired timer. Raises LeaseLost, StoreUnavailable.
+
+        If the log lost events, they are written back instead.
+        """
+        try:
+            after = await self.services.store.append(self.thread, *events, lease=self.lease)
+        except ThreadDiverged:
+            await self._recover()
+        else:
+            self._moved_to(after, events)
+
+    async def _recover(self, *facts: Event) -> None:
+        """The store lost what we appended: write it back, with these facts. Raises StoreUnavailable."""
+        log.error("events_lost", thread=self.thread.id, seen=self.thread.version)
+        self.thread = await write_back(self.services.store, self.thread, *facts, now=self.now)
+        self.loaded_version = self.thread.version
 
     def _moved_to(self, after: Thread, events: tuple[Event, ...]) -> None:
         """Assert that our events were appended; otherwise the loop would repeat them for ever."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
+from agent.speech.loss import loss_in_words
 from agent.speech.outcomes import outcome_in_words, refused_edit_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from channels.messages import (
@@ -28,6 +29,7 @@ from channels.messages import (
 from store.events import (
     ApprovalDecided,
     DeliveryFailed,
+    EventsLost,
     HandedToHuman,
     MessageFailed,
     MessageReceived,
@@ -35,6 +37,7 @@ from store.events import (
     StepRefused,
     ThreadCancelled,
     ThreadReopened,
+    ThreadUnserved,
     ToolFinished,
     ToolWaiting,
 )
@@ -69,9 +72,8 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             assert isinstance(event, MessageFailed | DeliveryFailed)
             return Notice(_undelivered(thread.at(unsent.event + 1), event, unsent.step))
         case "handed_to_human":
-            assert isinstance(event, HandedToHuman)
-            ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will continue."
-            return Notice(f"I stopped and need a person: {event.reason}{ending}")
+            assert isinstance(event, HandedToHuman | EventsLost)
+            return Notice(_handed_over(thread.at(unsent.event + 1), event))
         case "notice":
             return Notice(_notice(thread.at(unsent.event + 1), unsent))
     assert_never(unsent.kind)
@@ -183,6 +185,13 @@ def person_to_notify(thread: Thread, undelivered: Unsent) -> Person:
     return next(known, Person(name="nobody"))
 
 
+def _handed_over(thread: Thread, event: HandedToHuman | EventsLost) -> str:
+    if isinstance(event, EventsLost):
+        return f"I stopped and need a person: {loss_in_words(thread, event)} Write to me and I will continue."
+    ending = "" if event.limit == EVENTS_PER_THREAD else " Write to me and I will continue."
+    return f"I stopped and need a person: {event.reason}{ending}"
+
+
 def _notice(thread: Thread, unsent: Unsent) -> str:
     event = thread.events[-1]
     match event:
@@ -195,6 +204,8 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
             return f"Cancelled by {event.by.name}{why}. I will not start anything else."
         case ThreadReopened():
             return f"Reopened by {event.by.name}. What was cancelled stays cancelled. Write to me to go on."
+        case ThreadUnserved():
+            return f"I cannot go on yet: {event.why} I will go on by myself as soon as one does."
         case MessageReceived() if thread.state.cancelled:
             return (
                 f"This thread was cancelled, so I no longer act on it. `bot resume {thread.id}` reopens it: then write "

@@ -18,7 +18,7 @@ from bot.team import standing
 from bot.team.hours import parse_duration, plain
 from bot.team.policy_checks import may_need_approval, scopes_of
 from channels.inbound import Refused
-from store.events import StandingGranted
+from store.standing import StandingGranted
 from store.text import instant, one_line
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)

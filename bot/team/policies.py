@@ -23,7 +23,7 @@ from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, Terms, names_of
 from store.base import Store
-from store.events import StandingGranted
+from store.standing import StandingGranted
 from store.values import Person, Place
 
 ANY = "*"

@@ -18,7 +18,8 @@ from channels import terminal
 from channels.inbound import Refused
 from store import keys
 from store.base import Store, UnknownThread
-from store.events import Event, StandingGranted, StandingRevoked, ThreadOpened
+from store.events import Event, ThreadOpened
+from store.standing import StandingGranted, StandingRevoked
 from store.text import instant, one_line
 from store.values import Person
 

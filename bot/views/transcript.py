@@ -24,14 +24,13 @@ from store.events import (
     ChoiceFailed,
     DeliveryFailed,
     Event,
+    EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
-    StandingGranted,
-    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -40,9 +39,11 @@ from store.events import (
     ThreadPaused,
     ThreadReopened,
     ThreadResumed,
+    ThreadUnserved,
     TimerFired,
     ToolFinished,
     ToolInterrupted,
+    ToolNotBegun,
     ToolStarted,
     ToolWaiting,
     TriggerReceived,
@@ -50,6 +51,7 @@ from store.events import (
 )
 from store.keys import TimerKey
 from store.outbox import Unsent
+from store.standing import StandingGranted, StandingRevoked
 from store.state import StepState
 from store.text import call_in_words, instant, one_line, visible
 from store.thread import Thread
@@ -162,6 +164,10 @@ def _interrupted(at: _Moment, event: ToolInterrupted) -> Entry:
     return Entry("problem", at.intent(event.step), f"outcome unknown: {event.why}")
 
 
+def _not_begun(at: _Moment, event: ToolNotBegun) -> Entry:
+    return Entry("note", at.intent(event.step), f"not begun: {event.why}")
+
+
 def _refused(at: _Moment, event: StepRefused) -> Entry:
     return Entry("problem", at.intent(event.step), event.error)
 
@@ -233,7 +239,7 @@ def _came_back(at: _Moment, event: DeliveryFailed) -> Entry:
     return Entry("problem", "channel", visible(f"A message to {event.recipient} bounced: {event.error}"))
 
 
-def _handed(at: _Moment, event: HandedToHuman) -> Entry:
+def _handed(at: _Moment, event: HandedToHuman | EventsLost) -> Entry:
     return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed_to_human", at.index))))
 
 
@@ -278,6 +284,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ApprovalRequested: _requested,
     ApprovalDecided: _decided,
     ToolStarted: _nothing,
+    ToolNotBegun: _not_begun,
     ToolWaiting: _nothing,
     ToolFinished: _finished,
     ToolInterrupted: _interrupted,
@@ -288,6 +295,8 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     DeliveryFailed: _came_back,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed,
+    EventsLost: _handed,
+    ThreadUnserved: _nothing,
     ThreadPaused: _paused,
     ThreadResumed: _resumed,
     ThreadCancelled: _cancelled,

@@ -46,6 +46,8 @@ if known == -2 and length == 0 then return {'unknown', {}} end
 -- First: the lease may be lost with the events.
 if not whole(KEYS[1], known, ARGV[3]) then return {'diverged', {}} end
 if token ~= '' and redis.call('HGET', KEYS[4], thread) ~= token then return {'lease lost', {}} end
+-- Also for a repetition that is to be confirmed: WAIT waits for what this connection wrote.
+if ARGV[8] == '1' then redis.call('ZADD', KEYS[5], now, thread) end
 if ARGV[4] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
 local added = false
 for i = 9, #ARGV, 2 do
@@ -54,11 +56,8 @@ for i = 9, #ARGV, 2 do
     added = true
   end
 end
-if added or ARGV[8] == '1' then
-  -- Also for a repetition that is to be confirmed: WAIT waits for what this connection wrote.
-  redis.call('ZADD', KEYS[5], now, thread)
-end
 if added then
+  redis.call('ZADD', KEYS[5], now, thread)
   redis.call('PUBLISH', ARGV[7], '')
   if token == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
     redis.call('ZADD', KEYS[3], now, thread)

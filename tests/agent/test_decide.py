@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agent.decide import (
     Action,
     AskModel,
+    CannotServe,
     ChangeAgent,
     ChooseStep,
     HandToHuman,
@@ -130,7 +131,9 @@ def test_a_thread_that_does_not_exist_has_nothing_to_do() -> None:
 
 
 def test_a_thread_that_a_newer_version_wrote_is_left_alone() -> None:
-    assert next_action(message(), from_the_future()) is None
+    action = next_action(message(), from_the_future())
+    assert isinstance(action, CannotServe)
+    assert action.step is None
 
 
 def test_a_message_is_for_the_model() -> None:
@@ -294,15 +297,23 @@ def test_an_interruption_is_noted_also_where_nothing_may_begin(rest: Event) -> N
         ("push", {"intent": "look", "target": "prod"}, "Invalid push: "),
     ],
 )
-def test_a_step_that_the_agent_does_not_have_is_refused(intent: str, arguments: dict[str, Any], error: str) -> None:
+def test_a_step_that_the_agent_does_not_have_is_left_to_others(
+    intent: str, arguments: dict[str, Any], error: str
+) -> None:
     event = chosen("s1", intent).model_copy(update={"arguments": arguments})
     action = next_action(message(), event)
-    assert isinstance(action, RefuseStep)
-    assert action.error.startswith(error)
+    assert isinstance(action, CannotServe)
+    assert action.step
+    assert action.why.startswith(error)
 
 
-def test_an_approved_step_that_the_agent_no_longer_has_is_refused() -> None:
-    assert kind_of(*APPROVED, agent=ops(tools=(Look,))) is RefuseStep
+def test_a_call_that_a_person_edited_into_nonsense_is_refused() -> None:
+    event = chosen("s1", "push").model_copy(update={"arguments": {"force": True}, "by": "person"})
+    assert isinstance(next_action(message(), event), RefuseStep)
+
+
+def test_an_approved_step_that_the_agent_does_not_have_is_left_to_others() -> None:
+    assert kind_of(*APPROVED, agent=ops(tools=(Look,))) is CannotServe
 
 
 # What code chooses
@@ -474,7 +485,8 @@ def test_whatever_happened_there_is_an_answer_and_it_is_always_the_same(events: 
     event(f"action {type(first).__name__}")
     state = now.state
     if state.unreadable:
-        assert first is None
+        assert isinstance(first, CannotServe | Say)
+        return
     if (state.paused or state.cancelled or state.handed_to_human) and first is not None:
         assert isinstance(first, Say | NoteInterruption | RefuseStep)
         assert not isinstance(first, RefuseStep) or first.step.status == "running"

@@ -8,6 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from agent.definition import Limits
+from agent.perform.unserved import UNSERVED_SECONDS_MAX
 from agent.steps import HandOver, Step, Wait
 from channels.messages import Approval
 from store.events import TEXT_CHARS_MAX
@@ -289,16 +290,21 @@ async def test_another_agent_takes_the_thread_over() -> None:
     assert world.thread.agent == "night"
 
 
-async def test_a_thread_of_an_agent_that_is_not_here_is_given_to_a_person() -> None:
+async def test_a_thread_of_an_agent_that_is_not_here_is_left_to_others_and_people_hear_of_it_after_a_while() -> None:
     world = World()
-    del world.roster["ops"]
-    world.roster["other"] = ops(name="other")
+    agent = world.roster.pop("ops")
     await world.say("hello")
-    assert await world.run() == [
-        "noted: I stopped and need a person: There is no agent 'ops'. The agents here are: other. "
-        "Write to me and I will continue."
-    ]
-    assert await world.run() == []
+    assert await world.run_unserved() == []
+    world.clock.advance(UNSERVED_SECONDS_MAX)
+    told = (
+        "noted: I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as one does."
+    )
+    assert await world.run_unserved() == [told]
+    world.clock.advance(UNSERVED_SECONDS_MAX)
+    assert await world.run_unserved() == []
+    world.roster["ops"] = agent
+    world.model.answers(done("Hello."))
+    assert await world.run() == ["said: Hello."]
 
 
 async def test_a_thread_that_cannot_be_read_is_left_alone_also_where_its_agent_is_not_here() -> None:
@@ -307,8 +313,11 @@ async def test_a_thread_that_cannot_be_read_is_left_alone_also_where_its_agent_i
     await world.say("hello")
     await world.log(from_the_future())
     events = world.thread.events
-    assert await world.run() == []
+    assert await world.run_unserved() == []
     assert world.thread.events == events
+    world.clock.advance(UNSERVED_SECONDS_MAX)
+    told = "A newer version of me wrote to this thread. I will go on by myself as soon as one does."
+    assert await world.run_unserved() == [f"noted: I cannot go on yet: {told}"]
 
 
 async def test_an_old_step_that_no_agent_knows_any_more_is_refused() -> None:
@@ -318,6 +327,9 @@ async def test_an_old_step_that_no_agent_knows_any_more_is_refused() -> None:
     older = World(tools=(Look,), store=world.store.real)
     older.thread = world.thread
     older.model.answers(done("Gone."))
-    lines = await older.run()
+    lines = await older.run_unserved()
+    assert lines == ["settled: push approved by Ann"]
+    older.clock.advance(UNSERVED_SECONDS_MAX)
+    lines += await older.run()
     assert lines == ["settled: push approved by Ann", "settled: push refused by Ann", "said: Gone."]
     assert "Unknown intent 'push'" in older.model.prompts[-1]

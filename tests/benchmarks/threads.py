@@ -439,7 +439,9 @@ async def _rested(store: MemoryStore, loop: Loop, world: World, thread: Thread) 
     while True:
         lease: Lease
         (lease,) = await store.claim(1, 600.0, thread.id)
-        thread = await loop.advance(await store.load(thread.id), lease)
+        turn = loop.turn(await store.load(thread.id), lease)
+        await loop.advance(turn)
+        thread = turn.thread
         assert await store.release(lease, thread)
         if not thread.timers:
             return thread

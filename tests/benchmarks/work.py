@@ -162,7 +162,9 @@ class Bot:
     async def hold(self, thread_id: str) -> Thread:
         """What a worker does with a thread that is due: claim, load, advance, release."""
         (lease,) = await self.store.claim(1, LEASE_SECONDS, thread_id)
-        thread = await self.loop.advance(await self.store.load(thread_id), lease)
+        turn = self.loop.turn(await self.store.load(thread_id), lease)
+        await self.loop.advance(turn)
+        thread = turn.thread
         assert await self.store.release(lease, thread)
         return thread
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.model.base import ModelBusy
 from agent.steps import Step
-from bot.worker import CLAIMS_WITHOUT_RELEASE_MAX
+from bot.hold import CLAIMS_WITHOUT_RELEASE_MAX
 from store.base import Lease, StoreUnavailable
 from store.events import MessageSent, StepChosen, ToolFinished
 from store.memory import MemoryStore
@@ -20,7 +20,7 @@ from store.values import Place
 from tests.fakes.clock import Clock
 from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import thread_ids
-from tests.telling.playbook import LEASE_SECONDS, Look, Push, Slow, Touch, World, done, killed, ops
+from tests.telling.playbook import LEASE_SECONDS, Look, Push, Slow, Touch, World, done, killed
 from tests.telling.story import ANN, BOB
 
 
@@ -216,13 +216,13 @@ async def test_a_worker_that_may_not_wait_any_longer_breaks_off_and_a_person_is_
     assert (await world.store.load(world.thread.id)).open_steps("running")
     world.loop.draining = False
     async with working(world):  # at once: it was handed back, no lease has to run out
-        await until_said(world, "asked: I was interrupted while touch was running. Did it happen?")
+        await until_said(world, "asked: I do not know how touch ended. Did it happen?")
 
 
-async def test_a_worker_whose_thread_was_taken_over_stops_working_on_it() -> None:
+async def test_what_can_be_repeated_is_broken_off_when_the_thread_was_taken_over() -> None:
     world = World()
-    world.model.answers(Touch())
-    await world.say("touch it")
+    world.model.answers(Look())
+    await world.say("look")
     broken_off = asyncio.Event()
 
     async def taken_over() -> None:
@@ -234,11 +234,32 @@ async def test_a_worker_whose_thread_was_taken_over_stops_working_on_it() -> Non
             broken_off.set()
             raise
 
-    world.desk.during("touch", taken_over)
+    world.desk.during("look", taken_over)
     async with working(world, lease_seconds=0.03):
         await broken_off.wait()
+    assert world.lines == ["ran: look"]
+    assert (await world.store.load(world.thread.id)).open_steps("running")
+
+
+async def test_what_cannot_be_repeated_ends_although_the_thread_was_taken_over_and_its_ending_lands() -> None:
+    world = World()
+    world.model.answers(Touch())
+    await world.say("touch it")
+
+    async def taken_over() -> None:
+        world.clock.advance(60)
+        await world.claim()
+        (hold,) = worker._holds.values()
+        while await hold.renew():  # noqa: ASYNC110 - until the worker has seen that it lost it
+            await asyncio.sleep(0)
+
+    world.desk.during("touch", taken_over)
+    worker = world.worker(lease_seconds=0.03)
+    running = asyncio.create_task(worker.run())
+    await until(world, lambda thread: thread.events[-1].kind == "tool_finished")
+    worker.stop()
+    await running
     assert world.lines == ["ran: touch"]
-    assert (await world.store.load(world.thread.id)).events[-1].kind == "tool_started"
 
 
 async def test_a_waiting_thread_is_woken_by_its_timer_and_by_nothing_else() -> None:
@@ -269,17 +290,33 @@ async def test_a_thread_on_which_workers_die_is_given_to_a_person() -> None:
         await until_said(world, "said: Done.")
 
 
-async def test_a_thread_of_an_unknown_agent_is_given_to_a_person() -> None:
+async def test_a_thread_of_an_unknown_agent_stays_due_for_a_worker_that_knows_it() -> None:
     world = World()
-    world.roster["other"] = ops(name="other")
-    del world.roster["ops"]
+    older = World(store=world.store.real)
+    older.roster["other"] = older.roster.pop("ops")
+    older.clock = world.clock
+    world.model.answers(done())
     await world.say("hello")
-    async with working(world):
-        await until_said(
-            world,
-            "noted: I stopped and need a person: There is no agent 'ops'. The agents here are: other. "
-            "Write to me and I will continue.",
-        )
+    async with working(older):
+        await until_handed_back(world)
+        assert await world.store.due_in_seconds() == 0
+        async with working(world):
+            await until(world, is_done)
+    assert (world.lines, older.lines) == (["said: Done."], [])
+
+
+async def until_handed_back(world: World) -> None:
+    """Somebody has claimed it, and let it go."""
+    store = world.store.real
+    handed_back = asyncio.Event()
+    hand_back = store.hand_back
+
+    async def hand_it_back(lease: Lease) -> None:
+        await hand_back(lease)
+        handed_back.set()
+
+    store.hand_back = hand_it_back  # type: ignore[method-assign]
+    await handed_back.wait()
 
 
 def broken_plan(_: Thread) -> NoReturn:
@@ -397,6 +434,7 @@ async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_beg
     async def a_failover_loses_the_newest() -> None:
         log = world.store.real._logs[world.thread.id]  # type: ignore[attr-defined]
         del log.lines[2:]
+        log.ids = {"opened", world.thread.events[1].id}
 
     world.desk.during("look", a_failover_loses_the_newest)
     await world.say("look, then touch")
@@ -404,13 +442,15 @@ async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_beg
         thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.outbox)
     assert world.lines == [
         "ran: look",
-        "noted: I stopped and need a person: The store lost events of this thread. Please check what was under "
-        "way. Write to me and I will continue.",
+        "noted: I stopped and need a person: The store lost events of this thread. I remembered 2 of them and wrote "
+        "them back. Please check what was under way. Write to me and I will continue.",
     ]
-    assert [event.kind for event in thread.events[:3]] == ["thread_opened", "message_received", "handed_to_human"]
+    assert [event.kind for event in thread.events[:5]] == [
+        *("thread_opened", "message_received", "step_chosen", "tool_finished", "events_lost")
+    ]
 
 
-async def test_a_thread_whose_log_is_gone_is_let_go() -> None:
+async def test_a_thread_whose_log_is_gone_is_written_back_whole() -> None:
     world = World()
     world.model.answers(Look())
 
@@ -420,7 +460,7 @@ async def test_a_thread_whose_log_is_gone_is_let_go() -> None:
     world.desk.during("look", all_of_it_is_lost)
     await world.say("look")
     async with working(world):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await world.store.due_in_seconds() is not None:  # noqa: ASYNC110 - no event tells of it
-                await asyncio.sleep(0.001)
-    assert world.lines == ["ran: look"]
+        thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.outbox)
+    assert [event.kind for event in thread.events[:5]] == [
+        *("thread_opened", "message_received", "step_chosen", "tool_finished", "events_lost")
+    ]

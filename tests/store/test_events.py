@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
 from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode, decode_all, encode
-from store.events import KINDS, MessageReceived, Recorded, StepChosen, ToolStarted, UnknownEvent
+from store.events import KINDS, MessageReceived, StepChosen, ToolStarted, UnknownEvent
+from store.recorded import Recorded
 from store.thread import Thread
 from store.values import Attachment, Person, Usage
 from tests import PAYLOADS

@@ -15,15 +15,8 @@ from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team.people import Member, People
 from store.authority.binding import digest
 from store.authority.terms import Terms
-from store.events import (
-    ApprovalDecided,
-    ApprovalRequested,
-    MessageReceived,
-    StandingGranted,
-    StepChosen,
-    TimerFired,
-    ToolStarted,
-)
+from store.events import ApprovalDecided, ApprovalRequested, MessageReceived, StepChosen, TimerFired, ToolStarted
+from store.standing import StandingGranted
 from store.state import StepState
 from store.thread import Thread
 from store.values import Person, Place

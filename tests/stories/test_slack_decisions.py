@@ -21,8 +21,9 @@ from channels.slack.channel import SlackChannel
 from channels.slack.connection import identify, listening
 from store.authority.terms import Terms
 from store.base import Store
-from store.events import ApprovalDecided, MessageReceived, StandingGranted, StepChosen
+from store.events import ApprovalDecided, MessageReceived, StepChosen
 from store.memory import MemoryStore
+from store.standing import StandingGranted
 from store.values import Person, Place
 from tests.bot.desks.office import MANIFEST, Office, kinds
 from tests.fakes.slack import Message, SlackServer, View

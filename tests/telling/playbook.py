@@ -579,7 +579,9 @@ class World:
         lease = await self.claim()
         try:
             while True:
-                self.thread = await self.loop.advance(await self.store.load(self.thread.id), lease)
+                turn = self.loop.turn(await self.store.load(self.thread.id), lease)
+                await self.loop.advance(turn)
+                self.thread = turn.thread
                 if await self.store.release(lease, self.thread):
                     break
         except Killed:
@@ -588,6 +590,17 @@ class World:
             self.thread = await self.store.load(self.thread.id)
             return self.lines[start:]
         assert self.at_rest, "the loop came back with something to do"
+        return self.lines[start:]
+
+    async def run_unserved(self) -> list[str]:
+        """The same, for a worker that has to leave the thread to others."""
+        start = len(self.lines)
+        lease = await self.claim()
+        turn = self.loop.turn(await self.store.load(self.thread.id), lease)
+        await self.loop.advance(turn)
+        assert turn.unserved
+        await self.store.hand_back(lease)
+        self.thread = turn.thread
         return self.lines[start:]
 
     async def claim(self) -> Lease:

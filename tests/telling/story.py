@@ -7,11 +7,13 @@ Ids are derived as the program derives them, so an event that is told twice is t
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from store import keys
 from store.authority.terms import Terms
+from store.codec import encode
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -19,14 +21,13 @@ from store.events import (
     ChoiceFailed,
     DeliveryFailed,
     Event,
+    EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
     MessageFailed,
     MessageReceived,
     MessageSent,
-    StandingGranted,
-    StandingRevoked,
     StepChosen,
     StepRefused,
     ThreadCancelled,
@@ -35,14 +36,17 @@ from store.events import (
     ThreadPaused,
     ThreadReopened,
     ThreadResumed,
+    ThreadUnserved,
     TimerFired,
     ToolFinished,
     ToolInterrupted,
+    ToolNotBegun,
     ToolStarted,
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
 )
+from store.standing import StandingGranted, StandingRevoked
 from store.thread import (
     Thread,
 )
@@ -168,6 +172,19 @@ def revoked(number: int = 1) -> StandingRevoked:
 
 def started(step: str, attempt: int = 1, *, repeatable: bool = False) -> ToolStarted:
     return ToolStarted(id=f"{step}/started/{attempt}", at=AT, step=step, attempt=attempt, repeatable=repeatable)
+
+
+def not_begun(step: str, start: int = 1) -> ToolNotBegun:
+    return ToolNotBegun(id=f"{step}/notbegun/{start}", at=AT, step=step, start=start, why="its machine stood still")
+
+
+def events_lost(*conflicting: Event) -> EventsLost:
+    raw = tuple(json.loads(encode(event)) for event in conflicting)
+    return EventsLost(id="lost/0a1b2c3d4e5f", at=AT, restored=2, conflicting=raw)
+
+
+def unserved() -> ThreadUnserved:
+    return ThreadUnserved(id="u4/unserved", at=AT, why="No worker here knows the agent 'ops'.")
 
 
 def waits(step: str, attempt: int = 1, until: datetime = LATER) -> ToolWaiting:

@@ -72,7 +72,7 @@ async def test_when_nobody_knows_whether_it_happened_a_person_is_asked(tool: Ste
     ran, asked = await world.run()
     assert (ran, asked) == (
         f"ran: {tool.intent}",
-        f"asked: I was interrupted while {tool.intent} was running. Did it happen?",
+        f"asked: I do not know how {tool.intent} ended. Did it happen?",
     )
     assert world.thread.status == "waiting_for_answer"
     await world.answer("no")
@@ -199,7 +199,7 @@ async def test_a_tool_that_cannot_be_repeated_is_asked_about_after_its_worker_di
     await world.approve()
     world.desk.during("push", killed)
     assert (await world.run())[-1] == "killed"
-    assert await world.run() == ["asked: I was interrupted while push target=prod was running. Did it happen?"]
+    assert await world.run() == ["asked: I do not know how push target=prod ended. Did it happen?"]
     await world.answer("yes")
     assert await world.run() == ["said: Good."]
     assert world.desk.ran == ["push(target: prod)"]
@@ -219,6 +219,6 @@ async def test_a_worker_that_comes_back_late_asks_nothing_twice() -> None:
     world.desk.during("broken", given_up_for_dead)
     assert await world.run() == [
         "ran: broken",
-        "asked: I was interrupted while broken was running. Did it happen?",
+        "asked: I do not know how broken ended. Did it happen?",
     ]
     assert world.kinds.count("tool_interrupted") == 1

@@ -240,7 +240,7 @@ async def test_an_approval_during_a_pause_counts_when_it_resumes() -> None:
 
 async def test_a_result_that_comes_late_still_lands() -> None:
     world = World()
-    world.model.answers(Touch(), done("Dropped, for another worker has the thread."), done("So it happened."))
+    world.model.answers(Touch(), done("So it happened."))
     await world.say("touch it")
     world.desk.during("touch", lambda: taken_over(world))
     with pytest.raises(LeaseLost):

@@ -18,9 +18,9 @@ from channels.slack.channel import SlackChannel
 from channels.slack.connection import client_of, identify, listening
 from channels.slack.place import place_of
 from store.base import Store
-from store.events import Recorded
 from store.keys import thread_id_of
 from store.memory import MemoryStore
+from store.recorded import Recorded
 from store.thread import Thread
 from tests import ROOT
 from tests.fakes.slack import Message, SlackServer

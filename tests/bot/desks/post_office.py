@@ -28,8 +28,8 @@ from channels.email.mailbox import FirstStart, Mailbox
 from channels.email.outbox import Outbox
 from channels.email.servers import imap_server, smtp_server
 from store.base import Store
-from store.events import Recorded
 from store.memory import MemoryStore
+from store.recorded import Recorded
 from store.thread import Thread
 from store.values import Place
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, address

@@ -25,10 +25,10 @@ from store.events import (
     MessageFailed,
     MessageReceived,
     MessageSent,
-    StandingGranted,
     StepChosen,
     TriggerReceived,
 )
+from store.standing import StandingGranted
 from store.values import Place
 from tests.bot.desks.post_office import BOT, PostOffice, eventually, kinds, new_post_office, text_of
 from tests.fakes.mail.dovecot import DOMAIN, address

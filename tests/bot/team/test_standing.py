@@ -17,8 +17,9 @@ from bot.team.people import People
 from bot.team.policies import Policies
 from channels.inbound import Refused
 from store.base import Store
-from store.events import StandingGranted, ThreadOpened, UnknownEvent
+from store.events import ThreadOpened, UnknownEvent
 from store.memory import MemoryStore
+from store.standing import StandingGranted
 from store.values import Person
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Server

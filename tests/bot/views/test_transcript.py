@@ -17,12 +17,12 @@ from store.events import (
     Event,
     MessageReceived,
     MessageSent,
-    StandingGranted,
     StepChosen,
     ThreadOpened,
     ToolFinished,
     TriggerReceived,
 )
+from store.standing import StandingGranted
 from store.values import Attachment, Person
 from tests.telling.story import (
     ANN,

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from store.authority.terms import Terms
-from store.events import StandingGranted
+from store.standing import StandingGranted
 from store.values import Place
 from tests.stories.anybody_governed import DAN, PEOPLE
 from tests.telling.playbook import Push, World

@@ -24,11 +24,11 @@ from store.events import (
     ApprovalDecided,
     ApprovalRequested,
     MessageSent,
-    StandingGranted,
     StepChosen,
     ThreadOpened,
     TriggerReceived,
 )
+from store.standing import StandingGranted
 from store.values import Person, Place
 from tests.matrices import explore
 from tests.store.authority.pushing import Rules, pushing

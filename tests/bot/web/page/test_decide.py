@@ -24,8 +24,9 @@ from channels.email.identity.tokens import Link, Signer
 from channels.email.letters import LINK_SECONDS
 from store.authority.terms import Terms
 from store.base import StoreUnavailable
-from store.events import ApprovalDecided, Event, MessageReceived, StandingGranted, StepChosen, ToolStarted
+from store.events import ApprovalDecided, Event, MessageReceived, StepChosen, ToolStarted
 from store.memory import MemoryStore
+from store.standing import StandingGranted
 from store.text import visible
 from store.thread import Thread
 from store.values import Person

@@ -1,0 +1,37 @@
+"""What a worker does about a thread that it cannot serve: leaves it to others, and after a while tells people.
+
+During an upgrade, workers of two versions run: one knows an agent, a tool or a kind of event that the other does not.
+So nothing is handed over, refused or dropped before every worker has had its chance. It never acts on the thread.
+"""
+
+from __future__ import annotations
+
+from agent.decide import CannotServe
+from agent.perform.run import refused
+from agent.perform.turn import Turn
+from store import keys
+from store.events import AgentChanged, StepChosen, ThreadUnserved, ToolFinished, ToolStarted
+
+UNSERVED_SECONDS_MAX = 120.0
+"""After so long without a worker that knows what is needed, people are told."""
+
+
+def has_waited_long(turn: Turn) -> bool:
+    """Whether the thread waits so long that people should know, and have not been told."""
+    events = turn.thread.events
+    since = events[-1].at
+    for event in reversed(events):
+        if isinstance(event, StepChosen | ToolStarted | ToolFinished | AgentChanged):
+            break
+        since = event.at
+    late = (turn.now() - since).total_seconds() >= UNSERVED_SECONDS_MAX
+    return late and not turn.thread.state.unserved
+
+
+async def give_up(turn: Turn, action: CannotServe) -> None:
+    """Tell people. A step that nobody can begin is refused, so that the agent may choose another."""
+    if action.step:
+        await turn.begin(refused(turn, action.step, action.why))
+    else:
+        event_id = keys.unserved(turn.thread.version)
+        await turn.begin(ThreadUnserved(id=event_id, at=turn.now(), why=action.why))

@@ -1,0 +1,32 @@
+"""What every event has: a kind, an id, the time, and the version of the schema.
+
+The kinds are in `store.events`. This module knows none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AwareDatetime, Field, field_validator
+
+from store.text import without_half_surrogates
+from store.values import Fact
+
+SCHEMA_VERSION = 1
+"""Written on every event. Raise it when an old reader would misunderstand a new event, not when a field is added."""
+
+
+class Recorded(Fact):
+    """The fields of every event."""
+
+    kind: str
+    id: str = Field(min_length=1, max_length=512)
+    at: AwareDatetime
+    """When it was recorded, by the clock of the recording machine."""
+    v: int = SCHEMA_VERSION
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        # Some ids come from outside (a Message-ID, say). The id in the log must equal the one that deduplicates.
+        return without_half_surrogates(value) if isinstance(value, str) else value

@@ -1,0 +1,95 @@
+"""What to do when the store lost events that this process remembers: write them back, and tell people.
+
+After a failover or a restored backup a log may lack its end, and may have grown differently since. Nothing here relies
+on what may be lost with the events: no lease, and no event id that holds the log's length. An event whose id now
+belongs to another event is a conflict: it is kept in the log of what was lost, never overwritten and never dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from store import keys
+from store.base import Store, ThreadDiverged, ThreadMoved
+from store.codec import EVENT_BYTES_MAX, encode
+from store.events import Event, EventsLost, StepChosen
+from store.keys import EventId, OutsideId
+from store.thread import Thread
+
+CONFLICT_BYTES_MAX = EVENT_BYTES_MAX // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a process remembers and the log does not hold."""
+
+    missing: tuple[Event, ...]
+    """To be appended again, in this order."""
+    conflicting: tuple[Event, ...]
+
+
+def loss(remembered: Iterable[Event], log: Thread) -> Loss:
+    """Compares what was remembered with the log as it is now."""
+    standing = {event.id: event for event in log.events}
+    missing: list[Event] = []
+    conflicting: list[Event] = []
+    foreign: set[str] = set()  # Steps whose id now belongs to another step.
+    for event in remembered:
+        found, step = standing.get(event.id), _step_of(event)
+        if found is None and step in foreign:
+            conflicting.append(event)
+        elif found is None:
+            missing.append(event)
+        elif not _same(event, found):
+            conflicting.append(event)
+            if isinstance(event, StepChosen):
+                foreign.add(event.step)
+    return Loss(tuple(missing), tuple(conflicting))
+
+
+async def write_back(store: Store, remembered: Thread, *facts: Event, now: Callable[[], datetime]) -> Thread:
+    """Appends what is missing of the remembered thread and of these new facts, and says so. Returns the thread.
+
+    Raises StoreUnavailable.
+    """
+    known = (*remembered.events, *facts)
+    while True:
+        try:
+            log = await store.refresh(Thread(remembered.id))
+            lost = loss(known, log)
+            if not lost.missing and not lost.conflicting:
+                return log
+            return await store.append(log, *lost.missing, _told(lost, now()), if_unmoved=True)
+        except (ThreadMoved, ThreadDiverged):
+            continue
+
+
+def _told(lost: Loss, at: datetime) -> EventsLost:
+    raw: list[JsonValue] = []
+    size = 0
+    for event in lost.conflicting:
+        line = encode(event)
+        size += len(line)
+        # Events are small. If these are not, the log still says which ones they were.
+        raw.append(json.loads(line) if size < CONFLICT_BYTES_MAX else {"kind": event.kind, "id": event.id})
+    ids = [event.id for event in (*lost.missing, *lost.conflicting)]
+    stamp = max((event.at for event in (*lost.missing, *lost.conflicting)), default=at)
+    event_id = keys.events_lost([*ids, stamp.isoformat()])
+    return EventsLost(id=event_id, at=at, restored=len(lost.missing), conflicting=tuple(raw))
+
+
+def _same(one: Event, other: Event) -> bool:
+    """Whether both record the same. An id from outside names its content, and may be delivered twice."""
+    if OutsideId.parse(one.id):
+        return True
+    return one.model_copy(update={"at": other.at}) == other
+
+
+def _step_of(event: Event) -> str:
+    parsed = EventId.parse(event.id)
+    return parsed.step if parsed else ""

@@ -1,0 +1,37 @@
+"""The events of standing approvals: given and revoked. They have a log of their own, and belong to no thread's story.
+
+What a standing approval covers is decided by `bot.team.standing`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, JsonValue
+
+from store.recorded import Recorded
+from store.values import Person
+
+
+class StandingGranted(Recorded):
+    """An entitled person approves all calls of one kind for a limited time. Kept in the log `standing`."""
+
+    kind: Literal["standing_granted"] = "standing_granted"
+    agent: str
+    intent: str
+    scope: str = ""
+    """Which of the intent's policies applies, as the tool says (an environment, say)."""
+    policy: dict[str, JsonValue] = {}
+    """The team file's policy for such calls at the time. The grant ends when that policy changes."""
+    by: Person
+    groups: tuple[str, ...] = ()
+    until: AwareDatetime
+    reason: str = ""
+    proof: str = ""
+
+
+class StandingRevoked(Recorded):
+    kind: Literal["standing_revoked"] = "standing_revoked"
+    grant: str
+    by: Person
+    proof: str = ""
