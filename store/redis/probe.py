@@ -1,0 +1,131 @@
+"""Tries the store for real: every operation, with the real scripts, on every shard, for `bot doctor`.
+
+It works under a prefix of its own, so no worker hears of it, and deletes each key that a script was given. The prefix
+begins like that of the real keys, so the same access rules apply, and has the same shards, so the same cluster slots
+are tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from store.base import LeaseLost, StoreUnavailable
+from store.events import MessageReceived, ThreadOpened
+from store.keys import OPENED
+from store.redis.connection import Confirmation, Connection
+from store.redis.keys import SHARDS, Keys
+from store.redis.scripts import Script
+from store.redis.store import RedisStore
+from store.thread import Thread
+from store.values import Person, Place
+
+LEASE_SECONDS = 30.0
+
+
+class ProbeFailed(Exception):
+    """The server answered, but not as the store needs it. The message is one line."""
+
+
+class _Recording(Connection):
+    """Remembers the keys that scripts were given."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.keys: set[str] = set()
+
+    async def run(self, script: Script, keys: list[str], args: list[Any], confirm: Confirmation = "") -> Any:
+        self.keys.update(keys)
+        return await super().run(script, keys, args, confirm)
+
+
+async def probe(
+    url: str, *, prefix: str = "bot", confirms: Confirmation = "", why_away: Callable[[], str] | None = None
+) -> None:
+    """Raises StoreUnavailable or ProbeFailed at the first operation that does not work.
+
+    `confirms`: what a write waits for before something acts on it.
+    """
+    recording = await _Recording.open(url, why_away=why_away)
+    store = RedisStore(recording, f"{prefix}:doctor-{uuid.uuid4().hex[:12]}", confirms)
+    try:
+        # The small one first: a server whose disk is full may take one write, and then lets nobody delete it.
+        await _try_notes(store)
+        for thread_id in _one_per_shard(store.keys).values():
+            await _try_thread(store, thread_id)
+        await _try_lists(store)
+    finally:
+        await _delete(recording)
+        await store.aclose()
+
+
+def _one_per_shard(keys: Keys) -> dict[int, str]:
+    """A thread id for each shard."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < SHARDS:
+        found.setdefault(keys.shard(f"doctor-{number}"), f"doctor-{number}")
+        number += 1
+    return dict(sorted(found.items()))
+
+
+async def _try_thread(store: RedisStore, thread_id: str) -> None:
+    """What a worker does with a thread, from its opening to the release of the lease."""
+    now = datetime.now(UTC)
+    async with _trying(store, thread_id):
+        opened = ThreadOpened(id=OPENED, at=now, agent="doctor", place=Place(channel="terminal", address=thread_id))
+        thread = await store.append(Thread(thread_id), opened)
+        _need((await store.load(thread_id)).events == thread.events, "what was appended is not read back")
+        await store.wake(thread_id)
+        leases = await store.claim(1, LEASE_SECONDS, thread_id)
+        _need(len(leases) == 1, "an appended event does not make its thread due")
+        [lease] = leases
+        _need(await store.renew(lease), "a lease cannot be renewed")
+        words = MessageReceived(id="m1", at=now, sender=Person(name="doctor", trust="verified"), text="probe")
+        thread = await store.append(thread, words, if_unmoved=True, lease=lease, confirm=True)
+        _need(await store.release(lease, thread), "a lease cannot be released")
+        with contextlib.suppress(LeaseLost):
+            await store.append(thread, words, lease=lease)
+            _need(False, "a released lease still counts")
+
+
+async def _try_lists(store: RedisStore) -> None:
+    async with _trying(store, "lists"):
+        page = await store.page(limit=SHARDS + 1)
+        _need(len(page.rows) == SHARDS, "a list lacks threads")
+
+
+async def _try_notes(store: RedisStore) -> None:
+    async with _trying(store, "notes"):
+        _need(await store.set_note("probe", "1", expected=""), "a note cannot be set")
+        _need(not await store.set_note("probe", "2", expected=""), "a note is overwritten")
+        _need(await store.get_note("probe") == "1", "a note is not read back")
+        _need(await store.count_distinct("probe", "1", LEASE_SECONDS) == 1, "nothing can be counted")
+
+
+@contextlib.asynccontextmanager
+async def _trying(store: RedisStore, what: str) -> AsyncIterator[None]:
+    """Says of a failure where it was. `what`: "notes", "lists", or a thread's id."""
+    where = what if what in ("notes", "lists") else f"shard {store.keys.shard(what)}"
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise type(error)(f"{where}: {error}") from error
+    except ProbeFailed as error:
+        raise ProbeFailed(f"{where}: {error}") from error
+
+
+def _need(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ProbeFailed(f"{otherwise}. Is this a Redis or Valkey server, and does nothing stand between?")
+
+
+async def _delete(recording: _Recording) -> None:
+    # One by one: on a cluster they belong to different slots, and a node deletes only its own.
+    for key in sorted(recording.keys):
+        with contextlib.suppress(StoreUnavailable):
+            async with recording.errors():
+                await recording.client.delete(key)
