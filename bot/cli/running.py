@@ -11,16 +11,21 @@ import signal
 import time
 from typing import Annotated
 
+import structlog
 import typer
 
-from bot.app import Setup, model_of, opened
+from bot.app import App, Setup, model_of, opened
 from bot.cli import command, console
 from bot.clock import ticking
 from bot.team.policy_checks import policy_warnings
 from bot.web.listen import listen
 from bot.worker import Worker
+from store.base import StoreAway
+
+log = structlog.get_logger(__name__)
 
 ROLES = ("web", "worker", "clock")
+STORE_RETRY_SECONDS = 1.0
 SECOND_SIGINT_SECONDS = 1.0
 """A second SIGINT aborts only after this time: a parent process may forward the first one, too."""
 
@@ -43,13 +48,16 @@ def run(
 
     async def work(setup: Setup) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            bot = await stack.enter_async_context(opened(setup))
+            stopping = asyncio.Event()
+            _stop_on_signals(stopping, setup.settings.bot_grace_seconds)
+            bot = await _opened(setup, stack, stopping)
+            if bot is None:
+                console.say("Stopped.")
+                return
             if not bot.roster:
                 console.say("No agent is set up: add a table to bot.toml, such as [agents.deploy].")
             for line in policy_warnings(bot.roster, bot.authority, bot.may_write):
                 console.say(line)
-            stopping = asyncio.Event()
-            _stop_on_signals(stopping, setup.settings.bot_grace_seconds)
             if "web" in chosen:
                 for line in await listen(bot, stack, always="web" in (roles or [])):
                     console.say(line)
@@ -70,6 +78,37 @@ def run(
         console.say("Stopped.")
 
     command.run(work, model="worker" in chosen, channels=True)
+
+
+async def _opened(setup: Setup, stack: contextlib.AsyncExitStack, stopping: asyncio.Event) -> App | None:
+    """The program on its store. Waits for a store that is away or loading; None: stopped meanwhile."""
+    said = ""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as attempts:
+
+            async def give_up() -> None:
+                await stopping.wait()
+                attempts.reschedule(loop.time())
+
+            giving_up = asyncio.create_task(give_up())
+            try:
+                while True:
+                    try:
+                        bot = await stack.enter_async_context(opened(setup, keeps_time=True))
+                        break
+                    except StoreAway as error:
+                        if str(error) != said:
+                            said = str(error)
+                            log.warning("waiting_for_store", error=said)
+                    await asyncio.sleep(STORE_RETRY_SECONDS)
+            finally:
+                giving_up.cancel()
+    except TimeoutError:
+        return None
+    if said:
+        log.info("store_reached")
+    return bot
 
 
 async def _until_stopped(worker: Worker, stopping: asyncio.Event) -> None:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from bot.app import Setup, now, opened
+from bot.app import Setup, opened
 from bot.cli import command, console
 from bot.cli.options import AsJson
 from bot.clock import fire, mark_of_manual_firing
@@ -36,12 +37,12 @@ def schedules(
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            found = bot.schedules()
+            found, now = bot.schedules(), bot.now()
         if as_json:
-            console.print_json([_document(schedule) for schedule in found])
+            console.print_json([_document(schedule, now) for schedule in found])
         elif found:
             console.print_table(
-                ("NAME", "NEXT", "ZONE", "AGENT", "PLACE", "WHAT"), [_row(schedule) for schedule in found]
+                ("NAME", "NEXT", "ZONE", "AGENT", "PLACE", "WHAT"), [_row(schedule, now) for schedule in found]
             )
         else:
             console.say("There are none: bot.toml has no [schedules.NAME].")
@@ -58,17 +59,17 @@ def run(name: Annotated[str, typer.Argument(metavar="NAME", help="its name in th
             known = {schedule.name: schedule for schedule in bot.schedules()}
             if name not in known:
                 raise Refused(f"There is no schedule {name!r}; there are: {', '.join(known) or 'none'}.")
-            at = now()
+            at = bot.now()
             print(await fire(bot.inbox, known[name], mark_of_manual_firing(at), at))
 
     command.run(work)
 
 
-def _document(schedule: Schedule) -> dict[str, Any]:
+def _document(schedule: Schedule, now: datetime) -> dict[str, Any]:
     table = schedule.table
     return {
         "name": schedule.name,
-        "next": [at.isoformat() for at in schedule.upcoming(now(), NEXT_SHOWN)],
+        "next": [at.isoformat() for at in schedule.upcoming(now, NEXT_SHOWN)],
         "cron": table.cron,
         "time_zone": table.time_zone,
         "agent": table.agent,
@@ -79,8 +80,8 @@ def _document(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def _row(schedule: Schedule) -> tuple[str, ...]:
+def _row(schedule: Schedule, now: datetime) -> tuple[str, ...]:
     table = schedule.table
-    coming = ", ".join(f"{at:%a %Y-%m-%d %H:%M}" for at in schedule.upcoming(now(), NEXT_SHOWN))
+    coming = ", ".join(f"{at:%a %Y-%m-%d %H:%M}" for at in schedule.upcoming(now, NEXT_SHOWN))
     what = one_line(" ".join(f"{kind}: {text}" for kind, text in table.data.items()), WHAT_CHARS_MAX)
     return schedule.name, coming or "never", table.time_zone, table.agent, table.place, what

@@ -11,7 +11,7 @@ import typer
 
 from agent.roster import DEFAULT
 from agent.steps import Tool
-from bot.app import App, Setup, now, opened
+from bot.app import App, Setup, opened
 from bot.cli import command, console
 from bot.cli.options import As, AsJson
 from bot.team import standing
@@ -32,7 +32,7 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            found = await standing.active(bot.store, now())
+            found = await standing.active(bot.store, bot.now())
         if as_json:
             console.print_json([_document(bot, one) for one in found])
         elif found:
@@ -83,7 +83,7 @@ def grant(
                 group=policy.standing.group,
                 max_length=policy.standing.max_length,
                 length=length_granted,
-                at=now(),
+                at=bot.now(),
                 reason=reason,
                 proof=command.PROOF,
             )
@@ -106,7 +106,7 @@ def revoke(
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=now(), proof=command.PROOF)
+            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=bot.now(), proof=command.PROOF)
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})
         else:

@@ -35,6 +35,7 @@ class SlackDesk:
     """The agent that answers in a channel."""
     me: Installation
     people: People = field(default_factory=People)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def home_of(self, by: Person) -> Home:
         by = self.people.identified(by)
@@ -91,7 +92,7 @@ class SlackDesk:
         request = thread.pending
         if request is None or not by.member or request.has_voted(by):
             return False
-        return request.verdict(by, self.people.groups_of(by), datetime.now(UTC), approved=True) == "valid"
+        return request.verdict(by, self.people.groups_of(by), self.clock(), approved=True) == "valid"
 
     def _item(self, row: Row) -> HomeItem:
         at = thread_at(row.place)
@@ -107,7 +108,7 @@ class SlackDesk:
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads in Slack that changed lately, newest first, each with the ts of the newest known message."""
-        since = datetime.now(UTC) - timedelta(days=SWEEP_DAYS)
+        since = self.clock() - timedelta(days=SWEEP_DAYS)
         places = {}
         async for _, thread in self._loaded(Filter(channel=NAME, changed_after=since)):
             if _is_ours(thread) and not thread.state.cancelled:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from bot.app import App, now
+from bot.app import App
 from channels.base import AnswersHttp
 from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import imap_server
@@ -38,7 +38,7 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
 
         decisions = None
         if bot.writer and has_links:
-            decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, now, bot.writer.allowed, bot.people)
+            decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, bot.now, bot.writer.allowed, bot.people)
         app = application(bot.store, over_http, decisions, _api(bot, token) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
         lines.append(f"Serving {url}{' with the API under /api' if has_api else ''}.")
@@ -64,7 +64,7 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
             client,
             me,
             bot.inbox,
-            SlackDesk(bot.store, bot.routes.of_place, me, bot.people),
+            SlackDesk(bot.store, bot.routes.of_place, me, bot.people, bot.now),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
         )

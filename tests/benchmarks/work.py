@@ -9,7 +9,7 @@ import time
 import types
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from agent.model.openai import OpenAIModel
 from agent.roster import deploy
 from agent.roster.deploy.tools import TOOLS
 from agent.steps import Call, Facts, Tool
-from bot.app import now
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.base import Channel
@@ -144,7 +143,7 @@ class Bot:
             roster={deploy.NAME: bench_agent()},
             channels={self.channel.name: self.channel},
             model=self.model,
-            clock=now,
+            clock=lambda: datetime.now(UTC),
         )
 
     def worker(self, concurrency: int = 50) -> Worker:

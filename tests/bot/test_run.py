@@ -7,13 +7,15 @@ import signal
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.model_server import ModelServer, Reply, step
-from tests.fakes.servers import Server
+from tests.fakes.servers import LoadingServer, Server
+from tests.fakes.wrong_clock import off_by
 from tests.patience import PATIENCE_SECONDS
 from tests.stories.program import BOT, LOOK_SECONDS, Bot, Running
 
@@ -228,9 +230,90 @@ async def test_a_worker_outlives_its_store(bot: Bot, model: ModelServer, server:
         assert "Traceback" not in worker.err
 
 
-async def test_a_worker_without_a_store_does_not_start(bot: Bot) -> None:
-    result = await bot.run("run", REDIS_URL="redis://127.0.0.1:1")
-    result.failed("Cannot reach Redis at redis://127.0.0.1:1", "Start it, or correct REDIS_URL.")
+async def test_a_worker_waits_for_a_store_that_is_away_and_then_works(bot: Bot, model: ModelServer) -> None:
+    server = Server(appendfsync="always")
+    bot.environment["REDIS_URL"] = server.url
+    model.script(done("It came."))
+    try:
+        async with bot.started("run") as worker:
+            await worker.told("waiting_for_store")
+            assert f"Cannot reach Redis at {server.url}" in worker.err
+            assert "Start it, or correct REDIS_URL." in worker.err
+            server.start()
+            await working(bot, worker)
+            assert worker.err.count("waiting_for_store") == 1
+            assert "store_reached" in worker.err
+            await status_is(bot, await opened(bot), "done")
+            worker.signal(signal.SIGTERM)
+            assert await worker.ends(PROMPTLY_SECONDS) == 0
+    finally:
+        server.stop()
+
+
+async def test_a_worker_waits_for_a_store_that_loads(bot: Bot) -> None:
+    server = LoadingServer()
+    try:
+        server.start_loading()
+        async with bot.started("run", REDIS_URL=server.url) as worker:
+            await worker.told("is loading its data and answers nobody until it is done")
+            server.finish_loading()
+            await working(bot, worker)
+            worker.signal(signal.SIGTERM)
+            assert await worker.ends(PROMPTLY_SECONDS) == 0
+    finally:
+        server.stop()
+
+
+async def test_a_worker_that_waits_for_its_store_ends_at_once(bot: Bot) -> None:
+    async with bot.started("run", REDIS_URL="redis://127.0.0.1:1") as worker:
+        await worker.told("waiting_for_store")
+        worker.signal(signal.SIGTERM)
+        assert await worker.ends(PROMPTLY_SECONDS) == 0
+        assert worker.err.splitlines()[-1] == "Stopped."
+        assert "Traceback" not in worker.err
+
+
+async def test_a_worker_whose_store_takes_connections_and_says_nothing_ends_at_once(bot: Bot) -> None:
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    socket = bot.folder / "silent"
+    async with (
+        await asyncio.start_unix_server(say_nothing, socket),
+        bot.started("run", REDIS_URL=f"unix://{socket}") as worker,
+    ):
+        await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
+        worker.signal(signal.SIGTERM)
+        assert await worker.ends(PROMPTLY_SECONDS) == 0
+        assert worker.err == "Stopped.\n"
+
+
+async def test_a_wrong_password_is_not_waited_for(bot: Bot, server: Server) -> None:
+    server.command("CONFIG", "SET", "requirepass", "correct horse")
+    (await bot.run("run", REDIS_URL=server.url)).failed("denies access. Correct the user and the password")
+
+
+async def test_times_are_the_stores_and_a_wrong_clock_is_logged_once(
+    bot: Bot, model: ModelServer, server: Server, tmp_path: Path
+) -> None:
+    model.script(done("Whatever the time is."))
+    async with off_by(-7200, server.url, tmp_path / "s") as url:
+        bot.environment["REDIS_URL"] = url
+        before = datetime.now(UTC)
+        async with bot.started("run") as worker:
+            await working(bot, worker)
+            shown = await status_is(bot, await opened(bot), "done")
+            worker.signal(signal.SIGTERM)
+            assert await worker.ends() == 0
+            assert worker.err.count("clock_differs") == 1
+            assert "The clock of this machine is 7200.0 s ahead of the clock of Redis. Run NTP" in worker.err
+    for event in shown["events"]:
+        assert datetime.fromisoformat(event["at"]) < before - timedelta(seconds=7000)
 
 
 async def test_a_worker_ends_promptly_while_its_store_is_away(bot: Bot, model: ModelServer, server: Server) -> None:
