@@ -40,7 +40,7 @@ def folder_of(home: Path) -> Path:
 async def stored(home: Path) -> dict[str, list[str]]:
     """The threads that a server finds there, and that one can go on with them."""
     async with embedded(home) as url, opened_store(url, "bot") as store:
-        found = {thread_id: await store.load(thread_id) for thread_id in sorted(await store.recent())}
+        found = {row.id: await store.load(row.id) for row in sorted((await store.page()).rows, key=lambda row: row.id)}
         for thread in found.values():
             await store.append(thread, message("later"))
     return {thread_id: ids(thread) for thread_id, thread in found.items()}
