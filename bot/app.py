@@ -1,14 +1,13 @@
 """The composition root: the only module that knows every part and wires them together.
 
-It reads the environment and the team file, opens the store, and builds the channels, the workers and the clock. No
-other module constructs these. Tests use the same entry points: they pass another model or store, and everything else is
+It builds the agents, the channels, the workers and the clock over what `bot.setup` has read and opened. No other module
+constructs these. Tests use the same entry points: they pass another model or store, and everything else is
 real.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,16 +20,14 @@ from agent.loop import Loop
 from agent.model.base import Model
 from agent.model.bounded import BoundedModel
 from agent.model.choice import Models, Option
-from agent.model.failures import ENVIRONMENT, SettingNames
-from agent.model.openai import OpenAIModel
 from bot.clock import Clock
 from bot.inbox import Inbox
-from bot.settings import Settings, environment
+from bot.settings import Settings
+from bot.setup import Setup, store_of
 from bot.store_time import StoreTime, kept
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
-from bot.team.file import Team, inspect_team, team_path
 from bot.team.models import KEY_VARIABLE, ModelEnvironment, ModelSetup, model_setups
 from bot.team.people import People
 from bot.team.policies import Policies
@@ -40,54 +37,13 @@ from bot.team.schedules import Schedule
 from bot.worker import Worker
 from channels import places, terminal
 from channels.base import Channel
-from channels.email import place as email_place
 from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import smtp_server
 from channels.places import Alerts
-from channels.slack import place as slack_place
-from channels.webhook import place as webhook_place
-from channels.webhook.channel import WebhookChannel
 from store.base import Store
-from store.embedded.server import embedded, why_down
-from store.redis.connection import Connection
-from store.redis.store import RedisStore
 
 if TYPE_CHECKING:
     from channels.email.letters import Writer
-
-# Every channel registers the grammar of its places here.
-places.register(slack_place.GRAMMAR, email_place.GRAMMAR, webhook_place.GRAMMAR, terminal.GRAMMAR)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """The configuration: of the machine (`settings`), and of the team."""
-
-    settings: Settings
-    team: Team = field(default_factory=Team)
-
-    @property
-    def team_folder(self) -> Path:
-        """The folder of the team file, which may hold `agents/`."""
-        return team_path(self.settings.bot_config).parent
-
-
-def load(*checks: Callable[[Setup], list[str]]) -> Setup:
-    """The setup. Raises SettingsError with all problems at once, including those that `checks` find."""
-    settings, problems, wrong = environment()
-    team = Team()
-    try:
-        if "bot_config" not in wrong:
-            team, found = inspect_team(settings.bot_config)
-            problems += found
-    except SettingsError as error:
-        problems += error.problems
-    setup = Setup(settings, team)
-    for check in checks:
-        problems += check(setup)
-    if problems:
-        raise SettingsError(problems)
-    return setup
 
 
 @dataclass(frozen=True)
@@ -177,37 +133,15 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         )
 
 
-@contextlib.asynccontextmanager
-async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
-    """The configured store, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError."""
-    async with connected(settings) as connection:
-        store = RedisStore(connection)
-        try:
-            yield store
-        finally:
-            await store.aclose()
-
-
-@contextlib.asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[Connection]:
-    """A connection to the configured server, or to the embedded one. Raises StoreUnavailable, EmbeddedRedisError."""
-    async with contextlib.AsyncExitStack() as stack:
-        if settings.redis_url:
-            connection = await Connection.open(settings.redis_url)
-        else:
-            url = await stack.enter_async_context(embedded(settings.bot_home))
-            connection = await Connection.open(url, why_away=functools.partial(why_down, settings.bot_home))
-        stack.push_async_callback(connection.aclose)
-        yield connection
-
-
 def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:
     """The outgoing side of the channels that are set up; `stack` closes them.
 
-    Slack and mail are imported only if needed: they take longer to import than everything else.
+    Each is imported only if it is set up: their libraries take longer to import than everything else.
     """
     channels: list[Channel] = [terminal.TerminalChannel()]
     if settings.webhooks:
+        from channels.webhook.channel import WebhookChannel
+
         channels.append(WebhookChannel(settings.webhooks, f"{settings.bot_public_url}/api/threads"))
     if settings.has_slack:
         from channels.slack.channel import SlackChannel
@@ -280,6 +214,10 @@ def _models_of(setup: Setup) -> tuple[list[ModelSetup], list[str]]:
 
 def _option(setup: ModelSetup, calls_max: int) -> Option:
     """Raises SettingsError."""
+    # Not at the top: its library takes half a second to import, and most commands ask no model.
+    from agent.model.failures import ENVIRONMENT, SettingNames
+    from agent.model.openai import OpenAIModel
+
     name, table = setup.name, setup.table
     in_file = f"of models.{name} in the team file"
     names = SettingNames(

@@ -15,6 +15,8 @@ from store.values import Usage
 Reason = Literal["invalid", "refused", "truncated", "unavailable"]
 
 RETRY_AFTER_SECONDS_MAX = 3_600.0
+DEFAULT = "default"
+"""The label of the model of every agent that has no other."""
 ERROR_CHARS_MAX = 400
 
 

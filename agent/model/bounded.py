@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from agent.model.base import ERROR_CHARS_MAX, Answer, ModelBusy, ModelFailure, Prompt
 from agent.model.circuit import Circuit
+from agent.model.price import Price
 from store.values import Usage
 
 BUSY_SECONDS = 0.2
@@ -25,21 +26,8 @@ SPACING_SECONDS = 0.02
 """The time between two callers who come back: each of them loads its thread to ask."""
 SPREAD_SECONDS_MAX = 5.0
 """The longest that somebody is sent away for the sake of the spacing."""
-COST_DIGITS = 9
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """For a million tokens, in the currency that the team chose."""
-
-    input: float
-    output: float
-
-    def of(self, usage: Usage) -> float:
-        cost = usage.input_tokens * self.input + usage.output_tokens * self.output
-        return round(cost / 1_000_000, COST_DIGITS)
 
 
 class Client(Protocol):

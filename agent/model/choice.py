@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from agent.model.base import ERROR_CHARS_MAX, Answer, ModelBusy, ModelFailure, Prompt
+from agent.model.base import DEFAULT, ERROR_CHARS_MAX, Answer, ModelBusy, ModelFailure, Prompt
 from agent.model.bounded import BoundedModel
 from agent.model.reading import total_of
 from store.values import Usage
 
-DEFAULT = "default"
-"""The label of the model of every agent that has no other."""
 FIRST_SHARE_MIN = 0.5
 """The share of a call's time that the first model has at least, if there is a fallback."""
 

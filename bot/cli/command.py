@@ -1,7 +1,7 @@
-"""Runs a command: loads the settings, prints each failure in one line on stderr, and sets the exit code.
+"""Runs what a command does: loads the settings, and prints each failure in one line on stderr.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted. A closed stdout (`bot doctor | head`) is a normal
-end. Tracebacks are shown only for bugs, with BOT_LOG_LEVEL=debug.
+It ends with exit code 1 after a failure, and 130 if interrupted (`bot.cli.exits` has the others). Tracebacks are shown
+only for bugs, with BOT_LOG_LEVEL=debug.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import typer
 import uvloop
 
-from bot.app import Setup, load, model_problems, roster_problems
-from bot.cli import console
+from bot.cli import console, exits
 from bot.logs import set_up_logging
+from bot.setup import Setup, load
 from bot.team.problems import SettingsError
 from channels.base import ChannelUnavailable
 from channels.inbound import Refused
@@ -53,14 +53,10 @@ FAILURES = (
 )
 
 
-class Misused(Exception):
-    """The command line itself is wrong."""
-
-
 def me(name: str) -> Person:
     """The person at the terminal, from `--as` or their login. Raises Misused."""
     if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
-        raise Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
+        raise exits.Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
     login = name.strip()
     if not login:
         try:
@@ -69,38 +65,6 @@ def me(name: str) -> Person:
             login = f"uid-{os.getuid()}"
     # Verified, because everybody who can run commands here can read and write the store anyway.
     return Person(name=login, address=login, trust="verified")
-
-
-def exit_code(app: typer.Typer) -> int:
-    """Run the command that was typed. A closed stdout, as after `| head`, is a normal end."""
-    code = 0
-    try:
-        code = _typed(app)
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # Typer turns the first into the second.
-        console.discard(1)
-    except OSError as error:
-        console.discard(1)
-        console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
-        return 1
-    return code
-
-
-def _typed(app: typer.Typer) -> int:
-    try:
-        return int(app(standalone_mode=False) or 0)
-    except Misused as error:
-        console.say(str(error))
-        return 2
-    except typer.TyperException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            console.say(error.format_message())
-        else:
-            context = getattr(error, "ctx", None)
-            message = " ".join(error.format_message().split())
-            stop = "" if message.endswith((".", "?")) else "."
-            console.say(f"{message}{stop} See `{context.command_path if context else 'bot'} --help`.")
-        return error.exit_code
 
 
 def run(
@@ -113,12 +77,7 @@ def run(
     """`model`: must be configured. `agents`, `channels`: their settings must be valid. Raises Exit."""
     debug = False
     try:
-        wanted: list[tuple[bool, Callable[[Setup], list[str]]]] = [
-            (agents, roster_problems),
-            (model, model_problems),
-            (channels, lambda setup: setup.settings.channel_problems()),
-        ]
-        setup = load(*(check for is_wanted, check in wanted if is_wanted))
+        setup = load(*_checks(agents=agents, model=model, channels=channels))
         debug = setup.settings.bot_log_level == "debug"
         set_up_logging(setup.settings.bot_log_level, console.LOG)
         uvloop.run(work(setup))
@@ -138,3 +97,14 @@ def run(
             where = "see above"
         console.say(f"A bug in this program ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
     raise typer.Exit(1)
+
+
+def _checks(*, agents: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
+    if agents or model:
+        # Not at the top: the commands that only read need no agent, and agents take long to import.
+        from bot.app import model_problems, roster_problems
+
+        yield from ([roster_problems] if agents else [])
+        yield from ([model_problems] if model else [])
+    if channels:
+        yield lambda setup: setup.settings.channel_problems()

@@ -15,10 +15,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
-from bot.views.transcript import Entry
 from store.text import visible
+
+if TYPE_CHECKING:
+    from bot.views.transcript import Entry
 
 NAME_COLUMN = 12
 COLUMNS_MIN = 60

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from bot.app import Setup, opened
-from bot.cli import command, console
+from bot.app import opened
+from bot.cli import command, console, exits
 from bot.cli.answering import report
 from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, check_place, place_of
 from bot.deciding import DecisionResult
+from bot.setup import Setup
 from channels.inbound import Refused
 from channels.plain import fields
 from store.events import ThreadReopened
@@ -80,7 +81,7 @@ def edit(
     for change in changes:
         key, is_one, value = change.partition("=")
         if not is_one or not key:
-            raise command.Misused(f"{change!r} is not NAME=VALUE.")
+            raise exits.Misused(f"{change!r} is not NAME=VALUE.")
         arguments[key] = value
 
     async def work(setup: Setup) -> None:

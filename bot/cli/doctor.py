@@ -14,14 +14,15 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
-from agent.model.base import ModelFailure, Prompt
-from agent.model.choice import DEFAULT, Option
-from bot.app import Setup, model_of, model_problems, policies_of, roster_problems, ways_out
+from agent.model.base import DEFAULT, ModelFailure, Prompt
+from agent.model.choice import Option
+from bot.app import model_of, model_problems, policies_of, roster_problems, ways_out
 from bot.cli import command, console
 from bot.cli.findings import Finding
 from bot.cli.options import AsJson
 from bot.cli.store_checks import check_store
 from bot.settings import ChannelSettings, Settings, misspelt
+from bot.setup import Setup
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings

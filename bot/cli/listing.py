@@ -9,9 +9,9 @@ from typing import Annotated, cast, get_args
 import typer
 
 from bot import listing
-from bot.app import Setup, opened
-from bot.cli import command, console
+from bot.cli import command, console, exits
 from bot.cli.options import AsJson
+from bot.setup import Setup, store_of
 from bot.team.hours import parse_duration, plain
 from channels import places
 from store.base import Store
@@ -57,9 +57,9 @@ def threads(
     start = _cursor(after)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
-            listed = await _listed(bot.store, wanted, limit, start)
-            documents = await listing.documents(bot.store, listed.rows, wanted) if as_json else []
+        async with store_of(setup.settings) as store:
+            listed = await _listed(store, wanted, limit, start)
+            documents = await listing.documents(store, listed.rows, wanted) if as_json else []
         if as_json:
             console.print_json(documents)
         elif listed.rows:
@@ -98,7 +98,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _one_of(known: tuple[str, ...], what: str, given: str) -> str:
     if given not in known:
-        raise command.Misused(f"There is no {what} {given!r}. These are: {', '.join(known)}.")
+        raise exits.Misused(f"There is no {what} {given!r}. These are: {', '.join(known)}.")
     return given
 
 
@@ -106,12 +106,12 @@ def _ago(option: str, age: str) -> datetime | None:
     try:
         return datetime.now(UTC) - plain(parse_duration(age)) if age else None
     except ValueError as error:
-        raise command.Misused(f"{option} {error}.") from None
+        raise exits.Misused(f"{option} {error}.") from None
 
 
 def _cursor(after: str) -> str:
     try:
         Cursor.parse(after)
     except NotACursor as error:
-        raise command.Misused(f"--after: {error}") from None
+        raise exits.Misused(f"--after: {error}") from None
     return after

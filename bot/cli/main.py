@@ -1,75 +1,96 @@
 """The command line. Exit codes: 0 done, 1 failed (the reason is on stderr), 2 usage. `--json` prints one document on
 stdout.
 
-All commands are registered here, in the order of the help, and implemented in the file of their group.
+All commands are listed here, in the order of the help, and implemented in the module of their group. Only the module of
+the command that was typed is imported, so that no command waits for the libraries of the others.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
-from bot.cli import command, console, schedules, standing, store
-from bot.cli.deciding import approve, cancel, edit, fork, pause, reject, resume
-from bot.cli.demo.scenes import demo
-from bot.cli.doctor import doctor
-from bot.cli.listing import threads
-from bot.cli.reading import export, show, verify
-from bot.cli.running import run
-from bot.cli.talking import answer, chat, send
+from bot.cli import console, exits
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+class Listed(NamedTuple):
+    module: str
+    """It has a function of the command's name, or for a group `app`."""
+    help: str
+    """The first sentence of its own help."""
+
+
+COMMANDS = {
+    "demo": Listed("bot.cli.demo.scenes", "Play the main scenario with real deployments."),
+    "chat": Listed("bot.cli.talking", "Talk to an agent here, with the configured model."),
+    "run": Listed("bot.cli.running", "Listen to channels and work on threads until SIGTERM."),
+    "send": Listed("bot.cli.talking", "Open a thread, or write to one."),
+    "threads": Listed("bot.cli.listing", "List the threads, the most recently changed first."),
+    "show": Listed("bot.cli.reading", "Show a thread."),
+    "approve": Listed("bot.cli.deciding", "Approve the request that waits."),
+    "reject": Listed("bot.cli.deciding", "Reject the request that waits."),
+    "edit": Listed("bot.cli.deciding", "Edit the call that waits instead of approving it."),
+    "answer": Listed("bot.cli.talking", "Answer the agent's open question."),
+    "pause": Listed("bot.cli.deciding", "Pause a thread: begin nothing new until it is resumed."),
+    "resume": Listed("bot.cli.deciding", "Resume a paused thread, or reopen a cancelled one."),
+    "cancel": Listed("bot.cli.deciding", "Cancel a thread: begin nothing new, drop its requests."),
+    "fork": Listed("bot.cli.deciding", "Copy the beginning of a thread."),
+    "export": Listed("bot.cli.reading", "Print the thread's record: JSON lines, hash-chained."),
+    "verify": Listed("bot.cli.reading", "Check that an exported record is complete and unchanged."),
+    "doctor": Listed("bot.cli.doctor", "Check every configured resource, and say what to do."),
+    "schedules": Listed("bot.cli.schedules", "List the schedules, or fire one."),
+    "standing": Listed("bot.cli.standing", "Standing approvals: list, grant, revoke."),
+    "store": Listed("bot.cli.store", "Look after the store: check its files, mend them."),
+}
 
 
 def main() -> None:
     console.set_up_streams()
-    sys.exit(command.exit_code(app))
+    # The first argument that is no option: `bot` itself has no option with a value.
+    typed = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    sys.exit(exits.exit_code(app_with(typed)))
+
+
+def app_with(command: str) -> typer.Typer:
+    """The command line, in which only this command can be run. The others are only listed."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_bot)
+    for name, listed in COMMANDS.items():
+        if name != command:
+            app.command(name, help=listed.help)(_not_imported)
+            continue
+        module = importlib.import_module(listed.module)
+        if isinstance(group := getattr(module, "app", None), typer.Typer):
+            app.add_typer(group, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _not_imported() -> None:
+    raise AssertionError("a command that was not typed was run")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"deploybot {importlib.metadata.version('deploybot')}")
+        from importlib.metadata import version  # not at the top: it is slow, and nothing else needs it
+
+        print(f"deploybot {version('deploybot')}")
         raise typer.Exit
 
 
-@app.callback()
-def bot(
+def _bot(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="show it and exit")
     ] = False,
 ) -> None:
     """An agent that deploys, asks before risky steps, and forgets nothing. Start with: bot demo"""
-
-
-for each in (
-    demo,
-    chat,
-    run,
-    send,
-    threads,
-    show,
-    approve,
-    reject,
-    edit,
-    answer,
-    pause,
-    resume,
-    cancel,
-    fork,
-    export,
-    verify,
-    doctor,
-):
-    app.command()(each)
-app.add_typer(schedules.app, name="schedules")
-app.add_typer(standing.app, name="standing")
-app.add_typer(store.app, name="store")

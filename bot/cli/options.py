@@ -6,18 +6,20 @@ Each is defined once, so that `--as` means the same everywhere. This module touc
 from __future__ import annotations
 
 import uuid
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.roster import DEFAULT
-from bot.app import App
-from bot.cli import command, console
+from bot.cli import console, exits
 from bot.team.reach import out_of_reach
 from channels import places, terminal
 from channels.inbound import Refused
 from channels.places import Command, NoPlace
 from store.values import Place
+
+if TYPE_CHECKING:
+    from bot.app import App
 
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="the message; - reads it from stdin")]
@@ -37,14 +39,14 @@ def text_of(text: str) -> str:
     """The argument TEXT, or all of stdin. Raises Misused."""
     words = console.typed_in() if text == "-" else text
     if not words.strip():
-        raise command.Misused("TEXT is empty.")
+        raise exits.Misused("TEXT is empty.")
     return words
 
 
 def not_both(thread: str, other: str, option: str, why: str) -> None:
     """Raises Misused if `--thread` is combined with an option for new threads."""
     if thread and other:
-        raise command.Misused(f"--thread continues a thread, and {why}: leave out {option}.")
+        raise exits.Misused(f"--thread continues a thread, and {why}: leave out {option}.")
 
 
 def message_id() -> str:
@@ -55,7 +57,7 @@ def message_id() -> str:
 def check_place(text: str) -> None:
     """Check the form of `--place`. Raises Misused."""
     if text and not all(places.split(text)):
-        raise command.Misused(f"{text!r} is not a place. Use CHANNEL:ADDRESS, such as terminal:ops.")
+        raise exits.Misused(f"{text!r} is not a place. Use CHANNEL:ADDRESS, such as terminal:ops.")
 
 
 def place_of(bot: App, text: str) -> Place:

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from agent.context.window import Context
-from bot.app import Setup, opened
-from bot.cli import command, console
+from bot.app import opened
+from bot.cli import command, console, exits
 from bot.cli.answering import say_what_next
 from bot.cli.options import AsJson, ThreadId
+from bot.setup import Setup
 from bot.views import record
 from bot.views.document import document
 from bot.views.transcript import entries, markdown
@@ -26,7 +27,7 @@ def show(
 ) -> None:
     """Show a thread."""
     if as_markdown and (as_json or prompt):
-        raise command.Misused("--markdown cannot be combined with --json or --prompt.")
+        raise exits.Misused("--markdown cannot be combined with --json or --prompt.")
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:

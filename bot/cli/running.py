@@ -14,9 +14,10 @@ from typing import Annotated
 import structlog
 import typer
 
-from bot.app import App, Setup, model_of, opened
-from bot.cli import command, console
+from bot.app import App, model_of, opened
+from bot.cli import command, console, exits
 from bot.clock import ticking
+from bot.setup import Setup
 from bot.team.policy_checks import policy_warnings
 from bot.web.listen import listen
 from bot.worker import Worker
@@ -43,7 +44,7 @@ def run(
     """
     for role in roles or []:
         if role not in ROLES:
-            raise command.Misused(f"There is no role {role!r}; there are: {', '.join(ROLES)}.")
+            raise exits.Misused(f"There is no role {role!r}; there are: {', '.join(ROLES)}.")
     chosen = set(roles or ROLES)
 
     async def work(setup: Setup) -> None:

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.app import Setup, opened
-from bot.cli import command, console
+from bot.app import opened
+from bot.cli import command, console, exits
 from bot.cli.options import AsJson
 from bot.clock import fire, mark_of_manual_firing
+from bot.setup import Setup
 from bot.team.schedules import Schedule
 from channels.inbound import Refused
 from store.text import one_line
@@ -32,7 +33,7 @@ def schedules(
     """List the schedules: when each fires next, where, and its message, question or task."""
     if context.invoked_subcommand:
         if as_json:
-            raise command.Misused("--json works only with `bot schedules`.")
+            raise exits.Misused("--json works only with `bot schedules`.")
         return
 
     async def work(setup: Setup) -> None:

@@ -11,9 +11,10 @@ import typer
 
 from agent.roster import DEFAULT
 from agent.steps import Tool
-from bot.app import App, Setup, opened
-from bot.cli import command, console
+from bot.app import App, opened
+from bot.cli import command, console, exits
 from bot.cli.options import As, AsJson
+from bot.setup import Setup
 from bot.team import standing
 from bot.team.hours import parse_duration, plain
 from bot.team.policy_checks import may_need_approval, scopes_of
@@ -59,7 +60,7 @@ def grant(
     try:
         length_granted = plain(parse_duration(length))
     except ValueError as error:
-        raise command.Misused(f"--for {error}.") from None
+        raise exits.Misused(f"--for {error}.") from None
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from bot.app import Setup
 from bot.cli import command, console
 from bot.cli.options import AsJson
+from bot.setup import Setup
 from channels.inbound import Refused
 from store.embedded.check import Cut, Report
 from store.embedded.check import check as checked

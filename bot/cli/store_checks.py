@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.app import Setup, connected
 from bot.cli.findings import Finding
+from bot.setup import Setup, connected
 from bot.store_time import DIFFERENCE_SECONDS_MAX, difference
 from store.base import StoreUnavailable
 from store.embedded.server import FREE_BYTES_MIN, EmbeddedRedisError, free_bytes

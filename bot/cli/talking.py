@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot.app import Setup, model_of, opened
+from bot.app import model_of, opened
 from bot.cli import command, console
 from bot.cli.answering import report
 from bot.cli.options import (
@@ -27,6 +27,7 @@ from bot.cli.options import (
     text_of,
 )
 from bot.cli.session import HELP, Session, typed_lines, working
+from bot.setup import Setup
 from channels.inbound import InboundMessage
 from channels.terminal import parse
 

@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agent.model.bounded import Price
-from agent.model.choice import DEFAULT
+from agent.model.base import DEFAULT
+from agent.model.price import Price
 from bot.team.hours import parse_duration, plain
 from bot.team.names import unknown, unknown_agent
 

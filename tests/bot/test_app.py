@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agent.definition import Agent
-from bot.app import App, Setup
+from bot.app import App
 from bot.inbox import Inbox
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.team.file import Team
 from channels.email.identity.tokens import Signer
 from channels.email.letters import Writer

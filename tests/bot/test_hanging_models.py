@@ -15,9 +15,10 @@ import pytest
 from agent.definition import Agent
 from agent.model.choice import Models
 from agent.model.circuit import FAILURES_MAX
-from bot.app import App, Setup, model_of, policies_of
+from bot.app import App, model_of, policies_of
 from bot.inbox import Inbox
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.team.file import Team
 from channels.inbound import InboundMessage
 from store.events import ChoiceFailed

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import Setup, load, model_problems, roster_problems
+from bot.app import model_problems, roster_problems
 from bot.cli.demo.site import Site
 from bot.settings import Settings, misspelt
+from bot.setup import Setup, load
 from bot.team.problems import SettingsError
 from tests.fakes.webhooks import new_secret
 from tests.stories.program import Bot

@@ -20,11 +20,12 @@ from pathlib import Path
 
 from agent.model.base import Model
 from agent.roster.deploy.stand_in import StandIn
-from bot.app import Setup, model_of, opened
+from bot.app import model_of, opened
 from bot.cli import command, console
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.cli.session import HELP, Session, typed_lines, working
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.team.file import read_team
 from channels import terminal
 from channels.inbound import Refused

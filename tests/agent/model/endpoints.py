@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.definition import Agent
-from agent.model.base import Prompt
+from agent.model.base import DEFAULT, Prompt
 from agent.model.bounded import BoundedModel
-from agent.model.choice import DEFAULT
 from agent.model.openai import OpenAIModel
 from tests.fakes.model_server import ModelServer, Reply, Script, Scripted, error, step
 

@@ -8,8 +8,9 @@ from contextlib import suppress
 import pytest
 
 from agent.model.base import ERROR_CHARS_MAX, ModelBusy, ModelFailure
-from agent.model.bounded import BUSY_SECONDS, SPREAD_SECONDS_MAX, Price
+from agent.model.bounded import BUSY_SECONDS, SPREAD_SECONDS_MAX
 from agent.model.circuit import FAILURES_MAX, PAUSE_SECONDS
+from agent.model.price import Price
 from store.values import Usage
 from tests.agent.model.endpoints import DOWN, NOTHING, Served, hanging, prompt, served
 from tests.fakes.model_server import error, step

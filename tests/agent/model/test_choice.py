@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from agent.model.base import ERROR_CHARS_MAX, ModelBusy, ModelFailure
-from agent.model.bounded import Price
 from agent.model.choice import Models, Option
 from agent.model.circuit import FAILURES_MAX
+from agent.model.price import Price
 from tests.agent.model.endpoints import DOWN, NOTHING, Served, hanging, prompt, served
 from tests.fakes.model_server import error
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import Setup
 from bot.cli import doctor as checks
 from bot.cli.demo.site import Site
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.team.file import read_team
 from channels.slack import check as slack_check
 from channels.slack.connection import client_of, identify

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.model.base import Answer, Prompt
-from bot.app import App, Setup
+from bot.app import App
 from bot.cli.session import Session, working
 from bot.inbox import Inbox
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.views.transcript import Entry
 from channels.terminal import TerminalChannel, Typed, parse
 from store.authority.binding import digest

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.app import load, roster_problems
+from bot.app import roster_problems
+from bot.setup import load
 from bot.team.agents import Agents, build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.file import Team

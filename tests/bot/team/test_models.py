@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.model.choice import Models
-from bot.app import Setup, load, model_of, model_problems, roster_problems
+from bot.app import model_of, model_problems, roster_problems
 from bot.cli.doctor import examine
 from bot.settings import Settings, misspelt
+from bot.setup import Setup, load
 from bot.team.problems import SettingsError
 from tests.agent.model.endpoints import NOTHING, prompt
 from tests.fakes.model_server import ModelServer, error

@@ -13,11 +13,11 @@ import pytest
 from agent.authority import CallToApprove
 from agent.definition import Agent
 from agent.steps import Tool
-from bot.app import Setup
 from bot.cli.demo.site import Site
 from bot.cli.doctor import examine
 from bot.cli.findings import Finding
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.definition import Agent
-from bot.app import load, roster_problems
+from bot.app import roster_problems
+from bot.setup import load
 from bot.team.calendar import schedules_of
 from bot.team.hours import Hours
 from bot.team.problems import SettingsError

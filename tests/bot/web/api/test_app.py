@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from bot.app import App, Setup
+from bot.app import App
 from bot.settings import Settings
+from bot.setup import Setup
 from bot.team.people import Member, People
 from bot.web.api import shapes as shapes
 from bot.web.listen import listen
