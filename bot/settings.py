@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """The calls that a worker process makes to one model at once, and the threads that it holds beside those."""
     bot_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15
     """How long a dead worker keeps its threads."""
+    durable_before_acting: Literal["", "disk", "replica"] = ""
+    """What confirms a start before the tool begins: Redis alone, its disk (WAITAOF), or one of its replicas (WAIT)."""
     bot_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
     """How long `bot run` may finish its work after SIGTERM."""
     bot_log_level: str = "info"

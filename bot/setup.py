@@ -20,7 +20,7 @@ from channels.email import place as email_place
 from channels.slack import place as slack_place
 from channels.webhook import place as webhook_place
 from store.embedded.server import embedded, why_down
-from store.redis.connection import Connection
+from store.redis.connection import COMMAND_SECONDS, Connection
 from store.redis.store import RedisStore
 
 # Every channel registers the grammar of its places here.
@@ -62,7 +62,7 @@ def load(*checks: Callable[[Setup], list[str]]) -> Setup:
 async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
     """The configured store, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError."""
     async with connected(settings) as connection:
-        store = RedisStore(connection)
+        store = RedisStore(connection, confirms=settings.durable_before_acting)
         try:
             yield store
         finally:
@@ -73,10 +73,12 @@ async def store_of(settings: Settings) -> AsyncIterator[RedisStore]:
 async def connected(settings: Settings) -> AsyncIterator[Connection]:
     """A connection to the configured server, or to the embedded one. Raises StoreUnavailable, EmbeddedRedisError."""
     async with contextlib.AsyncExitStack() as stack:
+        # A lease outlives any command: a reply that comes late is no lost lease.
+        seconds = min(COMMAND_SECONDS, settings.bot_lease_seconds * 2 / 3)
         if settings.redis_url:
-            connection = await Connection.open(settings.redis_url)
+            connection = await Connection.open(settings.redis_url, seconds)
         else:
             url = await stack.enter_async_context(embedded(settings.bot_home))
-            connection = await Connection.open(url, why_away=functools.partial(why_down, settings.bot_home))
+            connection = await Connection.open(url, seconds, why_away=functools.partial(why_down, settings.bot_home))
         stack.push_async_callback(connection.aclose)
         yield connection

@@ -64,6 +64,8 @@ class Worker:
         self._away_until = float("-inf")
         """When the store was back after it was away."""
         self._server_id = store.server.id
+        self._changed_at = float("-inf")
+        """When another server answered."""
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
 
@@ -96,7 +98,11 @@ class Worker:
             await self._drain()
 
     async def _look_after(self, *, was_away: bool) -> None:
-        """Before anything is claimed: renew what is held, and see whether the store still knows what we know."""
+        """Before anything is claimed: renew what is held, and see whether the store still knows what we know.
+
+        Another server may have lost what some worker did. For the length of a lease nothing is claimed, so that every
+        worker that remembers something can write it back first.
+        """
         if was_away:
             for hold in [*self._holds.values()]:
                 await hold.renew()
@@ -106,7 +112,7 @@ class Worker:
             log.warning("another_server", before=self._server_id, now=found)
             for thread in [*self._remembered.values(), *(hold.thread for hold in self._holds.values())]:
                 await self._compare(thread)
-            self._server_id = found
+            self._server_id, self._changed_at = found, self._seconds()
 
     async def _compare(self, thread: Thread) -> None:
         """Write back what the log lost. The holder of the thread, if there is one, sees that it moved."""
@@ -122,6 +128,8 @@ class Worker:
         if room <= 0:
             return POLL_SECONDS_MAX
         now = self._seconds()
+        if (early := self._changed_at + self._lease_seconds - now) > 0:
+            return min(early, POLL_SECONDS_MAX)
         self._left_alone = {thread_id: until for thread_id, until in self._left_alone.items() if until > now}
         skip = {*self._holds, *self._left_alone}
         age = min(self._store.server.age_seconds, now - self._away_until)

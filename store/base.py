@@ -180,8 +180,8 @@ class Store(Protocol):
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         """Give the lease up until the thread has new events, or until `wake_in_seconds` have passed.
 
-        False: the thread has events beyond `seen`, so look again; the lease is kept. Releasing a lost lease does
-        nothing and returns True.
+        False: the thread has events beyond `seen`, or lost some, so look again; the lease is kept. Releasing a lost
+        lease does nothing else and returns True.
         """
 
     async def hand_back(self, lease: Lease) -> None:

@@ -176,10 +176,12 @@ class MemoryStore:
         return True
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
+        log = self._logs.get(lease.thread_id) or _Log()
+        if not log.begins_with(seen):
+            return False
         if self._leases.get(lease.thread_id) != lease.token:
             return True
-        log = self._logs.get(lease.thread_id) or _Log()
-        if len(log.lines) != seen.version or not log.begins_with(seen):
+        if len(log.lines) != seen.version:
             return False
         del self._leases[lease.thread_id], self._claims[lease.thread_id], self._due[lease.thread_id]
         if wake_in_seconds is not None:

@@ -131,8 +131,10 @@ RELEASE = Script(
 -- KEYS due leases claims log rows   ARGV thread token seen mark wake_in_ms wake_channel row
 -- seen -1: any version. wake_in_ms -1: not due until the next append. row: of the thread as seen; '': none.
 local seen = tonumber(ARGV[3])
+-- First: the lease may be lost with the events.
+if seen >= 0 and not whole(KEYS[4], seen, ARGV[4]) then return 0 end
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
-if seen >= 0 and (redis.call('LLEN', KEYS[4]) ~= seen or not whole(KEYS[4], seen, ARGV[4])) then return 0 end
+if seen >= 0 and redis.call('LLEN', KEYS[4]) ~= seen then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[5], ARGV[1], ARGV[7]) end

@@ -498,16 +498,18 @@ class World:
         people: People | None = None,
         authority: Authority | None = None,
         rooms: Sequence[str] = (),
+        clock: Clock | None = None,
     ) -> None:
         """`rooms`: names of other channels, at which a request may be shown too."""
         self.lines: list[str] = []
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.desk = Desk(self.lines)
         self.model = ScriptedModel()
         self.channel = RecordingChannel(self.lines)
         self.agent = ops(self.desk, plan=plan, limits=limits, tools=tools)
         self.roster = {"ops": self.agent, **(others or {})}
-        self.store = StoreWithHooks(store or MemoryStore(self.clock))
+        hooked = store if isinstance(store, StoreWithHooks) else None
+        self.store = hooked or StoreWithHooks(store or MemoryStore(self.clock))
         """As the loop sees it; `store.real` is the one that people reach."""
         self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
         self.rooms = {name: RecordingChannel(self.lines, name) for name in rooms}
