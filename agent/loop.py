@@ -33,6 +33,7 @@ from agent.decide import (
 from agent.definition import Agent
 from agent.model.base import Model, ModelBusy
 from agent.perform.choose import ask, choose
+from agent.perform.listen import PeopleAreWriting
 from agent.perform.request import request
 from agent.perform.run import doing, interrupted, refused, run, what_is_known
 from agent.perform.say import say
@@ -48,7 +49,7 @@ from store.values import Place
 
 
 class Postponed(Exception):
-    """The thread needs the model, which takes no further call now. Nobody should hold the thread meanwhile."""
+    """The thread needs the model, which is not to be asked now. Nobody should hold the thread meanwhile."""
 
     def __init__(self, thread: Thread, seconds: float) -> None:
         super().__init__(f"thread {thread.id} is postponed by {seconds:g} s")
@@ -82,7 +83,7 @@ class Loop:
         """Do everything that can be done now. Returns when it is somebody else's turn, or when draining.
 
         Raises LeaseLost when another worker took over, StoreUnavailable when an append by `Turn.begin` failed, and
-        Postponed when nothing is left to do but to ask a model that is busy.
+        Postponed when nothing is left to do but to ask the model, later.
         """
         turn.unserved = ""
         while not self.draining:
@@ -108,13 +109,16 @@ class Loop:
 
 
 async def _perform_or_postpone(turn: Turn, action: Action) -> None:
-    """Raises Postponed if the model is busy, once the messages for other places are sent, which need no model."""
+    """Raises Postponed if the model is busy, or people are still writing.
+
+    By then the messages for other places are sent, which need no model.
+    """
     try:
         await _perform(turn, action)
-    except ModelBusy as busy:
+    except (ModelBusy, PeopleAreWriting) as later:
         message = say_next(turn.thread)
         if message is None:
-            raise Postponed(turn.thread, busy.retry_after_seconds) from None
+            raise Postponed(turn.thread, later.retry_after_seconds) from later
         await _perform(turn, message)
 
 

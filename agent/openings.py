@@ -6,8 +6,6 @@ Pure: it only reads the thread.
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from agent.steps import DoneForNow, Step, as_question
 from store.events import CRON, MessageReceived, StepChosen, TriggerReceived
 from store.thread import Thread
@@ -27,15 +25,15 @@ def schedule_trigger(thread: Thread) -> TriggerReceived | None:
 
 
 def opening_step(thread: Thread) -> Step | None:
-    """The step for a trigger with `say` or `ask`; None once a step was chosen after it, or somebody wrote.
+    """The step for a trigger with `say` or `ask`; None once a step was chosen that knew of it, or somebody wrote.
 
     `agent.decide` asks this before the agent's own plan.
     """
     trigger = schedule_trigger(thread)
     if trigger is None:
         return None
-    since = reversed(thread.events)
-    if any(isinstance(event, StepChosen) for event in takewhile(lambda event: event is not trigger, since)):
+    index = thread.events.index(trigger)
+    if any(isinstance(event, StepChosen) and not 0 < event.seen <= index for event in thread.events[index:]):
         return None
     match trigger.data:
         case {"say": str(text)}:

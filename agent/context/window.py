@@ -8,6 +8,7 @@ elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.context.blocks import Block, block_of, is_final
@@ -15,6 +16,7 @@ from agent.context.compaction import compacted, without_seen_rows
 from agent.context.now import under_way
 from agent.context.writer import fitting
 from agent.definition import Agent
+from store.events import Event, StepChosen
 from store.thread import Thread
 
 QUESTION = "What should the next step be?"
@@ -29,13 +31,15 @@ class Context:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._done: dict[int, Block | None] = {}
+        self._order: list[int] = []
 
     def render(self, thread: Thread) -> str:
         """The whole user message."""
         limits = self._agent.limits
         share = limits.context_chars_max // SHARE
         blocks = []
-        for index, event in enumerate(thread.events):
+        for index in self._as_read(thread.events):
+            event = thread.events[index]
             if index in self._done:
                 block = self._done[index]
             else:
@@ -50,3 +54,16 @@ class Context:
         now = Block("now", fitting(under_way(thread), share - len("<now>\n</now>\n\n\n\n") - len(QUESTION)))
         kept = compacted(blocks, limits.context_chars_max - share)
         return "\n\n".join([*without_seen_rows(kept), now.text, QUESTION])
+
+    def _as_read(self, events: Sequence[Event]) -> Sequence[int]:
+        """The indices of the events in the order in which the model met them.
+
+        A step comes before the words that its prompt did not hold, so the text still grows only at its end.
+        """
+        for index in range(len(self._order), len(events)):
+            event, place = events[index], index
+            if isinstance(event, StepChosen) and event.seen:
+                while place and self._order[place - 1] >= event.seen:
+                    place -= 1
+            self._order.insert(place, index)
+        return self._order

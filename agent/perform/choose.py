@@ -1,7 +1,10 @@
 """Chooses the next step: asks the model, and records the choice of the model or of code.
 
-A read-only tool without preparation is started by the same append that records its choice. An answer of the model is
-dropped if somebody wrote in the meantime; its cost is recorded.
+A read-only tool without preparation is started by the same append that records its choice.
+
+If the thread has moved while the model was thinking, its answer is outdated: it is discarded, and its cost is recorded.
+But an answer that only talks or looks stands although people wrote meanwhile; otherwise steady talk would keep the
+agent from ever answering. It says how much it had read (`StepChosen.seen`), and the rest is read right after it.
 """
 
 from __future__ import annotations
@@ -10,36 +13,79 @@ from datetime import timedelta
 from typing import Literal
 
 from agent.model.base import Answer, ModelFailure, Prompt
+from agent.perform.listen import PeopleAreWriting, listening_seconds
 from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import Step, Tool
 from store import keys
 from store.base import ThreadMoved
 from store.codec import EventTooLarge
-from store.events import ChoiceFailed, StepChosen
+from store.events import (
+    ChoiceFailed,
+    DeliveryFailed,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    StepChosen,
+    TriggerReceived,
+)
+from store.thread import Thread
 
 RETRY_SECONDS_MAX = 600.0
+OUTDATED_IN_ROW_MAX = 2
+"""After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
+TALK = (MessageReceived, MessageEdited, MessageDeleted)
+FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
+"""All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""
 
 
 async def ask(turn: Turn) -> None:
-    """Ask the model for the next step, and record its choice."""
-    version = turn.thread.version
-    prompt = Prompt(agent=turn.agent, user=turn.context.render(turn.thread))
+    """Ask the model for the next step, and record its choice. Raises PeopleAreWriting."""
+    if seconds := listening_seconds(turn.thread, turn.now()):
+        raise PeopleAreWriting(seconds)
+    asked = turn.thread
+    prompt = Prompt(agent=turn.agent, user=turn.context.render(asked))
     try:
         with turn.may_be_broken_off():
             answer = await turn.services.model.answer(prompt)
     except ModelFailure as failure:
-        await turn.note(_failed(turn, version, failure))
+        await turn.note(_failed(turn, asked.version, failure))
         return
-    chosen = turn.chosen(answer.step, by="model").model_copy(update={"model": answer.model, "usage": answer.usage})
     try:
-        await choose(turn, answer.step, chosen)
+        await _record(turn, answer, asked)
     except EventTooLarge as error:
-        await turn.note(
-            _dropped(turn, keys.choice_failed(version), "invalid", answer, f"The step is too large. {error}")
-        )
+        event_id = keys.choice_failed(asked.version)
+        await turn.note(_dropped(turn, event_id, "invalid", answer, f"The step is too large. {error}"))
     except ThreadMoved:
-        await turn.note(_dropped(turn, keys.choice_outdated(version), "outdated", answer))
+        await turn.note(_dropped(turn, keys.choice_outdated(asked.version), "outdated", answer))
+
+
+async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:
+    """Record the answer to the prompt of this thread. Raises ThreadMoved (outdated), LeaseLost, EventTooLarge."""
+    fields = {"model": answer.model, "usage": answer.usage}
+    while True:
+        # The step's id holds the length of the log, so it is chosen anew where the thread has moved.
+        seen = asked.version if turn.thread.version > asked.version else 0
+        chosen = turn.chosen(answer.step, by="model").model_copy(update={**fields, "seen": seen})
+        try:
+            return await choose(turn, answer.step, chosen)
+        except ThreadMoved:
+            if not _stands(turn, answer.step, asked):
+                raise
+
+
+def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
+    """Whether the answer still holds although the thread has moved.
+
+    What acts never does, nor what takes a request back. A tool with a preparation would not begin before the new words
+    are read.
+    """
+    if turn.agent.has_side_effects(step) or step.effect == "withdraws" or (isinstance(step, Tool) and step.has_prepare):
+        return False
+    now = turn.thread
+    harmless = TALK if now.state.outdated_in_row < OUTDATED_IN_ROW_MAX else FROM_OUTSIDE
+    same = now.events[: asked.version] == asked.events
+    return same and all(isinstance(event, harmless) for event in now.events[asked.version :])
 
 
 async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:

@@ -161,6 +161,7 @@ async def test_a_thread_that_was_let_go_comes_back_for_its_timer_and_for_a_messa
         world.clock.advance(7)
         await world.say("and?")
         await until_due_in(world, 3)
+        world.clock.advance(1)
         await world.say("hello?")
         await until_said(world, "said: Done.")
 

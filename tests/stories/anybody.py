@@ -89,6 +89,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.seen = Thread("")
         self.unsent: set[str] = set()
         self.prompts = [""]
+        self.prompted = {0}
+        """How many events the prompts held."""
         self.words = 0
 
     def do(self, what: Awaitable[object]) -> None:
@@ -270,6 +272,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 assert not was_cancelled(before, new.step), f"{new.id}, which was cancelled"
                 assert words_came_after_the_reopening(before), f"{new.id} with no word since it was reopened"
                 assert may_begin(before), f"{new.id} while {before.status}"
+                if isinstance(new, StepChosen) and new.by == "model":
+                    self.check_seen(before, new)
                 assert not (isinstance(new, StepChosen) and new.begun and new.acts), f"{new.id} was begun at once"
             case MessageSent():
                 assert new.key in state.outbox, f"{new.key} was sent, and was not in the outbox"
@@ -280,6 +284,16 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             case _:
                 pass
 
+    def check_seen(self, before: Thread, new: StepChosen) -> None:
+        """What was written while the model thought stays unread, and nothing that acts stands over it."""
+        seen = new.seen or before.version
+        assert seen in self.prompted, f"{new.id} answers no prompt"
+        unseen = before.events[seen:]
+        assert all(isinstance(event, MessageReceived) for event in unseen)
+        assert not (unseen and (new.acts or new.intent == "withdraw_request")), f"{new.id} stands over unread words"
+        assert before.extended([new]).state.unread == bool(unseen)
+        self.reached["stood over words"] += bool(unseen)
+
     def check_approval(self, before: Thread, step: StepState, new: ToolStarted) -> None:
         """What else must hold of an approval by which something begins."""
 
@@ -287,6 +301,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         """It is what a fresh reading of the log gives; and it only grew at its end, or was compacted."""
         log = await self.world.store.load(self.world.thread.id)
         assert prompt == Context(self.world.agent).render(log)
+        self.prompted.add(log.version)
         newest = next(e for e in reversed(log.events) if isinstance(e, MessageReceived))
         assert newest.text in prompt
         before, _, _ = self.prompts[-1].rpartition("\n\n<now>\n")
@@ -317,6 +332,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         assert self.unsent == sent.keys() | given_up
         assert set(sent.values()) <= {1}
         assert end.turn not in ("agent", "clock") or end.state.handed_to_human
+        asked = end.step(end.state.question)
+        waits = asked is not None and asked.chosen.by == "code"
+        assert not may_begin(end) or waits or all_words_were_read(end), "it rests, and has not read what was written"
 
 
 def begins(event: Event) -> TypeGuard[ToolStarted | StepChosen]:
@@ -353,9 +371,11 @@ def words_came_after_the_reopening(before: Thread) -> bool:
 
 
 def all_words_were_read(before: Thread) -> bool:
-    for past in reversed(before.events):
+    for index, past in reversed(list(enumerate(before.events))):
         match past:
-            case StepChosen(by="model") | HandedToHuman():
+            case StepChosen(by="model", seen=seen):
+                return not any(isinstance(event, MessageReceived) for event in before.events[seen or index :])
+            case HandedToHuman():
                 return True
             case MessageReceived():
                 return False

@@ -104,8 +104,8 @@ async def tell_in_this_process(world: World, interrupt_at: int, text: str) -> St
 
 def assert_read_before_the_next_action(thread: Thread, point: int) -> None:
     said = next(i for i, event in enumerate(thread.events) if event.id == "by-the-way")
-    for event in thread.events[said:]:
-        if isinstance(event, StepChosen) and event.by == "model":
+    for index, event in enumerate(thread.events[said:], said):
+        if isinstance(event, StepChosen) and event.by == "model" and (event.seen or index) > said:
             return  # its prompt held the words
         assert not (isinstance(event, ToolStarted) and thread.state.steps[event.step].chosen.acts), (
             f"{event.id} began before the words before append {point} were read"

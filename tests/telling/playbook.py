@@ -29,9 +29,10 @@ from pydantic import JsonValue
 from agent.authority import AnyoneMay, Authority
 from agent.decide import decide
 from agent.definition import Agent, Limits, no_plan
-from agent.loop import Loop
+from agent.loop import Loop, Postponed
 from agent.model.base import Answer, ModelFailure, Prompt
 from agent.model.schema import validated
+from agent.perform.listen import PeopleAreWriting
 from agent.steps import (
     Call,
     DoneForNow,
@@ -581,9 +582,7 @@ class World:
         lease = await self.claim()
         try:
             while True:
-                turn = self.loop.turn(await self.store.load(self.thread.id), lease)
-                await self.loop.advance(turn)
-                self.thread = turn.thread
+                self.thread = await self._advance(lease)
                 if await self.store.release(lease, self.thread):
                     break
         except Killed:
@@ -593,6 +592,21 @@ class World:
             return self.lines[start:]
         assert self.at_rest, "the loop came back with something to do"
         return self.lines[start:]
+
+    async def _advance(self, lease: Lease) -> Thread:
+        while True:
+            turn = self.loop.turn(await self.store.load(self.thread.id), lease)
+            try:
+                await self.loop.advance(turn)
+            except Postponed as postponed:
+                if not isinstance(postponed.__cause__, PeopleAreWriting):
+                    raise
+                await self.time_passes(postponed.seconds)
+            else:
+                return turn.thread
+
+    async def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
     async def run_unserved(self) -> list[str]:
         """The same, for a worker that has to leave the thread to others."""

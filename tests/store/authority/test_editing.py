@@ -14,7 +14,6 @@ from store.state import Request
 from store.thread import Thread
 from store.values import Person
 from tests.store.authority.pushing import pushing
-from tests.stories.anybody_governed import DAN
 from tests.telling.anything import any_story
 from tests.telling.playbook import World, done
 from tests.telling.story import ANN, BOB, EVE, edit_of
@@ -127,15 +126,9 @@ async def test_wherever_the_card_was_shown_people_hear_that_the_edit_was_not_pos
 
 async def test_a_request_that_expired_while_its_edit_was_checked_is_not_called_open() -> None:
     world = await pushing(group="release", expires_at=timedelta(hours=1))
-
-    async def wait() -> None:
-        world.clock.advance(3600)
-        await world.say("still nothing?", by=DAN)
-
-    world.store.before(StepRefused, wait)
     await edited(world, "nowhere")
-    world.model.otherwise = lambda _: done("Nobody was there.")
-    lines = await world.run()
+    world.model.answers(done("Nobody was there."))
+    lines = await world.advance(3600)
     assert f"noted: {IMPOSSIBLE}This request has expired; it will not run." in lines
 
 
