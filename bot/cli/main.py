@@ -43,7 +43,7 @@ COMMANDS = {
     "doctor": Listed("bot.cli.doctor", "Check every configured resource, and say what to do."),
     "schedules": Listed("bot.cli.schedules", "List the schedules, or fire one."),
     "standing": Listed("bot.cli.standing", "Standing approvals: list, grant, revoke."),
-    "store": Listed("bot.cli.store", "Look after the store: check its files, mend them."),
+    "store": Listed("bot.cli.store", "Look after the store: check, mend and reindex it."),
 }
 
 

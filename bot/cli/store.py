@@ -1,6 +1,6 @@
 """`bot store`: looks after the store itself. A command is one function here; the work is done in `store`.
 
-Nothing here reads what a thread says.
+Nothing here shows what a thread says.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ import typer
 
 from bot.cli import command, console
 from bot.cli.options import AsJson
-from bot.setup import Setup
+from bot.setup import Setup, store_of
 from channels.inbound import Refused
 from store.embedded.check import Cut, Report
 from store.embedded.check import check as checked
 from store.embedded.check import repair as repaired
 
-app = typer.Typer(help="Look after the store: check its files, mend them.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Look after the store: check, mend and reindex it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
 def store() -> None:
-    """Look after the store: check its files, mend them."""
+    """Look after the store: check, mend and reindex it."""
 
 
 @app.command()
@@ -55,6 +59,21 @@ def check(
             print("\n".join(_lines(report, settings.bot_home, kept)))
         if not report.is_sound and kept is None:
             raise Refused(_advice(report, settings.bot_home))
+
+    command.run(work, agents=False)
+
+
+@app.command()
+def reindex(as_json: AsJson = False) -> None:
+    """Compute the index of the lists anew from the logs. Bots may run meanwhile."""
+
+    async def work(setup: Setup) -> None:
+        async with store_of(setup.settings) as store:
+            count = await store.reindex()
+        if as_json:
+            console.print_json({"threads": count})
+        else:
+            print(f"The index is computed anew, of {count:,} threads.")
 
     command.run(work, agents=False)
 

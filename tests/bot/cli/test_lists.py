@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from store.events import Event
+from store.redis.keys import SHARDS
 from store.redis.store import RedisStore
 from store.values import Place
 from tests.fakes.servers import Server, opened_store
@@ -101,3 +102,15 @@ async def test_a_list_says_who_asked_and_where(bot: Bot, server: Server) -> None
         await ann.sees("terminal:desk-t1")
     (row,) = (await bot.run("threads")).succeeded().out.splitlines()
     assert row.split()[:5] == ["t1", "done", "deploy", "Ann", "terminal:desk-t1"]
+
+
+async def test_the_index_is_computed_anew_from_the_logs(bot: Bot, server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        await filled(store, newer=3)
+        for shard in range(SHARDS):
+            server.command("DEL", store.keys.rows(shard))
+        assert "5 threads" in (await bot.run("store", "reindex")).succeeded().out
+        assert sum(server.command("HLEN", store.keys.rows(shard)) for shard in range(SHARDS)) == 5
+    as_json, listed = await bot.all(("store", "reindex", "--json"), ("threads", "--turn", "human"))
+    assert as_json.succeeded().document == {"threads": 5}
+    assert len(listed.succeeded().out.splitlines()) == 2
