@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAME_COLUMN = 12
 COLUMNS_MIN = 60
+LAST_COLUMN_MIN = 60
 _COLOURS = {
     "person": "36",
     "bot": "32",
@@ -97,14 +98,26 @@ def as_json(document: object) -> str:
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
-def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    for line in table(header, rows, _width()):
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], give_way: tuple[str, ...] = ()) -> None:
+    for line in table(header, rows, _width(), give_way):
         print(line)
 
 
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
-    """For people: with a header, cut to the width. For programs (`width` None): complete rows without a header."""
+def table(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None, give_way: tuple[str, ...] = ()
+) -> list[str]:
+    """For people: with a header, cut to the width. For programs (`width` None): complete rows without a header.
+
+    Where the last column, which says most, has less than LAST_COLUMN_MIN, the columns of `give_way` are left out first.
+    """
     shown = [header, *rows] if width else list(rows)
+    for name in give_way:
+        others = sum(max(len(row[column]) for row in shown) + 2 for column in range(len(shown[0]) - 1)) if shown else 0
+        if not width or width - others >= LAST_COLUMN_MIN:
+            break
+        left_out = shown[0].index(name)
+        shown = [(*row[:left_out], *row[left_out + 1 :]) for row in shown]
+    header = shown[0] if shown else header
     widths = [max((len(row[column]) for row in shown), default=0) for column in range(len(header))]
     lines = ("  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in shown)
     return [line[:width] for line in lines]

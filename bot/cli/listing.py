@@ -24,6 +24,7 @@ STATUSES = get_args(ThreadStatus)
 TURNS = get_args(Turn)
 LIMIT_MAX = 100_000
 HEADER = ("ID", "STATUS", "AGENT", "REQUESTER", "PLACE", "MOVED (UTC)", "ABOUT")
+GIVE_WAY = ("PLACE", "REQUESTER", "MOVED (UTC)")
 
 
 def threads(
@@ -63,7 +64,7 @@ def threads(
         if as_json:
             console.print_json(documents)
         elif listed.rows:
-            console.print_table(HEADER, [_cells(row) for row in listed.rows])
+            console.print_table(HEADER, [_cells(row) for row in listed.rows], GIVE_WAY)
         elif sys.stdout.isatty():
             none = "There are none." if wanted != Filter() else "There are none yet. Open one: {} send TEXT"
             console.say(none.format(console.program()))

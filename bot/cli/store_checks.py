@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import assert_never
 
 from bot.cli.findings import Finding
 from bot.setup import Setup, connected
 from bot.store_time import DIFFERENCE_SECONDS_MAX, difference
 from store.base import StoreUnavailable
 from store.embedded.server import FREE_BYTES_MIN, EmbeddedRedisError, free_bytes
+from store.redis.connection import Confirmation
 from store.redis.facts import Replica, ServerFacts
 from store.redis.probe import ProbeFailed, probe
 
@@ -29,7 +31,7 @@ async def check_store(setup: Setup) -> list[Finding]:
             where = connection.where if settings.redis_url else "embedded"
             found = [_answers(facts, where)]
             try:
-                await probe(connection.url, why_away=connection.why_away)
+                await probe(connection.url, confirms=settings.durable_before_acting, why_away=connection.why_away)
                 found.append(Finding("scripts", "ok", "every operation of the store works, on every shard."))
             except (StoreUnavailable, ProbeFailed) as error:
                 found.append(Finding("scripts", "failed", str(error)))
@@ -37,6 +39,7 @@ async def check_store(setup: Setup) -> list[Finding]:
         return [Finding("redis", "failed", str(error))]
     found += [_persistence(facts), _eviction(facts)]
     found += [*_replicas(facts)] if settings.redis_url else [_disk(settings.bot_home, facts)]
+    found.append(_durability(settings.durable_before_acting, facts))
     return [*found, _clock(facts.clock_offset_seconds)]
 
 
@@ -91,7 +94,7 @@ def _replicas(facts: ServerFacts) -> Iterator[Finding]:
         yield Finding("replicas", "ok", "none. If the disk of this server is lost, so is all since its last backup.")
         return
     promise = (
-        f"{len(online)} of {len(facts.replicas)} online. {_promise_on_failover()}"
+        f"{len(online)} of {len(facts.replicas)} online. A failover may lose the last writes, as `durability` says."
         if online
         else f"none of {len(facts.replicas)} is online, so a failover loses whatever they lack."
     )
@@ -99,11 +102,31 @@ def _replicas(facts: ServerFacts) -> Iterator[Finding]:
     yield Finding("replicas", "warning" if behind else "ok", " ".join([promise, *late]))
 
 
-def _promise_on_failover() -> str:
-    return (
-        "Replication is asynchronous, so a failover may lose the last writes; a thread that lost events is noticed "
-        "by the worker that knew them."
-    )
+def _durability(confirms: Confirmation, facts: ServerFacts) -> Finding:
+    """What is promised of a tool that acts, with DURABLE_BEFORE_ACTING as it is."""
+    online = any(replica.is_online for replica in facts.replicas)
+    match confirms:
+        case "replica" if not online:
+            text = "DURABLE_BEFORE_ACTING is replica, and no replica is online: no tool that acts begins."
+            return Finding("durability", "failed", text)
+        case "replica":
+            text = (
+                "a tool that acts begins, and a message is acknowledged, when a replica has it too. A failover to it "
+            )
+            return Finding("durability", "ok", f"{text}forgets neither.")
+        case "disk":
+            text = "a tool that acts begins when its start is on the disk of Redis. A crash forgets nothing that acts"
+            return Finding("durability", "ok", f"{text}; a failover may." if facts.replicas else f"{text}.")
+        case "" if facts.replicas:
+            text = (
+                "a worker writes back what a failover lost. What only a worker knew that died as well may run again: "
+                "DURABLE_BEFORE_ACTING=replica rules that out."
+            )
+            return Finding("durability", "warning", text)
+        case "":
+            text = "a tool that acts begins when Redis has stored its start, as safely as `persistence` says."
+            return Finding("durability", "ok", text)
+    assert_never(confirms)
 
 
 def _is_late(replica: Replica) -> bool:

@@ -18,7 +18,7 @@ from tests.stories.program import Bot
 
 pytestmark = pytest.mark.slow
 
-STORE = ("redis", "scripts", "persistence", "eviction", "replicas", "clock")
+STORE = ("redis", "scripts", "persistence", "eviction", "replicas", "durability", "clock")
 
 
 @pytest.fixture
@@ -82,9 +82,17 @@ async def test_replicas_are_named_with_what_they_promise(bot: Bot, primary: TcpS
     try:
         replica.start()
         wait_until(lambda: "online" in str(primary.command("INFO", "replication").get("slave0")), "the replication")
-        state, text = (await findings(bot, primary.url))["replicas"]
-        assert (state, text[:16]) == ("ok", "1 of 1 online. R")
-        assert "a failover may lose the last writes" in text
+        found = await findings(bot, primary.url)
+        assert found["replicas"] == (
+            "ok",
+            "1 of 1 online. A failover may lose the last writes, as `durability` says.",
+        )
+        assert found["durability"][0] == "warning"
+        assert found["durability"][1].endswith("DURABLE_BEFORE_ACTING=replica rules that out.")
+        bot.environment["DURABLE_BEFORE_ACTING"] = "replica"
+        found = await findings(bot, primary.url)
+        assert found["scripts"][0] == found["durability"][0] == "ok"
+        assert found["durability"][1].endswith("A failover to it forgets neither.")
         found = await findings(bot, replica.url)
         assert found["redis"][0] == "failed"
         assert found["redis"][1].endswith(f"point REDIS_URL at the primary, 127.0.0.1:{primary.port}.")
@@ -92,6 +100,15 @@ async def test_replicas_are_named_with_what_they_promise(bot: Bot, primary: TcpS
         assert "replicas" not in found
     finally:
         replica.stop()
+    found = await findings(bot, primary.url)
+    assert found["durability"] == (
+        "failed",
+        "DURABLE_BEFORE_ACTING is replica, and no replica is online: no tool that acts begins.",
+    )
+    assert found["scripts"][0] == "failed"
+    bot.environment["DURABLE_BEFORE_ACTING"] = "disk"
+    found = await findings(bot, primary.url)
+    assert found["scripts"][0] == found["durability"][0] == "ok"
 
 
 async def test_a_server_that_loads_is_told_at_once(bot: Bot) -> None:

@@ -1,0 +1,270 @@
+"""The worker after the store was away, and after another server answered; and what it leaves to others.
+
+What a hold does about a lost lease or a lost log, at each point, is in `tests.stories.test_lost_anywhere`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.worker import REMEMBERED_EVENTS_MAX, REMEMBERED_THREADS_MAX, UNSERVED_RETRY_SECONDS, Worker
+from store.base import Lease, NotReplicated, Server, StoreUnavailable
+from store.events import ToolStarted
+from store.memory import MemoryStore
+from store.thread import Thread
+from store.values import Place
+from tests.fakes.clock import Clock
+from tests.patience import PATIENCE_SECONDS
+from tests.telling.playbook import LEASE_SECONDS, Push, Touch, World, done
+from tests.telling.story import message, opened
+
+
+class Watched(MemoryStore):
+    """Writes down what is renewed and claimed, and may be away."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.calls: list[str] = []
+        self.away = False
+
+    async def claim(self, limit: int, lease_seconds: float, only: str = "", **how: Any) -> list[Lease]:
+        if self.away:
+            raise StoreUnavailable("gone for lunch")
+        leases = await super().claim(limit, lease_seconds, only, **how)
+        self.calls += [f"claimed {lease.thread_id}" for lease in leases]
+        return leases
+
+    async def renew(self, lease: Lease) -> bool:
+        self.calls.append(f"renewed {lease.thread_id}")
+        return await super().renew(lease)
+
+
+class Driven(Worker):
+    """Its rounds are taken one by one."""
+
+    async def round(self, *, was_away: bool = False) -> None:
+        await self._look_after(was_away=was_away)
+        await self._claim()
+
+
+def driven(world: World) -> Driven:
+    return Driven(world.store, world.loop, clock=world.clock)
+
+
+async def begun(store: MemoryStore, thread_id: str) -> Thread:
+    return await store.append(Thread(thread_id), opened(), message())
+
+
+async def hanging(world: World, worker: Driven) -> asyncio.Event:
+    """The worker runs a tool that ends when the event is set."""
+    began, end = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        began.set()
+        await end.wait()
+
+    world.desk.during("touch", hang)
+    world.model.answers(Touch(), done())
+    await world.say("touch it")
+    await worker.round()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await began.wait()
+    return end
+
+
+async def ended(worker: Driven) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.gather(*worker._tasks)
+
+
+async def test_after_the_store_was_away_it_renews_what_it_holds_before_it_claims_anything() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    worker = driven(world)
+    end = await hanging(world, worker)
+    clock.advance(LEASE_SECONDS + 5)
+    await begun(store, "t2")
+    store.calls.clear()
+    await worker.round(was_away=True)
+    held = world.thread.id
+    assert store.calls == [f"renewed {held}", "claimed t2"]
+    end.set()
+    world.model.answers(done())
+    await ended(worker)
+    assert (await store.load(held)).status == "done"
+    assert world.desk.ran == ["touch"]
+
+
+async def test_it_never_claims_what_it_holds_itself_also_when_its_lease_expired() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    worker = driven(world)
+    end = await hanging(world, worker)
+    clock.advance(LEASE_SECONDS + 5)
+    store.calls.clear()
+    await worker.round()
+    assert store.calls == []
+    end.set()
+    await ended(worker)
+    await worker.round()  # It let go of the thread, since it could not know that nobody else had claimed it.
+    await ended(worker)
+    assert world.lines == ["ran: touch", "said: Done."]
+
+
+async def test_what_others_held_is_theirs_for_one_lease_after_the_store_was_away() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    await begun(store, "t1")
+    (lease,) = await store.claim(1, LEASE_SECONDS)
+    clock.advance(LEASE_SECONDS + 5)
+    worker = driven(world)
+    store.calls.clear()
+    await worker.round(was_away=True)
+    clock.advance(LEASE_SECONDS - 1)
+    await worker.round()
+    assert store.calls == []
+    assert await store.renew(lease)
+    clock.advance(LEASE_SECONDS + 1)
+    world.model.answers(done())
+    await worker.round()
+    assert store.calls[-1] == "claimed t1"
+    await ended(worker)
+
+
+async def test_when_another_server_answers_what_it_lost_is_written_back_and_nothing_is_claimed_for_one_lease() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    worker = driven(world)
+    world.model.answers(Touch(), done(), done())
+    await world.say("touch it")
+    await worker.round()
+    await ended(worker)
+    thread = await store.load(world.thread.id)
+    log = store._logs[thread.id]
+    for event in thread.events[2:]:
+        log.ids.remove(event.id)
+    del log.lines[2:]
+    store.server = Server("another", float("-inf"))
+    await begun(store, "t2")
+    store.calls.clear()
+    await worker.round()
+    restored = await store.load(thread.id)
+    assert restored.events[: thread.version] == thread.events
+    assert restored.events[-1].kind == "events_lost"
+    clock.advance(LEASE_SECONDS - 1)
+    await worker.round()
+    assert store.calls == []
+    clock.advance(2)
+    await worker.round()
+    assert {"claimed t2", f"claimed {thread.id}"} == set(store.calls)
+    await ended(worker)
+    assert world.desk.ran == ["touch"]
+
+
+async def test_a_server_that_was_just_started_may_have_holders_that_are_on_their_way_back() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    await begun(store, "t1")
+    await store.claim(1, LEASE_SECONDS)
+    clock.advance(LEASE_SECONDS + 5)
+    store.calls.clear()
+
+    class JustStarted(Server):
+        @property
+        def age_seconds(self) -> float:
+            return LEASE_SECONDS - 1
+
+    store.server = JustStarted("memory", 0)
+    await driven(world).round()
+    assert store.calls == []
+
+
+async def test_a_thread_that_it_cannot_serve_is_left_to_others_for_a_while_and_then_looked_at_again() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    del world.roster["ops"]
+    worker = driven(world)
+    await world.say("hello")
+    await worker.round()
+    await ended(worker)
+    store.calls.clear()
+    await worker.round()
+    assert store.calls == []
+    assert await store.due_in_seconds() == 0
+    clock.advance(UNSERVED_RETRY_SECONDS + 1)
+    await worker.round()
+    assert store.calls == [f"claimed {world.thread.id}"]
+    await ended(worker)
+
+
+async def test_what_it_remembers_is_bounded() -> None:
+    clock = Clock()
+    world = World(store=Watched(clock), clock=clock)
+    worker = driven(world)
+    for number in range(REMEMBERED_THREADS_MAX + 5):
+        worker._remember(Thread(f"t{number}"))
+    assert len(worker._remembered) == REMEMBERED_THREADS_MAX
+    assert "t4" not in worker._remembered
+    long = Thread("long").extended([opened(), *[message(f"m{n}") for n in range(REMEMBERED_EVENTS_MAX)]])
+    worker._remember(long)
+    assert list(worker._remembered) == []
+
+
+async def test_what_is_not_confirmed_is_not_begun_and_people_hear_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.perform.turn.CONFIRM_SECONDS_MAX", 0.0)
+    clock = Clock()
+
+    class Unconfirmed(Watched):
+        confirmed = False
+
+        async def append(self, thread: Thread, *events: Any, **how: Any) -> Thread:
+            appended = await super().append(thread, *events, **how)
+            if how.get("confirm") and not self.confirmed:
+                raise NotReplicated("The replica did not confirm the write in time.")
+            return appended
+
+    store = Unconfirmed(clock)
+    world = World(store=store, clock=clock)
+    world.model.answers(Push(target="prod"), done(), done())
+    await world.say("push it to prod")
+    await world.run()
+    await world.approve()
+    lines = await world.run()
+    assert lines[-1] == (
+        "noted: I stopped and need a person: It was not begun. The replica did not confirm the write in time. "
+        "Write to me and I will continue."
+    )
+    assert world.desk.ran == []
+    assert world.kinds.count("tool_started") == world.kinds.count("tool_not_begun") == 1
+    store.confirmed = True
+    await world.say("go on")
+    lines = await world.run()
+    assert "ran: push(target: prod)" in lines
+    (first, second) = [event for event in world.thread.events if isinstance(event, ToolStarted)]
+    assert (first.attempt, second.attempt) == (1, 1), "a tool that looks at the attempt has not begun before"
+
+
+async def test_a_place_for_the_next_thread_is_free_while_another_cannot_be_served() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock, place=Place(channel="terminal", address="one"))
+    other = world.roster.pop("ops")
+    await world.say("hello")
+    world.roster["ops"] = other
+    strange = await store.append(Thread("t9"), opened().model_copy(update={"agent": "stranger"}), message())
+    world.model.answers(done())
+    worker = Driven(world.store, world.loop, clock=clock, concurrency=1)
+    for _ in range(4):
+        await worker.round()
+        await ended(worker)
+    assert world.lines == ["said: Done."]
+    assert (await store.load(strange.id)).version == strange.version
