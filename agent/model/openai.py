@@ -13,17 +13,17 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import aiohttp
 import httpx2
-from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIError
+from openai import APIStatusError, OpenAIError
 
 from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
-from agent.model.failures import ENVIRONMENT, Failures, SettingNames, error_text, rejects_format, retry_after
+from agent.model.endpoint import BODY_BYTES_MAX, BodyTooLarge, Endpoint
+from agent.model.failures import ENVIRONMENT, Failures, SettingNames, error_text, rejects_format
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
 from agent.model.schema import step_schema
 from store.values import Usage
@@ -38,15 +38,6 @@ In the last two, the prompt contains the schema.
 """
 
 TIMEOUT_SECONDS = 90.0
-RETRIES = 1
-"""Retries by the SDK, after a time-out, a broken connection, 408, 409, 429 and 5xx. Callers may retry further."""
-WAIT_HERE_SECONDS_MAX = 5.0
-"""A longer Retry-After is not waited for here; the caller gets the failure at once."""
-CONNECT_SECONDS = 10.0
-KEEPALIVE_SECONDS = 30.0
-"""Longer than most tools run, so that the next request of a thread needs no new TLS handshake."""
-CONNECTIONS_MAX = 1_000
-BODY_BYTES_MAX = 4_000_000
 IGNORED_MAX = 2
 """After this many answers that ignore the schema, the schema is put into the prompt for good."""
 
@@ -85,8 +76,7 @@ class OpenAIModel:
         key, url = api_key.strip(), httpx2.URL(base_url)
         if not (key.isascii() and key.isprintable()):
             raise ValueError(f"{names.key} contains characters that no key has; please copy it again.")
-        bare = url.copy_with(userinfo=b"")  # Credentials in the URL would be logged.
-        self._where = str(bare.copy_with(query=None, fragment=None))
+        self._where = str(url.copy_with(userinfo=b"", query=None, fragment=None))
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"{names.url} must be like https://host/v1, not {self._where!r}.")
         self.name = model
@@ -98,28 +88,14 @@ class OpenAIModel:
             secrets=[secret for secret in (key, url.password) if len(secret) > 3],
             names=names,
         )
-        timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_SECONDS)
-        self._client = AsyncOpenAI(
-            base_url=bare,
-            api_key=key or "none",
-            timeout=timeout,
-            max_retries=RETRIES,
-            default_headers={"Accept-Encoding": "identity"},  # Otherwise BODY_BYTES_MAX would count compressed bytes.
-            http_client=DefaultAioHttpClient(
-                auth=(url.username, url.password) if url.userinfo else None,
-                timeout=timeout,
-                limits=limits,
-                event_hooks={"response": [_before_reading]},
-            ),
-        )
+        self._endpoint = Endpoint(url, key, timeout_seconds)
         self._frames: dict[tuple[str, Mode], _Frame] = {}
         self._ignored = 0
         self.mode: Mode = MODES[0]
         """The mode in use; it becomes looser as the endpoint rejects stricter ones."""
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._endpoint.close()
 
     async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer:
         """Raises ModelFailure. `within_seconds`: a time limit, if it is shorter than the model's own."""
@@ -192,11 +168,10 @@ class OpenAIModel:
     async def _post(self, body: bytes) -> httpx2.Response:
         """Raises ModelFailure, and APIStatusError for a status other than 2xx, after the retry."""
         try:
-            # Passing bytes and reading the raw response keeps the SDK's retries and errors at half its cost.
-            return await self._client.post("/chat/completions", content=body, cast_to=httpx2.Response)
+            return await self._endpoint.post(body)
         except APIStatusError:
             raise
-        except _BodyTooLarge:
+        except BodyTooLarge:
             raise ModelFailure("invalid", f"The answer is larger than {BODY_BYTES_MAX:,} bytes.") from None
         except (OpenAIError, httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
             # Not chained: a traceback with local variables would show the key.
@@ -222,33 +197,3 @@ def _frame(agent: Agent, mode: Mode, model: str) -> _Frame:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-class _BodyTooLarge(OpenAIError):
-    """An OpenAIError, because the SDK neither wraps nor retries those."""
-
-
-class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > BODY_BYTES_MAX:
-                raise _BodyTooLarge
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-async def _before_reading(response: httpx2.Response) -> None:
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _BoundedStream(response.stream)
-    if response.is_success:
-        return
-    if response.status_code == 501 or (retry_after(response.headers) or 0) > WAIT_HERE_SECONDS_MAX:
-        # The SDK obeys this header; otherwise it would wait up to two minutes.
-        response.headers["x-should-retry"] = "false"

@@ -133,6 +133,12 @@ class ModelServer:
         """Add replies."""
         self._replies.extend(_reply(item) for item in replies)
 
+    def forget(self) -> None:
+        """What has come in so far."""
+        self.requests.clear()
+        self.bodies.clear()
+        self.headers.clear()
+
     async def arrived(self, count: int) -> None:
         """Returns when so many requests have come in."""
         async with self._arrived:

@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.definition import Agent
 from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure, Prompt
-from agent.model.openai import BODY_BYTES_MAX, OpenAIModel
+from agent.model.endpoint import BODY_BYTES_MAX
+from agent.model.openai import OpenAIModel
 from agent.model.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
 from store.values import Usage
@@ -80,11 +82,19 @@ USAGE = Usage(input_tokens=100, output_tokens=20, cached_tokens=64)
 
 @asynccontextmanager
 async def talk(
-    *script: Scripted, response_format: Capability = "json_schema", key: str = KEY, timeout_seconds: float = 20
+    *script: Scripted,
+    response_format: Capability = "json_schema",
+    key: str = KEY,
+    timeout_seconds: float = 20,
+    again: bool = False,
 ) -> AsyncIterator[tuple[ModelServer, OpenAIModel]]:
-    async with ModelServer(*script, response_format=response_format) as server:
+    """`again`: the client has had an answer before, so it copies its first request."""
+    async with ModelServer(*([NOTHING] if again else []), *script, response_format=response_format) as server:
         model = OpenAIModel(base_url=server.url, api_key=key, model="gpt-test", timeout_seconds=timeout_seconds)
         try:
+            if again:
+                await model.answer(PROMPT)
+                server.forget()
             yield server, model
         finally:
             await model.close()
@@ -127,6 +137,36 @@ async def test_a_request_is_one_system_and_one_user_message_and_a_strict_schema(
     assert request.keys() == {"model", "messages", "response_format"}
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert server.headers[0]["Content-Type"] == "application/json"
+
+
+async def test_later_requests_are_those_of_the_sdk_with_another_body() -> None:
+    async with talk(NOTHING, NOTHING) as (server, model):
+        await model.answer(PROMPT)
+        await model.answer(Prompt(agent=AGENT, user="another, longer message"))
+
+    first, second = (dict(headers) for headers in server.headers)
+    assert int(second.pop("Content-Length")) == len(server.bodies[1]) > len(PROMPT.user)
+    assert int(first.pop("Content-Length")) == len(server.bodies[0])
+    assert second == first
+    assert server.requests[1]["messages"][1]["content"] == "another, longer message"
+
+
+async def test_each_of_many_calls_at_once_tries_again_by_itself() -> None:
+    asked: Counter[str] = Counter()
+
+    def answer(request: dict[str, Any]) -> Scripted:
+        user = request["messages"][1]["content"]
+        asked[user] += 1
+        return error(429, headers={"Retry-After": "0.01"}) if user.startswith("odd") and asked[user] == 1 else NOTHING
+
+    async with ModelServer(answer) as server:
+        model = OpenAIModel(base_url=server.url, api_key=KEY, model="gpt-test")
+        await model.answer(PROMPT)
+        users = [f"{('even', 'odd')[number % 2]} {number}" for number in range(10)]
+        await asyncio.gather(*(model.answer(Prompt(AGENT, user)) for user in users))
+        await model.close()
+
+    assert [asked[user] for user in users] == [1, 2] * 5
 
 
 async def test_null_stands_for_a_field_left_out() -> None:
@@ -236,6 +276,7 @@ async def test_an_endpoint_that_rejects_the_format_is_asked_otherwise(rejection:
     assert model.mode == "json_object"
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize(
     ("reply", "reason", "says"),
     [
@@ -279,9 +320,9 @@ async def test_an_endpoint_that_rejects_the_format_is_asked_otherwise(rejection:
     ],
 )
 async def test_any_other_refusal_of_the_endpoint_is_told_and_changes_nothing(
-    reply: Reply, reason: str, says: str
+    reply: Reply, reason: str, says: str, again: bool
 ) -> None:
-    async with talk(reply) as (server, model):
+    async with talk(reply, again=again) as (server, model):
         failed = await failure(model)
 
     assert failed.reason == reason
@@ -415,8 +456,9 @@ async def test_two_tool_calls_are_no_step() -> None:
     assert "different steps" in failed.error
 
 
-async def test_an_endless_answer_is_refused() -> None:
-    async with talk("x" * (ANSWER_CHARS_MAX + 1), "x" * BODY_BYTES_MAX) as (server, model):
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_endless_answer_is_refused(again: bool) -> None:
+    async with talk("x" * (ANSWER_CHARS_MAX + 1), "x" * BODY_BYTES_MAX, again=again) as (server, model):
         failed = await failure(model)
 
     assert failed.reason == "invalid"
@@ -427,6 +469,7 @@ async def test_an_endless_answer_is_refused() -> None:
 # Trouble
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -436,8 +479,8 @@ async def test_an_endless_answer_is_refused() -> None:
         dropped(),
     ],
 )
-async def test_the_sdk_tries_again_with_the_same_bytes(trouble: Reply) -> None:
-    async with talk(trouble, NOTHING) as (server, model):
+async def test_the_sdk_tries_again_with_the_same_bytes(trouble: Reply, again: bool) -> None:
+    async with talk(trouble, NOTHING, again=again) as (server, model):
         answer = await model.answer(PROMPT)
 
     assert answer.step == NothingToDo()
@@ -446,9 +489,10 @@ async def test_the_sdk_tries_again_with_the_same_bytes(trouble: Reply) -> None:
     assert [headers["x-stainless-retry-count"] for headers in server.headers] == ["0", "1"]
 
 
-async def test_when_trying_again_did_not_help_the_caller_is_told_how_long_to_wait() -> None:
+@pytest.mark.parametrize("again", [False, True])
+async def test_when_trying_again_did_not_help_the_caller_is_told_how_long_to_wait(again: bool) -> None:
     busy = error(429, "Rate limit reached for gpt-test.", headers={"Retry-After": "0.01"})
-    async with talk(busy, busy) as (server, model):
+    async with talk(busy, busy, again=again) as (server, model):
         failed = await failure(model)
 
     assert failed.reason == "unavailable"
@@ -457,6 +501,7 @@ async def test_when_trying_again_did_not_help_the_caller_is_told_how_long_to_wai
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -467,8 +512,8 @@ async def test_when_trying_again_did_not_help_the_caller_is_told_how_long_to_wai
         ({"retry-after-ms": "soon", "Retry-After": "70"}, 70.0),
     ],
 )
-async def test_a_long_wait_is_left_to_the_caller(headers: dict[str, str], seconds: float) -> None:
-    async with talk(error(429, headers=headers)) as (server, model):
+async def test_a_long_wait_is_left_to_the_caller(headers: dict[str, str], seconds: float, again: bool) -> None:
+    async with talk(error(429, headers=headers), again=again) as (server, model):
         failed = await failure(model)
 
     assert failed.retry_after_seconds == seconds
@@ -493,19 +538,21 @@ async def test_a_retry_after_that_says_nothing_is_none(value: str) -> None:
     assert failed.retry_after_seconds is None
 
 
-async def test_an_html_error_page_is_not_quoted() -> None:
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_html_error_page_is_not_quoted(again: bool) -> None:
     page = Reply(
         status=502, body=b"<html>Bad gateway</html>", content_type="text/html", headers={"x-should-retry": "false"}
     )
-    async with talk(page) as (_, model):
+    async with talk(page, again=again) as (_, model):
         failed = await failure(model)
 
     assert failed.reason == "unavailable"
     assert failed.error == "The endpoint has an error (502)."
 
 
-async def test_a_connection_that_is_cut_twice_is_unavailable() -> None:
-    async with talk(dropped(), dropped()) as (server, model):
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_connection_that_is_cut_twice_is_unavailable(again: bool) -> None:
+    async with talk(dropped(), dropped(), again=again) as (server, model):
         failed = await failure(model)
 
     assert failed.reason == "unavailable"
@@ -513,18 +560,20 @@ async def test_a_connection_that_is_cut_twice_is_unavailable() -> None:
     assert len(server.requests) == 2
 
 
-async def test_an_endpoint_that_does_not_answer_is_given_up_in_time() -> None:
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_endpoint_that_does_not_answer_is_given_up_in_time(again: bool) -> None:
     never = asyncio.Event()
-    async with talk(step(NOTHING, after=never), timeout_seconds=0.3) as (server, model):
+    async with talk(step(NOTHING, after=never), timeout_seconds=0.3, again=again) as (server, model):
         failed = await failure(model)
 
     assert failed.reason == "unavailable"
     assert failed.error == f"{server.url} did not answer in time (limit 0.3 s)."
 
 
-async def test_a_call_can_be_cancelled_and_the_model_asked_again() -> None:
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_call_can_be_cancelled_and_the_model_asked_again(again: bool) -> None:
     never = asyncio.Event()
-    async with talk(step(NOTHING, after=never), DONE) as (server, model):
+    async with talk(step(NOTHING, after=never), DONE, again=again) as (server, model):
         call = asyncio.create_task(model.answer(PROMPT))
         await server.arrived(1)
         call.cancel()
@@ -589,13 +638,16 @@ async def test_something_that_speaks_no_http_is_unavailable(said: bytes) -> None
 # Secrets
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500])
-async def test_a_key_is_neither_in_failures_nor_in_logs(status: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_is_neither_in_failures_nor_in_logs(
+    status: int, caplog: pytest.LogCaptureFixture, again: bool
+) -> None:
     caplog.set_level(logging.DEBUG)
     echo = error(
         status, f"Bad key {KEY}, sk-proj-abc***wxyz, Authorization: Bearer {KEY}", headers={"Retry-After": "9"}
     )
-    async with talk(echo) as (_, model):
+    async with talk(echo, again=again) as (_, model):
         failed = await failure(model)
 
     seen = f"{failed!r} {failed.__cause__!r} {caplog.text}"
