@@ -29,14 +29,25 @@ STORE_RETRY_SECONDS = 0.5
 
 class Hold:
     def __init__(
-        self, store: Store, loop: Loop, lease: Lease, remembered: Thread, *, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        loop: Loop,
+        lease: Lease,
+        remembered: Thread,
+        *,
+        clock: Callable[[], datetime],
+        unserved_since: datetime | None = None,
     ) -> None:
-        """`remembered`: the thread as this process knew it last; a thread without events if it did not."""
+        """`remembered`: the thread as this process knew it last; a thread without events if it did not.
+
+        `unserved_since`: since when this worker has left the thread to others; None: it has not.
+        """
         self.lease = lease
         self._store = store
         self._loop = loop
         self._clock = clock
         self._turn = loop.turn(remembered, lease)
+        self._turn.unserved_since = unserved_since
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self.cannot_serve = False

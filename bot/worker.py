@@ -14,7 +14,8 @@ import asyncio
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -30,10 +31,16 @@ POLL_SECONDS_MAX = 1.0
 """The longest delay if the notification of a wake-up is lost."""
 IDLE_SECONDS_MIN = 0.02
 """The pause after finding nothing to claim, since a due thread may be one that this worker ignores (`only`)."""
-UNSERVED_RETRY_SECONDS = 30.0
+UNSERVED_RETRY_AFTER = timedelta(seconds=30)
 """How long a thread that this worker cannot serve is left to others."""
+LEFT_ALONE_FORGOTTEN_AFTER = timedelta(minutes=10)
 REMEMBERED_THREADS_MAX = 500
 REMEMBERED_EVENTS_MAX = 10_000
+
+
+class _LeftAlone(NamedTuple):
+    since: datetime
+    until: datetime
 
 
 class Worker:
@@ -59,8 +66,8 @@ class Worker:
         self._holds: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._remembered: OrderedDict[str, Thread] = OrderedDict()
-        self._left_alone: dict[str, float] = {}
-        """Threads that this worker cannot serve, and until when it leaves them to others."""
+        self._left_alone: dict[str, _LeftAlone] = {}
+        """The threads that this worker could not serve when it looked last."""
         self._away_until = float("-inf")
         """When the store was back after it was away."""
         self._server_id = store.server.id
@@ -130,8 +137,7 @@ class Worker:
         now = self._seconds()
         if (early := self._changed_at + self._lease_seconds - now) > 0:
             return min(early, POLL_SECONDS_MAX)
-        self._left_alone = {thread_id: until for thread_id, until in self._left_alone.items() if until > now}
-        skip = {*self._holds, *self._left_alone}
+        skip = self._skipped()
         age = min(self._store.server.age_seconds, now - self._away_until)
         expired = age >= self._lease_seconds
         leases = await self._store.claim(room, self._lease_seconds, self._only, skip=skip, expired=expired)
@@ -139,14 +145,24 @@ class Worker:
             self._begin(lease)
         if len(self._holds) >= self._concurrency:
             return POLL_SECONDS_MAX
-        due_in = await self._store.due_in_seconds({*self._holds, *self._left_alone})
+        due_in = await self._store.due_in_seconds(self._skipped())
         if due_in is None:
             return POLL_SECONDS_MAX
         return min(max(due_in, 0.0 if leases else IDLE_SECONDS_MIN), POLL_SECONDS_MAX)
 
+    def _skipped(self) -> set[str]:
+        """What it holds, and what it leaves to others for now."""
+        now = self._clock()
+        # Once others have served a thread, it is not seen here again.
+        kept = {name: left for name, left in self._left_alone.items() if now < left.until + LEFT_ALONE_FORGOTTEN_AFTER}
+        self._left_alone = kept
+        return {*self._holds, *(name for name, left in kept.items() if now < left.until)}
+
     def _begin(self, lease: Lease) -> None:
         remembered = self._remembered.pop(lease.thread_id, Thread(lease.thread_id))
-        hold = Hold(self._store, self._loop, lease, remembered, clock=self._clock)
+        left = self._left_alone.get(lease.thread_id)
+        since = left.since if left else None
+        hold = Hold(self._store, self._loop, lease, remembered, clock=self._clock, unserved_since=since)
         if self._stopping.is_set():
             hold.stop()
         task = asyncio.create_task(hold.run(), name=f"thread {lease.thread_id}")
@@ -159,8 +175,10 @@ class Worker:
         del self._holds[thread_id]
         self._tasks.discard(task)
         self._remember(hold.thread)
+        left = self._left_alone.pop(thread_id, None)
         if hold.cannot_serve:
-            self._left_alone[thread_id] = self._seconds() + UNSERVED_RETRY_SECONDS
+            now = self._clock()
+            self._left_alone[thread_id] = _LeftAlone(left.since if left else now, now + UNSERVED_RETRY_AFTER)
         self._freed.set()
 
     def _remember(self, thread: Thread) -> None:

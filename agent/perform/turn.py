@@ -69,6 +69,8 @@ class Turn:
         """The thread's version when this worker loaded it."""
         self.unserved = ""
         """Why this worker cannot do what is to be done; empty: it can."""
+        self.unserved_since: datetime | None = None
+        """Since when it has left the thread to others; None: it has not."""
         self.can_be_broken_off = False
         """Whether what is under way may be cancelled when the lease is lost."""
         self._is_fresh = False

@@ -10,21 +10,20 @@ from agent.decide import CannotServe
 from agent.perform.run import refused
 from agent.perform.turn import Turn
 from store import keys
-from store.events import AgentChanged, StepChosen, ThreadUnserved, ToolFinished, ToolStarted
+from store.events import ThreadUnserved
 
 UNSERVED_SECONDS_MAX = 120.0
 """After so long without a worker that knows what is needed, people are told."""
 
 
 def has_waited_long(turn: Turn) -> bool:
-    """Whether the thread waits so long that people should know, and have not been told."""
-    events = turn.thread.events
-    since = events[-1].at
-    for event in reversed(events):
-        if isinstance(event, StepChosen | ToolStarted | ToolFinished | AgentChanged):
-            break
-        since = event.at
-    late = (turn.now() - since).total_seconds() >= UNSERVED_SECONDS_MAX
+    """Whether the thread was left to others for so long that people should know, and have not been told.
+
+    Counted from this worker's first look, not from the last event: after a night without any worker, the first one to
+    look may be the one that cannot serve it.
+    """
+    since = turn.unserved_since
+    late = since is not None and (turn.now() - since).total_seconds() >= UNSERVED_SECONDS_MAX
     return late and not turn.thread.state.unserved
 
 

@@ -299,9 +299,8 @@ async def test_a_thread_of_an_agent_that_is_not_here_is_left_to_others_and_peopl
     told = (
         "noted: I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as one does."
     )
-    assert await world.run_unserved() == [told]
-    world.clock.advance(UNSERVED_SECONDS_MAX)
-    assert await world.run_unserved() == []
+    assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == [told]
+    assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == []
     world.roster["ops"] = agent
     world.model.answers(done("Hello."))
     assert await world.run() == ["said: Hello."]
@@ -315,9 +314,8 @@ async def test_a_thread_that_cannot_be_read_is_left_alone_also_where_its_agent_i
     events = world.thread.events
     assert await world.run_unserved() == []
     assert world.thread.events == events
-    world.clock.advance(UNSERVED_SECONDS_MAX)
     told = "A newer version of me wrote to this thread. I will go on by myself as soon as one does."
-    assert await world.run_unserved() == [f"noted: I cannot go on yet: {told}"]
+    assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == [f"noted: I cannot go on yet: {told}"]
 
 
 async def test_an_old_step_that_no_agent_knows_any_more_is_refused() -> None:
@@ -329,7 +327,6 @@ async def test_an_old_step_that_no_agent_knows_any_more_is_refused() -> None:
     older.model.answers(done("Gone."))
     lines = await older.run_unserved()
     assert lines == ["settled: push approved by Ann"]
-    older.clock.advance(UNSERVED_SECONDS_MAX)
-    lines += await older.run()
+    lines += await older.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX)
     assert lines == ["settled: push approved by Ann", "settled: push refused by Ann", "said: Gone."]
     assert "Unknown intent 'push'" in older.model.prompts[-1]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bot.worker import REMEMBERED_EVENTS_MAX, REMEMBERED_THREADS_MAX, UNSERVED_RETRY_SECONDS, Worker
+from agent.perform.unserved import UNSERVED_SECONDS_MAX
+from bot.worker import REMEMBERED_EVENTS_MAX, REMEMBERED_THREADS_MAX, UNSERVED_RETRY_AFTER, Worker
 from store.base import Lease, NotReplicated, Server, StoreUnavailable
 from store.events import ToolStarted
 from store.memory import MemoryStore
@@ -200,10 +201,17 @@ async def test_a_thread_that_it_cannot_serve_is_left_to_others_for_a_while_and_t
     await worker.round()
     assert store.calls == []
     assert await store.due_in_seconds() == 0
-    clock.advance(UNSERVED_RETRY_SECONDS + 1)
+    clock.advance(UNSERVED_RETRY_AFTER.total_seconds() + 1)
     await worker.round()
     assert store.calls == [f"claimed {world.thread.id}"]
     await ended(worker)
+    assert world.lines == []
+    clock.advance(UNSERVED_SECONDS_MAX)
+    await worker.round()
+    await ended(worker)
+    assert world.lines == [
+        "noted: I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as one does."
+    ]
 
 
 async def test_what_it_remembers_is_bounded() -> None:

@@ -21,7 +21,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, NoReturn, assert_never
 
 from pydantic import JsonValue
@@ -608,13 +608,14 @@ class World:
     async def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    async def run_unserved(self) -> list[str]:
-        """The same, for a worker that has to leave the thread to others."""
+    async def run_unserved(self, *, left_alone_seconds: float | None = None) -> list[str]:
+        """The same, for a worker that may have to leave the thread to others, and has for so long."""
         start = len(self.lines)
         lease = await self.claim()
         turn = self.loop.turn(await self.store.load(self.thread.id), lease)
+        if left_alone_seconds is not None:
+            turn.unserved_since = self.clock() - timedelta(seconds=left_alone_seconds)
         await self.loop.advance(turn)
-        assert turn.unserved
         await self.store.hand_back(lease)
         self.thread = turn.thread
         return self.lines[start:]
