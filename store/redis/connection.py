@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, Self
 
 import hiredis
@@ -27,12 +27,16 @@ from store.redis.facts import ServerFacts, read_facts
 from store.redis.scripts import Script
 
 CONNECTIONS_MAX = 512
+HELD_MAX = 64
+"""Connections kept out of the pool for the next calls, and at most half of the pool."""
 COMMAND_SECONDS = 10.0
 """How long a command may take, if nobody says otherwise."""
 
 Confirmation = Literal["", "disk", "replica"]
 """What is waited for after a write that something outside will follow: nothing more than the server's answer, its disk,
 or one replica."""
+
+_Call = Callable[[redis.asyncio.Connection], Awaitable[Any]]
 
 
 class Connection:
@@ -65,6 +69,8 @@ class Connection:
         except ValueError:
             raise StoreUnavailable(_not_a_url(where)) from None
         self.client = redis.asyncio.Redis.from_pool(pool)
+        self._held: list[redis.asyncio.Connection] = []
+        self._held_max = min(HELD_MAX, pool.max_connections // 2)
 
     @classmethod
     async def open(
@@ -112,35 +118,78 @@ class Connection:
         `confirm`: raises NotReplicated if the write is not confirmed in half of the time that a command may take. The
         script must write something, also when it runs a second time: only that is waited for.
 
-        It uses a pooled connection directly: `execute_command`, which packs in Python, is half as slow again, and every
-        step runs three scripts.
+        It packs the command itself: `execute_command`, which packs in Python, is half as slow again, and every step
+        runs three scripts.
         """
-        pool = self.client.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         command = hiredis.pack_command(("EVALSHA", script.sha, len(keys), *keys, *args))
 
-        async def call() -> Any:
+        async def call(connection: redis.asyncio.Connection) -> Any:
             try:
-                await connection.send_packed_command([command], check_health=False)
-                answer = await connection.read_response()
+                [answer] = await _ask(connection, command)
             except NoScriptError:
-                whole = hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args))
-                await connection.send_packed_command([whole], check_health=False)
-                answer = await connection.read_response()
+                [answer] = await _ask(connection, hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args)))
             if confirm:
                 await self._confirmed(connection, confirm)
             return answer
 
-        try:
-            return await connection.retry.call_with_retry(call, lambda error: connection.disconnect())
-        finally:
-            await pool.release(connection)
+        return await self._on_a_connection(call)
 
-    async def _confirmed(self, connection: Any, confirm: Confirmation) -> None:
+    async def run_commands(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run commands that only read, in one round trip. Call it inside `errors`."""
+        packed = b"".join(hiredis.pack_command(command) for command in commands)
+        answers: list[Any] = await self._on_a_connection(lambda connection: _ask(connection, packed, len(commands)))
+        return answers
+
+    async def _on_a_connection(self, call: _Call) -> Any:
+        """Call on a held connection if there is one: a way through the pool and the retries costs as much as the call.
+
+        If it is broken, call on one from the pool, with retries, and hold that one. A connection from which not every
+        reply was read is closed: the next call would read them.
+        """
+        if self._held:
+            connection = self._held.pop()
+            try:
+                answer = await call(connection)
+            except (RedisConnectionError, RedisTimeoutError, OSError):
+                await self._close(connection)
+            except (ResponseError, NotReplicated):
+                self._held.append(connection)
+                raise
+            except BaseException:  # It may be cancelled in the middle of a reply.
+                await self._close(connection)
+                raise
+            else:
+                self._held.append(connection)
+                return answer
+        return await self._on_a_pooled_connection(call)
+
+    async def _on_a_pooled_connection(self, call: _Call) -> Any:
+        pool = self.client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            answer = await connection.retry.call_with_retry(
+                lambda: call(connection), lambda error: connection.disconnect()
+            )
+        except BaseException:
+            await pool.release(connection)
+            raise
+        if len(self._held) < self._held_max:
+            self._held.append(connection)
+        else:
+            await pool.release(connection)
+        return answer
+
+    async def _close(self, connection: redis.asyncio.Connection) -> None:
+        """Close it and give it back to the pool, which opens it again when it is needed."""
+        try:
+            await connection.disconnect(nowait=True)
+        finally:
+            await self.client.connection_pool.release(connection)
+
+    async def _confirmed(self, connection: redis.asyncio.Connection, confirm: Confirmation) -> None:
         millis = int(self.command_seconds * 500)
         waits: tuple[Any, ...] = ("WAITAOF", 1, 0, millis) if confirm == "disk" else ("WAIT", 1, millis)
-        await connection.send_packed_command([hiredis.pack_command(waits)], check_health=False)
-        answer = await connection.read_response()
+        [answer] = await _ask(connection, hiredis.pack_command(waits))
         if (answer[0] if isinstance(answer, list) else answer) < 1:
             raise NotReplicated(f"The {confirm} of Redis at {self.where} did not confirm the write in time.")
 
@@ -170,7 +219,24 @@ class Connection:
             raise StoreAway(text) from error
 
     async def aclose(self) -> None:
+        while self._held:
+            await self._close(self._held.pop())
         await self.client.aclose()
+
+
+async def _ask(connection: redis.asyncio.Connection, packed: bytes, replies: int = 1) -> list[Any]:
+    """Reads every reply, also after one that is an error."""
+    await connection.send_packed_command([packed], check_health=False)
+    answers: list[Any] = []
+    refused: ResponseError | None = None
+    for _ in range(replies):
+        try:
+            answers.append(await connection.read_response())
+        except ResponseError as error:
+            refused = refused or error
+    if refused:
+        raise refused
+    return answers
 
 
 _SCHEME = re.compile(r"^\w+://")

@@ -251,16 +251,14 @@ class RedisStore:
 
     async def _heads(self, skips: Mapping[int, Collection[str]]) -> dict[int, tuple[float, float]]:
         """For each shard that has one: its next due time, and the server's time (ms)."""
-        async with self._redis.errors(), self._redis.client.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for shard in range(SHARDS):
-                pipe.zrange(self.keys.due(shard), 0, len(skips.get(shard, ())), withscores=True)
-            (seconds, micros), *shards = await pipe.execute()
-        now = seconds * 1000 + micros // 1000
+        first = (("ZRANGE", self.keys.due(n), 0, len(skips.get(n, ())), "WITHSCORES") for n in range(SHARDS))
+        async with self._redis.errors():
+            (seconds, micros), *shards = await self._redis.run_commands([("TIME",), *first])
+        now = int(seconds) * 1000 + int(micros) // 1000
         heads: dict[int, tuple[float, float]] = {}
         for shard, first in enumerate(shards):
             skip = skips.get(shard, ())
-            if head := next((at for name, at in first if name.decode() not in skip), None):
+            if head := next((at for name, at in _scored(first) if name.decode() not in skip), None):
                 heads[shard] = (head, now)
         return heads
 
@@ -327,6 +325,12 @@ class RedisStore:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
         await self._redis.aclose()
+
+
+def _scored(members: list[Any]) -> list[tuple[bytes, float]]:
+    """Members with their scores: pairs in RESP3, one after the other in RESP2."""
+    pairs = members if members and isinstance(members[0], list) else zip(members[::2], members[1::2], strict=True)
+    return [(name, float(score)) for name, score in pairs]
 
 
 def _extended(thread: Thread, tail: list[bytes]) -> Thread:

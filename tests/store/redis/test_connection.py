@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.exceptions import ResponseError
 
 from store.base import StoreUnavailable
+from store.redis.connection import Connection
 from store.redis.store import RedisStore
 from tests.fakes.servers import Server, opened_store, unique_prefix
 from tests.patience import PATIENCE_SECONDS
@@ -105,6 +107,44 @@ async def test_more_calls_than_connections_wait_for_their_turn(redis_url: str) -
         await begun(store)
         await asyncio.gather(*(store.append(T1, message(f"n{number}")) for number in range(200)))
         assert (await store.load("t1")).version == 202
+
+
+async def test_a_call_may_be_cancelled_at_any_moment_and_the_next_one_reads_its_own_reply(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        thread = await begun(store)
+        with server.hung():
+            for turns in range(8):
+                call = asyncio.create_task(store.count_distinct("cancelled", "somebody", LONG))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+        for _ in range(3):
+            assert await store.load("t1") == thread
+        lease = await claimed(store)
+        assert lease.thread_id == "t1"
+        assert await store.release(lease, thread)
+
+
+async def test_a_refused_command_among_others_leaves_no_reply_to_the_next(server: Server) -> None:
+    connection = await Connection.open(server.url)
+    server.command("SET", "text", "words")
+    for _ in range(2):
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await connection.run_commands([("GET", "text"), ("LLEN", "text"), ("ECHO", "late")])
+        assert await connection.run_commands([("ECHO", "own")]) == [b"own"]
+    await connection.aclose()
+
+
+async def test_the_older_protocol_serves_too(server: Server) -> None:
+    async with opened_store(f"{server.url}?protocol=2", "bot") as store:
+        thread = await begun(store)
+        assert await store.due_in_seconds() == 0
+        lease = await claimed(store)
+        assert await store.due_in_seconds() is not None
+        assert await store.due_in_seconds(["t1"]) is None
+        assert await store.release(lease, thread)
 
 
 # Redis: servers that die
