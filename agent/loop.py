@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from agent.authority import Authority
+from agent.context.window import Context
 from agent.decide import (
     Action,
     AskModel,
@@ -75,9 +76,9 @@ class Loop:
         self.draining = False
         """Once set, `advance` returns after the current action."""
 
-    def turn(self, thread: Thread, lease: Lease) -> Turn:
-        """The turn of the holder of this lease, for `advance`."""
-        return Turn(self._services, thread, lease)
+    def turn(self, thread: Thread, lease: Lease, contexts: dict[str, Context] | None = None) -> Turn:
+        """The turn of the holder of this lease, for `advance`. `contexts`: those of an earlier turn on the thread."""
+        return Turn(self._services, thread, lease, contexts)
 
     async def advance(self, turn: Turn) -> None:
         """Do everything that can be done now. Returns when it is somebody else's turn, or when draining.

@@ -15,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from agent.loop import Loop, Postponed
+from bot.memory import Remembered
 from store import keys
 from store.base import Lease, LeaseLost, Store, StoreUnavailable
 from store.events import HandedToHuman
@@ -33,12 +34,12 @@ class Hold:
         store: Store,
         loop: Loop,
         lease: Lease,
-        remembered: Thread,
+        remembered: Remembered,
         *,
         clock: Callable[[], datetime],
         unserved_since: datetime | None = None,
     ) -> None:
-        """`remembered`: the thread as this process knew it last; a thread without events if it did not.
+        """`remembered`: as this process knew the thread last; a thread without events if it did not.
 
         `unserved_since`: since when this worker has left the thread to others; None: it has not.
         """
@@ -46,7 +47,7 @@ class Hold:
         self._store = store
         self._loop = loop
         self._clock = clock
-        self._turn = loop.turn(remembered, lease)
+        self._turn = loop.turn(remembered.thread, lease, remembered.contexts)
         self._turn.unserved_since = unserved_since
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -57,6 +58,10 @@ class Hold:
     def thread(self) -> Thread:
         """As it is known here, with all that was done."""
         return self._turn.thread
+
+    @property
+    def remembered(self) -> Remembered:
+        return Remembered(self._turn.thread, self._turn.contexts)
 
     def stop(self) -> None:
         """Hand the thread back after the current action."""

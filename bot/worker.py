@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import structlog
 
 from agent.loop import Loop
 from bot.hold import STORE_RETRY_SECONDS, Hold
+from bot.memory import Memory, Remembered
 from store.base import Lease, Store, StoreUnavailable, ThreadDiverged
 from store.recovery import write_back
 from store.thread import Thread
@@ -34,8 +34,6 @@ IDLE_SECONDS_MIN = 0.02
 UNSERVED_RETRY_AFTER = timedelta(seconds=30)
 """How long a thread that this worker cannot serve is left to others."""
 LEFT_ALONE_FORGOTTEN_AFTER = timedelta(minutes=10)
-REMEMBERED_THREADS_MAX = 500
-REMEMBERED_EVENTS_MAX = 10_000
 
 
 class _LeftAlone(NamedTuple):
@@ -65,7 +63,7 @@ class Worker:
         self._clock = clock
         self._holds: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._remembered: OrderedDict[str, Thread] = OrderedDict()
+        self._memory = Memory()
         self._left_alone: dict[str, _LeftAlone] = {}
         """The threads that this worker could not serve when it looked last."""
         self._away_until = float("-inf")
@@ -117,7 +115,7 @@ class Worker:
         if self._store.server.id != self._server_id:
             found = self._store.server.id
             log.warning("another_server", before=self._server_id, now=found)
-            for thread in [*self._remembered.values(), *(hold.thread for hold in self._holds.values())]:
+            for thread in [*self._memory.threads, *(hold.thread for hold in self._holds.values())]:
                 await self._compare(thread)
             self._server_id, self._changed_at = found, self._seconds()
 
@@ -127,7 +125,7 @@ class Worker:
             await self._store.refresh(thread)
         except ThreadDiverged as error:
             log.error("events_lost", thread=thread.id, seen=thread.version, error=str(error))
-            self._remember(await write_back(self._store, thread, now=self._clock))
+            self._memory.keep(Remembered(await write_back(self._store, thread, now=self._clock)))
 
     async def _claim(self) -> float:
         """Claim due threads, up to the concurrency limit. Returns the seconds until the next attempt."""
@@ -159,7 +157,7 @@ class Worker:
         return {*self._holds, *(name for name, left in kept.items() if now < left.until)}
 
     def _begin(self, lease: Lease) -> None:
-        remembered = self._remembered.pop(lease.thread_id, Thread(lease.thread_id))
+        remembered = self._memory.take(lease.thread_id)
         left = self._left_alone.get(lease.thread_id)
         since = left.since if left else None
         hold = Hold(self._store, self._loop, lease, remembered, clock=self._clock, unserved_since=since)
@@ -174,19 +172,12 @@ class Worker:
         thread_id = hold.lease.thread_id
         del self._holds[thread_id]
         self._tasks.discard(task)
-        self._remember(hold.thread)
+        self._memory.keep(hold.remembered)
         left = self._left_alone.pop(thread_id, None)
         if hold.cannot_serve:
             now = self._clock()
             self._left_alone[thread_id] = _LeftAlone(left.since if left else now, now + UNSERVED_RETRY_AFTER)
         self._freed.set()
-
-    def _remember(self, thread: Thread) -> None:
-        self._remembered[thread.id] = thread
-        self._remembered.move_to_end(thread.id)
-        events = sum(thread.version for thread in self._remembered.values())
-        while len(self._remembered) > REMEMBERED_THREADS_MAX or events > REMEMBERED_EVENTS_MAX:
-            events -= self._remembered.popitem(last=False)[1].version
 
     def _seconds(self) -> float:
         return self._clock().timestamp()

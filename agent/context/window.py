@@ -26,15 +26,27 @@ SHARE = 8
 
 
 class Context:
-    """Renders one thread repeatedly while it grows, each finished event only once."""
+    """Renders one thread repeatedly while it grows, each finished event only once.
+
+    A thread that was read anew is rendered anew: it may be another one, if the store lost events of it.
+    """
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._forget()
+
+    def _forget(self) -> None:
         self._done: dict[int, Block | None] = {}
         self._order: list[int] = []
+        self._last: Event | None = None
+        """The newest event of the thread when it was rendered last."""
 
     def render(self, thread: Thread) -> str:
         """The whole user message."""
+        rendered = len(self._order)
+        if rendered > thread.version or (rendered and thread.events[rendered - 1] is not self._last):
+            self._forget()
+        self._last = thread.events[-1]
         limits = self._agent.limits
         share = limits.context_chars_max // SHARE
         blocks = []

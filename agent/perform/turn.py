@@ -61,7 +61,9 @@ class Services:
 
 
 class Turn:
-    def __init__(self, services: Services, thread: Thread, lease: Lease) -> None:
+    def __init__(
+        self, services: Services, thread: Thread, lease: Lease, contexts: dict[str, Context] | None = None
+    ) -> None:
         self.services = services
         self.thread = thread
         self.lease = lease
@@ -74,7 +76,8 @@ class Turn:
         self.can_be_broken_off = False
         """Whether what is under way may be cancelled when the lease is lost."""
         self._is_fresh = False
-        self._contexts: dict[str, Context] = {}
+        self.contexts = {} if contexts is None else contexts
+        """By agent: what has been rendered of the thread, in this turn or in an earlier one."""
 
     @property
     def agent(self) -> Agent:
@@ -84,9 +87,9 @@ class Turn:
 
     @property
     def context(self) -> Context:
-        """The agent's context. Kept for the turn, so that it renders each finished event once."""
+        """The agent's context. It is kept, so that it renders each finished event once."""
         agent = self.agent
-        return self._contexts.setdefault(agent.name, Context(agent))
+        return self.contexts.setdefault(agent.name, Context(agent))
 
     @property
     def channel(self) -> Channel | None:

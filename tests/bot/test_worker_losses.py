@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
-from bot.worker import REMEMBERED_EVENTS_MAX, REMEMBERED_THREADS_MAX, UNSERVED_RETRY_AFTER, Worker
+from bot.worker import UNSERVED_RETRY_AFTER, Worker
 from store.base import Lease, NotReplicated, Server, StoreUnavailable
 from store.events import ToolStarted
 from store.memory import MemoryStore
@@ -212,19 +212,6 @@ async def test_a_thread_that_it_cannot_serve_is_left_to_others_for_a_while_and_t
     assert world.lines == [
         "noted: I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as one does."
     ]
-
-
-async def test_what_it_remembers_is_bounded() -> None:
-    clock = Clock()
-    world = World(store=Watched(clock), clock=clock)
-    worker = driven(world)
-    for number in range(REMEMBERED_THREADS_MAX + 5):
-        worker._remember(Thread(f"t{number}"))
-    assert len(worker._remembered) == REMEMBERED_THREADS_MAX
-    assert "t4" not in worker._remembered
-    long = Thread("long").extended([opened(), *[message(f"m{n}") for n in range(REMEMBERED_EVENTS_MAX)]])
-    worker._remember(long)
-    assert list(worker._remembered) == []
 
 
 async def test_what_is_not_confirmed_is_not_begun_and_people_hear_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import agent.perform.turn
 import bot.hold
 from agent.steps import Step
 from bot.hold import Hold
+from bot.memory import Remembered
 from store.base import Lease, Server, StoreUnavailable
 from store.events import Event, EventsLost, ToolFinished, ToolInterrupted, ToolNotBegun
 from store.memory import MemoryStore
@@ -110,7 +111,7 @@ class Room:
         """One worker claims the thread, if it is due, and works on it until it lets it go."""
         memory = self.memories[worker]
         for lease in await self.store.claim(1, LEASE_SECONDS):
-            known = memory.get(lease.thread_id, Thread(lease.thread_id))
+            known = Remembered(memory.get(lease.thread_id, Thread(lease.thread_id)))
             hold = Hold(self.breakable, self.world.loop, lease, known, clock=self.world.clock)
             self.holds[worker] = hold
             await hold.run()

@@ -283,3 +283,23 @@ def test_a_prompt_that_the_model_saw_is_the_beginning_of_the_next_one(story: lis
     for head in heads(story, Limits()):
         assert head.startswith(before)
         before = head
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_thread_that_lost_its_end_and_grew_otherwise_is_rendered_anew(story: list[Event]) -> None:
+    for cut in range(1, len(story)):
+        context = Context(ops())
+        context.render(thread(*story))
+        other = [event.model_copy() for event in story[:cut]]
+        for text in ("so?", "and now?"):
+            other += [message(f"other {len(other)}", text) for _ in range(len(story) - cut)]
+            now = thread(*other)
+            assert context.render(now) == Context(ops()).render(now)
+
+
+def test_a_thread_as_it_was_is_rendered_without_what_came_later() -> None:
+    context, now = Context(ops()), thread(*DEPLOYMENT)
+    whole = context.render(now)
+    for version in (3, 5, 2, now.version):
+        assert context.render(now.at(version)) == Context(ops()).render(now.at(version))
+    assert context.render(now) == whole
