@@ -20,7 +20,7 @@ from tests.fakes.mail.certificates import certificates
 from tests.fakes.mail.dovecot import PASSWORD, Dovecot, address
 from tests.fakes.mail.light import Light
 from tests.fakes.mail.postfix import Postfix
-from tests.fakes.mail.wire import Wire
+from tests.fakes.wire import Wire
 from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 

@@ -38,9 +38,9 @@ from tests.fakes.mail.certificates import Certificate, certificates
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, Dovecot, address
 from tests.fakes.mail.light import Light
 from tests.fakes.mail.postfix import Postfix
-from tests.fakes.mail.wire import Wire
 from tests.fakes.model_server import ModelServer, step
 from tests.fakes.servers import Server
+from tests.fakes.wire import Wire
 from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 from tests.stories.program import Bot, Running

@@ -24,9 +24,9 @@ from bot.cli.demo.site import MERGED
 from tests.fakes.mail import missing
 from tests.fakes.mail.dovecot import Dovecot
 from tests.fakes.mail.postfix import Postfix
-from tests.fakes.mail.wire import Direction, Wire
 from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
+from tests.fakes.wire import Direction, Wire
 from tests.matrices import matrix
 from tests.patience import STORY_SECONDS_MAX
 from tests.stories.program import Bot

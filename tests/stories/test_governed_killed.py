@@ -25,10 +25,10 @@ from store.events import ApprovalDecided, MessageFailed, MessageSent, ToolInterr
 from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.fakes.mail.light import Light
-from tests.fakes.mail.wire import Wire
 from tests.fakes.model_server import ModelServer, Reply, step
 from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer
+from tests.fakes.wire import Wire
 from tests.matrices import matrix
 from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
 from tests.stories.program import Bot

@@ -32,7 +32,7 @@ from store.standing import StandingGranted
 from store.values import Place
 from tests.bot.desks.post_office import BOT, PostOffice, eventually, kinds, new_post_office, text_of
 from tests.fakes.mail.dovecot import DOMAIN, address
-from tests.fakes.mail.wire import Wire
+from tests.fakes.wire import Wire
 from tests.telling.playbook import NOTHING, Push, Touch, done
 
 PROD = Push(target="prod")

@@ -32,7 +32,7 @@ from channels.email.servers import MailServer, smtp_server
 from channels.messages import Text
 from store.values import Person, Place
 from tests.fakes.mail.light import Light
-from tests.fakes.mail.wire import Wire
+from tests.fakes.wire import Wire
 from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 from tests.telling import story

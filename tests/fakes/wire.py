@@ -1,4 +1,4 @@
-"""A wire to a server that speaks lines (IMAP, SMTP): it can be listened to, held at a line, cut and frozen.
+"""A wire to a server that speaks lines (IMAP, SMTP, Redis): it can be listened to, held at a line, cut and frozen.
 
     async with Wire(dovecot.imap_port) as wire:                     # clients connect to `wire.port`
         async with wire.hold(r"UID STORE", direction="client") as gate:
@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from tests.fakes.mail.daemon import HOST
 from tests.patience import PATIENCE_SECONDS
+
+HOST = "127.0.0.1"
 
 Direction = Literal["client", "server"]
 
@@ -77,7 +78,7 @@ class Gate:
 
 
 class Wire:
-    """`port` leads to `server_port`. All that was passed on is in `lines`, in the order in which it was."""
+    """`port` leads to `server_port`, which may change. All that was passed on is in `lines`, in the order in which it was."""
 
     def __init__(self, server_port: int) -> None:
         self.server_port = server_port
