@@ -51,6 +51,8 @@ class Hold:
         self._turn.unserved_since = unserved_since
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._broken_off = False
+        """Cancelled because the lease was lost."""
         self.cannot_serve = False
         """The thread was handed back for a worker that knows its agent, its tools and its events."""
 
@@ -77,7 +79,7 @@ class Hold:
             log.warning("lease_lost", thread=self.lease.thread_id)
             await self._hand_back()  # It may have expired without anybody claiming it.
         except asyncio.CancelledError:
-            if not heartbeat.done():
+            if not self._broken_off:
                 # The grace period is over. The log tells the next worker what was running.
                 await self._hand_back()
                 raise
@@ -89,20 +91,33 @@ class Hold:
 
     async def renew(self) -> bool:
         """Extend the lease. If it is lost, break off what may be broken off. Raises StoreUnavailable."""
+        is_ours = await self._store.renew(self.lease)
+        if not is_ours:
+            self._lost()
+        return is_ours
+
+    async def take_again(self) -> None:
+        """Another server answers, which may have lost the lease and nothing else. Raises StoreUnavailable."""
         if await self._store.renew(self.lease):
-            return True
+            return
+        # Only if nobody else has it.
+        claimed = await self._store.claim(1, self.lease.seconds, self.lease.thread_id, expired=False)
+        if claimed:
+            self.lease.become(claimed[0])
+        else:
+            self._lost()
+
+    def _lost(self) -> None:
         if self._turn.can_be_broken_off and self._task:
+            self._broken_off = True
             self._task.cancel()
-        return False
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self.lease.seconds / 3)
-            try:
-                if not await self.renew():
-                    return
-            except StoreUnavailable:
-                continue  # Whether the lease is good meanwhile, its clock says.
+            # Whether the lease is good while the store is away, its clock says.
+            with contextlib.suppress(StoreUnavailable):
+                await self.renew()
 
     async def _hand_back(self) -> None:
         with contextlib.suppress(StoreUnavailable):

@@ -5,7 +5,8 @@ its leases expire and other workers take over. An idle thread costs a worker not
 
 After the store was away, it first renews what it holds, and for the length of a lease claims nothing that another
 worker held, which may do the same. It never claims what it holds itself. It remembers the threads that it worked on
-last: when another server answers, the log of each is compared with what is remembered (`store.recovery`).
+last: when another server answers, the log of each is compared with what is remembered (`store.recovery`), and it takes
+again what it holds, whose leases may be lost.
 """
 
 from __future__ import annotations
@@ -108,15 +109,18 @@ class Worker:
         Another server may have lost what some worker did. For the length of a lease nothing is claimed, so that every
         worker that remembers something can write it back first.
         """
+        changed = self._store.server.id != self._server_id
         if was_away:
-            for hold in [*self._holds.values()]:
+            for hold in [] if changed else [*self._holds.values()]:
                 await hold.renew()
             self._away_until = self._seconds()
-        if self._store.server.id != self._server_id:
+        if changed:
             found = self._store.server.id
             log.warning("another_server", before=self._server_id, now=found)
             for thread in [*self._memory.threads, *(hold.thread for hold in self._holds.values())]:
                 await self._compare(thread)
+            for hold in [*self._holds.values()]:
+                await hold.take_again()
             self._server_id, self._changed_at = found, self._seconds()
 
     async def _compare(self, thread: Thread) -> None:
@@ -139,6 +143,11 @@ class Worker:
         age = min(self._store.server.age_seconds, now - self._away_until)
         expired = age >= self._lease_seconds
         leases = await self._store.claim(room, self._lease_seconds, self._only, skip=skip, expired=expired)
+        if self._store.server.id != self._server_id:
+            # This claim was the first to reach it. See first what it lost, and let others write back what they know.
+            for lease in leases:
+                await self._store.hand_back(lease)
+            return 0.0
         for lease in leases:
             self._begin(lease)
         if len(self._holds) >= self._concurrency:

@@ -91,6 +91,10 @@ class Lease:
         """Somebody else holds the thread, or it was let go."""
         self.good_until = float("-inf")
 
+    def become(self, claimed: Lease) -> None:
+        """The same holder has claimed the thread again."""
+        self.token, self.claims, self.good_until = claimed.token, claimed.claims, claimed.good_until
+
 
 @dataclass(frozen=True, slots=True)
 class Server:

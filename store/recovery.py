@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from store import keys
 from store.base import Store, ThreadDiverged, ThreadMoved
 from store.codec import EVENT_BYTES_MAX, encode
-from store.events import Event, EventsLost, StepChosen
+from store.events import Event, EventsLost, StepChosen, ToolStarted
 from store.keys import EventId, OutsideId
 from store.thread import Thread
 
@@ -84,9 +84,14 @@ def _told(lost: Loss, at: datetime) -> EventsLost:
 
 
 def _same(one: Event, other: Event) -> bool:
-    """Whether both record the same. An id from outside names its content, and may be delivered twice."""
+    """Whether both record the same. An id from outside names its content, and may be delivered twice.
+
+    Two starts of one call at different times are two: it may have run twice, and people should know.
+    """
     if OutsideId.parse(one.id):
         return True
+    if isinstance(one, ToolStarted):
+        return one == other
     return one.model_copy(update={"at": other.at}) == other
 
 

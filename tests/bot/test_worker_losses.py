@@ -169,6 +169,52 @@ async def test_when_another_server_answers_what_it_lost_is_written_back_and_noth
     assert world.desk.ran == ["touch"]
 
 
+async def test_what_it_holds_stays_its_own_when_another_server_has_lost_the_lease() -> None:
+    """Otherwise another worker would ask people how a call ended that goes on here."""
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    worker = driven(world)
+    end = await hanging(world, worker)
+    store._leases.clear()  # The claim is lost, so the thread is due.
+    store._claims.clear()
+    store._due[world.thread.id] = clock()
+    store.server = Server("another", float("-inf"))
+    await worker.round()
+    clock.advance(LEASE_SECONDS - 1)
+    assert await store.claim(1, LEASE_SECONDS) == []
+    end.set()
+    world.model.answers(done())
+    await ended(worker)
+    assert world.lines == ["ran: touch", "said: Done."]
+    assert "tool_interrupted" not in world.kinds
+
+
+async def test_a_claim_that_reaches_another_server_first_begins_nothing() -> None:
+    """Another worker may know what that server lost, and must be able to write it back."""
+    clock = Clock()
+
+    class Failing(Watched):
+        async def claim(self, *limits: Any, **how: Any) -> list[Lease]:
+            self.server = Server("another", float("-inf"))
+            return await super().claim(*limits, **how)
+
+    store = Failing(clock)
+    world = World(store=store, clock=clock)
+    worker = driven(world)
+    await begun(store, "t1")
+    for seconds in (0, 0, LEASE_SECONDS - 1):
+        clock.advance(seconds)
+        await worker.round()
+        assert worker._holds == {}
+    assert store.calls == ["claimed t1"]
+    assert await store.due_in_seconds() == 0
+    clock.advance(1)
+    await worker.round()
+    assert store.calls == ["claimed t1"] * 2
+    await ended(worker)
+
+
 async def test_a_server_that_was_just_started_may_have_holders_that_are_on_their_way_back() -> None:
     clock = Clock()
     store = Watched(clock)

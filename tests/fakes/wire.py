@@ -78,7 +78,7 @@ class Gate:
 
 
 class Wire:
-    """`port` leads to `server_port`, which may change. All that was passed on is in `lines`, in the order in which it was."""
+    """`port` leads to `server_port`, which may change. All that was passed on is in `lines`, in order."""
 
     def __init__(self, server_port: int) -> None:
         self.server_port = server_port
