@@ -10,7 +10,8 @@ from typing import Any
 
 from bot.views.document import document, summary
 from store.base import Store
-from store.index import Filter, Row, row_of
+from store.index import row_of
+from store.rows import Filter, Row
 
 PAGE = 200
 

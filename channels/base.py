@@ -14,7 +14,7 @@ from typing import Protocol
 
 from channels.messages import NEW, Outgoing, Way
 from store.events import Event
-from store.thread import Turn
+from store.status import Turn
 from store.values import Person, Place
 
 AnswersHttp = Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[tuple[int, dict[str, str], str]]]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from store.events import Event
-from store.index import EVERY_THREAD, Filter
-from store.pages import Page
-from store.thread import Thread
+from store.rows import EVERY_THREAD, Filter
+
+if TYPE_CHECKING:
+    # For the signatures alone: whoever reads a list, or catches an error of the store, needs no event.
+    from store.events import Event
+    from store.pages import Page
+    from store.thread import Thread
 
 
 class StoreUnavailable(Exception):

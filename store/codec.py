@@ -21,8 +21,6 @@ from store.text import without_half_surrogates
 EVENT_BYTES_MAX = 256_000
 """Every store refuses a larger event."""
 
-MARK_CHARS = 16
-"""The length of `mark`. 64 bits: a log that lost its end does not look whole by chance."""
 
 _NESTING_SUSPECT = 150
 """pydantic reads at most 200 levels. An event with this many brackets is decoded once before it is written."""
@@ -60,11 +58,6 @@ def encode(event: Event) -> bytes:
     if data.count(b"[") + data.count(b"{") >= _NESTING_SUSPECT and isinstance(decode(data), UnknownEvent):
         raise EventTooLarge(f"The event {event.id!r} is nested too deeply to be decoded again.")
     return data
-
-
-def mark(line: bytes) -> str:
-    """Identifies a line of the log: the start of its SHA-1, as the store's scripts compute it too."""
-    return hashlib.sha1(line, usedforsecurity=False).hexdigest()[:MARK_CHARS]
 
 
 def _storable(value: Any) -> Any:

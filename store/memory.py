@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread
-from store.codec import decode, encode, mark
+from store.codec import decode, encode
 from store.events import Event
-from store.index import EVERY_THREAD, Filter, Row, row_of
+from store.index import row_of
+from store.marks import mark
 from store.pages import PAGE_MAX, Cursor, Page
+from store.rows import EVERY_THREAD, Filter, Row
 from store.thread import Thread
 
 

@@ -13,7 +13,7 @@ import binascii
 import json
 from dataclasses import dataclass
 
-from store.index import Row
+from store.rows import Row
 
 PAGE_MAX = 1_000
 """The longest page."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from pydantic import JsonValue
 
@@ -17,21 +16,9 @@ from store.events import Event, MessageSent
 from store.fold import fold
 from store.keys import MessageKey, TimerKey
 from store.state import Request, State, StepState, StepStatus
+from store.status import ThreadStatus, Turn, turn_of
 from store.timers import timers_of
 from store.values import Place
-
-ThreadStatus = Literal[
-    "working",
-    "waiting_for_approval",
-    "waiting_for_answer",
-    "waiting",
-    "handed_to_human",
-    "paused",
-    "cancelled",
-    "done",
-    "unreadable",
-]
-Turn = Literal["agent", "human", "clock", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +111,3 @@ class Thread:
     @property
     def turn(self) -> Turn:
         return turn_of(self.status)
-
-
-def turn_of(status: ThreadStatus) -> Turn:
-    """Whose turn it is in a thread with this status."""
-    match status:
-        case "working":
-            return "agent"
-        case "waiting":
-            return "clock"
-        case "done" | "cancelled":
-            return "nobody"
-        case _:
-            return "human"

@@ -15,10 +15,10 @@ from bot.setup import Setup, store_of
 from bot.team.hours import parse_duration, plain
 from channels import places
 from store.base import Store
-from store.index import Filter, Row
 from store.pages import PAGE_MAX, Cursor, NotACursor, Page
+from store.rows import Filter, Row
+from store.status import ThreadStatus, Turn
 from store.text import one_line
-from store.thread import ThreadStatus, Turn
 
 STATUSES = get_args(ThreadStatus)
 TURNS = get_args(Turn)

@@ -17,8 +17,9 @@ from channels.slack.place import NAME, Address, address_of, thread_at
 from store.authority.terms import ANYONE, TEAM
 from store.base import Store
 from store.events import Event, MessageReceived, MessageSent
-from store.index import Filter, Row, people_of
+from store.index import people_of
 from store.keys import OutsideId
+from store.rows import Filter, Row
 from store.thread import Thread
 from store.values import Person, Place
 
@@ -95,7 +96,7 @@ class SlackDesk:
         return request.verdict(by, self.people.groups_of(by), self.clock(), approved=True) == "valid"
 
     def _item(self, row: Row) -> HomeItem:
-        at = thread_at(row.place)
+        at = thread_at(Place(channel=row.channel, address=row.address))
         link = f"{self.me.url}archives/{at.channel}/p{at.thread.replace('.', '')}" if self.me.url and at else ""
         return HomeItem(
             thread_id=row.id,

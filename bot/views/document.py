@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.speech.requests import groups_in_words
-from store.index import Row, row_of
+from store.index import row_of
+from store.rows import Row
 from store.thread import Thread
 
 
@@ -43,7 +44,7 @@ def summary(row: Row) -> dict[str, Any]:
     return {
         "id": row.id,
         "agent": row.agent,
-        "place": row.place.model_dump(mode="json"),
+        "place": {"channel": row.channel, "address": row.address},
         "status": row.status,
         "turn": row.turn,
         "version": row.version,

@@ -28,7 +28,7 @@ from channels.slack.status import Status
 from channels.slack.stream import Reader, Streams
 from store.events import Event, MessageReceived
 from store.keys import SendKey
-from store.thread import Turn
+from store.status import Turn
 from store.values import Person, Place
 
 PAGE = 200

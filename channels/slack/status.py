@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.slack.place import thread_at
 from channels.slack.refusals import CALL_FAILED
-from store.thread import Turn
+from store.status import Turn
 from store.values import Place
 
 log = structlog.get_logger(__name__)

@@ -14,22 +14,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
-from store import index
-from store.codec import decode_all, mark
-from store.index import Filter, Row
 from store.pages import PAGE_MAX, Cursor, Page
 from store.redis.connection import Connection
 from store.redis.keys import SHARDS, Keys
-from store.redis.scripts import LIST, SET_ROW
-from store.thread import Thread, ThreadStatus
+from store.redis.scripts import LIST
+from store.rows import FORMAT, Filter, Row, decode
+from store.status import ThreadStatus
 
 SCAN_MAX = 500
 """Threads that one script looks at, so that it blocks the server for about a millisecond."""
 FOUND_MIN = 8
 FOUND_MAX = 200
 """Rows that one script returns at most."""
-LOGS_AT_ONCE = 20
-"""Logs that one round trip loads."""
 
 
 class _Found(NamedTuple):
@@ -71,33 +67,14 @@ class RedisIndex:
             # Threads may have moved from a part that was not read to one that was: read what changed meanwhile.
             cursor = Cursor(floor=reading.began)
 
-    async def threads(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
-        """These threads, without those that have no events. A few are in memory at a time."""
-        for first in range(0, len(thread_ids), LOGS_AT_ONCE):
-            some = thread_ids[first : first + LOGS_AT_ONCE]
-            async with self._redis.errors(), self._redis.client.pipeline(transaction=False) as pipe:
-                for thread_id in some:
-                    pipe.lrange(self._keys.log(thread_id), 0, -1)
-                logs = await pipe.execute()
-            for thread_id, lines in zip(some, logs, strict=True):
-                if lines:
-                    yield Thread(thread_id).extended(decode_all(lines), mark(lines[-1]))
-                    await asyncio.sleep(0)
-
     async def computed(self, thread_ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these threads, computed from their logs and kept."""
-        rows = {}
-        async for thread in self.threads(thread_ids):
-            row = rows[thread.id] = index.row_of(thread)
-            if line := index.encode(row):
-                rows_key = self._keys.rows(self._keys.shard(thread.id))
-                async with self._redis.errors():
-                    await self._redis.run(
-                        SET_ROW,
-                        keys=[self._keys.log(thread.id), rows_key],
-                        args=[thread.id, row.version, thread.mark, line],
-                    )
-        return rows
+        if not thread_ids:
+            return {}
+        # Not at the top: most rows are true, and the events take as long to import as all that a list needs.
+        from store.redis.indexing import compute
+
+        return await compute(self._redis, self._keys, thread_ids)
 
     async def rebuild(self) -> int:
         """Compute the row of every thread anew. Returns how many there were."""
@@ -110,7 +87,7 @@ class RedisIndex:
         return count
 
     async def read(
-        self, shard: _Shard, statuses: str, floor: float, found_max: int, *, row_format: str = str(index.FORMAT)
+        self, shard: _Shard, statuses: str, floor: float, found_max: int, *, row_format: str = str(FORMAT)
     ) -> tuple[list[tuple[str, float, bytes]], float]:
         """Read on in the shard: the threads found, each with its last change and its row; and the server's time."""
         keys, number = self._keys, shard.number
@@ -176,7 +153,7 @@ class _Reading:
         found = [one for one in found if not self._cursor.is_past(one[1], one[0])]
         computed = await self._index.computed([thread_id for thread_id, _, line in found if not line])
         for thread_id, changed, line in found:
-            row = index.decode(thread_id, line) if line else computed.get(thread_id)
+            row = decode(thread_id, line) if line else computed.get(thread_id)
             if row and self._wanted.takes(row):
                 shard.found.append(_Found(changed, thread_id, row))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from store.codec import MARK_CHARS
+from store.marks import MARK_CHARS
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,20 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from store import index
+from store import rows
 from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
-from store.codec import decode_all, encode, mark
+from store.codec import decode_all, encode
 from store.events import Event
-from store.index import EVERY_THREAD, Filter
+from store.index import row_of
+from store.marks import mark
 from store.pages import Cursor, Page
 from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection
 from store.redis.facts import ServerFacts
 from store.redis.index import RedisIndex
+from store.redis.indexing import loaded
 from store.redis.keys import SHARDS, Keys
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
+from store.rows import EVERY_THREAD, Filter
 from store.thread import Thread
 
 FOLLOW_POLL_SECONDS = 1.0
@@ -143,7 +146,7 @@ class RedisStore:
         return await self._index.page(wanted, limit, Cursor.parse(after))
 
     def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
-        return self._index.threads(thread_ids)
+        return loaded(self._redis, self.keys, thread_ids)
 
     async def reindex(self) -> int:
         return await self._index.rebuild()
@@ -216,7 +219,7 @@ class RedisStore:
 
     async def release(self, lease: Lease, seen: Thread, wake_in_seconds: float | None = None) -> bool:
         wake_in_ms = -1 if wake_in_seconds is None else max(ceil(wake_in_seconds * 1000), 0)
-        row = index.encode(index.row_of(seen)) if seen.exists else b""
+        row = rows.encode(row_of(seen)) if seen.exists else b""
         return await self._let_go(lease, seen.version, seen.mark, wake_in_ms, row)
 
     async def hand_back(self, lease: Lease) -> None:

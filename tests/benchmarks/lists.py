@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from store import keys
 from store.base import Store
 from store.events import ApprovalRequested, Event, MessageReceived, StepChosen, ThreadOpened
-from store.index import Filter
+from store.rows import Filter
 from store.values import Person, Place
 from tests.benchmarks.figures import Figure, median_ms
 from tests.benchmarks.steps import Site

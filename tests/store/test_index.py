@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import index
+from store import rows
 from store.events import KINDS, Event, TriggerReceived
 from store.index import row_of, title_of
 from tests.store.stories import governed
@@ -46,6 +46,6 @@ def test_who_asked_first_has_asked() -> None:
 @given(st.lists(st.one_of(*(events_of(kind) for kind in KINDS.values())), max_size=6))
 def test_whatever_the_log_holds_a_row_is_kept_as_it_is(events: list[Event]) -> None:
     row = row_of(thread(*events))
-    line = index.encode(row)
-    assert row.status == "unreadable" or index.decode("t1", line) == row
+    line = rows.encode(row)
+    assert row.status == "unreadable" or rows.decode("t1", line) == row
     assert b"\n" not in line

@@ -13,12 +13,12 @@ import redis.asyncio
 from store.base import Lease, Store
 from store.codec import decode
 from store.events import Event, MessageReceived
-from store.index import Filter
 from store.pages import Cursor, NotACursor, Page
 from store.redis.connection import Connection
 from store.redis.index import RedisIndex
 from store.redis.keys import SHARDS
 from store.redis.store import RedisStore
+from store.rows import Filter
 from store.thread import Thread
 from store.values import Person, Place
 from tests.fakes.servers import Backend
@@ -96,7 +96,7 @@ async def test_a_row_says_what_a_list_shows(store: Store) -> None:
     await store.post("t1", requested("s2", group="sre", quorum=2), approved("s2", BOB, groups=("sre",)))
     (row,) = (await store.page()).rows
     assert (row.id, row.version, row.status, row.turn) == ("t1", 5, "waiting_for_approval", "human")
-    assert (row.agent, row.place, row.updated_at) == ("deploy", Place(channel="terminal", address="ops"), AT)
+    assert (row.agent, row.channel, row.address, row.updated_at) == ("deploy", "terminal", "ops", AT)
     assert (row.title, row.groups, row.detailed) == ("push target=prod", ("sre",), True)
     assert row.requester == ("Ada Lovelace", "ada", "ada@example.com")
     assert row.people == ("ada@example.com", BOB.address)

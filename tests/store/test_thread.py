@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from store.events import KINDS, Event
 from store.state import OPEN
-from store.thread import Thread, ThreadStatus, Turn
+from store.status import ThreadStatus, Turn
+from store.thread import Thread
 from store.values import Place
 from tests.matrices import examples
 from tests.store.stories import CARD, RUNNING, SHOWN, step, timers, unsent

@@ -70,9 +70,9 @@ from channels.messages import (
 )
 from store.base import Lease, Server, Store
 from store.events import Event, TriggerReceived
-from store.index import EVERY_THREAD, Filter
 from store.memory import MemoryStore
 from store.pages import Page
+from store.rows import EVERY_THREAD, Filter
 from store.thread import Thread
 from store.values import Person, Place, Usage
 from tests.fakes.clock import Clock

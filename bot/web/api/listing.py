@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from channels import places
-from store.index import Filter
 from store.pages import Cursor
-from store.thread import ThreadStatus, Turn
+from store.rows import Filter
+from store.status import ThreadStatus, Turn
 
 LIMIT_MAX = 500
 

@@ -15,7 +15,7 @@ from bot.deciding import DIGEST_CHARS_MIN
 from bot.fitting import NAME_CHARS_MAX
 from store.codec import EVENT_BYTES_MAX
 from store.events import TEXT_CHARS_MAX
-from store.thread import ThreadStatus, Turn
+from store.status import ThreadStatus, Turn
 
 TEXT_BYTES_MAX = EVENT_BYTES_MAX - 16_000
 """As JSON, so that a text still fits into one event with the other fields."""
