@@ -1,7 +1,7 @@
 """The composition root: the only module that knows every part and wires them together.
 
-It builds the agents, the channels, the workers and the clock over what `bot.setup` has read and opened. No other module
-constructs these. Tests use the same entry points: they pass another model or store, and everything else is
+It builds the agents, the channels, the workers and the clock over what `bot.setup` has read and `bot.stores` opens. No
+other module constructs these. Tests use the same entry points: they pass another model or store, and everything else is
 real.
 """
 
@@ -23,8 +23,9 @@ from agent.model.choice import Models, Option
 from bot.clock import Clock
 from bot.inbox import Inbox
 from bot.settings import Settings
-from bot.setup import Setup, store_of
+from bot.setup import Setup
 from bot.store_time import StoreTime, kept
+from bot.stores import store_of
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from bot.views.document import document, summary
-from store.base import Store
+from store.base import Lists
 from store.index import row_of
 from store.rows import Filter, Row
 
 PAGE = 200
 
 
-async def documents(store: Store, rows: Sequence[Row], wanted: Filter) -> list[dict[str, Any]]:
+async def documents(store: Lists, rows: Sequence[Row], wanted: Filter) -> list[dict[str, Any]]:
     """Each of these threads as JSON, but for those that have changed meanwhile and no longer match."""
     loaded: dict[str, dict[str, Any] | None] = {}
     async for thread in store.load_each([row.id for row in rows if row.detailed]):
@@ -25,7 +25,7 @@ async def documents(store: Store, rows: Sequence[Row], wanted: Filter) -> list[d
     return [found for found in shown if found]
 
 
-async def pages(store: Store, wanted: Filter) -> AsyncIterator[Sequence[Row]]:
+async def pages(store: Lists, wanted: Filter) -> AsyncIterator[Sequence[Row]]:
     """All threads that match, page by page, each once: a thread that changes meanwhile may come again later."""
     seen: set[str] = set()
     after = ""
@@ -38,7 +38,7 @@ async def pages(store: Store, wanted: Filter) -> AsyncIterator[Sequence[Row]]:
             return
 
 
-async def rows(store: Store, wanted: Filter) -> AsyncIterator[Row]:
+async def rows(store: Lists, wanted: Filter) -> AsyncIterator[Row]:
     """All threads that match, the most recently changed first."""
     async for page in pages(store, wanted):
         for row in page:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from channels.messages import NEW, Outgoing, Way
 from store.events import Event
+from store.failures import Explained
 from store.status import Turn
 from store.values import Person, Place
 
@@ -21,7 +22,7 @@ AnswersHttp = Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[
 """An HTTP handler: (query, headers, body) of a request -> (status, headers, body). Raises UnicodeDecodeError."""
 
 
-class ChannelUnavailable(Exception):
+class ChannelUnavailable(Explained):
     """A configured channel does not work. The message is one line: what is wrong, and what to do."""
 
 

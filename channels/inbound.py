@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from store.failures import Explained
 from store.state import Outcome
 from store.values import Attachment, Person, Place
 
@@ -20,7 +21,7 @@ Reason = Literal["not_entitled", "expired", "unknown", "moved", "not_possible"]
 """`unknown`: no such thread, request or question; `moved`: it has changed since the person saw it."""
 
 
-class Refused(Exception):
+class Refused(Explained):
     """The action is not possible, and nothing was changed. The message says why, in one line."""
 
     def __init__(self, text: str, reason: Reason = "not_possible") -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from store.failures import Explained
 from store.rows import EVERY_THREAD, Filter
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from store.thread import Thread
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Explained):
     """The store cannot be reached, or refuses. The message is one line: what, where, and what to do."""
 
 
@@ -29,7 +30,7 @@ class StoreAway(StoreUnavailable):
     """Nobody answers, or the server is still loading its data: it may be enough to wait."""
 
 
-class UnknownThread(LookupError):
+class UnknownThread(Explained, LookupError):
     """There is no thread with this id."""
 
     def __init__(self, thread_id: str) -> None:
@@ -49,7 +50,7 @@ class LeaseLost(Exception):
     """Another worker holds the thread now. The caller must stop acting on it."""
 
 
-class ThreadDiverged(Exception):
+class ThreadDiverged(Explained):
     """The log is not the one that was read before: the store lost events (a failover, a restored backup).
 
     `store.recovery` writes back what the reader remembers.
@@ -112,7 +113,21 @@ class Server:
         return boot_seconds() - self.since
 
 
-class Store(Protocol):
+class Lists(Protocol):
+    """What a list needs of a store."""
+
+    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
+        """The threads that `wanted` takes, the most recently changed first, from the cursor of an earlier page on.
+
+        A thread that `wanted` takes throughout is on some page; one that changes while they are read may be on two.
+        It loads no log but those whose index row is not true. Raises NotACursor.
+        """
+
+    def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        """Load many threads, a few at a time. Those that do not exist are left out."""
+
+
+class Store(Lists, Protocol):
     @property
     def server(self) -> Server:
         """The server that answered last. It changes when a new connection finds another."""
@@ -150,16 +165,6 @@ class Store(Protocol):
 
     async def refresh(self, thread: Thread) -> Thread:
         """The thread with the events appended since. Raises ThreadDiverged."""
-
-    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
-        """The threads that `wanted` takes, the most recently changed first, from the cursor of an earlier page on.
-
-        A thread that `wanted` takes throughout is on some page; one that changes while they are read may be on two.
-        It loads no log but those whose index row is not true. Raises NotACursor.
-        """
-
-    def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
-        """Load many threads, a few at a time. Those that do not exist are left out."""
 
     async def reindex(self) -> int:
         """Compute the index anew from the logs, beside running workers. Returns the number of threads."""

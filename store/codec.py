@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from store.events import Event, KnownEvent, UnknownEvent
+from store.failures import Explained
 from store.recorded import SCHEMA_VERSION
 from store.text import without_half_surrogates
 
@@ -32,7 +33,7 @@ _json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class EventTooLarge(ValueError):
+class EventTooLarge(Explained, ValueError):
     """The event's JSON is longer than EVENT_BYTES_MAX, or nested too deeply to be decoded again."""
 
 

@@ -6,10 +6,10 @@ It changes nothing itself. Threads are rendered by `bot.views` and `bot.cli.cons
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from bot.app import App, model_of
 from bot.cli import console
+from bot.cli.hints import say_what_next
 from bot.cli.session import Session, working
 from bot.views.document import document
 from bot.views.transcript import Entry
@@ -40,24 +40,3 @@ async def report(bot: App, thread: Thread, me: Person, *, wait: bool = False, as
 
 def _unseen(_: Entry) -> None:
     pass
-
-
-def say_what_next(thread: Thread) -> None:
-    """A hint for people; nothing is printed if stdout is not a terminal."""
-    if not sys.stdout.isatty():
-        return
-    program, pending = console.program(), thread.pending
-    match thread.status:
-        case "waiting_for_approval" if pending:
-            same = f"{thread.id} --digest {pending.digest[:12]}"
-            console.say(f"Next: {program} approve {same}\n  or: {program} reject {same} --reason WHY")
-        case "waiting_for_answer":
-            console.say(f"Next: {program} answer {thread.id} TEXT")
-        case "paused" | "cancelled":
-            console.say(f"Next: {program} resume {thread.id}")
-        case "working" | "waiting":
-            console.say(f"Next: `{program} run` works on it; {program} show {thread.id}")
-        case "done" | "handed_to_human":
-            console.say(f"Next: {program} send --thread {thread.id} TEXT")
-        case _:
-            pass

@@ -2,69 +2,49 @@
 
 It ends with exit code 1 after a failure, and 130 if interrupted (`bot.cli.exits` has the others). Tracebacks are shown
 only for bugs, with BOT_LOG_LEVEL=debug.
+
+Every command imports this module. So what only some of them need is imported where it is used.
 """
 
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 import uvloop
 
-from bot.cli import console, exits
-from bot.logs import set_up_logging
-from bot.setup import Setup, load
+from bot.cli import console
+from bot.settings import Settings, environment
 from bot.team.problems import SettingsError
-from channels.base import ChannelUnavailable
-from channels.inbound import Refused
-from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
-from store.codec import EventTooLarge
-from store.embedded.server import EmbeddedRedisError
+from store.failures import Explained
 from store.text import one_line
-from store.values import Person
 
-NAME_CHARS_MAX = 100
+if TYPE_CHECKING:
+    from bot.setup import Setup
 
-PROOF = "terminal"
-"""How people are authenticated here: see `me`."""
+Ready = tuple[Settings, Coroutine[Any, Any, None]]
+"""The settings, and what is to be run."""
 
 
-class Failed(Exception):
+class Failed(Explained):
     """The command failed; the message is one line."""
 
 
-FAILURES = (
-    ChannelUnavailable,
-    SettingsError,
-    StoreUnavailable,
-    ThreadDiverged,
-    EmbeddedRedisError,
-    UnknownThread,
-    Refused,
-    EventTooLarge,
-    Failed,
-)
+def read(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    """For a command that only reads the store: it needs no team file, no agent and no log. Raises Exit."""
 
+    def ready() -> Ready:
+        found = environment()
+        if found.problems:
+            raise SettingsError(found.problems)
+        return found.settings, work(found.settings)
 
-def me(name: str) -> Person:
-    """The person at the terminal, from `--as` or their login. Raises Misused."""
-    if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
-        raise exits.Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
-    login = name.strip()
-    if not login:
-        try:
-            login = getpass.getuser()
-        except (KeyError, OSError):
-            login = f"uid-{os.getuid()}"
-    # Verified, because everybody who can run commands here can read and write the store anyway.
-    return Person(name=login, address=login, trust="verified")
+    _run(ready)
 
 
 def run(
@@ -75,16 +55,38 @@ def run(
     channels: bool = False,
 ) -> None:
     """`model`: must be configured. `agents`, `channels`: their settings must be valid. Raises Exit."""
+
+    def ready() -> Ready:
+        from bot.logs import set_up_logging
+        from bot.setup import load
+
+        setup = load(*_checks(agents=agents, model=model, channels=channels))
+        set_up_logging(setup.settings.bot_log_level, console.LOG)
+        return setup.settings, work(setup)
+
+    _run(ready)
+
+
+def _checks(*, agents: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
+    if agents or model:
+        from bot.app import model_problems, roster_problems
+
+        yield from ([roster_problems] if agents else [])
+        yield from ([model_problems] if model else [])
+    if channels:
+        yield lambda setup: setup.settings.channel_problems()
+
+
+def _run(ready: Callable[[], Ready]) -> None:
     debug = False
     try:
-        setup = load(*_checks(agents=agents, model=model, channels=channels))
-        debug = setup.settings.bot_log_level == "debug"
-        set_up_logging(setup.settings.bot_log_level, console.LOG)
-        uvloop.run(work(setup))
+        settings, work = ready()
+        debug = settings.bot_log_level == "debug"
+        uvloop.run(work)
         sys.stdout.flush()
         return
-    except FAILURES as failure:
-        console.say(failure.args[0] if isinstance(failure, UnknownThread) else str(failure))
+    except Explained as failure:
+        console.say(str(failure))
     except (KeyboardInterrupt, asyncio.CancelledError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second one would only cause a traceback.
         raise typer.Exit(130) from None
@@ -97,14 +99,3 @@ def run(
             where = "see above"
         console.say(f"A bug in this program ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
     raise typer.Exit(1)
-
-
-def _checks(*, agents: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
-    if agents or model:
-        # Not at the top: the commands that only read need no agent, and agents take long to import.
-        from bot.app import model_problems, roster_problems
-
-        yield from ([roster_problems] if agents else [])
-        yield from ([model_problems] if model else [])
-    if channels:
-        yield lambda setup: setup.settings.channel_problems()

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from bot.app import opened
-from bot.cli import command, console, exits
+from bot.cli import command, console, exits, person
 from bot.cli.answering import report
-from bot.cli.options import As, AsJson, At, Digest, Reason, ThreadId, Wait, check_place, place_of
+from bot.cli.opening import At, check_place, place_of
+from bot.cli.options import As, AsJson, Digest, Reason, ThreadId, Wait
 from bot.deciding import DecisionResult
 from bot.setup import Setup
 from channels.inbound import Refused
@@ -31,7 +32,7 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve the request that waits."""
-    _settle(thread, True, comment, digest, command.me(name), wait, as_json)
+    _settle(thread, True, comment, digest, person.me(name), wait, as_json)
 
 
 def reject(
@@ -43,14 +44,14 @@ def reject(
     as_json: AsJson = False,
 ) -> None:
     """Reject the request that waits."""
-    _settle(thread, False, reason, digest, command.me(name), wait, as_json)
+    _settle(thread, False, reason, digest, person.me(name), wait, as_json)
 
 
 def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
             result = await bot.inbox.decide(
-                thread, me, approved=approved, comment=comment, digest=digest, proof=command.PROOF
+                thread, me, approved=approved, comment=comment, digest=digest, proof=person.PROOF
             )
             if not result.counts:
                 raise Refused(result.text)
@@ -77,7 +78,7 @@ def edit(
 
     This makes a new request, which needs its own decision.
     """
-    me, arguments = command.me(name), {}
+    me, arguments = person.me(name), {}
     for change in changes:
         key, is_one, value = change.partition("=")
         if not is_one or not key:
@@ -87,7 +88,7 @@ def edit(
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
             changed = await bot.inbox.edit(
-                thread, me, step_id="", digest=digest, arguments=arguments, proof=command.PROOF
+                thread, me, step_id="", digest=digest, arguments=arguments, proof=person.PROOF
             )
             done = f"Accepted. The new request: {console.program()} show {thread}"
             await report(bot, changed, me, wait=wait, as_json=as_json, line=done)
@@ -97,7 +98,7 @@ def edit(
 
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     """Pause a thread: begin nothing new until it is resumed."""
-    me = command.me(name)
+    me = person.me(name)
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -113,7 +114,7 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
     What was cancelled stays cancelled: a reopened thread goes on with the next message.
     """
-    me = command.me(name)
+    me = person.me(name)
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -127,7 +128,7 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
 def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
     """Cancel a thread: begin nothing new, drop its requests."""
-    me = command.me(name)
+    me = person.me(name)
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -149,7 +150,7 @@ def fork(
 
     Ongoing work does not continue in the copy.
     """
-    me = command.me(name)
+    me = person.me(name)
     check_place(place)
 
     async def work(setup: Setup) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from bot import listing
 from bot.cli import command, console, exits
 from bot.cli.options import AsJson
-from bot.setup import Setup, store_of
+from bot.settings import Settings
+from bot.stores import index_of
 from bot.team.hours import parse_duration, plain
 from channels import places
-from store.base import Store
+from store.base import Lists
 from store.pages import PAGE_MAX, Cursor, NotACursor, Page
 from store.rows import Filter, Row
 from store.status import ThreadStatus, Turn
@@ -57,10 +57,10 @@ def threads(
     )
     start = _cursor(after)
 
-    async def work(setup: Setup) -> None:
-        async with store_of(setup.settings) as store:
-            listed = await _listed(store, wanted, limit, start)
-            documents = await listing.documents(store, listed.rows, wanted) if as_json else []
+    async def work(settings: Settings) -> None:
+        async with index_of(settings) as lists:
+            listed = await _listed(lists, wanted, limit, start)
+            documents = await _documents(lists, listed, wanted) if as_json else []
         if as_json:
             console.print_json(documents)
         elif listed.rows:
@@ -71,18 +71,25 @@ def threads(
         if listed.after:
             console.say(f"There are more. To see them, repeat the command with --after {listed.after}")
 
-    command.run(work, agents=False)
+    command.read(work)
 
 
-async def _listed(store: Store, wanted: Filter, limit: int, after: str) -> Page:
+async def _listed(lists: Lists, wanted: Filter, limit: int, after: str) -> Page:
     """One page of any length."""
     rows: dict[str, Row] = {}
     while True:
-        page = await store.page(wanted, limit=min(limit - len(rows), PAGE_MAX), after=after)
+        page = await lists.page(wanted, limit=min(limit - len(rows), PAGE_MAX), after=after)
         rows |= {row.id: row for row in page.rows}  # A thread that changes meanwhile comes twice.
         after = page.after
         if not after or len(rows) >= limit:
             return Page(tuple(rows.values()), after)
+
+
+async def _documents(lists: Lists, listed: Page, wanted: Filter) -> list[dict[str, Any]]:
+    # Not at the top: what a table shows is in the index, and what JSON shows takes the events, and the agents' words.
+    from bot import listing
+
+    return await listing.documents(lists, listed.rows, wanted)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

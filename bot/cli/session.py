@@ -17,7 +17,7 @@ from agent.decide import decide
 from agent.model.base import Model
 from bot.app import App
 from bot.cli import console
-from bot.cli.command import PROOF
+from bot.cli.person import PROOF
 from bot.views.transcript import Entry, entries
 from channels.inbound import Refused
 from channels.terminal import BARE_COMMANDS, Typed, parse

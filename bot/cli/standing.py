@@ -12,7 +12,7 @@ import typer
 from agent.roster import DEFAULT
 from agent.steps import Tool
 from bot.app import App, opened
-from bot.cli import command, console, exits
+from bot.cli import command, console, exits, person
 from bot.cli.options import As, AsJson
 from bot.setup import Setup
 from bot.team import standing
@@ -56,7 +56,7 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """Approve all calls of one kind for a limited time."""
-    me = command.me(name)
+    me = person.me(name)
     try:
         length_granted = plain(parse_duration(length))
     except ValueError as error:
@@ -86,7 +86,7 @@ def grant(
                 length=length_granted,
                 at=bot.now(),
                 reason=reason,
-                proof=command.PROOF,
+                proof=person.PROOF,
             )
         if as_json:
             console.print_json(_document(bot, granted))
@@ -103,11 +103,11 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke one."""
-    me = command.me(name)
+    me = person.me(name)
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=bot.now(), proof=command.PROOF)
+            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=bot.now(), proof=person.PROOF)
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})
         else:

@@ -14,7 +14,8 @@ import typer
 
 from bot.cli import command, console
 from bot.cli.options import AsJson
-from bot.setup import Setup, store_of
+from bot.setup import Setup
+from bot.stores import store_of
 from channels.inbound import Refused
 from store.embedded.check import Cut, Report
 from store.embedded.check import check as checked

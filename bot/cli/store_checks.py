@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import assert_never
 
 from bot.cli.findings import Finding
-from bot.setup import Setup, connected
+from bot.setup import Setup
 from bot.store_time import DIFFERENCE_SECONDS_MAX, difference
+from bot.stores import connected
 from store.base import StoreUnavailable
 from store.embedded.server import FREE_BYTES_MIN, EmbeddedRedisError, free_bytes
 from store.redis.connection import Confirmation

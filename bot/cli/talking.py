@@ -8,22 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from bot.app import model_of, opened
-from bot.cli import command, console
+from bot.cli import command, console, person
 from bot.cli.answering import report
+from bot.cli.opening import AgentName, At, agent_named, check_place, place_of
 from bot.cli.options import (
-    AgentName,
     As,
     AsJson,
-    At,
     GoOn,
     Text,
     ThreadId,
     Wait,
-    agent_named,
-    check_place,
     message_id,
     not_both,
-    place_of,
     text_of,
 )
 from bot.cli.session import HELP, Session, typed_lines, working
@@ -34,7 +30,7 @@ from channels.terminal import parse
 
 def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     """Talk to an agent here, with the configured model."""
-    me = command.me(name)
+    me = person.me(name)
     not_both(thread, agent, "--agent", "it has its agent")
 
     async def work(setup: Setup) -> None:
@@ -91,7 +87,7 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Open a thread, or write to one. Prints its id."""
-    words, me = text_of(text), command.me(name)
+    words, me = text_of(text), person.me(name)
     not_both(thread, agent, "--agent", "it has its agent")
     not_both(thread, place, "--place", "it has its place")
     check_place(place)
@@ -111,7 +107,7 @@ def send(
 
 def answer(thread: ThreadId, text: Text, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Answer the agent's open question."""
-    words, me = text_of(text), command.me(name)
+    words, me = text_of(text), person.me(name)
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from store.failures import Explained
 
-class SettingsError(Exception):
+
+class SettingsError(Explained):
     """The environment or the team file is wrong; the message has one problem per line."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -1,7 +1,5 @@
 """The embedded store, used when REDIS_URL is not set: a Valkey server under BOT_HOME, shared by all bot processes.
 
-    async with embedded(Path(".bot")) as url: ...
-
 Every process that uses the server holds a shared lock on `users.lock`. The first user starts the server, the others
 find it, the last one stops it. This relies on `flock`: the kernel releases the locks of a killed process.
 
@@ -11,7 +9,8 @@ find it, the last one stops it. This relies on `flock`: the kernel releases the 
 What happens when something is killed:
 
 - One user or all of them: the supervisor stops the server after the last.
-- The server: every user notices, and one restarts it from the append-only file, which holds everything acknowledged.
+- The server: every user that stays notices it (`store.embedded.keeper`), and one restarts it from the append-only file,
+  which holds everything acknowledged.
 - The supervisor: the last user stops the server. If all users are killed too, the server stays idle, its data is safe,
   and the next user takes it over.
 
@@ -34,23 +33,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
 
-import structlog
-
 from store.embedded import supervisor
 from store.embedded.aof import FOLDER, MANIFEST, has_data
 from store.embedded.supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOCKET, STOP_SECONDS_MAX, USERS_LOCK
-
-log = structlog.get_logger(__name__)
+from store.failures import Explained
 
 START_SECONDS_MAX = 60.0
 """The limit for joining (another process may be stopping the server), and again for starting and loading."""
 STARTS_MAX = 2
 """A server that ends before it answers is started a second time: it may have been killed."""
 POLL_SECONDS = 0.02
-REVIVAL_SECONDS = 0.5
-"""The pause between two starts by one user, so that a crashing server does not load the machine."""
-ALIAS_SECONDS = 60.0
-"""How often the link to the socket is renewed; cleaners of /tmp delete files that are a few days old."""
 SOCKET_PATH_BYTES_MAX = 103
 """sun_path without its final NUL: 104 bytes on macOS, 108 on Linux."""
 FREE_BYTES_MIN = 1_000_000
@@ -64,39 +56,29 @@ _DAMAGE = re.compile(
 _NOT_WRITTEN = re.compile(r"No space left|Disk quota exceeded|File too large|AOF write error")
 _MEND = "`bot store check` says what is damaged, and `bot store check --repair` mends it where that is possible."
 
-_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class EmbeddedRedisError(Exception):
+class EmbeddedRedisError(Explained):
     """There is no store. The message is one line for the owner: what, where, and what to do."""
 
 
 @contextlib.asynccontextmanager
-async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) -> AsyncIterator[str]:
-    """The URL of the server under `home`, for redis-py. The server is ready on entry, and is restarted when killed.
+async def joined(home: Path, start_seconds_max: float = START_SECONDS_MAX) -> AsyncIterator[tuple[Home, Connection]]:
+    """Use the server under `home`, which is ready on entry: it is found, or started. The caller closes the connection.
 
-    When the last user leaves, the server stops; its supervisor ends a moment later.
-
-    While a killed server restarts (a fraction of a second, plus loading), commands fail: clients have to retry.
-    Entering again, in this process or another, is cheap.
-
-    A child forked without exec (`multiprocessing` by fork) counts as part of its parent until it ends.
+    When the last user leaves, the server stops; its supervisor ends a moment later. Entering again, in this process or
+    another, is cheap. A child forked without exec (`multiprocessing` by fork) counts as part of its parent until it
+    ends.
 
     Raises EmbeddedRedisError.
     """
-    at = _Home(home)
+    at = Home(home)
     users = at.open_for_users()
     try:
         await _join(at, users, start_seconds_max)
         at.make_alias()
-        connection = await _started(at, start_seconds_max)
-        keeper = asyncio.create_task(_keep_running(at, connection))
-        try:
-            await asyncio.sleep(0)  # lets the keeper start: once it runs, cancelling it closes the connection
-            yield at.url
-        finally:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+        yield at, await started(at, start_seconds_max)
     finally:
         try:
             if _try_lock(users, fcntl.LOCK_EX):
@@ -105,7 +87,15 @@ async def embedded(home: Path, *, start_seconds_max: float = START_SECONDS_MAX) 
             os.close(users)
 
 
-class _Home:
+@contextlib.asynccontextmanager
+async def visited(home: Path) -> AsyncIterator[str]:
+    """The URL of the server, for a short visit: this user does not restart it. Raises EmbeddedRedisError."""
+    async with joined(home) as (at, (_, writer)):
+        writer.close()
+        yield at.url
+
+
+class Home:
     """BOT_HOME, a private directory, and the paths of the files in it."""
 
     def __init__(self, home: Path) -> None:
@@ -220,7 +210,7 @@ def free_bytes(home: Path) -> int:
 
 def why_down(home: Path) -> str:
     """Why the server under `home` does not answer, and what to do, for people. Call it after a failure."""
-    at = _Home(home)
+    at = Home(home)
     if at.is_full() or at.could_not_write():
         reason = "is full" if at.is_full() else "fails, or a quota there is used up"
         return (
@@ -242,7 +232,7 @@ def _try_lock(lock: int, operation: int) -> bool:
     return True
 
 
-async def _join(at: _Home, users: int, seconds_max: float) -> None:
+async def _join(at: Home, users: int, seconds_max: float) -> None:
     """Become a user: from then on nobody stops the server until we leave."""
     try:
         async with asyncio.timeout(seconds_max):
@@ -252,7 +242,7 @@ async def _join(at: _Home, users: int, seconds_max: float) -> None:
         raise _not_ready(at, seconds_max) from None
 
 
-async def _started(at: _Home, seconds_max: float) -> _Connection:
+async def started(at: Home, seconds_max: float) -> Connection:
     """Find the server or start it, and return a connection once it has loaded its data."""
     starts = 0
     try:
@@ -284,7 +274,7 @@ def server_binary() -> str:
         ) from error
 
 
-def _start(at: _Home) -> bool:
+def _start(at: Home) -> bool:
     """Start the server. False: another process was faster."""
     if at.lost_its_manifest():
         # The server would start empty, and write over the files.
@@ -299,7 +289,7 @@ def _start(at: _Home) -> bool:
     return done.returncode == 0
 
 
-async def _connected(at: _Home) -> _Connection:
+async def _connected(at: Home) -> Connection:
     """Raises OSError or EOFError while there is no server, or it is loading."""
     reader, writer = await asyncio.open_unix_connection(at.socket)
     try:
@@ -319,41 +309,7 @@ async def _connected(at: _Home) -> _Connection:
     return reader, writer
 
 
-async def _keep_running(at: _Home, connection: _Connection) -> None:
-    """Restart the server whenever it ends, until cancelled. The idle connection closes when the server ends."""
-    clock = asyncio.get_running_loop().time
-    while True:
-        reader, writer = connection
-        rested_at = clock() + REVIVAL_SECONDS
-        try:
-            while not reader.at_eof():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ALIAS_SECONDS):
-                        await reader.read(1)
-                at.make_alias()
-        except (OSError, EmbeddedRedisError) as error:
-            log.warning("embedded_redis_lost", error=str(error))
-        finally:
-            writer.close()
-        why = "The disk is full." if at.is_full() else at.last_log_line()
-        log.warning("embedded_redis_ended", home=str(at.path), why=why)
-        await asyncio.sleep(max(0.0, rested_at - clock()))
-        connection = await _revived(at)
-
-
-async def _revived(at: _Home) -> _Connection:
-    while True:
-        try:
-            connection = await _started(at, START_SECONDS_MAX)
-        except (OSError, EmbeddedRedisError) as error:
-            log.error("embedded_redis_not_restarted", error=str(error))
-            await asyncio.sleep(REVIVAL_SECONDS)
-        else:
-            log.info("embedded_redis_restarted", home=str(at.path))
-            return connection
-
-
-async def _stop(at: _Home) -> None:
+async def _stop(at: Home) -> None:
     """Stop the server. If that takes too long, the supervisor takes over once the users' lock is free."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(STOP_SECONDS_MAX):
@@ -368,7 +324,7 @@ async def _stop(at: _Home) -> None:
         at.remove_alias()
 
 
-def _ended(at: _Home) -> EmbeddedRedisError:
+def _ended(at: Home) -> EmbeddedRedisError:
     line = at.last_log_line()
     if at.is_full():
         advice = "The disk is full: free some space."
@@ -379,7 +335,7 @@ def _ended(at: _Home) -> EmbeddedRedisError:
     return EmbeddedRedisError(f"The embedded Redis ended while starting: {line!r} ({at.log}). {advice}")
 
 
-def _not_ready(at: _Home, seconds_max: float) -> EmbeddedRedisError:
+def _not_ready(at: Home, seconds_max: float) -> EmbeddedRedisError:
     try:
         process = f"process {int((at.path / PIDFILE).read_text())}"
     except (OSError, ValueError):

@@ -12,14 +12,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from store.pages import PAGE_MAX, Cursor, Page
 from store.redis.connection import Connection
 from store.redis.keys import SHARDS, Keys
 from store.redis.scripts import LIST
-from store.rows import FORMAT, Filter, Row, decode
+from store.rows import EVERY_THREAD, FORMAT, Filter, Row, decode
 from store.status import ThreadStatus
+
+if TYPE_CHECKING:
+    from store.thread import Thread
 
 SCAN_MAX = 500
 """Threads that one script looks at, so that it blocks the server for about a millisecond."""
@@ -52,8 +55,8 @@ class RedisIndex:
         self._keys = keys
         self._scan_max = scan_max
 
-    async def page(self, wanted: Filter, limit: int, cursor: Cursor) -> Page:
-        limit = min(limit, PAGE_MAX)
+    async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
+        limit, cursor = min(limit, PAGE_MAX), Cursor.parse(after)
         shown: dict[str, _Found] = {}
         while True:
             reading = _Reading(self, wanted, max(FOUND_MIN, limit // SHARDS * 5 // 4), cursor)
@@ -67,11 +70,17 @@ class RedisIndex:
             # Threads may have moved from a part that was not read to one that was: read what changed meanwhile.
             cursor = Cursor(floor=reading.began)
 
+    def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
+        # Not at the top: a list reads rows, and the events take as long to import as all that it needs.
+        from store.redis.indexing import loaded
+
+        return loaded(self._redis, self._keys, thread_ids)
+
     async def computed(self, thread_ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these threads, computed from their logs and kept."""
         if not thread_ids:
             return {}
-        # Not at the top: most rows are true, and the events take as long to import as all that a list needs.
+        # Not at the top: most rows are true. See `load_each`.
         from store.redis.indexing import compute
 
         return await compute(self._redis, self._keys, thread_ids)

@@ -11,9 +11,12 @@ from zlib import crc32
 SHARDS = 8
 """Never change it: it decides where a thread's keys are. A cluster spreads threads over at most this many slots."""
 
+PREFIX = "bot"
+"""Of all keys, if nobody says otherwise."""
+
 
 class Keys:
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str = PREFIX) -> None:
         self._prefix = prefix
         self.wake_channel = f"{prefix}:bell"
         """Pub/sub channel: one message when a thread becomes due."""

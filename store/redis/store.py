@@ -27,12 +27,11 @@ from store.codec import decode_all, encode
 from store.events import Event
 from store.index import row_of
 from store.marks import mark
-from store.pages import Cursor, Page
+from store.pages import Page
 from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection
 from store.redis.facts import ServerFacts
 from store.redis.index import RedisIndex
-from store.redis.indexing import loaded
-from store.redis.keys import SHARDS, Keys
+from store.redis.keys import PREFIX, SHARDS, Keys
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
 from store.rows import EVERY_THREAD, Filter
 from store.thread import Thread
@@ -44,7 +43,7 @@ FOLLOW_POLL_SECONDS = 1.0
 class RedisStore:
     """Shared by any number of processes. Open it with `RedisStore.open`, close it with `aclose`."""
 
-    def __init__(self, redis: Connection, prefix: str = "bot", confirms: Confirmation = "") -> None:
+    def __init__(self, redis: Connection, prefix: str = PREFIX, confirms: Confirmation = "") -> None:
         """`confirms`: what an append that asks for it, and every post, waits for (DURABLE_BEFORE_ACTING)."""
         self._redis = redis
         self._confirms: Confirmation = confirms
@@ -56,7 +55,7 @@ class RedisStore:
 
     @classmethod
     async def open(
-        cls, url: str, prefix: str = "bot", *, confirms: Confirmation = "", command_seconds: float = COMMAND_SECONDS
+        cls, url: str, prefix: str = PREFIX, *, confirms: Confirmation = "", command_seconds: float = COMMAND_SECONDS
     ) -> RedisStore:
         """Connects and asks for a PING. Raises StoreUnavailable."""
         return cls(await Connection.open(url, command_seconds), prefix, confirms)
@@ -143,10 +142,10 @@ class RedisStore:
         return _extended(thread, tail)
 
     async def page(self, wanted: Filter = EVERY_THREAD, *, limit: int = 50, after: str = "") -> Page:
-        return await self._index.page(wanted, limit, Cursor.parse(after))
+        return await self._index.page(wanted, limit=limit, after=after)
 
     def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
-        return loaded(self._redis, self.keys, thread_ids)
+        return self._index.load_each(thread_ids)
 
     async def reindex(self) -> int:
         return await self._index.rebuild()

@@ -13,7 +13,7 @@ import redis.asyncio
 from store.base import Lease, Store
 from store.codec import decode
 from store.events import Event, MessageReceived
-from store.pages import Cursor, NotACursor, Page
+from store.pages import NotACursor, Page
 from store.redis.connection import Connection
 from store.redis.index import RedisIndex
 from store.redis.keys import SHARDS
@@ -294,7 +294,7 @@ async def test_a_reading_in_many_small_pieces_finds_the_same(redis_store: RedisS
     small = RedisIndex(connection, redis_store.keys, scan_max=1)
     try:
         for wanted in (Filter(), ASKS, Filter(turn="human"), Filter(groups=frozenset({"dev"}))):
-            page = await small.page(wanted, 1_000, Cursor())
+            page = await small.page(wanted, limit=1_000)
             assert {row.id for row in page.rows} == await site.expected(wanted)
     finally:
         await connection.aclose()

@@ -35,7 +35,7 @@ from typing import IO, Any
 
 from bot.cli.demo.site import Site
 from bot.cli.main import main
-from store.embedded.server import embedded
+from store.embedded.keeper import embedded
 from store.embedded.supervisor import SERVER_LOCK
 from tests import ROOT
 from tests.fakes.model_server import ModelServer

@@ -21,7 +21,7 @@ from pathlib import Path
 from agent.model.base import Model
 from agent.roster.deploy.stand_in import StandIn
 from bot.app import model_of, opened
-from bot.cli import command, console
+from bot.cli import command, console, person
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.cli.session import HELP, Session, typed_lines, working
 from bot.settings import Settings
@@ -49,7 +49,7 @@ def demo() -> None:
     """
 
     async def work(setup: Setup) -> None:
-        await play(setup, command.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+        await play(setup, person.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
 
     command.run(work, agents=False)
 

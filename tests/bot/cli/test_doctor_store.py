@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.cli import store_checks
-from store.embedded.server import embedded
+from store.embedded.keeper import embedded
 from store.redis.connection import Connection
 from store.redis.facts import ServerFacts
 from tests.fakes.servers import ClusterServer, LoadingServer, Server, TcpServer

@@ -14,7 +14,8 @@ import pytest
 
 from store.embedded.aof import FOLDER, MANIFEST, read_manifest, scan
 from store.embedded.check import Cut, Report, check, repair
-from store.embedded.server import EmbeddedRedisError, embedded
+from store.embedded.keeper import embedded
+from store.embedded.server import EmbeddedRedisError
 from tests.fakes.servers import opened_store
 from tests.store.threads import begun, ids
 from tests.telling.story import message

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from store.base import StoreAway
-from store.embedded.server import embedded, why_down
+from store.embedded.keeper import embedded
+from store.embedded.server import why_down
 from store.redis.connection import Connection
 from store.redis.store import RedisStore
 from store.thread import Thread

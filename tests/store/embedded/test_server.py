@@ -24,7 +24,8 @@ import redis
 import redis.asyncio
 
 from store.embedded import supervisor
-from store.embedded.server import EmbeddedRedisError, embedded
+from store.embedded.keeper import embedded
+from store.embedded.server import EmbeddedRedisError
 from store.embedded.supervisor import BUSY, LOG_BYTES_MAX
 from tests import ROOT
 from tests.patience import PATIENCE_SECONDS
@@ -32,7 +33,7 @@ from tests.patience import PATIENCE_SECONDS
 USER = """
 import asyncio, sys
 from pathlib import Path
-from store.embedded.server import embedded
+from store.embedded.keeper import embedded
 
 async def use():
     async with embedded(Path(sys.argv[1])) as url:
@@ -48,7 +49,7 @@ import asyncio, itertools, sys
 from pathlib import Path
 import redis.asyncio
 import structlog
-from store.embedded.server import embedded
+from store.embedded.keeper import embedded
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
@@ -72,7 +73,7 @@ INTERRUPTED = """
 import asyncio, sys
 from pathlib import Path
 import redis.asyncio
-from store.embedded.server import embedded
+from store.embedded.keeper import embedded
 
 async def wait_for_interrupt():
     async with embedded(Path(sys.argv[1])) as url, redis.asyncio.Redis.from_url(url, retry=None) as client:
@@ -91,7 +92,7 @@ except KeyboardInterrupt:
 PARENT = """
 import asyncio, subprocess, sys
 from pathlib import Path
-from store.embedded.server import embedded
+from store.embedded.keeper import embedded
 
 async def use():
     async with embedded(Path(sys.argv[1])) as url:
