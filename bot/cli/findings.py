@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+State = Literal["ok", "off", "warning", "failed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     what: str
-    state: Literal["ok", "off", "warning", "failed"]
+    state: State
     text: str
 
     def line(self) -> str:

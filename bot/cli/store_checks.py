@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
-from bot.cli.findings import Finding
+from bot.cli.findings import Finding, State
 from bot.setup import Setup
 from bot.store_time import DIFFERENCE_SECONDS_MAX, difference
 from bot.stores import connected
@@ -22,6 +22,8 @@ from store.redis.probe import ProbeFailed, probe
 FREE_BYTES_ENOUGH = 200_000_000
 """Beside room for the whole append-only file, which is written anew beside the old one when it is shortened."""
 REPLICA_LAG_SECONDS_MAX = 5
+CLOCK_OFF_SECONDS_MAX = 60.0
+"""With a larger difference, one of the clocks is plainly wrong, and requests expire at the wrong time."""
 
 
 async def check_store(setup: Setup) -> list[Finding]:
@@ -153,5 +155,6 @@ def _size(size_bytes: int) -> str:
 def _clock(offset_seconds: float) -> Finding:
     text = difference(offset_seconds)
     if abs(offset_seconds) > DIFFERENCE_SECONDS_MAX:
-        return Finding("clock", "warning", f"{text} Times are kept by Redis. Run NTP on both machines.")
+        state: State = "failed" if abs(offset_seconds) > CLOCK_OFF_SECONDS_MAX else "warning"
+        return Finding("clock", state, f"{text} Times are kept by Redis. Run NTP on both machines.")
     return Finding("clock", "ok", text)

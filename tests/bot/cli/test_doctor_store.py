@@ -124,10 +124,15 @@ async def test_a_server_that_loads_is_told_at_once(bot: Bot) -> None:
 
 
 async def test_a_clock_that_differs_is_told(bot: Bot, primary: TcpServer, tmp_path: Path) -> None:
-    async with off_by(-90, primary.url, tmp_path / "s") as url:
+    async with off_by(-30, primary.url, tmp_path / "s") as url:
         state, text = (await findings(bot, url))["clock"]
     assert state == "warning"
-    assert text.startswith("The clock of this machine is 90.0 s ahead of the clock of Redis.")
+    assert text.startswith("The clock of this machine is 30.0 s ahead of the clock of Redis.")
+    async with off_by(90, primary.url, tmp_path / "t") as url:
+        done = await bot.run("doctor", "--json", REDIS_URL=url)
+    [clock] = [found for found in done.document if found["what"] == "clock"]
+    assert (done.code, clock["state"]) == (1, "failed")
+    assert clock["text"].startswith("The clock of this machine is 90.0 s behind the clock of Redis.")
 
 
 async def test_the_disk_of_the_embedded_store_is_looked_at(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
