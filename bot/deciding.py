@@ -38,7 +38,8 @@ class DecisionResult:
 
     @property
     def text(self) -> str:
-        return outcome_in_words(self.step, self.outcome, self.by, approved=self.approved)
+        paused = self.thread.state.paused
+        return outcome_in_words(self.step, self.outcome, self.by, approved=self.approved, paused=paused)
 
     @property
     def counts(self) -> bool:
@@ -140,10 +141,10 @@ class Deciding:
             chosen = self._edited(pending, by, arguments, proof, before=_ended_edits(thread, pending.step))
             if (edit := thread.state.open_edit) and edit.id != chosen.step:
                 who = edit.chosen.editor.name if edit.chosen.editor else "Somebody"
-                text = (
-                    f"{who} has just edited this request. A new request follows, or a message why it is not possible."
-                )
-                raise Refused(f"{text} Nothing was changed.", "moved")
+                later = " I am paused, so I will check that edit once somebody resumes me."
+                text = f"{who} has just edited this request.{later if thread.state.paused else ''}"
+                text += " A new request follows, or a message why it is not possible. Nothing was changed."
+                raise Refused(text, "moved")
             try:
                 return await self._store.append(thread, chosen, if_unmoved=True)
             except EventTooLarge as error:

@@ -57,6 +57,7 @@ from store.moves import (
     cancel,
     count_failure,
     edit_message,
+    end_edit,
     end_open_steps,
     escalate,
     follow_card,
@@ -285,6 +286,7 @@ def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
 
 def _handed_to_human(state: State, event: HandedToHuman | EventsLost, index: int) -> None:
     stop_choosing(state, index)
+    end_edit(state, event.id, index)
     state.handed_to_human = True
     state.errors_in_row = state.steps_in_turn = 0
     state.outbox.put(MessageKey(event.id, "say"), "handed_to_human", index)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.events import ApprovalDecided, StepChosen, StepRefused
+from store.events import ApprovalDecided, StepChosen
 from store.keys import MessageKey, MessagePart, TimerKey
 from store.outbox import Kind, Outbox
 from store.state import OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
@@ -128,13 +128,20 @@ def close_question(state: State, index: int) -> None:
     state.question = ""
 
 
-def tell_of_refused_edit(state: State, edit: StepState, event: StepRefused, index: int) -> None:
+def end_edit(state: State, event_id: str, index: int) -> None:
+    """Nobody checks the open edit any more: the request that it edits can be decided again, and people are told."""
+    if edit := state.open_edit:
+        move_step(state, edit.id, {"chosen"}, status="superseded")
+        tell_of_ended_edit(state, edit, event_id, index)
+
+
+def tell_of_ended_edit(state: State, edit: StepState, event_id: str, index: int) -> None:
     """Tell the person who tried it, and those who could not decide meanwhile: they may have seen the card elsewhere."""
-    key, edited = MessageKey(event.id, "notice"), state.steps.get(edit.chosen.edits)
+    key, edited = MessageKey(event_id, "notice"), state.steps.get(edit.chosen.edits)
     if edit.chosen.holds and edited and edited.request:
-        _put_wherever_shown(state, edited.request, key, "notice", index)
+        _put_wherever_shown(state, edited.request, key, "edit_ended", index)
     else:
-        state.outbox.put(key, "notice", index, edit.id)
+        state.outbox.put(key, "edit_ended", index, edit.id)
 
 
 def end_progress(state: State, step_id: str, index: int) -> None:

@@ -28,6 +28,7 @@ Kind = Literal[
     "ended",
     "handed_to_human",
     "notice",
+    "edit_ended",  # a person's edit did not become a request
     "undelivered",
 ]
 MINOR: frozenset[Kind] = frozenset({"progress", "ended", "answered", "undelivered", "votes", "reminder"})

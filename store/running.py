@@ -15,7 +15,7 @@ from store.moves import (
     end_progress,
     end_step,
     move_step,
-    tell_of_refused_edit,
+    tell_of_ended_edit,
 )
 from store.state import OPEN, State, StepStatus
 
@@ -94,7 +94,7 @@ def step_refused(state: State, event: StepRefused, index: int) -> None:
     end_progress(state, event.step, index)
     step = state.steps[event.step]
     if step.chosen.by == "person" and not step.request:
-        tell_of_refused_edit(state, step, event, index)
+        tell_of_ended_edit(state, step, event.id, index)
     elif not step.abandoned:
         count_failure(state, index)
 

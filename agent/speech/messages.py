@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
 from agent.speech.loss import loss_in_words
-from agent.speech.outcomes import outcome_in_words, refused_edit_in_words
+from agent.speech.outcomes import ended_edit_in_words, outcome_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from channels.messages import (
     NEW,
@@ -74,6 +74,8 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
         case "handed_to_human":
             assert isinstance(event, HandedToHuman | EventsLost)
             return Notice(_handed_over(thread.at(unsent.event + 1), event))
+        case "edit_ended":
+            return Notice(ended_edit_in_words(thread.at(unsent.event + 1)))
         case "notice":
             return Notice(_notice(thread.at(unsent.event + 1), unsent))
     assert_never(unsent.kind)
@@ -90,17 +92,17 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             receipt = thread.receipt(MessageKey(unsent.step, "say"))
         case "progress" | "ended":
             receipt = thread.receipt(MessageKey(unsent.step, "progress"))
-        case "notice" if unsent.surface:
+        case "edit_ended" if unsent.surface:
             request = thread.state.steps[unsent.step].request
             assert request is not None
             receipt = card_receipt(thread, request, unsent.surface)
-        case "text" | "question" | "card" | "handed_to_human" | "notice" | "undelivered":
+        case "text" | "question" | "card" | "handed_to_human" | "notice" | "edit_ended" | "undelivered":
             receipt = ""
         case _:
             assert_never(unsent.kind)
     if not receipt:
         return NEW  # Also if the earlier message was never sent.
-    return Under(receipt) if unsent.kind in ("reminder", "notice") else Rewrite(receipt)
+    return Under(receipt) if unsent.kind in ("reminder", "edit_ended") else Rewrite(receipt)
 
 
 def _approval(thread: Thread, unsent: Unsent) -> Approval:
@@ -196,9 +198,7 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
     event = thread.events[-1]
     match event:
         case ApprovalDecided():
-            return _decision_without_effect(thread.state.steps[unsent.step], event)
-        case StepRefused():
-            return refused_edit_in_words(thread, event)
+            return _decision_without_effect(thread, thread.state.steps[unsent.step], event)
         case ThreadCancelled():
             why = f": {event.reason}" if event.reason else ""
             return f"Cancelled by {event.by.name}{why}. I will not start anything else."
@@ -222,7 +222,7 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
             return "I have already asked for approval of this above, and am waiting for the decision."
 
 
-def _decision_without_effect(step: StepState, event: ApprovalDecided) -> str:
+def _decision_without_effect(thread: Thread, step: StepState, event: ApprovalDecided) -> str:
     """The reply to a message whose decision changed nothing."""
     if event.by.trust != "verified":
         # The owner of the address gets this, who may not be the sender.
@@ -231,4 +231,5 @@ def _decision_without_effect(step: StepState, event: ApprovalDecided) -> str:
             "I could not verify who it was, so nothing was changed. The attempt is on record."
         )
     outcome = step.request.outcomes[event.id] if step.request else "other_request"
-    return f"{step.chosen.intent}: {outcome_in_words(step, outcome, event.by, approved=event.approved)}"
+    said = outcome_in_words(step, outcome, event.by, approved=event.approved, paused=thread.state.paused)
+    return f"{step.chosen.intent}: {said}"

@@ -9,15 +9,15 @@ from typing import assert_never
 
 from agent.speech.requests import groups_in_words
 from store.authority.terms import ANYONE, TEAM, is_requester
-from store.events import ApprovalDecided, StepChosen, StepRefused
+from store.events import ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
 from store.thread import Thread
 from store.values import Person
 
 
-def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved: bool) -> str:
-    """The reply to the person who decided. `step` is its state after the decision."""
+def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved: bool, paused: bool = False) -> str:
+    """The reply to the person who decided. `step` is its state after the decision; `paused`: the thread was paused."""
     request = step.request
     call = call_in_words(step.chosen.intent, step.chosen.arguments)
     match outcome:
@@ -29,10 +29,11 @@ def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved:
             why = why_not(request, by, approved=approved)
             return f"You may not decide on this request. {why} Your attempt is on record."
         case "being_edited" if request:
+            later = "I am paused, so I will check the edited call once somebody resumes me."
             return (
-                f"Your decision was not counted, because somebody has just edited this request: {call}. I am checking "
-                "the edited call. If it is possible, a new request follows; please decide on that one. If it is not, "
-                "I will say so; then please decide on this request again."
+                f"Your decision was not counted, because somebody has just edited this request: {call}. "
+                f"{later if paused else 'I am checking the edited call.'} If it is possible, a new request follows; "
+                "please decide on that one. If it is not, I will say so; then please decide on this request again."
             )
         case "too_late" if step.status == "requested":
             return "Your approval was already counted. Nothing was changed."
@@ -56,17 +57,36 @@ def state_in_words(step: StepState) -> str:
     return f"This request is {step.status}, so there is nothing left to decide."
 
 
-def refused_edit_in_words(thread: Thread, refused: StepRefused) -> str:
-    """What people are told of an edit that was not possible. `thread` ends with the refusal."""
-    edit = thread.state.steps[refused.step].chosen
-    original = thread.state.steps[edit.edits]
-    text = f"The edit by {edit.editor.name if edit.editor else 'somebody'} was not possible: {refused.error} "
+def ended_edit_in_words(thread: Thread) -> str:
+    """What people are told of an edit that did not become a request. `thread` ends with the event that ended it."""
+    event = thread.events[-1]
+    match event:
+        case StepRefused():
+            edit = thread.state.steps[event.step].chosen
+            why = f"was not possible: {event.error}"
+        case _:
+            open_edit = thread.at(thread.version - 1).state.open_edit
+            assert open_edit is not None, f"{event.id} ended no edit"
+            edit = open_edit.chosen
+            why = f"was not checked, because {_why_not_checked(event)}."
+    original = thread.step(edit.edits)
+    text = f"The edit by {edit.editor.name if edit.editor else 'somebody'} {why} "
+    if original is None:
+        return text.rstrip()
     if original.status != "requested":
         return text + state_in_words(original)
     text += "The original request is unchanged."
     if names := _not_counted_since(thread, edit):
         text += f" Not counted in the meantime: the decision by {', '.join(names)}. Please decide again."
     return text
+
+
+def _why_not_checked(event: Event) -> str:
+    match event:
+        case HandedToHuman() | EventsLost():
+            return "I stopped and need a person"
+        case _:
+            return "something else was chosen in the meantime"
 
 
 def _not_counted_since(thread: Thread, edit: StepChosen) -> list[str]:

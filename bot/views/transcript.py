@@ -187,7 +187,8 @@ def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
         return Entry("problem", event.by.name, f"{verb} it{comment}: there was no request. Nothing was changed.")
     outcome, request = step.request.outcomes[event.id], step.request
     if outcome not in ("settled", "counted"):
-        told = outcome_in_words(step, outcome, event.by, approved=event.approved)
+        paused = at.then.state.paused
+        told = outcome_in_words(step, outcome, event.by, approved=event.approved, paused=paused)
         return Entry("problem", event.by.name, f"{verb} it{comment}: {told}")
     text = f"{'✅' if event.approved else '❌'} {verb} {step.chosen.intent}"
     if event.approved and request.terms.quorum > 1 and not event.standing:
@@ -223,7 +224,7 @@ def _revoked(at: _Moment, event: StandingRevoked) -> Entry:
 def _sent(at: _Moment, event: MessageSent) -> Entry | None:
     """A notice that no other entry reports."""
     unsent = at.before.state.outbox.get(event.key)
-    if unsent is None or unsent.kind != "notice":
+    if unsent is None or unsent.kind not in ("notice", "edit_ended"):
         return None
     if isinstance(at.before.events[unsent.event], ThreadCancelled | ThreadReopened):
         return None

@@ -46,6 +46,7 @@ from tests.telling.story import (
     cancelled,
     chosen,
     done,
+    edit_of,
     failed,
     finished,
     fired,
@@ -111,6 +112,12 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
         Notice("I stopped and need a person: Three errors in a row. Write to me and I will continue."),
     ),
     "notice": ((message(), cancelled()), Notice("Cancelled by Ann. I will not start anything else.")),
+    "edit_ended": (
+        (message(), chosen("s1", acts=True), requested("s1"), edit_of("s1"), handed_to_human()),
+        Notice(
+            "The edit by Ann was not checked, because I stopped and need a person. The original request is unchanged."
+        ),
+    ),
     "undelivered": (
         (message(), done("s1"), not_sent("s1/say", 30, None).model_copy(update={"elsewhere": True})),
         Notice("I could not send a message in terminal:desk (no answer). `bot show t1` prints the thread."),

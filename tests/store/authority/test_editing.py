@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -9,19 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.inbound import Refused
-from store.events import ApprovalDecided, ApprovalRequested, Event, StepChosen, StepRefused
+from store import keys
+from store.events import ApprovalDecided, ApprovalRequested, Event, HandedToHuman, StepChosen, StepRefused
 from store.state import Request
 from store.thread import Thread
 from store.values import Person
 from tests.store.authority.pushing import pushing
 from tests.telling.anything import any_story
 from tests.telling.playbook import World, done
-from tests.telling.story import ANN, BOB, EVE, edit_of
+from tests.telling.story import ANN, AT, BOB, EVE, chosen, edit_of, events_lost, requested
 
 CHECKING = (
     "Your decision was not counted, because somebody has just edited this request: push target=prod. I am checking "
     "the edited call. If it is possible, a new request follows; please decide on that one. If it is not, I will say "
     "so; then please decide on this request again."
+)
+CHECKING_LATER = CHECKING.replace(
+    "I am checking the edited call.", "I am paused, so I will check the edited call once somebody resumes me."
 )
 IMPOSSIBLE = "The edit by Ann was not possible: There is no target 'nowhere'. Try 'prod'. "
 
@@ -153,17 +158,68 @@ async def test_it_is_the_agents_turn_while_an_edit_is_checked() -> None:
     assert world.thread.status == "waiting_for_approval"
 
 
+UNCHANGED = "The original request is unchanged."
+STOPPED = f"The edit by Ann was not checked, because I stopped and need a person. {UNCHANGED}"
+
+
+def handed_over(now: Thread) -> Event:
+    return HandedToHuman(id=keys.handed_over(now.version), at=AT, limit="errors_in_row", reason="Three errors.")
+
+
+@pytest.mark.parametrize("ends", [handed_over, lambda _: events_lost()])
+async def test_an_edit_ends_when_the_thread_is_handed_to_people_and_they_can_decide(
+    ends: Callable[[Thread], Event],
+) -> None:
+    world = await pushing(group="release", asks=True)
+    await edited(world, "staging")
+    assert (await world.approve(BOB)).outcome == "being_edited"
+    await world.log(ends(world.thread))
+    lines = await world.run()
+    told = f"noted: {STOPPED} Not counted in the meantime: the decision by Bob. Please decide again."
+    assert told in lines
+    assert f"room: {told}" in lines
+    world.model.answers(done())
+    assert (await world.approve(BOB)).outcome == "settled"
+    assert (await world.run())[:2] == ["settled: push approved by Bob", "ran: push(target: prod)"]
+
+
+async def test_an_edit_that_ended_at_a_hand_over_can_be_tried_again() -> None:
+    world = await pushing(group="release")
+    await edited(world, "staging")
+    await world.log(handed_over(world.thread))
+    await world.run()
+    await edited(world, "staging")
+    assert await world.run() == ["settled: push changed by Ann", "requested: push(target: staging)"]
+
+
+async def test_while_the_thread_is_paused_people_are_told_that_nobody_checks_the_edit() -> None:
+    world = await pushing(group="release")
+    request = world.thread.pending
+    await edited(world, "staging")
+    await world.pause()
+    assert await world.run() == []
+    result = await world.approve(BOB, by_message=True)
+    assert (result.outcome, result.text) == ("being_edited", CHECKING_LATER)
+    assert await world.run() == [f"noted: push: {CHECKING_LATER}"]
+    with pytest.raises(Refused, match="I am paused, so I will check that edit once somebody resumes me"):
+        await edited(world, "east", BOB, request)
+    await world.resume()
+    assert "requested: push(target: staging)" in await world.run()
+
+
 @given(any_story, st.data())
 def test_whatever_happened_nothing_is_decided_while_an_edit_is_open(
     story: tuple[Event, ...], data: st.DataObject
 ) -> None:
     now = Thread("t1")
-    for event in story:
-        if now.pending and data.draw(st.integers(0, 3)) == 0:
+    asks = data.draw(st.sampled_from([(), (chosen("s1", acts=True), requested("s1", "d1"))]))
+    for event in (*story[:2], *asks, *story[2:]):
+        if now.pending and now.state.open_edit is None and data.draw(st.integers(0, 3)) == 0:
             now = now.extended([edit_of(now.pending.step)])
         before, edit = now, now.state.open_edit
         now = now.extended([event])
-        if isinstance(event, ApprovalDecided) and edit and edit.chosen.edits == event.step:
+        known = edit is not None and edit.chosen.edits in before.state.steps
+        if isinstance(event, ApprovalDecided) and edit and known and edit.chosen.edits == event.step:
             step, after = before.state.steps[event.step], now.state.steps[event.step]
             assert step.request
             assert after.request
