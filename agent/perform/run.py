@@ -19,7 +19,7 @@ from agent.steps import Call, Facts, Tool, ToolError, Wait
 from store import keys
 from store.authority.binding import still_binds
 from store.authority.terms import has_expired
-from store.base import LeaseLost, NotReplicated
+from store.base import LeaseLost, NotReplicated, StoreUnavailable, ThreadMoved
 from store.codec import encode
 from store.events import (
     Event,
@@ -64,12 +64,31 @@ async def run(turn: Turn, action: RunTool) -> None:
         await turn.begin(started, confirm=not tool.repeatable)
     except NotReplicated as error:
         why = f"It was not begun. {error}"
-        await turn.note(_not_begun(turn, turn.thread.state.steps[step.id], str(error)))
+        await turn.note(_not_begun(turn, step.id, step.starts + 1, str(error)))
         await turn.begin(
             HandedToHuman(id=keys.handed_over(turn.thread.version), at=turn.now(), limit="not_replicated", reason=why)
         )
         return
+    except StoreUnavailable as error:
+        if not tool.repeatable:
+            await _disown(turn, started, step.starts + 1, str(error))
+        raise
+    if not _is_in_log(turn, started):
+        raise ThreadMoved(turn.thread)  # Another worker has begun it, under the same id.
     await finish(turn, turn.thread.state.steps[step.id], tool, facts)
+
+
+async def _disown(turn: Turn, started: ToolStarted, number: int, why: str) -> None:
+    """The start may be in the log although no reply came. Only we know that the tool was not begun, so say it there."""
+    await turn.refresh_when_back()
+    if _is_in_log(turn, started):
+        await turn.note(_not_begun(turn, started.step, number, why))
+
+
+def _is_in_log(turn: Turn, started: ToolStarted) -> bool:
+    """This start, and not that of another worker under the same id."""
+    found = next((event for event in reversed(turn.thread.events) if event.id == started.id), None)
+    return found == started
 
 
 async def _facts_to_run_with(turn: Turn, action: RunTool) -> Facts:
@@ -102,7 +121,7 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
     if not tool.repeatable and not turn.lease.is_good:
         # This machine stood still between the start and now, so somebody else may have been asked about it.
         why = "its machine stood still for so long that another worker may have taken over"
-        await turn.note(_not_begun(turn, step, why))
+        await turn.note(_not_begun(turn, step.id, step.starts, why))
         raise LeaseLost(turn.thread.id)
     try:
         async with asyncio.timeout(tool.timeout_seconds):
@@ -159,9 +178,9 @@ def what_is_known(turn: Turn, step: StepState) -> str:
     return f"it began{when}{where}, {silence}, and it may still be going on there"
 
 
-def _not_begun(turn: Turn, step: StepState, why: str) -> ToolNotBegun:
-    event_id = keys.not_begun(step.id, step.starts)
-    return ToolNotBegun(id=event_id, at=turn.now(), step=step.id, start=step.starts, why=why[:ERROR_CHARS_MAX])
+def _not_begun(turn: Turn, step_id: str, start: int, why: str) -> ToolNotBegun:
+    event_id = keys.not_begun(step_id, start)
+    return ToolNotBegun(id=event_id, at=turn.now(), step=step_id, start=start, why=why[:ERROR_CHARS_MAX])
 
 
 def interrupted(turn: Turn, step: StepState, why: str) -> tuple[Event, Event]:

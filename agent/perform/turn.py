@@ -123,6 +123,14 @@ class Turn:
         if not self._is_fresh:
             self._is_fresh, self.loaded_version = True, self.thread.version
 
+    async def refresh_when_back(self) -> None:
+        """The same, as soon as the store is back."""
+        while True:
+            try:
+                return await self.refresh()
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
     async def begin(self, *events: Event, confirm: bool = False) -> None:
         """Append, if the thread has not moved and the lease is ours.
 

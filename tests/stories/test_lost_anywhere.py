@@ -30,6 +30,8 @@ from tests.telling.playbook import LEASE_SECONDS, Push, StoreWithHooks, Touch, W
 ROUNDS_MAX = 80
 APPENDS = 11
 """Of the worker, when nothing is lost."""
+STARTS = (5, 8)
+"""Those of them that hold the start of a tool."""
 CALLS = ("model 1", "model 2", "model 3", "push", "touch", "send 1", "send 2", "send 3")
 RESTS = ("rest 1", "rest 2")
 """When nobody works on it: people are to decide, and all is done."""
@@ -273,6 +275,32 @@ async def test_nothing_runs_twice_nothing_is_dropped_and_nothing_waits_for_ever(
     assert room.world.desk.ran == ["push(target: prod)", "touch"], "each once, and in order"
     assert_told(room, thread)
     assert_remembered(room, thread)
+
+
+@pytest.mark.parametrize("taken_over", [False, True], ids=["alone", "taken over"])
+@pytest.mark.parametrize("number", range(1, APPENDS + 1))
+async def test_what_a_worker_did_not_begin_it_says_although_it_never_heard_of_its_start(
+    number: int, taken_over: bool
+) -> None:
+    """The reply to an append is lost: it stands in the log, and the worker does not know."""
+    room = Room()
+
+    async def lose_reply(room: Room) -> None:
+        if taken_over:
+            await FAULTS["taken over"](room)
+        raise StoreUnavailable("The reply was lost.")
+
+    strike(room, f"after append {number}", lose_reply)
+    thread = await room.tell()
+    assert room.faults == 1
+    assert thread.status == "done"
+    assert room.world.desk.ran == ["push(target: prod)", "touch"]
+    assert_told(room, thread)
+    assert_remembered(room, thread)
+    if number in STARTS:
+        assert [event for event in thread.events if isinstance(event, ToolNotBegun)]
+    if not taken_over:
+        assert not [event for event in thread.events if isinstance(event, ToolInterrupted)]
 
 
 def assert_told(room: Room, thread: Thread) -> None:

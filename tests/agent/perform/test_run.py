@@ -7,11 +7,11 @@ import pytest
 from agent.perform.run import RESULT_BYTES_MAX
 from agent.steps import Step
 from store.codec import encode
-from store.events import ToolFinished
+from store.events import ToolFinished, ToolStarted
 from store.thread import Thread
 from tests.agent.pushing import asked_to_push
 from tests.telling.playbook import Broken, BrokenLook, Flaky, Look, Slow, Stuck, StuckLook, Touch, World, done, killed
-from tests.telling.story import BOB, finished
+from tests.telling.story import BOB, finished, started
 
 
 async def test_the_model_reads_the_error_of_a_tool_and_solves_it() -> None:
@@ -222,3 +222,18 @@ async def test_a_worker_that_comes_back_late_asks_nothing_twice() -> None:
         "asked: I do not know how broken ended. Did it happen?",
     ]
     assert world.kinds.count("tool_interrupted") == 1
+
+
+async def test_a_start_of_another_worker_under_the_same_id_is_not_taken_for_our_own() -> None:
+    world = World()
+    world.model.answers(Touch(), done())
+    await world.say("touch it")
+
+    async def begins_elsewhere() -> None:
+        (step,) = (await world.store.load(world.thread.id)).open_steps("chosen")
+        there = started(step.id).model_copy(update={"host": "elsewhere"})
+        await world.store.real.append(world.thread, there)
+
+    world.store.before(ToolStarted, begins_elsewhere)
+    assert await world.run() == ["asked: I do not know how touch ended. Did it happen?"]
+    assert world.desk.ran == []
