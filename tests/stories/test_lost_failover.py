@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from store.base import NotReplicated
 from store.events import EventsLost, ToolFinished, ToolInterrupted, ToolStarted
+from store.redis.store import RedisStore
 from store.thread import Thread
+from tests.fakes.servers import Server
 from tests.patience import eventually
 from tests.stories.yard import TOLD_OF_LOSS, Pair, Yard, pair, pass_time, until, until_status, working, yard_at
+from tests.telling.story import message, opened
 
 pytestmark = pytest.mark.slow
 
@@ -142,3 +146,87 @@ async def loses(yard: Yard, servers: Pair, thread_id: str) -> None:
     yard.let_go()
     await until(servers.replica, thread_id, lambda thread: endings(thread) == 1, "the outcome")
     await ends_well(yard, servers, thread_id)
+
+
+# What the replica has to confirm first
+
+
+def not_begun(thread: Thread) -> bool:
+    return thread.status == "handed_to_human" and not thread.state.outbox
+
+
+async def test_nothing_begins_that_no_replica_has_confirmed_and_people_are_told(yard: Yard, servers: Pair) -> None:
+    yard.bot.environment["DURABLE_BEFORE_ACTING"] = "replica"
+    yard.let_go()
+    async with yard.bot.started("run", "worker") as worker:
+        await working(worker)
+        thread_id = await asked(yard, servers)
+        await yard.approves(thread_id)
+        thread = await until(servers.primary, thread_id, not_begun, "the hand-over")
+        assert yard.ledger == []
+        assert [event.kind for event in thread.events].count("tool_not_begun") == 1
+        told = await yard.shown(thread_id)
+        assert "It was not begun. The replica of Redis at redis://127.0.0.1:" in told
+        servers.replicate()
+        await yard.says(thread_id, "It is back. Go on.")
+        await until_status(servers.primary, thread_id, "done")
+        assert yard.shipped_once, yard.ledger
+
+
+async def test_what_the_replica_confirmed_is_known_after_its_worker_died_with_the_primary(
+    yard: Yard, servers: Pair
+) -> None:
+    """Replication is cut as soon as the command runs: the start is all that the other server knows."""
+    yard.bot.environment["DURABLE_BEFORE_ACTING"] = "replica"
+    async with yard.bot.started("run", "worker") as worker:
+        await working(worker)
+        thread_id = await yard.asks()
+        await until_status(servers.primary, thread_id, "waiting_for_approval")
+        await yard.approves(thread_id)
+        await eventually(yard.began, "the command")
+        servers.cut_replication()
+        yard.let_go()
+        await until_status(servers.primary, thread_id, "done")
+        worker.kill()
+        await worker.ends()
+    servers.fail_over()
+    async with yard.bot.started("run", "worker", DURABLE_BEFORE_ACTING="") as worker:
+        await until_status(servers.replica, thread_id, "waiting_for_answer")
+        told = await yard.shown(thread_id)
+        assert f"has not been heard of for at least {LEASE_SECONDS} s, and it may still be going on there" in told
+        (await yard.bot.run("answer", thread_id, "yes")).succeeded()
+        await until_status(servers.replica, thread_id, "done")
+        assert yard.shipped_once, yard.ledger
+
+
+async def test_the_disk_confirms_on_the_server_that_ships(tmp_path: Path, server: Server) -> None:
+    async with yard_at(tmp_path, server.url) as yard:
+        yard.bot.environment["DURABLE_BEFORE_ACTING"] = "disk"
+        yard.let_go()
+        async with yard.bot.started("run", "worker") as worker:
+            await working(worker)
+            thread_id = await yard.asks()
+            await until_status(server, thread_id, "waiting_for_approval")
+            await yard.approves(thread_id)
+            await until_status(server, thread_id, "done")
+            assert yard.shipped_once, yard.ledger
+            assert "not_confirmed" not in worker.err
+            worker.signal(signal.SIGTERM)
+            assert await worker.ends() == 0
+
+
+async def test_a_repetition_is_confirmed_no_sooner_than_what_it_repeats(servers: Pair) -> None:
+    """WAIT waits for what its own connection wrote: one that repeats an append has to write something."""
+    url = servers.primary.url
+    first = await RedisStore.open(url, confirms="replica", command_seconds=2)
+    second = await RedisStore.open(url, confirms="replica", command_seconds=2)
+    try:
+        opened_there = await first.append(Thread("t1"), opened(), confirm=True)
+        with servers.replica.hung():
+            for store in (first, second, second):
+                with pytest.raises(NotReplicated):
+                    await store.append(opened_there, message(), if_unmoved=True, confirm=True)
+        assert (await second.append(opened_there, message(), if_unmoved=True, confirm=True)).version == 2
+    finally:
+        await first.aclose()
+        await second.aclose()

@@ -220,6 +220,7 @@ class Pair:
     def replicate(self) -> None:
         """Returns when the replica has all that the primary has."""
         self.replica.command("REPLICAOF", "127.0.0.1", self.primary.port)
+        self.primary.command("SET", "to-replicate", 1)  # so that no offset is 0
         wait_until(self._is_level, "the replication")
 
     def _is_level(self) -> bool:
