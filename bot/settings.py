@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from bot.team.names import nearest
 from bot.team.problems import what_is_wrong, why
@@ -41,8 +38,10 @@ class ChannelSettings(NamedTuple):
     """The names of its places, if they are set up one by one; None: any place."""
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+class Settings(BaseModel):
+    """Each field is the variable of its name."""
+
+    model_config = ConfigDict(frozen=True)
 
     redis_url: str = Field(default="", repr=False)
     """Empty: the embedded server under `bot_home`."""
@@ -252,8 +251,7 @@ class Settings(BaseSettings):
         if name.lower() in type(self).model_fields:
             value = getattr(self, name.lower())
             return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        file, _ = _env_file()
-        return os.environ.get(name) or (file and dotenv_values(file).get(name)) or ""
+        return os.environ.get(name) or _env_file()[0].get(name, "")
 
 
 class Environment(NamedTuple):
@@ -267,15 +265,22 @@ class Environment(NamedTuple):
 def environment() -> Environment:
     """Read the variables, and `.env` if it exists."""
     file, problems = _env_file()
-    wrong: dict[str, Any] = {}
+    given = _by_field(file) | _by_field(os.environ)
+    wrong: frozenset[str] = frozenset()
     try:
-        settings = Settings(_env_file=file)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False)
         problems += (f"{'.'.join(map(str, item['loc'])).upper()} {what_is_wrong(item)}" for item in found)
-        wrong = {str(item["loc"][0]): Settings.model_fields[str(item["loc"][0])].get_default() for item in found}
-        settings = Settings(_env_file=file, **wrong)
-    return Environment(settings, problems, frozenset(wrong))
+        wrong = frozenset(str(item["loc"][0]) for item in found)
+        settings = Settings.model_validate({name: value for name, value in given.items() if name not in wrong})
+    return Environment(settings, problems, wrong)
+
+
+def _by_field(variables: Mapping[str, str]) -> dict[str, str]:
+    """What is set, by the name of its field. An empty variable is an unset one."""
+    named = ((name.lower(), value) for name, value in variables.items() if value)
+    return {name: value for name, value in named if name in Settings.model_fields}
 
 
 def misspelt(used: Collection[str] = ()) -> list[str]:
@@ -297,18 +302,23 @@ def misspelt(used: Collection[str] = ()) -> list[str]:
     return warnings
 
 
-def _env_file() -> tuple[Path | None, list[str]]:
-    """`.env` of the working directory, if it exists and can be read, and its problems."""
+def _env_file() -> tuple[dict[str, str], list[str]]:
+    """The variables in `.env` of the working directory, if it exists and can be read, and its problems."""
     path = Path(".env")
     if not path.is_file():
-        return None, []
+        return {}, []
+    from dotenv import dotenv_values  # not at the top: in production, there is no such file
+    from dotenv.parser import parse_stream
+
     try:
         lines = parse_stream(io.StringIO(path.read_text(encoding="utf-8")))
         bad = [line.original.line for line in lines if line.error]
     except (OSError, UnicodeDecodeError) as error:
-        return None, [f".env cannot be read: {why(error)}."]
-    # The line itself is not shown: it may hold a secret.
-    return (None, [f".env: line {number} is not NAME=value." for number in bad]) if bad else (path, [])
+        return {}, [f".env cannot be read: {why(error)}."]
+    if bad:
+        # The line itself is not shown: it may hold a secret.
+        return {}, [f".env: line {number} is not NAME=value." for number in bad]
+    return {name: value for name, value in dotenv_values(path).items() if value}, []
 
 
 def _split(url: str) -> SplitResult:

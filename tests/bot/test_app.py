@@ -19,7 +19,7 @@ ROUTES = {"C0123": "rollback", "back@team.example": "rollback"}
 
 
 def app() -> App:
-    setup = Setup(Settings(_env_file=None), Team(routes=ROUTES))
+    setup = Setup(Settings(), Team(routes=ROUTES))
     roster = {name: Agent(name=name, prompt="", tools=()) for name in ("deploy", "rollback")}
     store = MemoryStore()
     writer = Writer(BOT, Signer("a secret for tests", BOT), lambda _: True, aliases=frozenset({"back@team.example"}))

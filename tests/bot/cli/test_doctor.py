@@ -255,7 +255,7 @@ async def test_an_agent_whose_check_does_not_end_keeps_nobody_waiting(
     (site.home / "status").write_text("#!/bin/sh\nexec sleep 600\n")
     site.write_team_file(tmp_path / "bot.toml")
     monkeypatch.setattr(checks, "AGENT_SECONDS_MAX", 0.5)
-    setup = Setup(Settings(_env_file=None, bot_home=tmp_path), read_team(tmp_path / "bot.toml"))
+    setup = Setup(Settings(bot_home=tmp_path), read_team(tmp_path / "bot.toml"))
     findings = checks.examine(setup)
     found = next(one for one in [await anext(findings) for _ in range(3)] if one.what == "agents")
     assert (found.state, found.text) == ("failed", "deploy: its check did not finish within 0.5 s.")

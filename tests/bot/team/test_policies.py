@@ -445,7 +445,7 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
         site.write_team_file(tmp_path / "bot.toml")
         agents = tomllib.loads((tmp_path / "bot.toml").read_text())["agents"]
         team = read(text).model_copy(update={"agents": agents})
-        findings = examine(Setup(Settings(_env_file=None, bot_home=tmp_path), team))
+        findings = examine(Setup(Settings(bot_home=tmp_path), team))
         # No further: the others ask servers.
         return next((one for one in [await anext(findings) for _ in range(4)] if one.what == "policies"), None)
 

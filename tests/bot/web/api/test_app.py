@@ -233,7 +233,7 @@ async def test_it_is_on_where_somebody_has_a_token() -> None:
     world = new_world()
 
     async def listening(token: str, people: People, stack: contextlib.AsyncExitStack) -> list[str]:
-        settings = Settings(_env_file=None, bot_api_token=SecretStr(token), port=0)
+        settings = Settings(bot_api_token=SecretStr(token), port=0)
         channels = {"terminal": TerminalChannel()}
         bot = App(Setup(settings), world.store.real, world.inbox, world.roster, channels, people=people)
         return await listen(bot, stack, always=False)
@@ -257,7 +257,7 @@ def test_it_costs_nothing_where_it_is_off() -> None:
 
 def test_a_token_of_the_machine_that_is_too_short_is_none() -> None:
     with pytest.raises(ValidationError, match="16 characters or more"):
-        Settings(_env_file=None, bot_api_token=SecretStr("short"))
+        Settings(bot_api_token=SecretStr("short"))
 
 
 # On Redis
