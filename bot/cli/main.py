@@ -7,6 +7,7 @@ the command that was typed is imported, so that no command waits for the librari
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from typing import Annotated, NamedTuple
@@ -51,7 +52,13 @@ def main() -> None:
     console.set_up_streams()
     # The first argument that is no option: `bot` itself has no option with a value.
     typed = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
-    sys.exit(exits.exit_code(app_with(typed)))
+    # What is imported stays until the end, so no search for garbage has to look through it: not while it is imported,
+    # not in a worker's pauses, and not once more at the exit. That is a fifth of the time of a short command.
+    gc.disable()
+    app = app_with(typed)
+    gc.freeze()
+    gc.enable()
+    sys.exit(exits.exit_code(app))
 
 
 def app_with(command: str) -> typer.Typer:
