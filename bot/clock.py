@@ -81,8 +81,7 @@ class Clock:
             done = now
         look = schedule.look(done, now)
         for due in look.fires:
-            thread_id = await fire(self._inbox, schedule, mark_of(due), now)
-            log.info("schedule_fired", schedule=schedule.name, due=mark_of(due), thread=thread_id)
+            await fire(self._inbox, schedule, mark_of(due), now)
         if look.done > done and (look.fires or look.done - done >= NOTE_EVERY):
             # If another process has stored its progress meanwhile, keep that.
             await self._store.set_note(name, look.done.isoformat(), expected=stored)

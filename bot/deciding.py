@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.reporting import report
 from agent.speech.outcomes import outcome_in_words, why_not
 from bot.fitting import fitting_decision
 from bot.team.people import People
@@ -17,7 +18,7 @@ from channels.inbound import Refused
 from store import keys
 from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge
-from store.events import TEXT_CHARS_MAX, ApprovalDecided, StepChosen
+from store.events import TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen
 from store.state import Outcome, Request, StepState
 from store.text import one_line
 from store.thread import Thread
@@ -52,6 +53,12 @@ class Deciding:
         self._people = people
         self._clock = clock
 
+    async def _append(self, thread: Thread, *events: Event, if_unmoved: bool = False) -> Thread:
+        """Append, and report what was new. Raises as `Store.append` does."""
+        after = await self._store.append(thread, *events, if_unmoved=if_unmoved)
+        report(events, after, thread.version)
+        return after
+
     async def decide(
         self,
         thread_id: str,
@@ -80,7 +87,7 @@ class Deciding:
             step.request, by, approved, comment, proof, by_message=by_message, edits=_ended_edits(thread, step.id)
         )
         decision = fitting_decision(decision)
-        thread = await self._store.append(thread, decision)
+        thread = await self._append(thread, decision)
         step = thread.state.steps[step.id]
         return DecisionResult(_outcome(thread, decision), thread, step, by, approved)
 
@@ -146,7 +153,7 @@ class Deciding:
                 text += " A new request follows, or a message why it is not possible. Nothing was changed."
                 raise Refused(text, "moved")
             try:
-                return await self._store.append(thread, chosen, if_unmoved=True)
+                return await self._append(thread, chosen, if_unmoved=True)
             except EventTooLarge as error:
                 raise Refused(f"That is too long: {error}") from None
             except ThreadMoved as moved:

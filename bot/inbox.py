@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from agent.reporting import report, report_posted
 from agent.speech.messages import question
 from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
@@ -68,7 +69,7 @@ class Inbox(Deciding):
         return await self._open(place, agent, *(self._received(place.channel, one) for one in (*earlier, message)))
 
     async def reply(self, thread_id: str, channel: str, message: InboundMessage) -> bool:
-        return await self._store.post(thread_id, self._received(channel, message), opens=False)
+        return await self._post(thread_id, self._received(channel, message), opens=False)
 
     async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
@@ -80,19 +81,19 @@ class Inbox(Deciding):
             recipient=recipient[:NAME_CHARS_MAX],
             error=error[:SUBJECT_CHARS_MAX],
         )
-        await self._store.post(thread_id, event, opens=False)
+        await self._post(thread_id, event, opens=False)
 
     async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
         """See `channels.inbound`. The fold decides whether the edit takes effect."""
         message = str(OutsideId(channel, event_id))
         fitting = self._message(InboundMessage(Person(name=""), text, event_id), message).text
         event = MessageEdited(id=keys.edited(message, edit_id), at=self._clock(), message=message, text=fitting)
-        return await self._store.post(thread_id, event, opens=False)
+        return await self._post(thread_id, event, opens=False)
 
     async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         message = str(OutsideId(channel, event_id))
         event = MessageDeleted(id=keys.deleted(message), at=self._clock(), message=message)
-        return await self._store.post(thread_id, event, opens=False)
+        return await self._post(thread_id, event, opens=False)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
         """Like `message`, for a trigger."""
@@ -101,8 +102,15 @@ class Inbox(Deciding):
 
     async def _open(self, place: Place, agent: str, *events: Event) -> str:
         thread_id, at = thread_id_of(place), events[-1].at
-        await self._store.post(thread_id, ThreadOpened(id=keys.OPENED, at=at, agent=agent, place=place), *events)
+        opened = ThreadOpened(id=keys.OPENED, at=at, agent=agent, place=place)
+        await self._post(thread_id, opened, *events)
         return thread_id
+
+    async def _post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        """Post, and report what was new. False: there is no such thread."""
+        new = await self._store.post(thread_id, *events, opens=opens)
+        report_posted(events, thread_id, new)
+        return new is not None
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
         """Write to an existing thread. Raises UnknownThread, Refused."""
@@ -110,7 +118,7 @@ class Inbox(Deciding):
         if thread.state.cancelled:
             raise _cancelled(thread)
         outside = str(OutsideId(thread.place.channel, event_id)) if event_id else keys.new("m")
-        return await self._store.append(thread, self._message(InboundMessage(sender, text, event_id), outside))
+        return await self._append(thread, self._message(InboundMessage(sender, text, event_id), outside))
 
     async def answer(
         self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
@@ -139,7 +147,7 @@ class Inbox(Deciding):
             text = choices[number]
         event = self._message(InboundMessage(sender, text, event_id), event_id, answers=asked.id)
         try:
-            return await self._store.append(thread, event, if_unmoved=True)
+            return await self._append(thread, event, if_unmoved=True)
         except ThreadMoved:
             # Somebody may have answered in the meantime; check again.
             return await self.answer(thread_id, sender, text, step=step, number=number)
@@ -148,21 +156,21 @@ class Inbox(Deciding):
         thread = await self._alive(thread_id)
         if thread.state.paused:
             raise Refused(f"Thread {thread_id} is paused already.", "moved")
-        return await self._store.append(thread, ThreadPaused(id=keys.new("pause"), at=self._clock(), by=by))
+        return await self._append(thread, ThreadPaused(id=keys.new("pause"), at=self._clock(), by=by))
 
     async def resume(self, thread_id: str, by: Person) -> Thread:
         """Resume a paused thread, or reopen a cancelled one. Raises UnknownThread, Refused if it is neither."""
         thread = await self._conversation(thread_id)
         if thread.state.cancelled:
-            return await self._store.append(thread, ThreadReopened(id=keys.new("reopen"), at=self._clock(), by=by))
+            return await self._append(thread, ThreadReopened(id=keys.new("reopen"), at=self._clock(), by=by))
         if not thread.state.paused:
             raise Refused(f"Thread {thread_id} is not paused, nor cancelled (it is {thread.status}).", "moved")
-        return await self._store.append(thread, ThreadResumed(id=keys.new("resume"), at=self._clock(), by=by))
+        return await self._append(thread, ThreadResumed(id=keys.new("resume"), at=self._clock(), by=by))
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
         thread = await self._alive(thread_id)
         event = ThreadCancelled(id=keys.new("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
-        return await self._store.append(thread, event)
+        return await self._append(thread, event)
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
         """Open a thread at `place` with the first `at` events of this one. Ongoing work does not continue there."""
@@ -177,9 +185,11 @@ class Inbox(Deciding):
         opened = source.events[0].model_copy(update={"place": place, "at": now})
         ended = ThreadForked(id=keys.forked(thread_id, at), at=now, source=thread_id, at_event=at, by=by)
         try:
-            return await self._store.append(Thread(thread_id_of(place)), opened, *copied, ended, if_unmoved=True)
+            fork = await self._store.append(Thread(thread_id_of(place)), opened, *copied, ended, if_unmoved=True)
         except ThreadMoved:
             raise Refused(f"There is a thread at {place.channel}:{place.address} already.") from None
+        report([opened, ended], fork)  # What was copied happened elsewhere.
+        return fork
 
     async def _conversation(self, thread_id: str) -> Thread:
         thread = await self._store.load(thread_id)

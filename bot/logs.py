@@ -1,29 +1,93 @@
-"""Sets up the program's log: JSON lines on a given stream.
+"""Sets up the program's log: JSON lines for programs, or plain lines for a person at a terminal.
 
-The caller chooses the stream, because stdout belongs to the commands' output.
+Everything that a process says while it runs goes through here, with the lines of libraries, Python's warnings and
+errors that nobody caught. So a program that reads the log never meets a line that is no JSON. The caller chooses the
+stream, because stdout belongs to the commands' output. What the lines are called is in docs/logs.md.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TextIO
+import sys
+import threading
+from collections.abc import MutableMapping
+from typing import Any, TextIO
 
 import structlog
+
+from store.text import one_line, visible
+
+VALUE_CHARS_MAX = 500
+"""The longest value on a terminal."""
 
 
 def set_up_logging(level: str, stream: TextIO) -> None:
     """Libraries log only warnings and errors, whatever the level."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(number, logging.WARNING), stream=stream, format="%(message)s")
+    for_a_person = stream.isatty()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_a_person else "iso", utc=not for_a_person),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            _for_a_person if for_a_person else _as_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        # Writes a line at once, so that the lines of several threads and processes do not mix.
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_FromLibraries()], force=True)
+    logging.captureWarnings(True)
+    threading.excepthook = _failed_in_a_thread
+    sys.unraisablehook = _failed_unraisably
+
+
+def log_failure(text: str) -> None:
+    """Why the program could not start, or ended: a line for each of the text's lines."""
+    for line in text.splitlines():
+        log.error("failed", text=line)
+
+
+def _as_json(_: object, __: str, line: MutableMapping[str, Any]) -> str:
+    """Readable Unicode, but control and invisible characters are escaped."""
+    first = {name: line.pop(name) for name in ("timestamp", "level", "event")}
+    text = json.dumps({**first, **line}, ensure_ascii=False, default=str)
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _for_a_person(_: object, __: str, line: MutableMapping[str, Any]) -> str:
+    """A line's `text` is for people, and then the rest says nothing more."""
+    exception = line.pop("exception", "")
+    time, level, name = (line.pop(part) for part in ("timestamp", "level", "event"))
+    if text := line.get("text"):
+        shown = visible(str(text))
+    else:
+        fields = (f"{key}={one_line(str(value), VALUE_CHARS_MAX)}" for key, value in line.items())
+        shown = " ".join([f"{time} {level:<7} {name}", *fields])
+    return f"{shown}\n{visible(exception)}" if exception else shown
+
+
+class _FromLibraries(logging.Handler):
+    """Passes on what libraries log, and Python's warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level = min(record.levelno // 10 * 10, logging.CRITICAL)  # Libraries may have levels of their own.
+            log.log(level, "library", logger=record.name, said=record.getMessage(), exc_info=record.exc_info)
+        except Exception:
+            self.handleError(record)
+
+
+def _failed_in_a_thread(failure: threading.ExceptHookArgs) -> None:
+    name = failure.thread.name if failure.thread else ""
+    log.error("uncaught", where=f"thread {name}", exc_info=failure.exc_value or True)
+
+
+def _failed_unraisably(failure: sys.UnraisableHookArgs) -> None:
+    log.error("uncaught", where=f"{failure.err_msg or 'in'} {failure.object!r}", exc_info=failure.exc_value or True)
+
+
+log = structlog.get_logger(__name__)

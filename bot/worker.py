@@ -20,6 +20,7 @@ from typing import NamedTuple
 import structlog
 
 from agent.loop import Loop
+from agent.reporting import report
 from bot.hold import STORE_RETRY_SECONDS, Hold
 from bot.memory import Memory, Remembered
 from store.base import Lease, Store, StoreUnavailable, ThreadDiverged
@@ -128,8 +129,10 @@ class Worker:
         try:
             await self._store.refresh(thread)
         except ThreadDiverged as error:
-            log.error("events_lost", thread=thread.id, seen=thread.version, error=str(error))
-            self._memory.keep(Remembered(await write_back(self._store, thread, now=self._clock)))
+            log.error("log_diverged", thread=thread.id, seen=thread.version, error=str(error))
+            recovery = await write_back(self._store, thread, now=self._clock)
+            self._memory.keep(Remembered(recovery.thread))
+            report([recovery.record] if recovery.record else [], recovery.thread)
 
     async def _claim(self) -> float:
         """Claim due threads, up to the concurrency limit. Returns the seconds until the next attempt."""

@@ -151,11 +151,11 @@ class Store(Lists, Protocol):
         NotReplicated when everything is written but not confirmed.
         """
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         """Append without reading the thread, opening it if it is new, and wake it. Durable when it returns.
 
-        The cost does not depend on the thread's length. With `opens=False` and no such thread, it does nothing and
-        returns False. Otherwise like `append`.
+        Returns the ids of the events that were new. The cost does not depend on the thread's length. With `opens=False`
+        and no such thread, it does nothing and returns None. Otherwise like `append`.
         """
 
     async def exists(self, thread_id: str) -> bool: ...

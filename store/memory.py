@@ -78,11 +78,13 @@ class MemoryStore:
                 self._moved.notify_all()
         return self._with_tail(thread, log)
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
-        if not opens and thread_id not in self._logs:
-            return False
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
+        log = self._logs.get(thread_id)
+        if not opens and log is None:
+            return None
+        known = log.ids.copy() if log else set()
         await self.append(Thread(thread_id), *events)
-        return True
+        return frozenset(event.id for event in events) - known
 
     async def exists(self, thread_id: str) -> bool:
         return thread_id in self._logs

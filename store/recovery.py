@@ -33,6 +33,14 @@ class Loss:
     conflicting: tuple[Event, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    thread: Thread
+    """With what was written back."""
+    record: EventsLost | None
+    """The event that says so; None: nothing was missing."""
+
+
 def loss(remembered: Iterable[Event], log: Thread) -> Loss:
     """Compares what was remembered with the log as it is now."""
     standing = {event.id: event for event in log.events}
@@ -52,8 +60,8 @@ def loss(remembered: Iterable[Event], log: Thread) -> Loss:
     return Loss(tuple(missing), tuple(conflicting))
 
 
-async def write_back(store: Store, remembered: Thread, *facts: Event, now: Callable[[], datetime]) -> Thread:
-    """Appends what is missing of the remembered thread and of these new facts, and says so. Returns the thread.
+async def write_back(store: Store, remembered: Thread, *facts: Event, now: Callable[[], datetime]) -> Recovery:
+    """Appends what is missing of the remembered thread and of these new facts, and says so.
 
     Raises StoreUnavailable.
     """
@@ -63,13 +71,14 @@ async def write_back(store: Store, remembered: Thread, *facts: Event, now: Calla
             log = await store.refresh(Thread(remembered.id))
             lost = loss(known, log)
             if not lost.missing and not lost.conflicting:
-                return log
-            return await store.append(log, *lost.missing, _told(lost, now()), if_unmoved=True)
+                return Recovery(log, None)
+            record = _record(lost, now())
+            return Recovery(await store.append(log, *lost.missing, record, if_unmoved=True), record)
         except (ThreadMoved, ThreadDiverged):
             continue
 
 
-def _told(lost: Loss, at: datetime) -> EventsLost:
+def _record(lost: Loss, at: datetime) -> EventsLost:
     raw: list[JsonValue] = []
     size = 0
     for event in lost.conflicting:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import lines as log_lines
 from agent.context import blocks
 from bot.views import transcript
 from store import fold
@@ -29,6 +30,8 @@ AT_THE_ROOT = {
 ONLY_IN_TESTS = {"benchmarks", "fakes", "mutants", "payloads", "stories", "telling"}
 """Folders of tests that no folder of code answers to."""
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+LOGS = ROOT / "docs" / "logs.md"
+LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 _OF_A_KEY = re.compile(
     r"/(chosen|requested|decided|started|waiting|finished|interrupted|refused|handed|outdated|fired|sent|failed|edited"
@@ -89,10 +92,30 @@ def test_every_module_says_why_it_exists() -> None:
 # Closed
 
 
-@pytest.mark.parametrize("table", [fold.ROWS, blocks.ROWS, transcript.ROWS], ids=["fold", "context", "transcript"])
+@pytest.mark.parametrize(
+    "table",
+    [fold.ROWS, blocks.ROWS, transcript.ROWS, log_lines.ROWS],
+    ids=["fold", "context", "transcript", "log"],
+)
 def test_every_kind_of_event_has_its_row(table: object) -> None:
     assert isinstance(table, dict)
     assert set(table) == {*KINDS.values(), UnknownEvent}
+
+
+def test_the_page_about_the_log_has_every_line_and_no_other() -> None:
+    """A line is named where it is written, so that it can be searched for."""
+    written = set(KINDS)
+    for path in modules(*PACKAGES):
+        if str(path) == "agent/reporting.py":
+            continue
+        for node in ast.walk(tree(path)):
+            match node:
+                case ast.Call(ast.Attribute(ast.Name("log" | "_log"), method)) if method in LOG_METHODS:
+                    names = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+                    assert len(names) == 1, f"{path}:{node.lineno} writes a line without a name"
+                    written.add(str(names[0]))
+    in_tables = [line for line in LOGS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert {name for line in in_tables for name in re.findall(r"`(\w+)`", line.split("|")[1])} == written
 
 
 def test_whatever_calls_itself_pure_is_held_to_it() -> None:

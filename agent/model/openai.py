@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import aiohttp
 import httpx2
+import structlog
 from openai import APIStatusError, OpenAIError
 
 from agent.definition import Agent
@@ -28,7 +28,7 @@ from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
 from agent.model.schema import step_schema
 from store.values import Usage
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 Mode = Literal["json_schema", "json_object", "prompt"]
 MODES: tuple[Mode, ...] = ("json_schema", "json_object", "prompt")
@@ -152,7 +152,8 @@ class OpenAIModel:
             except APIStatusError as error:
                 if mode == MODES[-1] or not rejects_format(error):
                     raise self._failures.of_status(error) from None
-                log.info("%s does not accept %s: %s", self._where, mode, self._failures.shown(error_text(error)))
+                said = self._failures.shown(error_text(error))
+                log.info("model_format_refused", where=self._where, format=mode, error=said)
             mode = _looser(mode)
 
     def _remember(self, mode: Mode) -> None:

@@ -9,6 +9,7 @@ agent from ever answering. It says how much it had read (`StepChosen.seen`), and
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Literal
 
@@ -45,10 +46,13 @@ async def ask(turn: Turn) -> None:
         raise PeopleAreWriting(seconds)
     asked = turn.thread
     prompt = Prompt(agent=turn.agent, user=turn.context.render(asked))
+    began = time.monotonic()
     try:
         with turn.may_be_broken_off():
             answer = await turn.services.model.answer(prompt)
+        turn.model_seconds = time.monotonic() - began
     except ModelFailure as failure:
+        turn.model_seconds = time.monotonic() - began
         await turn.note(_failed(turn, asked.version, failure))
         return
     try:

@@ -23,6 +23,7 @@ from agent.authority import Authority
 from agent.context.window import Context
 from agent.definition import Agent
 from agent.model.base import Model
+from agent.reporting import report
 from agent.speech.requests import requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step
 from channels.base import Channel
@@ -73,6 +74,8 @@ class Turn:
         """Why this worker cannot do what is to be done; empty: it can."""
         self.unserved_since: datetime | None = None
         """Since when it has left the thread to others; None: it has not."""
+        self.model_seconds: float | None = None
+        """How long the model took to answer last; None: it was not asked."""
         self.can_be_broken_off = False
         """Whether what is under way may be cancelled when the lease is lost."""
         self._is_fresh = False
@@ -156,7 +159,7 @@ class Turn:
             except NotReplicated as error:
                 log.warning("not_confirmed", thread=self.thread.id, events=[e.id for e in events], error=str(error))
                 if not self.lease.is_good or self.lease.clock() >= give_up_at:
-                    self.thread = await store.refresh(self.thread)
+                    self._moved_to(await store.refresh(self.thread), events)
                     raise
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
@@ -194,16 +197,23 @@ class Turn:
 
     async def _recover(self, *facts: Event) -> None:
         """The store lost what we appended: write it back, with these facts. Raises StoreUnavailable."""
-        log.error("events_lost", thread=self.thread.id, seen=self.thread.version)
-        self.thread = await write_back(self.services.store, self.thread, *facts, now=self.now)
+        log.error("log_diverged", thread=self.thread.id, seen=self.thread.version)
+        recovery = await write_back(self.services.store, self.thread, *facts, now=self.now)
+        self.thread = recovery.thread
         self.loaded_version = self.thread.version
+        self._report((*facts, recovery.record) if recovery.record else facts)
 
     def _moved_to(self, after: Thread, events: tuple[Event, ...]) -> None:
-        """Assert that our events were appended; otherwise the loop would repeat them for ever."""
+        """Assert that our events were appended; otherwise the loop would repeat them for ever. Report them."""
         before = self.thread
         ids = [event.id for event in events]
         assert after.version > before.version, f"{ids} changed nothing in thread {before.id}"
         self.thread = after
+        self._report(events, before.version)
+
+    def _report(self, events: tuple[Event, ...], read: int = 0) -> None:
+        agent = self.services.roster.get(self.thread.agent)
+        report(events, self.thread, read, agent=agent, model_seconds=self.model_seconds)
 
     def busy(self, doing: str) -> None:
         """Show people what the agent is doing."""

@@ -1,7 +1,8 @@
 """Runs what a command does: loads the settings, and prints each failure in one line on stderr.
 
-It ends with exit code 1 after a failure, and 130 if interrupted (`bot.cli.exits` has the others). Tracebacks are shown
-only for bugs, with BOT_LOG_LEVEL=debug.
+A command that serves (`bot run`) says everything in its log; the others log only what is wrong. It ends with exit code
+1 after a failure, and 130 if interrupted (`bot.cli.exits` has the others). Tracebacks are shown only for bugs, with
+BOT_LOG_LEVEL=debug.
 
 Every command imports this module. So what only some of them need is imported where it is used.
 """
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 import uvloop
 
-from bot.cli import console
+from bot.cli import console, exits
 from bot.settings import Settings, environment
 from bot.team.problems import SettingsError
 from store.failures import Explained
@@ -53,18 +54,23 @@ def run(
     model: bool = False,
     agents: bool = True,
     channels: bool = False,
+    serves: bool = False,
 ) -> None:
     """`model`: must be configured. `agents`, `channels`: their settings must be valid. Raises Exit."""
+    from bot.logs import log_failure, set_up_logging
+
+    if serves:  # Even what is wrong with the settings is said in the log.
+        set_up_logging("info", console.LOG)
 
     def ready() -> Ready:
-        from bot.logs import set_up_logging
         from bot.setup import load
 
         setup = load(*_checks(agents=agents, model=model, channels=channels))
-        set_up_logging(setup.settings.bot_log_level, console.LOG)
+        level = setup.settings.bot_log_level
+        set_up_logging("warning" if level == "info" and not serves else level, console.LOG)
         return setup.settings, work(setup)
 
-    _run(ready)
+    _run(ready, log_failure if serves else None)
 
 
 def _checks(*, agents: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
@@ -77,8 +83,8 @@ def _checks(*, agents: bool, model: bool, channels: bool) -> Iterator[Callable[[
         yield lambda setup: setup.settings.channel_problems()
 
 
-def _run(ready: Callable[[], Ready]) -> None:
-    debug = False
+def _run(ready: Callable[[], Ready], log_failure: Callable[[str], None] | None = None) -> None:
+    debug, say = False, log_failure or console.say
     try:
         settings, work = ready()
         debug = settings.bot_log_level == "debug"
@@ -86,16 +92,18 @@ def _run(ready: Callable[[], Ready]) -> None:
         sys.stdout.flush()
         return
     except Explained as failure:
-        console.say(str(failure))
+        say(str(failure))
     except (KeyboardInterrupt, asyncio.CancelledError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second one would only cause a traceback.
         raise typer.Exit(130) from None
-    except OSError:
-        raise  # `exit_code` handles it: most likely stdout is closed.
+    except OSError as error:
+        if log_failure is None:
+            raise  # `exit_code` handles it: most likely stdout is closed.
+        say(exits.in_words(error))
     except Exception as error:
         where = "BOT_LOG_LEVEL=debug shows where"
         if debug:
-            traceback.print_exc()
+            say(traceback.format_exc())
             where = "see above"
-        console.say(f"A bug in this program ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
+        say(f"A bug in this program ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
     raise typer.Exit(1)

@@ -84,6 +84,9 @@ class LogStream(io.TextIOBase):
         log(text)
         return len(text)
 
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
 
 LOG = cast(TextIO, LogStream())
 

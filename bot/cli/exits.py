@@ -27,9 +27,13 @@ def exit_code(app: typer.Typer) -> int:
         console.discard(1)
     except OSError as error:
         console.discard(1)
-        console.say(f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__}).")
+        console.say(in_words(error))
         return 1
     return code
+
+
+def in_words(error: OSError) -> str:
+    return f"That did not work: {error.strerror or error} ({error.filename or type(error).__name__})."
 
 
 def _typed(app: typer.Typer) -> int:

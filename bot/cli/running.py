@@ -15,7 +15,7 @@ import structlog
 import typer
 
 from bot.app import App, model_of, opened
-from bot.cli import command, console, exits
+from bot.cli import command, exits
 from bot.clock import ticking
 from bot.setup import Setup
 from bot.team.policy_checks import policy_warnings
@@ -53,32 +53,38 @@ def run(
             _stop_on_signals(stopping, setup.settings.bot_grace_seconds)
             bot = await _opened(setup, stack, stopping)
             if bot is None:
-                console.say("Stopped.")
+                log.info("stopped", text="Stopped.")
                 return
-            if not bot.roster:
-                console.say("No agent is set up: add a table to bot.toml, such as [agents.deploy].")
-            for line in policy_warnings(bot.roster, bot.authority, bot.may_write):
-                console.say(line)
+            _warn(bot)
             if "web" in chosen:
-                for line in await listen(bot, stack, always="web" in (roles or [])):
-                    console.say(line)
+                await listen(bot, stack, always="web" in (roles or []))
             if "clock" in chosen:
                 clock = bot.clock()
                 if clock.names or "clock" in (roles or []):
-                    console.say(f"Schedules: {', '.join(clock.names) or 'none; bot.toml has no [schedules.NAME]'}.")
+                    names = ", ".join(clock.names) or "none; bot.toml has no [schedules.NAME]"
+                    log.info("schedules", text=f"Schedules: {names}.", schedules=clock.names)
                 await stack.enter_async_context(ticking(clock, stopping))
             if "worker" in chosen:
                 settings = setup.settings
                 model = await stack.enter_async_context(model_of(setup))
                 worker = bot.worker(model)
                 where = "REDIS_URL" if settings.redis_url else f"the embedded Redis under {settings.bot_home}"
-                console.say(f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}.")
+                text = f"Working for {', '.join(bot.roster) or 'no agent'}, with {model.name}, on {where}."
+                log.info("working", text=text, agents=[*bot.roster], model=model.name)
                 await _until_stopped(worker, stopping)
             else:
                 await stopping.wait()
-        console.say("Stopped.")
+        log.info("stopped", text="Stopped.")
 
-    command.run(work, model="worker" in chosen, channels=True)
+    command.run(work, model="worker" in chosen, channels=True, serves=True)
+
+
+def _warn(bot: App) -> None:
+    texts = policy_warnings(bot.roster, bot.authority, bot.may_write)
+    if not bot.roster:
+        texts = ["No agent is set up: add a table to bot.toml, such as [agents.deploy].", *texts]
+    for text in texts:
+        log.warning("setup_warning", text=text)
 
 
 async def _opened(setup: Setup, stack: contextlib.AsyncExitStack, stopping: asyncio.Event) -> App | None:
@@ -133,7 +139,8 @@ def _stop_on_signals(stopping: asyncio.Event, grace_seconds: float) -> None:
         stopping.set()
         interrupted_at.append(time.monotonic())
         if len(interrupted_at) == 1:
-            console.say(f"Stopping, within {grace_seconds:g} s. Ctrl-C again aborts the work in progress.")
+            text = f"Stopping, within {grace_seconds:g} s. Ctrl-C again aborts the work in progress."
+            log.info("stopping", text=text, grace_seconds=grace_seconds)
         elif interrupted_at[-1] - interrupted_at[0] > SECOND_SIGINT_SECONDS:
             task.cancel()
 

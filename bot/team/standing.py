@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from agent.reporting import report_posted
 from bot.team.people import People
 from channels import terminal
 from channels.inbound import Refused
@@ -103,7 +104,7 @@ async def grant(
         proof=proof,
     )
     opened = ThreadOpened(id=keys.OPENED, at=at, agent="", place=terminal.place_of(LOG))
-    await store.post(LOG, opened, granted)
+    await _post(store, opened, granted)
     return granted
 
 
@@ -128,8 +129,12 @@ async def revoke(
     if not by.member:
         raise Refused(f"{one_line(by.name, 100)} may not revoke it: they are not in [people].")
     event = StandingRevoked(id=keys.revoked(grant_id), at=at, grant=grant_id, by=by, proof=proof)
-    await store.post(LOG, event)
+    await _post(store, event)
     return found.granted
+
+
+async def _post(store: Store, *events: Event) -> None:
+    report_posted(events, LOG, await store.post(LOG, *events))
 
 
 def in_words(length: timedelta) -> str:

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import structlog
+
 from bot.app import App
 from channels.base import AnswersHttp
 from channels.email.identity.senders import AllowedSenders
@@ -17,18 +19,22 @@ from channels.email.servers import imap_server
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+log = structlog.get_logger(__name__)
 
-async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> list[str]:
-    """Open the listeners that are set up; returns a line about each. `always`: start HTTP anyway, for its probes."""
-    settings, lines = bot.setup.settings, []
+
+async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) -> None:
+    """Open the listeners that are set up, and log each. `always`: start HTTP anyway, for its probes."""
+    settings = bot.setup.settings
     over_http = None
     if settings.has_slack:
         slack, where = await _slack(bot, stack)
-        lines.append(f"Listening to Slack at {where}.")
+        log.info("listening", text=f"Listening to Slack at {where}.", channel="slack")
         over_http = slack if settings.slack_signing_secret.get_secret_value() else None
     if settings.has_email:
         await _mailbox(bot, stack)
-        lines += [f"Reading mail to {settings.email_address}.", *settings.email_warnings()]
+        log.info("listening", text=f"Reading mail to {settings.email_address}.", channel="email")
+        for text in settings.email_warnings():
+            log.warning("setup_warning", text=text)
     has_links = bool(bot.writer and bot.writer.public_url)
     token = settings.bot_api_token.get_secret_value()
     has_api = bool(token) or any(member.api_token_sha256 for member in bot.people.members.values())
@@ -41,8 +47,7 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, bot.now, bot.writer.allowed, bot.people)
         app = application(bot.store, over_http, decisions, _api(bot, token) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
-        lines.append(f"Serving {url}{' with the API under /api' if has_api else ''}.")
-    return lines
+        log.info("serving", text=f"Serving {url}{' with the API under /api' if has_api else ''}.", url=url)
 
 
 def _api(bot: App, token: str) -> Starlette:

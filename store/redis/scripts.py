@@ -39,7 +39,8 @@ APPEND = Script(
     + _WHOLE
     + """
 -- KEYS log ids due leases threads   ARGV thread known mark if_unmoved token wake_channel moved confirm (id line)*
--- known: the events that the caller has read; -1: none, and return none; -2: the same, and do not open the thread.
+-- known: the events that the caller has read; -1: none, and return the ids that were new instead of events; -2: the
+-- same, and do not open the thread.
 local thread, known, token = ARGV[1], tonumber(ARGV[2]), ARGV[5]
 local length = redis.call('LLEN', KEYS[1])
 if known == -2 and length == 0 then return {'unknown', {}} end
@@ -49,14 +50,14 @@ if token ~= '' and redis.call('HGET', KEYS[4], thread) ~= token then return {'le
 -- Also for a repetition that is to be confirmed: WAIT waits for what this connection wrote.
 if ARGV[8] == '1' then redis.call('ZADD', KEYS[5], now, thread) end
 if ARGV[4] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
-local added = false
+local added = {}
 for i = 9, #ARGV, 2 do
   if redis.call('SADD', KEYS[2], ARGV[i]) == 1 then
     redis.call('RPUSH', KEYS[1], ARGV[i + 1])
-    added = true
+    added[#added + 1] = ARGV[i]
   end
 end
-if added then
+if #added > 0 then
   redis.call('ZADD', KEYS[5], now, thread)
   redis.call('PUBLISH', ARGV[7], '')
   if token == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
@@ -64,7 +65,7 @@ if added then
     redis.call('PUBLISH', ARGV[6], '')
   end
 end
-return {'ok', known < 0 and {} or redis.call('LRANGE', KEYS[1], known, -1)}
+return {'ok', known < 0 and added or redis.call('LRANGE', KEYS[1], known, -1)}
 """
 )
 

@@ -86,10 +86,10 @@ class RedisStore:
             raise ThreadMoved(now)
         return now
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         # Confirmed, because whoever sent it will not send it again.
-        outcome, _ = await self._appended(thread_id, -1 if opens else -2, events, confirm=True)
-        return outcome == b"ok"
+        outcome, new = await self._appended(thread_id, -1 if opens else -2, events, confirm=True)
+        return frozenset(event_id.decode() for event_id in new) if outcome == b"ok" else None
 
     async def exists(self, thread_id: str) -> bool:
         async with self._redis.errors():

@@ -186,7 +186,7 @@ class Away(MemoryStore):
 
     away = False
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         if self.away:
             raise StoreUnavailable("Redis cannot be reached.")
         return await super().post(thread_id, *events, opens=opens)
@@ -361,4 +361,4 @@ async def test_a_process_may_have_the_role_clock_alone(bot: Bot) -> None:
         await process.told("Schedules: monthly.")
         process.signal(signal.SIGTERM)
         assert await process.ends() == 0
-        assert process.err.splitlines()[-1] == "Stopped."
+        assert process.texts[-1] == "Stopped."

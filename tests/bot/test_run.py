@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from asyncio.subprocess import PIPE
@@ -88,7 +89,7 @@ async def test_an_idle_worker_ends_at_once(bot: Bot) -> None:
         worker.signal(signal.SIGTERM)
         assert await worker.ends(PROMPTLY_SECONDS) == 0
         assert worker.out == ""
-        first, last = worker.err.splitlines()
+        first, last = worker.texts
         assert first.startswith("Working for deploy, rollback, with scripted, on the embedded Redis under .bot")
         assert last == "Stopped."
     await bot.nothing_is_left()
@@ -105,7 +106,7 @@ async def test_a_worker_that_a_script_started_in_the_background_ends_as_well(bot
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
     assert (process.returncode, out) == (0, b"")
-    assert err.decode().splitlines() == [
+    assert [json.loads(line)["text"] for line in err.splitlines()] == [
         "Stopping, within 20 s. Ctrl-C again aborts the work in progress.",
         "Stopped.",
     ]
@@ -269,7 +270,7 @@ async def test_a_worker_that_waits_for_its_store_ends_at_once(bot: Bot) -> None:
         await worker.told("waiting_for_store")
         worker.signal(signal.SIGTERM)
         assert await worker.ends(PROMPTLY_SECONDS) == 0
-        assert worker.err.splitlines()[-1] == "Stopped."
+        assert worker.texts[-1] == "Stopped."
         assert "Traceback" not in worker.err
 
 
@@ -290,7 +291,7 @@ async def test_a_worker_whose_store_takes_connections_and_says_nothing_ends_at_o
         await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
         worker.signal(signal.SIGTERM)
         assert await worker.ends(PROMPTLY_SECONDS) == 0
-        assert worker.err == "Stopped.\n"
+        assert worker.texts == ["Stopped."]
 
 
 async def test_a_wrong_password_is_not_waited_for(bot: Bot, server: Server) -> None:

@@ -37,7 +37,7 @@ async def test_people_are_told_of_a_call_that_ran_once_more_on_the_log_that_had_
     again = started("s1").model_copy(update={"at": AT + timedelta(seconds=5)})
     there = await store.append(Thread("t1"), *thread(*RAN[:2], again, RAN[3]).events)
     for _ in range(2):
-        now = await write_back(store, thread(*RAN), now=lambda: AT)
+        now = (await write_back(store, thread(*RAN), now=lambda: AT)).thread
         (told,) = [event for event in now.events if isinstance(event, EventsLost)]
         assert (now.version, told.restored) == (there.version + 1, 0)
         assert "started" in str(told.conflicting)

@@ -68,20 +68,20 @@ async def test_an_append_gives_what_others_appended_meanwhile(store: Store) -> N
 
 
 async def test_what_is_posted_opens_the_thread_or_goes_on_with_it_and_wakes_it(store: Store) -> None:
-    await store.post("t1", opened(), message())
-    await store.post("t1", opened(), message("m2"))
-    await store.post("t1", message("m2"))
+    assert await store.post("t1", opened(), message()) == frozenset({"opened", "m1"})
+    assert await store.post("t1", opened(), message("m2")) == frozenset({"m2"}), "only what is new"
+    assert await store.post("t1", message("m2")) == frozenset()
     thread = await store.load("t1")
     assert ids(thread) == ["opened", "m1", "m2"]
     assert [lease.thread_id for lease in await store.claim(9, LONG)] == ["t1"]
 
 
 async def test_what_is_posted_to_a_thread_that_must_be_there_opens_none(store: Store) -> None:
-    assert not await store.post("t1", message(), opens=False)
+    assert await store.post("t1", message(), opens=False) is None
     assert not await store.exists("t1")
-    assert await store.post("t1", opened(), message())
+    assert await store.post("t1", opened(), message()) == frozenset({"opened", "m1"})
     assert await store.exists("t1")
-    assert await store.post("t1", message("m2"), opens=False)
+    assert await store.post("t1", message("m2"), opens=False) == frozenset({"m2"})
     assert ids(await store.load("t1")) == ["opened", "m1", "m2"]
 
 

@@ -46,7 +46,7 @@ LOOK_SECONDS = 0.02
 OUTPUT_BYTES_MAX = 16_000_000
 COLUMNS, ROWS = 150, 50
 
-_SERVING = re.compile(r"^Serving (http://\S+?)(?: with the API under /api)?\.$", re.MULTILINE)
+_SERVING = re.compile(r'"event": "serving".*"url": "(http://[^"]+)"')
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\r")
 
 
@@ -236,6 +236,16 @@ class Running:
     @property
     def err(self) -> str:
         return _whole(self._err)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its lines on stderr, each of which is one of the log. Of the last one, it may have written a part."""
+        return [json.loads(line) for line in self.err.splitlines(keepends=True) if line.endswith("\n")]
+
+    @property
+    def texts(self) -> list[str]:
+        """What it said for people in its log."""
+        return [line["text"] for line in self.log if "text" in line]
 
     async def told(self, text: str) -> None:
         """Returns when it has said that on stderr."""

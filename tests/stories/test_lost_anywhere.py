@@ -126,7 +126,7 @@ class Room:
         """What each worker does when another server answers (`bot.worker`), before anybody claims anything."""
         for memory, hold in zip(self.memories, self.holds, strict=True):
             for thread in [*memory.values(), *([hold.thread] if hold else [])]:
-                memory[thread.id] = await write_back(self.store, thread, now=self.world.clock)
+                memory[thread.id] = (await write_back(self.store, thread, now=self.world.clock)).thread
 
     async def tell(self) -> Thread:
         """Until nobody has anything to do."""

@@ -117,8 +117,7 @@ def team(slack: SlackServer, tmp_path: Path, template: Path, model: ModelServer,
 async def test_from_a_mention_to_both_components_in_production(team: Team, mode: str) -> None:
     site = team.bot.site
     async with team.running(mode) as process:
-        told = [line for line in process.err.splitlines() if not line.startswith("{")]
-        assert all(line.startswith(("Listening to Slack", "Serving http", "Working for")) for line in told), told
+        assert all(text.startswith(("Listening to Slack", "Serving http", "Working for")) for text in process.texts)
         await team.asks(f"deploy {MERGED} to production")
         card = await team.hears("deploy_frontend")
         assert team.slack.buttons_of(card) == ["Approve", "Reject", "Edit…"]

@@ -412,7 +412,7 @@ class StoreWithHooks:
 
     # The rest as it is
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         return await self.real.post(thread_id, *events, opens=opens)
 
     async def exists(self, thread_id: str) -> bool:

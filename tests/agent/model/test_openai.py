@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
@@ -647,21 +648,29 @@ async def test_a_key_is_neither_in_failures_nor_in_logs(
     echo = error(
         status, f"Bad key {KEY}, sk-proj-abc***wxyz, Authorization: Bearer {KEY}", headers={"Retry-After": "9"}
     )
-    async with talk(echo, again=again) as (_, model):
-        failed = await failure(model)
+    with structlog.testing.capture_logs() as logs:
+        async with talk(echo, again=again) as (_, model):
+            failed = await failure(model)
 
-    seen = f"{failed!r} {failed.__cause__!r} {caplog.text}"
+    seen = f"{failed!r} {failed.__cause__!r} {caplog.text} {logs}"
     assert caplog.text
     assert KEY not in seen
     assert "sk-" not in seen
 
 
-async def test_a_rejected_format_is_logged_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "agent.model.openai")
-    async with talk(error(400, f"No response_format for {KEY}"), NOTHING) as (server, model):
-        await model.answer(PROMPT)
+async def test_a_rejected_format_is_logged_without_the_key() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with talk(error(400, f"No response_format for {KEY}"), NOTHING) as (server, model):
+            await model.answer(PROMPT)
 
-    assert f"{server.url} does not accept json_schema: No response_format for ***" in caplog.text
+    (line,) = logs
+    assert line == {
+        "event": "model_format_refused",
+        "log_level": "info",
+        "where": server.url,
+        "format": "json_schema",
+        "error": "No response_format for ***",
+    }
 
 
 async def test_credentials_in_the_url_are_sent_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -669,12 +678,13 @@ async def test_credentials_in_the_url_are_sent_and_not_shown(caplog: pytest.LogC
     async with ModelServer(NOTHING, error(400, "hunter2?")) as server:
         url = server.url.replace("127.0.0.1", "bot:hunter2@127.0.0.1")
         model = OpenAIModel(base_url=url, api_key=KEY, model="gpt-test")
-        await model.answer(PROMPT)
-        failed = await failure(model)
+        with structlog.testing.capture_logs() as logs:
+            await model.answer(PROMPT)
+            failed = await failure(model)
         await model.close()
 
     assert server.headers[0]["Authorization"] == "Basic Ym90Omh1bnRlcjI="
-    assert "hunter2" not in caplog.text + failed.error
+    assert "hunter2" not in f"{caplog.text} {failed.error} {logs}"
 
 
 @pytest.mark.parametrize("key", ["", "  \n", f" {KEY}\n"])

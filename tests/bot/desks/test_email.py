@@ -465,7 +465,7 @@ async def test_two_processes_on_one_mailbox_answer_once(post: PostOffice) -> Non
 async def test_a_store_that_is_away_loses_no_mail(post: PostOffice) -> None:
     real, failures = post.store.post, 0
 
-    async def away(*args: object, **more: object) -> bool:
+    async def away(*args: object, **more: object) -> frozenset[str] | None:
         nonlocal failures
         failures += 1
         if failures <= 2:

@@ -395,7 +395,7 @@ async def test_it_is_shown_what_the_agent_is_doing(office: Office) -> None:
 class _AwayStore(MemoryStore):
     away = False
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         if self.away:
             raise StoreUnavailable("Redis is away.")
         return await super().post(thread_id, *events, opens=opens)

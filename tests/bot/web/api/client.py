@@ -66,7 +66,7 @@ class StoreThatMayBeAway(MemoryStore):
             raise StoreUnavailable("Redis is away.")
         return await super().get_note(name)
 
-    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+    async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         if self.away:
             raise StoreUnavailable("Redis is away.")
         return await super().post(thread_id, *events, opens=opens)

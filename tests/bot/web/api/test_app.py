@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog.testing
 from pydantic import SecretStr, ValidationError
 
 from bot.app import App
@@ -236,7 +237,9 @@ async def test_it_is_on_where_somebody_has_a_token() -> None:
         settings = Settings(bot_api_token=SecretStr(token), port=0)
         channels = {"terminal": TerminalChannel()}
         bot = App(Setup(settings), world.store.real, world.inbox, world.roster, channels, people=people)
-        return await listen(bot, stack, always=False)
+        with structlog.testing.capture_logs() as logs:
+            await listen(bot, stack, always=False)
+        return [line["text"] for line in logs]
 
     async with contextlib.AsyncExitStack() as stack, aiohttp.ClientSession() as session:
         assert await listening("", People({"dan": Member(name="Dan")}), stack) == []
