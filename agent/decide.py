@@ -27,7 +27,7 @@ from store.events import (
 from store.keys import MessageKey
 from store.outbox import Unsent
 from store.state import StepState
-from store.text import call_in_words, one_line
+from store.text import call_in_words, instant, one_line
 from store.thread import Thread
 
 CALL_CHARS_MAX = 500
@@ -187,6 +187,12 @@ def _limit_reached(agent: Agent, thread: Thread) -> HandToHuman | None:
         return HandToHuman(
             "errors_in_row",
             f"There were {state.errors_in_row} errors in a row. The last one: {_last_error(thread)}",
+        )
+    if state.unavailable_since and state.unavailable_seconds >= limits.unavailable_seconds:
+        return HandToHuman(
+            "unavailable_seconds",
+            f"The model has been unavailable since {instant(state.unavailable_since)}. The last error: "
+            f"{_last_error(thread).rstrip('.')}. I can go on once it answers; `bot doctor` says whether it does.",
         )
     if state.steps_in_turn >= limits.steps_per_turn:
         return HandToHuman("steps_per_turn", f"I took {state.steps_in_turn} steps and am not done.")

@@ -26,6 +26,8 @@ class Limits:
     """Steps since the last message, trigger or decision."""
     errors_in_row: int = 3
     """Consecutive failed tools, refused steps and unusable answers of the model."""
+    unavailable_seconds: float = 900.0
+    """How long the model may be unavailable to a thread, which asks it again and again meanwhile."""
     events_per_thread: int = 2_000
     context_chars_max: int = 120_000
     """About 35,000 tokens. Older parts are left out of a longer prompt."""

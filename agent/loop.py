@@ -35,6 +35,7 @@ from agent.definition import Agent
 from agent.model.base import Model, ModelBusy
 from agent.perform.choose import ask, choose
 from agent.perform.listen import PeopleAreWriting
+from agent.perform.outage import ModelAway
 from agent.perform.request import request
 from agent.perform.run import doing, interrupted, refused, run, what_is_known
 from agent.perform.say import say
@@ -110,15 +111,17 @@ class Loop:
 
 
 async def _perform_or_postpone(turn: Turn, action: Action) -> None:
-    """Raises Postponed if the model is busy, or people are still writing.
+    """Raises Postponed if the model is busy or still unavailable, or people are still writing.
 
     By then the messages for other places are sent, which need no model.
     """
     try:
         await _perform(turn, action)
-    except (ModelBusy, PeopleAreWriting) as later:
+    except (ModelBusy, ModelAway, PeopleAreWriting) as later:
         message = say_next(turn.thread)
         if message is None:
+            if isinstance(later, ModelAway):
+                _at_rest(turn)  # It may be long before the model is asked again.
             raise Postponed(turn.thread, later.retry_after_seconds) from later
         await _perform(turn, message)
 

@@ -140,6 +140,8 @@ class ChoiceFailed(Recorded):
     error: str = ""
     retry_at: AwareDatetime | None = None
     """When to ask again (the endpoint is down or rate-limits); None: at once."""
+    counted: bool = True
+    """Whether it is one of the errors in a row. An unavailable model is none: time limits it. Older logs count it."""
     model: str = ""
     usage: Usage | None = None
 

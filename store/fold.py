@@ -59,9 +59,11 @@ from store.moves import (
     edit_message,
     end_edit,
     end_open_steps,
+    end_outage,
     escalate,
     follow_card,
     move_step,
+    note_outage,
     note_reading,
     outcome_of,
     reopen,
@@ -121,6 +123,7 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     if event.step in state.steps:
         return
     state.retry_choice_at, state.unserved = None, False
+    end_outage(state)
     if not event.holds:  # A person's edit answers nothing that happened before it.
         state.seen = event.seen or index
     if event.by == "model":
@@ -177,10 +180,12 @@ def _after_choice_of_tool(state: State, event: StepChosen, index: int) -> StepSt
 
 
 def _choice_failed(state: State, event: ChoiceFailed, index: int) -> None:
+    note_outage(state, event)
     if event.reason == "outdated":
         state.outdated_in_row += 1
     else:
-        state.errors_in_row += 1
+        if event.counted:
+            state.errors_in_row += 1
         state.choice_failures += 1
         state.retry_choice_at = event.retry_at
 
@@ -303,6 +308,7 @@ def _thread_paused(state: State, event: ThreadPaused, index: int) -> None:
 
 def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
     state.paused = False
+    end_outage(state)  # Nobody asked the model meanwhile.
 
 
 def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.events import ApprovalDecided, StepChosen
+from store.events import ApprovalDecided, ChoiceFailed, StepChosen
 from store.keys import MessageKey, MessagePart, TimerKey
 from store.outbox import Kind, Outbox
 from store.state import OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
@@ -52,7 +52,21 @@ def start_turn(state: State, index: int) -> None:
 def stop_choosing(state: State, index: int) -> None:
     """Choose no further step until somebody moves the thread."""
     state.retry_choice_at = None
+    end_outage(state)
     state.seen = state.read = index + 1
+
+
+def note_outage(state: State, event: ChoiceFailed) -> None:
+    """The model is unavailable, for longer each time; any other failure is an answer of some kind, which ends it."""
+    if event.reason != "unavailable" or event.counted:
+        end_outage(state)
+        return
+    state.unavailable_since = state.unavailable_since or event.at
+    state.unavailable_seconds = (event.at - state.unavailable_since).total_seconds()
+
+
+def end_outage(state: State) -> None:
+    state.unavailable_since, state.unavailable_seconds = None, 0.0
 
 
 def edit_message(state: State, message: str, text: str | None, index: int) -> None:

@@ -223,6 +223,10 @@ class State:
     steps_in_turn: int = 0
     """Steps chosen since the last message, trigger or decision."""
     choice_failures: int = 0
+    unavailable_since: datetime | None = None
+    """When the model was unavailable to this thread first, of those times since which it has not answered."""
+    unavailable_seconds: float = 0.0
+    """From then to the last time that is in the log."""
     retry_choice_at: datetime | None = None
     handed_to_human: bool = False
     """The agent stopped and waits for a person."""

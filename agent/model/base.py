@@ -6,7 +6,7 @@ It does not know how a model is reached. A stand-in, a script in a test and a re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from agent.definition import Agent
 from agent.steps import Step
@@ -50,6 +50,7 @@ class ModelFailure(Exception):
         model: str = "",
         usage: Usage | None = None,
         retry_after_seconds: float | None = None,
+        is_known: bool = False,
     ) -> None:
         super().__init__(error)
         self.reason: Reason = reason
@@ -58,12 +59,21 @@ class ModelFailure(Exception):
         self.model = model
         self.usage = usage
         self.retry_after_seconds = retry_after_seconds
-        """The delay that the endpoint asked for, up to RETRY_AFTER_SECONDS_MAX; None: none."""
+        """When the model may be asked again, up to RETRY_AFTER_SECONDS_MAX; None: the caller chooses."""
+        self.is_known = is_known
+        """The model is being left alone, so this says nothing new to a thread that was told."""
 
-    def with_usage(self, usage: Usage | None) -> ModelFailure:
-        return ModelFailure(
-            self.reason, self.error, model=self.model, usage=usage, retry_after_seconds=self.retry_after_seconds
-        )
+    def changed(self, **changes: Any) -> ModelFailure:
+        """The same failure, with other values for some of the arguments."""
+        fields = {
+            "reason": self.reason,
+            "error": self.error,
+            "model": self.model,
+            "usage": self.usage,
+            "retry_after_seconds": self.retry_after_seconds,
+            "is_known": self.is_known,
+        }
+        return ModelFailure(**{**fields, **changes})
 
 
 class ModelBusy(Exception):

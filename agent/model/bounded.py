@@ -87,7 +87,7 @@ class BoundedModel:
             answer = await self.client.answer(prompt, within_seconds=within_seconds)
         except ModelFailure as failure:
             self._note(failure, was_probe=is_probe)
-            raise failure.with_usage(self._priced(failure.usage)) from None
+            raise self._told(failure) from None
         except BaseException:
             self._circuit.abandoned(was_probe=is_probe)
             raise
@@ -108,6 +108,13 @@ class BoundedModel:
             failures = self._circuit.failures
             log.warning("model_left_alone", model=self.label, failures=failures, seconds=seconds, error=failure.error)
 
+    def _told(self, failure: ModelFailure) -> ModelFailure:
+        """With its cost, and with the pause, if the model is left alone from now on."""
+        failure = failure.changed(usage=self._priced(failure.usage))
+        if failure.reason != "unavailable" or not (wait_seconds := self._circuit.wait_seconds()):
+            return failure
+        return failure.changed(retry_after_seconds=self._back_in_seconds(wait_seconds), is_known=True)
+
     def _answered(self) -> None:
         if self._circuit.is_open:
             log.info("model_answers_again", model=self.label)
@@ -119,7 +126,9 @@ class BoundedModel:
             f"The last time: {self._last_error}"
         )
         seconds = self._back_in_seconds(wait_seconds)
-        return ModelFailure("unavailable", error[:ERROR_CHARS_MAX], model=self.name, retry_after_seconds=seconds)
+        return ModelFailure(
+            "unavailable", error[:ERROR_CHARS_MAX], model=self.name, retry_after_seconds=seconds, is_known=True
+        )
 
     def _back_in_seconds(self, seconds: float) -> float:
         now = self._clock()

@@ -101,7 +101,7 @@ async def _instead(fallback: BoundedModel, prompt: Prompt, within_seconds: float
 def _of_both(first: ModelFailure, second: ModelFailure) -> ModelFailure:
     usage = _sum(first.usage, second.usage)
     if second.reason != "unavailable":
-        return second.with_usage(usage)
+        return second.changed(usage=usage)
     waits = (first.retry_after_seconds, second.retry_after_seconds)
     return ModelFailure(
         "unavailable",
@@ -110,6 +110,7 @@ def _of_both(first: ModelFailure, second: ModelFailure) -> ModelFailure:
         usage=usage,
         # As soon as one of them may be asked. If one does not say when, the caller chooses the delay.
         retry_after_seconds=None if None in waits else min(wait for wait in waits if wait is not None),
+        is_known=first.is_known and second.is_known,
     )
 
 

@@ -39,7 +39,7 @@ class Circuit:
         if self._open_until is None:
             return 0.0
         if self._is_probing:
-            return self._pause_seconds
+            return PAUSE_SECONDS  # However long the last pause was: what comes of the probe will be known soon.
         return max(self._open_until - self._clock(), 0.0)
 
     def begin(self) -> bool:

@@ -104,13 +104,8 @@ class OpenAIModel:
         try:
             return await self._ask_within(limit_seconds, prompt, spent)
         except ModelFailure as failure:
-            raise ModelFailure(
-                failure.reason,
-                self._failures.shown(failure.error),
-                model=self.name,
-                usage=total_of(spent),
-                retry_after_seconds=failure.retry_after_seconds,
-            ) from None
+            error = self._failures.shown(failure.error)
+            raise failure.changed(error=error, model=self.name, usage=total_of(spent)) from None
 
     async def _ask_within(self, seconds: float, prompt: Prompt, spent: list[Usage]) -> Answer:
         try:

@@ -10,11 +10,11 @@ agent from ever answering. It says how much it had read (`StepChosen.seen`), and
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import Literal
 
 from agent.model.base import Answer, ModelFailure, Prompt
 from agent.perform.listen import PeopleAreWriting, listening_seconds
+from agent.perform.outage import unavailable
 from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import Step, Tool
@@ -32,7 +32,6 @@ from store.events import (
 )
 from store.thread import Thread
 
-RETRY_SECONDS_MAX = 600.0
 OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
 TALK = (MessageReceived, MessageEdited, MessageDeleted)
@@ -41,7 +40,7 @@ FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 
 
 async def ask(turn: Turn) -> None:
-    """Ask the model for the next step, and record its choice. Raises PeopleAreWriting."""
+    """Ask the model for the next step, and record its choice. Raises PeopleAreWriting, ModelBusy, ModelAway."""
     if seconds := listening_seconds(turn.thread, turn.now()):
         raise PeopleAreWriting(seconds)
     asked = turn.thread
@@ -53,7 +52,7 @@ async def ask(turn: Turn) -> None:
         turn.model_seconds = time.monotonic() - began
     except ModelFailure as failure:
         turn.model_seconds = time.monotonic() - began
-        await turn.note(_failed(turn, asked.version, failure))
+        await turn.note(_failed(turn, failure) if failure.reason != "unavailable" else unavailable(turn, failure))
         return
     try:
         await _record(turn, answer, asked)
@@ -103,17 +102,12 @@ async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
     await finish(turn, turn.thread.state.steps[chosen.step], step, {})
 
 
-def _failed(turn: Turn, version: int, failure: ModelFailure) -> ChoiceFailed:
-    now, retry_at = turn.now(), None
-    if failure.reason == "unavailable":
-        delay = failure.retry_after_seconds or 2.0 * 4**turn.thread.state.errors_in_row
-        retry_at = now + timedelta(seconds=min(delay, RETRY_SECONDS_MAX))
+def _failed(turn: Turn, failure: ModelFailure) -> ChoiceFailed:
     return ChoiceFailed(
-        id=keys.choice_failed(version),
-        at=now,
+        id=keys.choice_failed(turn.thread.version),
+        at=turn.now(),
         reason=failure.reason,
         error=failure.error[:ERROR_CHARS_MAX],
-        retry_at=retry_at,
         model=failure.model,
         usage=failure.usage,
     )

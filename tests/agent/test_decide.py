@@ -68,6 +68,7 @@ from tests.telling.story import (
     started,
     thread,
     trigger,
+    unavailable,
     waits,
 )
 from tests.telling.story import done as said_done
@@ -365,6 +366,8 @@ def test_the_model_is_not_offered_to_hand_over() -> None:
     ("limits", "events", "limit"),
     [
         (Limits(errors_in_row=2), (look("s1"), started("s1"), failed("s1"), choice_failed(1)), "errors_in_row"),
+        (Limits(), (unavailable(1), unavailable(2, after_seconds=900)), "unavailable_seconds"),
+        (Limits(), (unavailable(1), unavailable(2), unavailable(3), unavailable(4, after_seconds=899)), ""),
         (Limits(steps_per_turn=1), (look("s1"), started("s1"), finished("s1")), "steps_per_turn"),
         (Limits(events_per_thread=4), (look("s1"), started("s1")), ""),
         (Limits(events_per_thread=5), (look("s1"), started("s1"), finished("s1")), "events_per_thread"),

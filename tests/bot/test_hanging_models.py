@@ -1,34 +1,41 @@
 """A model's endpoint that hangs or is down: nobody else waits for it, neither people nor other models.
 
-The program's own worker with its own models, over real HTTP; the store is in memory.
+The program's own worker with its own models, over real HTTP; the store is in memory. An outage of many minutes passes
+on a clock that the test moves, with a client that makes no request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.definition import Agent
-from agent.model.choice import Models
+from agent.model.base import Answer, ModelFailure, Prompt
+from agent.model.bounded import BoundedModel
+from agent.model.choice import Models, Option
 from agent.model.circuit import FAILURES_MAX
 from bot.app import App, model_of, policies_of
+from bot.hold import Hold
 from bot.inbox import Inbox
+from bot.memory import Remembered
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import Team
 from channels.inbound import InboundMessage
-from store.events import ChoiceFailed
+from store.events import ChoiceFailed, HandedToHuman
 from store.memory import MemoryStore
 from store.thread import Thread
 from store.values import Place
 from tests.agent.model.endpoints import DOWN, hanging
 from tests.fakes.model_server import ModelServer
 from tests.patience import PATIENCE_SECONDS
-from tests.telling.playbook import World, ops
+from tests.telling.playbook import LEASE_SECONDS, World, done, ops
 from tests.telling.story import ANN
 
 DONE = {"intent": "done_for_now", "message": "Done."}
@@ -159,3 +166,119 @@ async def test_without_a_fallback_the_thread_learns_at_once_what_is_wrong_and_wh
     assert isinstance(failed, ChoiceFailed)
     assert failed.error.startswith("The model dead-1 was not asked, because it failed 5 times in a row. The last time:")
     assert failed.retry_at
+
+
+# An outage of many minutes
+
+
+class Endpoint:
+    """What a model's client says of an endpoint that a test takes away, and of how often it was asked."""
+
+    mode = "prompt"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_down = False
+        self.asked = 0
+
+    async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.is_down:
+            raise ModelFailure("unavailable", "It refuses connections.", model=self.name)
+        return Answer(done(), None, self.name)
+
+    async def close(self) -> None:
+        pass
+
+
+class Outage:
+    """Many threads of one worker, whose time passes when all of them are let go."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.endpoint = Endpoint("big-1")
+        self.ids: list[str] = []
+        self.restarted()
+
+    def restarted(self) -> None:
+        """Another process takes over, which knows only what is in the log."""
+        clock = self.world.clock
+        model = BoundedModel("default", self.endpoint, calls_max=CALLS_MAX, clock=lambda: clock().timestamp())
+        self.world.loop = self.world.loop_with(Models([Option(model, 90)]))
+
+    async def opened(self, count: int) -> None:
+        for number in range(len(self.ids), len(self.ids) + count):
+            place = Place(channel="terminal", address=f"desk {number}")
+            self.ids.append(await self.world.inbox.message(place, InboundMessage(ANN, "hello", "m"), agent="ops"))
+
+    async def passes(self, **time: float) -> None:
+        """All that happens in this time."""
+        world, store = self.world, self.world.store.real
+        until = world.clock() + timedelta(**time)
+        while True:
+            leases = await store.claim(CALLS_MAX, LEASE_SECONDS)
+            holds = [
+                Hold(store, world.loop, lease, Remembered(Thread(lease.thread_id)), clock=world.clock)
+                for lease in leases
+            ]
+            await asyncio.gather(*(hold.run() for hold in holds))
+            due_in = await store.due_in_seconds()
+            if leases or (due_in is not None and due_in <= 0):
+                continue
+            left = (until - world.clock()).total_seconds()
+            if due_in is None or due_in > left:
+                world.clock.advance(left)
+                return
+            world.clock.advance(due_in)
+
+    async def threads(self) -> list[Thread]:
+        return [await self.world.store.load(thread_id) for thread_id in self.ids]
+
+
+def failures_of(thread: Thread) -> list[ChoiceFailed]:
+    return [event for event in thread.events if isinstance(event, ChoiceFailed)]
+
+
+async def test_an_outage_of_ten_minutes_hands_nobody_over_and_all_go_on_by_themselves() -> None:
+    outage = Outage()
+    outage.endpoint.is_down = True
+    await outage.opened(CALLS_MAX)
+    await outage.passes(minutes=10)
+    for thread in await outage.threads():
+        (failed,) = failures_of(thread)
+        assert failed.retry_at, "people can see that it goes on by itself"
+        assert not thread.state.handed_to_human
+    outage.endpoint.is_down = False
+    await outage.passes(seconds=90)
+    assert {thread.status for thread in await outage.threads()} == {"done"}
+
+
+async def test_whoever_comes_while_the_model_is_left_alone_is_told_once_and_goes_on_too() -> None:
+    outage = Outage()
+    outage.endpoint.is_down = True
+    await outage.opened(FAILURES_MAX)
+    await outage.passes(minutes=1)
+    await outage.opened(CALLS_MAX)
+    await outage.passes(minutes=9)
+    assert {len(failures_of(thread)) for thread in (await outage.threads())[FAILURES_MAX:]} == {1}
+    assert outage.endpoint.asked < 3 * FAILURES_MAX + 10
+    outage.endpoint.is_down = False
+    await outage.passes(seconds=90)
+    assert {thread.status for thread in await outage.threads()} == {"done"}
+
+
+async def test_after_a_quarter_of_an_hour_without_the_model_a_person_is_asked_to_go_on() -> None:
+    outage = Outage()
+    outage.endpoint.is_down = True
+    await outage.opened(CALLS_MAX)
+    await outage.passes(minutes=8)
+    outage.restarted()
+    await outage.passes(minutes=6, seconds=59)
+    assert not any(thread.state.handed_to_human for thread in await outage.threads())
+    await outage.passes(seconds=3)
+    for thread in await outage.threads():
+        (handed,) = (event for event in thread.events if isinstance(event, HandedToHuman))
+        assert handed.limit == "unavailable_seconds"
+        assert failures_of(thread)[-1].retry_at is None, "it does not go on by itself any more"
+        assert thread.status == "handed_to_human"

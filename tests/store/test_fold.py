@@ -10,6 +10,7 @@ from store.values import Person, Trust
 from tests.store.stories import CARD, RUNNING, SHOWN, but_for_outcomes, request_of, step, timers, unsent
 from tests.telling.story import (
     ANN,
+    AT,
     BOB,
     EVE,
     LATER,
@@ -34,11 +35,13 @@ from tests.telling.story import (
     refused,
     rejected,
     requested,
+    resumed,
     sent,
     started,
     thread,
     told,
     trigger,
+    unavailable,
     waits,
     withdrew,
 )
@@ -170,6 +173,31 @@ def test_a_failed_choice_counts_as_an_error_and_a_good_one_does_not_forgive_it()
 def test_an_outdated_choice_is_no_error() -> None:
     now = thread(message(), choice_failed(reason="outdated"))
     assert (now.state.errors_in_row, now.state.choice_failures, now.status) == (0, 0, "working")
+
+
+OUTAGE = (unavailable(1), unavailable(2, after_seconds=30))
+
+
+def test_an_unavailable_model_is_no_error_in_a_row_but_has_been_away_for_some_time() -> None:
+    now = thread(message(), choice_failed(), *OUTAGE).state
+    assert (now.errors_in_row, now.unavailable_since, now.unavailable_seconds) == (1, AT, 30)
+
+
+def test_in_an_older_log_an_unavailable_model_is_an_error_in_a_row() -> None:
+    now = thread(message(), *(choice_failed(n, "unavailable", LATER) for n in (1, 2, 3))).state
+    assert (now.errors_in_row, now.unavailable_since, now.unavailable_seconds) == (3, None, 0)
+
+
+@pytest.mark.parametrize(
+    "end", [done("s1"), choice_failed(3), choice_failed(3, "outdated"), handed_to_human(), resumed(), cancelled()]
+)
+def test_the_time_without_a_model_ends_with_any_answer_and_where_nobody_asks(end: Event) -> None:
+    now = thread(message(), *OUTAGE, end).state
+    assert (now.unavailable_since, now.unavailable_seconds) == (None, 0)
+
+
+def test_a_message_does_not_end_the_time_without_a_model() -> None:
+    assert thread(message(), *OUTAGE, message("m2")).state.unavailable_seconds == 30
 
 
 def test_news_for_the_people_is_told_and_the_agent_goes_on() -> None:

@@ -52,6 +52,7 @@ from tests.telling.story import (
     started,
     told,
     trigger,
+    unavailable,
     unserved,
     waits,
     withdrew,
@@ -92,6 +93,7 @@ ANYTHING: list[Event] = [
         for event in (asked(step), done(step), told(step), nothing_to_do(step), chosen(step, "look"), looks_again(step))
         for seen in (2, 4)
     ),
+    *(unavailable(1, after_seconds=seconds) for seconds in (0, 900)),
     *(choice_failed(1, reason, at) for reason in ("invalid", "unavailable", "outdated") for at in (None, LATER)),
     *(requested(step, digest) for step in _STEPS for digest in ("d1", "d2")),
     *(requested(step, "d1", **_GOVERNED) for step in _STEPS[:2]),

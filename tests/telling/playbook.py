@@ -30,7 +30,7 @@ from agent.authority import AnyoneMay, Authority
 from agent.decide import decide
 from agent.definition import Agent, Limits, no_plan
 from agent.loop import Loop, Postponed
-from agent.model.base import Answer, ModelFailure, Prompt
+from agent.model.base import Answer, Model, ModelFailure, Prompt
 from agent.model.schema import validated
 from agent.perform.listen import PeopleAreWriting
 from agent.steps import (
@@ -514,18 +514,23 @@ class World:
         """As the loop sees it; `store.real` is the one that people reach."""
         self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
         self.rooms = {name: RecordingChannel(self.lines, name) for name in rooms}
-        self.loop = Loop(
-            authority=authority or AnyoneMay(),
-            store=self.store,
-            roster=self.roster,
-            channels={self.channel.name: self.channel, **self.rooms},
-            model=self.model,
-            clock=self.clock,
-        )
+        self._authority = authority or AnyoneMay()
+        self.loop = self.loop_with(self.model)
         self.place = place
         self.thread = Thread("")
         """As it was when somebody here last looked."""
         self._messages = 0
+
+    def loop_with(self, model: Model) -> Loop:
+        """The loop of this world, with another model."""
+        return Loop(
+            authority=self._authority,
+            store=self.store,
+            roster=self.roster,
+            channels={self.channel.name: self.channel, **self.rooms},
+            model=model,
+            clock=self.clock,
+        )
 
     # What people do
 

@@ -128,6 +128,12 @@ def choice_failed(
     return ChoiceFailed(id=f"c{number}/failed", at=AT, reason=reason, error="no step in it", retry_at=retry_at)
 
 
+def unavailable(number: int, *, after_seconds: float = 0.0) -> ChoiceFailed:
+    """The model is away: at first, or still so long after it was at first."""
+    event = choice_failed(number, "unavailable")
+    return event.model_copy(update={"at": AT + timedelta(seconds=after_seconds), "counted": False})
+
+
 def requested(step: str, digest: str = "", **more: Any) -> ApprovalRequested:
     """`more`: fields of the event, such as `asks`; and those of its `Terms`, such as `quorum`."""
     terms = Terms(**{name: more.pop(name) for name in list(more) if name in Terms.model_fields})

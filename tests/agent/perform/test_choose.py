@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from agent.definition import Limits
 from agent.model.base import ModelFailure
 from agent.steps import Step
 from store.events import ChoiceFailed, StepChosen
+from store.text import instant
 from tests.telling.playbook import Look, Push, Touch, World, done
 
 
@@ -57,14 +59,60 @@ async def test_a_message_asks_the_model_again_before_its_time() -> None:
     assert await world.run() == ["said: Here I am."]
 
 
-async def test_an_endpoint_that_stays_away_hands_over_to_a_person() -> None:
+async def until_asked_again(world: World) -> list[str]:
+    (at,) = world.thread.timers.values()
+    return await world.advance((at - world.clock()).total_seconds())
+
+
+async def test_an_endpoint_that_stays_away_hands_over_to_a_person_after_a_time() -> None:
     world = World()
-    world.model.answers(*[ModelFailure("unavailable", "no route to the model")] * 3)
+    world.model.answers(*[ModelFailure("unavailable", "no route to the model.")] * 100)
+    await world.say("hello?")
+    began, since = world.clock(), instant(world.clock())
+    lines = await world.run()
+    while not lines:
+        lines = await until_asked_again(world)
+    assert (world.clock() - began).total_seconds() == 900
+    assert lines == [
+        f"noted: I stopped and need a person: The model has been unavailable since {since}. The last error: no route "
+        "to the model. I can go on once it answers; `bot doctor` says whether it does. Write to me and I will continue."
+    ]
+    assert world.model.lines_left > 70, "it is not asked all the time"
+
+
+async def test_after_a_hand_over_because_of_an_endpoint_the_time_begins_anew() -> None:
+    world = World(limits=Limits(unavailable_seconds=5))
+    world.model.answers(*[ModelFailure("unavailable", "503")] * 4, done("Here I am."))
     await world.say("hello?")
     assert await world.run() == []
-    assert await world.advance(2) == []
-    (line,) = await world.advance(8)
-    assert "no route to the model" in line
+    assert await until_asked_again(world) == []
+    assert len(await until_asked_again(world)) == 1
+    await world.say("again?")
+    assert await world.run() == []
+    assert world.thread.status == "waiting"
+    assert await until_asked_again(world) == ["said: Here I am."]
+
+
+async def test_time_in_which_nobody_asked_does_not_count() -> None:
+    world = World(limits=Limits(unavailable_seconds=60))
+    world.model.answers(*[ModelFailure("unavailable", "503")] * 2, done("Here I am."))
+    await world.say("hello?")
+    assert await world.run() == []
+    await world.pause()
+    await world.advance(3_600)
+    await world.resume()
+    assert await world.run() == []
+    assert await until_asked_again(world) == ["said: Here I am."]
+
+
+async def test_an_endpoint_that_is_away_is_no_error_beside_those_of_tools_and_answers() -> None:
+    world = World()
+    invalid, away = ModelFailure("invalid", "No."), ModelFailure("unavailable", "503")
+    world.model.answers(invalid, invalid, away, away, done("Here I am."))
+    await world.say("hello?")
+    assert await world.run() == []
+    assert await until_asked_again(world) == []
+    assert await until_asked_again(world) == ["said: Here I am."]
 
 
 async def test_an_endpoint_that_says_nothing_of_when_is_asked_again_later_and_later() -> None:
