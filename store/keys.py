@@ -375,6 +375,18 @@ _EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] =
 )
 
 
+_OF_A_TURN = re.compile(
+    r"(?!from/)[ !#-\[\]-~]+/"
+    r"(?:chosen|requested|finished|interrupted|refused|agent|sent|fired|handed|unserved|outdated|failed"
+    r"|(?:started|notbegun|waiting|failed|refused)/\d+)"
+)
+
+
+def is_of_a_turn(event_id: str) -> bool:
+    """Whether it names what an agent's turn does to a thread; in plain ASCII, without quotes and backslashes."""
+    return _OF_A_TURN.fullmatch(event_id) is not None
+
+
 # Small parts
 
 

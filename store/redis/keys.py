@@ -32,6 +32,7 @@ class Keys:
         return f"{self._tag(shard)}:log:"
 
     def ids(self, thread_id: str) -> str:
+        """Set: the ids of the events that may come from somebody who has not read the log. Older logs: of all."""
         return f"{self._tag(self.shard(thread_id))}:ids:{thread_id}"
 
     def due(self, shard: int) -> str:
@@ -55,7 +56,7 @@ class Keys:
         return f"{self._tag(shard)}:rows"
 
     def moved(self, thread_id: str) -> str:
-        """Pub/sub channel: one message for every append to the thread."""
+        """Pub/sub channel: one message for every append to the thread. The script that appends knows its form."""
         return f"{self._prefix}:moved:{thread_id}"
 
     @property

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from store.marks import MARK_CHARS
 
+ID_BYTES_MAX = 64
+"""The longest id that is kept as it stands: Redis packs a set of short members (set-max-listpack-value)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -37,10 +40,15 @@ end
 APPEND = Script(
     _NOW
     + _WHOLE
+    + f"""
+local ID_MAX = {ID_BYTES_MAX}
+"""
     + """
--- KEYS log ids due leases threads   ARGV thread known mark if_unmoved token wake_channel moved confirm (id line)*
+-- KEYS log ids due leases threads   ARGV thread known mark if_unmoved token wake_channel confirm (id line)*
 -- known: the events that the caller has read; -1: none, and return the ids that were new instead of events; -2: the
 -- same, and do not open the thread.
+-- id: to be looked up among the ids; '': the caller knows that it is not in what it has read, so look at the rest.
+-- Returns the outcome and the lines that the caller has not read; 1 instead of lines: they are the given ones.
 local thread, known, token = ARGV[1], tonumber(ARGV[2]), ARGV[5]
 local length = redis.call('LLEN', KEYS[1])
 if known == -2 and length == 0 then return {'unknown', {}} end
@@ -48,24 +56,46 @@ if known == -2 and length == 0 then return {'unknown', {}} end
 if not whole(KEYS[1], known, ARGV[3]) then return {'diverged', {}} end
 if token ~= '' and redis.call('HGET', KEYS[4], thread) ~= token then return {'lease lost', {}} end
 -- Also for a repetition that is to be confirmed: WAIT waits for what this connection wrote.
-if ARGV[8] == '1' then redis.call('ZADD', KEYS[5], now, thread) end
+if ARGV[7] == '1' then redis.call('ZADD', KEYS[5], now, thread) end
 if ARGV[4] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
-local added = {}
-for i = 9, #ARGV, 2 do
-  if redis.call('SADD', KEYS[2], ARGV[i]) == 1 then
+local function id_in(line) return string.match(line, '^{"v":%d+,"kind":"[%w_]+","id":"([^"]*)"') end
+local unread = {}
+if length > known and known >= 0 then
+  for _, line in ipairs(redis.call('LRANGE', KEYS[1], known, -1)) do unread[id_in(line) or ''] = true end
+end
+local function is_new(id, line)
+  if id == '' then
+    id = id_in(line)
+    local found = unread[id]
+    unread[id] = true
+    return not found
+  end
+  if #id > ID_MAX then
+    -- As a hash: one long member makes the set of a short thread four times as large.
+    if redis.call('SISMEMBER', KEYS[2], id) == 1 then return false end -- An older version wrote it.
+    id = '#' .. redis.sha1hex(id)
+  end
+  return redis.call('SADD', KEYS[2], id) == 1
+end
+local added, given = {}, 0
+for i = 8, #ARGV, 2 do
+  given = given + 1
+  if is_new(ARGV[i], ARGV[i + 1]) then
     redis.call('RPUSH', KEYS[1], ARGV[i + 1])
     added[#added + 1] = ARGV[i]
   end
 end
 if #added > 0 then
   redis.call('ZADD', KEYS[5], now, thread)
-  redis.call('PUBLISH', ARGV[7], '')
+  redis.call('PUBLISH', string.match(ARGV[6], '^(.*):') .. ':moved:' .. thread, '')
   if token == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
     redis.call('ZADD', KEYS[3], now, thread)
     redis.call('PUBLISH', ARGV[6], '')
   end
 end
-return {'ok', known < 0 and added or redis.call('LRANGE', KEYS[1], known, -1)}
+if known < 0 then return {'ok', added} end
+if #added == given and length == known then return {'ok', 1} end
+return {'ok', redis.call('LRANGE', KEYS[1], known, -1)}
 """
 )
 

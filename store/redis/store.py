@@ -24,8 +24,9 @@ from redis.exceptions import RedisError
 from store import rows
 from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
 from store.codec import decode_all, encode
-from store.events import Event
+from store.events import Event, UnknownEvent
 from store.index import row_of
+from store.keys import is_of_a_turn
 from store.marks import mark
 from store.pages import Page
 from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection
@@ -74,13 +75,19 @@ class RedisStore:
     ) -> Thread:
         token = lease.token if lease else ""
         outcome, tail = await self._appended(
-            thread.id, thread.version, events, mark=thread.mark, if_unmoved=if_unmoved, token=token, confirm=confirm
+            thread.id,
+            thread.version,
+            _new_to(thread, events),
+            mark=thread.mark,
+            if_unmoved=if_unmoved,
+            token=token,
+            confirm=confirm,
         )
         if outcome == b"lease lost":
             raise LeaseLost(thread.id)
         if outcome == b"diverged":
             raise ThreadDiverged(thread.id)
-        # Read our own events back, too: the log may hold them slightly changed (half surrogates are replaced).
+        # Our own events are decoded, too: the log may hold them slightly changed (half surrogates are replaced).
         now = _extended(thread, tail)
         if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
             raise ThreadMoved(now)
@@ -106,12 +113,13 @@ class RedisStore:
         token: str = "",
         confirm: bool = False,
     ) -> tuple[bytes, list[bytes]]:
+        """The outcome, and the lines from `known` on; without `known`, the ids that were new."""
         keys, shard = self.keys, self.keys.shard(thread_id)
         confirms: Confirmation = self._confirms if confirm else ""
-        args: list[Any] = [thread_id, known, mark, int(if_unmoved), token, keys.wake_channel, keys.moved(thread_id)]
-        args.append(int(bool(confirms)))
-        for event in events:
-            args += (event.id, encode(event))
+        args: list[Any] = [thread_id, known, mark, int(if_unmoved), token, keys.wake_channel, int(bool(confirms))]
+        lines = [encode(event) for event in events]
+        for event, line in zip(events, lines, strict=True):
+            args += ("" if known >= 0 and _is_read_with_the_log(event) else event.id, line)
         async with self._redis.errors():
             outcome, tail = await self._redis.run(
                 APPEND,
@@ -125,7 +133,7 @@ class RedisStore:
                 args=args,
                 confirm=confirms,
             )
-        return outcome, tail
+        return outcome, lines if tail == 1 else tail
 
     async def load(self, thread_id: str) -> Thread:
         thread = await self.refresh(Thread(thread_id))
@@ -327,6 +335,18 @@ class RedisStore:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
         await self._redis.aclose()
+
+
+def _is_read_with_the_log(event: Event) -> bool:
+    """Only who has read the thread writes such an event, so its id need not be kept beside the log."""
+    return not isinstance(event, UnknownEvent) and is_of_a_turn(event.id)
+
+
+def _new_to(thread: Thread, events: Sequence[Event]) -> list[Event]:
+    """Without those that the caller has read, of those that nobody else looks up."""
+    ids = {event.id for event in events if _is_read_with_the_log(event)}
+    known = {event.id for event in thread.events if event.id in ids} if ids else ids
+    return [event for event in events if event.id not in known] if known else list(events)
 
 
 def _scored(members: list[Any]) -> list[tuple[bytes, float]]:

@@ -109,7 +109,7 @@ EVENT_IDS: dict[Callable[..., str], tuple[str, st.SearchStrategy[str]]] = {
 }
 OF_NO_EVENT = {
     *(keys.thread_id_of, keys.step_at, keys.question_about, keys.edit_of, keys.call),
-    *(keys.short, keys.short_hash),
+    *(keys.short, keys.short_hash, keys.is_of_a_turn),
 }
 
 
