@@ -51,6 +51,7 @@ class ModelFailure(Exception):
         usage: Usage | None = None,
         retry_after_seconds: float | None = None,
         is_known: bool = False,
+        was_asked: bool = True,
     ) -> None:
         super().__init__(error)
         self.reason: Reason = reason
@@ -61,7 +62,9 @@ class ModelFailure(Exception):
         self.retry_after_seconds = retry_after_seconds
         """When the model may be asked again, up to RETRY_AFTER_SECONDS_MAX; None: the caller chooses."""
         self.is_known = is_known
-        """The model is being left alone, so this says nothing new to a thread that was told."""
+        """The model is being left alone, or will be asked again in a moment: nothing new to a thread that was told."""
+        self.was_asked = was_asked
+        """False: nothing was sent."""
 
     def changed(self, **changes: Any) -> ModelFailure:
         """The same failure, with other values for some of the arguments."""
@@ -72,6 +75,7 @@ class ModelFailure(Exception):
             "usage": self.usage,
             "retry_after_seconds": self.retry_after_seconds,
             "is_known": self.is_known,
+            "was_asked": self.was_asked,
         }
         return ModelFailure(**{**fields, **changes})
 

@@ -127,7 +127,12 @@ class BoundedModel:
         )
         seconds = self._back_in_seconds(wait_seconds)
         return ModelFailure(
-            "unavailable", error[:ERROR_CHARS_MAX], model=self.name, retry_after_seconds=seconds, is_known=True
+            "unavailable",
+            error[:ERROR_CHARS_MAX],
+            model=self.name,
+            retry_after_seconds=seconds,
+            is_known=True,
+            was_asked=False,
         )
 
     def _back_in_seconds(self, seconds: float) -> float:

@@ -88,11 +88,13 @@ class Models:
 
 
 async def _instead(fallback: BoundedModel, prompt: Prompt, within_seconds: float, first: ModelFailure) -> Answer:
-    """The fallback's answer, at the cost of both calls. Raises ModelFailure."""
+    """The fallback's answer, at the cost of both calls. Raises ModelFailure, ModelBusy."""
     try:
         answer = await fallback.answer(prompt, within_seconds=within_seconds)
-    except ModelBusy:
-        raise first from None  # Asking the first one again at once would only fail again.
+    except ModelBusy as busy:
+        if not first.was_asked:
+            raise  # Nothing was sent to either of them, and nothing went wrong.
+        raise first.changed(retry_after_seconds=busy.retry_after_seconds, is_known=True) from None
     except ModelFailure as second:
         raise _of_both(first, second) from None
     return replace(answer, usage=_sum(first.usage, answer.usage))
@@ -111,6 +113,7 @@ def _of_both(first: ModelFailure, second: ModelFailure) -> ModelFailure:
         # As soon as one of them may be asked. If one does not say when, the caller chooses the delay.
         retry_after_seconds=None if None in waits else min(wait for wait in waits if wait is not None),
         is_known=first.is_known and second.is_known,
+        was_asked=first.was_asked or second.was_asked,
     )
 
 

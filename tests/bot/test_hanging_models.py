@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
 from agent.model.bounded import BoundedModel
 from agent.model.choice import Models, Option
-from agent.model.circuit import FAILURES_MAX
+from agent.model.circuit import FAILURES_MAX, PAUSE_SECONDS
 from bot.app import App, model_of, policies_of
 from bot.hold import Hold
 from bot.inbox import Inbox
@@ -195,17 +196,25 @@ class Endpoint:
 class Outage:
     """Many threads of one worker, whose time passes when all of them are let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fallback_calls_max: int = 0) -> None:
+        """`fallback_calls_max`: the calls at once of a second endpoint, which is never away; 0: there is none."""
         self.world = World()
+        self.fallback_calls_max = fallback_calls_max
         self.endpoint = Endpoint("big-1")
         self.ids: list[str] = []
         self.restarted()
 
     def restarted(self) -> None:
         """Another process takes over, which knows only what is in the log."""
+        options = [Option(self._model("default", self.endpoint, CALLS_MAX), 90)]
+        if self.fallback_calls_max:
+            options = [replace(options[0], fallback="cheap")]
+            options.append(Option(self._model("cheap", Endpoint("small-1"), self.fallback_calls_max), 90))
+        self.world.loop = self.world.loop_with(Models(options))
+
+    def _model(self, label: str, endpoint: Endpoint, calls_max: int) -> BoundedModel:
         clock = self.world.clock
-        model = BoundedModel("default", self.endpoint, calls_max=CALLS_MAX, clock=lambda: clock().timestamp())
-        self.world.loop = self.world.loop_with(Models([Option(model, 90)]))
+        return BoundedModel(label, endpoint, calls_max=calls_max, clock=lambda: clock().timestamp())
 
     async def opened(self, count: int) -> None:
         for number in range(len(self.ids), len(self.ids) + count):
@@ -282,3 +291,18 @@ async def test_after_a_quarter_of_an_hour_without_the_model_a_person_is_asked_to
         assert handed.limit == "unavailable_seconds"
         assert failures_of(thread)[-1].retry_at is None, "it does not go on by itself any more"
         assert thread.status == "handed_to_human"
+
+
+async def test_a_fallback_with_fewer_places_than_threads_serves_them_one_after_the_other() -> None:
+    outage = Outage(fallback_calls_max=10)
+    outage.endpoint.is_down = True
+    await outage.opened(CALLS_MAX)
+    await outage.passes(seconds=PAUSE_SECONDS - 1)
+    threads = await outage.threads()
+    assert {thread.status for thread in threads} == {"done"}
+    assert {len(failures_of(thread)) for thread in threads} == {0, 1}, "a call that really failed is noted, once"
+    assert not any(event.counted for thread in threads for event in failures_of(thread))
+    await outage.opened(CALLS_MAX)
+    await outage.passes(seconds=1)
+    late = (await outage.threads())[CALLS_MAX:]
+    assert {(thread.status, len(failures_of(thread))) for thread in late} == {("done", 0)}

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from agent.model.base import ERROR_CHARS_MAX, ModelBusy, ModelFailure
+from agent.model.bounded import BUSY_SECONDS
 from agent.model.choice import Models, Option
 from agent.model.circuit import FAILURES_MAX
 from agent.model.price import Price
@@ -90,7 +91,26 @@ async def test_a_fallback_that_is_busy_is_as_good_as_none() -> None:
     async with served(DOWN) as first, served(hanging(), label="cheap", calls_max=1) as second:
         call = asyncio.create_task(second.model.answer(prompt()))
         await second.server.arrived(1)
-        assert "401" in (await failure(falling_back(first, second))).error
+        failed = await failure(falling_back(first, second))
+        assert "401" in failed.error
+        assert BUSY_SECONDS <= (failed.retry_after_seconds or 0) < 2 * BUSY_SECONDS, "the fallback may have room then"
+        assert failed.is_known, "it tells a thread nothing new the next time"
+        call.cancel()
+        with suppress(asyncio.CancelledError):
+            await call
+
+
+async def test_a_fallback_that_is_busy_is_waited_for_while_the_first_one_is_left_alone() -> None:
+    async with served(DOWN, repeat=True) as first, served(hanging(), label="cheap", calls_max=1) as second:
+        for _ in range(FAILURES_MAX):
+            with suppress(ModelFailure):
+                await first.model.answer(prompt())
+        call = asyncio.create_task(second.model.answer(prompt()))
+        await second.server.arrived(1)
+        with pytest.raises(ModelBusy) as caught:
+            await falling_back(first, second).answer(prompt())
+        assert caught.value.retry_after_seconds < 2 * BUSY_SECONDS
+        assert first.asked == FAILURES_MAX
         call.cancel()
         with suppress(asyncio.CancelledError):
             await call
