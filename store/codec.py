@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from store.events import Event, KnownEvent, UnknownEvent
 from store.failures import Explained
@@ -27,9 +27,10 @@ _NESTING_SUSPECT = 150
 """pydantic reads at most 200 levels. An event with this many brackets is decoded once before it is written."""
 
 _Known = Annotated[KnownEvent, Field(discriminator="kind")]
-_adapter: TypeAdapter[KnownEvent] = TypeAdapter(_Known)
-_adapter_of_many: TypeAdapter[tuple[KnownEvent, ...]] = TypeAdapter(tuple[_Known, ...])
-_json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+_AT_FIRST_USE = ConfigDict(defer_build=True)
+_adapter: TypeAdapter[KnownEvent] = TypeAdapter(_Known, config=_AT_FIRST_USE)
+_adapter_of_many: TypeAdapter[tuple[KnownEvent, ...]] = TypeAdapter(tuple[_Known, ...], config=_AT_FIRST_USE)
+_json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue, config=_AT_FIRST_USE)
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 

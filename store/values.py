@@ -17,7 +17,8 @@ Trust = Literal["verified", "unverified", "third_party", "forwarded"]
 class Fact(BaseModel):
     """Frozen. Keeps unknown fields of newer versions, so that showing or copying a log loses nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    # Validators are built at the first use: a command that only looks needs few of them.
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
 
 class Place(Fact):
