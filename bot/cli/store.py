@@ -54,6 +54,8 @@ def check(
             report, kept = await asyncio.to_thread(repaired, settings.bot_home)
         else:
             report = await asyncio.to_thread(checked, settings.bot_home)
+        if not report.exists:
+            raise Refused(f"There is no store under {settings.bot_home}.")
         if as_json:
             console.print_json(_document(report, kept))
         else:
@@ -81,13 +83,17 @@ def reindex(as_json: AsJson = False) -> None:
 
 def _lines(report: Report, home: Path, kept: Path | None) -> list[str]:
     if report.is_sound:
-        return [f"The store under {home} is sound: {report.events:,} events, {report.size_bytes:,} bytes."]
+        return [f"The store under {home} is sound: {_events(report)}, {report.size_bytes:,} bytes."]
     if kept is None:
         return list(report.problems)
     done = [f"Cut {_what(cut)}." for cut in report.cuts]
     done += [f"Wrote the list of its files anew: {', '.join(report.manifest.names)}."] if report.manifest else []
     done += [f"A copy of what was cut is in {kept}."] if report.cuts else []
-    return [*report.problems, *done, f"The store is sound now: {report.events:,} events."]
+    return [*report.problems, *done, f"The store is sound now: {_events(report)}."]
+
+
+def _events(report: Report) -> str:
+    return f"{report.events_since_snapshot:,} events since the last snapshot"
 
 
 def _what(cut: Cut) -> str:
@@ -111,7 +117,7 @@ def _document(report: Report, kept: Path | None) -> dict[str, object]:
         "sound": report.is_sound,
         "repaired": kept is not None,
         "bytes": report.size_bytes,
-        "events": report.events,
+        "events_since_snapshot": report.events_since_snapshot,
         "problems": list(report.problems),
         "cuts": [asdict(cut) for cut in report.cuts],
         "kept": str(kept) if kept else None,

@@ -39,9 +39,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    exists: bool = False
+    """There are files of a store."""
     size_bytes: int = 0
-    events: int = 0
-    """In what is sound."""
+    events_since_snapshot: int = 0
+    """In what is sound. The snapshot is a file that only the server reads."""
     problems: tuple[str, ...] = ()
     cuts: tuple[Cut, ...] = ()
     manifest: Manifest | None = None
@@ -141,15 +143,15 @@ def _inspected(folder: Path) -> Report:
         manifest = rebuilt = manifest_from_names(folder)
     if manifest is None:
         problems.append("Their names leave several answers open.")
-        return Report(problems=tuple(problems), beyond_repair=True)
+        return Report(exists=True, problems=tuple(problems), beyond_repair=True)
     if missing := [name for name in manifest.names if not (folder / name).is_file()]:
         problems.append(f"{', '.join(missing)}: missing, though {MANIFEST} names it.")
-        return Report(problems=tuple(problems), beyond_repair=True)
+        return Report(exists=True, problems=tuple(problems), beyond_repair=True)
     if manifest.base and (wrong := _wrong_with_base(folder / manifest.base)):
         problems.append(f"{manifest.base}: {wrong}")
-        return Report(problems=tuple(problems), beyond_repair=True)
+        return Report(exists=True, problems=tuple(problems), beyond_repair=True)
     scans = {name: scan(folder / name) for name in manifest.commands}
-    report = _with_cuts(scans, Report(problems=tuple(problems), manifest=rebuilt))
+    report = _with_cuts(scans, Report(exists=True, problems=tuple(problems), manifest=rebuilt))
     return replace(report, size_bytes=sum((folder / name).stat().st_size for name in manifest.names))
 
 
@@ -157,7 +159,7 @@ def _with_cuts(scans: dict[str, Scan], report: Report) -> Report:
     """`scans`: in the order in which the server reads the files."""
     names = list(scans)
     for number, (name, found) in enumerate(scans.items()):
-        report = replace(report, events=report.events + found.events)
+        report = replace(report, events_since_snapshot=report.events_since_snapshot + found.events)
         if not found.damage:
             continue
         later = {other: scans[other] for other in names[number + 1 :] if scans[other].size_bytes}

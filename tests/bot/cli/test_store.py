@@ -26,9 +26,16 @@ async def sent(bot: Bot) -> Path:
 async def test_a_sound_store_is_said_to_be_sound(bot: Bot) -> None:
     await sent(bot)
     checked = (await bot.run("store", "check")).succeeded()
-    assert checked.out.startswith("The store under .bot is sound: 2 events, ")
+    assert checked.out.startswith("The store under .bot is sound: 2 events since the last snapshot, ")
     document = (await bot.run("store", "check", "--json")).succeeded().document
-    assert (document["sound"], document["events"], document["problems"]) == (True, 2, [])
+    assert (document["sound"], document["events_since_snapshot"], document["problems"]) == (True, 2, [])
+
+
+async def test_where_there_is_no_store_nothing_is_called_sound(bot: Bot) -> None:
+    for options in ([], ["--repair"], ["--json"]):
+        (await bot.run("store", "check", *options)).failed("There is no store under .bot.")
+    bot.home.mkdir()
+    (await bot.run("store", "check")).failed("There is no store under .bot.")
 
 
 async def test_a_torn_store_names_the_command_that_mends_it_and_it_does(bot: Bot) -> None:
@@ -54,7 +61,7 @@ async def test_a_torn_store_names_the_command_that_mends_it_and_it_does(bot: Bot
     ]
 
     mended = (await bot.run("store", "check", "--repair")).succeeded()
-    assert mended.out.splitlines()[-1] == "The store is sound now: 2 events."
+    assert mended.out.splitlines()[-1] == "The store is sound now: 2 events since the last snapshot."
     [kept] = bot.home.glob("redis-cut-*")
     assert f"A copy of what was cut is in {kept.relative_to(bot.folder)}." in mended.out
     assert len((await bot.run("threads", "--json")).succeeded().document) == 1
