@@ -27,8 +27,24 @@ _BEGUN = re.compile(rb"[*$]\d{0,10}\r?")
 _APPEND = re.compile(rb"\*(\d{1,6})\r\n\$5\r\nRPUSH\r\n\$\d{1,6}\r\n[^\r\n]*:log:")
 """An append to a thread's log; each argument after the key is an event."""
 
+_TRANSACTION = frozenset({b"MULTI", b"EXEC"})
+_KNOWN = _TRANSACTION | frozenset(
+    b"""
+    SELECT APPEND BITFIELD BITOP BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN COPY DECR DECRBY DEL
+    DELIFEQ EXPIRE EXPIREAT FLUSHALL FLUSHDB FUNCTION GEOADD GEORADIUS GEORADIUSBYMEMBER GEOSEARCHSTORE GETDEL GETEX
+    GETSET HDEL HEXPIRE HEXPIREAT HGETDEL HGETEX HINCRBY HINCRBYFLOAT HMSET HPERSIST HPEXPIRE HPEXPIREAT HSET HSETEX
+    HSETNX INCR INCRBY INCRBYFLOAT LINSERT LMOVE LMPOP LPOP LPUSH LPUSHX LREM LSET LTRIM MIGRATE MOVE MSET MSETEX MSETNX
+    PERSIST PEXPIRE PEXPIREAT PFADD PFDEBUG PFMERGE PSETEX RENAME RENAMENX RESTORE RESTORE-ASKING RPOP RPOPLPUSH RPUSH
+    RPUSHX SADD SDIFFSTORE SET SETBIT SETEX SETNX SETRANGE SINTERSTORE SMOVE SORT SPOP SREM SUNIONSTORE SWAPDB UNLINK
+    XACK XADD XAUTOCLAIM XCLAIM XDEL XGROUP XREADGROUP XSETID XTRIM ZADD ZDIFFSTORE ZINCRBY ZINTERSTORE ZMPOP ZPOPMAX
+    ZPOPMIN ZRANGESTORE ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE ZUNIONSTORE
+    """.split()
+)
+"""What the server writes down: the commands with the flag `write` in `COMMAND`. It does not start on any other."""
+
 Damage = Literal["", "cut off", "garbage"]
-"""Of the end of a file of commands. `cut off`: inside a command, as after a crash. The server drops that by itself."""
+"""Of the end of a file of commands. `cut off`: it ends inside a command or a transaction, as after a crash in the
+middle of a write. Nobody was told that this was stored. `garbage`: anything else, which may hide what was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +151,10 @@ def _scanned(data: mmap.mmap) -> Scan:
                 at = _after_line(data, at)
             else:
                 name, arguments, end = _command(data, at)
-                in_transaction = (in_transaction or name == b"MULTI") and name != b"EXEC"
+                if name in _TRANSACTION:
+                    if in_transaction == (name == b"MULTI"):
+                        raise _Broken("garbage")
+                    in_transaction = name == b"MULTI"
                 new_commands += 1
                 new_events += max(arguments - 1, 0) if _APPEND.match(data, at) else 0
                 at = end
@@ -159,11 +178,14 @@ def _command(data: mmap.mmap, at: int) -> tuple[bytes, int, int]:
         length, at = _header(data, at, _WORD)
         end = at + length
         if end + 2 > len(data):
-            raise _Broken("cut off")
+            # Past the end of a line and the end of the file: not the end is missing, the length is wrong.
+            raise _Broken("cut off" if data.find(b"\r\n", at) < 0 else "garbage")
         if data[end : end + 2] != b"\r\n":
             raise _Broken("garbage")
         if number == 0:
             name = data[at:end].upper()
+            if name not in _KNOWN or (name in _TRANSACTION and count > 1):
+                raise _Broken("garbage")
         at = end + 2
     return name, count - 1, at
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from store.embedded.aof import FOLDER, MANIFEST, Manifest, Scan, has_data, manifest_from_names, read_manifest, scan
-from store.embedded.server import EmbeddedRedisError, server_binary
+from store.embedded.server import EmbeddedRedisError, Home, server_binary
 from store.embedded.supervisor import DATA, SERVER_LOCK
 
 LOCK_SECONDS_MAX = 2.0
@@ -58,14 +58,14 @@ class Report:
 def check(home: Path) -> Report:
     """Raises EmbeddedRedisError, also while a server uses the folder."""
     with _alone(home):
-        return _inspected(home / DATA / FOLDER)
+        return _judged(home)
 
 
 def repair(home: Path) -> tuple[Report, Path | None]:
     """What was wrong, and where a copy of what was removed is kept; None: nothing was. Raises EmbeddedRedisError."""
     folder = home / DATA / FOLDER
     with _alone(home):
-        report = _inspected(folder)
+        report = _judged(home)
         if report.is_sound or report.beyond_repair:
             return report, None
         kept = home / f"redis-cut-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
@@ -130,6 +130,19 @@ def _take(lock: int, home: Path) -> None:
             time.sleep(POLL_SECONDS)
         else:
             return
+
+
+def _judged(home: Path) -> Report:
+    """What the files say, and what the server said about them."""
+    report = _inspected(home / DATA / FOLDER)
+    at = Home(home)
+    if report.exists and report.is_sound and (said := at.refused_its_data()):
+        problem = (
+            f"The server did not start on these files ({said!r}, {at.log}), though nothing wrong is found in them. "
+            "If they were replaced since, start the bot."
+        )
+        return replace(report, problems=(problem,), beyond_repair=True)
+    return report
 
 
 def _inspected(folder: Path) -> Report:

@@ -192,6 +192,14 @@ class Home:
         of_last_start = "\n".join(self._log_tail()).rpartition("Ready to accept connections")[2]
         return bool(_NOT_WRITTEN.search(of_last_start))
 
+    def refused_its_data(self) -> str:
+        """The words with which the last server refused to start on these files; empty: it did not, or they changed."""
+        line = self.last_log_line()
+        if not names_damage(line):
+            return ""
+        changed = [path.stat().st_mtime_ns for path in (self.data / FOLDER).iterdir()]
+        return line if self.log.stat().st_mtime_ns >= max(changed, default=0) else ""
+
     def last_log_line(self) -> str:
         return next((line for line in reversed(self._log_tail()) if line), "")[:300]
 
@@ -203,6 +211,11 @@ class Home:
         except OSError:
             return []
         return [_LOG_PREFIX.sub("", line).strip() for line in lines]
+
+
+def names_damage(line: str) -> bool:
+    """Whether a line of the server's log says that it cannot read its data."""
+    return bool(_DAMAGE.search(line))
 
 
 def free_bytes(home: Path) -> int:
@@ -329,7 +342,7 @@ def _ended(at: Home) -> EmbeddedRedisError:
     line = at.last_log_line()
     if at.is_full():
         advice = "The disk is full: free some space."
-    elif _DAMAGE.search(line):
+    elif names_damage(line):
         advice = f"Its data is damaged. {_MEND} Or restore a backup of {str(at.data)!r}."
     else:
         advice = "Fix the cause, or set REDIS_URL to a server."

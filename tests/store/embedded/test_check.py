@@ -106,6 +106,42 @@ async def test_garbage_at_the_end_is_found_explained_and_cut_off(home: Path, gar
     assert await stored(home) == WHOLE
 
 
+async def test_a_command_that_the_server_does_not_know_is_found(home: Path) -> None:
+    """The framing is whole; one bit of a name differs."""
+    file = folder_of(home) / FIRST
+    data = file.read_bytes()
+    middle = data.rindex(b"*1\r\n$5\r\nMULTI")
+    file.write_bytes(data[:middle] + data[middle:].replace(b"MULTI", b"LULTI", 1))
+    assert "unknown command" in await refusal(home)
+    assert check(home).problems[0].startswith(f"{FIRST}: after byte {middle} of {len(data)} stands what is no command")
+
+
+async def test_what_the_server_refused_to_start_on_is_never_called_sound(home: Path) -> None:
+    log = home / "redis.log"
+    with log.open("a") as lines:
+        lines.write("17:M 27 Nov 2026 04:00:00.000 # Bad file format reading the append only file: make a backup\n")
+    report, kept = repair(home)
+    assert (report.is_sound, report.beyond_repair, kept) == (False, True, None)
+    assert (
+        "The server did not start on these files ('Bad file format reading the append only file" in report.problems[0]
+    )
+    assert await stored(home) == WHOLE
+    assert check(home).is_sound, "it has started since"
+
+
+@pytest.mark.parametrize("end", [0, 500])
+async def test_no_single_bit_makes_what_was_stored_look_like_the_end_of_a_write(home: Path, end: int) -> None:
+    """Otherwise it would be cut off without a question."""
+    whole = (folder_of(home) / FIRST).read_bytes()
+    file, data = home / "flipped", bytearray(whole)
+    for at in range(len(data) - end - 500, len(data) - end):
+        for bit in range(8):
+            data[at] ^= 1 << bit
+            file.write_bytes(data)
+            assert scan(file).damage in ("", "garbage"), f"bit {bit} of byte {at}"
+            data[at] ^= 1 << bit
+
+
 async def test_at_every_byte_a_cut_file_is_mended_to_whole_transactions(home: Path) -> None:
     file = folder_of(home) / FIRST
     data = file.read_bytes()
