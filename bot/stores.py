@@ -9,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.settings import Settings
+from store.embedded import losses
 from store.embedded.server import visited, why_down
 from store.redis.connection import COMMAND_SECONDS, Connection
 from store.redis.index import RedisIndex
@@ -25,16 +28,26 @@ if TYPE_CHECKING:
 async def store_of(settings: Settings, *, stays: bool = True) -> AsyncIterator[RedisStore]:
     """The configured store, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError.
 
-    `stays`: an embedded server that is killed is restarted. A command that only reads need not do that.
+    After events were cut off its end, people are told before anybody gets it. `stays`: an embedded server that is
+    killed is restarted. A command that only reads need not do that.
     """
     from store.redis.store import RedisStore
 
     async with connected(settings, stays=stays) as connection:
         store = RedisStore(connection, confirms=settings.durable_before_acting)
         try:
+            if not settings.redis_url and (cut := losses.marked(settings.bot_home)):
+                await _tell_of(cut, store, settings.bot_home)
             yield store
         finally:
             await store.aclose()
+
+
+async def _tell_of(cut: str, store: RedisStore, home: Path) -> None:
+    from bot.lost_events import hand_over
+
+    await hand_over(store, cut, datetime.fromtimestamp(await store.time(), UTC))
+    losses.unmark(home)
 
 
 @contextlib.asynccontextmanager

@@ -144,6 +144,11 @@ def handed_over(version: int) -> str:
     return f"h{version}/handed"
 
 
+def handed_over_after_cut(cut: str) -> str:
+    """After events were cut off the end of the store. `cut`: its name."""
+    return f"cut/{cut}"
+
+
 def events_lost(ids: Iterable[str]) -> str:
     """The loss of events with these ids. The same, whichever worker remembers them."""
     return f"lost/{short_hash(' '.join(ids))}"
@@ -365,6 +370,7 @@ _EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] =
         (r"()(opened)()", None),
         (r"(h\d+)/(handed)()", None),
         (r"()(lost)/(.+)", None),
+        (r"()(cut)/(.+)", None),
         (r"(u\d+)/(unserved)()", None),
         (r"(c\d+)/(failed|outdated)()", None),
         (r"()(m|pause|resume|cancel|reopen|fork)/(.+)", None),

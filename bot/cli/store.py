@@ -21,6 +21,11 @@ from store.embedded.check import Cut, Report
 from store.embedded.check import check as checked
 from store.embedded.check import repair as repaired
 
+_LOST = (
+    "Events are lost: every thread that is not at rest is handed to people. Standing approvals that were revoked "
+    "lately may be in force again: look at `bot standing`."
+)
+
 app = typer.Typer(
     help="Look after the store: check, mend and reindex it.",
     no_args_is_help=True,
@@ -36,7 +41,15 @@ def store() -> None:
 @app.command()
 def check(
     repair: Annotated[
-        bool, typer.Option("--repair", help="cut off what is damaged at the end, and keep a copy of it")
+        bool, typer.Option("--repair", help="cut off the unfinished end of a write, and keep a copy of it")
+    ] = False,
+    lose_events: Annotated[
+        bool,
+        typer.Option(
+            "--lose-events",
+            help="with --repair: cut off events that were stored, too. Calls that were approved may run again; "
+            "every thread that is not at rest is handed to people",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,13 +62,18 @@ def check(
                 "REDIS_URL names a server, whose files are on its own machine: `bot doctor` asks it how it is. "
                 "This command checks the embedded store, which is used without REDIS_URL."
             )
+        if lose_events and not repair:
+            raise Refused("--lose-events says how to mend, so it needs --repair.")
         kept: Path | None = None
         if repair:
-            report, kept = await asyncio.to_thread(repaired, settings.bot_home)
+            report, kept = await asyncio.to_thread(repaired, settings.bot_home, lose_events=lose_events)
         else:
             report = await asyncio.to_thread(checked, settings.bot_home)
         if not report.exists:
             raise Refused(f"There is no store under {settings.bot_home}.")
+        if kept and report.loses_events:
+            async with store_of(settings):  # Hands the threads to people.
+                pass
         if as_json:
             console.print_json(_document(report, kept))
         else:
@@ -89,6 +107,7 @@ def _lines(report: Report, home: Path, kept: Path | None) -> list[str]:
     done = [f"Cut {_what(cut)}." for cut in report.cuts]
     done += [f"Wrote the list of its files anew: {', '.join(report.manifest.names)}."] if report.manifest else []
     done += [f"A copy of what was cut is in {kept}."] if report.cuts else []
+    done += [_LOST] if report.loses_events else []
     return [*report.problems, *done, f"The store is sound now: {_events(report)}."]
 
 
@@ -109,6 +128,12 @@ def _advice(report: Report, home: Path) -> str:
             "move that folder away to start empty."
         )
     cuts = f"cuts {'; '.join(map(_what, report.cuts))}, and keeps a copy" if report.cuts else "writes the list anew"
+    if report.loses_events:
+        return (
+            f"The store under {home} is damaged where events were stored. Without them, calls that were approved may "
+            f"run again. `bot store check --repair --lose-events` {cuts}, and hands every thread that is not at rest "
+            "to people."
+        )
     return f"The store under {home} is damaged. `bot store check --repair` {cuts}."
 
 
@@ -119,6 +144,7 @@ def _document(report: Report, kept: Path | None) -> dict[str, object]:
         "bytes": report.size_bytes,
         "events_since_snapshot": report.events_since_snapshot,
         "problems": list(report.problems),
+        "loses_events": report.loses_events,
         "cuts": [asdict(cut) for cut in report.cuts],
         "kept": str(kept) if kept else None,
     }

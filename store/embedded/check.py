@@ -3,6 +3,10 @@
 It holds the server's lock meanwhile, so no server runs or starts. Mending means to cut off: everything up to the first
 damage stays as it is, the rest is copied to a folder of its own and removed. Nothing is guessed: where events in the
 middle would be missing, or the files may not belong together, only a backup helps, and this module says so.
+
+Only the unfinished end of a write is cut without a question, because nobody was told that it was stored. Anything else
+may have been, such as that a call was approved, begun or done; without that, it would run again. So it is cut only if
+the caller accepts the loss, and it is marked (`store.embedded.losses`): people are told before anybody acts.
 """
 
 from __future__ import annotations
@@ -17,9 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from store.embedded import losses
 from store.embedded.aof import FOLDER, MANIFEST, Manifest, Scan, has_data, manifest_from_names, read_manifest, scan
 from store.embedded.server import EmbeddedRedisError, Home, server_binary
-from store.embedded.supervisor import DATA, SERVER_LOCK
+from store.embedded.supervisor import DATA, SERVER_LOCK, USERS_LOCK
 
 LOCK_SECONDS_MAX = 2.0
 """A server that fails while it starts holds the lock for a moment, again and again."""
@@ -46,6 +51,8 @@ class Report:
     """In what is sound. The snapshot is a file that only the server reads."""
     problems: tuple[str, ...] = ()
     cuts: tuple[Cut, ...] = ()
+    loses_events: bool = False
+    """What has to go may hold events that were stored."""
     manifest: Manifest | None = None
     """To be written, because there is none."""
     beyond_repair: bool = False
@@ -61,16 +68,22 @@ def check(home: Path) -> Report:
         return _judged(home)
 
 
-def repair(home: Path) -> tuple[Report, Path | None]:
-    """What was wrong, and where a copy of what was removed is kept; None: nothing was. Raises EmbeddedRedisError."""
+def repair(home: Path, *, lose_events: bool = False) -> tuple[Report, Path | None]:
+    """What was wrong, and where a copy of what was removed is kept; None: nothing was. Raises EmbeddedRedisError.
+
+    `lose_events`: cut off also what may hold events that were stored.
+    """
     folder = home / DATA / FOLDER
-    with _alone(home):
+    with _alone(home, also_of_users=lose_events):
         report = _judged(home)
-        if report.is_sound or report.beyond_repair:
+        if report.is_sound or report.beyond_repair or (report.loses_events and not lose_events):
             return report, None
-        kept = home / f"redis-cut-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        kept = home / f"redis-cut-{name}"
         _keep(report, folder, kept)
-        for cut in report.cuts:
+        if report.loses_events:
+            losses.mark(home, name)
+        for cut in reversed(report.cuts):  # From the end, so that a crash leaves no gap that looks sound.
             _truncate(folder / cut.file, cut.from_byte)
         if report.manifest:
             _replace(folder / MANIFEST, report.manifest.text)
@@ -99,18 +112,21 @@ def _keep(report: Report, folder: Path, kept: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Holds the server's lock. Turns every OSError into EmbeddedRedisError."""
+def _alone(home: Path, *, also_of_users: bool = False) -> Iterator[None]:
+    """Holds the server's lock. Turns every OSError into EmbeddedRedisError.
+
+    `also_of_users`: and the users' lock, so that not even a process is left whose server does not start.
+    """
     try:
         if not home.is_dir():
             yield
             return
-        lock = os.open(home / SERVER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _take(lock, home)
+        with contextlib.ExitStack() as held:
+            for name in (USERS_LOCK, SERVER_LOCK) if also_of_users else (SERVER_LOCK,):
+                lock = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o600)
+                held.callback(os.close, lock)
+                _take(lock, home)
             yield
-        finally:
-            os.close(lock)
     except OSError as error:
         file = f" ({error.filename!r})" if error.filename else ""
         raise EmbeddedRedisError(f"Checking the files under {str(home)!r} failed: {error.strerror}{file}.") from error
@@ -180,7 +196,8 @@ def _with_cuts(scans: dict[str, Scan], report: Report) -> Report:
         cuts += [Cut(other, 0, one.size_bytes, one.events + one.events_after) for other, one in later.items()]
         problems = [_damage_of(name, found)]
         problems += [f"{other}: follows the damage, so it cannot stand without what is missing." for other in later]
-        return replace(report, problems=(*report.problems, *problems), cuts=tuple(cuts))
+        loses = found.damage != "cut off" or bool(later)
+        return replace(report, problems=(*report.problems, *problems), cuts=tuple(cuts), loses_events=loses)
     return report
 
 

@@ -93,6 +93,7 @@ EVENT_IDS: dict[Callable[..., str], tuple[str, st.SearchStrategy[str]]] = {
     keys.refused: ("refused", st.builds(keys.refused, STEPS)),
     keys.agent_changed: ("agent", st.builds(keys.agent_changed, STEPS)),
     keys.handed_over: ("handed", st.builds(keys.handed_over, NUMBERS)),
+    keys.handed_over_after_cut: ("cut", st.builds(keys.handed_over_after_cut, st.just("20261127T040000Z"))),
     keys.events_lost: ("lost", st.builds(keys.events_lost, st.lists(STEPS))),
     keys.unserved: ("unserved", st.builds(keys.unserved, NUMBERS)),
     keys.choice_failed: ("failed", st.builds(keys.choice_failed, NUMBERS)),

@@ -51,8 +51,10 @@ async def test_a_torn_store_names_the_command_that_mends_it_and_it_does(bot: Bot
         f"appendonly.aof.1.incr.aof: after byte {size} of {size + 100} stands what is no command (100 bytes).\n"
     )
     assert checked.err == (
-        "The store under .bot is damaged. `bot store check --repair` cuts 100 bytes with at most 0 events from "
-        f"appendonly.aof.1.incr.aof, from byte {size:,} on, and keeps a copy.\n"
+        "The store under .bot is damaged where events were stored. Without them, calls that were approved may run "
+        "again. `bot store check --repair --lose-events` cuts 100 bytes with at most 0 events from "
+        f"appendonly.aof.1.incr.aof, from byte {size:,} on, and keeps a copy, and hands every thread that is not at "
+        "rest to people.\n"
     )
     document = (await bot.run("store", "check", "--json")).document
     assert (document["sound"], document["repaired"]) == (False, False)
@@ -60,11 +62,30 @@ async def test_a_torn_store_names_the_command_that_mends_it_and_it_does(bot: Bot
         {"file": "appendonly.aof.1.incr.aof", "from_byte": size, "size_bytes": 100, "events": 0}
     ]
 
-    mended = (await bot.run("store", "check", "--repair")).succeeded()
+    refused = await bot.run("store", "check", "--repair")
+    assert (refused.code, refused.err) == (1, checked.err)
+    assert file.stat().st_size == size + 100
+    (await bot.run("store", "check", "--lose-events")).failed("it needs --repair")
+    mended = await bot.run("store", "check", "--repair", "--lose-events")
+    assert (mended.code, mended.err.count("\n")) == (0, 1)
+    assert "events_cut" in mended.err
+    assert "Events are lost: every thread that is not at rest is handed to people." in mended.out
     assert mended.out.splitlines()[-1] == "The store is sound now: 2 events since the last snapshot."
     [kept] = bot.home.glob("redis-cut-*")
     assert f"A copy of what was cut is in {kept.relative_to(bot.folder)}." in mended.out
-    assert len((await bot.run("threads", "--json")).succeeded().document) == 1
+    [thread] = (await bot.run("threads", "--json")).succeeded().document
+    assert thread["status"] == "handed_to_human"
+
+
+async def test_the_unfinished_end_of_a_write_is_cut_without_a_question(bot: Bot) -> None:
+    file = await sent(bot)
+    with file.open("ab") as torn:
+        torn.write(b"*1\r\n$5\r\nMULTI\r\n*3\r\n$4\r\nSA")
+    checked = await bot.run("store", "check")
+    assert checked.err.startswith("The store under .bot is damaged. `bot store check --repair` cuts ")
+    (await bot.run("store", "check", "--repair")).succeeded()
+    [thread] = (await bot.run("threads", "--json")).succeeded().document
+    assert thread["status"] == "working"
 
 
 async def test_what_cannot_be_mended_needs_a_backup(bot: Bot) -> None:

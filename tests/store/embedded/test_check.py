@@ -6,12 +6,14 @@ The files are the server's own, and after each repair a server has to start on t
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import resource
 from pathlib import Path
 
 import pytest
 
+from store.embedded import losses
 from store.embedded.aof import FOLDER, MANIFEST, read_manifest, scan
 from store.embedded.check import Cut, Report, check, repair
 from store.embedded.keeper import embedded
@@ -92,7 +94,12 @@ async def test_garbage_at_the_end_is_found_explained_and_cut_off(home: Path, gar
     file = folder_of(home) / FIRST
     size = damage(file, garbage)
     assert "`bot store check --repair` mends it" in await refusal(home)
+    before = contents(home)
     report, kept = repair(home)
+    assert (report.loses_events, kept) == (True, None), "it may have been stored"
+    assert contents(home) == before
+    report, kept = repair(home, lose_events=True)
+    assert losses.marked(home) == str(kept).rpartition("-")[2]
     assert not report.beyond_repair
     assert report.problems == (
         f"{FIRST}: after byte {size} of {size + len(garbage)} stands what is no command ({len(garbage)} bytes).",
@@ -162,6 +169,8 @@ async def test_at_every_byte_a_cut_file_is_mended_to_whole_transactions(home: Pa
     file.write_bytes(data[:cut])
     assert check(home).cuts == (Cut(FIRST, cut - 1, 1, 0),)
     mended, _ = repair(home)
+    assert not mended.loses_events
+    assert not losses.marked(home)
     assert mended.events_since_snapshot == 2 * THREADS - 2
     assert file.read_bytes() == data[: cut - 1]
     assert list(await stored(home)) == ["t0", "t1"]
@@ -172,7 +181,7 @@ async def test_events_after_the_damage_are_counted_and_kept(home: Path) -> None:
     data = file.read_bytes()
     middle = data.rindex(b"*1\r\n$5\r\nMULTI")
     file.write_bytes(data[:middle] + b"\0" * 8 + data[middle:])
-    report, kept = repair(home)
+    report, kept = repair(home, lose_events=True)
     assert report.cuts == (Cut(FIRST, middle, 8 + len(data) - middle, 2),)
     assert "parts of 2 events can be recognised there" in report.problems[0]
     assert kept is not None
@@ -190,11 +199,38 @@ async def test_files_after_a_damaged_one_go_with_it(home: Path) -> None:
     (folder / second).write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n" + data[middle:])
     with (folder / MANIFEST).open("a") as manifest:
         manifest.write(f"file {second} seq 2 type i\n")
-    report, kept = repair(home)
+    report, kept = repair(home, lose_events=True)
     assert [(cut.file, cut.from_byte, cut.events) for cut in report.cuts] == [(FIRST, middle, 0), (second, 0, 2)]
     assert kept is not None
     assert sorted(contents(kept)) == [f"{FIRST}.from-{middle}", f"{second}.from-0"]
     assert list(await stored(home)) == ["t0", "t1"]
+
+
+async def test_an_unfinished_write_before_the_last_file_is_not_the_end_of_it(home: Path) -> None:
+    folder = folder_of(home)
+    data = (folder / FIRST).read_bytes()
+    (folder / FIRST).write_bytes(data[:-3])
+    second = "appendonly.aof.2.incr.aof"
+    with (folder / MANIFEST).open("a") as manifest:
+        manifest.write(f"file {second} seq 2 type i\n")
+    (folder / second).write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n")
+    report, kept = repair(home)
+    assert (report.loses_events, kept) == (True, None)
+    (folder / second).write_bytes(b"")
+    report, kept = repair(home)
+    assert not report.loses_events
+    assert kept is not None
+
+
+async def test_events_are_cut_off_only_when_no_process_is_left_that_could_act_at_once(home: Path) -> None:
+    """Such as one that tries to start the server on these files again and again."""
+    damage(folder_of(home) / FIRST, b"\0")
+    with (home / "users.lock").open() as user:
+        fcntl.flock(user, fcntl.LOCK_SH)
+        assert not check(home).is_sound
+        with pytest.raises(EmbeddedRedisError, match=r"^A server uses the files under .* Stop `bot run`"):
+            repair(home, lose_events=True)
+    assert repair(home, lose_events=True)[1] is not None
 
 
 @pytest.mark.parametrize("text", [None, "", "file ../x seq 1 type b\n", "file appendonly.aof.1.base.rdb seq 1 type b"])
@@ -259,7 +295,7 @@ async def test_after_a_rewrite_of_the_base_all_is_sound_as_well(home: Path) -> N
     assert report.is_sound
     assert report.events_since_snapshot == 2, "those in the snapshot are not counted"
     damage(folder_of(home) / manifest.commands[-1], b"\0\0")
-    repair(home)
+    repair(home, lose_events=True)
     assert await stored(home) == {"after": ["opened", "m1"]} | WHOLE
 
 
@@ -277,7 +313,7 @@ async def test_a_copy_that_cannot_be_kept_leaves_everything_as_it_was(home: Path
     resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))  # as on a full disk
     try:
         with pytest.raises(EmbeddedRedisError, match=r"\(File too large\), so nothing was cut off\. Free"):
-            repair(home)
+            repair(home, lose_events=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert contents(home) == before
