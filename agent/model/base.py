@@ -14,6 +14,9 @@ from store.values import Usage
 
 Reason = Literal["invalid", "refused", "truncated", "unavailable"]
 
+Concerns = Literal["model", "request", "pace"]
+"""What an unavailable model says: of itself, to everybody; of this request only; or that it is asked too often."""
+
 RETRY_AFTER_SECONDS_MAX = 3_600.0
 DEFAULT = "default"
 """The label of the model of every agent that has no other."""
@@ -52,6 +55,7 @@ class ModelFailure(Exception):
         retry_after_seconds: float | None = None,
         is_known: bool = False,
         was_asked: bool = True,
+        concerns: Concerns = "model",
     ) -> None:
         super().__init__(error)
         self.reason: Reason = reason
@@ -65,6 +69,7 @@ class ModelFailure(Exception):
         """The model is being left alone, or will be asked again in a moment: nothing new to a thread that was told."""
         self.was_asked = was_asked
         """False: nothing was sent."""
+        self.concerns: Concerns = concerns
 
     def changed(self, **changes: Any) -> ModelFailure:
         """The same failure, with other values for some of the arguments."""
@@ -76,6 +81,7 @@ class ModelFailure(Exception):
             "retry_after_seconds": self.retry_after_seconds,
             "is_known": self.is_known,
             "was_asked": self.was_asked,
+            "concerns": self.concerns,
         }
         return ModelFailure(**{**fields, **changes})
 

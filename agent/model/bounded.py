@@ -2,7 +2,8 @@
 
 A caller never waits here for another call to end. If all calls that may be made at once are under way, it is told to
 come back (`ModelBusy`); while the circuit is open, the model is unavailable. Those who are turned away come back one
-after the other. It adds to the usage what the call cost.
+after the other. What the endpoint refuses because of one request does not keep others from it. It adds to the usage
+what the call cost.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class BoundedModel:
         self._clock = clock
         self._comes_back_at = 0.0
         """When the last caller who was turned away comes back."""
-        self._last_error = ""
+        self._last_failure: ModelFailure | None = None
+        """The last one that concerns everybody."""
 
     @property
     def name(self) -> str:
@@ -100,20 +102,32 @@ class BoundedModel:
         if failure.reason != "unavailable":
             self._answered()  # Not usefully, but it is there.
             return
-        was_open = self._circuit.is_open
-        self._last_error = failure.error
-        self._circuit.failed(was_probe=was_probe, retry_after_seconds=failure.retry_after_seconds or 0.0)
-        if self._circuit.is_open and (was_probe or not was_open):
-            seconds = round(self._circuit.wait_seconds(), 1)
+        if failure.concerns == "request":
+            # Otherwise one odd thread would keep the model from all others.
+            self._circuit.abandoned(was_probe=was_probe)
+            return
+        was_left_alone = bool(self._circuit.wait_seconds())
+        self._last_failure = failure
+        asked_seconds = failure.retry_after_seconds or 0.0
+        if failure.concerns == "model":
+            self._circuit.failed(was_probe=was_probe, retry_after_seconds=asked_seconds)
+        elif asked_seconds:
+            self._circuit.slowed_down(asked_seconds, was_probe=was_probe)
+        else:
+            self._circuit.abandoned(was_probe=was_probe)
+        seconds = round(self._circuit.wait_seconds(), 1)
+        if seconds and (was_probe or not was_left_alone):
             failures = self._circuit.failures
             log.warning("model_left_alone", model=self.label, failures=failures, seconds=seconds, error=failure.error)
 
     def _told(self, failure: ModelFailure) -> ModelFailure:
         """With its cost, and with the pause, if the model is left alone from now on."""
         failure = failure.changed(usage=self._priced(failure.usage))
-        if failure.reason != "unavailable" or not (wait_seconds := self._circuit.wait_seconds()):
+        wait_seconds = self._circuit.wait_seconds()
+        if failure.reason != "unavailable" or failure.concerns == "request" or not wait_seconds:
             return failure
-        return failure.changed(retry_after_seconds=self._back_in_seconds(wait_seconds), is_known=True)
+        seconds = failure.retry_after_seconds or self._back_in_seconds(wait_seconds)
+        return failure.changed(retry_after_seconds=seconds, is_known=True)
 
     def _answered(self) -> None:
         if self._circuit.is_open:
@@ -121,10 +135,11 @@ class BoundedModel:
         self._circuit.succeeded()
 
     def _left_alone(self, wait_seconds: float) -> ModelFailure:
-        error = (
-            f"The model {self.name} was not asked, because it failed {self._circuit.failures} times in a row. "
-            f"The last time: {self._last_error}"
-        )
+        last = self._last_failure
+        assert last, "nobody leaves a model alone that never failed"
+        asks_for_it = last.concerns == "pace"
+        why = "it asks to slow down" if asks_for_it else f"it failed {self._circuit.failures} times in a row"
+        error = f"The model {self.name} was not asked, because {why}. The last time: {last.error}"
         seconds = self._back_in_seconds(wait_seconds)
         return ModelFailure(
             "unavailable",

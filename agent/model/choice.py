@@ -94,7 +94,8 @@ async def _instead(fallback: BoundedModel, prompt: Prompt, within_seconds: float
     except ModelBusy as busy:
         if not first.was_asked:
             raise  # Nothing was sent to either of them, and nothing went wrong.
-        raise first.changed(retry_after_seconds=busy.retry_after_seconds, is_known=True) from None
+        later = {"retry_after_seconds": busy.retry_after_seconds, "is_known": True}
+        raise first.changed(**later, concerns="model") from None  # The fallback may still take the request.
     except ModelFailure as second:
         raise _of_both(first, second) from None
     return replace(answer, usage=_sum(first.usage, answer.usage))
@@ -114,6 +115,7 @@ def _of_both(first: ModelFailure, second: ModelFailure) -> ModelFailure:
         retry_after_seconds=None if None in waits else min(wait for wait in waits if wait is not None),
         is_known=first.is_known and second.is_known,
         was_asked=first.was_asked or second.was_asked,
+        concerns="request" if first.concerns == second.concerns == "request" else "model",
     )
 
 

@@ -1,4 +1,4 @@
-"""A circuit breaker: after several failed calls in a row, a model is left alone for a while.
+"""A circuit breaker: after several failed calls in a row, or when it asks for that, a model is left alone for a while.
 
 While the circuit is open, callers learn at once that the model is unavailable, instead of waiting for another time-out.
 When the pause is over, one call goes through as a probe: if it is answered, the circuit closes; if not, the next pause
@@ -23,6 +23,8 @@ class Circuit:
         self._failures = 0
         self._pause_seconds = PAUSE_SECONDS
         self._open_until: float | None = None
+        self._slow_until = 0.0
+        """Until then the endpoint has asked to be left alone."""
         self._is_probing = False
 
     @property
@@ -36,11 +38,12 @@ class Circuit:
 
     def wait_seconds(self) -> float:
         """How long until a call may be made; 0: now."""
+        now = self._clock()
         if self._open_until is None:
-            return 0.0
+            return max(self._slow_until - now, 0.0)
         if self._is_probing:
             return PAUSE_SECONDS  # However long the last pause was: what comes of the probe will be known soon.
-        return max(self._open_until - self._clock(), 0.0)
+        return max(self._open_until - now, self._slow_until - now, 0.0)
 
     def begin(self) -> bool:
         """A call begins. Returns whether it is the probe; `end` or `abandon` must follow."""
@@ -67,7 +70,12 @@ class Circuit:
             pause = min(max(self._pause_seconds, retry_after_seconds), PAUSE_SECONDS_MAX)
             self._open_until = self._clock() + pause
 
+    def slowed_down(self, seconds: float, *, was_probe: bool) -> None:
+        """The endpoint asked to be left alone for so long. That is no failure: it is there."""
+        self.abandoned(was_probe=was_probe)
+        self._slow_until = max(self._slow_until, self._clock() + min(seconds, PAUSE_SECONDS_MAX))
+
     def abandoned(self, *, was_probe: bool) -> None:
-        """A call was cancelled, which says nothing about the model."""
+        """A call was cancelled, or refused for itself, which says nothing about the model."""
         if was_probe:
             self._is_probing = False

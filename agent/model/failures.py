@@ -18,7 +18,7 @@ import aiohttp
 import httpx2
 from openai import APIStatusError
 
-from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure
+from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, Concerns, ModelFailure
 
 _FORMAT = re.compile(
     r"response.?format|json.?(schema|object|mode)|structured.?output|\bschema\b|grammar"
@@ -94,8 +94,12 @@ class Failures:
             check = f"check {names.model} ({self._model}) and {names.url}."
             return ModelFailure("unavailable", f"The endpoint found nothing there (404); {check} {text}")
         what = "asks to slow down" if status == 429 else "has an error" if status >= 500 else "refuses the request"
-        explained = f"The endpoint {what} ({status}). {text}"
-        return ModelFailure("unavailable", explained, retry_after_seconds=retry_after(error.response.headers))
+        return ModelFailure(
+            "unavailable",
+            f"The endpoint {what} ({status}). {text}",
+            retry_after_seconds=retry_after(error.response.headers),
+            concerns=_concerns(status),
+        )
 
     def shown(self, text: str) -> str:
         """One line without secrets."""
@@ -103,6 +107,14 @@ class Failures:
             text = text.replace(secret, "***")
         line = "".join(c if c.isprintable() else " " for c in _SECRET.sub("***", text[: 4 * ERROR_CHARS_MAX]))
         return " ".join(line.split())[:ERROR_CHARS_MAX]
+
+
+def _concerns(status: int) -> Concerns:
+    """Whether another request would be answered in the same way."""
+    if status == 429:
+        return "pace"
+    # RFC 9110: 402 is about the account, and 408 says that the endpoint did not wait any longer.
+    return "model" if status >= 500 or status in (401, 402, 403, 404, 408) else "request"
 
 
 def retry_after(headers: httpx2.Headers) -> float | None:

@@ -10,11 +10,12 @@ agent from ever answering. It says how much it had read (`StepChosen.seen`), and
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Literal
 
 from agent.model.base import Answer, ModelFailure, Prompt
 from agent.perform.listen import PeopleAreWriting, listening_seconds
-from agent.perform.outage import unavailable
+from agent.perform.outage import FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX, unavailable
 from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import Step, Tool
@@ -52,7 +53,8 @@ async def ask(turn: Turn) -> None:
         turn.model_seconds = time.monotonic() - began
     except ModelFailure as failure:
         turn.model_seconds = time.monotonic() - began
-        await turn.note(_failed(turn, failure) if failure.reason != "unavailable" else unavailable(turn, failure))
+        is_away = failure.reason == "unavailable" and failure.concerns != "request"
+        await turn.note(unavailable(turn, failure) if is_away else _failed(turn, failure))
         return
     try:
         await _record(turn, answer, asked)
@@ -103,11 +105,17 @@ async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
 
 
 def _failed(turn: Turn, failure: ModelFailure) -> ChoiceFailed:
+    now, retry_at = turn.now(), None
+    if failure.reason == "unavailable":
+        # The endpoint refused this request for itself: the model cannot know better, but another time may help.
+        delay = failure.retry_after_seconds or FIRST_RETRY_SECONDS * 4**turn.thread.state.errors_in_row
+        retry_at = now + timedelta(seconds=min(delay, RETRY_SECONDS_MAX))
     return ChoiceFailed(
         id=keys.choice_failed(turn.thread.version),
-        at=turn.now(),
+        at=now,
         reason=failure.reason,
         error=failure.error[:ERROR_CHARS_MAX],
+        retry_at=retry_at,
         model=failure.model,
         usage=failure.usage,
     )

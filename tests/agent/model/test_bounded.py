@@ -106,6 +106,51 @@ async def test_a_model_that_does_not_answer_in_time_is_left_alone_too() -> None:
         assert "was not asked" in (await failure(one)).error
 
 
+@pytest.mark.parametrize("status", [400, 422, 418])
+async def test_a_request_that_is_refused_for_itself_says_nothing_of_the_model(status: int) -> None:
+    async with served(error(status, "This prompt is odd."), repeat=True) as one:
+        for _ in range(2 * FAILURES_MAX):
+            failed = await failure(one)
+            assert (failed.concerns, failed.is_known) == ("request", False)
+        assert one.asked == 2 * FAILURES_MAX
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 501])
+async def test_a_refusal_that_concerns_everybody_leaves_the_model_alone(status: int) -> None:
+    async with served(error(status, "No."), repeat=True) as one:
+        for _ in range(FAILURES_MAX):
+            assert (await failure(one)).concerns == "model"
+        assert not (await failure(one)).was_asked
+
+
+async def test_a_probe_that_is_refused_for_itself_makes_way_for_another() -> None:
+    async with served(*[DOWN] * FAILURES_MAX, error(400, "This prompt is odd."), NOTHING) as one:
+        for _ in range(FAILURES_MAX):
+            await failure(one)
+        one.clock.now += PAUSE_SECONDS
+        assert "This prompt is odd." in (await failure(one)).error
+        await one.model.answer(prompt())
+
+
+async def test_an_endpoint_that_asks_to_slow_down_is_left_alone_for_as_long_as_it_asks() -> None:
+    async with served(error(429, "Slow down.", headers={"Retry-After": "7"}), NOTHING) as one:
+        assert (await failure(one)).retry_after_seconds == 7
+        told = await failure(one)
+        assert told.error == (
+            "The model default-1 was not asked, because it asks to slow down. The last time: The endpoint asks to slow "
+            "down (429). Slow down."
+        )
+        assert 7 < (told.retry_after_seconds or 0) < 8
+        one.clock.now += 7
+        await one.model.answer(prompt())
+
+
+async def test_an_endpoint_that_asks_to_slow_down_without_saying_for_how_long_is_not_left_alone() -> None:
+    async with served(error(429, headers={"x-should-retry": "false"}), repeat=True) as one:
+        for _ in range(2 * FAILURES_MAX):
+            assert (await failure(one)).was_asked
+
+
 async def test_useless_answers_are_answers() -> None:
     async with served("Hello!", repeat=True) as one:
         for _ in range(2 * FAILURES_MAX):

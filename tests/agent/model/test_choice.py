@@ -13,7 +13,7 @@ from agent.model.choice import Models, Option
 from agent.model.circuit import FAILURES_MAX
 from agent.model.price import Price
 from tests.agent.model.endpoints import DOWN, NOTHING, Served, hanging, prompt, served
-from tests.fakes.model_server import error
+from tests.fakes.model_server import Reply, error
 
 
 def falling_back(first: Served, second: Served, timeout_seconds: float = 20) -> Models:
@@ -84,7 +84,18 @@ async def test_where_both_are_unavailable_both_are_told_of_and_the_sooner_one_co
         assert "asks to slow down (429). Slow down." in failed.error
         assert "The fallback: The endpoint asks to slow down (429)." in failed.error
         assert len(failed.error) <= ERROR_CHARS_MAX
+        for served_model in (first, second):
+            served_model.clock.now += 30
         assert (await failure(models)).retry_after_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("replies", "concerns"),
+    [((error(400), error(422)), "request"), ((error(400), DOWN), "model"), ((DOWN, error(400)), "model")],
+)
+async def test_it_is_the_request_only_if_both_refuse_it(replies: tuple[Reply, Reply], concerns: str) -> None:
+    async with served(replies[0]) as first, served(replies[1], label="cheap") as second:
+        assert (await failure(falling_back(first, second))).concerns == concerns
 
 
 async def test_a_fallback_that_is_busy_is_as_good_as_none() -> None:

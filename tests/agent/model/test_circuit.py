@@ -74,6 +74,23 @@ def test_a_cancelled_probe_makes_way_for_another() -> None:
     assert story.circuit.begin()
 
 
+def test_whoever_is_asked_to_slow_down_leaves_the_endpoint_alone_for_so_long_and_no_longer() -> None:
+    for asked, pause in ((1, 1), (40, 40), (3_600, PAUSE_SECONDS_MAX)):
+        story = Story()
+        story.circuit.slowed_down(asked, was_probe=story.circuit.begin())
+        assert story.circuit.wait_seconds() == pause
+        assert story.circuit.failures == 0
+        story.now += pause
+        assert not story.circuit.begin(), "no probe: it is there"
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    story = Story()
+    late = story.circuit.begin()
+    story.opened().circuit.slowed_down(1, was_probe=late)
+    assert story.circuit.wait_seconds() == PAUSE_SECONDS
+
+
 def test_the_pause_that_an_endpoint_asks_for_counts_up_to_the_limit() -> None:
     for asked, pause in ((1, PAUSE_SECONDS), (40, 40), (3_600, PAUSE_SECONDS_MAX)):
         story = Story()

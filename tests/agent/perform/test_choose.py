@@ -93,6 +93,16 @@ async def test_after_a_hand_over_because_of_an_endpoint_the_time_begins_anew() -
     assert await until_asked_again(world) == ["said: Here I am."]
 
 
+async def test_a_request_that_the_endpoint_refuses_is_an_error_of_the_thread() -> None:
+    world = World()
+    world.model.answers(*[ModelFailure("unavailable", "It refuses the request (400).", concerns="request")] * 3)
+    await world.say("do it")
+    assert await world.run() == []
+    assert await until_asked_again(world) == []
+    (line,) = await until_asked_again(world)
+    assert line.startswith("noted: I stopped and need a person: There were 3 errors in a row. The last one: It refuses")
+
+
 async def test_time_in_which_nobody_asked_does_not_count() -> None:
     world = World(limits=Limits(unavailable_seconds=60))
     world.model.answers(*[ModelFailure("unavailable", "503")] * 2, done("Here I am."))
