@@ -87,6 +87,8 @@ class CannotServe:
     why: str
     step: StepState | None = None
     """The step that it cannot begin."""
+    error: str = ""
+    """What is wrong with that step here, for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,9 @@ def decide_without_agent(thread: Thread) -> Action | None:
         found = next(((str(key), unsent) for key in unserved if (unsent := state.outbox.get(str(key)))), None)
         can_be_sent = found and not found[1].retry_at
         return Say(*found) if found and can_be_sent else CannotServe("A newer version of me wrote to this thread.")
-    waits = not (state.paused or state.cancelled or state.handed_to_human) and thread.turn == "agent"
+    stopped = state.paused or state.cancelled or state.handed_to_human
+    # A call that runs nowhere any more is to be asked about, also in a thread that is stopped.
+    waits = bool(thread.open_steps("running")) or (not stopped and thread.turn == "agent")
     return say_next(thread) or (CannotServe(f"No worker here knows the agent {thread.agent!r}.") if waits else None)
 
 
@@ -233,7 +237,12 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         step = agent.parse(state.chosen.intent, state.chosen.arguments)
     except UnusableStep as error:
         # It was valid for whoever chose it: another version, which may still run. A person's edit was never checked.
-        return RefuseStep(state, str(error)) if state.chosen.by == "person" else CannotServe(str(error), state)
+        is_edit = state.chosen.by == "person" and state.chosen.intent in agent.all_steps
+        return (
+            RefuseStep(state, str(error))
+            if is_edit
+            else CannotServe(f"No worker here can run {state.chosen.intent}.", state, str(error))
+        )
     match step:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)
@@ -272,7 +281,7 @@ def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopp
             return RefuseStep(state, "It was interrupted, and its thread was cancelled, so it is not repeated.")
         if state.restarts + 1 < agent.limits.tool_attempts:
             begin = _begin(agent, thread, state)
-            if isinstance(begin, RunTool) and begin.tool.repeatable:
+            if isinstance(begin, CannotServe) or (isinstance(begin, RunTool) and begin.tool.repeatable):
                 return begin
         return RefuseStep(state, f"{state.chosen.intent} was interrupted {state.restarts + 1} times.")
     return NoteInterruption(state)

@@ -40,7 +40,7 @@ from agent.perform.request import request
 from agent.perform.run import doing, interrupted, refused, run, what_is_known
 from agent.perform.say import say
 from agent.perform.turn import Services, Turn
-from agent.perform.unserved import give_up, has_waited_long
+from agent.perform.unserved import give_up, has_waited_long, is_unserved_notice
 from channels.base import Channel
 from store import keys
 from store.base import Lease, Store, ThreadMoved
@@ -149,7 +149,7 @@ async def _perform(turn: Turn, action: Action) -> None:
             event_id = keys.agent_changed(turn.thread.state.current)
             await turn.begin(AgentChanged(id=event_id, at=turn.now(), agent=action.agent, reason=action.reason))
         case HandToHuman():
-            event_id = keys.handed_over(turn.thread.version)
+            event_id = keys.handed_over(turn.thread.number)
             await turn.begin(HandedToHuman(id=event_id, at=turn.now(), limit=action.limit, reason=action.reason))
         case _:
             assert_never(action)
@@ -157,7 +157,10 @@ async def _perform(turn: Turn, action: Action) -> None:
 
 def _timers_due(turn: Turn) -> list[TimerFired]:
     timers = turn.thread.timers
-    if not timers or turn.thread.state.unreadable:
+    if turn.thread.state.unreadable:
+        # Nothing that depends on the unknown event; but people are told that nobody can serve the thread.
+        timers = {key: at for key, at in timers.items() if key.kind == "send" and is_unserved_notice(key.about)}
+    if not timers:
         return []
     now = turn.now()
     return [TimerFired(id=keys.fired(str(key)), at=now, timer=str(key)) for key in due(timers, now)]

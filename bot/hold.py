@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 CLAIMS_WITHOUT_RELEASE_MAX = 5
 """After this many worker deaths in a row, a thread is handed to a person."""
 STORE_RETRY_SECONDS = 0.5
+FAILURES_IN_ROW_MAX = 3
+"""After so many bugs in a row, of which people cannot even be told, a thread rests until something happens to it."""
 
 
 class Hold:
@@ -77,10 +79,12 @@ class Hold:
             await self._work()
         except LeaseLost:
             log.warning("lease_lost", thread=self.lease.thread_id)
+            await self._turn.settle()
             await self._hand_back()  # It may have expired without anybody claiming it.
         except asyncio.CancelledError:
             if not self._broken_off:
                 # The grace period is over. The log tells the next worker what was running.
+                await self._turn.settle()
                 await self._hand_back()
                 raise
             log.warning("lease_lost", thread=self.lease.thread_id)
@@ -126,9 +130,13 @@ class Hold:
     async def _work(self) -> None:
         trouble: tuple[str, str] | None = None  # The limit and the reason to park it for.
         parked = False
+        failures = 0
         while True:
             try:
                 await self._turn.refresh()
+                if failures > FAILURES_IN_ROW_MAX:
+                    await self._store.release(self.lease, self.thread)
+                    return
                 if trouble and (parked or not self.thread.exists):
                     # Telling people fails as well, so leave the thread alone.
                     if await self._store.release(self.lease, self.thread):
@@ -141,7 +149,7 @@ class Hold:
                     await self._park("worker_deaths", f"{self.lease.claims - 1} workers died while working on this.")
                     self.lease.claims = 1
                 postponed_seconds = await self._advance()
-                parked = False
+                parked, failures = False, 0
                 if await self._let_go(postponed_seconds):
                     return
             except StoreUnavailable as error:
@@ -154,6 +162,8 @@ class Hold:
             except Exception as error:
                 # A bug of ours. Hand the thread to a person instead of looping.
                 log.exception("thread_failed", thread=self.lease.thread_id)
+                failures += 1
+                await asyncio.sleep(STORE_RETRY_SECONDS if failures > 1 else 0)
                 trouble = (
                     "internal_error",
                     f"I hit a bug ({type(error).__name__}). An administrator should look at the log.",
@@ -171,7 +181,7 @@ class Hold:
     async def _let_go(self, postponed_seconds: float | None) -> bool:
         """False: something happened meanwhile."""
         self.cannot_serve = bool(self._turn.unserved)
-        if self.cannot_serve:
+        if self.cannot_serve and self._turn.unserved_since is None:
             log.warning("cannot_serve", thread=self.lease.thread_id, why=self._turn.unserved)
         if self._stopping or self.cannot_serve:
             await self._store.hand_back(self.lease)
@@ -183,5 +193,5 @@ class Hold:
         return min(waits if postponed_seconds is None else [*waits, postponed_seconds], default=None)
 
     async def _park(self, limit: str, reason: str) -> None:
-        event_id = keys.handed_over(self.thread.version)
+        event_id = keys.handed_over(self.thread.number)
         await self._turn.record(HandedToHuman(id=event_id, at=self._clock(), limit=limit, reason=reason))

@@ -42,6 +42,8 @@ class Memory:
 
     def keep(self, remembered: Remembered) -> None:
         self.take(remembered.thread.id)
+        if remembered.thread.version > EVENTS_MAX // 2:
+            return  # It would push out many others.
         self._kept[remembered.thread.id] = remembered
         self._events += remembered.thread.version
         while len(self._kept) > THREADS_MAX or self._events > EVENTS_MAX:

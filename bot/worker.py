@@ -23,7 +23,7 @@ from agent.loop import Loop
 from agent.reporting import report
 from bot.hold import STORE_RETRY_SECONDS, Hold
 from bot.memory import Memory, Remembered
-from store.base import Lease, Store, StoreUnavailable, ThreadDiverged
+from store.base import Lease, Store, StoreUnavailable, ThreadDiverged, boot_seconds
 from store.recovery import write_back
 from store.thread import Thread
 
@@ -54,7 +54,9 @@ class Worker:
         grace_seconds: float = 20.0,
         only: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seconds: Callable[[], float] = boot_seconds,
     ) -> None:
+        """`seconds`: a clock that never jumps; `clock` follows the store's, which may, at a failover above all."""
         self._store = store
         self._loop = loop
         self._concurrency = concurrency
@@ -63,6 +65,7 @@ class Worker:
         self._only = only
         """The only thread that this worker claims; empty: all."""
         self._clock = clock
+        self._seconds = seconds
         self._holds: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._memory = Memory()
@@ -87,33 +90,37 @@ class Worker:
         """Run until `stop`. While the store is down, it waits."""
         # Exclude everything loaded so far from garbage collection: a full pass over it would block for 50 ms.
         gc.freeze()
-        store_is_down = False
+        down_since: float | None = None
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             while not self._stopping.is_set():
                 try:
-                    await self._look_after(was_away=store_is_down)
+                    away_seconds = 0.0 if down_since is None else self._seconds() - down_since
+                    await self._look_after(away_seconds)
                     wait = await self._claim()
-                    store_is_down = False
+                    down_since = None
                 except StoreUnavailable as error:
-                    if not store_is_down:
+                    if down_since is None:
                         log.warning("store_unavailable", error=str(error))
-                    store_is_down, wait = True, STORE_RETRY_SECONDS
-                await self._sleep(wait, stopped, idle=not store_is_down)
+                        down_since = self._seconds()
+                    wait = STORE_RETRY_SECONDS
+                await self._sleep(wait, stopped, idle=down_since is None)
         finally:
             stopped.cancel()
             await self._drain()
 
-    async def _look_after(self, *, was_away: bool) -> None:
+    async def _look_after(self, away_seconds: float) -> None:
         """Before anything is claimed: renew what is held, and see whether the store still knows what we know.
 
         Another server may have lost what some worker did. For the length of a lease nothing is claimed, so that every
         worker that remembers something can write it back first.
         """
         changed = self._store.server.id != self._server_id
-        if was_away:
+        if away_seconds:
             for hold in [] if changed else [*self._holds.values()]:
                 await hold.renew()
+        # A short absence ends nobody's lease. If each began the grace anew, a flaky store would block every take-over.
+        if away_seconds >= self._lease_seconds / 2:
             self._away_until = self._seconds()
         if changed:
             found = self._store.server.id
@@ -130,9 +137,16 @@ class Worker:
             await self._store.refresh(thread)
         except ThreadDiverged as error:
             log.error("log_diverged", thread=thread.id, seen=thread.version, error=str(error))
-            recovery = await write_back(self._store, thread, now=self._clock)
-            self._memory.keep(Remembered(recovery.thread))
-            report([recovery.record] if recovery.record else [], recovery.thread)
+            try:
+                recovery = await write_back(self._store, thread, now=self._clock)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # A bug of ours must not keep the others from being looked at. This one is seen when it is claimed.
+                log.exception("write_back_failed", thread=thread.id)
+            else:
+                self._memory.keep(Remembered(recovery.thread))
+                report([recovery.record] if recovery.record else [], recovery.thread)
 
     async def _claim(self) -> float:
         """Claim due threads, up to the concurrency limit. Returns the seconds until the next attempt."""
@@ -145,6 +159,7 @@ class Worker:
         skip = self._skipped()
         age = min(self._store.server.age_seconds, now - self._away_until)
         expired = age >= self._lease_seconds
+        grace = 0.0 if expired else self._lease_seconds - age
         leases = await self._store.claim(room, self._lease_seconds, self._only, skip=skip, expired=expired)
         if self._store.server.id != self._server_id:
             # This claim was the first to reach it. See first what it lost, and let others write back what they know.
@@ -158,6 +173,9 @@ class Worker:
         due_in = await self._store.due_in_seconds(self._skipped())
         if due_in is None:
             return POLL_SECONDS_MAX
+        if due_in == 0 and not leases:
+            # What is due may be what others held, and is theirs for now. A wake-up ends the wait.
+            due_in = grace
         return min(max(due_in, 0.0 if leases else IDLE_SECONDS_MIN), POLL_SECONDS_MAX)
 
     def _skipped(self) -> set[str]:
@@ -190,9 +208,6 @@ class Worker:
             now = self._clock()
             self._left_alone[thread_id] = _LeftAlone(left.since if left else now, now + UNSERVED_RETRY_AFTER)
         self._freed.set()
-
-    def _seconds(self) -> float:
-        return self._clock().timestamp()
 
     async def _sleep(self, seconds: float, stopped: asyncio.Task[bool], *, idle: bool) -> None:
         """Sleep until there may be work, until a slot is free, or until `stop`."""

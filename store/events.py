@@ -307,6 +307,8 @@ class EventsLost(Recorded):
     """How many events, just before this one, were written back."""
     conflicting: tuple[JsonValue, ...] = ()
     """Remembered events that could not be written back, since others stand in their place; as in the log."""
+    numbered_from: int = 0
+    """From here on, ids that hold a number (`store.keys.step_at`) hold at least this one: lower ones may be taken."""
 
 
 class ThreadUnserved(Recorded):

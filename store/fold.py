@@ -297,6 +297,11 @@ def _handed_to_human(state: State, event: HandedToHuman | EventsLost, index: int
     state.outbox.put(MessageKey(event.id, "say"), "handed_to_human", index)
 
 
+def _events_lost(state: State, event: EventsLost, index: int) -> None:
+    state.ahead = max(state.ahead, event.numbered_from - index - 1)
+    _handed_to_human(state, event, index)
+
+
 def _unserved(state: State, event: ThreadUnserved, index: int) -> None:
     state.unserved = True
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
@@ -357,7 +362,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     DeliveryFailed: _delivery_failed,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed_to_human,
-    EventsLost: _handed_to_human,
+    EventsLost: _events_lost,
     ThreadUnserved: _unserved,
     ThreadPaused: _thread_paused,
     ThreadResumed: _thread_resumed,

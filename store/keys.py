@@ -64,9 +64,9 @@ def thread_id_of(place: Place) -> str:
 # Steps
 
 
-def step_at(version: int) -> str:
-    """The step chosen while the thread has `version` events. Unique, since it is appended at that version only."""
-    return f"s{version}"
+def step_at(number: int) -> str:
+    """The step chosen while the thread has this number (`Thread.number`). Unique: it is appended at that one only."""
+    return f"s{number}"
 
 
 def question_about(step_id: str) -> str:
@@ -140,8 +140,8 @@ def agent_changed(step_id: str) -> str:
 # Other events of the program
 
 
-def handed_over(version: int) -> str:
-    return f"h{version}/handed"
+def handed_over(number: int) -> str:
+    return f"h{number}/handed"
 
 
 def handed_over_after_cut(cut: str) -> str:
@@ -154,16 +154,16 @@ def events_lost(ids: Iterable[str]) -> str:
     return f"lost/{short_hash(' '.join(ids))}"
 
 
-def unserved(version: int) -> str:
-    return f"u{version}/unserved"
+def unserved(number: int) -> str:
+    return f"u{number}/unserved"
 
 
-def choice_failed(version: int) -> str:
-    return f"c{version}/failed"
+def choice_failed(number: int) -> str:
+    return f"c{number}/failed"
 
 
-def choice_outdated(version: int) -> str:
-    return f"c{version}/outdated"
+def choice_outdated(number: int) -> str:
+    return f"c{number}/outdated"
 
 
 def fired(timer: str) -> str:

@@ -8,6 +8,7 @@ belongs to another event is a conflict: it is kept in the log of what was lost, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from pydantic import JsonValue
 from store import keys
 from store.base import Store, ThreadDiverged, ThreadMoved
 from store.codec import EVENT_BYTES_MAX, encode
-from store.events import Event, EventsLost, StepChosen, ToolStarted
+from store.events import Event, EventsLost, StepChosen, ToolNotBegun, ToolStarted
 from store.keys import EventId, OutsideId
 from store.thread import Thread
 
@@ -46,39 +47,40 @@ def loss(remembered: Iterable[Event], log: Thread) -> Loss:
     standing = {event.id: event for event in log.events}
     missing: list[Event] = []
     conflicting: list[Event] = []
-    foreign: set[str] = set()  # Steps whose id now belongs to another step.
+    foreign: list[str] = []  # What now belongs to another event, and all that is about it.
     for event in remembered:
-        found, step = standing.get(event.id), _step_of(event)
-        if found is None and step in foreign:
-            conflicting.append(event)
-        elif found is None:
-            missing.append(event)
+        found = standing.get(event.id)
+        if found is None:
+            (conflicting if _is_about(event.id, foreign) else missing).append(event)
         elif not _same(event, found):
             conflicting.append(event)
-            if isinstance(event, StepChosen):
-                foreign.add(event.step)
+            foreign.append(event.step if isinstance(event, StepChosen) else event.id)
     return Loss(tuple(missing), tuple(conflicting))
 
 
 async def write_back(store: Store, remembered: Thread, *facts: Event, now: Callable[[], datetime]) -> Recovery:
-    """Appends what is missing of the remembered thread and of these new facts, and says so.
+    """Appends what is missing of the remembered thread, says so, and appends these new facts.
 
     Raises StoreUnavailable.
     """
-    known = (*remembered.events, *facts)
     while True:
         try:
             log = await store.refresh(Thread(remembered.id))
-            lost = loss(known, log)
-            if not lost.missing and not lost.conflicting:
-                return Recovery(log, None)
-            record = _record(lost, now())
-            return Recovery(await store.append(log, *lost.missing, record, if_unmoved=True), record)
+            known = loss(remembered.events, log)
+            # A fact about what now belongs to another step would be taken for that step's.
+            new = loss((*remembered.events, *facts), log)
+            lost = Loss(known.missing, new.conflicting)
+            events, record = list(new.missing), None
+            if lost.missing or lost.conflicting:
+                numbered_from = max(remembered.number, log.number + len(events)) + len(facts) + 1
+                record = _record(lost, now(), numbered_from)
+                events.append(record)
+            return Recovery(await store.append(log, *events, if_unmoved=True) if events else log, record)
         except (ThreadMoved, ThreadDiverged):
             continue
 
 
-def _record(lost: Loss, at: datetime) -> EventsLost:
+def _record(lost: Loss, at: datetime, numbered_from: int) -> EventsLost:
     raw: list[JsonValue] = []
     size = 0
     for event in lost.conflicting:
@@ -89,7 +91,9 @@ def _record(lost: Loss, at: datetime) -> EventsLost:
     ids = [event.id for event in (*lost.missing, *lost.conflicting)]
     stamp = max((event.at for event in (*lost.missing, *lost.conflicting)), default=at)
     event_id = keys.events_lost([*ids, stamp.isoformat()])
-    return EventsLost(id=event_id, at=at, restored=len(lost.missing), conflicting=tuple(raw))
+    return EventsLost(
+        id=event_id, at=at, restored=len(lost.missing), conflicting=tuple(raw), numbered_from=numbered_from
+    )
 
 
 def _same(one: Event, other: Event) -> bool:
@@ -99,11 +103,13 @@ def _same(one: Event, other: Event) -> bool:
     """
     if OutsideId.parse(one.id):
         return True
-    if isinstance(one, ToolStarted):
+    if isinstance(one, ToolStarted | ToolNotBegun):
         return one == other
     return one.model_copy(update={"at": other.at}) == other
 
 
-def _step_of(event: Event) -> str:
-    parsed = EventId.parse(event.id)
-    return parsed.step if parsed else ""
+def _is_about(event_id: str, foreign: Iterable[str]) -> bool:
+    """Whether the event belongs to one of these: an event or a message of the step, its question, an edit of it."""
+    parsed = EventId.parse(event_id)
+    step = re.match(r"s\d+", parsed.step) if parsed else None
+    return any(event_id.startswith(f"{one}/") or (step is not None and step[0] == one) for one in foreign)

@@ -234,6 +234,8 @@ class State:
     cancelled: bool = False
     outbox: Outbox = field(default_factory=Outbox)
     unreadable: bool = False
+    ahead: int = 0
+    """By how much the numbers in new ids are ahead of the log's length, since the store lost events."""
     unserved: bool = False
     """People were told that no worker serves the thread; none has begun anything since."""
 

@@ -40,6 +40,11 @@ class Thread:
         return len(self.events)
 
     @property
+    def number(self) -> int:
+        """For the id of an event that is appended now: the log's length, unless ids with that number may be taken."""
+        return self.version + self.state.ahead
+
+    @property
     def agent(self) -> str:
         return self.state.agent
 

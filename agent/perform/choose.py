@@ -54,15 +54,15 @@ async def ask(turn: Turn) -> None:
     except ModelFailure as failure:
         turn.model_seconds = time.monotonic() - began
         is_away = failure.reason == "unavailable" and failure.concerns != "request"
-        await turn.note(unavailable(turn, failure) if is_away else _failed(turn, failure))
+        await turn.note(unavailable(turn, failure) if is_away else _failed(turn, asked.number, failure))
         return
     try:
         await _record(turn, answer, asked)
     except EventTooLarge as error:
-        event_id = keys.choice_failed(asked.version)
+        event_id = keys.choice_failed(asked.number)
         await turn.note(_dropped(turn, event_id, "invalid", answer, f"The step is too large. {error}"))
     except ThreadMoved:
-        await turn.note(_dropped(turn, keys.choice_outdated(asked.version), "outdated", answer))
+        await turn.note(_dropped(turn, keys.choice_outdated(asked.number), "outdated", answer))
 
 
 async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:
@@ -104,14 +104,14 @@ async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
     await finish(turn, turn.thread.state.steps[chosen.step], step, {})
 
 
-def _failed(turn: Turn, failure: ModelFailure) -> ChoiceFailed:
+def _failed(turn: Turn, number: int, failure: ModelFailure) -> ChoiceFailed:
     now, retry_at = turn.now(), None
     if failure.reason == "unavailable":
         # The endpoint refused this request for itself: the model cannot know better, but another time may help.
         delay = failure.retry_after_seconds or FIRST_RETRY_SECONDS * 4**turn.thread.state.errors_in_row
         retry_at = now + timedelta(seconds=min(delay, RETRY_SECONDS_MAX))
     return ChoiceFailed(
-        id=keys.choice_failed(turn.thread.version),
+        id=keys.choice_failed(number),
         at=now,
         reason=failure.reason,
         error=failure.error[:ERROR_CHARS_MAX],

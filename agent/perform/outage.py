@@ -43,7 +43,7 @@ def unavailable(turn: Turn, failure: ModelFailure) -> ChoiceFailed:
             raise ModelAway(delay_seconds)
         retry_at = now + timedelta(seconds=delay_seconds)
     return ChoiceFailed(
-        id=keys.choice_failed(turn.thread.version),
+        id=keys.choice_failed(turn.thread.number),
         at=now,
         reason="unavailable",
         error=failure.error[:ERROR_CHARS_MAX],

@@ -19,7 +19,7 @@ from agent.steps import Call, Facts, Tool, ToolError, Wait
 from store import keys
 from store.authority.binding import still_binds
 from store.authority.terms import has_expired
-from store.base import LeaseLost, NotReplicated, StoreUnavailable, ThreadMoved
+from store.base import LeaseLost, NotReplicated, ThreadMoved
 from store.codec import encode
 from store.events import (
     Event,
@@ -27,7 +27,6 @@ from store.events import (
     StepRefused,
     ToolFinished,
     ToolInterrupted,
-    ToolNotBegun,
     ToolStarted,
     ToolWaiting,
 )
@@ -60,29 +59,19 @@ async def run(turn: Turn, action: RunTool) -> None:
         repeatable=tool.repeatable,
         host=turn.services.host,
     )
+    turn.starting = None if tool.repeatable else started
     try:
         await turn.begin(started, confirm=not tool.repeatable)
     except NotReplicated as error:
+        turn.why_not_begun = str(error)
+        await turn.refresh()
         why = f"It was not begun. {error}"
-        await turn.note(_not_begun(turn, step.id, step.starts + 1, str(error)))
-        await turn.begin(
-            HandedToHuman(id=keys.handed_over(turn.thread.version), at=turn.now(), limit="not_replicated", reason=why)
-        )
+        event_id = keys.handed_over(turn.thread.number)
+        await turn.begin(HandedToHuman(id=event_id, at=turn.now(), limit="not_replicated", reason=why))
         return
-    except StoreUnavailable as error:
-        if not tool.repeatable:
-            await _disown(turn, started, step.starts + 1, str(error))
-        raise
     if not _is_in_log(turn, started):
         raise ThreadMoved(turn.thread)  # Another worker has begun it, under the same id.
     await finish(turn, turn.thread.state.steps[step.id], tool, facts)
-
-
-async def _disown(turn: Turn, started: ToolStarted, number: int, why: str) -> None:
-    """The start may be in the log although no reply came. Only we know that the tool was not begun, so say it there."""
-    await turn.refresh_when_back()
-    if _is_in_log(turn, started):
-        await turn.note(_not_begun(turn, started.step, number, why))
 
 
 def _is_in_log(turn: Turn, started: ToolStarted) -> bool:
@@ -120,9 +109,10 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
     """Run a tool that was started, and record the outcome. Raises LeaseLost if it may not begin any more."""
     if not tool.repeatable and not turn.lease.is_good:
         # This machine stood still between the start and now, so somebody else may have been asked about it.
-        why = "its machine stood still for so long that another worker may have taken over"
-        await turn.note(_not_begun(turn, step.id, step.starts, why))
+        turn.why_not_begun = "its machine stood still for so long that another worker may have taken over"
+        await turn.refresh()
         raise LeaseLost(turn.thread.id)
+    turn.starting = None
     try:
         async with asyncio.timeout(tool.timeout_seconds):
             outcome = await _run(turn, tool, turn.call(step, step.attempt, facts))
@@ -169,18 +159,13 @@ def refused(turn: Turn, step: StepState, error: str) -> StepRefused:
 
 
 def what_is_known(turn: Turn, step: StepState) -> str:
-    """Of a tool that was started by another worker, and has no ending."""
+    """Of a tool that was started by another worker, and has no ending. It may be alive: only its silence is known."""
     where = f" on {step.host}" if step.host else ""
-    when = f" at {instant(step.started_at)}" if step.started_at else ""
-    if turn.lease.claims == 1:  # It was let go in order.
-        return f"it began{when}{where}, and its worker was stopped before it could report how it ended"
-    silence = f"its worker has not been heard of for at least {turn.lease.seconds:g} s"
-    return f"it began{when}{where}, {silence}, and it may still be going on there"
-
-
-def _not_begun(turn: Turn, step_id: str, start: int, why: str) -> ToolNotBegun:
-    event_id = keys.not_begun(step_id, start)
-    return ToolNotBegun(id=event_id, at=turn.now(), step=step_id, start=start, why=why[:ERROR_CHARS_MAX])
+    if step.started_at is None:
+        return "its worker has not been heard of since, and it may still be going on"
+    silence = max((turn.now() - step.started_at).total_seconds(), 0)
+    when = f"it began at {instant(step.started_at)}{where}"
+    return f"{when}, nothing has been heard of it for {silence:.0f} s, and it may still be going on there"
 
 
 def interrupted(turn: Turn, step: StepState, why: str) -> tuple[Event, Event]:

@@ -29,7 +29,8 @@ from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, 
 from channels.base import Channel
 from store import keys
 from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
-from store.events import Event, StepChosen
+from store.codec import encode
+from store.events import Event, StepChosen, ToolNotBegun, ToolStarted
 from store.recovery import write_back
 from store.state import StepState
 from store.thread import Thread
@@ -38,6 +39,7 @@ from store.values import Place
 ERROR_CHARS_MAX = 1_000
 STORE_RETRY_SECONDS = 0.1
 STORE_RETRY_SECONDS_MAX = 2.0
+LAST_TRY_SECONDS = 1.5
 CONFIRM_SECONDS_MAX = 30.0
 """How long to wait for the store to confirm what must be durable before something begins."""
 
@@ -78,6 +80,9 @@ class Turn:
         """How long the model took to answer last; None: it was not asked."""
         self.can_be_broken_off = False
         """Whether what is under way may be cancelled when the lease is lost."""
+        self.starting: ToolStarted | None = None
+        """The start that is being appended, of a tool that has not begun."""
+        self.why_not_begun = ""
         self._is_fresh = False
         self.contexts = {} if contexts is None else contexts
         """By agent: what has been rendered of the thread, in this turn or in an earlier one."""
@@ -125,14 +130,19 @@ class Turn:
             await self._recover()
         if not self._is_fresh:
             self._is_fresh, self.loaded_version = True, self.thread.version
+        if started := self.starting:
+            # Something went wrong between the start and the tool: the append has failed, or only its answer.
+            why, self.starting, self.why_not_begun = self.why_not_begun, None, ""
+            if started in self.thread.events:
+                await self.note(
+                    _not_begun(started, self.now(), why or "the store did not say that its start is stored")
+                )
 
-    async def refresh_when_back(self) -> None:
-        """The same, as soon as the store is back."""
-        while True:
-            try:
-                return await self.refresh()
-            except StoreUnavailable:
-                await asyncio.sleep(STORE_RETRY_SECONDS)
+    async def settle(self) -> None:
+        """Before this worker leaves the thread: say of a tool that was started and not begun that it was not."""
+        if self.starting:
+            with contextlib.suppress(StoreUnavailable):
+                await self.refresh()
 
     async def begin(self, *events: Event, confirm: bool = False) -> None:
         """Append, if the thread has not moved and the lease is ours.
@@ -159,7 +169,6 @@ class Turn:
             except NotReplicated as error:
                 log.warning("not_confirmed", thread=self.thread.id, events=[e.id for e in events], error=str(error))
                 if not self.lease.is_good or self.lease.clock() >= give_up_at:
-                    self._moved_to(await store.refresh(self.thread), events)
                     raise
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
@@ -168,20 +177,38 @@ class Turn:
         delay = STORE_RETRY_SECONDS
         while True:
             try:
-                after = await self.services.store.append(self.thread, *events)
-            except ThreadDiverged:
-                with contextlib.suppress(StoreUnavailable):
-                    await self._recover(*events)
-                    return
-                await asyncio.sleep(delay)
+                await self._land(events)
             except StoreUnavailable as error:
                 ids = [event.id for event in events]
                 log.warning("fact_waits_for_store", thread=self.thread.id, events=ids, error=str(error))
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, STORE_RETRY_SECONDS_MAX)
+            except asyncio.CancelledError:
+                await self._land_at_last(events)
+                raise
             else:
-                self._moved_to(after, events)
                 return
+            try:
+                await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                await self._land_at_last(events)
+                raise
+            delay = min(delay * 2, STORE_RETRY_SECONDS_MAX)
+
+    async def _land(self, events: tuple[Event, ...]) -> None:
+        try:
+            after = await self.services.store.append(self.thread, *events)
+        except ThreadDiverged:
+            await self._recover(*events)
+        else:
+            self._moved_to(after, events)
+
+    async def _land_at_last(self, events: tuple[Event, ...]) -> None:
+        """This process ends. If the store does not take the fact now, only the program's log has it."""
+        try:
+            async with asyncio.timeout(LAST_TRY_SECONDS):
+                await self._land(events)
+        except (StoreUnavailable, TimeoutError):
+            lines = [encode(event).decode() for event in events]
+            log.error("fact_dropped", thread=self.thread.id, events=lines)
 
     async def record(self, *events: Event) -> None:
         """Append what does no harm wherever the thread has moved to: a fired timer. Raises LeaseLost, StoreUnavailable.
@@ -201,6 +228,7 @@ class Turn:
         recovery = await write_back(self.services.store, self.thread, *facts, now=self.now)
         self.thread = recovery.thread
         self.loaded_version = self.thread.version
+        self.contexts.clear()
         self._report((*facts, recovery.record) if recovery.record else facts)
 
     def _moved_to(self, after: Thread, events: tuple[Event, ...]) -> None:
@@ -222,7 +250,7 @@ class Turn:
 
     def chosen(self, step: Step, *, by: str, step_id: str = "") -> StepChosen:
         """The event that records the choice of this step."""
-        step_id = step_id or keys.step_at(self.thread.version)
+        step_id = step_id or keys.step_at(self.thread.number)
         return StepChosen.model_validate(
             {
                 "id": keys.chosen(step_id),
@@ -249,3 +277,10 @@ class Turn:
             facts=facts or {},
             resources=self.agent.resources_of(step.chosen.intent),
         )
+
+
+def _not_begun(started: ToolStarted, at: datetime, why: str) -> ToolNotBegun:
+    start = int(started.id.rpartition("/")[2])
+    return ToolNotBegun(
+        id=keys.not_begun(started.step, start), at=at, step=started.step, start=start, why=why[:ERROR_CHARS_MAX]
+    )

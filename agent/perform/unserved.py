@@ -11,6 +11,7 @@ from agent.perform.run import refused
 from agent.perform.turn import Turn
 from store import keys
 from store.events import ThreadUnserved
+from store.keys import EventId, MessageKey
 
 UNSERVED_SECONDS_MAX = 120.0
 """After so long without a worker that knows what is needed, people are told."""
@@ -27,10 +28,20 @@ def has_waited_long(turn: Turn) -> bool:
     return late and not turn.thread.state.unserved
 
 
+def is_unserved_notice(key: str) -> bool:
+    """Whether the message with this key tells people that nobody can serve the thread."""
+    message = MessageKey.parse(key)
+    event = EventId.parse(message.about) if message else None
+    return event is not None and event.name == "unserved"
+
+
 async def give_up(turn: Turn, action: CannotServe) -> None:
-    """Tell people. A step that nobody can begin is refused, so that the agent may choose another."""
-    if action.step:
-        await turn.begin(refused(turn, action.step, action.why))
+    """Tell people. A step that nobody can begin is refused, so that the agent may choose another.
+
+    Not one that somebody approved, or that was begun: it waits for a worker that knows it.
+    """
+    if action.step and action.step.status == "chosen":
+        await turn.begin(refused(turn, action.step, action.error))
     else:
-        event_id = keys.unserved(turn.thread.version)
+        event_id = keys.unserved(turn.thread.number)
         await turn.begin(ThreadUnserved(id=event_id, at=turn.now(), why=action.why))

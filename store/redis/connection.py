@@ -16,7 +16,7 @@ import hiredis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.utils import str_if_bytes
@@ -112,11 +112,19 @@ class Connection:
             if not cannot_write(error):
                 raise
 
-    async def run(self, script: Script, keys: list[str], args: list[Any], confirm: Confirmation = "") -> Any:
+    async def run(
+        self,
+        script: Script,
+        keys: list[str],
+        args: list[Any],
+        confirm: Confirmation = "",
+        is_written: Callable[[Any], bool] = lambda _: True,
+    ) -> Any:
         """Run a script in one round trip. Call it inside `errors`.
 
-        `confirm`: raises NotReplicated if the write is not confirmed in half of the time that a command may take. The
-        script must write something, also when it runs a second time: only that is waited for.
+        `confirm`: raises NotReplicated if what was written (`is_written` sees that in the answer) is not confirmed in
+        half of the time that a command may take. The script must write something, also when it runs a second time: only
+        that is waited for.
 
         It packs the command itself: `execute_command`, which packs in Python, is half as slow again, and every step
         runs three scripts.
@@ -128,7 +136,7 @@ class Connection:
                 [answer] = await _ask(connection, command)
             except NoScriptError:
                 [answer] = await _ask(connection, hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args)))
-            if confirm:
+            if confirm and is_written(answer):
                 await self._confirmed(connection, confirm)
             return answer
 
@@ -152,6 +160,10 @@ class Connection:
                 answer = await call(connection)
             except (RedisConnectionError, RedisTimeoutError, OSError):
                 await self._close(connection)
+            except ReadOnlyError:
+                # It became a replica. A new connection may lead to the primary.
+                await self._close(connection)
+                raise
             except (ResponseError, NotReplicated):
                 self._held.append(connection)
                 raise
@@ -170,6 +182,9 @@ class Connection:
             answer = await connection.retry.call_with_retry(
                 lambda: call(connection), lambda error: connection.disconnect()
             )
+        except ReadOnlyError:
+            await self._close(connection)
+            raise
         except BaseException:
             await pool.release(connection)
             raise
@@ -189,7 +204,10 @@ class Connection:
     async def _confirmed(self, connection: redis.asyncio.Connection, confirm: Confirmation) -> None:
         millis = int(self.command_seconds * 500)
         waits: tuple[Any, ...] = ("WAITAOF", 1, 0, millis) if confirm == "disk" else ("WAIT", 1, millis)
-        [answer] = await _ask(connection, hiredis.pack_command(waits))
+        try:
+            [answer] = await _ask(connection, hiredis.pack_command(waits))
+        except ResponseError as error:
+            raise NotReplicated(f"Redis at {self.where} cannot confirm by its {confirm}: {error}.") from error
         if (answer[0] if isinstance(answer, list) else answer) < 1:
             raise NotReplicated(f"The {confirm} of Redis at {self.where} did not confirm the write in time.")
 

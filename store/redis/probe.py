@@ -37,9 +37,9 @@ class _Recording(Connection):
         super().__init__(*args)
         self.keys: set[str] = set()
 
-    async def run(self, script: Script, keys: list[str], args: list[Any], confirm: Confirmation = "") -> Any:
+    async def run(self, script: Script, keys: list[str], *more: Any, **how: Any) -> Any:
         self.keys.update(keys)
-        return await super().run(script, keys, args, confirm)
+        return await super().run(script, keys, *more, **how)
 
 
 async def probe(

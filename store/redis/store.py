@@ -132,6 +132,7 @@ class RedisStore:
                 ],
                 args=args,
                 confirm=confirms,
+                is_written=lambda answer: _are_written(events, answer),
             )
         return outcome, lines if tail == 1 else tail
 
@@ -357,3 +358,11 @@ def _scored(members: list[Any]) -> list[tuple[bytes, float]]:
 
 def _extended(thread: Thread, tail: list[bytes]) -> Thread:
     return thread.extended(decode_all(tail), mark(tail[-1])) if tail else thread
+
+
+def _are_written(events: Sequence[Event], answer: tuple[bytes, list[bytes]]) -> bool:
+    """Whether the events stand in the log: by this call, or by one whose answer was lost."""
+    outcome, tail = answer
+    if outcome == b"moved":
+        return {event.id for event in events} <= {event.id for event in decode_all(tail)}
+    return outcome == b"ok"

@@ -275,8 +275,8 @@ def test_a_tool_that_is_no_longer_repeatable_is_not_started_again() -> None:
     assert kind_of(message(), touch("s1"), started("s1", repeatable=True)) is RefuseStep
 
 
-def test_a_tool_that_is_gone_is_not_started_again() -> None:
-    assert kind_of(message(), chosen("s1", "gone"), started("s1", repeatable=True)) is RefuseStep
+def test_a_tool_that_this_worker_does_not_have_is_left_to_others_also_after_an_interruption() -> None:
+    assert kind_of(message(), chosen("s1", "gone"), started("s1", repeatable=True)) is CannotServe
 
 
 @pytest.mark.parametrize("rest", [paused(), cancelled(), handed_to_human()])
@@ -305,7 +305,7 @@ def test_a_step_that_the_agent_does_not_have_is_left_to_others(
     action = next_action(message(), event)
     assert isinstance(action, CannotServe)
     assert action.step
-    assert action.why.startswith(error)
+    assert action.error.startswith(error)
 
 
 def test_a_call_that_a_person_edited_into_nonsense_is_refused() -> None:

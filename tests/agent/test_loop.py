@@ -10,12 +10,13 @@ from inline_snapshot import snapshot
 from agent.definition import Limits
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
 from agent.steps import HandOver, Step, Wait
+from channels.base import SendFailed
 from channels.messages import Approval
 from store.events import TEXT_CHARS_MAX
 from store.thread import Thread
 from tests.agent.pushing import PROD, STAGING, asked_to_push
 from tests.telling.playbook import NOTHING, Look, Slow, Touch, World, ask, done, killed, ops, update
-from tests.telling.story import BOB, EVE, from_the_future
+from tests.telling.story import BOB, EVE, chosen, from_the_future, handed_to_human, sent, started
 
 
 async def test_a_question_is_answered() -> None:
@@ -318,15 +319,50 @@ async def test_a_thread_that_cannot_be_read_is_left_alone_also_where_its_agent_i
     assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == [f"noted: I cannot go on yet: {told}"]
 
 
-async def test_an_old_step_that_no_agent_knows_any_more_is_refused() -> None:
+async def test_an_approved_step_that_no_worker_knows_is_kept_and_people_are_told() -> None:
     world = World()
     await asked_to_push(world, done("Gone."))
     await world.approve()
     older = World(tools=(Look,), store=world.store.real)
     older.thread = world.thread
-    older.model.answers(done("Gone."))
     lines = await older.run_unserved()
     assert lines == ["settled: push approved by Ann"]
     lines += await older.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX)
-    assert lines == ["settled: push approved by Ann", "settled: push refused by Ann", "said: Gone."]
-    assert "Unknown intent 'push'" in older.model.prompts[-1]
+    assert lines == [
+        "settled: push approved by Ann",
+        "noted: I cannot go on yet: No worker here can run push. I will go on by myself as soon as one does.",
+    ]
+    assert world.desk.ran == []
+    assert (await world.run())[0] == "ran: push(target: prod)"
+
+
+async def test_a_step_that_no_worker_knows_is_refused_after_a_while() -> None:
+    world = World(tools=(Look,))
+    await world.say("hello")
+    await world.log(chosen("s2", "push"))
+    world.model.answers(done("Gone."))
+    assert await world.run_unserved() == []
+    assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == ["said: Gone."]
+    assert "Unknown intent 'push'" in world.model.prompts[-1]
+
+
+async def test_people_are_told_that_nobody_can_read_a_thread_also_after_a_failed_try() -> None:
+    world = World()
+    await world.say("hello")
+    await world.log(from_the_future())
+    world.channel.next(SendFailed("a hiccup", 1.0))
+    assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == []
+    world.clock.advance(60)
+    (told,) = await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX)
+    assert told.startswith("noted: I cannot go on yet: A newer version of me wrote to this thread.")
+
+
+async def test_a_running_call_of_an_agent_unknown_here_stays_due_also_in_a_stopped_thread() -> None:
+    world = World()
+    await world.say("hello")
+    await world.log(chosen("s2", "touch"), started("s2"), handed_to_human(), sent("h1/handed/say"))
+    del world.roster["ops"]
+    lease = await world.claim()
+    turn = world.loop.turn(world.thread, lease)
+    await world.loop.advance(turn)
+    assert turn.unserved

@@ -443,7 +443,7 @@ async def test_a_thread_that_lost_events_is_given_to_a_person_and_nothing_is_beg
         thread = await until(world, lambda now: now.status == "handed_to_human" and not now.state.outbox)
     assert world.lines == [
         "ran: look",
-        "noted: I stopped and need a person: The store lost events of this thread. I remembered 2 of them and wrote "
+        "noted: I stopped and need a person: The store lost events of this thread. I remembered 1 of them and wrote "
         "them back. Please check what was under way. Write to me and I will continue.",
     ]
     assert [event.kind for event in thread.events[:5]] == [

@@ -47,12 +47,12 @@ class Driven(Worker):
     """Its rounds are taken one by one."""
 
     async def round(self, *, was_away: bool = False) -> None:
-        await self._look_after(was_away=was_away)
+        await self._look_after(LEASE_SECONDS if was_away else 0.0)
         await self._claim()
 
 
 def driven(world: World) -> Driven:
-    return Driven(world.store, world.loop, clock=world.clock)
+    return Driven(world.store, world.loop, clock=world.clock, seconds=world.clock.seconds)
 
 
 async def begun(store: MemoryStore, thread_id: str) -> Thread:
@@ -303,7 +303,7 @@ async def test_a_place_for_the_next_thread_is_free_while_another_cannot_be_serve
     world.roster["ops"] = other
     strange = await store.append(Thread("t9"), opened().model_copy(update={"agent": "stranger"}), message())
     world.model.answers(done())
-    worker = Driven(world.store, world.loop, clock=clock, concurrency=1)
+    worker = Driven(world.store, world.loop, clock=clock, seconds=clock.seconds, concurrency=1)
     for _ in range(4):
         await worker.round()
         await ended(worker)

@@ -638,7 +638,7 @@ class World:
 
     def worker(self, **options: Any) -> Worker:
         """The real one, over this world's store and loop."""
-        return Worker(self.store, self.loop, clock=self.clock, **options)
+        return Worker(self.store, self.loop, clock=self.clock, seconds=self.clock.seconds, **options)
 
     @property
     def at_rest(self) -> bool:
