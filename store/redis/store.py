@@ -24,15 +24,15 @@ from redis.exceptions import RedisError
 from store import rows
 from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
 from store.codec import decode_all, encode
-from store.events import Event, UnknownEvent
+from store.events import Event
 from store.index import row_of
-from store.keys import is_of_a_turn
 from store.marks import mark
 from store.pages import Page
 from store.redis.connection import COMMAND_SECONDS, Confirmation, Connection
 from store.redis.facts import ServerFacts
 from store.redis.index import RedisIndex
 from store.redis.keys import PREFIX, SHARDS, Keys
+from store.redis.known import KnownIds, is_in_the_log_alone
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
 from store.rows import EVERY_THREAD, Filter
 from store.thread import Thread
@@ -51,6 +51,7 @@ class RedisStore:
         self.where = redis.where
         self.keys = Keys(prefix)
         self._index = RedisIndex(redis, self.keys)
+        self._known_ids = KnownIds()
         self._woken = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
@@ -77,7 +78,7 @@ class RedisStore:
         outcome, tail = await self._appended(
             thread.id,
             thread.version,
-            _new_to(thread, events),
+            self._known_ids.without_known(events, thread),
             mark=thread.mark,
             if_unmoved=if_unmoved,
             token=token,
@@ -119,7 +120,7 @@ class RedisStore:
         args: list[Any] = [thread_id, known, mark, int(if_unmoved), token, keys.wake_channel, int(bool(confirms))]
         lines = [encode(event) for event in events]
         for event, line in zip(events, lines, strict=True):
-            args += ("" if known >= 0 and _is_read_with_the_log(event) else event.id, line)
+            args += ("" if known >= 0 and is_in_the_log_alone(event) else event.id, line)
         async with self._redis.errors():
             outcome, tail = await self._redis.run(
                 APPEND,
@@ -336,18 +337,6 @@ class RedisStore:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
         await self._redis.aclose()
-
-
-def _is_read_with_the_log(event: Event) -> bool:
-    """Only who has read the thread writes such an event, so its id need not be kept beside the log."""
-    return not isinstance(event, UnknownEvent) and is_of_a_turn(event.id)
-
-
-def _new_to(thread: Thread, events: Sequence[Event]) -> list[Event]:
-    """Without those that the caller has read, of those that nobody else looks up."""
-    ids = {event.id for event in events if _is_read_with_the_log(event)}
-    known = {event.id for event in thread.events if event.id in ids} if ids else ids
-    return [event for event in events if event.id not in known] if known else list(events)
 
 
 def _scored(members: list[Any]) -> list[tuple[bytes, float]]:
