@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import structlog
 import uvloop
 
 from tests.benchmarks.figures import Figure, table
@@ -19,6 +18,7 @@ from tests.benchmarks.lists import lists
 from tests.benchmarks.reading import context_tokens, thousand_events
 from tests.benchmarks.steps import Site, growth, overhead, settle
 from tests.benchmarks.stub import running_stub
+from tests.benchmarks.work import log_as_the_program_does
 from tests.benchmarks.workers import one_process, parked, through_the_queue, two_processes
 from tests.fakes.servers import Server
 
@@ -89,5 +89,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything, in half a minute")
     chosen = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    uvloop.run(main(QUICK if chosen.quick else Size()))
+    with log_as_the_program_does():
+        uvloop.run(main(QUICK if chosen.quick else Size()))

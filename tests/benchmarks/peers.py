@@ -62,7 +62,9 @@ class StandardMessages:
 
     def __post_init__(self) -> None:
         self._system = {"role": "system", "content": self.agent.prompt}
-        self._tools = [_as_tool(name, step) for name, step in self.agent.steps.items()]
+        self._tools = [
+            {"type": "function", "function": tool_schema(name, step)} for name, step in self.agent.steps.items()
+        ]
 
     async def approve_loop(self, conversation: str) -> PeerTook:
         pause = resume = 0.0
@@ -113,12 +115,12 @@ class StandardMessages:
         return list(json.loads(saved))
 
 
-def _as_tool(name: str, step: type[Any]) -> dict[str, Any]:
+def tool_schema(name: str, step: type[Any]) -> dict[str, Any]:
+    """The step as standard tools describe it."""
     schema = step.model_json_schema()
     del schema["properties"]["intent"]
     schema["required"] = [name for name in schema["required"] if name != "intent"]
-    function = {"name": name, "description": step.__doc__, "parameters": schema}
-    return {"type": "function", "function": function}
+    return {"name": name, "description": step.__doc__, "parameters": schema}
 
 
 def standard_history(events: int) -> list[dict[str, Any]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import time
 import types
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ from agent.roster import deploy
 from agent.roster.deploy.tools import TOOLS
 from agent.steps import Call, Facts, Tool
 from bot.inbox import Inbox
+from bot.logs import set_up_logging
+from bot.memory import Memory, Remembered
 from bot.worker import Worker
 from channels.base import Channel
 from channels.inbound import InboundMessage
@@ -121,7 +124,7 @@ class Took:
     pause: float
     """From the model's answer to the request being durable, its card in the channel's hands."""
     resume: float
-    """From the approval being recorded to the tool's first line: claim, load and write-ahead are in it."""
+    """From the approval being recorded to the tool's first line: claim, a look at what is new, and write-ahead."""
 
 
 @dataclass
@@ -133,6 +136,7 @@ class Bot:
     inbox: Inbox = field(init=False)
     channel: BenchChannel = field(default_factory=BenchChannel)
     loop: Loop = field(init=False)
+    memory: Memory = field(default_factory=Memory)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(time.monotonic_ns() & 0xFFFFFFFFFF))
 
     def __post_init__(self) -> None:
@@ -159,13 +163,15 @@ class Bot:
         )
 
     async def hold(self, thread_id: str) -> Thread:
-        """What a worker does with a thread that is due: claim, load, advance, release."""
+        """What a worker does with a thread that is due: claim, see what is new, advance, release, remember."""
         (lease,) = await self.store.claim(1, LEASE_SECONDS, thread_id)
-        turn = self.loop.turn(await self.store.load(thread_id), lease)
+        remembered = self.memory.take(thread_id)
+        turn = self.loop.turn(remembered.thread, lease, remembered.contexts)
+        await turn.refresh()
         await self.loop.advance(turn)
-        thread = turn.thread
-        assert await self.store.release(lease, thread)
-        return thread
+        assert await self.store.release(lease, turn.thread)
+        self.memory.keep(Remembered(turn.thread, turn.contexts))
+        return turn.thread
 
     async def approve(self, thread: Thread) -> None:
         request = thread.pending
@@ -173,8 +179,11 @@ class Bot:
         result = await self.inbox.decide(thread.id, BOB, approved=True, digest=request.digest, proof="bench")
         assert result.outcome == "settled"
 
-    async def approve_loop(self, place: Place | None = None) -> tuple[Took, Thread]:
-        """One after the other, by hand, so that each part can be timed."""
+    async def approve_loop(self, place: Place | None = None, *, elsewhere: bool = False) -> tuple[Took, Thread]:
+        """One after the other, by hand, so that each part can be timed.
+
+        `elsewhere`: after the approval, a worker goes on that has never seen the thread.
+        """
         place = place or self.new_place()
         pause = 0.0
 
@@ -187,6 +196,8 @@ class Bot:
         thread = await self.hold(await self.say(place))
         await self.approve(thread)
         recorded = time.monotonic()
+        if elsewhere:
+            self.memory.take(thread.id)
         thread = await self.hold(thread.id)
         whole, cpu = time.monotonic() - began, time.process_time() - cpu
         assert thread.status == "done", thread.status
@@ -236,6 +247,14 @@ def model_asked_at(thread: Thread) -> float:
     """When the stub was asked about this thread for the first time, by this machine's clock."""
     chosen = next(event for event in thread.events if isinstance(event, StepChosen))
     return float(chosen.model.removeprefix("stub@"))
+
+
+@contextlib.contextmanager
+def log_as_the_program_does() -> Iterator[None]:
+    """Its log is part of what it costs. Nobody reads it here."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        set_up_logging("INFO", nowhere)
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,7 @@ from channels.messages import Approval
 from store.keys import thread_id_of
 from store.values import Person, Place
 from tests.benchmarks.process import spoken, until_stdin_ends
-from tests.benchmarks.work import opened_bot
+from tests.benchmarks.work import log_as_the_program_does, opened_bot
 
 BOB = Person(name="Bob", address="U2", trust="verified")
 
@@ -51,4 +51,5 @@ async def _work(redis_url: str, model_url: str, prefix: str, concurrency: int, *
 
 if __name__ == "__main__":
     redis_url, model_url, prefix, concurrency, *more = sys.argv[1:]
-    uvloop.run(_work(redis_url, model_url, prefix, int(concurrency), approve="approve" in more))
+    with log_as_the_program_does():
+        uvloop.run(_work(redis_url, model_url, prefix, int(concurrency), approve="approve" in more))

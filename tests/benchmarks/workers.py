@@ -24,7 +24,7 @@ async def one_process(site: Site, loops: int) -> list[Figure]:
     async with site.bot() as bot:
         await bot.flood(loops // 4, 50)
         took = await bot.flood(loops, 50)
-    return [Figure("approve-loops/s, one process, 50 at once", loops / took, "/s", at_least=60)]
+    return [Figure("approve-loops/s, one process, 50 at once", loops / took, "/s", at_least=80)]
 
 
 async def two_processes(site: Site, loops: int, loops_thinking: int) -> list[Figure]:
