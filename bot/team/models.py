@@ -8,7 +8,7 @@
     [models.cheap]
     model = "small-1"
     base_url = "https://llm.example.com/v1"
-    api_key_env = "OTHER_KEY" # the name of the variable with the key; the key itself never stands in the file
+    api_key_env = "CHEAP_API_KEY"  # the name of the variable with the key: the key itself never stands in the file
     agents = ["rollback"]
     price_in = 0.25           # for a million tokens, in any currency
     price_out = 2
@@ -18,6 +18,7 @@ This module knows no endpoint. Its caller reads the environment, and hands over 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -34,6 +35,9 @@ TIMEOUT = "90s"
 TIMEOUT_SECONDS_MAX = 600
 KEY_VARIABLE = "OPENAI_API_KEY"
 KEY_HINT = "get it from your provider (any text for a local endpoint)"
+
+OTHER_KEYS = frozenset({"ACCESS", "DEPLOY", "ENCRYPTION", "HOST", "MASTER", "PRIVATE", "SECRET", "SIGNING", "SSH"})
+"""Words in the names of keys for something else than a model, such as AWS_SECRET_ACCESS_KEY."""
 
 Amount = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
@@ -163,17 +167,40 @@ def model_setups(models: Mapping[str, ModelTable], environment: ModelEnvironment
     found, problems = [], []
     for name, table in ({DEFAULT: ModelTable()} | dict(models)).items():
         variable = table.api_key_env or KEY_VARIABLE
-        if variable.upper() in environment.others:
-            # Otherwise whoever may write the team file could have any secret sent anywhere.
-            problems.append(
-                f"models.{name}.api_key_env in the team file names {variable}, which is no key for a model."
-            )
+        if why_not := _why_not_sent(name, variable, table.base_url, environment):
+            problems.append(f"models.{name}.api_key_env in the team file names {why_not}")
             continue
         model = table.model or (environment.model if name == DEFAULT else "")
         key = environment.variable(variable).strip()
         found.append(ModelSetup(name, table, model, table.base_url or environment.base_url, variable, key))
         problems += _missing(found[-1])
     return found, list(dict.fromkeys(problems))
+
+
+def _why_not_sent(name: str, variable: str, url: str, environment: ModelEnvironment) -> str:
+    """Why the value of this variable must not be sent to the model's endpoint; empty: it may be.
+
+    Otherwise whoever may write the team file could have any secret sent anywhere.
+    """
+    known, ending = variable.upper(), "_API_KEY"
+    if known in environment.others:
+        return f"{variable}, which is no key for a model."
+    if known == KEY_VARIABLE:
+        own, other = _origin(environment.base_url), _origin(url or environment.base_url)
+        hint = "name another variable, or set OPENAI_BASE_URL."
+        return "" if own == other else f"{KEY_VARIABLE}, which is the key for {own}, not for {other}: {hint}"
+    of_other_kind = not known.endswith("_KEY") or OTHER_KEYS.intersection(known.split("_"))
+    if of_other_kind and not known.endswith(ending):
+        example = f"{re.sub('[^A-Z0-9]', '_', name.upper())}{ending}"
+        return f"{variable}, which may hold another secret: name a variable that ends in {ending}, such as {example}."
+    return ""
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port: who receives a key. RFC 6454."""
+    parts = urlsplit(url)
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 def _missing(setup: ModelSetup) -> Iterator[str]:

@@ -177,6 +177,59 @@ def test_no_other_secret_of_the_program_is_sent_to_a_model(
     assert told in problems()
 
 
+@pytest.mark.parametrize(
+    "name", ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "aws_access_key", "DEPLOY_SSH_KEY", "PGPASSWORD", "MONKEY", "KEY"]
+)
+def test_what_is_not_named_like_a_key_for_a_model_is_sent_to_none(
+    name: str, team_file: TeamFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "sk-secret-of-another-kind")
+    team_file(CHEAP.replace("OTHER_KEY", name).replace('agents = ["rollback"]', ""))
+    assert problems() == [
+        f"models.cheap.api_key_env in the team file names {name}, which may hold another secret: name a variable that "
+        "ends in _API_KEY, such as CHEAP_API_KEY."
+    ]
+
+
+@pytest.mark.parametrize("name", ["MISTRAL_API_KEY", "llm_key", "SECRET_PROJECT_API_KEY"])
+async def test_what_is_named_like_a_key_is_taken_for_one(
+    name: str, team_file: TeamFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "sk-other")
+    team_file(CHEAP.replace("OTHER_KEY", name).replace('agents = ["rollback"]', ""))
+    assert "cheap" in (await models(load(model_problems))).options
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "openai_api_key"])
+def test_the_key_of_the_default_endpoint_is_not_sent_to_another(name: str, team_file: TeamFile) -> None:
+    team_file(CHEAP.replace("OTHER_KEY", name).replace('agents = ["rollback"]', ""))
+    assert (
+        "models.cheap.api_key_env in the team file names OPENAI_API_KEY, which is the key for https://api.openai.com, "
+        "not for https://llm.example.com: name another variable, or set OPENAI_BASE_URL."
+    ) in problems()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        ("https://llm.example.com/v1", True),
+        ("https://LLM.example.com:443/v2/", True),
+        ("http://llm.example.com/v1", False),
+        ("https://llm.example.com:8443/v1", False),
+        ("https://llm.example.com.evil.net/v1", False),
+    ],
+)
+def test_the_same_endpoint_may_stand_in_the_team_file_too(
+    url: str, is_taken: bool, team_file: TeamFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://llm.example.com/v1")
+    team_file(f'[models.default]\nbase_url = "{url}"\napi_key_env = "OPENAI_API_KEY"\n')
+    if is_taken:
+        load(model_problems)
+    else:
+        assert "which is the key for https://llm.example.com" in problems()[0]
+
+
 def test_the_name_of_a_key_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEYS", "sk-1")
     assert misspelt() == ["OPENAI_API_KEYS is not known; did you mean OPENAI_API_KEY?"]
