@@ -1,8 +1,7 @@
 """Every key that stands in a log: the ids of events, steps, messages and timers, and the id of the thread itself.
 
-A key is a string in the log and an idempotency key outside, so the format never changes: mails in people's inboxes and
-buttons in Slack depend on it. Only this module builds or parses a key. What a timer does when it fires belongs to
-`store.fold`; what a message says belongs to `agent.speech`.
+A key is a string in the log and an idempotency key outside, so the format never changes: sent mails and buttons depend
+on it. Only this module builds or parses a key. What a timer does: `store.fold`. What a message says: `agent.speech`.
 
     s12                        a step, numbered by the length of the log at its choice; s12q, s12e1f…: derived from it
     s12/chosen, s12/finished   an event of a step
@@ -10,8 +9,7 @@ buttons in Slack depend on it. Only this module builds or parses a key. What a t
     s12/wait/3, s12/card/send/1  a timer
     from/slack/C1:17.4         an event whose id comes from outside
 
-A *surface* is one of the places where a request for approval is shown: 0 is the thread's own place, 1 and up are the
-other places, in order.
+A *surface* is a place where a request for approval is shown: 0 is the thread's own, 1 and up are the others, in order.
 """
 
 from __future__ import annotations
@@ -369,11 +367,9 @@ _EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] =
         (rf"({_STEP})/(decided|answered)/(.+)", None),
         (r"()(opened)()", None),
         (r"(h\d+)/(handed)()", None),
-        (r"()(lost)/(.+)", None),
-        (r"()(cut)/(.+)", None),
         (r"(u\d+)/(unserved)()", None),
         (r"(c\d+)/(failed|outdated)()", None),
-        (r"()(m|pause|resume|cancel|reopen|fork)/(.+)", None),
+        (r"()(m|pause|resume|cancel|reopen|fork|lost|cut)/(.+)", None),
         (r"(g\w+)/(revoked)()", None),
         (r"(.+)/(edited)/(.+)", OutsideId.parse),
         (r"(.+)/(deleted)()", OutsideId.parse),

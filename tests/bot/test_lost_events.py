@@ -29,7 +29,7 @@ def cut_from(settings: Settings, event_id: str) -> None:
     """Damage the store just before this event, and cut off all from there on."""
     [file] = (settings.bot_home / "redis" / FOLDER).glob("*.incr.aof")
     data = bytearray(file.read_bytes())
-    begins = data.rindex(b"*1\r\n$5\r\nMULTI", 0, data.index(f"\r\n{event_id}\r\n".encode()))
+    begins = data.rindex(b"*1\r\n$5\r\nMULTI", 0, data.index(f'"id":"{event_id}"'.encode()))
     data[begins] ^= 1
     file.write_bytes(data)
     report, kept = repair(settings.bot_home)
