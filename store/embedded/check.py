@@ -23,6 +23,7 @@ from pathlib import Path
 
 from store.embedded import losses
 from store.embedded.aof import FOLDER, MANIFEST, Manifest, Scan, has_data, manifest_from_names, read_manifest, scan
+from store.embedded.ending import truncate
 from store.embedded.server import EmbeddedRedisError, Home, server_binary
 from store.embedded.supervisor import DATA, SERVER_LOCK, USERS_LOCK
 
@@ -84,7 +85,7 @@ def repair(home: Path, *, lose_events: bool = False) -> tuple[Report, Path | Non
         if report.loses_events:
             losses.mark(home, name)
         for cut in reversed(report.cuts):  # From the end, so that a crash leaves no gap that looks sound.
-            _truncate(folder / cut.file, cut.from_byte)
+            truncate(folder / cut.file, cut.from_byte)
         if report.manifest:
             _replace(folder / MANIFEST, report.manifest.text)
         left = _inspected(folder)
@@ -233,12 +234,6 @@ def _copy(source: Path, from_byte: int, target: Path) -> None:
         written.flush()
         os.fsync(written.fileno())
     _sync_folder(target.parent)
-
-
-def _truncate(path: Path, size_bytes: int) -> None:
-    with path.open("r+b") as file:
-        file.truncate(size_bytes)
-        os.fsync(file.fileno())
 
 
 def _replace(path: Path, text: str) -> None:

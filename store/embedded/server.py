@@ -36,6 +36,7 @@ from urllib.parse import quote
 
 from store.embedded import supervisor
 from store.embedded.aof import FOLDER, MANIFEST, has_data
+from store.embedded.ending import drop_unfinished_write
 from store.embedded.supervisor import BUSY, DATA, LOG, PIDFILE, SERVER_LOCK, SOCKET, STOP_SECONDS_MAX, USERS_LOCK
 from store.failures import Explained
 
@@ -55,6 +56,8 @@ _DAMAGE = re.compile(
 )
 
 _NOT_WRITTEN = re.compile(r"No space left|Disk quota exceeded|File too large|AOF write error")
+_UNFINISHED = "Unexpected end of file reading the append only file"
+"""The server says so when its data end inside a command or a transaction."""
 _MEND = "`bot store check` says what is damaged, and `bot store check --repair` mends it where that is possible."
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -295,6 +298,8 @@ def _start(at: Home) -> bool:
         raise EmbeddedRedisError(
             f"The embedded Redis under {str(at.path)!r} is not started: it has data but no list of its files. {_MEND}"
         )
+    if _UNFINISHED in at.last_log_line():
+        drop_unfinished_write(at.path)
     command = [sys.executable, "-I", "-S", supervisor.__file__, str(at.path), server_binary()]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
     if done.returncode not in (0, BUSY):

@@ -73,7 +73,7 @@ def _options(home: str) -> list[str]:
         "set-proc-title": "no",  # `ps` then shows whose server it is
         "appendonly": "yes",
         "appendfsync": "always",
-        "aof-load-truncated": "yes",
+        "aof-load-truncated": "no",  # see store.embedded.ending
         "save": "",
         "maxmemory-policy": "noeviction",
     }

@@ -233,6 +233,23 @@ async def test_events_are_cut_off_only_when_no_process_is_left_that_could_act_at
     assert repair(home, lose_events=True)[1] is not None
 
 
+async def test_a_server_drops_the_unfinished_end_of_a_write_by_itself(home: Path) -> None:
+    damage(folder_of(home) / FIRST, b"*1\r\n$5\r\nMULTI\r\n*3\r\n$4\r\nSADD\r\n$5\r\nbot:")
+    assert await stored(home) == WHOLE
+
+
+async def test_a_server_never_drops_what_was_stored(home: Path) -> None:
+    """One bit of a length differs, so that it points past the end of the file."""
+    file = folder_of(home) / FIRST
+    data = file.read_bytes()
+    length = data.rindex(b"\r\n$1") + 3
+    file.write_bytes(data[:length] + b"9" + data[length + 1 :])
+    before = contents(folder_of(home))
+    assert "Its data is damaged. `bot store check`" in await refusal(home)
+    assert contents(folder_of(home)) == before
+    assert repair(home)[0].loses_events
+
+
 @pytest.mark.parametrize("text", [None, "", "file ../x seq 1 type b\n", "file appendonly.aof.1.base.rdb seq 1 type b"])
 async def test_a_lost_manifest_is_written_anew_and_no_server_starts_without(home: Path, text: str | None) -> None:
     manifest = folder_of(home) / MANIFEST
