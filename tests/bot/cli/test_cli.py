@@ -145,6 +145,15 @@ async def test_the_first_command_starts_the_embedded_server_and_the_last_one_sto
     await bot.nothing_is_left()
 
 
+async def test_whoever_only_reads_needs_no_team_file_that_is_right(bot: Bot, template: Path, server: Server) -> None:
+    bot.environment["REDIS_URL"] = server.url
+    thread = (await bot.with_site(template).run("send", "status")).succeeded().out.strip()
+    (bot.folder / "bot.toml").write_text("half a ta")
+    for command in (("threads",), ("threads", "--json"), ("show", thread), ("export", thread)):
+        assert thread in (await bot.run(*command)).succeeded().out
+    (await bot.run("show", thread, "--prompt")).failed("bot.toml is not valid TOML")
+
+
 # The whole of a thread
 
 
