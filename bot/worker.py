@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS_MAX = 1.0
 """The longest delay if the notification of a wake-up is lost."""
+SERVER_NOTE = "server"
 IDLE_SECONDS_MIN = 0.02
 """The pause after finding nothing to claim, since a due thread may be one that this worker ignores (`only`)."""
 UNSERVED_RETRY_AFTER = timedelta(seconds=30)
@@ -74,6 +75,9 @@ class Worker:
         self._away_until = float("-inf")
         """When the store was back after it was away."""
         self._server_id = store.server.id
+        self._has_arrived = False
+        self._settled_on: str | None = None
+        """The server that the note tells of, as far as this worker knows."""
         self._changed_at = float("-inf")
         """When another server answered."""
         self._stopping = asyncio.Event()
@@ -115,6 +119,8 @@ class Worker:
         Another server may have lost what some worker did. For the length of a lease nothing is claimed, so that every
         worker that remembers something can write it back first.
         """
+        if not self._has_arrived:
+            await self._arrive()
         changed = self._store.server.id != self._server_id
         if away_seconds:
             for hold in [] if changed else [*self._holds.values()]:
@@ -130,6 +136,25 @@ class Worker:
             for hold in [*self._holds.values()]:
                 await hold.take_again()
             self._server_id, self._changed_at = found, self._seconds()
+
+    async def _arrive(self) -> None:
+        """Before the first claim: has a replica taken over since some worker looked last?
+
+        The note tells of the server on which every worker has had its time to write back what it remembers.
+        """
+        known = await self._store.get_note(SERVER_NOTE)
+        server = self._store.server
+        if server.promoted and known not in ("", server.id):
+            log.warning("another_server", before=known, now=server.id)
+            self._changed_at = self._seconds()
+        self._has_arrived = True
+
+    async def _settle(self) -> None:
+        """The time of every worker to write back what this server lost is over."""
+        known = await self._store.get_note(SERVER_NOTE)
+        if known != self._server_id:
+            await self._store.set_note(SERVER_NOTE, self._server_id, expected=known)
+        self._settled_on = self._server_id
 
     async def _compare(self, thread: Thread) -> None:
         """Write back what the log lost. The holder of the thread, if there is one, sees that it moved."""
@@ -156,6 +181,8 @@ class Worker:
         now = self._seconds()
         if (early := self._changed_at + self._lease_seconds - now) > 0:
             return min(early, POLL_SECONDS_MAX)
+        if self._settled_on != self._server_id:
+            await self._settle()
         skip = self._skipped()
         age = min(self._store.server.age_seconds, now - self._away_until)
         expired = age >= self._lease_seconds

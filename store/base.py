@@ -107,6 +107,8 @@ class Server:
     id: str
     since: float
     """When it was started, by `boot_seconds` of this machine."""
+    promoted: bool = False
+    """It was a replica, and took over."""
 
     @property
     def age_seconds(self) -> float:

@@ -95,14 +95,16 @@ class Connection:
     async def _connected(self, connection: redis.asyncio.Connection) -> None:
         """For every new connection: which server is it? After a failover it is another."""
         await connection.on_connect()
-        await connection.send_command("INFO", "server")
-        try:
-            info = str_if_bytes(await connection.read_response())
-        except ResponseError:  # an ACL may close INFO
-            info = ""
-        found = dict(re.findall(r"^(run_id|uptime_in_seconds):(\w+)", info, re.MULTILINE))
-        if (run_id := found.get("run_id", "")) != self.server.id:
-            self.server = Server(run_id, boot_seconds() - float(found.get("uptime_in_seconds", 0)))
+        for section in ("server", "replication"):
+            await connection.send_command("INFO", section)
+        info = ""
+        for _ in range(2):
+            with contextlib.suppress(ResponseError):  # an ACL may close INFO
+                info += str_if_bytes(await connection.read_response())
+        found = dict(re.findall(r"^(run_id|uptime_in_seconds|second_repl_offset):([\w-]+)", info, re.MULTILINE))
+        run_id, promoted = found.get("run_id", ""), int(found.get("second_repl_offset", -1)) >= 0
+        if (run_id, promoted) != (self.server.id, self.server.promoted):
+            self.server = Server(run_id, boot_seconds() - float(found.get("uptime_in_seconds", 0)), promoted)
 
     async def _is_ready(self) -> None:
         try:

@@ -215,6 +215,30 @@ async def test_a_claim_that_reaches_another_server_first_begins_nothing() -> Non
     await ended(worker)
 
 
+async def test_a_worker_that_starts_after_a_failover_leaves_time_to_those_that_remember() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    await driven(world).round()
+    store.server = Server("another", float("-inf"), promoted=True)
+    await begun(store, "t1")
+    worker = driven(world)
+    await worker.round()
+    clock.advance(LEASE_SECONDS - 1)
+    await worker.round()
+    assert store.calls == []
+    clock.advance(1)
+    await worker.round()
+    assert store.calls == ["claimed t1"]
+    await ended(worker)
+    store.calls.clear()
+    await begun(store, "t2")
+    later = driven(world)
+    await later.round()
+    assert "claimed t2" in store.calls, "all have had their time"
+    await ended(later)
+
+
 async def test_a_server_that_was_just_started_may_have_holders_that_are_on_their_way_back() -> None:
     clock = Clock()
     store = Watched(clock)
