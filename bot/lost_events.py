@@ -12,6 +12,7 @@ from typing import get_args
 
 import structlog
 
+from agent.reporting import report
 from bot import listing
 from store import keys
 from store.base import Store
@@ -33,5 +34,5 @@ async def hand_over(store: Store, cut: str, at: datetime) -> None:
     event = HandedToHuman(id=keys.handed_over_after_cut(cut), at=at, limit="lost_events", reason=REASON)
     found = [row.id async for row in listing.rows(store, Filter(statuses=NOT_AT_REST))]
     async for thread in store.load_each(found):
-        await store.append(thread, event)
+        report([event], await store.append(thread, event), thread.version)
     log.warning("events_cut", cut=cut, handed_over=len(found))

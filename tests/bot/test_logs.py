@@ -30,6 +30,7 @@ set_up_logging("info", Terminal() if "terminal" in sys.argv else sys.stderr)
 log = structlog.get_logger()
 log.debug("quiet")
 log.info("greeted", person="Jörg\\u202e", error="one\\ntwo \\x1b[2J", thread="t1")
+log.info("half", name="\\ud83d", at=object)
 log.info("working", text="Working.\\x1b[2J", agents=["a"])
 logging.getLogger("uvicorn.error").error("no %s\\nat all", "way")
 logging.getLogger("asyncio").info("hidden")
@@ -63,11 +64,12 @@ def written(*arguments: str) -> list[str]:
 def test_whatever_a_process_writes_is_a_line_of_json() -> None:
     lines = [json.loads(line) for line in written()]
     assert [line["event"] for line in lines] == [
-        *("greeted", "working", "library", "library", "library", "broke", "uncaught", "uncaught")
+        *("greeted", "half", "working", "library", "library", "library", "broke", "uncaught", "uncaught")
     ]
-    greeted, _, uvicorn, odd, warned, broke, in_thread, at_the_end = lines
+    greeted, half, _, uvicorn, odd, warned, broke, in_thread, at_the_end = lines
     assert list(greeted)[:3] == ["timestamp", "level", "event"]
     assert (greeted["person"], greeted["error"]) == ("Jörg\u202e", "one\ntwo \x1b[2J")
+    assert (half["name"], half["at"]) == ("\ud83d", "<class 'object'>")
     assert (uvicorn["level"], uvicorn["logger"], uvicorn["said"]) == ("error", "uvicorn.error", "no way\nat all")
     assert (odd["level"], odd["said"]) == ("warning", "odd")
     assert (warned["level"], warned["logger"]) == ("warning", "py.warnings")
@@ -86,7 +88,7 @@ def test_readable_and_harmless() -> None:
 def test_on_a_terminal_a_line_is_for_a_person() -> None:
     lines = written("terminal")
     assert lines[0][8:] == " info    greeted person=Jörg\\u{202e} error=one two \\u{1b}[2J thread=t1"
-    assert lines[1] == "Working.\\u{1b}[2J"
+    assert lines[2] == "Working.\\u{1b}[2J"
     assert "\x1b" not in "".join(lines)
     assert "ValueError: first" in lines
 

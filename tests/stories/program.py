@@ -46,7 +46,7 @@ LOOK_SECONDS = 0.02
 OUTPUT_BYTES_MAX = 16_000_000
 COLUMNS, ROWS = 150, 50
 
-_SERVING = re.compile(r'"event": "serving".*"url": "(http://[^"]+)"')
+_SERVING = re.compile(r'"event":"serving".*"url":"(http://[^"]+)"')
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\r")
 
 
