@@ -31,6 +31,8 @@ ONLY_IN_TESTS = {"benchmarks", "fakes", "mutants", "payloads", "stories", "telli
 """Folders of tests that no folder of code answers to."""
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 LOGS = ROOT / "docs" / "logs.md"
+REPORTS = {"report", "report_posted"}
+"""The functions of `agent.reporting`."""
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 _OF_A_KEY = re.compile(
@@ -116,6 +118,21 @@ def test_the_page_about_the_log_has_every_line_and_no_other() -> None:
                     written.add(str(names[0]))
     in_tables = [line for line in LOGS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     assert {name for line in in_tables for name in re.findall(r"`(\w+)`", line.split("|")[1])} == written
+
+
+def test_whoever_appends_an_event_reports_it() -> None:
+    silent = []
+    for path in modules("agent", "bot", "channels"):
+        calls = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+        appends = any(
+            isinstance(call, ast.Attribute)
+            and call.attr in ("append", "post")
+            and ast.unparse(call.value).endswith("store")
+            for call in calls
+        )
+        if appends and not any(isinstance(call, ast.Name) and call.id in REPORTS for call in calls):
+            silent.append(str(path))
+    assert silent == []
 
 
 def test_whatever_calls_itself_pure_is_held_to_it() -> None:
