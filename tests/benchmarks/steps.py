@@ -26,8 +26,8 @@ from tests.benchmarks.figures import Figure, median_ms
 from tests.benchmarks.framework import PydanticAI
 from tests.benchmarks.peers import Floor, PeerTook, StandardMessages, standard_history
 from tests.benchmarks.stub import LOOKS, STEPS, Stub, marker
-from tests.benchmarks.work import ANN, FOUND, Bot, Took, bench_agent, opened_bot
-from tests.fakes.servers import Server, unique_prefix
+from tests.benchmarks.work import ANN, FOUND, Bot, Took, bench_agent, new_prefix, opened_bot
+from tests.fakes.servers import Server
 
 LENGTHS = (10, 100, 1000)
 WARM = 3
@@ -43,7 +43,7 @@ class Site:
 
     def bot(self) -> AbstractAsyncContextManager[Bot]:
         """A process of the program (this one), with threads of its own."""
-        return opened_bot(self.server.url, self.stub.url("steps"), unique_prefix())
+        return opened_bot(self.server.url, self.stub.url("steps"), new_prefix())
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,6 +249,14 @@ def model_asked_at(thread: Thread) -> float:
     return float(chosen.model.removeprefix("stub@"))
 
 
+_prefixes = itertools.count(10)
+
+
+def new_prefix() -> str:
+    """Of its own, and as long as the one that ships: it stands in every key that is sent."""
+    return f"b{next(_prefixes)}"
+
+
 @contextlib.contextmanager
 def log_as_the_program_does() -> Iterator[None]:
     """Its log is part of what it costs. Nobody reads it here."""

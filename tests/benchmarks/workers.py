@@ -11,9 +11,8 @@ from store.keys import thread_id_of
 from store.values import Place
 from tests.benchmarks.figures import Figure, median_ms, p95_ms
 from tests.benchmarks.steps import Site
-from tests.benchmarks.work import BOB, Bot, model_asked_at, opened_bot, tool_started_at
+from tests.benchmarks.work import BOB, Bot, model_asked_at, new_prefix, opened_bot, tool_started_at
 from tests.benchmarks.worker import running_worker
-from tests.fakes.servers import unique_prefix
 
 THINK_MILLISECONDS = 100
 PAUSE_SECONDS = 0.02
@@ -50,7 +49,7 @@ async def two_processes(site: Site, loops: int, loops_thinking: int) -> list[Fig
 
 async def _rate(site: Site, workers: int, loops: int, concurrency: int, think_milliseconds: int) -> float:
     """Loops a second, from the first message's append to the last end."""
-    prefix, model_url = unique_prefix(), site.stub.url("steps", think_milliseconds)
+    prefix, model_url = new_prefix(), site.stub.url("steps", think_milliseconds)
     async with contextlib.AsyncExitStack() as stack:
         bot = await stack.enter_async_context(opened_bot(site.server.url, model_url, prefix))
         lines = [
@@ -87,7 +86,7 @@ async def _rate(site: Site, workers: int, loops: int, concurrency: int, think_mi
 
 async def through_the_queue(site: Site, rounds: int) -> list[Figure]:
     """From before the append in this process to the model being asked, and the tool started, by an idle worker."""
-    prefix, model_url = unique_prefix(), site.stub.url("steps")
+    prefix, model_url = new_prefix(), site.stub.url("steps")
     asked: list[float] = []
     started: list[float] = []
     async with (
@@ -122,7 +121,7 @@ def _p95(seconds: list[float]) -> str:
 
 async def parked(site: Site, threads: int) -> list[Figure]:
     """Threads that wait for an approval."""
-    prefix = unique_prefix()
+    prefix = new_prefix()
     async with opened_bot(site.server.url, site.stub.url("steps"), prefix) as bot:
         worker = bot.worker()
         working = asyncio.create_task(worker.run())
