@@ -270,7 +270,8 @@ class RedisStore:
         heads: dict[int, tuple[float, float]] = {}
         for shard, first in enumerate(shards):
             skip = skips.get(shard, ())
-            if head := next((at for name, at in _scored(first) if name.decode() not in skip), None):
+            head = next((at for name, at in _scored(first) if name.decode() not in skip), None)
+            if head is not None:
                 heads[shard] = (head, now)
         return heads
 

@@ -111,3 +111,11 @@ async def test_two_prefixes_on_one_server_know_nothing_of_each_other(redis_store
         assert await thread_ids(other) == []
         with pytest.raises(UnknownThread):
             await other.load("t1")
+
+
+async def test_a_thread_that_is_due_since_the_beginning_of_time_is_due(server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        await begun(store)
+        await store._redis.client.zadd(store.keys.due(store.keys.shard("t1")), {"t1": 0})
+        assert await store.due_in_seconds() == 0
+        assert (await claimed(store)).thread_id == "t1"
