@@ -70,6 +70,7 @@ from store.moves import (
     settle,
     start_turn,
     stop_choosing,
+    supersede_chosen,
     update_request,
 )
 from store.standing import StandingGranted, StandingRevoked
@@ -132,7 +133,7 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
         state.handed_to_human, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
     state.steps_in_turn += 1
-    end_open_steps(state, "superseded", {"chosen"}, index)
+    supersede_chosen(state, event, index)
     step = state.steps[event.step] = _after_choice(state, event, index)
     if step.status in OPEN:
         # Drop ended steps now: a fold of many events would otherwise scan all of them at each step.
@@ -283,6 +284,7 @@ def _thread_opened(state: State, event: ThreadOpened, index: int) -> None:
 
 def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
     state.agent = event.agent
+    end_edit(state, event.id, index)
     end_open_steps(state, "finished", {"chosen"}, index)
     # The approval was for a call of the other agent, even if this one has a tool of the same name.
     end_open_steps(state, "superseded", NOT_BEGUN, index)

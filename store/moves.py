@@ -142,6 +142,18 @@ def close_question(state: State, index: int) -> None:
     state.question = ""
 
 
+def supersede_chosen(state: State, event: StepChosen, index: int) -> None:
+    """A step that has not begun gives way to the step of this event. But an edit does not give way to a question that
+    code asks: the person who edited still waits for the new request.
+    """
+    edit = state.open_edit
+    if edit and (event.by != "code" or event.acts):
+        end_edit(state, event.id, index)
+    for step_id in state.open_steps:
+        if edit is None or step_id != edit.id:
+            end_step(state, step_id, "superseded", {"chosen"}, index)
+
+
 def end_edit(state: State, event_id: str, index: int) -> None:
     """Nobody checks the open edit any more: the request that it edits can be decided again, and people are told."""
     if edit := state.open_edit:

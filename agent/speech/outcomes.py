@@ -9,7 +9,7 @@ from typing import assert_never
 
 from agent.speech.requests import groups_in_words
 from store.authority.terms import ANYONE, TEAM, is_requester
-from store.events import ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
+from store.events import AgentChanged, ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
 from store.thread import Thread
@@ -85,6 +85,8 @@ def _why_not_checked(event: Event) -> str:
     match event:
         case HandedToHuman() | EventsLost():
             return "I stopped and need a person"
+        case AgentChanged():
+            return "another agent took over"
         case _:
             return "something else was chosen in the meantime"
 

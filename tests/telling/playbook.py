@@ -203,6 +203,15 @@ class Slow(_OpsTool):
         return Wait(10, f"look {call.attempt}") if call.attempt <= 2 else "done at last"
 
 
+class Rollout(_OpsTool):
+    """Goes on for a while, and then breaks without telling how it ended."""
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue | Wait:
+        if call.attempt == 1:
+            return Wait(10, "rolling out")
+        raise RuntimeError("the wire\nwas cut")
+
+
 class Stuck(_OpsTool):
     """Never ends, and does not tell whether it did anything."""
 
@@ -219,7 +228,7 @@ class StuckLook(Stuck):
     repeatable: ClassVar[bool] = True
 
 
-TOOLS: tuple[type[Tool], ...] = (Look, Touch, Push, Flaky, Broken, BrokenLook, Slow, Stuck, StuckLook)
+TOOLS: tuple[type[Tool], ...] = (Look, Touch, Push, Flaky, Broken, BrokenLook, Slow, Rollout, Stuck, StuckLook)
 
 
 def ops(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
+from agent.steps import Step
 from store.authority.terms import Terms
 from store.standing import StandingGranted
 from store.values import Place
@@ -42,9 +43,13 @@ class Rules(Authority):
         return self.grant
 
 
-async def pushing(**terms: Any) -> World:
-    """Dan has asked for a push, and it waits."""
+async def pushing(*first: Step, **terms: Any) -> World:
+    """Dan has asked for a push, and it waits; before it the agent took these steps."""
     world = World(people=PEOPLE, authority=Rules(**terms), rooms=["room"])
+    for step in first:
+        world.model.answers(step)
+        await world.say("first this", by=DAN)
+        await world.run()
     world.model.answers(Push(target="prod"))
     await world.say("push it", by=DAN)
     await world.run()

@@ -9,16 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.speech.messages import outgoing
 from channels.inbound import Refused
+from channels.messages import Notice
 from store import keys
-from store.events import ApprovalDecided, ApprovalRequested, Event, HandedToHuman, StepChosen, StepRefused
-from store.state import Request
+from store.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Event,
+    HandedToHuman,
+    StepChosen,
+    StepRefused,
+    ThreadCancelled,
+    ThreadForked,
+)
+from store.keys import MessageKey
+from store.state import Request, StepState
 from store.thread import Thread
 from store.values import Person
 from tests.store.authority.pushing import pushing
 from tests.telling.anything import any_story
-from tests.telling.playbook import World, done
-from tests.telling.story import ANN, AT, BOB, EVE, chosen, edit_of, events_lost, requested
+from tests.telling.playbook import Rollout, World, done
+from tests.telling.story import ANN, AT, BOB, EVE, chosen, edit_of, events_lost, handed_over_to, requested
 
 CHECKING = (
     "Your decision was not counted, because somebody has just edited this request: push target=prod. I am checking "
@@ -207,6 +219,49 @@ async def test_while_the_thread_is_paused_people_are_told_that_nobody_checks_the
     assert "requested: push(target: staging)" in await world.run()
 
 
+async def test_a_question_that_code_asks_meanwhile_does_not_end_an_edit() -> None:
+    world = await pushing(Rollout(), group="release")
+    world.desk.during("rollout", lambda: edited(world, "staging"))
+    lines = await world.advance(10)
+    assert lines == [
+        "ran: rollout",
+        "asked: I do not know how rollout ended. Did it happen?",
+        "settled: push changed by Ann",
+        "requested: push(target: staging)",
+    ]
+    assert world.thread.state.question
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (chosen("s9", "look"), f"something else was chosen in the meantime. {UNCHANGED}"),
+        (
+            chosen("s9", "look", acts=True),
+            "something else was chosen in the meantime. This request is superseded, so there is nothing left to "
+            "decide.",
+        ),
+        (
+            handed_over_to("verify"),
+            "another agent took over. This request is superseded, so there is nothing left to decide.",
+        ),
+    ],
+)
+async def test_whatever_ends_an_edit_people_are_told(event: Event, says: str) -> None:
+    """A worker may append these where it writes back what the store had lost."""
+    world = await pushing(group="release", asks=True)
+    await edited(world, "staging")
+    await world.log(event)
+    assert said_of(world) == [f"The edit by Ann was not checked, because {says}"] * 2
+
+
+def said_of(world: World) -> list[str]:
+    """What people are to be told of an edit."""
+    unsent = (unsent for _, unsent in world.thread.state.outbox.items() if unsent.kind == "edit_ended")
+    said = [outgoing(world.thread, each) for each in unsent]
+    return [each.text for each in said if isinstance(each, Notice)]
+
+
 @given(any_story, st.data())
 def test_whatever_happened_nothing_is_decided_while_an_edit_is_open(
     story: tuple[Event, ...], data: st.DataObject
@@ -229,3 +284,17 @@ def test_whatever_happened_nothing_is_decided_while_an_edit_is_open(
                 step.request.decision,
             )
             assert after.request.outcomes[event.id] not in ("settled", "counted")
+        if edit and now.state.steps[edit.id].status != "chosen":
+            assert ended_aloud(edit, before, now, event), f"{event.id} ended the edit in silence"
+
+
+def ended_aloud(edit: StepState, before: Thread, after: Thread, event: Event) -> bool:
+    """Whether this event made the edit a request of its own, or people are told of it, wherever they saw the card."""
+    status = after.state.steps[edit.id].status
+    if status == "requested" or isinstance(event, ThreadCancelled | ThreadForked):
+        return True
+    told = {key for key, unsent in after.state.outbox.items() if unsent.event == before.version}
+    edited = before.state.steps[edit.chosen.edits].request if edit.chosen.edits in before.state.steps else None
+    shown = edited.shown_at - {0} if edited else frozenset()
+    keys_told = {str(MessageKey(event.id, "notice", surface=surface)) for surface in (0, *shown)}
+    return keys_told <= told
