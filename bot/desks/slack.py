@@ -19,12 +19,14 @@ from store.base import Store
 from store.events import Event, MessageReceived, MessageSent
 from store.index import people_of
 from store.keys import OutsideId
-from store.rows import Filter, Row
+from store.rows import EVERY_THREAD, Filter, Row
 from store.thread import Thread
 from store.values import Person, Place
 
 HOME_ITEMS_MAX = 10
 """The longest list in App Home."""
+HOME_THREADS_MAX = 1_000
+"""Among so many threads, the newest, App Home looks for those in which nothing waits for the person."""
 SWEEP_DAYS = 7
 """How far back a sweep for missed messages looks."""
 
@@ -37,16 +39,20 @@ class SlackDesk:
     me: Installation
     people: People = field(default_factory=People)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    home_threads_max: int = HOME_THREADS_MAX
 
     async def home_of(self, by: Person) -> Home:
         by = self.people.identified(by)
         waiting = {row.id: row async for row in self._waiting_for(by)}
         asked: list[Row] = []
         recent: list[Row] = []
-        async for row in self._taking_part(by.address, Filter(channel=NAME)):
-            if row.id not in waiting:
+        looked_at = 0
+        # Not only their own: to look for those of a person who takes part in few would read the whole index.
+        async for row in listing.rows(self.store, EVERY_THREAD):
+            if row.channel == NAME and row.id not in waiting and await self._takes_part(row, by.address):
                 (asked if row.people[0] == by.address else recent).append(row)
-            if min(len(asked), len(recent)) > HOME_ITEMS_MAX:
+            looked_at += 1
+            if looked_at >= self.home_threads_max or min(len(asked), len(recent)) > HOME_ITEMS_MAX:
                 break
         newest = sorted(waiting.values(), key=lambda row: row.updated_at, reverse=True)
         return Home(
@@ -78,8 +84,13 @@ class SlackDesk:
     async def _taking_part(self, address: str, wanted: Filter) -> AsyncIterator[Row]:
         """The threads in which they wrote or decided: to others of these they may have no access."""
         async for row in listing.rows(self.store, replace(wanted, person=address)):
-            if address in row.people or address in people_of(await self.store.load(row.id)):
+            if await self._takes_part(row, address):
                 yield row
+
+    async def _takes_part(self, row: Row, address: str) -> bool:
+        if address in row.people:
+            return True
+        return row.crowded and address in people_of(await self.store.load(row.id))
 
     async def _loaded(self, wanted: Filter) -> AsyncIterator[tuple[Row, Thread]]:
         """The threads of a list, newest first, a page of them at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.desks.slack import HOME_ITEMS_MAX, SlackDesk
@@ -69,6 +70,16 @@ async def test_home_shows_the_newest_of_each_and_says_that_there_are_more(store:
     home = await desk(store).home_of(BEN)
     assert len(home.asked) == HOME_ITEMS_MAX
     assert home.more
+
+
+async def test_home_does_not_read_the_whole_index_for_who_takes_part_in_little(store: Store) -> None:
+    await thread(store, 1, message(by=BEN), done("s2"))
+    waiting = await thread(store, 2, message(by=BEN), asked("s2"))
+    for number in range(20, 20 + MANY):
+        await thread(store, number, message(by=CAT), done("s2"))
+    own = await thread(store, 3, message(by=BEN), done("s2"))
+    few = replace(desk(store), home_threads_max=MANY)
+    assert ids(await few.home_of(BEN)) == ([waiting], [own], []), "what is old is left out, unless it waits for them"
 
 
 async def test_every_thread_that_changed_lately_is_swept(store: Store) -> None:
