@@ -12,11 +12,15 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from store.rows import Row
+from store.text import without_half_surrogates
 
 PAGE_MAX = 1_000
 """The longest page."""
+CURSOR_CHARS_MAX = 1_000
+"""A longer text is no cursor."""
 _TIME_MAX = 2**53
 
 
@@ -56,16 +60,26 @@ class Cursor:
         """The beginning for an empty text. Raises NotACursor."""
         if not text:
             return cls()
+        if len(text) > CURSOR_CHARS_MAX:
+            raise NotACursor
         try:
             whole = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             floor, began, changed, thread_id = json.loads(whole)
-        except (binascii.Error, ValueError, TypeError):
+        except (binascii.Error, ValueError, TypeError, RecursionError):
             raise NotACursor from None
-        times = all(isinstance(time, int | float) and 0 <= time < _TIME_MAX for time in (floor, began, changed))
-        if not times or not isinstance(thread_id, str):
+        if not (_is_time(floor) and _is_time(began) and _is_time(changed) and _is_id(thread_id)):
             raise NotACursor
         return cls(floor, began, changed, thread_id)
 
     def is_past(self, changed: float, thread_id: str) -> bool:
         """Whether an earlier page has come to this thread."""
         return bool(self.changed) and (changed, thread_id.encode()) >= (self.changed, self.thread_id.encode())
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < _TIME_MAX  # True is an int, too.
+
+
+def _is_id(value: Any) -> bool:
+    """Half a surrogate pair is no text: it cannot be encoded."""
+    return isinstance(value, str) and without_half_surrogates(value) == value

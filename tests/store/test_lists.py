@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ from tests.telling.story import (
 
 ADA = Person(name="Ada Lovelace", address="ada@example.com", trust="verified", member="ada")
 ASKS = Filter(statuses=frozenset({"waiting_for_answer"}))
+
+
+def in_base64(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 async def listed(store: Store, wanted: Filter, limit: int = 1_000) -> list[str]:
@@ -129,7 +134,22 @@ async def test_a_filter_takes_what_its_fields_say(store: Store) -> None:
     assert len(await listed(store, Filter(changed_after=AT, changed_before=AT + timedelta(seconds=1)))) == 4
 
 
-@pytest.mark.parametrize("text", ["x", "eA", "!", "WzEsMl0", "W251bGwsMSwxLCJ4Il0", "WzAsMCxOYU4sIngiXQ"])
+NO_CURSORS = {
+    "half a letter": "x",
+    "no JSON": "eA",
+    "no base64": "!",
+    "too few": "WzEsMl0",
+    "no time": "W251bGwsMSwxLCJ4Il0",
+    "not a number": "WzAsMCxOYU4sIngiXQ",
+    "a truth for a time": in_base64('[0,true,1,"t1"]'),
+    "half a surrogate pair": in_base64(r'[0,0,1,"\ud800"]'),
+    "nested": in_base64("[" * 600),
+    "nested deeply": in_base64("[" * 60_000),
+    "endless": in_base64(f'[0,0,1,"{"t" * 2_000}"]'),
+}
+
+
+@pytest.mark.parametrize("text", NO_CURSORS.values(), ids=list(NO_CURSORS))
 async def test_what_is_no_cursor_is_refused(store: Store, text: str) -> None:
     with pytest.raises(NotACursor):
         await store.page(after=text)
