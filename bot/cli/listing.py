@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast, get_args
 
@@ -24,6 +25,8 @@ STATUSES = get_args(ThreadStatus)
 TURNS = get_args(Turn)
 LIMIT_MAX = 100_000
 HEADER = ("ID", "STATUS", "AGENT", "REQUESTER", "PLACE", "MOVED (UTC)", "ABOUT")
+SPELT = {"agent", "place"}
+"""Options that take what is not checked: a list reads no team file, and knows no channel."""
 GIVE_WAY = ("PLACE", "REQUESTER", "MOVED (UTC)")
 
 
@@ -56,6 +59,8 @@ def threads(
         changed_before=_ago("--older-than", older_than),
     )
     start = _cursor(after)
+    asked = {"status": status, "turn": turn, "agent": agent, "requester": requester, "place": place}
+    asked |= {"newer-than": newer_than, "older-than": older_than}
 
     async def work(settings: Settings) -> None:
         async with index_of(settings) as lists:
@@ -65,9 +70,8 @@ def threads(
             console.print_json(documents)
         elif listed.rows:
             console.print_table(HEADER, [_cells(row) for row in listed.rows], GIVE_WAY)
-        elif sys.stdout.isatty():
-            none = "There are none." if wanted != Filter() else "There are none yet. Open one: {} send TEXT"
-            console.say(none.format(console.program()))
+        if not listed.rows and not listed.after and (wanted != Filter() or sys.stdout.isatty()):
+            console.say(_none(asked))
         if listed.after:
             console.say(f"There are more. To see them, repeat the command with --after {listed.after}")
 
@@ -83,6 +87,15 @@ async def _listed(lists: Lists, wanted: Filter, limit: int, after: str) -> Page:
         after = page.after
         if not after or len(rows) >= limit:
             return Page(tuple(rows.values()), after)
+
+
+def _none(asked: Mapping[str, str]) -> str:
+    """For a script too, on stderr: with a misspelt agent or channel it would look as if there were nothing."""
+    given = {name: text for name, text in asked.items() if text}
+    if not given:
+        return f"There are none yet. Open one: {console.program()} send TEXT"
+    as_shown = " An agent and a place have to be written as the list shows them." if given.keys() & SPELT else ""
+    return f"There are none with {' '.join(f'--{name} {text}' for name, text in given.items())}.{as_shown}"
 
 
 async def _documents(lists: Lists, listed: Page, wanted: Filter) -> list[dict[str, Any]]:

@@ -38,6 +38,22 @@ async def filled(store: RedisStore, newer: int = 60) -> None:
         await rested(store, f"new{number:02}", message(), done("s2"), agent="rollback", ago=timedelta(minutes=1))
 
 
+async def test_where_nothing_matches_the_command_says_what_was_asked_for(bot: Bot, server: Server) -> None:
+    async with opened_store(server.url, "bot") as store:
+        await rested(store, "t1", message(), done("s2"), ago=timedelta(minutes=1))
+    hint = " An agent and a place have to be written as the list shows them."
+    agent, place, status, as_json = await bot.all(
+        ("threads", "--agent", "deplyo"),
+        ("threads", "--place", "slak:", "--turn", "human"),
+        ("threads", "--status", "cancelled"),
+        ("threads", "--agent", "deplyo", "--json"),
+    )
+    assert (agent.code, agent.out, agent.err) == (0, "", f"There are none with --agent deplyo.{hint}\n")
+    assert place.err == f"There are none with --turn human --place slak:.{hint}\n"
+    assert status.err == "There are none with --status cancelled.\n"
+    assert (as_json.document, as_json.err) == ([], f"There are none with --agent deplyo.{hint}\n")
+
+
 async def test_what_waits_behind_many_newer_threads_is_listed(bot: Bot, server: Server) -> None:
     async with opened_store(server.url, "bot") as store:
         await filled(store)
