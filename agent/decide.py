@@ -159,6 +159,10 @@ def _continue(agent: Agent, thread: Thread) -> Action | None:
     if state.unanswered:
         return _choose(agent, thread)
     if ready := next(iter(thread.open_steps("approved", "due")), None):
+        if state.unread:
+            return _choose(
+                agent, thread
+            )  # Maybe they take it back: not even a question of code's own goes before that.
         too_long = _too_long(agent, thread) if ready.status == "due" else None
         return too_long or _begin(agent, thread, ready)
     current = state.steps.get(state.current)

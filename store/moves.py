@@ -50,10 +50,16 @@ def start_turn(state: State, index: int) -> None:
 
 
 def stop_choosing(state: State, index: int) -> None:
-    """Choose no further step until somebody moves the thread."""
+    """Choose no further step until somebody moves the thread. Words that the model has not read stay unread."""
     state.retry_choice_at = None
     end_outage(state)
-    state.seen = state.read = index + 1
+    state.seen = index + 1
+
+
+def drop_words(state: State, index: int) -> None:
+    """Choose no further step, and act on nothing that was written so far."""
+    stop_choosing(state, index)
+    state.read = index + 1
 
 
 def note_outage(state: State, event: ChoiceFailed) -> None:
@@ -87,7 +93,7 @@ def begin_copy(state: State, index: int) -> None:
     """The copied events of a fork end here: nothing from before is acted on."""
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
-    stop_choosing(state, index)
+    drop_words(state, index)
     state.handed_to_human = state.paused = state.cancelled = False
     state.current = state.question = ""
 
@@ -96,7 +102,7 @@ def cancel(state: State, index: int) -> None:
     """Nothing new begins. A running tool is left to end."""
     end_open_steps(state, "cancelled", OPEN - {"running"}, index)
     close_question(state, index)
-    stop_choosing(state, index)
+    drop_words(state, index)
     state.cancelled = True
 
 
@@ -106,7 +112,7 @@ def reopen(state: State, index: int) -> None:
     end_open_steps(state, "cancelled", OPEN - {"running"}, index)
     for step_id in state.open_steps:
         move_step(state, step_id, {"running"}, abandoned=True)
-    stop_choosing(state, index)
+    drop_words(state, index)
     state.cancelled = state.paused = False
     state.current = ""
 

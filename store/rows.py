@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from store.status import ThreadStatus, Turn, turn_of
 
-FORMAT = 1
+FORMAT = 2
 """Of a row as it is kept. Raise it when the fields change, or when the fold gives an old log another status: rows of
 another format are computed again."""
 

@@ -26,7 +26,6 @@ from store.authority.binding import digest
 from store.events import (
     ApprovalRequested,
     Event,
-    HandedToHuman,
     MessageFailed,
     MessageReceived,
     MessageSent,
@@ -48,6 +47,7 @@ from tests.telling.playbook import (
     Line,
     Look,
     Push,
+    Rollout,
     Slow,
     Touch,
     World,
@@ -207,6 +207,26 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             verdict = "speaks"
         self.do(self.person(verdict, by)())
 
+    @rule(does=does, by=st.sampled_from(PEOPLE))
+    def somebody_acts_before_code_asks_and_a_push_that_waits_is_approved(self, does: str, by: Person) -> None:
+        for step in (Rollout(), Push(target="prod")):
+            self.world.model.answers(step)
+            self.do(self.world.say("do it", by=ANN))
+            self.runs()
+        self.world.desk.during("rollout", self.person(does, by))
+        self.world.clock.advance(10)
+        self.runs()
+        self.reached["an approval while code asks"] += self.code_asks_over_words
+        self.do(self.person("approves", BOB)())
+        self.runs()
+
+    @property
+    def code_asks_over_words(self) -> bool:
+        """There are words that the model has not read, while a question of code's own waits and so does a request."""
+        now = self.world.thread
+        asked = now.step(now.state.question)
+        return now.pending is not None and bool(asked and asked.chosen.by == "code") and not all_words_were_read(now)
+
     @rule(seconds=st.sampled_from([5, 20, 60]))
     def time_passes(self, seconds: int) -> None:
         self.world.clock.advance(seconds)
@@ -265,7 +285,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                     assert decision.by.trust == "verified"
                     seen = digest(before.id, step.chosen, request.asked.facts, request.asked.policy)
                     assert seen == decision.digest == request.digest
-                    assert step.status == "approved"
+                    assert step.status == ("approved" if new.attempt == 1 else "due")
                 if step.chosen.acts:
                     assert all_words_were_read(before), f"{new.id} before the words were read"
             case StepChosen(by="model") | StepChosen(begun=True) | ApprovalRequested():
@@ -375,8 +395,8 @@ def all_words_were_read(before: Thread) -> bool:
         match past:
             case StepChosen(by="model", seen=seen):
                 return not any(isinstance(event, MessageReceived) for event in before.events[seen or index :])
-            case HandedToHuman():
-                return True
+            case ThreadReopened():
+                return True  # What was written before is not acted on, and people know.
             case MessageReceived():
                 return False
             case _:

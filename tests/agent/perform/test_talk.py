@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.model.base import ModelFailure
 from agent.perform.listen import listening_seconds
 from agent.steps import LookAgain, SetReminder, Step
 from channels.inbound import InboundMessage, Refused
@@ -19,7 +20,7 @@ from store.thread import Thread
 from tests.agent.pushing import asked_to_push
 from tests.matrices import examples
 from tests.stories.anybody import all_words_were_read
-from tests.telling.playbook import NOTHING, Hook, Line, Look, Push, Touch, World, ask, done, update, withdraw
+from tests.telling.playbook import NOTHING, Hook, Line, Look, Push, Rollout, Touch, World, ask, done, update, withdraw
 from tests.telling.story import AT, BOB, LATER, PLACE, asked, choice_failed, edited, message, said_over, thread
 from tests.telling.story import done as said
 
@@ -267,6 +268,64 @@ def moved(world: World, move: str) -> Hook:
                     await world.pause()
 
     return act
+
+
+# An approval, and words that the model has not read
+
+
+async def rolling_out_and_pushing() -> World:
+    """A rollout goes on, and a push waits for its approval."""
+    world = World()
+    world.model.answers(Rollout(), Push(target="prod"))
+    await world.say("roll it out")
+    await world.run()
+    await world.say("and push it")
+    assert await world.run() == ["requested: push(target: prod)"]
+    return world
+
+
+async def test_words_from_before_a_question_of_codes_own_are_read_before_what_was_approved_begins() -> None:
+    world = await rolling_out_and_pushing()
+    world.desk.during("rollout", lambda: world.say("STOP, do not push"))
+    assert await world.advance(10) == ["ran: rollout", "asked: I do not know how rollout ended. Did it happen?"]
+    world.model.answers(withdraw(), done("I do not push."))
+    assert (await world.approve(BOB)).outcome == "settled"
+    lines = await world.run()
+    assert "STOP, do not push" in world.model.prompts[-1]
+    assert lines == ["settled: push approved by Bob", "settled: push withdrawn by Bob", "said: I do not push."]
+
+
+async def test_what_was_approved_begins_once_such_words_are_read() -> None:
+    world = await rolling_out_and_pushing()
+    world.desk.during("rollout", lambda: world.say("thank you"))
+    await world.advance(10)
+    world.model.answers(done("You are welcome."), done())
+    await world.approve(BOB)
+    assert "ran: push(target: prod)" in await world.run()
+    assert world.thread.step(world.thread.state.question)
+
+
+async def test_words_from_before_a_hand_over_are_read_before_what_was_approved_begins() -> None:
+    world = World()
+    await asked_to_push(world)
+    world.model.answers(*[ModelFailure("invalid", "No step in it.")] * 3)
+    await world.say("STOP, do not push")
+    assert "I stopped and need a person" in (await world.run())[-1]
+    world.model.answers(withdraw(), done("I do not push."))
+    await world.approve(BOB)
+    assert "ran: push(target: prod)" not in await world.run()
+    assert "STOP, do not push" in world.model.prompts[-1]
+
+
+async def test_what_was_approved_does_not_begin_while_the_model_cannot_read() -> None:
+    world = await rolling_out_and_pushing()
+    world.desk.during("rollout", lambda: world.say("STOP, do not push"))
+    await world.advance(10)
+    world.model.answers(ModelFailure("unavailable", "503", retry_after_seconds=20), withdraw(), done())
+    await world.approve(BOB)
+    assert await world.run() == ["settled: push approved by Bob"]
+    assert "ran: push(target: prod)" not in await world.advance(20)
+    assert world.thread.status == "waiting_for_answer"
 
 
 # What the log says
