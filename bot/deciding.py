@@ -18,7 +18,7 @@ from channels.inbound import Refused
 from store import keys
 from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge
-from store.events import TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen
+from store.events import SEEN_AND_HELD, TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen
 from store.state import Outcome, Request, StepState
 from store.text import one_line
 from store.thread import Thread
@@ -193,6 +193,7 @@ class Deciding:
             proof=proof,
             acts=True,
             holds=True,
+            v=SEEN_AND_HELD,
         )
 
 

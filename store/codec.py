@@ -108,6 +108,6 @@ def _unknown_event(data: bytes) -> UnknownEvent:
         kind=str(fields.get("kind") or "unreadable"),
         id=str(fields.get("id") or f"unreadable/{hashlib.blake2b(data, digest_size=8).hexdigest()}")[:512],
         at=at if at.tzinfo else at.replace(tzinfo=UTC),
-        v=fields["v"] if isinstance(fields.get("v"), int) else SCHEMA_VERSION,
+        v=fields["v"] if isinstance(fields.get("v"), int) else 1,
         raw=raw,
     )

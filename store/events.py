@@ -25,6 +25,11 @@ CRON = "cron"
 """`TriggerReceived.source` of the team's schedules."""
 
 
+SEEN_AND_HELD = 2
+"""The version of the schema that understands `StepChosen.seen` and `holds`. A reader of version 1 would take words for
+read, and count a decision on a request that is being edited.
+"""
+
 Effect = Literal[
     "says",  # reports the outcome, then stops
     "updates",  # sends a message, then continues
@@ -110,12 +115,13 @@ class StepChosen(Recorded):
     """What the step does, as its class said at the time. None: it runs a tool. `store.state` handles older logs."""
     by: Literal["model", "code", "person"] = "model"
     seen: int = 0
-    """The model's prompt held so many events, and people wrote more before it answered. 0: it held all before this."""
+    """The model's prompt held so many events, and people wrote more before it answered. 0: it held all before this.
+    Otherwise `v` is SEEN_AND_HELD."""
     edits: str = ""
     """The step that a person edited into this one instead of approving it."""
     holds: bool = False
     """An edit: until it has a request of its own or is refused, the edited request is not decided. Older logs: False.
-    """
+    Otherwise `v` is SEEN_AND_HELD."""
     editor: Person | None = None
     proof: str = ""
     """How the editor was authenticated, as in `ApprovalDecided`."""

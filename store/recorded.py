@@ -12,8 +12,10 @@ from pydantic import AwareDatetime, Field, field_validator
 from store.text import without_half_surrogates
 from store.values import Fact
 
-SCHEMA_VERSION = 1
-"""Written on every event. Raise it when an old reader would misunderstand a new event, not when a field is added."""
+SCHEMA_VERSION = 2
+"""The newest version that this program reads. Raise it when an older reader would misunderstand a new event, not when a
+field is added: an older worker then leaves the thread to a newer one.
+"""
 
 
 class Recorded(Fact):
@@ -23,7 +25,8 @@ class Recorded(Fact):
     id: str = Field(min_length=1, max_length=512)
     at: AwareDatetime
     """When it was recorded, by the clock of the recording machine."""
-    v: int = SCHEMA_VERSION
+    v: int = 1
+    """The oldest version of the schema that understands the event, so that as few as possible need a newer reader."""
 
     @field_validator("id", mode="before")
     @classmethod

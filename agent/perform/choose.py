@@ -23,6 +23,7 @@ from store import keys
 from store.base import ThreadMoved
 from store.codec import EventTooLarge
 from store.events import (
+    SEEN_AND_HELD,
     ChoiceFailed,
     DeliveryFailed,
     MessageDeleted,
@@ -70,8 +71,9 @@ async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:
     fields = {"model": answer.model, "usage": answer.usage}
     while True:
         # The step's id holds the length of the log, so it is chosen anew where the thread has moved.
-        seen = asked.version if turn.thread.version > asked.version else 0
-        chosen = turn.chosen(answer.step, by="model").model_copy(update={**fields, "seen": seen})
+        chosen = turn.chosen(answer.step, by="model").model_copy(update=fields)
+        if turn.thread.version > asked.version:
+            chosen = chosen.model_copy(update={"seen": asked.version, "v": SEEN_AND_HELD})
         try:
             return await choose(turn, answer.step, chosen)
         except ThreadMoved:

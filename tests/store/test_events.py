@@ -182,17 +182,25 @@ def test_an_unknown_kind_is_kept_as_it_came() -> None:
     assert encode(event) == line
 
 
+@pytest.mark.parametrize("more", [b'"seen":2', b'"edits":"s1","holds":true'])
+def test_what_was_written_before_it_needed_a_newer_reader_stays_as_it_is(more: bytes) -> None:
+    line = b'{"v":1,"kind":"step_chosen","id":"s4/chosen","at":"2026-11-20T09:00:00Z","step":"s4","intent":"push",%b}'
+    event = decode(line % more)
+    assert isinstance(event, StepChosen)
+    assert encode(event) == line % more
+
+
 def test_an_event_of_a_newer_schema_is_not_read_half() -> None:
-    newer = json.loads(encode(done("s1"))) | {"v": 2}
+    newer = json.loads(encode(done("s1"))) | {"v": 3}
     event = decode(json.dumps(newer).encode())
     assert isinstance(event, UnknownEvent)
-    assert (event.kind, event.id, event.at, event.v, event.raw) == ("step_chosen", "s1/chosen", AT, 2, newer)
+    assert (event.kind, event.id, event.at, event.v, event.raw) == ("step_chosen", "s1/chosen", AT, 3, newer)
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        json.dumps(json.loads(encode(done("s1"))) | {"v": 2}).encode(),
+        json.dumps(json.loads(encode(done("s1"))) | {"v": 3}).encode(),
         encode(started("s1")) + b"," + encode(finished("s1")),
         encode(started("s1"))[:-1],
         b"",

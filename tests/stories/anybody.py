@@ -269,6 +269,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     def check(self, before: Thread, new: Event) -> None:
         assert_reads_back(new)
         state = before.state
+        if isinstance(new, StepChosen):
+            assert new.v == (2 if new.seen or new.holds else 1), f"{new.id} is misread by an older version"
         match new:
             case ToolStarted():
                 step = state.steps[new.step]

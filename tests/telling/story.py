@@ -111,13 +111,13 @@ def withdrew(step: str) -> StepChosen:
 
 def edit_of(step: str, by: Person = ANN, **arguments: Any) -> StepChosen:
     """A person's edit of the call that waits."""
-    edits: dict[str, Any] = {"by": "person", "edits": step, "editor": by, "acts": True, "holds": True}
+    edits: dict[str, Any] = {"by": "person", "edits": step, "editor": by, "acts": True, "holds": True, "v": 2}
     return chosen(f"{step}e0123456789ab", target="east", **arguments).model_copy(update=edits)
 
 
 def said_over(event: StepChosen, seen: int) -> StepChosen:
     """Chosen by the model when it had read so many events, although more was written before it answered."""
-    return event.model_copy(update={"seen": seen})
+    return event.model_copy(update={"seen": seen, "v": 2})
 
 
 def choice_failed(

@@ -120,6 +120,7 @@ async def test_what_only_talks_or_looks_stands_and_the_words_are_read_right_afte
     assert (await world.run())[-1] == "said: I read that."
     first, second = (event for event in world.thread.events if isinstance(event, StepChosen))
     assert (first.intent, first.seen, second.seen) == (step.intent, 2, 0)
+    assert (first.v, second.v) == (2, 1), "a reader that does not know what was seen must not read the first one"
     assert not [event for event in world.thread.events if isinstance(event, ChoiceFailed)]
     assert "by the way" not in world.model.prompts[0]
     assert "by the way" in world.model.prompts[1]

@@ -13,6 +13,7 @@ from agent.speech.messages import outgoing
 from channels.inbound import Refused
 from channels.messages import Notice
 from store import keys
+from store.codec import encode
 from store.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -89,6 +90,13 @@ async def test_a_decision_that_did_not_count_counts_when_it_is_made_again() -> N
     world.model.answers(done())
     assert (await world.approve(BOB)).outcome == "settled"
     assert (await world.run())[:2] == ["settled: push approved by Bob", "ran: push(target: prod)"]
+
+
+async def test_an_edit_is_left_to_workers_that_know_what_it_holds() -> None:
+    world = await pushing(group="release")
+    await edited(world, "staging")
+    assert [event.v for event in world.thread.events if event.v > 1] == [2]
+    assert encode(world.thread.events[-1]).startswith(b'{"v":2,"kind":"step_chosen",')
 
 
 async def test_an_edit_that_was_not_possible_can_be_tried_again() -> None:
