@@ -60,8 +60,8 @@ async def test_a_full_disk_is_found() -> None:
 async def test_what_answers_wrongly_is_found(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Connection.run
 
-    async def lossy(self: Connection, script: Script, *others: Any) -> object:
-        answer = await run(self, script, *others)
+    async def lossy(self: Connection, script: Script, *others: Any, **named: Any) -> object:
+        answer = await run(self, script, *others, **named)
         return [] if script is CLAIM else answer
 
     monkeypatch.setattr(Connection, "run", lossy)
