@@ -67,7 +67,7 @@ def run(
 
         setup = load(*_checks(agents=agents, model=model, channels=channels))
         level = setup.settings.bot_log_level
-        set_up_logging("warning" if level == "info" and not serves else level, console.LOG)
+        set_up_logging("error" if level == "info" and not serves else level, console.LOG)
         return setup.settings, work(setup)
 
     _run(ready, log_failure if serves else None)

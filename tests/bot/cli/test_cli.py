@@ -431,7 +431,7 @@ async def test_a_reader_that_leaves_is_no_failure(bot: Bot, template: Path, mode
     bot.with_site(template)
     for command in (["threads", "--json"], ["send", "hi"], ["send", "--help"], ["--help"], ["--version"]):
         assert await unread(*command) == (0, ""), command
-    failed = "1 of 14 checks failed: model.\n"  # It is still said that a check failed, and nothing of the pipe.
+    failed = "1 of 15 checks failed: model.\n"  # It is still said that a check failed, and nothing of the pipe.
     assert await unread("doctor", "--json") == (1, failed)
     bot.with_model(model)
     model.script(*[{"intent": "nothing_to_do"}] * 4)

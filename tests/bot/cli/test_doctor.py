@@ -52,7 +52,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     bot.with_model(model)
     model.script(FINE, FINE)
     plain = (await bot.run("doctor")).succeeded()
-    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 11, *["off"] * 3]
+    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 12, *["off"] * 3]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
     assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email", "webhook"}
@@ -66,7 +66,7 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
 async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
     result = await bot.run("doctor", "--json")
     assert result.code == 1
-    assert result.err == "1 of 13 checks failed: model.\n"
+    assert result.err == "1 of 14 checks failed: model.\n"
     found = findings(result)
     assert found["model"][0] == "failed"
     assert "OPENAI_MODEL is not set" in found["model"][1]
@@ -93,7 +93,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
         model.script(FINE)
         result = await bot.run("doctor", REDIS_URL=server.url)
         assert result.code == 1
-        assert result.err == "1 of 13 checks failed: persistence.\n"
+        assert result.err == "1 of 14 checks failed: persistence.\n"
         assert "appendonly yes" in result.out
     finally:
         server.stop()
