@@ -37,6 +37,7 @@ from store.events import (
 from store.state import StepState
 from store.thread import Thread
 from store.values import Person
+from tests.telling.edits import assert_an_open_edit_holds
 from tests.telling.keys import assert_reads_back
 from tests.telling.playbook import (
     NOTHING,
@@ -251,7 +252,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         before = self.seen if self.seen.exists else Thread(log.id)
         for new in log.events[before.version :]:
             self.check(before, new)
-            before = before.extended([new])
+            after = before.extended([new])
+            assert_an_open_edit_holds(before, after, new)
+            before = after
             self.unsent |= set(before.state.outbox)
             self.reached[new.kind] += 1
             if begins(new):

@@ -5,6 +5,7 @@ What a push may begin by is judged here from the events as they were written, wi
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis.stateful import rule
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team.people import Member, People
+from channels.inbound import Refused
 from store.authority.binding import digest
 from store.authority.terms import Terms
 from store.events import ApprovalDecided, ApprovalRequested, MessageReceived, StepChosen, TimerFired, ToolStarted
@@ -21,7 +23,7 @@ from store.state import StepState
 from store.thread import Thread
 from store.values import Person, Place
 from tests.stories.anybody import AnybodyDoesAnything
-from tests.telling.playbook import Push, World
+from tests.telling.playbook import Push, Rollout, World
 from tests.telling.story import ANN, BOB, EVE
 
 ANN_BY_MAIL = Person(name="Ann A.", address="Ann@example.com", trust="verified")
@@ -133,6 +135,32 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
                     proof="test",
                 )
             )
+
+    @rule(by=st.sampled_from([ANN, BOB]), then=st.sampled_from(["approves", "pauses"]))
+    def somebody_edits_before_code_asks(self, by: Person, then: str) -> None:
+        for step in (Rollout(), Push(target="prod")):
+            self.world.model.answers(step)
+            self.do(self.world.say("do it", by=DAN))
+            self.runs()
+
+        async def edits() -> None:
+            self.world.thread = await self.world.store.load(self.world.thread.id)
+            if pending := self.world.thread.pending:
+                arguments, step_id = {"target": "east"}, pending.step
+                with contextlib.suppress(Refused):
+                    await self.world.inbox.edit(
+                        self.world.thread.id,
+                        by,
+                        step_id=step_id,
+                        digest=pending.digest,
+                        arguments=arguments,
+                        proof="test",
+                    )
+            await self.person(then, FAY)()
+
+        self.world.desk.during("rollout", edits)
+        self.world.clock.advance(10)
+        self.runs()
 
     @rule(seconds=st.sampled_from([10, 60]))
     def a_lead_grants(self, seconds: int) -> None:

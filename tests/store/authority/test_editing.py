@@ -15,21 +15,18 @@ from channels.messages import Notice
 from store import keys
 from store.codec import encode
 from store.events import (
-    ApprovalDecided,
     ApprovalRequested,
     Event,
     HandedToHuman,
     StepChosen,
     StepRefused,
-    ThreadCancelled,
-    ThreadForked,
 )
-from store.keys import MessageKey
-from store.state import Request, StepState
+from store.state import Request
 from store.thread import Thread
 from store.values import Person
 from tests.store.authority.pushing import pushing
 from tests.telling.anything import any_story
+from tests.telling.edits import assert_an_open_edit_holds
 from tests.telling.playbook import Rollout, World, done
 from tests.telling.story import ANN, AT, BOB, EVE, chosen, edit_of, events_lost, handed_over_to, requested
 
@@ -279,30 +276,5 @@ def test_whatever_happened_nothing_is_decided_while_an_edit_is_open(
     for event in (*story[:2], *asks, *story[2:]):
         if now.pending and now.state.open_edit is None and data.draw(st.integers(0, 3)) == 0:
             now = now.extended([edit_of(now.pending.step)])
-        before, edit = now, now.state.open_edit
-        now = now.extended([event])
-        known = edit is not None and edit.chosen.edits in before.state.steps
-        if isinstance(event, ApprovalDecided) and edit and known and edit.chosen.edits == event.step:
-            step, after = before.state.steps[event.step], now.state.steps[event.step]
-            assert step.request
-            assert after.request
-            assert (after.status, after.request.votes, after.request.decision) == (
-                step.status,
-                step.request.votes,
-                step.request.decision,
-            )
-            assert after.request.outcomes[event.id] not in ("settled", "counted")
-        if edit and now.state.steps[edit.id].status != "chosen":
-            assert ended_aloud(edit, before, now, event), f"{event.id} ended the edit in silence"
-
-
-def ended_aloud(edit: StepState, before: Thread, after: Thread, event: Event) -> bool:
-    """Whether this event made the edit a request of its own, or people are told of it, wherever they saw the card."""
-    status = after.state.steps[edit.id].status
-    if status == "requested" or isinstance(event, ThreadCancelled | ThreadForked):
-        return True
-    told = {key for key, unsent in after.state.outbox.items() if unsent.event == before.version}
-    edited = before.state.steps[edit.chosen.edits].request if edit.chosen.edits in before.state.steps else None
-    shown = edited.shown_at - {0} if edited else frozenset()
-    keys_told = {str(MessageKey(event.id, "notice", surface=surface)) for surface in (0, *shown)}
-    return keys_told <= told
+        before, now = now, now.extended([event])
+        assert_an_open_edit_holds(before, now, event)
