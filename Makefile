@@ -1,7 +1,7 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Needs Python 3.11+, make and git.
 PYTHON ?= python3
-# How many tests run at once: as many as there are processors, or what you say.
-WORKERS ?= auto
+# How many tests run at once: two for each processor, for many of them wait for other processes. Or what you say.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 BIN := .venv/bin
 
 .PHONY: setup demo test test-matrices mutants check bench lock clean

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import bot.setup  # noqa: F401 - it registers the grammars of places, whichever test runs first
 from bot.cli.demo.site import Site
 from store.base import Store
 from store.redis.store import RedisStore

@@ -17,6 +17,7 @@ from agent.roster.deploy.stand_in import next_step
 from bot.cli.demo.site import MERGED
 from tests import ROOT
 from tests.fakes.model_server import ModelServer, Reply
+from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer
 from tests.patience import PATIENCE_SECONDS
 from tests.stories.program import Bot, Running
@@ -108,8 +109,8 @@ class Team:
 
 
 @pytest.fixture
-def team(slack: SlackServer, tmp_path: Path, template: Path, model: ModelServer, redis_url: str) -> Team:
-    bot = Bot(tmp_path, {"REDIS_URL": redis_url}).with_site(template).with_model(model)
+def team(slack: SlackServer, tmp_path: Path, template: Path, model: ModelServer, server: Server) -> Team:
+    bot = Bot(tmp_path, {"REDIS_URL": server.url}).with_site(template).with_model(model)
     return Team(slack, bot)
 
 

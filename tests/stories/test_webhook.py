@@ -25,6 +25,7 @@ from channels.webhook.channel import WebhookChannel
 from channels.webhook.endpoints import endpoints_of
 from store.events import MessageSent
 from tests.fakes.model_server import ModelServer
+from tests.fakes.servers import Server
 from tests.fakes.webhooks import Receiver, Reply
 from tests.stories.program import Bot
 from tests.telling.playbook import Push, World, done, killed
@@ -136,13 +137,13 @@ async def test_a_request_of_another_thread_is_shown_and_settled_there(webhook: W
 
 @pytest.mark.slow
 async def test_an_approval_is_asked_by_webhook_and_given_over_the_api(
-    pager: Receiver, tmp_path: Path, template: Path, redis_url: str
+    pager: Receiver, tmp_path: Path, template: Path, server: Server
 ) -> None:
     """The program is killed while the endpoint has taken the request and not answered; the next one asks the same."""
     token = "a-token-of-ben-0123456789"
     bot = Bot(tmp_path).with_site(template)
     bot.environment |= {
-        "REDIS_URL": redis_url,
+        "REDIS_URL": server.url,
         "PORT": "0",
         "BOT_LEASE_SECONDS": "1",
         "WEBHOOK_URLS": f"pager={pager.url}",

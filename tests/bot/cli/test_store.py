@@ -67,8 +67,7 @@ async def test_a_torn_store_names_the_command_that_mends_it_and_it_does(bot: Bot
     assert file.stat().st_size == size + 100
     (await bot.run("store", "check", "--lose-events")).failed("it needs --repair")
     mended = await bot.run("store", "check", "--repair", "--lose-events")
-    assert (mended.code, mended.err.count("\n")) == (0, 1)
-    assert "events_cut" in mended.err
+    mended.succeeded()
     assert "Events are lost: every thread that is not at rest is handed to people." in mended.out
     assert mended.out.splitlines()[-1] == "The store is sound now: 2 events since the last snapshot."
     [kept] = bot.home.glob("redis-cut-*")
