@@ -18,6 +18,7 @@ from store.events import EventsLost, ToolFinished, ToolInterrupted, ToolStarted
 from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.fakes.servers import Server
+from tests.matrices import matrix
 from tests.patience import eventually
 from tests.stories.yard import TOLD_OF_LOSS, Pair, Yard, pair, pass_time, until, until_status, working, yard_at
 from tests.telling.story import message, opened
@@ -144,7 +145,7 @@ async def test_a_worker_that_starts_after_the_failover_lets_the_one_that_remembe
             await ends_well(yard, servers, thread_id)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@matrix("workers", [1, 2], sample=1)
 async def test_what_is_running_goes_on_and_its_outcome_lands(yard: Yard, servers: Pair, workers: int) -> None:
     if workers == 2:
         yard.bot.environment["BOT_LEASE_SECONDS"] = str(LONG_LEASE_SECONDS)

@@ -18,6 +18,7 @@ import pytest
 from store.thread import Thread
 from tests.fakes.servers import TcpServer
 from tests.fakes.wire import Wire
+from tests.matrices import matrix
 from tests.patience import eventually
 from tests.stories.yard import Yard, pass_time, until, until_status, working, yard_at
 
@@ -156,7 +157,7 @@ async def test_a_start_that_arrives_after_another_worker_began_is_refused(
 # A store that is away
 
 
-@pytest.mark.parametrize("how", ["cut", "frozen", "killed", "hung"])
+@matrix("how", ["cut", "frozen", "killed", "hung"], sample=2)
 async def test_what_runs_while_the_store_is_away_goes_on_and_its_outcome_lands(
     yard: Yard, server: TcpServer, wire: Wire, how: str
 ) -> None:
