@@ -98,7 +98,8 @@ class WorkerProcess:
     @property
     def points(self) -> list[str]:
         """Those it came to so far; of one that has killed itself the last one is where."""
-        return self._report.read_text().splitlines()
+        # One that another worker left nothing to do comes to none.
+        return self._report.read_text().splitlines() if self._report.exists() else []
 
     async def stop(self) -> int:
         """Ask it to end in order, where it goes on. How it ended."""
