@@ -133,10 +133,11 @@ class Hold:
         failures = 0
         while True:
             try:
-                await self._turn.refresh()
                 if failures > FAILURES_IN_ROW_MAX:
+                    # Before anything else is tried: the bug may be in reading the thread, or in writing it back.
                     await self._store.release(self.lease, self.thread)
                     return
+                await self._turn.refresh()
                 if trouble and (parked or not self.thread.exists):
                     # Telling people fails as well, so leave the thread alone.
                     if await self._store.release(self.lease, self.thread):

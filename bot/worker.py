@@ -32,11 +32,13 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS_MAX = 1.0
 """The longest delay if the notification of a wake-up is lost."""
 SERVER_NOTE = "server"
+"""The note in the store: the server on which every worker has had its time to write back what it remembers."""
 IDLE_SECONDS_MIN = 0.02
 """The pause after finding nothing to claim, since a due thread may be one that this worker ignores (`only`)."""
 UNSERVED_RETRY_AFTER = timedelta(seconds=30)
 """How long a thread that this worker cannot serve is left to others."""
 LEFT_ALONE_FORGOTTEN_AFTER = timedelta(minutes=10)
+"""After that, it has been served by others, and how long it was left alone does not matter any more."""
 
 
 class _LeftAlone(NamedTuple):
@@ -72,7 +74,7 @@ class Worker:
         self._memory = Memory()
         self._left_alone: dict[str, _LeftAlone] = {}
         """The threads that this worker could not serve when it looked last."""
-        self._away_until = float("-inf")
+        self._back_at = float("-inf")
         """When the store was back after it was away."""
         self._server_id = store.server.id
         self._has_arrived = False
@@ -127,7 +129,7 @@ class Worker:
                 await hold.renew()
         # A short absence ends nobody's lease. If each began the grace anew, a flaky store would block every take-over.
         if away_seconds >= self._lease_seconds / 2:
-            self._away_until = self._seconds()
+            self._back_at = self._seconds()
         if changed:
             found = self._store.server.id
             log.warning("another_server", before=self._server_id, now=found)
@@ -184,7 +186,7 @@ class Worker:
         if self._settled_on != self._server_id:
             await self._settle()
         skip = self._skipped()
-        age = min(self._store.server.age_seconds, now - self._away_until)
+        age = min(self._store.server.age_seconds, now - self._back_at)
         expired = age >= self._lease_seconds
         grace = 0.0 if expired else self._lease_seconds - age
         leases = await self._store.claim(room, self._lease_seconds, self._only, skip=skip, expired=expired)

@@ -22,9 +22,9 @@ from store.state import OPEN, State, StepStatus
 
 def tool_started(state: State, event: ToolStarted, index: int) -> None:
     step = state.steps.get(event.step)
-    restarts = step.restarts + 1 if step and step.status == "running" else 0
     if step is None:
         return
+    restarts = step.restarts + 1 if step.status == "running" else 0
     move_step(
         state,
         event.step,

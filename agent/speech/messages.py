@@ -205,7 +205,7 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
         case ThreadReopened():
             return f"Reopened by {event.by.name}. What was cancelled stays cancelled. Write to me to go on."
         case ThreadUnserved():
-            return f"I cannot go on yet: {event.why} I will go on by myself as soon as one does."
+            return f"I cannot go on yet: {event.why} I will go on by myself as soon as a worker can."
         case MessageReceived() if thread.state.cancelled:
             return (
                 f"This thread was cancelled, so I no longer act on it. `bot resume {thread.id}` reopens it: then write "

@@ -297,9 +297,8 @@ async def test_a_thread_of_an_agent_that_is_not_here_is_left_to_others_and_peopl
     await world.say("hello")
     assert await world.run_unserved() == []
     world.clock.advance(UNSERVED_SECONDS_MAX)
-    told = (
-        "noted: I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as one does."
-    )
+    told = "noted: I cannot go on yet: No worker here knows the agent 'ops'. "
+    told += "I will go on by myself as soon as a worker can."
     assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == [told]
     assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == []
     world.roster["ops"] = agent
@@ -315,7 +314,7 @@ async def test_a_thread_that_cannot_be_read_is_left_alone_also_where_its_agent_i
     events = world.thread.events
     assert await world.run_unserved() == []
     assert world.thread.events == events
-    told = "A newer version of me wrote to this thread. I will go on by myself as soon as one does."
+    told = "A newer version of me wrote to this thread. I will go on by myself as soon as a worker can."
     assert await world.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX) == [f"noted: I cannot go on yet: {told}"]
 
 
@@ -330,7 +329,7 @@ async def test_an_approved_step_that_no_worker_knows_is_kept_and_people_are_told
     lines += await older.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX)
     assert lines == [
         "settled: push approved by Ann",
-        "noted: I cannot go on yet: No worker here can run push. I will go on by myself as soon as one does.",
+        "noted: I cannot go on yet: No worker here can run push. I will go on by myself as soon as a worker can.",
     ]
     assert world.desk.ran == []
     assert (await world.run())[0] == "ran: push(target: prod)"

@@ -188,6 +188,25 @@ async def test_a_bug_in_which_people_cannot_even_be_told_ends_in_rest() -> None:
     assert await world.store.due_in_seconds() is None
 
 
+async def test_a_bug_in_reading_a_thread_ends_in_rest_too() -> None:
+    world = World()
+    await world.say("hello")
+    rounds = 0
+
+    async def broken(thread: Thread) -> Thread:
+        nonlocal rounds
+        rounds += 1
+        raise ZeroDivisionError("a mistake of ours")
+
+    (lease,) = await world.store.claim(1, LEASE_SECONDS)
+    known = Remembered(world.thread)
+    world.store.refresh = broken  # type: ignore[method-assign]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await Hold(world.store, world.loop, lease, known, clock=world.clock).run()
+    assert rounds == FAILURES_IN_ROW_MAX + 1
+    assert await world.store.due_in_seconds() is None
+
+
 async def test_of_a_call_of_a_worker_that_fell_silent_people_hear_when_where_and_that_it_may_go_on() -> None:
     world = World()
     await approved(world)

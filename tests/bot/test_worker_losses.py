@@ -280,7 +280,8 @@ async def test_a_thread_that_it_cannot_serve_is_left_to_others_for_a_while_and_t
     await worker.round()
     await ended(worker)
     assert world.lines == [
-        "noted: I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as one does."
+        "noted: I cannot go on yet: No worker here knows the agent 'ops'. "
+        "I will go on by myself as soon as a worker can."
     ]
 
 
