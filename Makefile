@@ -3,6 +3,8 @@ PYTHON ?= python3
 # How many tests run at once: two for each processor, for many of them wait for other processes. Or what you say.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 BIN := .venv/bin
+# Tests start hundreds of processes: let them keep what they compiled, also where the environment forbids it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo test test-matrices mutants check bench lock clean
 
