@@ -166,14 +166,17 @@ def policies_of(setup: Setup, store: Store | None = None) -> Policies:
 
 
 async def _writer(setup: Setup, store: Store) -> Writer:
+    """Raises SettingsError: without a key, nothing may sign what decides."""
     from channels.email.identity.tokens import Signer
     from channels.email.letters import Writer
 
     settings = setup.settings
-    secret = settings.bot_secret_key.get_secret_value() or await _kept_secret(store)
+    if problems := settings.key_problems():
+        raise SettingsError(problems)
+    secret, *before = settings.secret_keys or (await _kept_secret(store),)
     return Writer(
         address=settings.email_address,
-        signer=Signer(secret, settings.email_address),
+        signer=Signer(secret, settings.email_address, before),
         allowed=AllowedSenders.parse(settings.email_allowed_senders).allow,
         public_url=settings.bot_public_url,
         replies_decide=bool(settings.email_authserv_id),
@@ -183,7 +186,7 @@ async def _writer(setup: Setup, store: Store) -> Writer:
 
 
 async def _kept_secret(store: Store) -> str:
-    """The secret that the first process generated, so that all processes sign alike."""
+    """The secret that the embedded store keeps, so that all processes sign alike. Nobody else reads that store."""
     await store.set_note("secret", secrets.token_hex(32), expected="")
     return await store.get_note("secret")
 

@@ -1,7 +1,8 @@
 """The settings from the environment (and `.env` in development): secrets, servers, everything specific to a machine.
 
 They are read once, at startup. All problems are reported together, each with the variable's name and what to do.
-Secrets are never shown. What a team agrees on is in the team file (`bot.team.file`).
+Secrets are never shown, and each may also come from a file (`bot.secret_files`). What a team agrees on is in the team
+file (`bot.team.file`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from bot.secret_files import SUFFIX, secret_of
 from bot.team.names import nearest
-from bot.team.problems import what_is_wrong, why
+from bot.team.problems import SettingsError, what_is_wrong, why
 from bot.team.reach import Reach
 from channels.email.identity.senders import AllowedSenders, is_plain_address
 from channels.email.servers import imap_server, smtp_server
@@ -73,7 +75,9 @@ class Settings(BaseModel):
     bot_public_url: str = ""
     """The URL at which people reach our pages. Empty: mails have no links."""
     bot_secret_key: SecretStr = SecretStr("")
-    """Signs links and reply addresses. Empty: one is generated and kept in the store."""
+    """Signs links and reply addresses. Empty: the embedded store keeps a generated one."""
+    bot_secret_key_before: SecretStr = SecretStr("")
+    """The key before this one. It still verifies what it signed, and signs nothing."""
     bot_api_token: SecretStr = SecretStr("")
     """The HTTP API token of the machine `api`. Empty: only people with their own token may call it."""
     host: str = "127.0.0.1"
@@ -139,7 +143,7 @@ class Settings(BaseModel):
         _ = urls_of(value) if isinstance(value, str) else keys_of(value.get_secret_value())
         return value
 
-    @field_validator("bot_secret_key", "bot_api_token")
+    @field_validator("bot_secret_key", "bot_secret_key_before", "bot_api_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value()) < SECRET_CHARS_MIN:
@@ -191,8 +195,29 @@ class Settings(BaseModel):
         return {"terminal": None} | {name: one.names for name, one in self.channels().items() if one.is_set_up}
 
     def channel_problems(self) -> list[str]:
-        """The problems of partly configured channels."""
-        return [problem for one in self.channels().values() for problem in one.problems]
+        """The problems of partly configured channels, and of the keys that sign what they send."""
+        return [*(problem for one in self.channels().values() for problem in one.problems), *self.key_problems()]
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The first one signs, all verify. Empty: none is set."""
+        keys = (self.bot_secret_key.get_secret_value(), self.bot_secret_key_before.get_secret_value())
+        return tuple(filter(None, keys)) if keys[0] else ()
+
+    def key_problems(self) -> list[str]:
+        """A shared Redis must not keep the key: whoever can read it could sign links, and decide by them."""
+        key, before = self.bot_secret_key.get_secret_value(), self.bot_secret_key_before.get_secret_value()
+        problems = []
+        if self.redis_url and self.has_email and not key:
+            problems.append(
+                "BOT_SECRET_KEY is not set: it signs the links in mails, and the Redis of REDIS_URL must not hold it. "
+                "Set it to what `openssl rand -hex 32` prints, the same for every process."
+            )
+        if before and not key:
+            problems.append("BOT_SECRET_KEY_BEFORE has no effect without BOT_SECRET_KEY, the key that signs now.")
+        if before and before == key:
+            problems.append("BOT_SECRET_KEY_BEFORE has no effect: it is the same key as BOT_SECRET_KEY.")
+        return problems
 
     def webhook_problems(self) -> list[str]:
         return missing(self.webhook_urls, self.webhook_secrets.get_secret_value())
@@ -247,11 +272,21 @@ class Settings(BaseModel):
         return bool(self.openai_model)
 
     def variable(self, name: str) -> str:
-        """A variable that the team file names, from the environment or `.env`; empty: not set."""
+        """A secret variable that the team file names, from the environment, `.env`, or its file; empty: not set.
+
+        Raises SettingsError.
+        """
         if name.lower() in type(self).model_fields:
             value = getattr(self, name.lower())
             return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        return os.environ.get(name) or _env_file()[0].get(name, "")
+        given = _env_file()[0] | {key: text for key, text in os.environ.items() if text}
+        return secret_of(name, given.get(name, ""), given.get(f"{name}{SUFFIX}", ""))
+
+
+SECRETS = frozenset(
+    name for name, field in Settings.model_fields.items() if field.annotation is SecretStr or not field.repr
+)
+"""The fields whose variables may hold a secret, a password in a URL say, and may come from a file."""
 
 
 class Environment(NamedTuple):
@@ -265,7 +300,15 @@ class Environment(NamedTuple):
 def environment() -> Environment:
     """Read the variables, and `.env` if it exists."""
     file, problems = _env_file()
-    given = _by_field(file) | _by_field(os.environ)
+    variables = _by_name(file) | _by_name(os.environ)
+    given = {name: value for name, value in variables.items() if name in Settings.model_fields}
+    for name in sorted(SECRETS & {name.removesuffix(SUFFIX.lower()) for name in variables}):
+        try:
+            path = variables.get(f"{name}{SUFFIX.lower()}", "")
+            given[name] = secret_of(name.upper(), given.get(name, ""), path)
+        except SettingsError as error:
+            problems += error.problems
+            given.pop(name, None)
     wrong: frozenset[str] = frozenset()
     try:
         settings = Settings.model_validate(given)
@@ -277,10 +320,9 @@ def environment() -> Environment:
     return Environment(settings, problems, wrong)
 
 
-def _by_field(variables: Mapping[str, str]) -> dict[str, str]:
-    """What is set, by the name of its field. An empty variable is an unset one."""
-    named = ((name.lower(), value) for name, value in variables.items() if value)
-    return {name: value for name, value in named if name in Settings.model_fields}
+def _by_name(variables: Mapping[str, str]) -> dict[str, str]:
+    """What is set, by its name in lower case. An empty variable is an unset one."""
+    return {name.lower(): value for name, value in variables.items() if value}
 
 
 def misspelt(used: Collection[str] = ()) -> list[str]:
@@ -288,7 +330,8 @@ def misspelt(used: Collection[str] = ()) -> list[str]:
 
     `used`: the names of others that have one.
     """
-    ours = {name.upper() for name in Settings.model_fields}
+    ours = {name.upper() for name in Settings.model_fields} | {f"{name.upper()}{SUFFIX}" for name in SECRETS}
+    used = {*used, *(f"{name}{SUFFIX}" for name in used)}
     warnings = []
     for name in sorted(os.environ):
         near = nearest(name, ours, cutoff=0.8)

@@ -61,6 +61,8 @@ def doctor(as_json: AsJson = False) -> None:
 async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     """Run all checks in order. Nothing is held open between two findings."""
     yield _variables(setup.team)
+    if problems := setup.settings.key_problems():
+        yield Finding("keys", "failed", " ".join(problems))
     yield _home(setup.settings)
     yield await _agents(setup)
     for finding in (*_not_set_up(setup), *_policies(setup)):

@@ -5,7 +5,7 @@ Implements `channels.email.inbound.Desk`. It reads threads and writes none: peop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from channels.email.inbound import WINDOW_SECONDS
@@ -26,8 +26,8 @@ class EmailDesk:
     store: Store
     agent_of: Callable[[Sequence[str]], str]
     """The agent for the first of these addresses that is in the team's routes."""
-    message_id: Callable[[str, str], str]
-    """The Message-ID of a thread's mail with a given key: `channels.email.identity.tokens.Signer.message_id`."""
+    message_ids: Callable[[str, str], Collection[str]]
+    """The Message-IDs that a thread's mail with a given key may have: `channels.email.identity.tokens.Signer`."""
 
     async def exceeds_rate_limit(self, sender: str, mail: str, limit: int) -> bool:
         return await self.store.count_distinct(f"email/{sender.lower()}", mail, WINDOW_SECONDS) > limit
@@ -76,6 +76,6 @@ class EmailDesk:
                 if place.channel == NAME and person.lower() == to.address.lower():
                     there = SendKey(thread.id, str(MessageKey(step.id, "card", surface=number)))
                     shown |= {there, there.to(person)}
-            if card.lower() in (self.message_id(thread.id, str(key)) for key in shown):
+            if any(card.lower() in self.message_ids(thread.id, str(key)) for key in shown):
                 return step
         return None

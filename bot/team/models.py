@@ -30,6 +30,7 @@ from agent.model.base import DEFAULT
 from agent.model.price import Price
 from bot.team.hours import parse_duration, plain
 from bot.team.names import unknown, unknown_agent
+from bot.team.problems import SettingsError
 
 TIMEOUT = "90s"
 TIMEOUT_SECONDS_MAX = 600
@@ -145,7 +146,7 @@ class ModelEnvironment:
     """Of the default model; empty: not set."""
     base_url: str
     variable: Callable[[str], str]
-    """The value of a variable; empty: not set."""
+    """The value of a variable; empty: not set. Raises SettingsError."""
     others: frozenset[str]
     """The variables of the program that hold something else than a key for a model."""
 
@@ -171,7 +172,11 @@ def model_setups(models: Mapping[str, ModelTable], environment: ModelEnvironment
             problems.append(f"models.{name}.api_key_env in the team file names {why_not}")
             continue
         model = table.model or (environment.model if name == DEFAULT else "")
-        key = environment.variable(variable).strip()
+        try:
+            key = environment.variable(variable).strip()
+        except SettingsError as wrong:
+            problems += wrong.problems
+            continue
         found.append(ModelSetup(name, table, model, table.base_url or environment.base_url, variable, key))
         problems += _missing(found[-1])
     return found, list(dict.fromkeys(problems))

@@ -86,7 +86,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     assert writer is not None
     adapter = EmailInbound(
         bot.inbox,
-        EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_id),
+        EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids),
         writer,
         AllowedSenders.parse(settings.email_allowed_senders),
         authserv_id=settings.email_authserv_id,

@@ -11,7 +11,7 @@ import pytest
 
 from bot.app import model_problems, roster_problems
 from bot.cli.demo.site import Site
-from bot.settings import Settings, misspelt
+from bot.settings import SECRETS, Settings, misspelt
 from bot.setup import Setup, load
 from bot.team.problems import SettingsError
 from tests.fakes.webhooks import new_secret
@@ -26,7 +26,7 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder, and nothing in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
-        if name.upper() in {field.upper() for field in Settings.model_fields}:
+        if name.upper().removesuffix("_FILE") in {field.upper() for field in Settings.model_fields}:
             monkeypatch.delenv(name)
 
 
@@ -234,6 +234,116 @@ def test_where_alerts_go_is_a_place_that_there_is(tmp_path: Path) -> None:
 def test_alerts_go_to_a_channel_that_is_set_up(tmp_path: Path) -> None:
     (tmp_path / "bot.toml").write_text("alerts = 'slack:C0123456789'")
     assert problems(roster_problems) == ["alerts in the team file names 'slack:C0123456789', and slack is not set up."]
+
+
+# Keys, and secrets from files
+
+
+MAIL = {
+    "EMAIL_ADDRESS": "bot@example.com",
+    "IMAP_URL": f"imaps://user:{SECRET}@mail.example.com",
+    "SMTP_URL": "smtp://mail.example.com?starttls=required",
+}
+
+
+def test_a_redis_of_ones_own_needs_a_key_that_is_not_in_it(env: Callable[..., None]) -> None:
+    env(**MAIL, REDIS_URL="redis://localhost")
+    (told,) = problems(of_channels)
+    assert told.startswith("BOT_SECRET_KEY is not set: ")
+    env(BOT_SECRET_KEY=SECRET)
+    assert load(of_channels).settings.secret_keys == (SECRET,)
+
+
+def test_without_mail_and_with_the_embedded_store_no_key_is_needed(env: Callable[..., None]) -> None:
+    env(**MAIL)
+    assert load(of_channels).settings.secret_keys == ()
+    env(REDIS_URL="redis://localhost", IMAP_URL="", SMTP_URL="", EMAIL_ADDRESS="")
+    assert load(of_channels).settings.secret_keys == ()
+
+
+def test_two_keys_while_one_is_changed(env: Callable[..., None]) -> None:
+    env(BOT_SECRET_KEY=SECRET, BOT_SECRET_KEY_BEFORE=f"before-{SECRET}")
+    assert load(of_channels).settings.secret_keys == (SECRET, f"before-{SECRET}")
+    env(BOT_SECRET_KEY="", BOT_SECRET_KEY_BEFORE=SECRET)
+    assert problems(of_channels) == [
+        "BOT_SECRET_KEY_BEFORE has no effect without BOT_SECRET_KEY, the key that signs now."
+    ]
+    env(BOT_SECRET_KEY=SECRET)
+    assert problems(of_channels) == ["BOT_SECRET_KEY_BEFORE has no effect: it is the same key as BOT_SECRET_KEY."]
+    env(BOT_SECRET_KEY_BEFORE="short")
+    assert problems()[0].startswith("BOT_SECRET_KEY_BEFORE must have 16 characters or more")
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_every_secret_may_come_from_a_file(name: str, tmp_path: Path, env: Callable[..., None]) -> None:
+    value = {
+        "redis_url": f"redis://:{SECRET}@localhost",
+        "openai_base_url": f"https://a:{SECRET}@host/v1",
+        "slack_api_url": "https://slack.example/api",
+        "imap_url": f"imaps://user:{SECRET}@mail.example.com",
+        "smtp_url": f"smtps://user:{SECRET}@mail.example.com",
+        "webhook_urls": "pager=https://x.example",
+        "webhook_secrets": f"pager={KEY}",
+    }.get(name, SECRET)
+    (tmp_path / "secret").write_text(f"{value}\n")
+    env(**{f"{name.upper()}_FILE": str(tmp_path / "secret")})
+    settings = load().settings
+    assert settings.variable(name.upper()) == value
+    assert SECRET not in repr(settings)
+    assert misspelt() == []
+
+
+def test_a_secret_from_a_file_is_checked_like_any_other(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / "secret").write_text("short\r\n\n")
+    env(BOT_SECRET_KEY_FILE="secret")
+    assert problems()[0].startswith("BOT_SECRET_KEY must have 16 characters or more")
+
+
+def test_two_values_of_one_secret_are_refused(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    env(BOT_API_TOKEN=SECRET, BOT_API_TOKEN_FILE="secret")
+    assert problems() == ["BOT_API_TOKEN and BOT_API_TOKEN_FILE are both set: leave one of them out."]
+    env(BOT_API_TOKEN="")
+    (tmp_path / ".env").write_text(f"BOT_API_TOKEN={SECRET}\n")
+    assert problems() == ["BOT_API_TOKEN and BOT_API_TOKEN_FILE are both set: leave one of them out."]
+
+
+def test_files_of_secrets_that_cannot_be_read_are_told_together(tmp_path: Path, env: Callable[..., None]) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    (tmp_path / "long").write_text(SECRET * 10_000)
+    env(
+        BOT_API_TOKEN_FILE="nowhere",
+        BOT_SECRET_KEY_FILE=".",
+        IMAP_URL_FILE="empty",
+        OPENAI_API_KEY_FILE="bytes",
+        SLACK_BOT_TOKEN_FILE="long",
+    )
+    assert problems() == [
+        "BOT_API_TOKEN_FILE names 'nowhere', which cannot be read: No such file or directory.",
+        "BOT_SECRET_KEY_FILE names '.', which cannot be read: Is a directory.",
+        "IMAP_URL_FILE names 'empty', which is empty.",
+        "OPENAI_API_KEY_FILE names 'bytes', which cannot be read: it is not UTF-8 text.",
+        "SLACK_BOT_TOKEN_FILE names 'long', which has more than 64,000 bytes.",
+    ]
+
+
+def test_the_key_of_a_model_that_the_team_file_names_may_come_from_a_file(
+    tmp_path: Path, env: Callable[..., None]
+) -> None:
+    team_file("[models.default]\nmodel = 'm'\nbase_url = 'https://x.example'\napi_key_env = 'CHEAP_API_KEY'\n")
+    env(CHEAP_API_KEY_FILE="nowhere")
+    assert problems(of_model) == [
+        "CHEAP_API_KEY_FILE names 'nowhere', which cannot be read: No such file or directory."
+    ]
+    (tmp_path / "nowhere").write_text(f"{SECRET}\n")
+    assert load(of_model).settings.variable("CHEAP_API_KEY") == SECRET
+
+
+def test_what_is_no_secret_does_not_come_from_a_file(env: Callable[..., None]) -> None:
+    env(OPENAI_MODEL_FILE="model")
+    assert load().settings.openai_model == ""
+    assert misspelt() == ["OPENAI_MODEL_FILE is not known; did you mean OPENAI_MODEL?"]
 
 
 # Webhooks

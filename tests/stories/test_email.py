@@ -81,6 +81,7 @@ class Mailroom:
             "EMAIL_AUTHSERV_ID": AUTHSERV_ID,
             "EMAIL_ALLOWED_SENDERS": DOMAIN,
             "BOT_PUBLIC_URL": f"http://127.0.0.1:{self.port.number}",
+            "BOT_SECRET_KEY": "a-key-for-tests-0123456789",
             "PORT": str(self.port.number),
             "BOT_LEASE_SECONDS": "2",
         }

@@ -1,8 +1,9 @@
 """Signs and verifies our Message-IDs, reply addresses and decision links.
 
 Ids are not secret, so an id alone proves nothing. Our Message-IDs and reply addresses carry the thread's id and a
-signature over it; a link carries the person, the request and its digest. The key is BOT_SECRET_KEY, or one that the
-first process generated and kept in the store. The inbox judges whether a link may still decide, never this module.
+signature over it; a link carries the person, the request and its digest. The key is BOT_SECRET_KEY, or for an embedded
+store one that it keeps; an older key may still verify what it signed. The inbox judges whether a link may still decide,
+never this module.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,16 +50,23 @@ class Link:
 
 
 class Signer:
-    def __init__(self, secret: str, address: str) -> None:
-        """`address`: the one that people write to."""
-        self._key = hashlib.blake2b(secret.encode(), digest_size=32).digest()
-        self._links = URLSafeSerializer(self._key, salt="link", signer_kwargs={"digest_method": hashlib.sha256})
+    def __init__(self, secret: str, address: str, before: Sequence[str] = ()) -> None:
+        """`address`: the one that people write to. `before`: older secrets, which only verify."""
+        self._keys = tuple(hashlib.blake2b(one.encode(), digest_size=32).digest() for one in (secret, *before))
+        # It takes the keys from the oldest to the newest, and signs with the last.
+        keys = [*reversed(self._keys)]
+        self._links = URLSafeSerializer(keys, salt="link", signer_kwargs={"digest_method": hashlib.sha256})
         self._local, _, self._domain = address.rpartition("@")
 
     def message_id(self, thread_id: str, key: str) -> str:
         """The Message-ID of the message with this key, the same for every attempt to send it."""
+        return self.message_ids(thread_id, key)[0]
+
+    def message_ids(self, thread_id: str, key: str) -> tuple[str, ...]:
+        """The Message-IDs that this message may have been sent under: one for each secret, the newest first."""
         which = _base32(hashlib.blake2b(key.encode(errors="replace"), digest_size=10).digest())
-        return f"<{thread_id}.{which}.{self._signature('message', f'{thread_id}.{which}')}@{self._domain}>"
+        signatures = self._signatures("message", f"{thread_id}.{which}")
+        return tuple(f"<{thread_id}.{which}.{signature}@{self._domain}>" for signature in signatures)
 
     def thread_of_message(self, message_id: str) -> str:
         """The thread that one of our Message-IDs belongs to; empty: the id is not ours."""
@@ -69,7 +78,7 @@ class Signer:
 
     def reply_address(self, thread_id: str) -> str:
         """A plus-address that routes replies without References to the thread; our bare address if it is too long."""
-        local = f"{self._local}+{thread_id}.{self._signature('address', thread_id)}"
+        local = f"{self._local}+{thread_id}.{self._signatures('address', thread_id)[0]}"
         return f"{local if len(local) <= LOCAL_PART_CHARS_MAX else self._local}@{self._domain}"
 
     def thread_of_address(self, address: str) -> str:
@@ -99,11 +108,13 @@ class Signer:
             case _:
                 raise LinkForged
 
-    def _signature(self, purpose: str, text: str) -> str:
-        return _base32(hmac.digest(self._key, f"{purpose}\0{text}".encode(), "sha256")[:10])
+    def _signatures(self, purpose: str, text: str) -> tuple[str, ...]:
+        """By each secret, the newest first."""
+        signed = f"{purpose}\0{text}".encode()
+        return tuple(_base32(hmac.digest(key, signed, "sha256")[:10]) for key in self._keys)
 
     def _is_signed(self, signature: str, purpose: str, text: str) -> bool:
-        return hmac.compare_digest(signature, self._signature(purpose, text))
+        return any(hmac.compare_digest(signature, one) for one in self._signatures(purpose, text))
 
 
 def _base32(data: bytes) -> str:

@@ -79,7 +79,7 @@ class PostOffice:
         def agent_at(addresses: Sequence[str]) -> str:
             return "other" if f"other@{DOMAIN}" in addresses else "ops"
 
-        desk = EmailDesk(self.store, agent_at, self.writer.signer.message_id)
+        desk = EmailDesk(self.store, agent_at, self.writer.signer.message_ids)
         return EmailInbound(
             self.inbox, desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id
         )

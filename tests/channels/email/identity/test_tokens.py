@@ -237,3 +237,30 @@ def test_whatever_the_key_is_our_own_message_id_is_ours_and_plain(thread_key: st
     assert message_id.isprintable()
     assert " " not in message_id
     assert SIGNER.thread_of_message(message_id) == "tabc-7"
+
+
+# Two secrets, while one is changed
+
+
+BEFORE = Signer("an older secret for tests", ADDRESS)
+CHANGED = Signer("a secret for tests", ADDRESS, ["an older secret for tests"])
+
+
+def test_what_the_secret_before_signed_is_still_verified() -> None:
+    assert opened(BEFORE.seal(LINK), CHANGED) == LINK
+    assert CHANGED.thread_of_message(BEFORE.message_id("t1", "t1/s4/card")) == "t1"
+    assert CHANGED.thread_of_address(BEFORE.reply_address("t1")) == "t1"
+    assert BEFORE.message_id("t1", "t1/s4/card") in CHANGED.message_ids("t1", "t1/s4/card")
+
+
+def test_the_newest_secret_alone_signs() -> None:
+    assert CHANGED.message_id("t1", "t1/s4/card") == MESSAGE_ID
+    assert CHANGED.reply_address("t1") == REPLY_TO
+    assert opened(CHANGED.seal(LINK), SIGNER) == LINK
+    assert opened(CHANGED.seal(LINK), BEFORE) is None
+
+
+def test_a_secret_that_was_taken_out_verifies_nothing() -> None:
+    assert opened(BEFORE.seal(LINK), SIGNER) is None
+    assert SIGNER.thread_of_message(BEFORE.message_id("t1", "t1/s4/card")) == ""
+    assert SIGNER.thread_of_address(BEFORE.reply_address("t1")) == ""
