@@ -35,6 +35,7 @@ from bot.team.policies import Policies
 from bot.team.problems import SettingsError
 from bot.team.routes import Routes
 from bot.team.schedules import Schedule
+from bot.team.tokens import Tokens, same_as_machine, with_machine
 from bot.worker import Worker
 from channels import places, terminal
 from channels.base import Channel
@@ -68,6 +69,11 @@ class App:
     def may_write(self) -> Callable[[str], bool] | None:
         """Whether mail from an address is accepted; None: mail is not set up."""
         return self.writer.allowed if self.writer else None
+
+    @property
+    def tokens(self) -> Tokens:
+        """Of everybody who may call the HTTP API."""
+        return Tokens(with_machine(self.setup.team.tokens, self.setup.settings.bot_api_token.get_secret_value()))
 
     @property
     def routes(self) -> Routes:
@@ -247,4 +253,5 @@ def roster_problems(setup: Setup) -> list[str]:
     """Problems of agents and team file, for `load`, which reports all problems together."""
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
     wrong = team_problems(setup.team, agents.all, agents.folders, setup.settings.reach())
+    wrong += same_as_machine(setup.team.tokens, setup.settings.bot_api_token.get_secret_value())
     return [*agents.problems, *wrong]

@@ -58,6 +58,12 @@ class Grammar(Protocol):
     def place(self, name: str, purpose: Purpose) -> Place | None:
         """The place for the part after the colon; None: it is malformed, or cannot serve that purpose."""
 
+    def name(self, place: Place) -> str:
+        """The part after the colon: `C0123` for any thread in that channel."""
+
+    def is_personal(self, name: str) -> bool:
+        """Whether what is said there is for one person: a mailbox, a direct message."""
+
 
 _grammars: dict[str, Grammar] = {}
 
@@ -81,6 +87,25 @@ def parse(text: str, purpose: Purpose) -> Place:
     if place is None:
         raise NoPlace(f"must be {forms(purpose)}")
     return place
+
+
+def name_of(place: Place) -> str:
+    """How people write the place, or the one that it is a thread of; empty: nobody can write it."""
+    grammar = _grammars.get(place.channel)
+    name = grammar.name(place) if grammar else ""
+    return f"{place.channel}:{name}" if name else ""
+
+
+def normal(text: str) -> str:
+    """The one way to write this place, for comparing. Raises NoPlace."""
+    return name_of(parse(text, Command("any")))
+
+
+def is_personal(text: str) -> bool:
+    """Whether what is said there is for one person. A place of no channel counts as one."""
+    channel, name = split(text)
+    grammar = _grammars.get(channel)
+    return grammar is None or grammar.is_personal(name)
 
 
 def forms(purpose: Purpose, *others: str) -> str:

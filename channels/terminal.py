@@ -56,6 +56,12 @@ class TerminalPlaces:
                 return place_of(name) if name else None
         assert_never(purpose)
 
+    def name(self, place: Place) -> str:
+        return place.address.partition("/")[0]
+
+    def is_personal(self, name: str) -> bool:
+        return False
+
 
 GRAMMAR = TerminalPlaces()
 

@@ -10,7 +10,7 @@ Who may decide is kept by group, never by person: who is in a group changes with
 from __future__ import annotations
 
 from store.authority.terms import names_of
-from store.events import ApprovalDecided, MessageReceived, TriggerReceived
+from store.events import ApprovalDecided, MessageReceived, ThreadForked, TriggerReceived
 from store.rows import Row
 from store.state import Request
 from store.text import call_in_words, one_line
@@ -61,10 +61,10 @@ def title_of(thread: Thread) -> str:
 
 
 def people_of(thread: Thread) -> list[str]:
-    """The addresses of everybody who wrote or decided in the thread, in order."""
+    """The addresses of everybody who wrote, decided or forked in the thread, in order."""
     senders = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
-    deciders = [e.by.address for e in thread.events if isinstance(e, ApprovalDecided)]
-    return [address for address in dict.fromkeys((*senders, *deciders)) if address]
+    others = [e.by.address for e in thread.events if isinstance(e, ApprovalDecided | ThreadForked)]
+    return [address for address in dict.fromkeys((*senders, *others)) if address]
 
 
 def _requester(thread: Thread) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,7 +15,7 @@ from pydantic_core import from_json
 
 from store.status import ThreadStatus, Turn, turn_of
 
-FORMAT = 2
+FORMAT = 3
 """Of a row as it is kept. Raise it when the fields change, or when the fold gives an old log another status: rows of
 another format are computed again."""
 
@@ -61,12 +62,14 @@ class Filter:
     requester: str = ""
     """A name or an identifier of who asked first."""
     person: str = ""
-    """The address of somebody who wrote or decided there."""
+    """The address of somebody who wrote, decided or forked there."""
     channel: str = ""
     address: str = ""
     """The place's address, or the beginning of it."""
     changed_after: datetime | None = None
     changed_before: datetime | None = None
+    sees: Callable[[Row], bool] | None = None
+    """Whether whoever asks for the list may see this thread; None: they may see all."""
 
     def wants(self, status: ThreadStatus) -> bool:
         """Whether a thread with this status may match. In one that is done, no request waits."""
@@ -87,6 +90,7 @@ class Filter:
             and row.address.startswith(self.address)
             and (self.changed_after is None or row.updated_at >= self.changed_after)
             and (self.changed_before is None or row.updated_at < self.changed_before)
+            and (self.sees is None or self.sees(row))
         )
 
 

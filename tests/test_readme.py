@@ -22,6 +22,7 @@ from bot.settings import Settings
 from bot.setup import Setup, load
 from bot.team.agents import build_agents
 from bot.team.file import Team
+from bot.team.tokens import sha256_of, token_problems
 from tests import ROOT
 from tests.telling.playbook import World, done
 
@@ -98,8 +99,10 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
 
 def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
     parts = re.findall(r"```toml\n(# bot.toml.*?)```", README, re.DOTALL)
-    assert len(parts) == 4
-    team = Team.model_validate(tomllib.loads("\n".join(parts)))
+    assert len(parts) == 5
+    text = "\n".join(parts).replace('sha256 = "…"', f'sha256 = "{sha256_of("a random token")}"')
+    team = Team.model_validate(tomllib.loads(text))
+    assert token_problems(team.tokens, team.people) == []
     agent = deploy.build(team.agents["deploy"], tmp_path)
     assert "deploy_backend" in agent.steps
     settings = Settings(

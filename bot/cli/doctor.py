@@ -11,6 +11,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
@@ -27,6 +28,7 @@ from bot.team.agents import build_agents, inspect_agents
 from bot.team.file import Team
 from bot.team.policy_checks import policy_warnings
 from bot.team.problems import SettingsError
+from bot.team.tokens import token_warnings
 from channels import places
 from channels.base import ChannelUnavailable
 from channels.email.servers import imap_server, smtp_server
@@ -65,7 +67,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
         yield Finding("keys", "failed", " ".join(problems))
     yield _home(setup.settings)
     yield await _agents(setup)
-    for finding in (*_not_set_up(setup), *_policies(setup)):
+    for finding in (*_not_set_up(setup), *_policies(setup), *_tokens(setup.team)):
         yield finding
     for check in (check_store, _models):
         for finding in await check(setup):
@@ -135,6 +137,14 @@ def _policies(setup: Setup) -> Iterator[Finding]:
         yield Finding("policies", "warning", " ".join(warnings))
     elif roster:
         yield Finding("policies", "ok", "every call that needs approval has people who may approve it.")
+
+
+def _tokens(team: Team) -> Iterator[Finding]:
+    """No finding if the team file has no token."""
+    if warnings := token_warnings(team.tokens, datetime.now(UTC)):
+        yield Finding("tokens", "warning", " ".join(warnings))
+    elif team.tokens:
+        yield Finding("tokens", "ok", ", ".join(team.tokens))
 
 
 async def _models(setup: Setup) -> list[Finding]:
@@ -242,8 +252,8 @@ def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
 def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
     """The Slack ids of other places in the team file, each with its settings."""
     found: dict[str, list[str]] = {}
-    named = {f"schedules.{name}": table.place for name, table in team.schedules.items()} | {"alerts": team.alerts}
-    for where, place in named.items():
+    named = [(f"schedules.{name}", table.place) for name, table in team.schedules.items()]
+    for where, place in (*named, ("alerts", team.alerts), *(("api.places", place) for place in team.api.places)):
         channel, name = places.split(place)
         if channel == SLACK:
             found.setdefault(name, []).append(where)

@@ -19,6 +19,7 @@ from bot.cli import command, exits
 from bot.clock import ticking
 from bot.setup import Setup
 from bot.team.policy_checks import policy_warnings
+from bot.team.tokens import token_warnings
 from bot.web.listen import listen
 from bot.worker import Worker
 from store.base import StoreAway
@@ -81,6 +82,7 @@ def run(
 
 def _warn(bot: App) -> None:
     texts = policy_warnings(bot.roster, bot.authority, bot.may_write)
+    texts += token_warnings(bot.setup.team.tokens, bot.now())
     if not bot.roster:
         texts = ["No agent is set up: add a table to bot.toml, such as [agents.deploy].", *texts]
     for text in texts:

@@ -16,6 +16,7 @@ from bot.team.people import People
 from bot.team.policy_checks import policy_problems, tools_of
 from bot.team.problems import SettingsError
 from bot.team.reach import Reach, out_of_reach
+from bot.team.tokens import unknown_agents
 
 
 def team_problems(
@@ -32,7 +33,11 @@ def team_problems(
         problems += error.problems
     if team.alerts and (why := out_of_reach(team.alerts, reach)):
         problems.append(f"alerts in the team file names {team.alerts!r}, and {why}")
+    for place in team.api.places:
+        if why := out_of_reach(place, reach):
+            problems.append(f"api.places in the team file names {place!r}, and {why}")
     problems += agents_problems(team.models, list(agents))
+    problems += unknown_agents(team.tokens, list(agents))
     made = {name: agent for name, agent in agents.items() if agent}
     return problems + policy_problems(
         team.policy,

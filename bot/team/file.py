@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bot.team.hours import Hours, HoursTable
 from bot.team.models import ModelTable, models_problems
@@ -18,8 +18,9 @@ from bot.team.people import Member, named, people_problems
 from bot.team.policies import ANY, Policy
 from bot.team.problems import SettingsError, what_is_wrong, why
 from bot.team.schedules import ScheduleTable
+from bot.team.tokens import Token, token_problems
 from channels import places
-from channels.places import Alerts
+from channels.places import Alerts, Firing
 from store.authority.terms import TEAM
 
 PLACEHOLDERS = {
@@ -31,6 +32,18 @@ PLACEHOLDERS = {
 
 By top-level table and depth of the value.
 """
+
+
+def _place(text: str) -> str:
+    places.parse(text, Firing("any", "any"))
+    return text
+
+
+class ApiTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    places: tuple[Annotated[str, AfterValidator(_place)], ...] = ()
+    """Where the HTTP API may open threads, besides the places that the file names anyway."""
 
 
 class EmailTable(BaseModel):
@@ -60,6 +73,9 @@ class Team(BaseModel):
     hours: HoursTable | None = None
     """When people are at work. None: always."""
     schedules: dict[str, ScheduleTable] = Field(default_factory=dict)
+    api: ApiTable = Field(default_factory=ApiTable)
+    tokens: dict[str, Token] = Field(default_factory=dict)
+    """Who may call the HTTP API, besides the machine with BOT_API_TOKEN."""
     models: dict[str, ModelTable] = Field(default_factory=dict)
     """Without the default one, if that comes from the environment alone."""
 
@@ -100,6 +116,7 @@ def inspect_team(path: Path | None) -> tuple[Team, list[str]]:
     try:
         team, problems = _understood(tomllib.loads(path.read_text(encoding="utf-8")))
         problems += people_problems(team.people) + models_problems(team.models)
+        problems += token_problems(team.tokens, team.people)
         return team, [f"{path}: {problem}" for problem in problems]
     except FileNotFoundError:
         raise SettingsError([f"BOT_CONFIG names {str(path)!r}, which does not exist."]) from None
@@ -130,6 +147,9 @@ def _mend(data: dict[str, Any], item: Any) -> None:
     if way[:1] == ["hours"]:
         data.pop("hours", None)  # Its values are valid only together.
         return
+    if item["loc"][0] == "tokens" and way:
+        data["tokens"].pop(item["loc"][1], None)  # A token without all that is said of it lets nobody in.
+        return
     table: Any = data
     for step in way:
         table = table[step]
@@ -148,4 +168,6 @@ def _team_problem(item: Any) -> str:
         return f"{loc[0]} is not known here; known are {', '.join(Team.model_fields)}."
     if item["type"] == "model_type" and loc[0] == "policy" and len(loc) == 3:
         return f'policy.{loc[1]} needs a scope: write [policy.{loc[1]}.SCOPE], or [policy.{loc[1]}."{ANY}"].'
+    if loc[0] == "people" and loc[-1] == "api_token_sha256":
+        return f'people.{loc[1]}: a token has a table of its own, [tokens.NAME] with owner = "{loc[1]}".'
     return f"{'.'.join(map(str, loc))} {what_is_wrong(item)}"

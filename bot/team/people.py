@@ -6,8 +6,6 @@ Display names are ignored, because people choose them freely. It does not judge 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,13 +19,11 @@ from store.authority.terms import ANYONE, TEAM
 from store.values import Person
 
 MACHINE = "api"
-"""The name of the caller with the installation's own HTTP API token."""
+"""The name and the address of the caller with BOT_API_TOKEN; the addresses of other machines begin with it."""
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 """Lower case and no @, so that a key is never a Slack id or a mail address."""
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _SLACK = re.compile(r"[UW][A-Z0-9]{2,30}")
-_SHA256 = re.compile(r"([0-9a-f]{64})( +\*?-)?")
-"""sha256sum prints the name of its input (`-`) after the digest."""
 
 
 def _email(address: str) -> str:
@@ -50,14 +46,6 @@ def _group(name: str) -> str:
     return name
 
 
-def _hash(text: str) -> str:
-    found = _SHA256.fullmatch(text.strip().lower())
-    if text and not found:
-        # Do not show the value: it may be the token itself.
-        raise ValueError("must be 64 hex digits, as `printf %s TOKEN | sha256sum` prints")
-    return found[1] if found else ""
-
-
 @dataclass(frozen=True)
 class Member:
     """One person of the team file."""
@@ -70,8 +58,6 @@ class Member:
     """The Slack user id."""
     emails: tuple[Annotated[str, AfterValidator(_email)], ...] = ()
     groups: tuple[Annotated[str, AfterValidator(_group)], ...] = ()
-    api_token_sha256: Annotated[str, AfterValidator(_hash)] = field(default="", repr=False)
-    """Of their token for the HTTP API, in hex."""
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -94,14 +80,9 @@ def people_problems(members: Mapping[str, Member]) -> list[str]:
                 f"people holds {key[:60]!r}, which must consist of lower-case letters, digits, . _ and -, "
                 f"and not {MACHINE}."
             )
-        # Do not show the hash.
-        token = "an api_token_sha256" if member.api_token_sha256 else ""
-        for address, shown in {
-            **{address: address for address in _addresses(member)},
-            **({member.api_token_sha256: token} if token else {}),
-        }.items():
-            claims.setdefault(address, [shown]).append(key)
-    twice = [f"{' and '.join(keys)} both claim {shown}" for shown, *keys in claims.values() if len(keys) > 1]
+        for address in _addresses(member):
+            claims.setdefault(address, []).append(key)
+    twice = [f"{' and '.join(keys)} both claim {address}" for address, keys in claims.items() if len(keys) > 1]
     return problems + [f"people must not overlap: {text}." for text in twice]
 
 
@@ -130,17 +111,9 @@ class People:
         member = self.members.get(person.member)
         return member.groups if member else ()
 
-    def by_token(self, token: str) -> str:
-        """The key of the member with this HTTP API token; empty: nobody.
-
-        Takes the same time for every token, so that timing reveals nothing.
-        """
-        given = hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
-        found = ""
-        for key, member in self.members.items():
-            if token and hmac.compare_digest(given, member.api_token_sha256.lower()):
-                found = key
-        return found
+    def addresses_of(self, key: str) -> frozenset[str]:
+        """All addresses of a member, in lower case, and their key."""
+        return frozenset({key, *(address.lower() for address in _addresses(self.members[key]))})
 
     def group_names(self) -> set[str]:
         """The groups that have members."""

@@ -1,21 +1,25 @@
-"""Authenticates the callers of the HTTP API, before a body is read, and limits the size of bodies.
+"""Authenticates the callers of the HTTP API by their tokens, before a body is read, and limits the size of bodies.
 
-Every failure is an RFC 9457 problem document. It repeats nothing of the request except names, and logs nothing of it.
+Every failure is an RFC 9457 problem document. It repeats nothing of the request except names, and the log of it
+(`bot.web.refusals`) holds no token. What a caller may do with a token is asked by the routes.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.team.people import MACHINE, People
+from bot.team.tokens import Token, Tokens
+from bot.web.refusals import Refusals
 from store.text import one_line
 from store.values import Person
 
@@ -26,44 +30,92 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 @dataclass(frozen=True)
 class Caller:
+    """Somebody with a token of ours. A machine is nobody in [people]: it has no `Person.member`."""
+
+    name: str
+    """Of the token."""
+    token: Token
     person: Person
     proof: str
     """As in `ApprovalDecided.proof`."""
+    addresses: frozenset[str]
+    """All of the person, in lower case."""
+    groups: tuple[str, ...] = ()
 
 
-def caller_of(token: str, people: People, machine_token: str) -> Caller | None:
-    """The caller with this token; None: unknown. Takes the same time for a wrong token."""
-    member = people.by_token(token)
-    if machine_token and hmac.compare_digest(_bytes(token), _bytes(machine_token)):
-        return Caller(Person(name=MACHINE, address=MACHINE, trust="verified"), "BOT_API_TOKEN")
-    if not member:
-        return None
-    name = people.members[member].name or member
-    return Caller(Person(name=name, address=member, member=member, trust="verified"), f"API token of {member}")
+def caller_of(name: str, token: Token, people: People) -> Caller:
+    """The caller with the token of this name."""
+    member = people.members.get(token.owner)
+    if member:
+        person = Person(name=member.name or token.owner, address=token.owner, member=token.owner, trust="verified")
+        addresses = people.addresses_of(token.owner)
+        return Caller(name, token, person, f"API token {name} of {token.owner}", addresses, member.groups)
+    # With its colon, the address of a machine is that of no person and of no mailbox.
+    address = MACHINE if name == MACHINE else f"{MACHINE}:{name}"
+    proof = "BOT_API_TOKEN" if name == MACHINE else f"API token {name}"
+    return Caller(name, token, Person(name=address, address=address, trust="verified"), proof, frozenset({address}))
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who is let in: the tokens that there are, and what has been refused lately."""
+
+    tokens: Tokens
+    people: People
+    refusals: Refusals
+    now: Callable[[], datetime]
+
+    def judged(self, scope: Scope) -> Caller | Response:
+        """The caller of a request, or the answer to somebody who is none."""
+        given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+        kind, _, text = (given[0] if given else b"").decode(errors="surrogateescape").partition(" ")
+        name = self.tokens.name_of(text.strip()) if kind.lower() == "bearer" and len(given) == 1 else ""
+        address = address_of(scope)
+        if seconds := self.refusals.wait_seconds(address, name):
+            wait = {"Retry-After": str(ceil(seconds))}
+            return problem(429, "Too many requests from here were refused. Try again later.", headers=wait)
+        if len(given) > 1:
+            self.refusals.refused(address, "two_tokens")
+            return problem(400, "There are two Authorization headers. Send one.")
+        if not name:
+            self.refusals.refused(address, "wrong_token" if given else "no_token")
+            return _unknown("The token is not valid." if given else "There is no token.", is_wrong=bool(given))
+        token = self.tokens.by_name[name]
+        if self.now() >= token.until:
+            self.refusals.refused(address, "token_ended", name)
+            return _unknown("The token has ended.", is_wrong=True)
+        self.refusals.accepted(address, name)
+        return caller_of(name, token, self.people)
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def _unknown(what: str, *, is_wrong: bool) -> Response:
+    error = ', error="invalid_token"' if is_wrong else ""
+    challenge = {"WWW-Authenticate": f'Bearer realm="deploybot"{error}'}
+    return problem(401, f"{what} Send one as `Authorization: Bearer TOKEN`.", headers=challenge)
 
 
 class Authentication:
     """ASGI middleware for everything under /api. It puts the caller into `scope["state"]["caller"]`."""
 
-    def __init__(self, app: ASGIApp, known: Callable[[str], Caller | None]) -> None:
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._known = known
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        headers = {name.lower(): value for name, value in scope["headers"]}
-        scheme, _, token = headers.get(b"authorization", b"").decode(errors="surrogateescape").partition(" ")
-        caller = self._known(token.strip()) if scheme.lower() == "bearer" else None
-        if caller is None:
-            error = ', error="invalid_token"' if scheme else ""
-            challenge = {"WWW-Authenticate": f'Bearer realm="deploybot"{error}'}
-            what = "The token is not valid." if scheme else "There is no token."
-            refusal = problem(401, f"{what} Send one as `Authorization: Bearer TOKEN`.", headers=challenge)
-            await refusal(scope, receive, send)
+        caller = self._door.judged(scope)
+        if isinstance(caller, Response):
+            await caller(scope, receive, send)
             return
-        declared = headers.get(b"content-length", b"0")
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
         body = await _body(receive) if declared.isdigit() and len(declared) <= 9 else None
         if body is None or int(declared) > BODY_BYTES_MAX:
             await problem(413, f"A body may have at most {BODY_BYTES_MAX:,} bytes.")(scope, receive, send)
@@ -102,7 +154,3 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     body = json.dumps(document | {"detail": one_line(detail, DETAIL_CHARS_MAX)} | more)
     return Response(body, status, {**HEADERS, **(headers or {})}, "application/problem+json")
-
-
-def _bytes(token: str) -> bytes:
-    return token.encode(errors="surrogateescape")

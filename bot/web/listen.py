@@ -36,8 +36,7 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
         for text in settings.email_warnings():
             log.warning("setup_warning", text=text)
     has_links = bool(bot.writer and bot.writer.public_url)
-    token = settings.bot_api_token.get_secret_value()
-    has_api = bool(token) or any(member.api_token_sha256 for member in bot.people.members.values())
+    has_api = bool(bot.tokens.by_name)
     if always or over_http or has_links or has_api:
         from bot.web.page.decide import Decisions
         from bot.web.server import application, serving
@@ -45,16 +44,26 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
         decisions = None
         if bot.writer and has_links:
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, bot.now, bot.writer.allowed, bot.people)
-        app = application(bot.store, over_http, decisions, _api(bot, token) if has_api else None)
+        app = application(bot.store, over_http, decisions, _api(bot) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))
         log.info("serving", text=f"Serving {url}{' with the API under /api' if has_api else ''}.", url=url)
 
 
-def _api(bot: App, token: str) -> Starlette:
+def _api(bot: App) -> Starlette:
+    from bot.team.named_places import named_places
     from bot.web.api.app import Api
 
-    agent, reach = bot.routes.of_place(""), bot.setup.settings.reach()
-    return Api(bot.store, bot.inbox, bot.people, token, tuple(bot.roster), agent, reach).app()
+    return Api(
+        bot.store,
+        bot.inbox,
+        bot.people,
+        bot.tokens,
+        agents=tuple(bot.roster),
+        agent=bot.routes.of_place(""),
+        reach=bot.setup.settings.reach(),
+        places=named_places(bot.setup.team, bot.schedules()),
+        now=bot.now,
+    ).app()
 
 
 async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:

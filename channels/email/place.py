@@ -70,6 +70,12 @@ class EmailPlaces:
                 return Place(channel=NAME, address=f"{name.lower()}/{schedule}@{mark}")
         assert_never(purpose)
 
+    def name(self, place: Place) -> str:
+        return person_at(place).lower()
+
+    def is_personal(self, name: str) -> bool:
+        return True
+
 
 def _is_person(address: str) -> bool:
     """A slash would end the address (see `person_at`)."""

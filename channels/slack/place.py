@@ -103,6 +103,13 @@ class SlackPlaces:
                 return place_of("", name, f"#{label}")
         assert_never(purpose)
 
+    def name(self, place: Place) -> str:
+        address = address_of(place)
+        return address.channel if address else ""
+
+    def is_personal(self, name: str) -> bool:
+        return is_user(name) or name.startswith("D")
+
 
 def _whole(text: str) -> Place | None:
     place = Place(channel=NAME, address=text)

@@ -47,5 +47,11 @@ class WebhookPlaces:
                 return Place(channel=NAME, address=f"{name}/{label}")
         assert_never(purpose)
 
+    def name(self, place: Place) -> str:
+        return endpoint_at(place)
+
+    def is_personal(self, name: str) -> bool:
+        return False
+
 
 GRAMMAR = WebhookPlaces()

@@ -454,7 +454,7 @@ def test_without_hours_people_are_there_always() -> None:
         ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from is missing."),
         (
             f"[people.dex]\napi_token_sha256 = {SECRET!r}",
-            "people.dex.api_token_sha256 must be 64 hex digits, as `printf %s TOKEN | sha256sum` prints.",
+            'people.dex: a token has a table of its own, [tokens.NAME] with owner = "dex".',
         ),
     ],
 )

@@ -99,6 +99,12 @@ class Pigeons:
     def place(self, name: str, purpose: Purpose) -> Place | None:
         return Place(channel=self.channel, address=f"loft/{name}") if name and isinstance(purpose, Alerts) else None
 
+    def name(self, place: Place) -> str:
+        return place.address.removeprefix("loft/")
+
+    def is_personal(self, name: str) -> bool:
+        return False
+
 
 @pytest.fixture
 def pigeons() -> Iterator[None]:

@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import functools
 import gc
+import hashlib
 import json
 import os
 import pty
@@ -48,6 +49,13 @@ COLUMNS, ROWS = 150, 50
 
 _SERVING = re.compile(r'"event":"serving".*"url":"(http://[^"]+)"')
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\r")
+
+
+def token_table(owner: str, token: str) -> str:
+    """Of the team file: that this person may do everything over the HTTP API with this token."""
+    scopes = '["read", "write", "decide"]'
+    sha256 = hashlib.sha256(token.encode()).hexdigest()
+    return f'[tokens.{owner}]\nowner = "{owner}"\nsha256 = "{sha256}"\nscopes = {scopes}\nuntil = 2099-01-01\n'
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from tests.fakes.slack import Message, SlackServer, User
 from tests.matrices import matrix
 from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import thread_ids
-from tests.stories.program import Bot, Running
+from tests.stories.program import Bot, Running, token_table
 from tests.stories.test_email import Mailroom, text_of
 from tests.stories.test_slack import MANIFEST, Team, decider
 
@@ -75,7 +74,7 @@ class Company:
             slack_id = self.slack.workspace.user(name).id
             text += f'[people.{name}]\nslack = "{slack_id}"\nemails = ["{address(name)}"]\ngroups = {[*groups]}\n'
             if name in TOKENS:
-                text += f'api_token_sha256 = "{sha256(TOKENS[name].encode()).hexdigest()}"\n'
+                text += token_table(name, TOKENS[name])
         file.write_text(text + "\n".join(policies) + "\n")
 
     @contextlib.asynccontextmanager

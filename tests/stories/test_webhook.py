@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import AsyncIterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from store.events import MessageSent
 from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
 from tests.fakes.webhooks import Receiver, Reply
-from tests.stories.program import Bot
+from tests.stories.program import Bot, token_table
 from tests.telling.playbook import Push, World, done, killed
 from tests.telling.story import PLACE
 
@@ -152,7 +151,7 @@ async def test_an_approval_is_asked_by_webhook_and_given_over_the_api(
     file = tmp_path / "bot.toml"
     text = file.read_text().partition("[policy")[0]
     file.write_text(
-        f'{text}[people.ben]\ngroups = ["release"]\napi_token_sha256 = "{sha256(token.encode()).hexdigest()}"\n'
+        f'{text}[people.ben]\ngroups = ["release"]\n{token_table("ben", token)}'
         '[policy."*"."*"]\ngroup = "release"\nask = ["webhook:pager"]\n'
     )
     pager.answers(Reply(how="silent"))

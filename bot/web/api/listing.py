@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from channels import places
 from store.pages import Cursor
-from store.rows import Filter
+from store.rows import Filter, Row
 from store.status import ThreadStatus, Turn
 
 LIMIT_MAX = 500
@@ -34,7 +35,8 @@ class Wanted(BaseModel):
         "", description="`next` of the page before, with the same filters: the list goes on there."
     )
 
-    def filter(self) -> Filter:
+    def filter(self, sees: Callable[[Row], bool]) -> Filter:
+        """`sees`: whether the caller may see a thread."""
         channel, address = places.split(self.place)
         return Filter(
             statuses=frozenset({self.status} if self.status else ()),
@@ -45,4 +47,5 @@ class Wanted(BaseModel):
             address=address,
             changed_after=self.changed_after,
             changed_before=self.changed_before,
+            sees=sees,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from typing import Any
 
@@ -12,17 +11,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bot.team.file import Team
-from bot.team.people import Member, People, people_problems
+from bot.team.people import People, people_problems
 from store.values import Person
 
-TOKEN = "a token of Dex's own"
-FILE = f"""
+FILE = """
 [people.dex]
 name = "Dex Horthy"
 slack = "U0123456"
 emails = ["Dex@Example.com", "dex@home.example"]
 groups = ["release", "leads"]
-api_token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest().upper()}"
 
 [people.ana]
 emails = ["ana@example.com"]
@@ -87,19 +84,6 @@ def test_groups_are_those_of_the_team_file() -> None:
     assert PEOPLE.in_group("anyone") == PEOPLE.in_group("") == []
 
 
-def test_a_token_is_known_by_its_hash() -> None:
-    assert PEOPLE.by_token(TOKEN) == "dex"
-    for other in ("", "a", TOKEN.upper(), PEOPLE.members["dex"].api_token_sha256, "\ud800"):
-        assert PEOPLE.by_token(other) == ""
-    assert TOKEN not in repr(PEOPLE)
-    assert PEOPLE.members["dex"].api_token_sha256 not in repr(PEOPLE)
-
-
-def test_the_hash_of_nothing_lets_nobody_in() -> None:
-    people = People({"dex": Member(api_token_sha256=hashlib.sha256(b"").hexdigest())})
-    assert people.by_token("") == ""
-
-
 def test_somebody_is_called_by_slack_or_by_mail_or_by_name() -> None:
     called = [PEOPLE.person(key) for key in PEOPLE.members]
     assert [(one.name, one.address, one.member, one.trust) for one in called] == [
@@ -126,8 +110,6 @@ def test_nothing_else_is_anybody(address: str) -> None:
         ("[people.dex]\nslack = '@dex'", "must be a Slack member ID, such as U0123456, not '@dex'"),
         ("[people.dex]\nemails = ['Dex <dex@example.com>']", "must be one plain address"),
         ("[people.dex]\nemail = 'dex@example.com'", "people.dex.email"),
-        ("[people.dex]\napi_token_sha256 = 'my-own-token'", "must be 64 hex digits"),
-        ("[people.dex]\napi_token_sha256 = '-'", "must be 64 hex digits"),
     ],
 )
 def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
@@ -136,14 +118,12 @@ def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
     (problem,) = caught.value.errors()
     told = f"{'.'.join(map(str, problem['loc']))} {problem['msg']}"
     assert words in told
-    assert "my-own-token" not in told
 
 
 def test_bad_keys_and_what_two_claim_are_told_together() -> None:
     people = read(
         "[people.dex]\nemails = ['a@x.example']\n[people.ana]\nemails = ['A@x.example']\nslack = 'U0123'\n"
-        f"[people.bob]\nslack = 'U0123'\n[people.Zoe]\napi_token_sha256 = '{'a' * 64}'\n"
-        f"[people.'dex@example.com']\napi_token_sha256 = '{'A' * 64}'"
+        "[people.bob]\nslack = 'U0123'\n[people.Zoe]\n[people.'dex@example.com']\n"
     )
     letters = "which must consist of lower-case letters, digits, . _ and -, and not api."
     assert people_problems(people.members) == [
@@ -151,14 +131,7 @@ def test_bad_keys_and_what_two_claim_are_told_together() -> None:
         f"people holds 'dex@example.com', {letters}",
         "people must not overlap: dex and ana both claim a@x.example.",
         "people must not overlap: ana and bob both claim U0123.",
-        "people must not overlap: Zoe and dex@example.com both claim an api_token_sha256.",
     ]
-
-
-@pytest.mark.parametrize("behind", ["", "  -", " *-"])
-def test_a_hash_is_taken_as_it_is_printed(behind: str) -> None:
-    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    assert read(f"[people.dex]\napi_token_sha256 = '{digest}{behind}'").by_token(TOKEN) == "dex"
 
 
 def test_one_person_may_name_an_address_twice() -> None:

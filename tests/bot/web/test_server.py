@@ -6,13 +6,16 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.desks.slack import SlackDesk
+from bot.team.named_places import NamedPlaces
 from bot.team.people import People
+from bot.team.tokens import Tokens, with_machine
 from bot.web.api.app import Api
 from bot.web.server import BODY_BYTES_MAX, application, serving
 from channels.slack.connection import identify, listening
@@ -43,7 +46,18 @@ async def office() -> AsyncIterator[Office]:
 
 @contextlib.asynccontextmanager
 async def served(office: Office, *, with_api: bool = False) -> AsyncIterator[str]:
-    api = Api(office.store, office.inbox, People(), "a token for tests", ("ops",), "ops", {"slack": None}).app()
+    tokens = Tokens(with_machine({}, "a token for tests"))
+    api = Api(
+        office.store,
+        office.inbox,
+        People(),
+        tokens,
+        agents=("ops",),
+        agent="ops",
+        reach={"slack": None},
+        places=NamedPlaces(),
+        now=lambda: datetime.now(UTC),
+    ).app()
     me, _ = await identify(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
     async with (

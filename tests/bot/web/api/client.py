@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, timedelta
 from typing import Any
 
 import aiohttp
 
 from agent.authority import AnyoneMay, ApprovalRule, Authority, CallToApprove
+from bot.team.file import ApiTable, Team
+from bot.team.named_places import named_places
 from bot.team.people import Member, People
+from bot.team.tokens import Token, Tokens, sha256_of, with_machine
 from bot.web.api import shapes as shapes
 from bot.web.api.app import Api
+from bot.web.refusals import Refusals
 from bot.web.server import application, serving
 from store.authority.terms import Terms
 from store.base import Store, StoreUnavailable
@@ -29,17 +32,29 @@ MACHINE = "machine-token-0123456789"
 ANA, BEN, CAT = "ana-token-0123456789", "ben-token-0123456789", "cat-token-0123456789"
 
 
-def member(token: str, *groups: str, name: str = "") -> Member:
-    return Member(name=name, groups=groups, api_token_sha256=hashlib.sha256(token.encode()).hexdigest())
+AUDIT = "audit-token-0123456789"
+
+
+def token_of(token: str, owner: str = "", **more: Any) -> Token:
+    scopes = ("read", "write", "decide") if owner else ("read", "write")
+    return Token(**{"sha256": sha256_of(token), "owner": owner, "scopes": scopes, "until": date(2099, 1, 1), **more})
 
 
 PEOPLE = People(
     {
-        "ana": member(ANA, "release", name="Ana Lee"),
-        "ben": member(BEN, "release", name="Ben"),
-        "cat": member(CAT, name="Cat"),
+        "ana": Member("Ana Lee", slack="U0ANA", emails=("ana@team.example",), groups=("release",)),
+        "ben": Member("Ben", groups=("release",)),
+        "cat": Member("Cat"),
     }
 )
+TOKENS = {
+    "ana": token_of(ANA, "ana"),
+    "ben": token_of(BEN, "ben"),
+    "cat": token_of(CAT, "cat"),
+    "audit": token_of(AUDIT, threads="all", scopes=("read",)),
+}
+TEAM = Team(people=dict(PEOPLE.members), api=ApiTable(places=("terminal:desk", "terminal:x")))
+"""Threads of a World are at terminal:desk."""
 
 
 class Rules(AnyoneMay):
@@ -126,9 +141,28 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serve(world: World, *, token: str = MACHINE, heartbeat_seconds: float = 15) -> AsyncIterator[Client]:
+async def serve(
+    world: World,
+    *,
+    token: str = MACHINE,
+    heartbeat_seconds: float = 15,
+    tokens: Mapping[str, Token] = TOKENS,
+    team: Team = TEAM,
+) -> AsyncIterator[Client]:
     store = world.store.real
-    api = Api(store, world.inbox, PEOPLE, token, tuple(world.roster), "ops", {"terminal": None}, heartbeat_seconds)
+    api = Api(
+        store,
+        world.inbox,
+        PEOPLE,
+        Tokens(with_machine(tokens, token)),
+        agents=tuple(world.roster),
+        agent="ops",
+        reach={"terminal": None},
+        places=named_places(team),
+        now=world.clock,
+        refusals=Refusals(lambda: world.clock().timestamp()),
+        heartbeat_seconds=heartbeat_seconds,
+    )
     async with (
         aiohttp.ClientSession() as session,
         serving(application(store, None, None, api.app()), "127.0.0.1", 0) as url,
@@ -174,8 +208,8 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def streamed(client: Client, **headers: str) -> AsyncIterator[Stream]:
-    headers = {"Authorization": f"Bearer {MACHINE}", **headers}
+async def streamed(client: Client, token: str = MACHINE, **headers: str) -> AsyncIterator[Stream]:
+    headers = {"Authorization": f"Bearer {token}", **headers}
     async with client.session.get(f"{client.url}{client.here}/events", headers=headers) as it:
         assert (it.status, it.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
         yield Stream(it.content)

@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 from bot.app import App
 from bot.settings import Settings
 from bot.setup import Setup
+from bot.team.file import Team
 from bot.team.people import Member, People
 from bot.web.api import shapes as shapes
 from bot.web.listen import listen
@@ -37,6 +38,7 @@ from tests.bot.web.api.client import (
     new_world,
     serve,
     streamed,
+    token_of,
 )
 from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import thread_ids
@@ -70,7 +72,7 @@ async def test_a_thread_from_the_first_word_to_the_last(client: Client) -> None:
     assert (shown.body["status"], shown.body["turn"], shown.body["pending"]) == ("done", "nobody", None)
     assert [event["kind"] for event in shown.body["events"]] == world.kinds
     decision = next(event for event in world.thread.events if isinstance(event, ApprovalDecided))
-    assert (decision.by.name, decision.comment, decision.proof) == ("Ana Lee", "go", "API token of ana")
+    assert (decision.by.name, decision.comment, decision.proof) == ("Ana Lee", "go", "API token ana of ana")
 
 
 # Threads
@@ -233,18 +235,18 @@ async def test_a_fork_is_a_thread_of_its_own(client: Client) -> None:
 async def test_it_is_on_where_somebody_has_a_token() -> None:
     world = new_world()
 
-    async def listening(token: str, people: People, stack: contextlib.AsyncExitStack) -> list[str]:
-        settings = Settings(bot_api_token=SecretStr(token), port=0)
-        channels = {"terminal": TerminalChannel()}
-        bot = App(Setup(settings), world.store.real, world.inbox, world.roster, channels, people=people)
+    async def listening(token: str, team: Team, stack: contextlib.AsyncExitStack) -> list[str]:
+        setup, channels = Setup(Settings(bot_api_token=SecretStr(token), port=0), team), {"terminal": TerminalChannel()}
+        bot = App(setup, world.store.real, world.inbox, world.roster, channels, people=People(team.people))
         with structlog.testing.capture_logs() as logs:
             await listen(bot, stack, always=False)
         return [line["text"] for line in logs]
 
     async with contextlib.AsyncExitStack() as stack, aiohttp.ClientSession() as session:
-        assert await listening("", People({"dan": Member(name="Dan")}), stack) == []
+        assert await listening("", Team(people={"dan": Member(name="Dan")}), stack) == []
         for machine, token in ((MACHINE, MACHINE), ("", ANA)):
-            (told,) = await listening(machine, PEOPLE if not machine else People(), stack)
+            team = Team() if machine else Team(people=dict(PEOPLE.members), tokens={"ana": token_of(ANA, "ana")})
+            (told,) = await listening(machine, team, stack)
             assert told.endswith(" with the API under /api.")
             headers = {"Authorization": f"Bearer {token}"}
             async with session.post(f"{told.split()[1]}/api/threads", json={"text": "hello"}, headers=headers) as it:
@@ -283,7 +285,7 @@ async def test_the_same_on_redis(redis_store: RedisStore) -> None:
                 index, event = await stream.next()
                 assert (index, event["kind"]) == (world.thread.version + number, "approval_decided")
         await closed(client)
-        assert (await client.decide(True, token=CAT)).status == 403
+        assert (await client.decide(True, token=CAT)).status == 404, "the thread is not hers, and she is not asked"
         forks = [await client.post(f"{client.here}/fork", {"at": 2}, key="f") for _ in range(2)]
         assert [fork.status for fork in forks] == [201, 201]
         assert forks[0].body == forks[1].body

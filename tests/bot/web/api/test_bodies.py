@@ -11,7 +11,7 @@ import structlog.testing
 from bot.web.api import shapes as shapes
 from bot.web.callers import BODY_BYTES_MAX
 from store.events import TEXT_CHARS_MAX, MessageReceived
-from tests.bot.web.api.client import MACHINE, Client, requested
+from tests.bot.web.api.client import ANA, MACHINE, Client, requested
 from tests.store.threads import thread_ids
 
 DEEP = 100_000
@@ -98,7 +98,7 @@ async def test_a_text_is_taken_whole_or_not_at_all(client: Client) -> None:
             (f"{link}/cancel", {"reason": text}),
             (f"{link}/decisions", {"request": "s1", "digest": "0" * 8, "approved": True, "comment": text}),
         ):
-            reply = await client.post(path, body)
+            reply = await client.post(path, body, token=ANA)
             assert reply.status == 422
             assert len(reply.detail) < 200
     assert await client.log(opened.body["id"]) == before
@@ -116,7 +116,9 @@ async def test_nothing_of_a_request_is_logged(client: Client, caplog: pytest.Log
         await client.post("/api/threads", {"text": ["hunter2"]})
         await client.post("/api/threads", {"text": "hunter2"}, key="hunter2")
         await client.raw("/api/threads", b"hunter2")
-    assert [line["event"] for line in logs] == ["thread_opened", "message_received"], "of the one that was accepted"
+    refused, *accepted = [line["event"] for line in logs]
+    assert refused == "api_refused"
+    assert accepted == ["thread_opened", "message_received"], "of the one that was accepted"
     assert "hunter2" not in str(logs)
     assert "hunter2" not in caplog.text
     assert MACHINE not in caplog.text

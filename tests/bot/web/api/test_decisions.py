@@ -20,7 +20,7 @@ async def test_a_rejection_says_why() -> None:
         decision = (await client.log())[-1]
         assert isinstance(decision, ApprovalDecided)
         assert (decision.approved, decision.comment) == (False, "not on Friday")
-        assert (decision.by.member, decision.proof) == ("ana", "API token of ana")
+        assert (decision.by.member, decision.proof) == ("ana", "API token ana of ana")
 
 
 async def test_what_is_settled_stays() -> None:

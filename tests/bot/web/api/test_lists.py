@@ -9,7 +9,7 @@ import pytest
 
 from bot.web.api import shapes as shapes
 from store.values import Place
-from tests.bot.web.api.client import Client
+from tests.bot.web.api.client import AUDIT, Client
 from tests.telling.story import BOB, asked, done, message, opened
 
 
@@ -26,7 +26,7 @@ async def listed(client: Client, query: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after = ""
     while True:
-        reply = await client.get(f"/api/threads?{query}{after}")
+        reply = await client.get(f"/api/threads?{query}{after}", token=AUDIT)
         assert reply.status == 200
         page = shapes.Listed.model_validate(reply.body)
         found += reply.body["threads"]
