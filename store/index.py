@@ -61,10 +61,19 @@ def title_of(thread: Thread) -> str:
 
 
 def people_of(thread: Thread) -> list[str]:
-    """The addresses of everybody who wrote, decided or forked in the thread, in order."""
-    senders = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
-    others = [e.by.address for e in thread.events if isinstance(e, ApprovalDecided | ThreadForked)]
-    return [address for address in dict.fromkeys((*senders, *others)) if address]
+    """The addresses of everybody who takes part: wrote, decided, or made this fork, in this order.
+
+    A decision that did not count makes nobody take part: a card may be shown where people see it who are not asked.
+    """
+    found = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
+    found += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided) and _counted(thread, e)]
+    found += [e.by.address for e in thread.events if isinstance(e, ThreadForked)]
+    return [address for address in dict.fromkeys(found) if address]
+
+
+def _counted(thread: Thread, decision: ApprovalDecided) -> bool:
+    step = thread.step(decision.step)
+    return bool(step and step.request and step.request.outcomes.get(decision.id) in ("settled", "counted"))
 
 
 def _requester(thread: Thread) -> tuple[str, ...]:

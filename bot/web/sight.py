@@ -2,7 +2,7 @@
 
 A conversation is private unless the team file names its place (`bot.team.named_places`). A token's `threads` says:
 
-- `own`: what it, or its owner, opened;
+- `own`: what it, or its owner, began;
 - `shared`: also what is at a place of the team, what it takes part in (wrote, decided, forked), and, with the scope
   decide, what its owner is or was asked to approve;
 - `all`: everything, the private conversations of others too. Nothing but this word in the team file gives that.
@@ -29,12 +29,13 @@ def may_see(caller: Caller, row: Row, places: NamedPlaces) -> bool:
     token = caller.token
     if not token.covers(row.agent):
         return False
-    people = [address.lower() for address in row.people]
+    people, first = [address.lower() for address in row.people], [name.lower() for name in row.requester]
     match token.threads:
         case "all":
             return True
         case "own":
-            return not caller.addresses.isdisjoint(people[:1])
+            # A display name is among those who asked first, so that alone proves nothing; and a machine may have.
+            return not caller.addresses.isdisjoint(people[:1]) and not caller.addresses.isdisjoint(first)
         case "shared":
             return (
                 places.share(Place(channel=row.channel, address=row.address))

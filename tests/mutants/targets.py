@@ -17,6 +17,7 @@ _FOLD = (
 )
 _LOOP = ("tests/agent/test_loop.py", "tests/agent/perform", _APPROVALS, "tests/agent/test_openings.py")
 _TEAM = "tests/bot/team"
+_API = "tests/bot/web/api"
 _IDENTITY = "tests/channels/email/identity"
 
 TESTS: dict[str, tuple[str, ...]] = {
@@ -40,6 +41,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", _APPROVALS),
     "bot/team/schedules.py": (f"{_TEAM}/test_schedules.py", "tests/bot/test_clock.py", "tests/agent/test_openings.py"),
     "bot/team/standing.py": (f"{_TEAM}/test_standing.py", _APPROVALS),
+    "bot/team/named_places.py": (f"{_TEAM}/test_named_places.py",),
+    "bot/team/tokens.py": (f"{_TEAM}/test_tokens.py", f"{_API}/test_covered.py"),
+    "bot/web/refusals.py": ("tests/bot/web/test_refusals.py", f"{_API}/test_covered.py"),
+    "bot/web/sight.py": (f"{_API}/test_covered.py",),
     "channels/email/identity/senders.py": (f"{_IDENTITY}/test_senders.py", "tests/channels/email/test_recipients.py"),
     "channels/email/identity/tokens.py": (f"{_IDENTITY}/test_tokens.py", "tests/bot/web/page"),
     "channels/email/replies.py": ("tests/channels/email/test_parse.py",),

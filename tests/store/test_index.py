@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import rows
-from store.events import KINDS, Event, TriggerReceived
+from store.events import KINDS, Event, ThreadForked, TriggerReceived
 from store.index import row_of, title_of
 from tests.store.stories import governed
-from tests.telling.story import ANN, AT, BOB, asked, chosen, fired, message, requested, thread
+from tests.telling.story import ANN, AT, BOB, EVE, approved, asked, chosen, fired, message, requested, thread
 from tests.telling.strategies import events_of
 
 
@@ -41,6 +41,18 @@ def test_who_may_decide_is_kept_by_group_and_follows_the_escalation() -> None:
 def test_who_asked_first_has_asked() -> None:
     row = row_of(thread(message(by=ANN), message("m2", by=BOB)))
     assert (row.requester, row.people) == (("Ann", "u1"), ("U1", "U2"))
+
+
+def test_whoever_decides_takes_part_and_whoever_may_not_does_not() -> None:
+    waiting = thread(message(by=ANN), chosen("s1", acts=True), requested("s1", group="sre"))
+    for nobody in (approved("s1", BOB), approved("s1", EVE, groups=("sre",))):
+        assert row_of(waiting.extended([nobody])).people == ("U1",)
+    assert row_of(waiting.extended([approved("s1", BOB, groups=("sre",))])).people == ("U1", "U2")
+
+
+def test_whoever_makes_a_fork_takes_part_in_it() -> None:
+    fork = thread(message(by=ANN), ThreadForked(id="f", at=AT, source="t0", at_event=2, by=BOB))
+    assert row_of(fork).people == ("U1", "U2")
 
 
 @given(st.lists(st.one_of(*(events_of(kind) for kind in KINDS.values())), max_size=6))

@@ -70,6 +70,7 @@ class Company:
         """The team file: who people are, and these policies instead of the site's own."""
         file = self.bot.folder / "bot.toml"
         text = file.read_text().partition("[policy")[0]
+        text += f'[api]\nplaces = ["slack:{self.slack.workspace.channel("deploys").id}"]\n'
         for name, groups in PEOPLE.items():
             slack_id = self.slack.workspace.user(name).id
             text += f'[people.{name}]\nslack = "{slack_id}"\nemails = ["{address(name)}"]\ngroups = {[*groups]}\n'

@@ -170,6 +170,7 @@ class Api:
         """Open a thread with a message."""
         agent, agents = asked.agent or self.agent, [name for name in self.agents if by.token.covers(name)]
         if agent not in agents:
+            self._refused(request, by, "agent")
             raise HTTPException(422, f"There is no agent {agent!r}; there are: {', '.join(agents) or 'none'}.")
         if asked.place:
             self._check_place(request, by, asked.place)

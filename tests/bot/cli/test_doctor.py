@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -478,6 +479,31 @@ async def test_what_mail_cannot_do_as_it_is_set_up_is_told(bot: Bot, mail: Light
     lines = await mail_lines(with_mail(bot, mail))
     warnings = [line for line in lines if line.startswith("warning")]
     assert [line.split()[2] for line in warnings] == ["EMAIL_ALLOWED_SENDERS", "EMAIL_AUTHSERV_ID", "BOT_PUBLIC_URL"]
+
+
+async def test_links_need_a_key_that_a_shared_redis_does_not_hold(bot: Bot, mail: Light) -> None:
+    mailing = with_mail(bot, mail, REDIS_URL="redis://127.0.0.1:1")
+    assert findings(await mailing.run("doctor", "--json"))["keys"] == (
+        "failed",
+        "BOT_SECRET_KEY is not set: it signs the links in mails, and the Redis of REDIS_URL must not hold it. "
+        "Set it to what `openssl rand -hex 32` prints, the same for every process.",
+    )
+    assert "BOT_SECRET_KEY is not set" in (await mailing.run("run", "web")).err
+    keyed = await mailing.run("doctor", "--json", BOT_SECRET_KEY="a-key-for-tests-0123456789")
+    assert "keys" not in findings(keyed)
+
+
+async def test_tokens_that_have_ended_are_told(bot: Bot) -> None:
+    file, table = bot.folder / "bot.toml", '[tokens.{}]\nsha256 = "{}"\nscopes = ["read"]\nuntil = {}\n'
+    good, gone = (hashlib.sha256(word).hexdigest() for word in (b"random", b"and random"))
+    file.write_text(table.format("ci", good, "2099-01-01"))
+    assert findings(await bot.run("doctor", "--json"))["tokens"] == ("ok", "ci")
+    file.write_text(file.read_text() + table.format("old", gone, "2020-01-01"))
+    state, told = findings(await bot.run("doctor", "--json"))["tokens"]
+    assert (state, told) == (
+        "warning",
+        "tokens.old in the team file ended at 2020-01-02 00:00 UTC: make a new one, or take it out.",
+    )
 
 
 async def test_mail_servers_that_do_not_let_us_in_are_told(bot: Bot, mail: Light) -> None:

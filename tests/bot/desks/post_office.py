@@ -57,6 +57,8 @@ class PostOffice:
         self.authority: Authority = AnyoneMay()
         self.alerts: Place | None = None
         self.authserv_id = AUTHSERV_ID
+        self.secrets = ["a secret for tests"]
+        """The newest first."""
         self.first_start: FirstStart = "new"
         self.pace = Pace(idle=1.0, poll=0.05)
         self.imap_port = server.imap_port
@@ -69,7 +71,7 @@ class PostOffice:
     def writer(self) -> Writer:
         return Writer(
             address=BOT,
-            signer=Signer("a secret for tests", BOT),
+            signer=Signer(self.secrets[0], BOT, self.secrets[1:]),
             allowed=AllowedSenders.parse(self.allowed).allow,
             public_url=self.public_url,
             replies_decide=bool(self.authserv_id),

@@ -295,6 +295,17 @@ async def test_a_reply_of_nothing_but_approve_approves(post: PostOffice) -> None
     assert "mail <" in decision.proof
 
 
+async def test_a_reply_to_a_card_of_before_the_key_was_changed_decides(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+    post.secrets = ["another secret for tests", *post.secrets]
+    async with post.open():
+        post.model.answers(done("It is out."))
+        await post.writes("approve", answers=request)
+        await post.hears("approved by Ana")
+    assert post.desk.ran == ["push(target: prod)"]
+
+
 async def test_a_reply_rejects_with_its_reason(post: PostOffice) -> None:
     async with post.open():
         _, request = await card(post)

@@ -34,7 +34,7 @@ from tests.bot.web.api.client import (
 )
 from tests.store.threads import thread_ids
 from tests.telling.playbook import Push
-from tests.telling.story import message, opened
+from tests.telling.story import message, opened, trigger
 
 CI, OTHER = "ci-token-0123456789", "other-token-0123456789"
 DIRECT = Place(channel="slack", address="T1/D0ANA/17.4")
@@ -147,6 +147,27 @@ async def test_a_token_for_its_own_threads_sees_no_other() -> None:
         place = {"channel": "terminal", "address": "desk"}
         assert (await client.post("/api/threads", {"text": "let me in", "place": place}, token=CI)).status == 404
         assert len(await client.log()) == 2
+
+
+async def test_what_a_schedule_began_is_nobodys_own() -> None:
+    async with with_tokens(other=token_of(OTHER, "ana", threads="own")) as client:
+        store = client.world.store.real
+        await store.post("t1", opened("ops", SESSION), trigger(), message(by=OF_ANA[SESSION]))
+        assert await listed(client, OTHER) == []
+        assert await listed(client, ANA) == ["t1"], "she takes part"
+
+
+async def test_whoever_only_clicks_at_a_card_does_not_take_part() -> None:
+    """A card of a private thread may be shown in a channel."""
+    world = new_world(Rules(group="release"))
+    world.model.answers(Push(target="prod"))
+    await world.say("push, please")
+    await world.run()
+    result = await world.inbox.decide(world.thread.id, PEOPLE.person("cat"), approved=True)
+    assert result.outcome == "not_entitled"
+    async with serve(world, team=PRIVATE) as client:
+        assert await listed(client, CAT) == []
+        assert (await client.get(client.here, token=CAT)).status == 404
 
 
 async def test_a_token_for_an_agent_sees_and_opens_nothing_of_another() -> None:
