@@ -16,6 +16,7 @@ import typer
 
 from bot.app import App, model_of, opened
 from bot.cli import command, exits
+from bot.cli.store_checks import judged
 from bot.clock import ticking
 from bot.setup import Setup
 from bot.team.policy_checks import policy_warnings
@@ -23,6 +24,7 @@ from bot.team.tokens import token_warnings
 from bot.web.listen import listen
 from bot.worker import Worker
 from store.base import StoreAway
+from store.redis.store import RedisStore
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,7 @@ def run(
             if bot is None:
                 log.info("stopped", text="Stopped.")
                 return
-            _warn(bot)
+            await _warn(bot)
             if "web" in chosen:
                 await listen(bot, stack, always="web" in (roles or []))
             if "clock" in chosen:
@@ -80,7 +82,12 @@ def run(
     command.run(work, model="worker" in chosen, channels=True, serves=True)
 
 
-def _warn(bot: App) -> None:
+async def _warn(bot: App) -> None:
+    """Say at once what will keep something from being done, rather than when it is needed."""
+    if isinstance(bot.store, RedisStore):
+        for found in judged(await bot.store.facts(), bot.setup.settings):
+            if found.state == "failed":
+                log.error("store_unsafe", text=f"{found.what}: {found.text}")
     texts = policy_warnings(bot.roster, bot.authority, bot.may_write)
     texts += token_warnings(bot.setup.team.tokens, bot.now())
     if not bot.roster:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import assert_never
 
 from bot.cli.findings import Finding, State
+from bot.settings import Settings
 from bot.setup import Setup
 from bot.store_time import DIFFERENCE_SECONDS_MAX, difference
 from bot.stores import connected
@@ -40,10 +41,14 @@ async def check_store(setup: Setup) -> list[Finding]:
                 found.append(Finding("scripts", "failed", str(error)))
     except (StoreUnavailable, EmbeddedRedisError) as error:
         return [Finding("redis", "failed", str(error))]
-    found += [_persistence(facts), _eviction(facts)]
+    return [*found, *judged(facts, settings), _clock(facts.clock_offset_seconds)]
+
+
+def judged(facts: ServerFacts, settings: Settings) -> list[Finding]:
+    """What the store promises as it is set up, and what it runs short of."""
+    found = [_persistence(facts), _eviction(facts)]
     found += [*_replicas(facts)] if settings.redis_url else [_disk(settings.bot_home, facts)]
-    found.append(_durability(settings.durable_before_acting, facts))
-    return [*found, _clock(facts.clock_offset_seconds)]
+    return [*found, _durability(settings.durable_before_acting, facts)]
 
 
 def _answers(facts: ServerFacts, where: str) -> Finding:

@@ -22,7 +22,7 @@ from typing import Any, cast
 from redis.exceptions import RedisError
 
 from store import rows
-from store.base import Lease, LeaseLost, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
+from store.base import Lease, LeaseLost, NotReplicated, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
 from store.codec import decode_all, encode
 from store.events import Event
 from store.index import row_of
@@ -96,7 +96,11 @@ class RedisStore:
 
     async def post(self, thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
         # Confirmed, because whoever sent it will not send it again.
-        outcome, new = await self._appended(thread_id, -1 if opens else -2, events, confirm=True)
+        try:
+            outcome, new = await self._appended(thread_id, -1 if opens else -2, events, confirm=True)
+        except NotReplicated as error:
+            text = f"{error} It is written all the same and will be worked on, so do not send it again."
+            raise NotReplicated(text) from error
         return frozenset(event_id.decode() for event_id in new) if outcome == b"ok" else None
 
     async def exists(self, thread_id: str) -> bool:

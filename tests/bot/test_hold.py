@@ -248,7 +248,7 @@ async def test_nothing_is_confirmed_of_an_append_that_wrote_nothing(server: Serv
     """There is no replica: what is refused is refused for its own reason."""
     store = await RedisStore.open(server.url, "bot", confirms="replica", command_seconds=0.4)
     try:
-        with pytest.raises(NotReplicated):
+        with pytest.raises(NotReplicated, match="It is written all the same and will be worked on, so do not send it"):
             await store.post("t1", opened(), message())
         thread = await store.load("t1")
         (lease,) = await store.claim(1, LEASE_SECONDS)

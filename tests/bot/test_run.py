@@ -299,6 +299,14 @@ async def test_a_wrong_password_is_not_waited_for(bot: Bot, server: Server) -> N
     (await bot.run("run", REDIS_URL=server.url)).failed("denies access. Correct the user and the password")
 
 
+async def test_what_the_store_cannot_promise_is_said_at_the_start(bot: Bot, server: Server) -> None:
+    async with bot.started("run", REDIS_URL=server.url, DURABLE_BEFORE_ACTING="replica") as worker:
+        await working(bot, worker)
+        assert worker.texts[0] == (
+            "durability: DURABLE_BEFORE_ACTING is replica, and no replica is online: no tool that acts begins."
+        )
+
+
 async def test_times_are_the_stores_and_a_wrong_clock_is_logged_once(
     bot: Bot, model: ModelServer, server: Server, tmp_path: Path
 ) -> None:
