@@ -21,6 +21,8 @@ from store.redis.index import RedisIndex
 from store.redis.keys import Keys
 
 if TYPE_CHECKING:
+    from store.base import Store
+    from store.redis.facts import ServerFacts
     from store.redis.store import RedisStore
 
 
@@ -48,6 +50,13 @@ async def _tell_of(cut: str, store: RedisStore, home: Path) -> None:
 
     await hand_over(store, cut, datetime.fromtimestamp(await store.time(), UTC))
     losses.unmark(home)
+
+
+async def facts_of(store: Store) -> ServerFacts | None:
+    """How its server is set up; None: it has none. Raises StoreUnavailable."""
+    from store.redis.store import RedisStore
+
+    return await store.facts() if isinstance(store, RedisStore) else None
 
 
 @contextlib.asynccontextmanager

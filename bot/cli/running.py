@@ -19,12 +19,12 @@ from bot.cli import command, exits
 from bot.cli.store_checks import judged
 from bot.clock import ticking
 from bot.setup import Setup
+from bot.stores import facts_of
 from bot.team.policy_checks import policy_warnings
 from bot.team.tokens import token_warnings
 from bot.web.listen import listen
 from bot.worker import Worker
 from store.base import StoreAway
-from store.redis.store import RedisStore
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +84,8 @@ def run(
 
 async def _warn(bot: App) -> None:
     """Say at once what will keep something from being done, rather than when it is needed."""
-    if isinstance(bot.store, RedisStore):
-        for found in judged(await bot.store.facts(), bot.setup.settings):
+    if facts := await facts_of(bot.store):
+        for found in judged(facts, bot.setup.settings):
             if found.state == "failed":
                 log.error("store_unsafe", text=f"{found.what}: {found.text}")
     texts = policy_warnings(bot.roster, bot.authority, bot.may_write)

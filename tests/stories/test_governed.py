@@ -318,7 +318,7 @@ def _ran(shown: dict[str, Any]) -> bool:
 
 
 async def test_an_expired_request_is_expired_everywhere(company: Company) -> None:
-    company.rules(policy(company, expires='"4s"'))
+    company.rules(policy(company, expires='"30s"'))  # long enough to see the cards, on a busy machine too
     before = deployed(company)
     async with company.running():
         thread_id = await company.asks()
@@ -341,7 +341,7 @@ async def test_a_decision_that_races_with_the_expiry_ends_one_way_or_the_other(
     company: Company, milliseconds: int
 ) -> None:
     """Made a little before the request expires, at that moment, or a little after."""
-    company.rules(policy(company, expires='"2s"', ask="[]"))
+    company.rules(policy(company, expires='"15s"', ask="[]"))
     async with company.running(), company.running("worker"):
         await company.team.asks(f"deploy {MERGED} to production, skip staging")
         pending = await company.waiting()
@@ -359,7 +359,7 @@ async def test_a_decision_that_races_with_the_expiry_ends_one_way_or_the_other(
 
 
 async def test_rungs_that_came_while_nobody_worked_are_climbed_once_by_two_processes(company: Company) -> None:
-    company.rules(policy(company, remind='"2s"', widen='"3s"', then='"leads"', expires='"1h"'))
+    company.rules(policy(company, remind='"20s"', widen='"30s"', then='"leads"', expires='"1h"'))
     async with company.running():
         thread_id = await company.asks()
         await company.in_release("Approval needed")
