@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue
 from pydantic.fields import FieldInfo
@@ -28,7 +28,7 @@ _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Step(BaseModel):
-    """The intent derives from the class name: `DeployBackend` is `deploy_backend` in the log and to the model.
+    """The intent derives from the class name: `ListCommits` is `list_commits` in the log and to the model.
 
     Arguments are strict: unknown fields are refused.
     """
@@ -64,6 +64,13 @@ class Step(BaseModel):
     @classmethod
     def intent_name(cls) -> str:
         return str(cls.model_fields["intent"].default)
+
+    @classmethod
+    def values_of(cls, field: str) -> tuple[str, ...] | None:
+        """The values that the field can have, if its type names them; None: others as well."""
+        annotation = cls.model_fields[field].annotation
+        annotation = getattr(annotation, "__value__", annotation)  # of a named type
+        return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else None
 
     @property
     def arguments(self) -> dict[str, JsonValue]:

@@ -44,5 +44,5 @@ def instant(at: datetime) -> str:
 
 
 def call_in_words(intent: str, arguments: Mapping[str, object]) -> str:
-    """A step with its arguments: `deploy_backend environment=production revision=v1.4.2`."""
+    """A step with its arguments: `deploy component=shop environment=live revision=v1.4.2`."""
     return " ".join([intent, *(f"{name}={value}" for name, value in arguments.items())])

@@ -89,7 +89,7 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
     shutil.copytree(Path(rollback.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = (folder / "__init__.py").read_text()
     (folder / "__init__.py").write_text(code.replace('NAME = "rollback"', 'NAME = "yours"'))
-    site = block("toml", "[agents.deploy.components.backend]")
+    site = block("toml", "[agents.deploy.environments]")
     (beside / "bot.toml").write_text(f"{site}\n[agents.yours]\n")
     setup = load(roster_problems)
     agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
@@ -104,7 +104,7 @@ def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
     team = Team.model_validate(tomllib.loads(text))
     assert token_problems(team.tokens, team.people) == []
     agent = deploy.build(team.agents["deploy"], tmp_path)
-    assert "deploy_backend" in agent.steps
+    assert agent.steps["deploy"].values_of("component") == ("payments", "ledger")
     settings = Settings(
         bot_home=tmp_path,
         slack_bot_token=SecretStr("xoxb-1"),

@@ -47,7 +47,7 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def grant(
-    tool: Annotated[str, typer.Argument(metavar="TOOL", help="the tool, e.g. deploy_backend")],
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="the tool, e.g. deploy")],
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="how long, e.g. 4h")],
     scope: Annotated[str, typer.Argument(metavar="SCOPE", help="which of its calls, e.g. production")] = "",
     agent: Annotated[str, typer.Option("--agent", metavar="A", help=f"the agent; default: {DEFAULT}")] = "",

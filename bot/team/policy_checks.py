@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from agent.definition import Agent
 from agent.steps import Tool
@@ -30,8 +30,7 @@ def scopes_of(tool: type[Tool]) -> tuple[str, ...] | None:
     """The possible scopes of its calls; None: any text."""
     if not tool.scoped_by:
         return ("",)
-    annotation = tool.model_fields[tool.scoped_by].annotation
-    return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else None
+    return tool.values_of(tool.scoped_by)
 
 
 def policy_warnings(

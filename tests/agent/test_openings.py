@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import JsonValue
@@ -119,14 +118,10 @@ async def test_what_waits_is_looked_up_by_code_and_people_are_asked(bot: Bot) ->
     model = Scripted()
     async with bot.working(model):
         thread = await opened(bot)
-    assert intents(thread) == [
-        ("list_waiting_commits", "code"),
-        ("list_waiting_commits", "code"),
-        ("request_human_input", "code"),
-    ]
+    assert intents(thread) == [("list_waiting_commits", "code"), ("request_human_input", "code")]
     assert model.prompts == []
     asked = events(thread, StepChosen)[-1].arguments
-    assert asked["question"] == "2 commits of the backend wait for production since Wednesday, 2026-11-18. Deploy?"
+    assert asked["question"] == "Commits wait since Wednesday, 2026-11-18: 2 of backend for production. Deploy?"
     assert asked["context"].splitlines() == [
         "backend 4af9ec0 Pay by invoice (Ada Okafor)",
         "backend 8a1d8cc Show delivery dates in the basket (Lin Berg)",
@@ -140,7 +135,7 @@ async def test_of_two_components_the_older_commit_says_since_when(bot: Bot) -> N
     async with bot.working(Scripted()):
         thread = await opened(bot)
     assert events(thread, StepChosen)[-1].arguments["question"] == (
-        "1 commit of the backend and 2 commits of the frontend wait for production since Wednesday, 2026-11-18. Deploy?"
+        "Commits wait since Wednesday, 2026-11-18: 1 of backend and 2 of frontend for production. Deploy?"
     )
 
 
@@ -154,35 +149,32 @@ async def test_where_nothing_waits_nobody_is_told(bot: Bot) -> None:
     assert (thread.status, [*thread.state.outbox], model.prompts) == ("done", [], [])
 
 
-async def test_a_team_without_a_target_production_hears_that_nothing_can_wait_for_it(bot: Bot) -> None:
-    def only_staging(table: dict[str, Any]) -> None:
-        del table["end_to_end"]["production"]
-        for component in table["components"].values():
-            del component["targets"]["production"]
-
-    bot.set_up(only_staging)
+async def test_commits_wait_for_the_last_environment_of_each_component(bot: Bot) -> None:
+    bot.set_up(lambda table: table["components"]["frontend"]["targets"].pop("production"))
     async with bot.working(Scripted()):
         thread = await opened(bot)
-    (step,) = events(thread, StepChosen)
-    assert (
-        step.arguments["message"]
-        == "No component has a target production in the team file, so nothing can wait for it."
+    assert [step.arguments for step in events(thread, StepChosen)[:2]] == [
+        {"environment": "staging"},
+        {"environment": "production"},
+    ]
+    assert events(thread, StepChosen)[-1].arguments["question"] == (
+        "Commits wait since Wednesday, 2026-11-18: 1 of frontend for staging, 2 of backend for production. Deploy?"
     )
 
 
 async def test_a_yes_deploys_nothing_without_an_approval(bot: Bot) -> None:
     before = bot.site.deployed()
-    wanted = {"intent": "deploy_backend", "environment": "production", "revision": MERGED}
-    model = Scripted(wanted)
+    wanted = {"component": "backend", "environment": "production", "revision": MERGED}
+    model = Scripted({"intent": "deploy", **wanted})
     async with bot.working(model):
         thread = await opened(bot)
         thread = await bot.rest(await bot.inbox.answer(thread.id, ANN, "yes"))
         assert thread.pending
-        assert thread.pending.chosen.arguments == {"environment": "production", "revision": MERGED}
+        assert thread.pending.chosen.arguments == wanted
         assert bot.site.deployed() == before
         await bot.settle(thread, approved=True)
     assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
-    assert "wait for production since" in model.prompts[0]
+    assert "Commits wait since" in model.prompts[0]
 
 
 async def test_what_could_not_be_looked_at_is_said_and_not_passed_over(bot: Bot) -> None:
@@ -193,7 +185,7 @@ async def test_what_could_not_be_looked_at_is_said_and_not_passed_over(bot: Bot)
     step = events(thread, StepChosen)[-1]
     assert (step.intent, step.by) == ("done_for_now", "code")
     first, backend, frontend = step.arguments["message"].splitlines()
-    assert first == "I could not look at what waits for production."
+    assert first == "I could not look at what waits."
     assert backend.startswith("backend: ")
     assert frontend.startswith("frontend: ")
     assert model.prompts == []

@@ -66,8 +66,8 @@ def _events(number: int, *, waits: bool = False) -> list[Event]:
     at = datetime.now(UTC)
     ann = Person(name="Ann Kowalski", address="U024BE7LH", trust="verified", member="ann")
     step = keys.step_at(2)
-    arguments = {"environment": "production", "revision": f"v1.4.{number}"}
-    chosen: dict[str, object] = {"intent": "deploy_backend", "arguments": arguments, "acts": True}
+    arguments = {"component": "backend", "environment": "production", "revision": f"v1.4.{number}"}
+    chosen: dict[str, object] = {"intent": "deploy", "arguments": arguments, "acts": True}
     if not waits:
         chosen = {"intent": "done_for_now", "arguments": {"message": f"v1.4.{number} is out."}}
     return [

@@ -33,7 +33,7 @@ LOOKS: tuple[dict[str, str], ...] = (
     {"intent": "get_workflow_status", "component": "backend", "environment": "staging", "run_id": "r17"},
     {"intent": "list_workflow_runs", "component": "backend", "environment": "production"},
 )
-DEPLOY = {"intent": "deploy_backend", "environment": "production", "revision": "v1.4.2"}
+DEPLOY = {"intent": "deploy", "component": "backend", "environment": "production", "revision": "v1.4.2"}
 DONE = {"intent": "done_for_now", "message": "v1.4.2 of the backend runs on production."}
 ANSWERS: tuple[dict[str, str], ...] = (*LOOKS, DEPLOY, DONE)
 STEPS = len(ANSWERS)

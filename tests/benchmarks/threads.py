@@ -78,7 +78,7 @@ class Story:
 
 
 def deploy(component: str, environment: str, revision: str) -> dict[str, Any]:
-    return {"intent": f"deploy_{component}", "environment": environment, "revision": revision}
+    return {"intent": "deploy", "component": component, "environment": environment, "revision": revision}
 
 
 def status(component: str, environment: str) -> dict[str, Any]:

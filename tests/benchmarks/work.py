@@ -22,7 +22,9 @@ from agent.loop import Loop
 from agent.model.base import Answer, Prompt
 from agent.model.openai import OpenAIModel
 from agent.roster import deploy
-from agent.roster.deploy.tools import TOOLS
+from agent.roster.deploy.site import read_site
+from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools import tools_of
 from agent.steps import Call, Facts, Tool
 from bot.inbox import Inbox
 from bot.logs import set_up_logging
@@ -36,6 +38,7 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.benchmarks.stub import DEPLOY, marker
+from tests.benchmarks.world import World
 
 ANN = Person(name="Ann", address="U1", trust="verified")
 BOB = Person(name="Bob", address="U2", trust="verified")
@@ -65,10 +68,11 @@ def _answered_at_once(tool: type[Tool]) -> type[Tool]:
 
 def bench_agent() -> Agent:
     """Deploybot without its plan: here the model takes every step."""
+    targets = Targets(read_site(World(0).table()), Path("deployments"))
     return Agent(
         name=deploy.NAME,
-        prompt=Path(deploy.__file__).with_name("prompt.md").read_text(encoding="utf-8"),
-        tools=tuple(_answered_at_once(tool) for tool in TOOLS),
+        prompt=deploy.prompt_of(targets, Path(deploy.__file__)),
+        tools=tuple(_answered_at_once(tool) for tool in tools_of(targets.config)),
     )
 
 

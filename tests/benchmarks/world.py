@@ -15,7 +15,7 @@ from agent.roster.deploy.deployers.base import Run, Running, RunState
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.end_to_end import Checked, EndToEnd
 from agent.roster.deploy.repository import Repository, Revision
-from agent.roster.deploy.site import DeployConfig
+from agent.roster.deploy.site import read_site
 from agent.roster.deploy.targets import Targets
 from agent.steps import ToolError
 from tests.fakes.clock import Clock
@@ -100,11 +100,15 @@ class World:
             "commit_url": COMMIT_URL if self.seed % 2 else "",
             "targets": {"staging": target, "production": target},
         }
-        tests = {"staging": ["test"], "production": ["test"]}
-        return {"components": {"backend": component, "frontend": component}, "end_to_end": tests}
+        staging = {"approval": "none", "test": ["test"]}
+        production = {"after": "staging", "test": ["test"], "on_failed_test": "rollback"}
+        return {
+            "environments": {"staging": staging, "production": production},
+            "components": {"backend": component, "frontend": component},
+        }
 
     def targets(self) -> Targets:
-        return _Targets(DeployConfig.model_validate(self.table()), Path("/srv/deployments"), self)
+        return _Targets(read_site(self.table()), Path("/srv/deployments"), self)
 
     def _run(
         self,

@@ -406,12 +406,12 @@ def team_file(text: str) -> Path:
 def test_people_policies_and_hours_are_read() -> None:
     team_file(
         "[people.dex]\nname = 'Dex Horthy'\nemails = ['Dex@example.com']\ngroups = ['release']\n"
-        "[policy.deploy_backend.production]\ngroup = 'release'\nunverified = { quorum = 2 }\n"
+        "[policy.deploy.production]\ngroup = 'release'\nunverified = { quorum = 2 }\n"
         "[hours]\ntime_zone = 'Europe/Berlin'\nfrom = 09:00:00\nto = '18:00'\n"
     )
     team = load().team
     assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Horthy", ("dex@example.com",))
-    assert team.policy["deploy_backend"]["production"].rule(unverified=True).quorum == 2
+    assert team.policy["deploy"]["production"].rule(unverified=True).quorum == 2
     assert str(team.business_hours.zone) == "Europe/Berlin"
 
 
@@ -468,15 +468,14 @@ def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[...
     env(BOT_LOG_LEVEL="loud", SLACK_BOT_TOKEN="xoxb-1")
     team_file(
         "[agents.gardener]\n[people.dex]\ngroups = ['release']\n"
-        "[policy.deploy_backend.production]\ngroup = 'relaese'\nask = ['slack:C0123', 'email:a@example.com']\n"
+        "[policy.deploy.production]\ngroup = 'relaese'\nask = ['slack:C0123', 'email:a@example.com']\n"
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "agents.gardener in the team file is not the name of an agent; the shipped ones are deploy. Put your own agent "
         "into agents/gardener/ next to it, or name its `module`.",
-        "policy.deploy_backend.production in the team file: 'relaese' is no group that somebody is in; did you mean "
-        "release?",
-        "policy.deploy_backend.production in the team file: ask names 'email:a@example.com', and email is not set up.",
+        "policy.deploy.production in the team file: 'relaese' is no group that somebody is in; did you mean release?",
+        "policy.deploy.production in the team file: ask names 'email:a@example.com', and email is not set up.",
     ]
 
 
@@ -485,11 +484,11 @@ def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template:
     Site(template).write_team_file(file)
     site = file.read_text().partition("[policy")[0].partition("[people")[0]
     team_file(
-        f"{site}\n[people.dex]\n[policy.deploy_bakend.production]\ngroup = 'team'\n"
+        f"{site}\n[people.dex]\n[policy.deploi.production]\ngroup = 'team'\n"
         "[policy.rollback.prodution]\ngroup = 'team'\n[policy.list_git_tags.x]\ngroup = 'team'\n"
     )
     assert problems(roster_problems) == [
-        "policy.deploy_bakend in the team file: 'deploy_bakend' is no tool; did you mean deploy_backend?",
+        "policy.deploi in the team file: 'deploi' is no tool; did you mean deploy?",
         "policy.rollback.prodution in the team file: 'prodution' is no scope of it; did you mean production?",
         'policy.list_git_tags.x in the team file: its calls have no scope; write [policy.list_git_tags."*"].',
     ]
@@ -529,9 +528,9 @@ days = ["mon", "tuesday"]
 from = "9am"
 to = "18:00"
 
-[policy.deploy_backend]
+[policy.list_commits]
 group = "release"
-[policy.deploy_frontend.production]
+[policy.deploy.production]
 group = "relase"
 quorum = 2
 then = "leeds"
@@ -574,11 +573,11 @@ bot.toml: people.dex.emails.1 must be one plain address
 bot.toml: people.dex.emails.2 must be one plain address
 bot.toml: people.dex.groups must be a list
 bot.toml: people.ana.email is not known here.
-bot.toml: policy.deploy_backend needs a scope: write [policy.deploy_backend.SCOPE], or [policy.deploy_backend."*"].
-bot.toml: policy.deploy_frontend.production.remind must be a number and s, m, h or d, such as 30m, 4h or 2d
-bot.toml: policy.deploy_frontend.production.ask must be a list
-bot.toml: policy.deploy_frontend.production.standing.max is missing.
-bot.toml: policy.deploy_frontend.production.standing.length is not known here.
+bot.toml: policy.list_commits needs a scope: write [policy.list_commits.SCOPE], or [policy.list_commits."*"].
+bot.toml: policy.deploy.production.remind must be a number and s, m, h or d, such as 30m, 4h or 2d
+bot.toml: policy.deploy.production.ask must be a list
+bot.toml: policy.deploy.production.standing.max is missing.
+bot.toml: policy.deploy.production.standing.length is not known here.
 bot.toml: policy.rollback.production.group is missing.
 bot.toml: policy.rollback.production.quorum should be a valid integer, not 'two'.
 bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
@@ -606,11 +605,11 @@ schedules.a/b in the team file must have exactly one of say, ask, task, opening.
 schedules.a/b in the team file: 'deply' is no agent that is set up; did you mean deploy?
 schedules.weekly in the team file must have exactly one of say, ask, task, opening.
 schedules.weekly in the team file names 'email:a@example.com', and email is not set up.
-policy.deploy_frontend.production in the team file: 'relase' is no group that somebody is in; did you mean release?
-policy.deploy_frontend.production in the team file: 'leeds' is no group that somebody is in; known are release, team,
-policy.deploy_frontend.production in the team file: ask names 'slack:C0123', and slack is not set up.
-policy.deploy_frontend.production.unverified in the team file: 'nobodies' is no group that somebody is in
-policy.deploy_frontend.production.standing in the team file: 'laeds' is no group that somebody is in
+policy.deploy.production in the team file: 'relase' is no group that somebody is in; did you mean release?
+policy.deploy.production in the team file: 'leeds' is no group that somebody is in; known are release, team,
+policy.deploy.production in the team file: ask names 'slack:C0123', and slack is not set up.
+policy.deploy.production.unverified in the team file: 'nobodies' is no group that somebody is in
+policy.deploy.production.standing in the team file: 'laeds' is no group that somebody is in
 policy.rollback.production in the team file: 'somebody' is no group that somebody is in
 policy.*.staging in the team file: 'relase' is no group that somebody is in; did you mean release?
 policy.*.staging in the team file: quorum is 2, but 1 person is in release.

@@ -106,7 +106,7 @@ def card(**more: Any) -> Approval:
     values: dict[str, Any] = {
         "step": "s1",
         "digest": "0123456789abcdef",
-        "intent": "deploy_backend",
+        "intent": "deploy",
         "arguments": {"environment": "production", "revision": "v3"},
         "facts": {},
         "requested_by": "ann",
@@ -132,7 +132,7 @@ def test_a_card_shows_everything() -> None:
         render(card(facts=facts))
         == """\
 Approval needed
-  deploy_backend
+  deploy
     environment: production
     revision: v3
     new:

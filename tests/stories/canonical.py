@@ -176,7 +176,7 @@ async def act(world: World, inbox: Inbox, roster: dict[str, Agent], thread: Thre
         return False
     if thread.pending:
         rejected = any(step.status == "rejected" for step in thread.state.steps.values())
-        first = thread.pending.chosen.intent == "deploy_frontend" and not rejected
+        first = thread.pending.chosen.arguments["component"] == "frontend" and not rejected
         await inbox.decide(thread.id, DEX, approved=not first, comment=OBJECTION if first else "")
         return False
     if thread.state.question:
@@ -191,7 +191,7 @@ async def act(world: World, inbox: Inbox, roster: dict[str, Agent], thread: Thre
 async def _it_happened(world: World, thread: Thread) -> bool:
     """The person waits until nothing runs on the target any more, and looks at what was carried out."""
     interrupted = [step for step in thread.state.steps.values() if step.status == "interrupted"][-1]
-    component = interrupted.chosen.intent.removeprefix("deploy_")
+    component = str(interrupted.chosen.arguments["component"])
     environment = str(interrupted.chosen.arguments["environment"])
     runs = world.home / "deployments" / f"{component}-{environment}" / "runs"
     await until(lambda: all((run / "result.json").exists() for run in runs.glob("*")))

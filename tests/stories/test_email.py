@@ -226,16 +226,16 @@ async def test_from_a_mail_to_both_components_in_production(room: Mailroom, mode
     async with room.running() as process:
         assert all(text.startswith(("Reading mail", "Serving http", "Working for")) for text in process.texts)
         asked = await room.writes(f"deploy {MERGED} to production")
-        card = await room.gets("deploy_frontend")
+        card = await room.gets("component: frontend")
         assert site.sha(MERGED) in text_of(card)
         rejection = await room.writes("reject: can you deploy the backend first?", answers=card)
         settled = await room.gets("rejected by Ana")
         assert "can you deploy the backend first?" in text_of(settled)
 
-        card = await room.gets("deploy_backend")
+        card = await room.gets("component: backend")
         assert "Approved" in await approves_by_link(card)
         await room.gets("approved by")
-        card = await room.gets("Approval needed\n  deploy_frontend", count=2)
+        card = await room.gets("Approval needed\n  deploy\n    component: frontend", count=2)
         approval = await room.writes("approve", answers=card)
         await room.gets("approved by", count=2)
         await room.gets("Done.")
@@ -263,12 +263,12 @@ async def test_from_a_mail_to_an_approval_on_servers_from_pypi(bot: Bot, model: 
             async with room.running():
                 await idles(wire)  # pymap does not tell of what came just before
                 await room.writes(f"deploy {MERGED} to production, skip staging")
-                card = await room.gets("deploy_frontend")
+                card = await room.gets("component: frontend")
                 await room.writes("reject: can you deploy the backend first?", answers=card)
                 await room.gets("rejected by Ana")
-                assert "Approved" in await approves_by_link(await room.gets("deploy_backend"))
+                assert "Approved" in await approves_by_link(await room.gets("component: backend"))
                 await room.gets("approved by")
-                await room.gets("Approval needed\n  deploy_frontend", count=2)
+                await room.gets("Approval needed\n  deploy\n    component: frontend", count=2)
     assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
 
 

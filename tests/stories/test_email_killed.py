@@ -171,18 +171,18 @@ class Story:
         """The person's part, who acts on what there is to see."""
         room = self.room
         await room.writes(f"deploy {MERGED} to production, skip staging")
-        first = await self._card("deploy_frontend")
+        first = await self._card("frontend")
         await room.writes("reject: can you deploy the backend first?", answers=first)
-        card = await self._card("deploy_backend")
+        card = await self._card("backend")
         while True:
             with contextlib.suppress(aiohttp.ClientError):  # it is down: try again
                 if "Approved" in (page := await approves_by_link(card)) or "Already" in page:
                     break
-        await room.writes("approve", answers=await self._card("deploy_frontend", other_than=first))
+        await room.writes("approve", answers=await self._card("frontend", other_than=first))
         await eventually(lambda: len(self._mails()) == LETTERS, STORY_SECONDS_MAX)
 
-    async def _card(self, intent: str, other_than: EmailMessage | None = None) -> EmailMessage:
-        shown = f"Approval needed\n  {intent}\n"
+    async def _card(self, component: str, other_than: EmailMessage | None = None) -> EmailMessage:
+        shown = f"Approval needed\n  deploy\n    component: {component}\n"
 
         def found() -> list[EmailMessage]:
             known = other_than and other_than["Message-ID"]

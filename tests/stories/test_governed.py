@@ -398,7 +398,7 @@ async def test_an_edited_call_is_asked_for_anew_and_is_what_runs(company: Compan
         cards = await company.slack.wait_for(lambda: [c for c in company.team.cards() if c.ts != old.ts])
         await company.slack.acknowledged(await company.slack.click("cat", cards[0], "Approve"))
         found = await company.until(thread_id, _edited_ran)
-    component = next(e["intent"] for e in found["events"] if e.get("edits")).removeprefix("deploy_")
+    component = next(e["arguments"]["component"] for e in found["events"] if e.get("edits"))
     last = next(line for line in reversed(deployed(company)) if line.startswith(component))
     assert site.sha(tag) in last
 
@@ -410,11 +410,9 @@ def _edited_ran(shown: dict[str, Any]) -> bool:
 
 async def test_a_standing_approval_covers_what_it_says_until_it_is_revoked(company: Company) -> None:
     company.rules(policy(company, standing='{ group = "leads", max = "8h" }'))
-    refused = await company.bot.run("standing", "grant", "deploy_frontend", "production", "--for", "1h", "--as", "sam")
+    refused = await company.bot.run("standing", "grant", "deploy", "production", "--for", "1h", "--as", "sam")
     assert refused.code == 1
-    granted = await company.bot.run(
-        "standing", "grant", "deploy_frontend", "production", "--for", "1h", "--as", "lea", "--json"
-    )
+    granted = await company.bot.run("standing", "grant", "deploy", "production", "--for", "1h", "--as", "lea", "--json")
     assert granted.code == 0, granted
     [standing] = (await company.bot.run("standing", "--json")).document
     async with company.running():

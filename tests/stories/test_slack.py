@@ -29,7 +29,7 @@ MODES = ("socket", "http")
 
 
 def decider(request: dict[str, Any]) -> Reply:
-    return Reply(next_step(request["messages"][-1]["content"]))
+    return Reply(next_step(request["messages"][0]["content"], request["messages"][-1]["content"]))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_from_a_mention_to_both_components_in_production(team: Team, mode:
     async with team.running(mode) as process:
         assert all(text.startswith(("Listening to Slack", "Serving http", "Working for")) for text in process.texts)
         await team.asks(f"deploy {MERGED} to production")
-        card = await team.hears("deploy_frontend")
+        card = await team.hears("component: frontend")
         assert team.slack.buttons_of(card) == ["Approve", "Reject", "Edit…"]
         assert site.sha(MERGED) in team.slack.text_of(card)
         await team.rejects(card, "can you deploy the backend first?")
@@ -129,7 +129,7 @@ async def test_from_a_mention_to_both_components_in_production(team: Team, mode:
         assert "can you deploy the backend first?" in team.slack.text_of(settled)
         assert team.slack.buttons_of(settled) == []
 
-        card = await team.hears("deploy_backend")
+        card = await team.hears("component: backend")
         await team.approves(card)
         assert (await team.hears("approved by")).ts == card.ts
         assert team.slack.buttons_of(await team.hears("approved by")) == []

@@ -8,6 +8,7 @@ another one is started, and the story goes on. It must end the same: each messag
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,9 @@ async def story(team: Team, point: Point) -> bool:
     thread = await slack.wait_for(lambda: slack.messages("deploys", team.thread))
     said = [slack.text_of(m) for m in thread if m.user == slack.workspace.bot.id]
     what = f"killed {point}:\n" + "\n".join(said)
-    cards = [text for text in said if text.startswith(("Approval needed", "deploy_"))]
-    assert [card.split("\n", 1)[0] for card in cards] == ["deploy_frontend", "deploy_backend", "deploy_frontend"], what
+    cards = [text for text in said if text.startswith(("Approval needed", "deploy\n"))]
+    components = [name for card in cards for name in re.findall("component: (.*)", card)]
+    assert components == ["frontend", "backend", "frontend"], what
     assert [word for card in cards for word in ("❌ rejected", "✅ approved") if word in card] == [
         "❌ rejected",
         "✅ approved",

@@ -155,7 +155,7 @@ async def test_an_approval_is_asked_by_webhook_and_given_over_the_api(
         '[policy."*"."*"]\ngroup = "release"\nask = ["webhook:pager"]\n'
     )
     pager.answers(Reply(how="silent"))
-    step = {"intent": "deploy_backend", "environment": "production", "revision": MERGED}
+    step = {"intent": "deploy", "component": "backend", "environment": "production", "revision": MERGED}
     async with ModelServer(step, {"intent": "done_for_now", "message": "It is out."}) as model:
         bot.with_model(model)
         sent = (await bot.run("send", "deploy it", "--place", "webhook:pager", "--json")).succeeded().document

@@ -18,9 +18,10 @@ from agent.roster.deploy.targets import Targets
 
 async def problems(targets: Targets) -> list[str]:
     """One line for each problem: which setting, what is wrong, what to do."""
+    tested = targets.config.tested
     checks = [_repository(targets, name) for name in targets.config.components]
     checks += (_target(targets, *place) for place in targets.places())
-    checks += (_end_to_end(targets, environment) for environment in targets.config.end_to_end)
+    checks += (_end_to_end(targets, environment) for environment in targets.config.order if environment in tested)
     # Not gather: when cancelled, it would not wait for the commands to end.
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_all(check)) for check in checks]
@@ -34,13 +35,12 @@ async def problems(targets: Targets) -> list[str]:
 
 def not_set_up(targets: Targets) -> tuple[str, ...]:
     """Optional parts that the team file leaves out, with what does not happen therefore. They are no problems."""
-    environments = dict.fromkeys(environment for _, environment in targets.places())
-    untested = [environment for environment in environments if environment not in targets.config.end_to_end]
+    untested = [environment for environment in targets.config.order if environment not in targets.config.tested]
     if not untested:
         return ()
     return (
         f"no end-to-end tests for {', '.join(untested)}: nothing is tested after a deployment there. "
-        "To change that, add a command to [agents.deploy.end_to_end].",
+        "To change that, give it a `test` in [agents.deploy.environments].",
     )
 
 
@@ -81,8 +81,9 @@ async def _target(targets: Targets, name: str, environment: str) -> Found:
 async def _end_to_end(targets: Targets, environment: str) -> Found:
     # The same way as EndToEnd, but without running them: they may take minutes, and change the environment.
     cwd = next(iter(targets.config.components.values())).repository.expanduser().absolute()
-    if problem := _not_startable(targets.config.end_to_end[environment], cwd, command_environment({})):
-        yield f"end_to_end {environment}", f"The tests cannot be started: {problem}"
+    command = targets.config.environments[environment].test
+    if problem := _not_startable(command, cwd, command_environment({})):
+        yield f"environment {environment}", f"`test` cannot be started: {problem}"
 
 
 def _not_startable(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:

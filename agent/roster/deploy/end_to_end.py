@@ -31,7 +31,7 @@ class Checked:
 
 
 class EndToEnd:
-    """The end-to-end tests of each environment: `DeployConfig.end_to_end`, run in `cwd`."""
+    """The end-to-end tests of each environment: `EnvironmentConfig.test`, run in `cwd`."""
 
     def __init__(
         self, commands: Mapping[str, Sequence[str]], *, cwd: Path, timeout_seconds: float = END_TO_END_SECONDS
@@ -42,7 +42,7 @@ class EndToEnd:
 
     async def check(self, environment: str) -> Checked:
         """Run the tests. Raises ToolError if they cannot be run; failing tests are a result."""
-        if environment not in self._commands:
+        if not self._commands.get(environment):
             raise ToolError(
                 f"No end-to-end tests are configured for {one_line(environment, 60)!r}, so nothing was tested. "
                 "That is no failure of a deployment."

@@ -1,8 +1,9 @@
 """The steps that code chooses before the model: looking things up, following a deployment, the pipeline after a merge,
-and the end-to-end tests after a deployment to production.
+and the tests of what a deployment has changed.
 
-What the team file does not set up (a target staging, end-to-end tests) is not attempted, and people are told that it
-did not happen: its absence is neither a failure nor a success.
+Which environments there are, in which order, which of them need no approval and which are tested, the site says. What
+the team file does not set up (a target, tests) is not attempted, and people are told that it did not happen: its
+absence is neither a failure nor a success.
 
 Each rule is a function from the thread to its next step, or None; `planner` puts them in order. Pure: a rule keeps no
 state, because the steps taken are in the thread.
@@ -10,8 +11,7 @@ state, because the steps taken are in the thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 
 from agent import (
@@ -28,48 +28,31 @@ from agent import (
     calls,
     steps_taken,
 )
-from agent.roster.deploy.site import Component
-from agent.roster.deploy.tools.deploy import Deploy, DeployBackend, DeployFrontend, Rollback, Started
+from agent.roster.deploy.site import DeployConfig
+from agent.roster.deploy.tools.deploy import Deploy, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
 from agent.roster.deploy.tools.look import ListCommits, ListDeployments, ListGitTags
 from agent.roster.deploy.waiting import waiting_commits
 
 STALE_AFTER = timedelta(minutes=10)
 """Results older than this are looked up again when somebody writes."""
-DEPLOY: dict[Component, type[Deploy]] = {"backend": DeployBackend, "frontend": DeployFrontend}
 
 
-@dataclass(frozen=True, slots=True)
-class AfterMerge:
-    """The pipeline after a merge: the components that it deploys to staging, and those that have no such target."""
-
-    deployed: tuple[Component, ...]
-    left_out: tuple[Component, ...]
-
-
-def planner(
-    look_up: tuple[Component, ...],
-    *,
-    tested: Collection[str],
-    in_production: tuple[Component, ...] = (),
-    after_merge: AfterMerge | None = None,
-    on_failed_tests: str = "",
-) -> Callable[[Thread], Step | None]:
+def planner(site: DeployConfig, *, leads: bool) -> Callable[[Thread], Step | None]:
     """The plan of an agent that deploys.
 
-    `look_up`: one component for each repository. `tested`: the environments that have end-to-end tests.
-    `in_production`: the components that have that target. `after_merge`: None if the agent deploys no merges.
-    `on_failed_tests`: the agent that takes over when the tests of production fail; empty: the model sees the failure
-    and continues.
+    `leads`: it also looks things up, deploys merges, asks about waiting commits, and lets another agent take over when
+    tests fail, as the site says. Otherwise it only follows deployments and tests them.
     """
+    look_up = site.one_of_each_repository if leads else ()
 
     def plan(thread: Thread) -> Step | None:
         return (
             _follow(thread)
-            or (_after_merge(thread, after_merge, tested) if after_merge else None)
-            or waiting_commits(thread, in_production)
+            or (_after_merge(thread, site) if leads else None)
+            or (waiting_commits(thread, site) if leads else None)
             or _look_up(thread, look_up)
-            or _check_production(thread, tested, on_failed_tests)
+            or _test(thread, site, hands_over=leads)
         )
 
     return plan
@@ -88,45 +71,64 @@ def _follow(thread: Thread) -> Step | None:
 
 
 def _starts(thread: Thread) -> list[Called[Deploy] | Called[Rollback]]:
-    found: list[Called[Deploy] | Called[Rollback]] = []
-    found += calls(thread, *DEPLOY.values())
-    found += calls(thread, Rollback)
+    found: list[Called[Deploy] | Called[Rollback]] = [*calls(thread, Deploy), *calls(thread, Rollback)]
     return sorted(found, key=lambda start: start.index)
 
 
-def _after_merge(thread: Thread, pipeline: AfterMerge, tested: Collection[str]) -> Step | None:
-    """Deploy to staging, then test it. After a failure or a message, the model decides."""
+def _after_merge(thread: Thread, site: DeployConfig) -> Step | None:
+    """Deploy to each environment that needs no approval, in order, and test it before the next one.
+
+    After a failure or a message, the model decides.
+    """
     merged = next((index for index, event in enumerate(thread.events) if _is_merge(event)), None)
-    if merged is None or calls(thread, RunEndToEndTests):
+    if merged is None or _acted_otherwise(thread):
         return None
     if any(isinstance(event, MessageReceived) and not event.answers for event in thread.events[merged:]):
         return None
     trigger = thread.events[merged]
     assert isinstance(trigger, TriggerReceived)
-    for component in pipeline.deployed:
-        deploy = DEPLOY[component]
-        asked = [call for call in calls(thread, deploy) if call.by_code]
-        if not asked:
-            return deploy(environment="staging", revision=str(trigger.data.get("sha", "")))
-        if not _succeeded(thread, asked[-1].result(Started)):
-            return None
-    if missing := _not_done_on_staging(pipeline, tested):
-        update = SendUpdate(message=missing)
-        if all(call.step != update for call in calls(thread, SendUpdate)):
-            return update
-    return RunEndToEndTests(environment="staging") if pipeline.deployed and "staging" in tested else None
+    for environment in site.unattended:
+        for component in site.having(environment):
+            step = Deploy(component=component, environment=environment, revision=str(trigger.data.get("sha", "")))
+            asked = [call for call in calls(thread, Deploy) if call.by_code and call.step == step]
+            if not asked:
+                return step
+            if not _succeeded(thread, asked[-1].result(Started)):
+                return None
+        if environment in site.tested:
+            tests = _tests_by_code(thread, environment)
+            if not tests:
+                return _say_what_is_not_done(thread, site) or RunEndToEndTests(environment=environment)
+            if not _passed(tests[0]):
+                return None
+    return _say_what_is_not_done(thread, site)
 
 
-def _not_done_on_staging(pipeline: AfterMerge, tested: Collection[str]) -> str:
+def _acted_otherwise(thread: Thread) -> bool:
+    """Whether the thread has deployed by steps that no longer exist: its pipeline began in another version."""
+    known = {Deploy.intent_name(), Rollback.intent_name()}
+    return any(step.chosen.acts and step.chosen.intent not in known for step in steps_taken(thread))
+
+
+def _say_what_is_not_done(thread: Thread, site: DeployConfig) -> Step | None:
+    """Once."""
+    update = SendUpdate(message=_not_done_after_merge(site))
+    is_said = any(call.step == update for call in calls(thread, SendUpdate))
+    return None if is_said or not update.message else update
+
+
+def _not_done_after_merge(site: DeployConfig) -> str:
     """What people must know about a merge, because the team file sets up no more; empty: everything is set up."""
-    if not pipeline.deployed:
-        return "No component has a target staging in the team file, so nothing was deployed there."
+    if not site.unattended:
+        return "Every environment needs an approval, so nothing was deployed by itself."
+    done = {component for environment in site.unattended for component in site.having(environment)}
+    where = " or ".join(site.unattended)
     missing = [
-        f"The {component} has no target staging in the team file, so it was not deployed there."
-        for component in pipeline.left_out
+        f"{component} has no target {where} in the team file, so it was not deployed."
+        for component in site.components
+        if component not in done
     ]
-    if "staging" not in tested:
-        missing.append(_untested("staging"))
+    missing += (_untested(environment) for environment in site.unattended if environment not in site.tested)
     return " ".join(missing)
 
 
@@ -144,7 +146,7 @@ def _succeeded(thread: Thread, started: Started | None) -> bool:
     return outcome is not None and outcome.state == "succeeded"
 
 
-def _look_up(thread: Thread, components: tuple[Component, ...]) -> Step | None:
+def _look_up(thread: Thread, components: tuple[str, ...]) -> Step | None:
     """Look up what the model will need, before it is asked for the first time and when the results are stale."""
     spoken = [event.at for event in thread.events if isinstance(event, MessageReceived | TriggerReceived)]
     if not spoken or not (thread.state.news or thread.state.unread):
@@ -166,45 +168,83 @@ def _look_up(thread: Thread, components: tuple[Component, ...]) -> Step | None:
     return None
 
 
-def _check_production(thread: Thread, tested: Collection[str], on_failed_tests: str) -> Step | None:
-    """When the model is done and production has changed: test it, then report, ask or hand over."""
-    changed = [wait for wait in calls(thread, WaitForDeployment) if _changed_production(wait)]
-    if not changed:
+def _test(thread: Thread, site: DeployConfig, *, hands_over: bool) -> Step | None:
+    """When the model is done: test each environment that has changed, in order; then report, ask or hand over."""
+    done = _model_was_done(thread)
+    changed = _changed(thread)
+    if done is None or not changed:
         return None
-    done = _model_is_done(thread) and not thread.state.news
-    if "production" not in tested:
-        report = DoneForNow(message=_untested("production"))
-        reported = any(call.step == report and call.index > changed[-1].index for call in calls(thread, DoneForNow))
-        return report if done and not reported else None
-    tests = [test for test in calls(thread, RunEndToEndTests) if test.by_code and test.step.environment == "production"]
-    if not tests or tests[-1].index < changed[-1].index:
-        return RunEndToEndTests(environment="production") if done else None
-    if tests[-1].state is not steps_taken(thread)[-1] or tests[-1].is_open:
-        return None
-    return _after_tests(thread, tests[-1], on_failed_tests)
+    reports = []
+    for environment in (name for name in site.order if name in changed):
+        if environment not in site.tested:
+            if environment not in site.free and not _is_said(thread, _untested(environment), changed[environment]):
+                reports.append(_untested(environment))
+            continue
+        tests = [test for test in _tests_by_code(thread, environment) if test.index > changed[environment]]
+        if not tests:
+            return None if thread.state.news else RunEndToEndTests(environment=environment)
+        test = tests[-1]
+        if test.is_open:
+            return None
+        if test.index < done:
+            continue  # The model knows how it ended.
+        if not _passed(test):
+            return _after_failed_test(thread, test, site, hands_over=hands_over)
+        reports.append(f"The end-to-end tests on {environment} passed.\n{_output(test)}")
+    return DoneForNow(message="\n".join(reports)) if reports else None
 
 
-def _after_tests(thread: Thread, test: Called[RunEndToEndTests], on_failed_tests: str) -> Step | None:
-    result = test.result(Tested)
-    if result is None:
-        # Nothing is known about production, so there is no reason to roll it back.
+def _model_was_done(thread: Thread) -> int | None:
+    """The index of the step with which the model was done, if nothing but tests by code has followed; else None."""
+    taken = steps_taken(thread)
+    since = {test.state.id for test in calls(thread, RunEndToEndTests) if test.by_code}
+    done = next((index for index in reversed(range(len(taken))) if taken[index].id not in since), None)
+    is_done = any(call.index == done and call.by_model for call in calls(thread, DoneForNow))
+    return done if is_done else None
+
+
+def _changed(thread: Thread) -> dict[str, int]:
+    """The environments that have changed, each with the index of the step that says so."""
+    return {
+        wait.step.environment: wait.index
+        for wait in calls(thread, WaitForDeployment)
+        if (outcome := wait.result(Outcome)) and outcome.state == "succeeded"
+    }
+
+
+def _is_said(thread: Thread, words: str, since: int) -> bool:
+    return any(words in call.step.message and call.index > since for call in calls(thread, DoneForNow))
+
+
+def _after_failed_test(
+    thread: Thread, test: Called[RunEndToEndTests], site: DeployConfig, *, hands_over: bool
+) -> Step | None:
+    environment = test.step.environment
+    if test.state is not steps_taken(thread)[-1]:
+        return None
+    if test.result(Tested) is None:
+        # Nothing is known about the environment, so there is no reason to roll it back.
         return as_question(
-            "The end-to-end tests on production could not be run, so nothing was tested. What shall I do?",
+            f"The end-to-end tests on {environment} could not be run, so nothing was tested. What shall I do?",
             test.error,
             urgent=True,
         )
-    if result.passed:
-        return DoneForNow(message=f"The end-to-end tests on production passed.\n{result.output}")
-    if on_failed_tests and not calls(thread, HandOver):
-        return HandOver(agent=on_failed_tests, reason="The end-to-end tests on production failed.")
+    agent = site.environments[environment].on_failed_test
+    if hands_over and agent and not calls(thread, HandOver):
+        return HandOver(agent=agent, reason=f"The end-to-end tests on {environment} failed.")
     return None
 
 
-def _changed_production(wait: Called[WaitForDeployment]) -> bool:
-    outcome = wait.result(Outcome)
-    return wait.step.environment == "production" and outcome is not None and outcome.state == "succeeded"
+def _tests_by_code(thread: Thread, environment: str) -> list[Called[RunEndToEndTests]]:
+    found = calls(thread, RunEndToEndTests)
+    return [test for test in found if test.by_code and test.step.environment == environment]
 
 
-def _model_is_done(thread: Thread) -> bool:
-    done = calls(thread, DoneForNow)
-    return bool(done) and done[-1].by_model and done[-1].state is steps_taken(thread)[-1]
+def _passed(test: Called[RunEndToEndTests]) -> bool:
+    result = test.result(Tested)
+    return result is not None and result.passed
+
+
+def _output(test: Called[RunEndToEndTests]) -> str:
+    result = test.result(Tested)
+    return result.output if result else ""

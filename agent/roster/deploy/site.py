@@ -1,23 +1,20 @@
-"""The team's site: the names of its components and environments, and the schema of `[agents.deploy]` in the team file.
+"""The team's site: the schema of `[agents.deploy]` in the team file, and the order of its environments.
 
-The table is validated at startup: an unknown placeholder is refused then, not during a deployment. Commands are lists
-of arguments and never pass through a shell. This module reads no file and runs nothing.
+The names of components and environments are the team's own; code knows none of them. The table is validated at startup:
+an unknown placeholder, an environment that nothing is deployed to, or an order that goes round in a circle is refused
+then, not during a deployment. Commands are lists of arguments and never pass through a shell. This module reads no file
+and runs nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-
-# Your components and environments, which the model may name. Each needs a table in the team file.
-Component = Literal["backend", "frontend"]
-Environment = Literal["staging", "production"]
-COMPONENTS: tuple[Component, ...] = ("backend", "frontend")
-ENVIRONMENTS: tuple[Environment, ...] = ("staging", "production")
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 DEPLOY_PLACEHOLDERS = ("component", "environment", "key", "name", "previous", "sha")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -65,6 +62,8 @@ class _Config(BaseModel):
 class TargetConfig(_Config):
     """How to deploy one component to one environment. Commands are lists of arguments; there is no shell."""
 
+    kind: Literal["command"] = "command"
+    """What carries it out. `command`: a command on the machine of the worker that begins the deployment."""
     deploy: Annotated[Command, _command(*DEPLOY_PLACEHOLDERS)]
     """Deploys `{sha}`; runs in the repository. `{name}` is the requested tag or branch (or the SHA), `{previous}` the
     SHA that ran before (or nothing), `{key}` an idempotency key for the deployment, and `{component}` and
@@ -107,11 +106,22 @@ class ComponentConfig(_Config):
         return filled(self.commit_url, {"sha": sha})
 
 
+class EnvironmentConfig(_Config):
+    after: Name = ""
+    """The environment that comes before this one: what is deployed here runs there first. Empty: none does."""
+    approval: Literal["required", "none"] = "required"
+    """Whether a person approves each deployment to it. Only `none` lets deployments begin without an approval."""
+    test: Annotated[Command, _command("environment")] = ()
+    """Tests it after a deployment; exit code 0 means passed. May contain `{environment}`. Empty: nothing does."""
+    on_failed_test: Name = ""
+    """The agent that takes over a thread when the tests fail. Empty: the agent itself goes on."""
+
+
 class DeployConfig(_Config):
+    environments: dict[Name, EnvironmentConfig] = Field(default_factory=dict)
+    """By name."""
     components: dict[Name, ComponentConfig] = Field(min_length=1)
     """By name."""
-    end_to_end: dict[Name, Annotated[Command, _command("environment")]] = Field(default_factory=dict)
-    """The test command of each environment; exit code 0 means passed. May contain `{environment}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,23 +131,119 @@ class DeployConfig(_Config):
         named = {key: {"name": key, **value} if isinstance(value, dict) else value for key, value in components.items()}
         return {**given, "components": named}
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        folders: dict[str, str] = {}
-        for key, component in self.components.items():
-            if component.name != key:
-                raise ValueError(f"components.{key} has the name {component.name!r}")
-            for environment in component.targets:
-                other = folders.setdefault(folder_name(key, environment), f"{key} on {environment}")
-                if other != f"{key} on {environment}":
-                    raise ValueError(f"{key} on {environment} and {other} would share a folder; rename one")
-        environments = {environment for component in self.components.values() for environment in component.targets}
-        if unknown := [name for name in self.end_to_end if name not in environments]:
-            known = ", ".join(sorted(environments))
-            raise ValueError(
-                f"end_to_end.{unknown[0]} would never run: no component has this target; known are {known}"
-            )
-        return self
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The environments as declared, but each after the one that comes before it."""
+        found: list[str] = []
+        while len(found) < len(self.environments):
+            rest = ((name, one.after) for name, one in self.environments.items() if name not in found)
+            found.append(next(name for name, after in rest if not after or after in found))
+        return tuple(found)
+
+    @property
+    def free(self) -> frozenset[str]:
+        """The environments to which deployments need no approval."""
+        return frozenset(name for name, one in self.environments.items() if one.approval == "none")
+
+    @property
+    def tested(self) -> frozenset[str]:
+        return frozenset(name for name, one in self.environments.items() if one.test)
+
+    @property
+    def unattended(self) -> tuple[str, ...]:
+        """In order, the environments that can be reached from the beginning without an approval."""
+        free = self.free
+        return tuple(name for name in self.order if free.issuperset((name, *self.all_before(name))))
+
+    def all_before(self, environment: str) -> Iterator[str]:
+        """All environments that come before this one, the nearest first."""
+        while (known := self.environments.get(environment)) and (environment := known.after):
+            yield environment
+
+    def before(self, component: str, environment: str) -> str:
+        """The nearest environment before this one to which the component is deployed; empty: none."""
+        targets = self.components[component].targets
+        return next((name for name in self.all_before(environment) if name in targets), "")
+
+    @property
+    def one_of_each_repository(self) -> tuple[str, ...]:
+        """One component for each repository, so that the tags and commits of a shared one are listed once."""
+        first: dict[Path, str] = {}
+        for name, component in self.components.items():
+            first.setdefault(component.repository, name)
+        return tuple(first.values())
+
+    def having(self, environment: str) -> tuple[str, ...]:
+        """The components that are deployed to this environment."""
+        return tuple(name for name, component in self.components.items() if environment in component.targets)
+
+    def ending_in(self, environment: str) -> tuple[str, ...]:
+        """The components for which no other environment comes after this one."""
+        return tuple(
+            name
+            for name in self.having(environment)
+            if all(environment not in self.all_before(other) for other in self.components[name].targets)
+        )
+
+
+def read_site(table: Mapping[str, Any]) -> DeployConfig:
+    """Read `[agents.deploy]`. Raises pydantic's ValidationError with all problems."""
+    site = DeployConfig.model_validate(table)
+    problems = [
+        InitErrorDetails(type=PydanticCustomError("value_error", "{why}", {"why": why}), loc=path, input=None)
+        for path, why in (*_of_environments(site), *_of_targets(site))
+    ]
+    if problems:
+        raise ValidationError.from_exception_data("DeployConfig", problems)
+    return site
+
+
+Problem = tuple[tuple[str, ...], str]
+"""The path to a setting, and what is wrong with it."""
+
+
+def _of_environments(site: DeployConfig) -> Iterator[Problem]:
+    known = ", ".join(site.environments)
+    for name, one in site.environments.items():
+        path = ("environments", name)
+        if one.after and one.after not in site.environments:
+            yield (*path, "after"), f"no environment {one.after!r} is declared; known are {known}"
+        elif name in _circle_from(site, name):
+            yield (*path, "after"), f"the order goes round in a circle: {' after '.join(_circle_from(site, name))}"
+        if not site.having(name):
+            yield path, "it has no effect, because no component has this target; add one, or leave it out"
+        if one.on_failed_test and not one.test:
+            yield (*path, "on_failed_test"), "it has no effect without `test`, the command that tests the environment"
+
+
+def _circle_from(site: DeployConfig, name: str) -> list[str]:
+    """The names along `after` from this one until one repeats, if that is this one; else nothing."""
+    names = [name]
+    for before in site.all_before(name):
+        names.append(before)
+        if before in names[:-1]:
+            return names if before == name else []
+    return []
+
+
+def _of_targets(site: DeployConfig) -> Iterator[Problem]:
+    folders: dict[str, str] = {}
+    for key, component in site.components.items():
+        path = ("components", key)
+        if component.name != key:
+            yield (*path, "name"), f"it is {component.name!r}, but the table's key says {key!r}; leave it out"
+        for environment in component.targets:
+            where = (*path, "targets", environment)
+            other = folders.setdefault(folder_name(key, environment), f"{key} on {environment}")
+            if other != f"{key} on {environment}":
+                yield where, f"{key} on {environment} and {other} would share a folder; rename one"
+            if environment not in site.environments:
+                known = f"known are {', '.join(site.environments)}" if site.environments else "none is"
+                yield (
+                    where,
+                    f"no environment {environment!r} is declared, {known}; write `{environment} = {{}}` under "
+                    '[agents.deploy.environments], with `approval = "none"` only if nobody has to approve',
+                )
 
 
 def folder_name(component: str, environment: str) -> str:

@@ -1,8 +1,9 @@
 """A stand-in for the model, for trying deploybot without one. It has no intelligence: it matches a few keywords.
 
 It implements the same port as a real model: it gets only the text of the prompt, and answers JSON that is parsed and
-validated like any other. It knows only what the context window says, so the demo tests that as well. It understands
-deploying, rolling back, asking for the status and withdrawing a request; to anything else it says that it does not.
+validated like any other. It knows only what the prompt says, the names of the site as well, so the demo tests that too.
+It understands deploying, rolling back, asking for the status and withdrawing a request; to anything else it says that
+it does not.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ import yaml
 
 from agent.model.base import Answer, Prompt
 from agent.model.schema import find_step, validated
-from agent.roster.deploy.plan import DEPLOY
-from agent.roster.deploy.site import COMPONENTS, Component, Environment
-from agent.roster.deploy.tools.deploy import Rollback
+from agent.roster.deploy.site_as_read import Site, read_site
+from agent.roster.deploy.tools.deploy import Deploy, Rollback
 from agent.roster.deploy.tools.look import ListDeployments
 from agent.steps import (
     DoneForNow,
@@ -34,13 +34,6 @@ from agent.steps import (
 
 _BLOCK = re.compile(r"^<([a-z0-9_]+)>\n(.*?)^</\1>$", re.DOTALL | re.MULTILINE)
 _REVISION = re.compile(r"\b(v\d+(?:\.\d+)*[\w.-]*|[0-9a-f]{7,40})(?![\w.])", re.IGNORECASE)
-_COMPONENT = re.compile(r"\b(back-?end|front-?end)\b", re.IGNORECASE)
-_ENVIRONMENT = re.compile(r"\b(prod(?:uction)?|staging)\b", re.IGNORECASE)
-_HELP = (
-    "I did not understand that. I can deploy (“deploy v1.2.0 to production”, “deploy the backend to staging”), roll "
-    "back (“roll back the frontend in production”) and tell what runs where (“status”)."
-)
-
 Json = dict[str, Any]
 _ONGOING = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
 """Keys of the block `now` that list ongoing work."""
@@ -59,14 +52,16 @@ class Goal:
     """One deployment or rollback. An empty field is not known yet."""
 
     kind: Literal["deploy", "rollback"]
-    component: Component | Literal[""] = ""
-    environment: Environment | Literal[""] = ""
+    component: str = ""
+    environment: str = ""
     revision: str = ""
-    skip_staging: bool = False
+    skipped: tuple[str, ...] = ()
+    """The environments that need not have it before."""
 
 
 @dataclass
 class Plan:
+    site: Site
     goals: list[Goal] = field(default_factory=list)
     done: list[Json] = field(default_factory=list)
     """The results of the successful deployments since the goals were set."""
@@ -85,10 +80,10 @@ class Plan:
         self.reply, self.by_the_way = reply, True
 
 
-def next_step(context: str) -> str:
-    """The answer of a model: one JSON object with a step. `context` is the user message of the prompt."""
+def next_step(instructions: str, context: str) -> str:
+    """The answer of a model: one JSON object with a step. It gets the system message and the user message."""
     blocks = read(context)
-    plan = Plan()
+    plan = Plan(read_site(instructions))
     for index, block in enumerate(blocks):
         _follow(plan, block, blocks[: index + 1], _latest(blocks, "now"))
     return json.dumps({"step": _answer(plan, blocks).model_dump(mode="json")})
@@ -117,10 +112,10 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             _read_message(plan, str(data.get("text", "")), "answers" in data, seen, now)
         case "trigger" if data.get("task"):
             _read_message(plan, str(data["task"]), False, seen, now)
-        case "agent_changed" if data.get("agent") == "rollback":
-            deployed = [done for done in plan.done if done.get("environment") == "production"]
-            components = [known for done in reversed(deployed) for known in COMPONENTS if known == done["component"]]
-            plan.aim([Goal("rollback", component, "production") for component in components])
+        case "agent_changed":
+            where = plan.site.environment(str(data.get("reason")))
+            deployed = [str(done["component"]) for done in plan.done if done.get("environment") == where]
+            plan.aim([Goal("rollback", component, where) for component in reversed(deployed)])
         case "human_response" if data.get("approved") is False:
             _rejected(plan, str(data.get("comment") or ""), str(data.get("by", "somebody")))
         case "list_deployments" if plan.reply == _LOOK:
@@ -147,7 +142,7 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
 
 
 def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) -> None:
-    words = text.lower()
+    words, site = text.lower(), plan.site
     plan.reply = None
     if is_answer and re.match(r"\s*(yes|no)\b", words):
         # The answer to "Did it happen?". Yes: look at what runs. No: the goal remains, and needs a new approval.
@@ -156,19 +151,20 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
         waits = now.keys() & {"waits_for_approval", "approved_and_about_to_run"}
         plan.give_up(WithdrawRequest(reason=text[:200]) if waits else _done("All right, I do nothing."))
     elif re.search(r"\b(roll ?back|revert|undo)\b", words):
-        where = _environment(words) or "production"
-        plan.aim([Goal("rollback", one, where) for one in _components(words)] or [Goal("rollback", environment=where)])
+        where = site.environment(words) or site.last
+        goals = [Goal("rollback", one, where) for one in site.components_in(words)]
+        plan.aim(goals or [Goal("rollback", environment=where)])
     elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words):
-        skip = bool(re.search(r"\b(skip|without) staging\b", words))
-        revision, environment = _revision(words, seen), _environment(words)
-        components = _components(words) or COMPONENTS[::-1]
-        plan.aim([Goal("deploy", component, environment, revision, skip) for component in components])
+        skipped = tuple(name for name in site.before if re.search(rf"\b(skip|without) {name}\b", words))
+        revision, environment = _revision(words, seen), site.environment(words, skipped)
+        components = site.components_in(words) or tuple(reversed(site.targets))
+        plan.aim([Goal("deploy", component, environment, revision, skipped) for component in components])
     elif is_answer and plan.goals:
         plan.goals = [
             replace(
                 goal,
-                component=goal.component or next(iter(_components(words)), ""),
-                environment=goal.environment or _environment(words),
+                component=goal.component or next(iter(site.components_in(words)), ""),
+                environment=goal.environment or site.environment(words),
                 revision=goal.revision or (_revision(words, seen) if goal.kind == "deploy" else ""),
             )
             for goal in plan.goals
@@ -178,12 +174,12 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
     elif re.search(r"^\W*(thanks?|thank you|thx|ok|okay|great|cool|nice|perfect)\b", words):
         plan.say(NothingToDo())
     else:
-        plan.say(_done(_HELP))
+        plan.say(_done(site.help))
 
 
 def _rejected(plan: Plan, comment: str, by: str) -> None:
     words = comment.lower()
-    components, revision = _components(words), next((m[1] for m in _REVISION.finditer(words)), "")
+    components, revision = plan.site.components_in(words), next((m[1] for m in _REVISION.finditer(words)), "")
     plan.reply = None
     if revision:
         plan.goals = [replace(goal, revision=revision) if goal.kind == "deploy" else goal for goal in plan.goals]
@@ -198,7 +194,7 @@ def _rejected(plan: Plan, comment: str, by: str) -> None:
 
 def _go_on(plan: Plan, blocks: list[Block]) -> Step:
     if unclear := next((goal for goal in plan.goals if _missing(goal)), None):
-        return _ask_for(_missing(unclear), unclear, blocks)
+        return _ask_for(_missing(unclear), unclear, plan.site, blocks)
     if _latest(blocks, "now").get("under_way"):
         return NothingToDo()  # one deployment at a time
     if following := _next(plan, blocks):
@@ -215,18 +211,23 @@ def _go_on(plan: Plan, blocks: list[Block]) -> Step:
 
 
 def _next(plan: Plan, blocks: list[Block]) -> Step | None:
-    """The next deployment or rollback for the goals: staging before production."""
-    to_production = [g for g in plan.goals if g.kind == "deploy" and g.environment == "production"]
-    first = [replace(goal, environment="staging") for goal in to_production if not goal.skip_staging]
+    """The next deployment or rollback for the goals: first everything to the environments that come before."""
+    deploys = [goal for goal in plan.goals if goal.kind == "deploy"]
+    first = [
+        replace(goal, environment=environment)
+        for environment in plan.site.before
+        for goal in deploys
+        if environment in plan.site.all_before(goal.component, goal.environment) and environment not in goal.skipped
+    ]
     for goal in first + plan.goals:
         if any(_reached(goal, result) for result in plan.done):
             continue
         if not goal.component or not goal.environment:
-            return _ask_for(_missing(goal), goal, blocks)
+            return _ask_for(_missing(goal), goal, plan.site, blocks)
         if goal.kind == "rollback":
             return Rollback(component=goal.component, environment=goal.environment)
         if not _runs(blocks, goal):
-            return DEPLOY[goal.component](environment=goal.environment, revision=goal.revision)
+            return Deploy(component=goal.component, environment=goal.environment, revision=goal.revision)
     return None
 
 
@@ -238,16 +239,16 @@ def _missing(goal: Goal) -> str:
     return "" if goal.environment else "environment"
 
 
-def _ask_for(what: str, goal: Goal, blocks: list[Block]) -> Step:
+def _ask_for(what: str, goal: Goal, site: Site, blocks: list[Block]) -> Step:
     match what:
         case "component":
-            return _ask("Which one shall I roll back?", f"On {goal.environment}.", ["backend", "frontend"])
+            return _ask("Which one shall I roll back?", f"On {goal.environment}.", list(site.targets))
         case "revision":
             names = [str(row["name"]) for row in _rows(blocks, "list_git_tags", "tags")]
             newest = f"The newest tags are {', '.join(names[:5])}." if names else ""
             return _ask("Which version shall I deploy? A tag or a commit's SHA.", newest)
         case _:
-            return _ask("Where to?", f"{goal.revision} of {goal.component}.", ["staging", "production"])
+            return _ask("Where to?", f"{goal.revision} of {goal.component}.", list(site.before))
 
 
 def _reached(goal: Goal, result: Json) -> bool:
@@ -300,21 +301,11 @@ def _rows(blocks: Iterable[Block], tag: str, key: str) -> list[dict[str, str]]:
     return rows
 
 
-def _components(words: str) -> list[Component]:
-    found = [match[1].replace("-", "") for match in _COMPONENT.finditer(words)]
-    return [known for name in dict.fromkeys(found) for known in COMPONENTS if known == name]
-
-
 def _revision(words: str, seen: list[Block]) -> str:
     if named := next((match[1] for match in _REVISION.finditer(words)), ""):
         return named
     tags = _rows(seen, "list_git_tags", "tags")
     return str(tags[0]["name"]) if tags and re.search(r"\b(latest|newest)\b", words) else ""
-
-
-def _environment(words: str) -> Environment | Literal[""]:
-    found = _ENVIRONMENT.search(words)
-    return "" if not found else "staging" if found[1] == "staging" else "production"
 
 
 def _unescaped(value: Any) -> Any:
@@ -346,5 +337,5 @@ class StandIn:
     name = "stand-in"
 
     async def answer(self, prompt: Prompt) -> Answer:
-        data, _ = find_step(next_step(prompt.user))
+        data, _ = find_step(next_step(prompt.agent.prompt, prompt.user))
         return Answer(validated(prompt.agent, data), None, self.name)

@@ -44,7 +44,7 @@ class Targets:
 
     def end_to_end(self) -> EndToEnd:
         first = next(iter(self.config.components.values()))
-        return EndToEnd(self.config.end_to_end, cwd=first.repository)
+        return EndToEnd({name: one.test for name, one in self.config.environments.items()}, cwd=first.repository)
 
     def link(self, component: str, sha: str) -> str:
         return self.config.components[component].commit_link(sha)

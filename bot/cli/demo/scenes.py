@@ -136,15 +136,15 @@ async def _play(session: Session, site: Site) -> None:
     for component in COMPONENTS:
         _check(site.running(component, "staging") == merged, f"{component} was deployed to staging after the merge")
     _check(_tests_passed(thread, "staging"), "the end-to-end tests passed on staging")
-    await _expect_request(session, "deploy_frontend", merged)
+    await _expect_request(session, "frontend", merged)
     _check({c: site.running(c, "production") for c in COMPONENTS} == before, "nothing ran before it was approved")
     await session.obey(Typed("reject", OBJECTION))
     await session.until_turn()
-    await _expect_request(session, "deploy_backend", merged)
+    await _expect_request(session, "backend", merged)
     _check({c: site.running(c, "production") for c in COMPONENTS} == before, "nothing ran after it was rejected")
     await session.obey(Typed("approve"))
     await session.until_turn()
-    await _expect_request(session, "deploy_frontend", merged)
+    await _expect_request(session, "frontend", merged)
     _check(site.running("backend", "production") == merged, "the approved backend was deployed to production")
     _check(site.running("frontend", "production") == before["frontend"], "the frontend waited for its approval")
     await session.obey(Typed("approve"))
@@ -158,13 +158,14 @@ async def _play(session: Session, site: Site) -> None:
         print(f"  {component} on production runs {running}, which is what was approved")
 
 
-async def _expect_request(session: Session, intent: str, sha: str) -> None:
-    pending = session.thread.pending
-    asked = pending.chosen.intent if pending else session.thread.status
-    _check(pending is not None and asked == intent, f"the agent asked approval for {intent} (it was: {asked})")
+async def _expect_request(session: Session, component: str, sha: str) -> None:
+    pending, call = session.thread.pending, f"deploy {component}"
+    chosen = pending.chosen if pending else None
+    asked = f"{chosen.intent} {chosen.arguments.get('component', '')}" if chosen else session.thread.status
+    _check(pending is not None and asked == call, f"the agent asked approval for {call} (it was: {asked})")
     facts = pending.asked.facts if pending else {}
     new = facts.get("new")
-    _check(isinstance(new, dict) and new.get("sha") == sha, f"the request for {intent} showed the full commit {sha}")
+    _check(isinstance(new, dict) and new.get("sha") == sha, f"the request for {call} showed the full commit {sha}")
 
 
 def _tests_passed(thread: Thread, environment: str) -> bool:

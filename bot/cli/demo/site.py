@@ -124,7 +124,13 @@ class Site:
 
     def write_team_file(self, path: Path) -> None:
         """The team file for this site, as a team would write it."""
-        lines = []
+        test = f"test = {_toml([str(self.home / 'end-to-end'), '{environment}'])}"
+        lines = [
+            "[agents.deploy.environments]",
+            f'staging = {{ approval = "none", {test} }}',
+            f'production = {{ after = "staging", {test}, on_failed_test = "rollback" }}',
+            "",
+        ]
         for component in COMPONENTS:
             lines += [
                 f"[agents.deploy.components.{component}]",
@@ -142,9 +148,7 @@ class Site:
                     "timeout_seconds = 60",
                     "",
                 ]
-        lines.append("[agents.deploy.end_to_end]")
-        lines += (f"{e} = {_toml([str(self.home / 'end-to-end'), '{environment}'])}" for e in ENVIRONMENTS)
-        lines += ["", '[policy."*"."*"]', 'group = "anyone"']
+        lines += ['[policy."*"."*"]', 'group = "anyone"']
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _commit_history(self) -> None:

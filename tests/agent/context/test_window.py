@@ -71,7 +71,8 @@ deployments: |-
 </list_deployments>
 
 <approval_requested>
-step: deploy_frontend
+step: deploy
+component: frontend
 environment: production
 revision: 4af9ec0
 new:
@@ -81,23 +82,24 @@ new:
  date: "2026-11-20T16:05:00+00:00"
  link: https://git.example/shop/commit/4af9ec0bd7b1e9b2d0e4a4d07b6d1c5b1c1f0a11
 running: nothing yet
-on_staging: true
+before: runs on staging
 </approval_requested>
 
 <human_response>
 by: Bob (verified)
-step: deploy_frontend
+step: deploy
 approved: false
 comment: can you deploy the backend first?
 </human_response>
 
 <error>
 your_answer_was: invalid
-error: "Invalid deploy_backend: environment: Field required."
+error: "Invalid deploy: environment: Field required."
 </error>
 
 <approval_requested>
-step: deploy_backend
+step: deploy
+component: backend
 environment: production
 revision: 4af9ec0
 new:
@@ -117,14 +119,14 @@ adds: ["4af9ec0 Pay by invoice"]
 
 <human_response>
 by: Bob (verified)
-step: deploy_backend
+step: deploy
 approved: true
 </human_response>
 
-<deploy_backend_result>
+<deploy_result>
 run_id: 0f3a
 state: started
-</deploy_backend_result>
+</deploy_result>
 
 <message>
 from: Eve (unverified)
@@ -175,7 +177,8 @@ attachments: |-
 </message>
 
 <approval_requested>
-step: deploy_frontend
+step: deploy
+component: frontend
 environment: production
 revision: 4af9ec0
 new:
@@ -189,7 +192,7 @@ running: nothing yet
 
 <now>
 time: 2026-11-20 09:00 UTC
-waits_for_approval: deploy_frontend environment=production revision=4af9ec0
+waits_for_approval: deploy component=frontend environment=production revision=4af9ec0
 </now>
 
 What should the next step be?\
@@ -200,10 +203,10 @@ def test_the_prompt_of_a_deployment_reads_back() -> None:
     blocks = read(prompt_of(*DEPLOYMENT))
     data = dict(blocks)
     assert rows(data["list_git_tags"]["tags"])[0]["subject"] == "Show, then"
-    assert data["human_response"] == {"by": "Bob (verified)", "step": "deploy_backend", "approved": True}
+    assert data["human_response"] == {"by": "Bob (verified)", "step": "deploy", "approved": True}
     assert data["now"] == {
         "time": "2026-11-20 09:00 UTC",
-        "waits_for_approval": f"deploy_frontend environment=production revision={SHA[:7]}",
+        "waits_for_approval": f"deploy component=frontend environment=production revision={SHA[:7]}",
     }
 
 

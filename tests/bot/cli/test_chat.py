@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def deploy(revision: str) -> dict[str, Any]:
-    return {"intent": "deploy_backend", "environment": "production", "revision": revision}
+    return {"intent": "deploy", "component": "backend", "environment": "production", "revision": revision}
 
 
 def done(message: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
         ann.types("/?")
         await ann.sees("Type to talk.")
         ann.types("/reject use v1.1.0 instead")
-        await ann.sees("❌ rejected deploy_backend")
+        await ann.sees("❌ rejected deploy")
         card = await ann.sees("Type: /approve, or: /reject REASON")
         assert bot.site.sha("v1.1.0") in card
         ann.types("/pause")
@@ -77,7 +77,7 @@ async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
         ann.types("/resume")
         await ann.sees("resumed the thread")
         ann.types("/approve")
-        await ann.sees("✅ approved deploy_backend")
+        await ann.sees("✅ approved deploy")
         await ann.sees("v1.1.0 is out.")
         await ann.sees("The end-to-end tests on production passed.")
         ann.types("/approve")
@@ -111,8 +111,8 @@ async def test_two_people_in_one_thread_see_each_other(bot: Bot, model: ModelSer
         async with bot.terminal("chat", "--thread", thread, "--as", "Bob") as bob:
             await bob.sees("Type: /approve")
             bob.types("/approve")
-            await bob.sees("approved deploy_backend")
-            await ann.sees("Bob:         ✅ approved deploy_backend")
+            await bob.sees("approved deploy")
+            await ann.sees("Bob:         ✅ approved deploy")
             ann.types("/reject no, wait")
             await ann.sees("Already approved by Bob")
             await bob.sees("Ann:         rejected it — no, wait: Already approved by Bob")

@@ -36,7 +36,7 @@ async def model() -> AsyncIterator[ModelServer]:
 
 
 def deploy(revision: str, environment: str = "production") -> dict[str, Any]:
-    return {"intent": "deploy_backend", "environment": environment, "revision": revision}
+    return {"intent": "deploy", "component": "backend", "environment": environment, "revision": revision}
 
 
 def done(message: str = "All done.") -> dict[str, Any]:
@@ -189,15 +189,15 @@ async def test_a_thread_from_its_opening_to_its_end(
     # Worked on until it is somebody's turn: one JSON document, and nothing else.
     waited = (await bot.run("send", "--thread", thread, "go on", "--wait", "--json")).succeeded()
     assert waited.document["status"] == "waiting_for_approval"
-    assert waited.document["pending"]["intent"] == "deploy_backend"
+    assert waited.document["pending"]["intent"] == "deploy"
     assert waited.document["pending"]["facts"]["new"]["sha"] == bot.site.sha(MERGED)
     assert "events" not in waited.document
     digest = waited.document["pending"]["digest"]
     asked_for = model.requests[0]["messages"][-1]["content"]
     assert "go on" in asked_for
     prompt, listed = await bot.all(("show", thread, "--prompt"), ("threads", "--status", "waiting_for_approval"))
-    assert "waits_for_approval: deploy_backend environment=production" in prompt.succeeded().out
-    assert "deploy_backend environment=production" in listed.out
+    assert "waits_for_approval: deploy component=backend environment=production" in prompt.succeeded().out
+    assert "deploy component=backend environment=production" in listed.out
 
     # Another request than that one is not decided, however it is named.
     wrong = await bot.all(
@@ -209,9 +209,9 @@ async def test_a_thread_from_its_opening_to_its_end(
         result.failed("a different request", "Nothing was changed")
     words = ("--reason", "use v1.1.0", "--as", "Bob")
     rejected = await bot.run("reject", thread, "--digest", digest[:8], "--wait", *words)
-    assert "Rejected: deploy_backend" in rejected.succeeded().out
+    assert "Rejected: deploy" in rejected.succeeded().out
     assert "revision: v1.1.0" in rejected.out
-    assert "on_staging: yes" in rejected.out, "all that the new request shows"
+    assert "before: runs on staging" in rejected.out, "all that the new request shows"
     assert "go on" not in rejected.out, "what was there before is not told again"
     assert rejected.out.endswith(f"{thread}: waiting_for_approval\n")
     assert "use v1.1.0" in model.requests[1]["messages"][-1]["content"]
@@ -356,11 +356,11 @@ async def test_a_person_who_looks_on_is_told_what_to_do_next(
         assert await ann.ends() == 0
     async with bot.terminal("threads") as ann:
         await ann.sees("ID ")
-        row = await ann.sees("deploy_backend environment=production")
+        row = await ann.sees("deploy component=backend environment=production")
         assert f"{thread}  waiting_for_approval  deploy" in row
         assert await ann.ends() == 0
     async with bot.terminal("reject", thread, "--digest", digest, "--wait") as ann:
-        await ann.sees("Rejected: deploy_backend")
+        await ann.sees("Rejected: deploy")
         await ann.sees(f"answer {thread} TEXT")
         assert await ann.ends() == 0
     async with bot.terminal("pause", thread) as ann:

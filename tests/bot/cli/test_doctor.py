@@ -186,7 +186,7 @@ async def test_commands_that_cannot_be_started_are_told(bot: Bot) -> None:
     assert await agents(bot) == (
         "failed",
         f"{everywhere}: `deploy` cannot be started: {gone!r} does not exist or is not a file. Correct the path. "
-        "end_to_end staging, end_to_end production: The tests cannot be started: "
+        "environment staging, environment production: `test` cannot be started: "
         f"{tests!r} is not executable by the bot's user. Run chmod +x on it.",
     )
 
@@ -194,13 +194,13 @@ async def test_commands_that_cannot_be_started_are_told(bot: Bot) -> None:
 async def test_end_to_end_tests_that_are_not_set_up_are_noted_once_and_fail_nothing(bot: Bot) -> None:
     bot.site.build()
     tests = str(bot.site.home / "end-to-end")
-    rewritten(bot, (f'production = ["{tests}", "{{environment}}"]', ""))
+    rewritten(bot, (f', test = ["{tests}", "{{environment}}"], on_failed_test = "rollback" }}', " }"))
     assert await agents(bot) == ("ok", "deploy, rollback")
     result = await bot.run("doctor")
     notes = [line for line in result.out.splitlines() if "end-to-end" in line]
     assert notes == [
         "off      deploy: no end-to-end tests for production: nothing is tested after a deployment there. "
-        "To change that, add a command to [agents.deploy.end_to_end]."
+        "To change that, give it a `test` in [agents.deploy.environments]."
     ]
 
 
@@ -329,7 +329,7 @@ async def test_where_all_people_and_places_are_there_it_says_so(bot: Bot, slack:
         f"""
         [people.ana]
         slack = "{ana.id}"
-        [policy.deploy_backend.production]
+        [policy.deploy.production]
         group = "team"
         ask = ["slack:{deploys.id}", "slack:{direct.id}", "members"]
         unverified = {{ ask = ["slack:{secrets.id}"] }}
@@ -359,7 +359,7 @@ async def test_channels_that_we_cannot_speak_in_are_told_with_what_to_do(bot: Bo
         f"""
         [people.ana]
         slack = "{slack.workspace.user("ana").id}"
-        [policy.deploy_backend.production]
+        [policy.deploy.production]
         group = "team"
         ask = ["slack:{random.id}"]
         unverified = {{ ask = ["slack:{hidden.id}"] }}
@@ -377,9 +377,9 @@ async def test_channels_that_we_cannot_speak_in_are_told_with_what_to_do(bot: Bo
     unknown = "is no channel, or a private one that I am not in: correct the id, or say `/invite @deploybot` there."
     assert found == (
         "failed",
-        f"{random.id} (policy.deploy_backend.production, schedules.monday) is a channel that I am not in: "
+        f"{random.id} (policy.deploy.production, schedules.monday) is a channel that I am not in: "
         "say `/invite @deploybot` there. "
-        f"{hidden.id} (policy.deploy_backend.production) {unknown} "
+        f"{hidden.id} (policy.deploy.production) {unknown} "
         f"deploys (routes) {unknown}",
     )
 

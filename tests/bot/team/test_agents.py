@@ -17,7 +17,8 @@ from bot.team.file import Team
 from bot.team.problems import SettingsError
 
 SITE = {
-    "components": {"backend": {"repository": "/srv/shop", "targets": {"staging": {"deploy": ["d"], "status": ["s"]}}}}
+    "environments": {"staging": {}},
+    "components": {"backend": {"repository": "/srv/shop", "targets": {"staging": {"deploy": ["d"], "status": ["s"]}}}},
 }
 AGENT = """
 from agent.definition import Agent

@@ -452,11 +452,11 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     warned = await found("")
     assert warned is not None
     assert warned.state == "warning"
-    assert "Nobody may approve deploy_backend in production, deploy_frontend in production, " in warned.text
+    assert "Nobody may approve deploy in production, " in warned.text
     assert await found('[policy."*"."*"]\ngroup = "release"') == Finding(
         "policies", "ok", "every call that needs approval has people who may approve it."
     )
-    wrong = await found('[policy.deploy_backend.production]\ngroup = "relase"')
+    wrong = await found('[policy.deploy.production]\ngroup = "relase"')
     assert wrong is not None
     assert (wrong.state, "did you mean release?" in wrong.text) == ("failed", True)
 

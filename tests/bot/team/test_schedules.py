@@ -253,6 +253,8 @@ def test_what_is_wrong_is_said(wrong: dict[str, Any], words: str) -> None:
 
 
 SITE = """
+[agents.deploy.environments]
+production = {}
 [agents.deploy.components.backend]
 repository = "/nowhere"
 [agents.deploy.components.backend.targets.production]

@@ -270,15 +270,15 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     bot = Bot(tmp_path, {"REDIS_URL": server.url}).with_site(template)
     file = tmp_path / "bot.toml"
     site = file.read_text().partition("[policy")[0].partition("[people")[0]
-    team = (TEAM + POLICY).replace("policy.push.prod", "policy.deploy_backend.production")
+    team = (TEAM + POLICY).replace("policy.push.prod", "policy.deploy.production")
     both = team + '[policy.rollback.staging]\ngroup = "release"\n'
     file.write_text(site + both)
-    arguments = ("deploy_backend", "production", "--for", "4h")
+    arguments = ("deploy", "production", "--for", "4h")
     done = await bot.run("standing", "grant", *arguments, "--as", "eve", "--reason", "a migration", "--json")
     grant = done.succeeded().document
     assert {name: grant[name] for name in ("agent", "tool", "scope", "reason", "holds")} == {
         "agent": "deploy",
-        "tool": "deploy_backend",
+        "tool": "deploy",
         "scope": "production",
         "reason": "a migration",
         "holds": True,
@@ -297,10 +297,10 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
         ("grant", *arguments[:3], "9h", "--as", "eve"): ["at most 8h"],
         ("grant", "rollback", "staging", "--for", "1h", "--as", "eve"): ["rollback in staging in advance", "standing"],
         ("grant", "rollback", "production", "--for", "1h", "--as", "eve"): ["bot.toml has no policy for it"],
-        ("grant", "deploy_backend", "staging", "--for", "1h", "--as", "eve"): ["in staging needs no approval"],
-        ("grant", "deploy_backend", "--for", "1h"): ["needs a scope: staging, production"],
+        ("grant", "deploy", "staging", "--for", "1h", "--as", "eve"): ["in staging needs no approval"],
+        ("grant", "deploy", "--for", "1h"): ["needs a scope: staging, production"],
         ("grant", "deploy_all", "--for", "1h"): ["no tool 'deploy_all'"],
-        ("grant", *arguments, "--agent", "rollback"): ["'rollback' has no tool 'deploy_backend'"],
+        ("grant", *arguments, "--agent", "rollback"): ["'rollback' has no tool 'deploy'"],
         ("revoke", "g0"): ["no standing approval 'g0'"],
     }
     for result, words in zip(await bot.all(*(("standing", *one) for one in wrong)), wrong.values(), strict=True):
@@ -317,7 +317,7 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     run.failed("slack is not set up")
     file.write_text(site + both)
     ended = (await bot.run("standing", "revoke", grant["id"], "--as", "ana")).succeeded()
-    assert "deploy_backend in production" in ended.out
+    assert "deploy in production" in ended.out
     none, listed = await bot.all(("standing",), ("standing", "--json"))
     assert (none.code, none.out, none.err) == (0, "", "There are none.\n")
     assert listed.succeeded().document == []

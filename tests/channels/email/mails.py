@@ -119,7 +119,7 @@ def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None =
     return Approval(
         step="s4",
         digest=DIGEST,
-        intent=more.get("intent", "deploy_backend"),
+        intent=more.get("intent", "deploy"),
         arguments={"environment": "production", "revision": "v1.4.2"} if arguments is None else arguments,
         facts={"sha": "4af9ec024c7f", "link": "https://git.example/c/4af9ec02?a=1&b=2"} if facts is None else facts,
         requested_by=more.get("requested_by", "Ana"),

@@ -58,7 +58,7 @@ def test_a_request_shows_everything_and_two_links() -> None:
     one = letter(card())
     check_wire(one)
     for text in (plain(one), shown(one).text):
-        for part in ("deploy_backend", "environment", "production", "v1.4.2", "4af9ec024c7f", DIGEST[:12], "Ana"):
+        for part in ("deploy", "environment", "production", "v1.4.2", "4af9ec024c7f", DIGEST[:12], "Ana"):
             assert part in text
         assert 'reply to this mail with "approve", or with "reject: " and the reason' in text
     until = int(story.AT.timestamp()) + LINK_SECONDS
@@ -129,15 +129,15 @@ def test_the_end_of_a_request_answers_the_mail_that_showed_it() -> None:
     assert one.recipients == (ANA.address, BEN.address)
     assert head(one)["In-Reply-To"] == of_ana
     for text in (plain(one), shown(one).text):
-        for part in ("deploy_backend approved by Ben at 2026-11-20 04:36 UTC — go on", "production", "4af9ec024c7f"):
+        for part in ("deploy approved by Ben at 2026-11-20 04:36 UTC — go on", "production", "4af9ec024c7f"):
             assert part in text
 
 
 @pytest.mark.parametrize("outcome", ["rejected", "withdrawn", "superseded", "cancelled", "refused"])
 def test_every_end_of_a_request_is_told(outcome: str) -> None:
     one = letter(settled(outcome, by=None, at=None, comment=""))
-    assert f"deploy_backend {outcome}" in plain(one)
-    assert f"deploy_backend {outcome}" in shown(one).text
+    assert f"deploy {outcome}" in plain(one)
+    assert f"deploy {outcome}" in shown(one).text
 
 
 def test_what_could_not_be_said_is_told_to_one_person() -> None:

@@ -93,10 +93,7 @@ def test_an_approval_of_several_is_told_to_each_in_reply_to_the_mail_with_their_
         assert head(one)["Subject"] == "Re: Deploy v3"
         assert links(one) == []
         for text in (plain(one), shown(one).text):
-            assert (
-                "deploy_backend: 2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC"
-                in text
-            )
+            assert "deploy: 2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC" in text
 
 
 def test_without_links_what_follows_answers_the_one_mail_that_all_got() -> None:
@@ -116,7 +113,7 @@ def test_a_reminder_says_until_when_the_links_work() -> None:
     check_wire(one)
     assert head(one)["In-Reply-To"] == mine
     for text in (plain(one), shown(one).text):
-        assert "deploy_backend is still waiting for approval" in text
+        assert "deploy is still waiting for approval" in text
         assert "may decide: release (Ben)" in text
         assert "more people may decide from now on" in text
         assert "links in the original request work until 2026-11-20 13:00 UTC" in text
@@ -139,7 +136,7 @@ def test_beside_the_thread_a_request_has_a_mail_thread_of_its_own() -> None:
     (request,) = WRITER.letters(OPS, card(), key="t1/s4/card/at/1", so_far=[REQUEST])
     assert (request.recipients, head(request)["Subject"]) == (
         ("ops@team.example",),
-        "Approval needed: deploy_backend",
+        "Approval needed: deploy",
     )
     assert "In-Reply-To" not in head(request)
     assert {link.person for link in links(request)} == {"ops@team.example"}
@@ -152,7 +149,7 @@ def test_beside_the_thread_a_request_has_a_mail_thread_of_its_own() -> None:
         (one,) = follow_ups(message, way, event, place=OPS)
         check_wire(one)
         assert (one.recipients, head(one)["In-Reply-To"]) == (("ops@team.example",), receipt)
-        assert head(one)["Subject"] == "Re: Approval needed: deploy_backend"
+        assert head(one)["Subject"] == "Re: Approval needed: deploy"
         assert head(one)["References"] == receipt
     assert "approved by Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC — go on" in plain(one)
 
@@ -186,19 +183,18 @@ def test_what_is_said_beside_the_thread_changes_nothing_in_its_own_mails() -> No
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (settled("expired", by=None, at=None, comment=""), "deploy_backend expired: nothing was run"),
+        (settled("expired", by=None, at=None, comment=""), "deploy expired: nothing was run"),
         (
             settled("expired", by=None, at=None, comment="", votes=VOTES[1:]),
-            "deploy_backend expired, after an approval by Cleo at 2026-11-20 04:38 UTC: nothing was run",
+            "deploy expired, after an approval by Cleo at 2026-11-20 04:38 UTC: nothing was run",
         ),
         (
             settled("rejected", votes=VOTES[1:]),
-            "deploy_backend rejected by Ben at 2026-11-20 04:36 UTC, "
-            "after an approval by Cleo at 2026-11-20 04:38 UTC — go on",
+            "deploy rejected by Ben at 2026-11-20 04:36 UTC, after an approval by Cleo at 2026-11-20 04:38 UTC — go on",
         ),
         (
             settled(standing="g1"),
-            "deploy_backend approved by the standing approval of Ben at 2026-11-20 04:36 UTC — go on",
+            "deploy approved by the standing approval of Ben at 2026-11-20 04:36 UTC — go on",
         ),
     ],
 )

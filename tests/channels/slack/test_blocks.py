@@ -53,7 +53,7 @@ def card(arguments: dict[str, Any] | None = None, facts: dict[str, Any] | None =
     return Approval(
         step="s4",
         digest=DIGEST,
-        intent="deploy_backend",
+        intent="deploy",
         arguments={"environment": "production", "revision": "v1.4.2"} if arguments is None else arguments,
         facts={"new": {"sha": SHA, "link": f"https://git.example/c/{SHA}"}} if facts is None else facts,
         requested_by="dex",
@@ -127,12 +127,12 @@ def clicked(block: dict[str, Any], number: int) -> Any:
 
 def test_a_card_shows_who_wants_what_with_links_and_two_buttons() -> None:
     (post,) = posts_of(card(), "tabc")
-    assert post.text == "Approval needed: deploy_backend"
+    assert post.text == "Approval needed: deploy"
     assert post.blocks == snapshot(
         [
             {
                 "type": "header",
-                "text": {"type": "plain_text", "text": "Approval needed: deploy_backend", "emoji": False},
+                "text": {"type": "plain_text", "text": "Approval needed: deploy", "emoji": False},
             },
             {
                 "type": "rich_text",
@@ -232,7 +232,7 @@ def test_only_what_may_be_edited_has_a_button_for_it_which_carries_the_request()
 
 def test_the_form_for_an_edit_has_an_input_for_each_argument_and_keeps_to_the_limits() -> None:
     arguments = {"revision": "v1.4.2", "note": "", "why": "a\nb", "log": "x" * 3_001}
-    view = edit_modal(ButtonValue("tabc", "s4", DIGEST[:16]), "deploy_backend" * 20, arguments)
+    view = edit_modal(ButtonValue("tabc", "s4", DIGEST[:16]), "deploy" * 20, arguments)
     check_view(view)
     inputs = [block for block in view["blocks"] if block["type"] == "input"]
     assert [(i["label"]["text"], i["optional"], i["element"]["multiline"]) for i in inputs] == [
@@ -257,12 +257,12 @@ def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None
         {"type": "text", "text": "Bob"},
     ]
     assert lines([post])[:4] == [
-        "⏰ deploy_backend is still waiting for approval",
+        "⏰ deploy is still waiting for approval",
         "Requested by dex at 2026-11-20 04:36 UTC",
         "May decide: release",
         "Expires at 2026-11-20 05:36 UTC",
     ]
-    assert post.text == "⏰ deploy_backend is still waiting for approval"
+    assert post.text == "⏰ deploy is still waiting for approval"
 
 
 def test_a_reminder_says_when_more_people_may_decide() -> None:
@@ -325,7 +325,7 @@ def test_what_is_nested_too_deeply_is_not_asked_for_and_its_end_can_be_told() ->
         posts_of(card(deep), "tabc")
     (post,) = posts_of(ended("cancelled", deep), "tabc")
     assert lines([post]) == snapshot(
-        ["deploy_backend", "The details are long: see `bot show tabc`.", "⏹ cancelled: nothing was run"]
+        ["deploy", "The details are long: see `bot show tabc`.", "⏹ cancelled: nothing was run"]
     )
 
 
@@ -398,7 +398,7 @@ def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
     ],
 )
 def test_an_end_that_nobody_decided_is_told_in_plain_words(outcome: Any, said: str) -> None:
-    assert lines(posts_of(ended(outcome), "tabc")) == ["deploy_backend", said]
+    assert lines(posts_of(ended(outcome), "tabc")) == ["deploy", said]
 
 
 def test_the_longest_reason_that_slacks_form_takes_is_shown_whole_beside_the_details() -> None:

@@ -14,7 +14,6 @@ from pydantic import Field, JsonValue
 from agent import Call, Facts, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Run
 from agent.roster.deploy.repository import Revision
-from agent.roster.deploy.site import Component, Environment
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, shown, since_and_by
 
@@ -31,20 +30,22 @@ class Started(Result):
 
 
 class Deploy(Tool):
-    """The common part of the tools that deploy one component."""
+    """Deploy exactly this revision of a component. Where a person has to approve it first, code asks them."""
 
-    component: ClassVar[Component]
+    component: str
+    environment: str
+    revision: str = Field(description="a tag, or a commit's SHA")
+
+    free: ClassVar[frozenset[str]] = frozenset()
+    """The environments that need no approval: none, but where the class was made for a site."""
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     scoped_by: ClassVar[str] = "environment"
     editable: ClassVar[tuple[str, ...]] = ("revision",)
 
-    environment: Environment
-    revision: str = Field(description="a tag, or a commit's SHA")
-
     def needs_approval(self) -> bool:
-        return self.environment == "production"
+        return self.environment not in self.free
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)
@@ -70,41 +71,20 @@ class Deploy(Tool):
             facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
         if len(added) > COMMITS_SHOWN_MAX:
             facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
-        if self.environment == "production":
-            facts["on_staging"] = await self._on_staging(targets, new)
+        if before := targets.config.before(self.component, self.environment):
+            runs = await _runs(targets, self.component, before, new)
+            facts["before"] = f"{'runs' if runs else 'does NOT run'} on {before}"
         return facts
-
-    async def _on_staging(self, targets: Targets, new: Revision) -> bool | str:
-        """Whether it runs there; if the team file has no such target, a note that says so."""
-        if "staging" not in targets.config.components[self.component].targets:
-            return "not set up"
-        try:
-            staging = await targets.deployer(self.component, "staging").status()
-        except ToolError:
-            return False
-        return staging is not None and staging.sha == new.sha
 
     async def run(self, call: Call) -> JsonValue:
         return await _start(call, self.component, self.environment, call.facts)
 
 
-class DeployBackend(Deploy):
-    """Deploy exactly this revision of the backend. Production is approved by a person first; code asks them."""
-
-    component: ClassVar[Component] = "backend"
-
-
-class DeployFrontend(Deploy):
-    """Deploy exactly this revision of the frontend. Production is approved by a person first; code asks them."""
-
-    component: ClassVar[Component] = "frontend"
-
-
 class Rollback(Tool):
     """Go back to the revision that ran before, and ran well. Approved by a person first; code asks them."""
 
-    component: Component
-    environment: Environment
+    component: str
+    environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a rollback"
@@ -162,6 +142,15 @@ async def _start(call: Call, component: str, environment: str, facts: Mapping[st
         thread_id=call.thread_id,
     )
     return Started(run_id=run.id, state="started", run_link=run.url).as_json()
+
+
+async def _runs(targets: Targets, component: str, environment: str, new: Revision) -> bool:
+    """Whether it is known to run there."""
+    try:
+        running = await targets.deployer(component, environment).status()
+    except ToolError:
+        return False
+    return running is not None and running.sha == new.sha
 
 
 def _candidates(runs: list[Run]) -> list[str]:

@@ -11,7 +11,6 @@ from pydantic import Field, JsonValue, StrictBool
 
 from agent import Call, Result, Tool, Wait
 from agent.roster.deploy.deployers.base import Run, RunState
-from agent.roster.deploy.site import Component, Environment
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described, minute
 
@@ -33,8 +32,8 @@ class Tested(Result):
 class ListWorkflowRuns(Tool):
     """The newest deployments of one target: id, state, SHA, when and by whom."""
 
-    component: Component
-    environment: Environment
+    component: str
+    environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
@@ -60,8 +59,8 @@ class ListWorkflowRuns(Tool):
 class GetWorkflowStatus(Tool):
     """One deployment: its state, and the end of its output."""
 
-    component: Component
-    environment: Environment
+    component: str
+    environment: str
     run_id: str = Field(description="as in list_workflow_runs")
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
@@ -76,8 +75,8 @@ class GetWorkflowStatus(Tool):
 class WaitForDeployment(Tool):
     """Wait until a deployment has ended, and say how. Chosen by code after each start."""
 
-    component: Component
-    environment: Environment
+    component: str
+    environment: str
     run_id: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
@@ -97,7 +96,7 @@ class WaitForDeployment(Tool):
 class RunEndToEndTests(Tool):
     """Run the end-to-end tests of an environment."""
 
-    environment: Environment
+    environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""The read-only tools: tags, commits, what waits for production, what runs where. All of them are repeatable."""
+"""The read-only tools: tags, commits, what waits for an environment, what runs where. All of them are repeatable."""
 
 from __future__ import annotations
 
@@ -7,28 +7,47 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from agent import Call, Result, Tool, ToolError
-from agent.roster.deploy.site import Component, Environment
+from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import LISTED, CommitRow, described, links, row, since_and_by
 
 WAITING_MAX = 200
+ROWS_MAX = 40
+"""The most commits that are listed of all components together, but for one of each."""
+
+
+class Waiting(Result):
+    """The commits of one component that wait."""
+
+    component: str
+    count: int
+    since: str
+    """When the oldest of them was committed, to the minute."""
+    note: str = ""
+    """Why there may be more."""
+
+
+class WaitingCommit(CommitRow):
+    component: str
+
+
+class NotLooked(Result):
+    component: str
+    error: str
 
 
 class WaitingCommits(Result):
-    count: int
-    since: str = ""
-    """When the oldest of them was committed, to the minute."""
-    note: str = ""
-    """Why there may be more, or why there are none."""
-    commits: tuple[CommitRow, ...] = ()
-    """The newest."""
-    commit_link: str = ""
+    waiting: tuple[Waiting, ...] = ()
+    """The components of which commits wait."""
+    commits: tuple[WaitingCommit, ...] = ()
+    """The newest of each."""
+    failed: tuple[NotLooked, ...] = ()
 
 
 class ListGitTags(Tool):
     """The newest tags of a component's repository, newest first."""
 
-    component: Component
+    component: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
@@ -43,7 +62,7 @@ class ListGitTags(Tool):
 class ListCommits(Tool):
     """The newest commits of a component, newest first."""
 
-    component: Component
+    component: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
@@ -56,31 +75,51 @@ class ListCommits(Tool):
 
 
 class ListWaitingCommits(Tool):
-    """Commits of a component that are newer than what runs in production: how many, since when, and the newest."""
+    """The commits of each component that are newer than what runs on an environment: how many, and the newest."""
 
-    component: Component
+    environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True
-    doing: ClassVar[str] = "is looking at what waits for production"
+    doing: ClassVar[str] = "is looking at what waits"
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
-        repository = targets.repository(self.component)
-        running = await targets.deployer(self.component, "production").status()
-        if running is None:
-            return WaitingCommits(count=0, note="nothing was deployed to production yet").as_json()
-        newest = await repository.commits(limit=1)
-        waiting = await repository.commits_between(running.sha, newest[0].sha, WAITING_MAX) if newest else []
-        if not waiting:
-            return WaitingCommits(count=0).as_json()
+        found: dict[str, list[Revision]] = {}
+        failed: list[NotLooked] = []
+        for component in targets.config.having(self.environment):
+            try:
+                if waiting := await self._waiting(targets, component):
+                    found[component] = waiting
+            except ToolError as error:
+                failed.append(NotLooked(component=component, error=str(error)))
+        each = min(LISTED, max(1, ROWS_MAX // max(len(found), 1)))
         return WaitingCommits(
-            count=len(waiting),
-            since=waiting[-1].date[:16],
-            note="there are more: only so many were counted" if len(waiting) == WAITING_MAX else "",
-            commits=tuple(row(commit) for commit in waiting[:LISTED]),
-            commit_link=targets.link(self.component, "{sha}"),
+            waiting=tuple(
+                Waiting(
+                    component=component,
+                    count=len(waiting),
+                    since=waiting[-1].date[:16],
+                    note="there are more: only so many were counted" if len(waiting) == WAITING_MAX else "",
+                )
+                for component, waiting in found.items()
+            ),
+            commits=tuple(
+                WaitingCommit(component=component, **row(commit).model_dump())
+                for component, waiting in found.items()
+                for commit in waiting[:each]
+            ),
+            failed=tuple(failed),
         ).as_json()
+
+    async def _waiting(self, targets: Targets, component: str) -> list[Revision]:
+        """Newest first; none, if nothing was deployed there yet."""
+        repository = targets.repository(component)
+        running = await targets.deployer(component, self.environment).status()
+        newest = await repository.commits(limit=1) if running else []
+        if not running or not newest:
+            return []
+        return await repository.commits_between(running.sha, newest[0].sha, WAITING_MAX)
 
 
 class ListDeployments(Tool):
@@ -118,8 +157,8 @@ class ListDeployments(Tool):
 class CheckDeploymentStatus(Tool):
     """What runs on one target now: full SHA, since when, and who deployed it."""
 
-    component: Component
-    environment: Environment
+    component: str
+    environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     repeatable: ClassVar[bool] = True

@@ -127,6 +127,29 @@ class Bot:
         script.write_text('#!/bin/sh\n[ "$1" = staging ] || { echo "FAILED: checkout is broken"; exit 1; }\n')
 
 
+def without_tests(*environments: str) -> Callable[[dict[str, Any]], None]:
+    """A change of the team file's table."""
+
+    def change(table: dict[str, Any]) -> None:
+        for name in environments:
+            del table["environments"][name]["test"]
+            table["environments"][name].pop("on_failed_test", None)
+
+    return change
+
+
+def without_environment(name: str) -> Callable[[dict[str, Any]], None]:
+    def change(table: dict[str, Any]) -> None:
+        del table["environments"][name]
+        for other in table["environments"].values():
+            if other.get("after") == name:
+                del other["after"]
+        for component in table["components"].values():
+            del component["targets"][name]
+
+    return change
+
+
 def events(thread: Thread, kind: type[Event]) -> list[Any]:
     return [event for event in thread.events if isinstance(event, kind)]
 
@@ -141,4 +164,4 @@ def facts(thread: Thread) -> dict[str, Any]:
 
 
 def deploy(component: str, environment: str, revision: str) -> dict[str, Any]:
-    return {"intent": f"deploy_{component}", "environment": environment, "revision": revision}
+    return {"intent": "deploy", "component": component, "environment": environment, "revision": revision}

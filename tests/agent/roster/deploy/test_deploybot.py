@@ -5,19 +5,24 @@ test needs its own.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from bot.cli.demo.site import MERGED
 from store.events import TriggerReceived
 from store.thread import Thread
 from store.values import Place
-from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, pending
+from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, pending, without_environment, without_tests
 from tests.stories.canonical import merge_of
 from tests.telling.story import ANN
 
 
 def intents(thread: Thread) -> list[str]:
     return [step.chosen.intent for step in thread.state.steps.values()]
+
+
+def deployed(thread: Thread) -> list[str]:
+    """The components, as often as a deployment was chosen."""
+    chosen = [step.chosen for step in thread.state.steps.values()]
+    return [str(one.arguments["component"]) for one in chosen if one.intent == "deploy"]
 
 
 def said(thread: Thread) -> list[str]:
@@ -40,7 +45,7 @@ async def test_failed_tests_of_production_hand_the_thread_to_the_rollback_agent(
 async def test_without_tests_of_production_a_good_deployment_is_no_failure_and_people_hear_that_nothing_was_tested(
     bot: Bot,
 ) -> None:
-    bot.set_up(lambda table: table.pop("end_to_end"))
+    bot.set_up(without_tests("staging", "production"))
     async with bot.working():
         thread = await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
         again = await bot.say("status")
@@ -66,14 +71,14 @@ async def test_after_a_rollback_without_tests_people_hear_that_nothing_was_teste
     async with bot.working():
         thread = await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
         assert thread.agent == "rollback"
-    bot.set_up(lambda table: table.pop("end_to_end"))
+    bot.set_up(without_tests("staging", "production"))
     async with bot.working():
         thread = await bot.settle(thread, approved=True)
     assert said(thread)[-1] == "No end-to-end tests are configured for production, so nothing was tested there."
 
 
 async def test_a_merge_without_tests_of_staging_goes_on_and_people_hear_that_nothing_was_tested(bot: Bot) -> None:
-    bot.set_up(lambda table: table["end_to_end"].pop("staging"))
+    bot.set_up(without_tests("staging"))
     model = Scripted()
     async with bot.working(model):
         thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
@@ -89,23 +94,17 @@ async def test_a_merge_deploys_only_what_has_a_staging_and_people_hear_of_the_re
     model = Scripted()
     async with bot.working(model):
         thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
-    assert intents(thread).count("deploy_frontend") == 1
-    assert "deploy_backend" not in intents(thread)
-    assert said(thread) == ["The backend has no target staging in the team file, so it was not deployed there."]
+    assert deployed(thread) == ["frontend"]
+    assert said(thread) == ["backend has no target staging in the team file, so it was not deployed."]
     assert "run_end_to_end_tests" in intents(thread)
 
 
-async def test_a_merge_at_a_team_without_staging_is_left_to_the_model_and_people_hear_of_it(bot: Bot) -> None:
-    def only_production(table: dict[str, Any]) -> None:
-        del table["end_to_end"]["staging"]
-        for component in table["components"].values():
-            del component["targets"]["staging"]
-
-    bot.set_up(only_production)
+async def test_a_merge_where_all_needs_an_approval_is_left_to_the_model_and_people_hear_of_it(bot: Bot) -> None:
+    bot.set_up(without_environment("staging"))
     model = Scripted()
     async with bot.working(model):
         thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
-    assert said(thread) == ["No component has a target staging in the team file, so nothing was deployed there."]
+    assert said(thread) == ["Every environment needs an approval, so nothing was deployed by itself."]
     assert len(model.prompts) == 1
 
 
@@ -113,7 +112,7 @@ async def test_a_component_that_a_team_does_not_have_is_not_missed_after_a_merge
     bot.set_up(lambda table: table["components"].pop("frontend"))
     async with bot.working(Scripted()):
         thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
-    assert "deploy_frontend" not in intents(thread)
+    assert deployed(thread) == ["backend"]
     assert "run_end_to_end_tests" in intents(thread)
     assert said(thread) == []
 
@@ -124,9 +123,7 @@ async def test_the_pipeline_after_a_merge_stops_where_a_deployment_to_staging_fa
     async with bot.working(model):
         place = Place(channel="terminal", address="merge")
         thread = await bot.rest(await bot.trigger(place, merge_of(bot.site)))
-    assert [s.chosen.intent for s in thread.state.steps.values() if s.chosen.intent.startswith("deploy")] == [
-        "deploy_backend"
-    ]
+    assert deployed(thread) == ["backend"]
     assert "no space left" in model.prompts[0]
 
 
@@ -155,8 +152,12 @@ async def test_what_a_rejection_says_decides_how_it_goes_on(bot: Bot) -> None:
         thread = await bot.settle(
             await bot.say("deploy v1.1.0 to production"), approved=False, comment="only the backend, please"
         )
-    assert pending(thread).chosen.arguments == {"environment": "production", "revision": "v1.1.0"}
-    assert pending(thread).chosen.intent == "deploy_backend"
+    assert pending(thread).chosen.arguments == {
+        "component": "backend",
+        "environment": "production",
+        "revision": "v1.1.0",
+    }
+    assert pending(thread).chosen.intent == "deploy"
 
 
 async def test_a_rejection_without_a_reason_stops_it(bot: Bot) -> None:
@@ -183,4 +184,4 @@ async def test_what_is_missing_is_asked_for_and_the_answer_is_understood(bot: Bo
         thread = await bot.rest(await bot.inbox.answer(thread.id, ANN, "v1.1.0"))
         assert "Where to" in str(thread.state.steps[thread.state.question].chosen.arguments["question"])
         thread = await bot.rest(await bot.inbox.answer(thread.id, ANN, "to production"))
-    assert pending(thread).chosen.intent == "deploy_backend"
+    assert pending(thread).chosen.arguments["component"] == "backend"

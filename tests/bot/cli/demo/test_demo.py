@@ -22,25 +22,25 @@ pytestmark = pytest.mark.slow
 
 STORY = (
     "github:      pull_request_merged",
-    "code:        deploy_backend environment=staging revision=4af9ec0",
+    "code:        deploy component=backend environment=staging revision=4af9ec0",
     "backend at {sha} is live on staging",
-    "code:        deploy_frontend environment=staging revision=4af9ec0",
+    "code:        deploy component=frontend environment=staging revision=4af9ec0",
     "frontend at {sha} is live on staging",
     "code:        run_end_to_end_tests environment=staging",
     "4 checks passed",
-    "agent:       deploy_frontend environment=production revision=4af9ec0",
+    "agent:       deploy component=frontend environment=production revision=4af9ec0",
     "Approval needed",
     "sha: {sha}",
-    "❌ rejected deploy_frontend",
+    "❌ rejected deploy",
     "can you deploy the backend first?",
-    "agent:       deploy_backend environment=production revision=4af9ec0",
+    "agent:       deploy component=backend environment=production revision=4af9ec0",
     "Approval needed",
     "sha: {sha}",
-    "✅ approved deploy_backend",
+    "✅ approved deploy",
     "backend at {sha} is live on production",
-    "agent:       deploy_frontend environment=production revision=4af9ec0",
+    "agent:       deploy component=frontend environment=production revision=4af9ec0",
     "Approval needed",
-    "✅ approved deploy_frontend",
+    "✅ approved deploy",
     "frontend at {sha} is live on production",
     "bot:         Done.",
     "code:        run_end_to_end_tests environment=production",
@@ -138,11 +138,11 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
         await person.sees("I did not understand that. I can deploy")
         person.types("/reject can you deploy the backend first?")
         card = await person.sees("Type: /approve")
-        assert "deploy_backend" in card
+        assert "component: backend" in card
         person.types("/approve")
         await person.sees("is live on production")
         card = await person.sees("Type: /approve")
-        assert "deploy_frontend" in card
+        assert "component: frontend" in card
         person.types("/approve")
         await person.sees("The end-to-end tests on production passed.")
         assert site.running("frontend", "production") == site.sha(MERGED)
@@ -180,7 +180,7 @@ async def test_a_demo_that_is_left_in_the_middle_can_be_played_again_in_a_folder
     assert "Traceback" not in person.screen
     assert "\x1b[3" not in person.raw.decode(), "without colour"
     async with bot.started("demo") as killed:
-        await killed.said("deploy_frontend")
+        await killed.said("component: frontend")
         killed.kill()
         assert await killed.ends() < 0
     again = (await bot.run("demo")).succeeded()
@@ -194,7 +194,7 @@ async def test_a_model_that_does_not_play_along_is_said_so(bot: Bot, model: Mode
     assert result.code == 1
     assert "The model scripted decides." in result.out
     assert "Everything is deployed, trust me." in result.out
-    assert result.err == ("This did not happen: the agent asked approval for deploy_frontend (it was: done).\n"), (
+    assert result.err == ("This did not happen: the agent asked approval for deploy frontend (it was: done).\n"), (
         "what did not happen, in one line"
     )
     assert "Checked on disk" not in result.out
@@ -204,10 +204,10 @@ async def test_a_model_that_does_not_play_along_is_said_so(bot: Bot, model: Mode
 
 
 async def test_a_model_that_asks_for_another_commit_than_was_merged_is_said_so(bot: Bot, model: ModelServer) -> None:
-    model.script({"intent": "deploy_frontend", "environment": "production", "revision": "v1.1.0"})
+    model.script({"intent": "deploy", "component": "frontend", "environment": "production", "revision": "v1.1.0"})
     result = await bot.with_model(model).run("demo")
     assert result.code == 1
-    assert result.err.startswith("This did not happen: the request for deploy_frontend showed the full commit 4af9ec0")
+    assert result.err.startswith("This did not happen: the request for deploy frontend showed the full commit 4af9ec0")
 
 
 async def test_what_the_demo_needs_and_does_not_find_is_named(bot: Bot) -> None:

@@ -32,7 +32,7 @@ from agent.roster.deploy.deployers.runner import (
     is_locked,
 )
 from agent.roster.deploy.end_to_end import EndToEnd
-from agent.roster.deploy.site import ComponentConfig, DeployConfig, TargetConfig
+from agent.roster.deploy.site import ComponentConfig, DeployConfig, EnvironmentConfig, TargetConfig, read_site
 from agent.steps import ToolError
 from tests.patience import PATIENCE_SECONDS
 
@@ -661,8 +661,12 @@ async def test_end_to_end_tests_pass_fail_or_take_too_long(place: Place) -> None
 
 def test_the_teams_configuration_is_read(place: Place) -> None:
     target = {"deploy": ["./deploy.sh", "{sha}"], "status": ["cat", "now"]}
-    config = DeployConfig.model_validate(
+    config = read_site(
         {
+            "environments": {
+                "staging": {"approval": "none", "test": ["./test.sh", "{environment}"]},
+                "production": {"after": "staging"},
+            },
             "components": {
                 "web-app": {
                     "repository": str(place.repository),
@@ -670,22 +674,14 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
                     "targets": {"staging": target, "production": {**target, "timeout_seconds": 60, "env": {"A": "1"}}},
                 }
             },
-            "end_to_end": {"staging": ["./test.sh", "{environment}"]},
         }
     )
     component = config.components["web-app"]
     assert component.name == "web-app"
     assert component.commit_link(ONE) == f"https://git.example/commit/{ONE}"
     assert component.targets["staging"].timeout_seconds == 600
-    assert all(field.description for model in (TargetConfig, ComponentConfig, DeployConfig)
+    assert all(field.description for model in (TargetConfig, ComponentConfig, EnvironmentConfig, DeployConfig)
                for name, field in model.model_fields.items() if name != "name")  # fmt: skip
-
-
-def test_tests_of_an_environment_that_no_component_has_are_refused_because_they_would_never_run(place: Place) -> None:
-    target = {"deploy": ["./deploy.sh", "{sha}"], "status": ["cat", "now"]}
-    component = {"repository": str(place.repository), "targets": {"staging": target, "production": target}}
-    with pytest.raises(ValidationError, match=r"end_to_end.prod would never run: .* known are production, staging"):
-        DeployConfig.model_validate({"components": {"web": component}, "end_to_end": {"prod": ["./test.sh"]}})
 
 
 @pytest.mark.parametrize(
@@ -707,6 +703,7 @@ def test_tests_of_an_environment_that_no_component_has_are_refused_because_they_
         ({"timeout_seconds": 0}, "greater than 0"),
         ({"env": {"A B": "1"}}, "env"),
         ({"shell": True}, "Extra inputs"),
+        ({"kind": "ftp"}, "should be 'command'"),
     ],
 )
 def test_a_wrong_target_is_refused_when_it_is_read(change: dict[str, object], said: str) -> None:
@@ -720,7 +717,7 @@ def test_a_wrong_target_is_refused_when_it_is_read(change: dict[str, object], sa
         ("Web", {}, "pattern"),
         ("../web", {}, "pattern"),
         ("web\n", {}, "pattern"),
-        ("web", {"name": "api"}, "has the name 'api'"),
+        ("web", {"name": "api"}, "it is 'api', but the table's key says 'web'"),
         ("web", {"path": "../other"}, "inside the repository"),
         ("web", {"path": "/etc"}, "inside the repository"),
         ("web", {"commit_url": "https://git.example/commit/"}, r"must contain \{sha\}"),
@@ -735,4 +732,4 @@ def test_a_wrong_component_is_refused_when_it_is_read(component: str, change: di
     other = {"repository": "/srv/web", "targets": {"production": target}, **change}
     components = {"web": web, component: other} if component == "web-eu" else {component: other}
     with pytest.raises(ValidationError, match=said):
-        DeployConfig.model_validate({"components": components})
+        read_site({"environments": {"production": {}, "eu-production": {}}, "components": components})

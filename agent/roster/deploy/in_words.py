@@ -1,0 +1,38 @@
+"""The site in a few lines, for the system prompt: its environments in order, and what is deployed where.
+
+The names are those of the team file; nothing that changes while the program runs stands there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+from agent.roster.deploy.site import ComponentConfig, DeployConfig
+
+
+def in_words(site: DeployConfig) -> str:
+    lines = ["# The site", "", "Environments, in their order:"]
+    lines += (_environment(site, name) for name in site.order)
+    lines.append("Components, each with its repository, and the environments that they are deployed to:")
+    together: dict[tuple[str, ...], list[str]] = {}
+    for name, component in site.components.items():
+        environments = tuple(environment for environment in site.order if environment in component.targets)
+        together.setdefault(environments, []).append(f"{name} ({_repository(site, component)})")
+    lines += (f"- {', '.join(names)}: {', '.join(environments)}" for environments, names in together.items())
+    return "\n".join(lines)
+
+
+def _environment(site: DeployConfig, name: str) -> str:
+    one = site.environments[name]
+    after = f", after {one.after}" if one.after else ""
+    approval = "no approval" if name in site.free else "people approve"
+    return f"- {name}{after}: {approval}{', tested by code' if one.test else ''}"
+
+
+def _repository(site: DeployConfig, component: ComponentConfig) -> str:
+    """The shortest name that tells it from the others, with the component's folder in it."""
+    paths = {PurePosixPath(other.repository) for other in site.components.values()}
+    path = PurePosixPath(component.repository)
+    name = path.name if Counter(other.name for other in paths)[path.name] == 1 else str(path)
+    return f"{name}/{component.path}" if component.path else name

@@ -1,0 +1,155 @@
+"""The site of a team: any names, any number, an order that holds, and nothing declared that has no effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from agent.model.schema import step_schema
+from agent.roster import deploy
+from agent.roster.deploy.in_words import in_words
+from agent.roster.deploy.site import read_site
+from agent.roster.deploy.site_as_read import read_site as as_read
+from agent.roster.deploy.tools import tools_of
+from agent.roster.deploy.tools.deploy import Deploy
+
+TARGET = {"deploy": ["deploy", "{sha}"], "status": ["status"]}
+TEST = ["test", "{environment}"]
+
+
+def component(*environments: str, repository: str = "/srv/git/shop.git", **more: Any) -> dict[str, Any]:
+    return {"repository": repository, "targets": dict.fromkeys(environments, TARGET), **more}
+
+
+def table(environments: dict[str, Any], **components: dict[str, Any]) -> dict[str, Any]:
+    return {"environments": environments, "components": components}
+
+
+REGIONS = table(
+    {
+        "prod-us": {"after": "prod-eu"},
+        "prod-eu": {"after": "qa", "test": TEST, "on_failed_test": "rollback"},
+        "lab": {"approval": "none"},
+        "qa": {"after": "lab", "approval": "none", "test": TEST},
+    },
+    payments=component("lab", "qa", "prod-eu", "prod-us", repository="/srv/git/payments.git"),
+    ledger=component("lab", "prod-us", path="ledger"),
+    docs=component("prod-us", path="docs"),
+)
+
+
+def test_the_order_is_what_comes_after_what() -> None:
+    site = read_site(REGIONS)
+    assert site.order == ("lab", "qa", "prod-eu", "prod-us")
+    assert site.unattended == ("lab", "qa")
+    assert [site.before("payments", name) for name in site.order] == ["", "lab", "qa", "prod-eu"]
+    assert site.before("ledger", "prod-us") == "lab", "the nearest to which it is deployed"
+    assert site.before("docs", "prod-us") == ""
+
+
+def test_what_comes_after_an_environment_that_needs_an_approval_is_not_reached_unattended() -> None:
+    environments = {"one": {}, "two": {"after": "one", "approval": "none"}, "three": {"approval": "none"}}
+    site = read_site(table(environments, web=component("one", "two", "three")))
+    assert site.unattended == ("three",)
+    assert site.free == {"two", "three"}
+
+
+def test_only_an_environment_that_says_so_needs_no_approval() -> None:
+    (made,) = [tool for tool in tools_of(read_site(REGIONS)) if issubclass(tool, Deploy)]
+    waits = {
+        name: made(component="payments", environment=name, revision="v1").needs_approval()
+        for name in made.values_of("environment") or ()
+    }
+    assert waits == {"lab": False, "qa": False, "prod-eu": True, "prod-us": True}
+    assert Deploy(component="payments", environment="lab", revision="v1").needs_approval(), "made for no site"
+
+
+def test_the_steps_take_the_names_of_the_site_and_the_schema_holds_them_once() -> None:
+    tools = tools_of(read_site(REGIONS))
+    (made,) = [tool for tool in tools if issubclass(tool, Deploy)]
+    assert made.intent_name() == "deploy"
+    assert made.values_of("component") == ("payments", "ledger", "docs")
+    assert made.values_of("revision") is None
+    with pytest.raises(ValidationError, match="component"):
+        made(component="backend", environment="lab", revision="v1")
+    agent = deploy.build(REGIONS, Path("home"))
+    schema = step_schema(agent)
+    assert schema.strict
+    assert str(schema.schema).count("'ledger'") == 1
+    assert tools_of(read_site(REGIONS)) == tools, "the same classes for the same site"
+
+
+def test_the_prompt_says_the_site_and_holds_no_other_name() -> None:
+    words = in_words(read_site(REGIONS))
+    assert words.splitlines()[2:] == [
+        "Environments, in their order:",
+        "- lab: no approval",
+        "- qa, after lab: no approval, tested by code",
+        "- prod-eu, after qa: people approve, tested by code",
+        "- prod-us, after prod-eu: people approve",
+        "Components, each with its repository, and the environments that they are deployed to:",
+        "- payments (payments.git): lab, qa, prod-eu, prod-us",
+        "- ledger (shop.git/ledger): lab, prod-us",
+        "- docs (shop.git/docs): prod-us",
+    ]
+    prompt = deploy.build(REGIONS, Path("home")).prompt
+    assert prompt.endswith(f"\n\n{words}\n")
+    assert not any(name in prompt for name in ("backend", "frontend", "staging", "production"))
+
+
+def test_the_stand_in_reads_the_site_from_the_prompt() -> None:
+    site = as_read(deploy.build(REGIONS, Path("home")).prompt)
+    assert site.before == {"lab": "", "qa": "lab", "prod-eu": "qa", "prod-us": "prod-eu"}
+    assert site.targets["ledger"] == ("lab", "prod-us")
+    assert [*site.all_before("payments", "prod-us")] == ["prod-eu", "qa", "lab"]
+    assert site.environment("to prod-us please") == "prod-us"
+    assert site.components_in("the docs, then payments") == ("docs", "payments")
+
+
+WEB = component("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("environments", "components", "told"),
+    [
+        ({"one": {}}, {"web": WEB}, ["components.web.targets.two: no environment 'two' is declared, known are one"]),
+        ({}, {"web": component("one")}, ["components.web.targets.one: no environment 'one' is declared, none is"]),
+        ({"one": {}, "two": {}, "three": {}}, {"web": WEB}, ["environments.three: it has no effect, because no comp"]),
+        (
+            {"one": {}, "two": {"after": "won"}},
+            {"web": WEB},
+            ["environments.two.after: no environment 'won' is declared; known are one, two"],
+        ),
+        (
+            {"one": {"after": "two"}, "two": {"after": "one"}},
+            {"web": WEB},
+            [
+                "environments.one.after: the order goes round in a circle: one after two after one",
+                "environments.two.after: the order goes round in a circle: two after one after two",
+            ],
+        ),
+        (
+            {"one": {"after": "one"}, "two": {"after": "one"}},
+            {"web": WEB},
+            ["environments.one.after: the order goes round in a circle: one after one"],
+        ),
+        (
+            {"one": {}, "two": {"on_failed_test": "rollback"}},
+            {"web": WEB},
+            ["environments.two.on_failed_test: it has no effect without `test`"],
+        ),
+        ({"one": {"approval": "some"}, "two": {}}, {"web": WEB}, ["environments.one.approval: Input should be"]),
+        ({"one": {"test": ["{environment}"]}, "two": {}}, {"web": WEB}, ["environments.one.test: Value error, the pr"]),
+    ],
+)
+def test_what_cannot_be_or_has_no_effect_is_refused_all_together(
+    environments: dict[str, Any], components: dict[str, Any], told: list[str]
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        read_site(table(environments, **components))
+    found = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in refused.value.errors()]
+    assert len(found) == len(told)
+    assert all(line.startswith(beginning) for line, beginning in zip(found, told, strict=True)), found
