@@ -16,12 +16,18 @@ _FOLD = (
     *("tests/agent/test_decide.py", "tests/agent/test_loop.py", "tests/agent/perform", _APPROVALS),
 )
 _LOOP = ("tests/agent/test_loop.py", "tests/agent/perform", _APPROVALS, "tests/agent/test_openings.py")
+_LOSSES = "tests/bot/test_worker_losses.py"
 _TEAM = "tests/bot/team"
 _API = "tests/bot/web/api"
 _IDENTITY = "tests/channels/email/identity"
 
 TESTS: dict[str, tuple[str, ...]] = {
     "store/codec.py": (f"{_STORE}/test_events.py",),
+    "store/index.py": (f"{_STORE}/test_index.py", f"{_STORE}/test_lists.py"),
+    "store/recovery.py": (f"{_STORE}/test_recovery.py", _LOSSES),
+    "store/rows.py": (f"{_STORE}/test_index.py", f"{_STORE}/test_lists.py", f"{_API}/test_lists.py"),
+    "store/running.py": (f"{_STORE}/test_fold.py", "tests/agent/test_decide.py", _LOSSES, *_LOOP),
+    "store/status.py": _FOLD,
     "store/fold.py": _FOLD,
     "store/keys.py": (f"{_STORE}/test_keys.py", *_FOLD, "tests/channels/email/test_outbox.py"),
     "store/moves.py": _FOLD,
@@ -35,6 +41,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "agent/decide.py": ("tests/agent/test_decide.py", *_LOOP),
     "agent/loop.py": _LOOP,
     **{f"agent/perform/{path.name}": _LOOP for path in sorted((ROOT / "agent" / "perform").glob("[a-z]*.py"))},
+    "bot/hold.py": ("tests/bot/test_hold.py", "tests/bot/test_worker.py", _LOSSES),
+    "bot/memory.py": ("tests/bot/test_memory.py", _LOSSES),
+    "bot/worker.py": ("tests/bot/test_worker.py", _LOSSES, "tests/bot/test_hanging_models.py"),
     "bot/deciding.py": (_APPROVALS, "tests/agent/test_loop.py", "tests/bot/web/page"),
     "bot/team/hours.py": (f"{_TEAM}/test_hours.py", f"{_TEAM}/test_policies.py"),
     "bot/team/people.py": (f"{_TEAM}/test_people.py", f"{_TEAM}/test_policies.py", _APPROVALS),
