@@ -30,11 +30,13 @@ from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
 from bot.team.models import KEY_VARIABLE, ModelEnvironment, ModelSetup, model_setups
+from bot.team.names import NO_AGENT
 from bot.team.people import People
 from bot.team.policies import Policies
 from bot.team.problems import SettingsError
 from bot.team.routes import Routes
 from bot.team.schedules import Schedule
+from bot.team.steer import Steering
 from bot.team.tokens import Tokens, same_as_machine, with_machine
 from bot.worker import Worker
 from channels import places, terminal
@@ -58,6 +60,7 @@ class App:
     writer: Writer | None = None
     """Signs and verifies our links and Message-IDs; None: mail is not set up."""
     people: People = field(default_factory=People)
+    steering: Steering = field(default_factory=Steering)
     authority: Policies = field(default_factory=Policies)
     """Without policies, nobody may approve anything."""
     folders: Mapping[str, Path] = field(default_factory=dict)
@@ -126,14 +129,16 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
             await stack.enter_async_context(kept(clock))
         writer = await _writer(setup, store) if setup.settings.has_email else None
         people = People(setup.team.people)
+        steering = Steering(people, setup.team.steer)
         yield App(
             setup,
             store,
-            Inbox(store, people=people, clock=clock),
+            Inbox(store, people=people, steering=steering, clock=clock),
             agents.built,
             {channel.name: channel for channel in ways_out(setup.settings, writer, stack)},
             writer,
             people,
+            steering,
             policies_of(setup, store),
             agents.folders,
             clock,
@@ -247,6 +252,12 @@ def _option(setup: ModelSetup, calls_max: int) -> Option:
         raise SettingsError([str(error)]) from None
     model = BoundedModel(name, client, calls_max=calls_max, price=table.price)
     return Option(model, table.timeout_seconds, table.fallback, table.agents)
+
+
+def agent_problems(setup: Setup) -> list[str]:
+    """Whether there is any agent, for commands that need one. What is wrong with one is not said here."""
+    agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
+    return [] if agents.all or agents.problems else [NO_AGENT]
 
 
 def roster_problems(setup: Setup) -> list[str]:

@@ -65,22 +65,23 @@ class Deciding:
         by: Person,
         *,
         approved: bool,
+        digest: str,
         comment: str = "",
         step_id: str = "",
-        digest: str = "",
         proof: str = "",
         by_message: bool = False,
     ) -> DecisionResult:
         """Decide on a request, by default the one that waits.
 
-        `digest` (its first 8 digits or more) is the one the person saw; if given, it must match the request. Raises
-        UnknownThread, and Refused if there is no request at all.
+        `digest` (its first 8 digits or more) is that of the request that the person saw; no other one is decided.
+        Raises UnknownThread, and Refused if there is no request at all.
         """
         thread = await self._store.load(thread_id)
-        step = thread.step(step_id or _newest_request(thread))
+        last = thread.last_request
+        step = thread.step(step_id or (last.step if last else ""))
         if step is None or step.request is None:
             raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).", "unknown")
-        if digest and not _is_digest_of(step.request, digest):
+        if not _is_digest_of(step.request, digest):
             return DecisionResult("other_request", thread, step, by, approved)
         by = self._people.identified(by)
         decision = self._decision(
@@ -195,13 +196,6 @@ class Deciding:
             holds=True,
             v=SEEN_AND_HELD,
         )
-
-
-def _newest_request(thread: Thread) -> str:
-    """The step of the open request, or else of the last one."""
-    if pending := thread.pending:
-        return pending.step
-    return next((step.id for step in reversed(thread.state.steps.values()) if step.request), "")
 
 
 def _ended_edits(thread: Thread, step_id: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from agent.speech.messages import question
 from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
 from bot.team.people import People
+from bot.team.steer import Steering
 from channels.inbound import InboundMessage, Refused
 from store import keys
 from store.base import Store, ThreadMoved
@@ -43,8 +44,16 @@ def _now() -> datetime:
 
 
 class Inbox(Deciding):
-    def __init__(self, store: Store, *, people: People | None = None, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        people: People | None = None,
+        steering: Steering | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
         super().__init__(store, people or People(), clock)
+        self._steering = steering or Steering(self._people)
 
     async def thread_at(self, place: Place, alias: str = "") -> str:
         """See `channels.inbound`. A thread's own place wins over an alias."""
@@ -153,14 +162,17 @@ class Inbox(Deciding):
             return await self.answer(thread_id, sender, text, step=step, number=number)
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
-        thread = await self._alive(thread_id)
+        """Raises UnknownThread, Refused. Like `resume`, `cancel` and `fork`, it takes the right to steer."""
+        thread, by = await self._steered(thread_id, by)
+        if thread.state.cancelled:
+            raise _cancelled(thread)
         if thread.state.paused:
             raise Refused(f"Thread {thread_id} is paused already.", "moved")
         return await self._append(thread, ThreadPaused(id=keys.new("pause"), at=self._clock(), by=by))
 
     async def resume(self, thread_id: str, by: Person) -> Thread:
         """Resume a paused thread, or reopen a cancelled one. Raises UnknownThread, Refused if it is neither."""
-        thread = await self._conversation(thread_id)
+        thread, by = await self._steered(thread_id, by)
         if thread.state.cancelled:
             return await self._append(thread, ThreadReopened(id=keys.new("reopen"), at=self._clock(), by=by))
         if not thread.state.paused:
@@ -168,13 +180,15 @@ class Inbox(Deciding):
         return await self._append(thread, ThreadResumed(id=keys.new("resume"), at=self._clock(), by=by))
 
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
-        thread = await self._alive(thread_id)
+        thread, by = await self._steered(thread_id, by)
+        if thread.state.cancelled:
+            raise _cancelled(thread)
         event = ThreadCancelled(id=keys.new("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
         return await self._append(thread, event)
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
         """Open a thread at `place` with the first `at` events of this one. Ongoing work does not continue there."""
-        source = await self._conversation(thread_id)
+        source, by = await self._steered(thread_id, by)
         if not 1 <= at <= source.version:
             raise Refused(f"Thread {thread_id} has {source.version} events; --at takes 1 to {source.version}.")
         now = self._clock()
@@ -197,11 +211,10 @@ class Inbox(Deciding):
             raise Refused(f"{thread_id} is a record, not a conversation.")
         return thread
 
-    async def _alive(self, thread_id: str) -> Thread:
+    async def _steered(self, thread_id: str, by: Person) -> tuple[Thread, Person]:
+        """The thread, and the person, identified. Raises UnknownThread, Refused if they may not steer it."""
         thread = await self._conversation(thread_id)
-        if thread.state.cancelled:
-            raise _cancelled(thread)
-        return thread
+        return thread, self._steering.check_thread(by, thread)
 
     def _received(self, channel: str, message: InboundMessage) -> MessageReceived:
         return self._message(message, str(OutsideId(channel, message.event_id)))

@@ -106,9 +106,9 @@ class Inbox(Protocol):
         by: Person,
         *,
         approved: bool,
+        digest: str,
         comment: str = "",
         step_id: str = "",
-        digest: str = "",
         proof: str = "",
         by_message: bool = False,
     ) -> DecisionResult:

@@ -75,6 +75,12 @@ class Thread:
         return next((step.request for step in self.open_steps("requested")), None)
 
     @property
+    def last_request(self) -> Request | None:
+        """The request that waits, or else the one that was made last; None: there was none."""
+        requests = (step.request for step in reversed(self.state.steps.values()) if step.request)
+        return self.pending or next(requests, None)
+
+    @property
     def timers(self) -> dict[TimerKey, datetime]:
         """When a worker has to look at the thread again, and why."""
         return timers_of(self.state)

@@ -37,6 +37,8 @@ class Person(Fact):
     """The person's name in the team file, the same for all their addresses. Empty: not in the team file."""
     email: str = ""
     """A further mail address, verified by the channel (the one in a Slack profile, say)."""
+    login: str = ""
+    """At a terminal: the OS user and the host, `dex@build-1`, whatever name they gave."""
 
 
 class Attachment(Fact):

@@ -53,10 +53,14 @@ def run(
     *,
     model: bool = False,
     agents: bool = True,
+    any_agent: bool = False,
     channels: bool = False,
     serves: bool = False,
 ) -> None:
-    """`model`: must be configured. `agents`, `channels`: their settings must be valid. Raises Exit."""
+    """`model`: must be configured. `agents`, `channels`: their settings must be valid. `any_agent`: there must be one.
+
+    Raises Exit.
+    """
     from bot.logs import log_failure, set_up_logging
 
     if serves:  # Even what is wrong with the settings is said in the log.
@@ -65,7 +69,7 @@ def run(
     def ready() -> Ready:
         from bot.setup import load
 
-        setup = load(*_checks(agents=agents, model=model, channels=channels))
+        setup = load(*_checks(agents=agents, any_agent=any_agent, model=model, channels=channels))
         level = setup.settings.bot_log_level
         set_up_logging("error" if level == "info" and not serves else level, console.LOG)
         return setup.settings, work(setup)
@@ -73,10 +77,11 @@ def run(
     _run(ready, log_failure if serves else None)
 
 
-def _checks(*, agents: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
-    if agents or model:
-        from bot.app import model_problems, roster_problems
+def _checks(*, agents: bool, any_agent: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
+    if agents or any_agent or model:
+        from bot.app import agent_problems, model_problems, roster_problems
 
+        yield from ([agent_problems] if any_agent else [])
         yield from ([roster_problems] if agents else [])
         yield from ([model_problems] if model else [])
     if channels:

@@ -1,6 +1,7 @@
 """The commands that control a thread: `approve`, `reject`, `edit`, `pause`, `resume`, `cancel`, `fork`.
 
-The inbox and the fold judge whether a person is entitled, never the commands.
+The inbox and the fold judge whether a person is entitled, never the commands. Nothing is decided here that the person
+did not see: a request is shown first, or named by its digest.
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ from typing import Annotated
 
 import typer
 
-from bot.app import opened
-from bot.cli import command, console, exits, person
+from agent.speech.requests import approval
+from bot.app import App
+from bot.cli import asking, command, console, exits, person
 from bot.cli.answering import report
 from bot.cli.opening import At, check_place, place_of
 from bot.cli.options import As, AsJson, Digest, Reason, ThreadId, Wait
 from bot.deciding import DecisionResult
 from bot.setup import Setup
+from bot.views.transcript import Entry
 from channels.inbound import Refused
-from channels.plain import fields
+from channels.plain import fields, render
 from store.events import ThreadReopened
-from store.text import one_line
+from store.text import call_in_words, one_line
 from store.values import Person
+
+CALL_CHARS_MAX = 200
+DIGEST_CHARS = 12
+"""As many digits as a card shows."""
 
 
 def approve(
@@ -31,8 +38,11 @@ def approve(
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Approve the request that waits."""
-    _settle(thread, True, comment, digest, person.me(name), wait, as_json)
+    """Approve the request that waits.
+
+    It is shown, and you are asked. Without a terminal, name the request that you saw with --digest.
+    """
+    _settle(thread, True, comment, digest, name, wait, as_json)
 
 
 def reject(
@@ -43,21 +53,46 @@ def reject(
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reject the request that waits."""
-    _settle(thread, False, reason, digest, person.me(name), wait, as_json)
+    """Reject the request that waits.
+
+    It is shown, and you are asked. Without a terminal, name the request that you saw with --digest.
+    """
+    _settle(thread, False, reason, digest, name, wait, as_json)
 
 
-def _settle(thread: str, approved: bool, comment: str, digest: str, me: Person, wait: bool, as_json: bool) -> None:
+def _settle(thread: str, approved: bool, comment: str, digest: str, name: str, wait: bool, as_json: bool) -> None:
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
+            seen = digest or await _digest_seen(bot, thread, me, approved=approved)
             result = await bot.inbox.decide(
-                thread, me, approved=approved, comment=comment, digest=digest, proof=person.PROOF
+                thread, me, approved=approved, comment=comment, digest=seen, proof=person.proof_of(me)
             )
             if not result.counts:
-                raise Refused(result.text)
+                raise Refused(result.text, "not_entitled" if result.outcome == "not_entitled" else "moved")
             await report(bot, result.thread, me, wait=wait, as_json=as_json, line=_what_was_decided(result))
 
     command.run(work, model=wait)
+
+
+async def _digest_seen(bot: App, thread_id: str, me: Person, *, approved: bool) -> str:
+    """The digest of the request, once the person has looked at it and said yes. Raises UnknownThread, Refused.
+
+    If none waits, that of the last one, so that the inbox says what became of it; empty: there was none.
+    """
+    thread = await bot.store.load(thread_id)
+    request, verb = thread.last_request, "approve" if approved else "reject"
+    if request is None or thread.pending is None:
+        return request.digest if request else ""
+    if not asking.attended():
+        call = one_line(call_in_words(request.chosen.intent, request.chosen.arguments), CALL_CHARS_MAX)
+        raise Refused(
+            f"Nothing was decided: {call} waits, and there is no terminal to show it on. Look at it with "
+            f"`bot show {thread_id}`, then name it: `bot {verb} {thread_id} --digest {request.digest[:DIGEST_CHARS]}`."
+        )
+    shown = Entry("request", "bot", render(approval(thread, request)))
+    if not await asking.confirmed(shown, f"{verb.capitalize()} it as {one_line(me.name, 100)}?"):
+        raise Refused("Nothing was decided.")
+    return request.digest
 
 
 def _what_was_decided(result: DecisionResult) -> str:
@@ -78,7 +113,7 @@ def edit(
 
     This makes a new request, which needs its own decision.
     """
-    me, arguments = person.me(name), {}
+    arguments = {}
     for change in changes:
         key, is_one, value = change.partition("=")
         if not is_one or not key:
@@ -86,9 +121,9 @@ def edit(
         arguments[key] = value
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             changed = await bot.inbox.edit(
-                thread, me, step_id="", digest=digest, arguments=arguments, proof=person.PROOF
+                thread, me, step_id="", digest=digest, arguments=arguments, proof=person.proof_of(me)
             )
             done = f"Accepted. The new request: {console.program()} show {thread}"
             await report(bot, changed, me, wait=wait, as_json=as_json, line=done)
@@ -98,10 +133,9 @@ def edit(
 
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     """Pause a thread: begin nothing new until it is resumed."""
-    me = person.me(name)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             paused = await bot.inbox.pause(thread, me)
             done = "Paused. What is running will finish, and its result is recorded."
             await report(bot, paused, me, as_json=as_json, line=done)
@@ -114,10 +148,9 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
     What was cancelled stays cancelled: a reopened thread goes on with the next message.
     """
-    me = person.me(name)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             resumed = await bot.inbox.resume(thread, me)
             reopened = isinstance(resumed.events[-1], ThreadReopened)
             done = "Reopened. What was cancelled stays cancelled; write to it to go on." if reopened else "Resumed."
@@ -128,10 +161,9 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
 def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
     """Cancel a thread: begin nothing new, drop its requests."""
-    me = person.me(name)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             ended = await bot.inbox.cancel(thread, me, reason)
             done = "Cancelled. What is running will finish, and its result is recorded."
             await report(bot, ended, me, as_json=as_json, line=done)
@@ -150,11 +182,10 @@ def fork(
 
     Ongoing work does not continue in the copy.
     """
-    me = person.me(name)
     check_place(place)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             copy = await bot.inbox.fork(thread, at, me, place_of(bot, place))
             await report(bot, copy, me, as_json=as_json, line=copy.id)
 

@@ -26,6 +26,7 @@ from bot.settings import ChannelSettings, Settings, misspelt
 from bot.setup import Setup
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.file import Team
+from bot.team.names import NO_AGENT
 from bot.team.policy_checks import policy_warnings
 from bot.team.problems import SettingsError
 from bot.team.tokens import token_warnings
@@ -102,7 +103,7 @@ async def _agents(setup: Setup) -> Finding:
     except SettingsError as error:
         return Finding("agents", "failed", " ".join(error.problems))
     if not roster:
-        return Finding("agents", "warning", "none is set up: add a table to bot.toml, such as [agents.deploy].")
+        return Finding("agents", "failed", NO_AGENT)
     found = await asyncio.gather(*map(_wrong_with, roster.values()))
     if problems := [problem for each in found for problem in each]:
         return Finding("agents", "failed", " ".join(problems))

@@ -12,9 +12,21 @@ import typer
 
 from bot.cli import console, exits
 
+NAME_CHARS_MAX = 100
+
+
+def _checked(name: str) -> str:
+    """Raises Misused."""
+    if (name and not name.strip()) or len(name) > NAME_CHARS_MAX:
+        raise exits.Misused(f"--as takes a name of 1 to {NAME_CHARS_MAX} characters.")
+    return name.strip()
+
+
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="the message; - reads it from stdin")]
-As = Annotated[str, typer.Option("--as", metavar="NAME", help="who you are; default: your login name")]
+As = Annotated[
+    str, typer.Option("--as", metavar="NAME", callback=_checked, help="who you are; default: who your login is")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Wait = Annotated[bool, typer.Option("--wait", help="work on it here until it is a person's turn, and show it")]
 GoOn = Annotated[str, typer.Option("--thread", metavar="ID", help="continue this thread")]

@@ -79,7 +79,7 @@ def run(
                 await stopping.wait()
         log.info("stopped", text="Stopped.")
 
-    command.run(work, model="worker" in chosen, channels=True, serves=True)
+    command.run(work, model="worker" in chosen, any_agent=True, channels=True, serves=True)
 
 
 async def _warn(bot: App) -> None:
@@ -90,8 +90,6 @@ async def _warn(bot: App) -> None:
                 log.error("store_unsafe", text=f"{found.what}: {found.text}")
     texts = policy_warnings(bot.roster, bot.authority, bot.may_write)
     texts += token_warnings(bot.setup.team.tokens, bot.now())
-    if not bot.roster:
-        texts = ["No agent is set up: add a table to bot.toml, such as [agents.deploy].", *texts]
     for text in texts:
         log.warning("setup_warning", text=text)
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
@@ -17,9 +15,9 @@ from agent.decide import decide
 from agent.model.base import Model
 from bot.app import App
 from bot.cli import console
-from bot.cli.person import PROOF
+from bot.cli.person import how_to_be_known, proof_of
 from bot.views.transcript import Entry, entries
-from channels.inbound import Refused
+from channels.inbound import Reason, Refused
 from channels.terminal import BARE_COMMANDS, Typed, parse
 from store.base import StoreUnavailable
 from store.thread import Thread
@@ -66,13 +64,17 @@ class Session:
         *,
         shown: int = 0,
         show: Callable[[Entry], None] = console.show,
+        attended: bool = True,
     ) -> None:
-        """`shown`: how many events the person has already seen."""
+        """`shown`: how many events the person has already seen. `attended`: a person sees what is shown."""
         self._app = app
         self._me = me
         self._show = show
         self._shown = shown
+        self._attended = attended
         self._prompted = ""
+        self._cards: set[str] = set()
+        """The requests that came on the screen since the person's last line."""
         self._types = False
         self._hinted: set[str] = set()
         self.thread = thread
@@ -128,9 +130,11 @@ class Session:
                 case _:
                     await self._act(typed)
         except Refused as refusal:
-            self._problem(str(refusal))
+            self._problem(f"{refusal}{how_to_be_known(self._me, refusal.reason)}")
         except StoreUnavailable as error:
             self._problem(f"{error} Check whether it arrived before you type it again.")
+        finally:
+            self._cards.clear()
         return True
 
     async def _act(self, typed: Typed) -> None:
@@ -143,11 +147,12 @@ class Session:
                     approved=typed.command == "approve",
                     comment=typed.text,
                     digest=self._digest_shown(),
-                    proof=PROOF,
+                    proof=proof_of(self._me),
                 )
                 self._show_new(result.thread)
                 if not result.counts:
-                    self._problem(result.text)
+                    reason: Reason = "not_entitled" if result.outcome == "not_entitled" else "moved"
+                    self._problem(f"{result.text}{how_to_be_known(self._me, reason)}")
             case "edit":
                 edited = await inbox.edit(
                     thread_id,
@@ -155,7 +160,7 @@ class Session:
                     step_id="",
                     digest=self._digest_shown(),
                     arguments=typed.arguments,
-                    proof=PROOF,
+                    proof=proof_of(self._me),
                 )
                 self._show_new(edited)
             case "pause":
@@ -189,11 +194,21 @@ class Session:
             self._problem(f"That was a message to the agent, {hint}")
 
     def _digest_shown(self) -> str:
-        """The digest of the request on the screen, so that a newer one is not decided by mistake."""
-        requests = [step.request for step in self.thread.state.steps.values() if step.request]
-        if not requests:
+        """The digest of the request that the person means: the one on the screen, and no newer one. Raises Refused."""
+        request = self.thread.last_request
+        if request is None:
             raise Refused("There is nothing to approve or reject yet.")
-        return (self.thread.pending or requests[-1]).digest
+        if not self._attended:
+            raise Refused(
+                f"Nothing was decided, because nobody sees this screen: it is no terminal. Look at the request with "
+                f"`bot show {self.thread.id}`, then name it: `bot approve {self.thread.id} --digest D`."
+            )
+        if len(self._cards) > 1:
+            raise Refused(
+                "Nothing was decided, because another request came while you typed. Look at the last one, and type it "
+                "again."
+            )
+        return request.digest
 
     async def _watch(self) -> None:
         thread = self.thread
@@ -234,6 +249,8 @@ class Session:
             self._show(entry)
         self._shown = thread.version
         pending = thread.pending
+        if pending:
+            self._cards.add(pending.step)
         if self._types and pending and pending.step != self._prompted:
             self._prompted = pending.step
             names = " ".join(f"{name}=…" for name in pending.asked.editable)
@@ -242,29 +259,3 @@ class Session:
 
     def _problem(self, text: str) -> None:
         self._show(Entry("problem", "bot", text))
-
-
-async def typed_lines() -> AsyncIterator[str]:
-    """Yields the lines of stdin until it ends."""
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    def put(line: str | None) -> None:
-        with contextlib.suppress(RuntimeError):  # The event loop has ended.
-            loop.call_soon_threadsafe(queue.put_nowait, line)
-
-    def read() -> None:
-        # Not sys.stdin: a thread blocked in its buffer would crash the interpreter at exit.
-        rest = b""
-        with contextlib.suppress(OSError):  # The terminal is gone.
-            while data := os.read(0, 65536):
-                *whole, rest = (rest + data).split(b"\n")
-                for line in whole:
-                    put(line.decode(errors="replace"))
-        if rest:
-            put(rest.decode(errors="replace"))
-        put(None)
-
-    threading.Thread(target=read, daemon=True, name="stdin").start()
-    while (line := await queue.get()) is not None:
-        yield line

@@ -56,14 +56,13 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """Approve all calls of one kind for a limited time."""
-    me = person.me(name)
     try:
         length_granted = plain(parse_duration(length))
     except ValueError as error:
         raise exits.Misused(f"--for {error}.") from None
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             chosen, cls = _tool(bot, tool, agent, scope)
             policy = bot.authority.policy(tool, scope)
             call = f"{tool} in {scope}" if scope else tool
@@ -86,7 +85,7 @@ def grant(
                 length=length_granted,
                 at=bot.now(),
                 reason=reason,
-                proof=person.PROOF,
+                proof=person.proof_of(me),
             )
         if as_json:
             console.print_json(_document(bot, granted))
@@ -103,11 +102,11 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke one."""
-    me = person.me(name)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
-            ended = await standing.revoke(bot.store, bot.people, me, grant_id, at=bot.now(), proof=person.PROOF)
+        async with person.acting(setup, name) as (bot, me):
+            proof = person.proof_of(me)
+            ended = await standing.revoke(bot.store, bot.steering, me, grant_id, at=bot.now(), proof=proof)
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})
         else:

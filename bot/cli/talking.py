@@ -5,11 +5,13 @@ Messages go through the inbox, like those of any other channel.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 
 from bot.app import model_of, opened
 from bot.cli import command, console, person
 from bot.cli.answering import report
+from bot.cli.asking import typed_lines
 from bot.cli.opening import AgentName, At, agent_named, check_place, place_of
 from bot.cli.options import (
     As,
@@ -22,7 +24,7 @@ from bot.cli.options import (
     not_both,
     text_of,
 )
-from bot.cli.session import HELP, Session, typed_lines, working
+from bot.cli.session import HELP, Session, working
 from bot.setup import Setup
 from channels.inbound import InboundMessage
 from channels.terminal import parse
@@ -30,12 +32,11 @@ from channels.terminal import parse
 
 def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     """Talk to an agent here, with the configured model."""
-    me = person.me(name)
     not_both(thread, agent, "--agent", "it has its agent")
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot, model_of(setup) as model:
-            lines = typed_lines()
+            me, lines = person.at_terminal(name, bot.people), typed_lines()
             if thread:
                 found = await bot.store.load(thread)
                 console.say(HELP)
@@ -50,11 +51,12 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 )
             try:
                 async with working(bot, model, found.id):
-                    await Session(bot, me, found).converse(lines)
+                    seen = sys.stdin.isatty() and sys.stdout.isatty()
+                    await Session(bot, me, found, attended=seen).converse(lines)
             finally:
                 console.say(f"Continue with: {console.program()} chat --thread {found.id}")
 
-    command.run(work, model=True)
+    command.run(work, model=True, any_agent=True)
 
 
 async def _first_words(lines: AsyncIterator[str]) -> str:
@@ -87,13 +89,13 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Open a thread, or write to one. Prints its id."""
-    words, me = text_of(text), person.me(name)
+    words = text_of(text)
     not_both(thread, agent, "--agent", "it has its agent")
     not_both(thread, place, "--place", "it has its place")
     check_place(place)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             if thread:
                 said = await bot.inbox.say(thread, me, words)
             else:
@@ -102,15 +104,15 @@ def send(
                 said = await bot.store.load(opened_id)
             await report(bot, said, me, wait=wait, as_json=as_json, line=said.id)
 
-    command.run(work, model=wait)
+    command.run(work, model=wait, any_agent=True)
 
 
 def answer(thread: ThreadId, text: Text, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
     """Answer the agent's open question."""
-    words, me = text_of(text), person.me(name)
+    words = text_of(text)
 
     async def work(setup: Setup) -> None:
-        async with opened(setup) as bot:
+        async with person.acting(setup, name) as (bot, me):
             said = await bot.inbox.answer(thread, me, words)
             await report(bot, said, me, wait=wait, as_json=as_json, line="Answered.")
 

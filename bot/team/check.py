@@ -5,17 +5,19 @@ Each table validates itself when it is read; these checks need more than one tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from agent.definition import Agent
 from bot.team.calendar import schedules_of
 from bot.team.file import Team
 from bot.team.models import agents_problems
+from bot.team.names import unknown_agent
 from bot.team.people import People
-from bot.team.policy_checks import policy_problems, tools_of
+from bot.team.policy_checks import group_problems, policy_problems, tools_of
 from bot.team.problems import SettingsError
 from bot.team.reach import Reach, out_of_reach
+from bot.team.steer import SteerTable
 from bot.team.tokens import unknown_agents
 
 
@@ -38,6 +40,7 @@ def team_problems(
             problems.append(f"api.places in the team file names {place!r}, and {why}")
     problems += agents_problems(team.models, list(agents))
     problems += unknown_agents(team.tokens, list(agents))
+    problems += _steer_problems(team.steer, People(team.people), list(agents))
     made = {name: agent for name, agent in agents.items() if agent}
     return problems + policy_problems(
         team.policy,
@@ -46,3 +49,13 @@ def team_problems(
         tools=tools_of(made) if len(made) == len(agents) else None,
         reach=reach,
     )
+
+
+def _steer_problems(table: SteerTable, people: People, agents: Collection[str]) -> Iterator[str]:
+    """Unknown groups and agents."""
+    if table.group:
+        yield from (f"steer.group in the team file: {text}" for text in group_problems(table.group, people))
+    for agent, group in table.agents.items():
+        if agent not in agents:
+            yield f"steer.agents.{agent} in the team file: {unknown_agent(agent, list(agents))}"
+        yield from (f"steer.agents.{agent} in the team file: {text}" for text in group_problems(group, people))

@@ -18,6 +18,7 @@ from bot.team.people import Member, named, people_problems
 from bot.team.policies import ANY, Policy
 from bot.team.problems import SettingsError, what_is_wrong, why
 from bot.team.schedules import ScheduleTable
+from bot.team.steer import SteerTable
 from bot.team.tokens import Token, token_problems
 from channels import places
 from channels.places import Alerts, Firing
@@ -70,6 +71,8 @@ class Team(BaseModel):
     people: dict[str, Member] = Field(default_factory=dict)
     policy: dict[str, dict[str, Policy]] = Field(default_factory=dict)
     """Who may approve what: by tool and by scope. Without a policy for a call, nobody may."""
+    steer: SteerTable = Field(default_factory=SteerTable)
+    """Who may pause, resume, cancel, reopen and fork threads, and revoke standing approvals."""
     hours: HoursTable | None = None
     """When people are at work. None: always."""
     schedules: dict[str, ScheduleTable] = Field(default_factory=dict)

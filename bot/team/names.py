@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
+NO_AGENT = "No agent is set up: add a table such as [agents.deploy] to bot.toml."
+"""What every command says that needs one."""
+
 
 def nearest(name: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
     """The most similar known name; empty: none is similar. `cutoff`: the similarity needed, from 0 to 1."""

@@ -7,9 +7,10 @@ Display names are ignored, because people choose them freely. It does not judge 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, ConfigDict
@@ -18,12 +19,14 @@ from channels.email.identity.senders import is_plain_address
 from store.authority.terms import ANYONE, TEAM
 from store.values import Person
 
+LOGIN_CHARS_MAX = 300
 MACHINE = "api"
 """The name and the address of the caller with BOT_API_TOKEN; the addresses of other machines begin with it."""
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 """Lower case and no @, so that a key is never a Slack id or a mail address."""
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _SLACK = re.compile(r"[UW][A-Z0-9]{2,30}")
+_LOGIN = re.compile(r"[^\s@]+(@[^\s@]+)*")
 
 
 def _email(address: str) -> str:
@@ -46,6 +49,13 @@ def _group(name: str) -> str:
     return name
 
 
+def _login(text: str) -> str:
+    if len(text) > LOGIN_CHARS_MAX or not _LOGIN.fullmatch(text):
+        raise ValueError(f"must be an OS user (dex) or one on one host (dex@build-1), not {text[:40]!r}")
+    user, at, host = text.rpartition("@")
+    return f"{user}@{host.lower()}" if at else text
+
+
 @dataclass(frozen=True)
 class Member:
     """One person of the team file."""
@@ -58,6 +68,11 @@ class Member:
     """The Slack user id."""
     emails: tuple[Annotated[str, AfterValidator(_email)], ...] = ()
     groups: tuple[Annotated[str, AfterValidator(_group)], ...] = ()
+    logins: tuple[Annotated[str, AfterValidator(_login)], ...] | None = None
+    """Who they are at a terminal: an OS user (`dex`) on any host, or on one (`dex@build-1`). Default: the key.
+
+    Empty: they are nobody at a terminal.
+    """
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -83,13 +98,23 @@ def people_problems(members: Mapping[str, Member]) -> list[str]:
         for address in _addresses(member):
             claims.setdefault(address, []).append(key)
     twice = [f"{' and '.join(keys)} both claim {address}" for address, keys in claims.items() if len(keys) > 1]
+    twice += _shared_logins(members)
     return problems + [f"people must not overlap: {text}." for text in twice]
+
+
+def _shared_logins(members: Mapping[str, Member]) -> Iterator[str]:
+    """A login is one person's: otherwise one person at a terminal could count as two."""
+    claims = [(key, login) for key, member in members.items() if _KEY.fullmatch(key) for login in _logins(key, member)]
+    for (one, first), (other, second) in combinations(claims, 2):
+        shorter, longer = sorted((first, second), key=len)
+        if one != other and (shorter == longer or longer.rpartition("@")[0] == shorter):
+            yield f"{one} and {other} both claim the login {longer}"
 
 
 @dataclass(frozen=True)
 class People:
     members: Mapping[str, Member] = field(default_factory=dict)
-    """By key, as in `[people.KEY]`, which is also their login name at a terminal."""
+    """By key, as in `[people.KEY]`."""
 
     @cached_property
     def _keys(self) -> dict[str, str]:
@@ -115,6 +140,11 @@ class People:
         """All addresses of a member, in lower case, and their key."""
         return frozenset({key, *(address.lower() for address in _addresses(self.members[key]))})
 
+    def by_login(self, login: str) -> str:
+        """The key of the member who is at a terminal with this login (`USER@HOST`); empty: nobody."""
+        here = {login, login.rpartition("@")[0]}
+        return next((key for key, member in self.members.items() if here.intersection(_logins(key, member))), "")
+
     def group_names(self) -> set[str]:
         """The groups that have members."""
         return {group for member in self.members.values() for group in member.groups}
@@ -132,6 +162,10 @@ class People:
         member = self.members[key]
         address = member.slack or next(iter(member.emails), key)
         return Person(name=member.name or key, address=address, member=key, trust="verified")
+
+
+def _logins(key: str, member: Member) -> tuple[str, ...]:
+    return (key,) if member.logins is None else member.logins
 
 
 def _addresses(member: Member) -> Iterable[str]:

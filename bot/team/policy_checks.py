@@ -116,7 +116,7 @@ def _scope_problems(tool: str, scope: str, tools: Mapping[str, type[Tool]]) -> I
 
 def _rule_problems(rule: Rule, people: People, hours: Hours, reach: Reach) -> Iterator[str]:
     groups = [group for group in (rule.group, rule.then) if group]
-    unknown = [text for group in groups for text in _group_problems(group, people)]
+    unknown = [text for group in groups for text in group_problems(group, people)]
     yield from unknown
     if ANYONE in groups and (rule.quorum > 1 or not rule.requester_may):
         wants = "quorum" if rule.quorum > 1 else "requester_may"
@@ -152,7 +152,7 @@ def _meant(group: str, people: People) -> str:
     return group if group in known else nearest(group, known) or TEAM
 
 
-def _group_problems(group: str, people: People) -> Iterator[str]:
+def group_problems(group: str, people: People) -> Iterator[str]:
     names = people.group_names()
     if group not in (ANYONE, TEAM, *names):
         yield unknown(group, "group that somebody is in", [*sorted(names), TEAM, ANYONE])
@@ -200,7 +200,7 @@ def _weaker(policy: Policy) -> Iterator[str]:
 def _standing_problems(policy: Policy, people: People) -> Iterator[str]:
     if policy.standing is None:
         return
-    yield from _group_problems(policy.standing.group, people)
+    yield from group_problems(policy.standing.group, people)
     if policy.standing.group == ANYONE and policy.group != ANYONE and policy.requester_may:
         yield f"group is {ANYONE!r}, but {policy.group} otherwise: approving in advance must not be easier."
     if policy.standing.group == ANYONE and not policy.requester_may:

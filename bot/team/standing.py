@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from agent.reporting import report_posted
 from bot.team.people import People
+from bot.team.steer import Steering
 from channels import terminal
 from channels.inbound import Refused
 from store import keys
@@ -87,7 +88,7 @@ async def grant(
     """
     by = people.identified(by)
     if by.trust != "verified" or not people.belongs(by, group):
-        raise Refused(f"{one_line(by.name, 100)} may not grant this: only members of {group} may.")
+        raise Refused(f"{one_line(by.name, 100)} may not grant this: only members of {group} may.", "not_entitled")
     if length > max_length:
         raise Refused(f"That is too long: such calls can be approved for at most {in_words(max_length)}.")
     granted = StandingGranted(
@@ -109,9 +110,9 @@ async def grant(
 
 
 async def revoke(
-    store: Store, people: People, by: Person, grant_id: str, *, at: datetime, proof: str = ""
+    store: Store, steering: Steering, by: Person, grant_id: str, *, at: datetime, proof: str = ""
 ) -> StandingGranted:
-    """Revoke a grant. Everybody in [people] may, since it only removes rights.
+    """Revoke a grant, as who granted it or with the right to steer its agent.
 
     Raises Refused, StoreUnavailable.
     """
@@ -123,11 +124,7 @@ async def revoke(
         raise Refused(f"{grant_id} was already revoked by {who} at {instant(found.revoked.at)}.")
     if not found.is_active(at):
         raise Refused(f"{grant_id} already ended at {instant(found.granted.until)}.")
-    if by.trust != "verified":
-        raise Refused(f"{one_line(by.name, 100)} may not revoke it: their identity is not verified.")
-    by = people.identified(by)
-    if not by.member:
-        raise Refused(f"{one_line(by.name, 100)} may not revoke it: they are not in [people].")
+    by = steering.check_grant(by, found.granted)
     event = StandingRevoked(id=keys.revoked(grant_id), at=at, grant=grant_id, by=by, proof=proof)
     await _post(store, event)
     return found.granted

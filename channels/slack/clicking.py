@@ -60,19 +60,19 @@ class ClickHandler:
             # Before anything else, because the trigger expires after 3 seconds.
             view = reject_modal(_with_place(clicked.value, clicked.by))
             if not await try_call("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view)):
-                self._tell_privately(clicked.by, "Slack did not open the form in time. Please press Reject again.")
+                self.tell_privately(clicked.by, "Slack did not open the form in time. Please press Reject again.")
         else:
             try:
                 match clicked:
                     case AskEdit():
-                        self._tell_privately(clicked.by, await self._open_edit_form(clicked))
+                        self.tell_privately(clicked.by, await self._open_edit_form(clicked))
                     case EditCall():
                         wrong = await self._edit(clicked)
                     case _:
-                        self._tell_privately(clicked.by, await self._record(clicked))
+                        self.tell_privately(clicked.by, await self._record(clicked))
             except StoreUnavailable:
                 # Slack does not redeliver clicks.
-                self._tell_privately(
+                self.tell_privately(
                     clicked.by, "That was not recorded: I cannot reach my database. Please click again in a minute."
                 )
                 raise
@@ -155,7 +155,7 @@ class ClickHandler:
     def _proof(self, by: Person) -> str:
         return f"slack {self._me.team}/{by.address}"
 
-    def _tell_privately(self, clicker: Clicker, text: str) -> None:
+    def tell_privately(self, clicker: Clicker, text: str) -> None:
         """Tell the person who clicked in private, in the background."""
         if text and clicker.channel:
             call = self._client.chat_postEphemeral(

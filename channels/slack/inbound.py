@@ -29,6 +29,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels.inbound import Inbox, Refused
 from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
 from channels.slack.clicking import ClickHandler
+from channels.slack.clicks import Clicker
 from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Installation, Posted, Stopped, parse_event
 from channels.slack.home import Home, home_view
 from channels.slack.marks import thread_in
@@ -102,13 +103,22 @@ class SlackInbound:
             case HomeOpened():
                 pass  # the manifest has the suggested prompts
             case Stopped():
-                if thread_id := await self._thread_of(event.channel, event.thread, ask=True):
-                    by = await self._reader.person(event.user, external=False)
-                    with contextlib.suppress(Refused, UnknownThread):
-                        await self._inbox.cancel(thread_id, by, "stopped in Slack")
+                await self._stop(event)
             case Ignored():
                 log.debug("slack_ignored", why=event.why)
         await ack()
+
+    async def _stop(self, stopped: Stopped) -> None:
+        thread_id = await self._thread_of(stopped.channel, stopped.thread, ask=True)
+        if not thread_id:
+            return
+        by = await self._reader.person(stopped.user, external=False)
+        try:
+            with contextlib.suppress(UnknownThread):
+                await self._inbox.cancel(thread_id, by, "stopped in Slack")
+        except Refused as refused:
+            clicker = Clicker(stopped.user, by.name, external=False, channel=stopped.channel, thread=stopped.thread)
+            self._clicks.tell_privately(clicker, str(refused))
 
     async def _change(self, changed: Edited | Deleted) -> None:
         thread_id = await self._thread_of(changed.channel, changed.thread, ask=changed.parent == self._me.user)

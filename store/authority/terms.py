@@ -62,8 +62,11 @@ def names_of(person: Person) -> frozenset[str]:
     """All identifiers of a person; two persons who share one are the same person.
 
     A log may hold a person from before the team file or the channel supplied the others. Display names do not count.
+    Whoever gives several names at one terminal is one person.
     """
-    return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower())))
+    # A prefix, since OS users and hosts are not given out by us: one may look like somebody's mail address.
+    login = f"login:{person.login}" if person.login else ""
+    return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower(), login)))
 
 
 def judge(

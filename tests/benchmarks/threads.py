@@ -406,7 +406,10 @@ async def _record(tell: Callable[[World], Story], world: World) -> Recorded:
             case Answered():
                 thread = await inbox.answer(thread.id, act.by, act.text)
             case Decided():
-                result = await inbox.decide(thread.id, act.by, approved=act.approved, comment=act.comment)
+                assert thread.pending, story.name
+                result = await inbox.decide(
+                    thread.id, act.by, approved=act.approved, digest=thread.pending.digest, comment=act.comment
+                )
                 assert result.outcome == "settled", story.name
                 thread = result.thread
             case Merged():

@@ -210,9 +210,9 @@ class Bot:
     async def flood(self, loops: int, at_once: int) -> float:
         """That many loops through a real worker in this process. Gives the seconds that they took."""
         seats = asyncio.Semaphore(at_once)
-        cards: dict[str, asyncio.Future[None]] = {}
+        cards: dict[str, asyncio.Future[str]] = {}
         ends: dict[str, asyncio.Future[None]] = {}
-        self.channel.on_card = lambda place, _: cards[place.address].set_result(None)
+        self.channel.on_card = lambda place, card: cards[place.address].set_result(card.digest)
         self.channel.on_end = lambda place: ends[place.address].set_result(None)
         futures = asyncio.get_running_loop().create_future
 
@@ -221,8 +221,8 @@ class Bot:
                 place = self.new_place()
                 cards[place.address], ends[place.address] = futures(), futures()
                 thread_id = await self.say(place)
-                await cards[place.address]
-                result = await self.inbox.decide(thread_id, BOB, approved=True, proof="bench")
+                seen = await cards[place.address]
+                result = await self.inbox.decide(thread_id, BOB, approved=True, digest=seen, proof="bench")
                 assert result.outcome == "settled"
                 await ends[place.address]
 

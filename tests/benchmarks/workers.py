@@ -101,9 +101,11 @@ async def through_the_queue(site: Site, rounds: int) -> list[Figure]:
             wrote = time.monotonic()
             await bot.say(place)
             assert await anext(said) == f"card {thread_id}"
+            pending = (await bot.store.load(thread_id)).pending
+            assert pending
             await asyncio.sleep(PAUSE_SECONDS)
             clicked = time.monotonic()
-            await bot.inbox.decide(thread_id, BOB, approved=True, proof="bench")
+            await bot.inbox.decide(thread_id, BOB, approved=True, digest=pending.digest, proof="bench")
             assert await anext(said) == f"end {thread_id}"
             thread = await bot.store.load(thread_id)
             if number >= 3:

@@ -110,12 +110,13 @@ async def test_clicks_and_other_models_are_served_while_more_threads_than_places
         room(two_models(healthy, dead)) as here,
     ):
         pushing = await here.opened("ops", "the one who clicks")
-        await here.until(pushing, "waiting_for_approval")
+        pending = (await here.until(pushing, "waiting_for_approval")).pending
+        assert pending
         for number in range(THREADS):
             await here.opened("stuck", f"desk {number}")
         await dead.arrived(CALLS_MAX)
 
-        await here.app.inbox.decide(pushing, ANN, approved=True)
+        await here.app.inbox.decide(pushing, ANN, approved=True, digest=pending.digest)
         await here.until(pushing, "done")
         await here.until(await here.opened("ops", "another one"), "done")
 

@@ -177,7 +177,8 @@ async def act(world: World, inbox: Inbox, roster: dict[str, Agent], thread: Thre
     if thread.pending:
         rejected = any(step.status == "rejected" for step in thread.state.steps.values())
         first = thread.pending.chosen.arguments["component"] == "frontend" and not rejected
-        await inbox.decide(thread.id, DEX, approved=not first, comment=OBJECTION if first else "")
+        seen, comment = thread.pending.digest, OBJECTION if first else ""
+        await inbox.decide(thread.id, DEX, approved=not first, digest=seen, comment=comment)
         return False
     if thread.state.question:
         asked = thread.state.steps[thread.state.question].chosen

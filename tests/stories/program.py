@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import pty
+import pwd
 import re
 import selectors
 import shutil
@@ -44,6 +45,8 @@ from tests.patience import PATIENCE_SECONDS
 
 BOT = str(Path(sys.executable).with_name("bot"))
 LOOK_SECONDS = 0.02
+LOGIN = "dex"
+"""The OS user as whom commands are run."""
 OUTPUT_BYTES_MAX = 16_000_000
 COLUMNS, ROWS = 150, 50
 
@@ -104,8 +107,8 @@ class Bot:
         base = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "USER": "dex",
-            "LOGNAME": "dex",
+            "USER": LOGIN,
+            "LOGNAME": LOGIN,
             "LANG": "C.UTF-8",
             "TERM": "xterm",
             "PYTHONWARNINGS": "error",
@@ -122,17 +125,24 @@ class Bot:
         self.environment |= {"OPENAI_BASE_URL": server.url, "OPENAI_MODEL": "scripted", "OPENAI_API_KEY": "sk-secret"}
         return self
 
-    async def run(self, *arguments: str | bytes, stdin: bytes = b"", **changes: str) -> Done:
+    async def run(self, *arguments: str | bytes, stdin: bytes = b"", login: str = LOGIN, **changes: str) -> Done:
+        """`login`: the OS user that it runs as."""
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(stdin)
             given.seek(0)
-            process = await self._fork(arguments, (given, out, err), changes)
+            process = await self._fork(arguments, (given, out, err), changes, login=login)
             code = await process.ends()
             return Done(code, _whole(out), _whole(err))
 
-    async def all(self, *commands: tuple[str, ...]) -> list[Done]:
+    async def all(self, *commands: tuple[str, ...], login: str = LOGIN) -> list[Done]:
         """Side by side."""
-        return await asyncio.gather(*(self.run(*command) for command in commands))
+        return await asyncio.gather(*(self.run(*command, login=login) for command in commands))
+
+    async def approve(self, thread_id: str, *more: str, login: str = LOGIN) -> Done:
+        """As scripts do it: they name the request that they have seen, if one waits."""
+        pending = (await self.run("show", thread_id, "--json")).document["pending"]
+        seen = ("--digest", pending["digest"]) if pending else ()
+        return await self.run("approve", thread_id, *seen, *more, login=login)
 
     @contextlib.asynccontextmanager
     async def started(self, *arguments: str, **changes: str) -> AsyncIterator[Running]:
@@ -144,11 +154,11 @@ class Bot:
                 await process.end()
 
     @contextlib.asynccontextmanager
-    async def terminal(self, *arguments: str, **changes: str) -> AsyncIterator[Terminal]:
+    async def terminal(self, *arguments: str, login: str = LOGIN, **changes: str) -> AsyncIterator[Terminal]:
         master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (ROWS, COLUMNS))
         with os.fdopen(slave, "r+b", buffering=0) as line:
-            process = await self._fork(arguments, (line, line, line), changes, terminal=True)
+            process = await self._fork(arguments, (line, line, line), changes, terminal=True, login=login)
         terminal = Terminal(process, master)
         try:
             yield terminal
@@ -162,9 +172,10 @@ class Bot:
         changes: dict[str, str],
         *,
         terminal: bool = False,
+        login: str = LOGIN,
     ) -> Process:
         command = ["bot", *map(os.fsdecode, arguments)]
-        return await forked(command, self.folder, self.env(**changes), streams, terminal=terminal)
+        return await forked(command, self.folder, self.env(**changes), streams, terminal=terminal, login=login)
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[Bot]:
@@ -339,9 +350,16 @@ async def forked(
     streams: tuple[IO[bytes], IO[bytes], IO[bytes]],
     *,
     terminal: bool = False,
+    login: str = LOGIN,
 ) -> Process:
-    """The first word of the command is one of `PROGRAMS`."""
-    order = {"command": [*command], "folder": str(folder), "environment": {**environment}, "terminal": terminal}
+    """The first word of the command is one of `PROGRAMS`. `login`: the OS user that it runs as."""
+    order = {
+        "command": [*command],
+        "folder": str(folder),
+        "environment": {**environment},
+        "terminal": terminal,
+        "login": login,
+    }
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(_nursery())
     socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [stream.fileno() for stream in streams])
@@ -429,8 +447,15 @@ def _become(order: dict[str, Any], streams: list[int]) -> list[str]:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
+    _log_in(order["login"])
     command: list[str] = order["command"]
     return command
+
+
+def _log_in(name: str) -> None:
+    """Be this OS user, as far as the program asks the OS: only root could really become another one."""
+    here = pwd.struct_passwd((name, "x", os.getuid(), os.getgid(), "", os.environ.get("HOME", "/"), "/bin/sh"))
+    setattr(pwd, "getpwuid", lambda uid: here)  # noqa: B010 - it is a function of the library
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class Company:
         return text
 
     async def by_terminal(self, who: str, thread_id: str) -> str:
-        done = await self.bot.run("approve", thread_id, "--as", who)
+        done = await self.bot.approve(thread_id, login=who)
         return done.out or done.err
 
     async def by_api(self, who: str, thread_id: str) -> str:
@@ -308,7 +308,7 @@ async def test_two_votes_at_the_same_moment_in_two_processes_settle_it_once(comp
             assert sorted(set(counted)) == ["ben", "cat"]
             starts = [e for e in found["events"] if e["kind"] == "tool_started" and e["step"] == _gated(found)]
             assert len(starts) == 1
-            (await company.bot.run("cancel", pending["id"])).succeeded()
+            (await company.bot.run("cancel", pending["id"], login="ben")).succeeded()
     assert len(deployed(company)) - before <= 2
 
 
@@ -331,7 +331,7 @@ async def test_an_expired_request_is_expired_everywhere(company: Company) -> Non
         await company.room.gets("expired", user="ben")
         assert re.search("expired|too old", await company.opens_link(card), re.IGNORECASE)
         assert (await company.decision("ben", thread_id, pending))[0] == 410
-        late = await company.bot.run("approve", thread_id, "--as", "ben", "--digest", pending["digest"])
+        late = await company.bot.run("approve", thread_id, "--digest", pending["digest"], login="ben")
         late.failed("expired")
     assert deployed(company) == before
 
@@ -410,16 +410,17 @@ def _edited_ran(shown: dict[str, Any]) -> bool:
 
 async def test_a_standing_approval_covers_what_it_says_until_it_is_revoked(company: Company) -> None:
     company.rules(policy(company, standing='{ group = "leads", max = "8h" }'))
-    refused = await company.bot.run("standing", "grant", "deploy", "production", "--for", "1h", "--as", "sam")
+    grant = ("standing", "grant", "deploy", "production", "--for", "1h", "--json")
+    refused = await company.bot.run(*grant, login="sam")
     assert refused.code == 1
-    granted = await company.bot.run("standing", "grant", "deploy", "production", "--for", "1h", "--as", "lea", "--json")
+    granted = await company.bot.run(*grant, login="lea")
     assert granted.code == 0, granted
     [standing] = (await company.bot.run("standing", "--json")).document
     async with company.running():
         await company.team.asks(f"deploy {MERGED} to production, skip staging")
         await company.team.hears("✅ approved by")
         assert company.team.cards() == []
-        assert (await company.bot.run("standing", "revoke", standing["id"], "--as", "lea")).code == 0
+        assert (await company.bot.run("standing", "revoke", standing["id"], login="lea")).code == 0
         await company.team.asks(f"deploy {MERGED} to production, skip staging")
         await company.team.hears("Approval needed")
     assert (await company.bot.run("standing", "--json")).document == []

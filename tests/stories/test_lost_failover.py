@@ -63,7 +63,7 @@ def endings(thread: Thread) -> int:
 async def ends_well(yard: Yard, servers: Pair, thread_id: str) -> None:
     """People were told and can go on, and the call ran once."""
     assert TOLD_OF_LOSS in await yard.shown(thread_id)
-    refused = await yard.bot.run("approve", thread_id)
+    refused = await yard.bot.approve(thread_id)
     assert refused.code != 0, refused
     await yard.says(thread_id, "What now?")
     thread = await until_status(servers.replica, thread_id, "done")
@@ -166,7 +166,7 @@ async def loses(yard: Yard, servers: Pair, thread_id: str) -> None:
     servers.fail_over()
     thread = await until(servers.replica, thread_id, has_lost, "the loss in the log")
     assert any(isinstance(event, ToolStarted) for event in thread.events)
-    refused = await yard.bot.run("approve", thread_id)
+    refused = await yard.bot.approve(thread_id)
     assert refused.code != 0, refused
     lease_seconds = int(yard.bot.environment["BOT_LEASE_SECONDS"])
     await pass_time(lease_seconds + LEASE_SECONDS)  # Another worker claims by then what is free.

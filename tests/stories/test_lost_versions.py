@@ -89,7 +89,7 @@ async def test_nothing_is_done_on_a_log_with_an_event_of_a_newer_version(yard: Y
         asked = await until_status(server, thread_id, "waiting_for_approval")
         await until(server, thread_id, lambda thread: not thread.state.outbox, "that people were asked")
         add_newer_event(server, asked)
-        approved = await yard.bot.run("approve", thread_id)
+        approved = await yard.bot.approve(thread_id)
         await worker.told("A newer version of me wrote to this thread.")
         assert yard.ledger == []
         assert 1 <= lines_about(worker, thread_id) <= looks_since(began)

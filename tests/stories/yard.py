@@ -114,9 +114,9 @@ class Yard:
         (self.folder / "go").touch()
 
     def another_bot(self, folder: Path, *, knows_agent: bool) -> Bot:
-        """Of another version, on the same store: its agent has no tool, or there is no such agent."""
+        """Of another version, on the same store: its agent has no tool, or it has another agent."""
         other = Bot(folder, dict(self.bot.environment))
-        _write_team(other, self.folder, _OLDER_AGENT if knows_agent else "")
+        _write_team(other, self.folder, _OLDER_AGENT, name="release" if knows_agent else "other")
         return other
 
     async def asks(self) -> str:
@@ -128,7 +128,7 @@ class Yard:
         (await self.bot.run("send", "--thread", thread_id, words)).succeeded()
 
     async def approves(self, thread_id: str) -> None:
-        (await self.bot.run("approve", thread_id)).succeeded()
+        (await self.bot.approve(thread_id)).succeeded()
 
     async def shown(self, thread_id: str) -> str:
         return (await self.bot.run("show", thread_id)).succeeded().out
@@ -156,15 +156,11 @@ async def yard_at(folder: Path, url: str) -> AsyncIterator[Yard]:
             yard.let_go()  # no command is left behind
 
 
-def _write_team(bot: Bot, yard: Path, agent: str) -> None:
-    bot.folder.mkdir()
-    text = _TEAM.format(yard=yard)
-    if agent:
-        (bot.folder / "agents" / "release").mkdir(parents=True)
-        (bot.folder / "agents" / "release" / "__init__.py").write_text(agent)
-    else:
-        text = "[policy" + text.partition("[policy")[2]
-    (bot.folder / "bot.toml").write_text(text)
+def _write_team(bot: Bot, yard: Path, agent: str, *, name: str = "release") -> None:
+    folder = bot.folder / "agents" / name
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(agent.replace('NAME = "release"', f'NAME = "{name}"'))
+    (bot.folder / "bot.toml").write_text(_TEAM.format(yard=yard).replace("agents.release", f"agents.{name}"))
 
 
 async def until(server: Server, thread_id: str, look: Callable[[Thread], bool], what: str) -> Thread:

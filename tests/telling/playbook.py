@@ -560,6 +560,13 @@ class World:
         self.thread = await self.store.load(await self.inbox.trigger(self.place, event, agent="ops"))
         return self.thread
 
+    @property
+    def digest(self) -> str:
+        """Of the request that somebody here last saw."""
+        request = self.thread.last_request
+        assert request, self.thread.status
+        return request.digest
+
     async def approve(self, by: Person = ANN, comment: str = "", **more: Any) -> DecisionResult:
         return await self._decide(by, comment, approved=True, **more)
 
@@ -567,7 +574,12 @@ class World:
         return await self._decide(by, reason, approved=False, **more)
 
     async def _decide(self, by: Person, comment: str, *, approved: bool, **more: Any) -> DecisionResult:
-        result = await self.inbox.decide(self.thread.id, by, approved=approved, comment=comment, **more)
+        """By default on the request that waits in the store, or else the last one."""
+        now = await self.store.load(self.thread.id)
+        step = now.step(more.get("step_id", ""))
+        request = step.request if step else now.last_request
+        seen = {"digest": request.digest if request else ""} | more
+        result = await self.inbox.decide(self.thread.id, by, approved=approved, comment=comment, **seen)
         self.thread = result.thread
         return result
 

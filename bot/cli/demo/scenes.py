@@ -22,11 +22,13 @@ from agent.model.base import Model
 from agent.roster.deploy.stand_in import StandIn
 from bot.app import model_of, opened
 from bot.cli import command, console, person
+from bot.cli.asking import typed_lines
 from bot.cli.demo.site import COMPONENTS, MERGED, Site
-from bot.cli.session import HELP, Session, typed_lines, working
+from bot.cli.session import HELP, Session, working
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import read_team
+from bot.team.people import People
 from channels import terminal
 from channels.inbound import Refused
 from channels.terminal import Typed
@@ -49,7 +51,7 @@ def demo() -> None:
     """
 
     async def work(setup: Setup) -> None:
-        await play(setup, person.me(""), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+        await play(setup, person.at_terminal("", People()), interactive=sys.stdin.isatty() and sys.stdout.isatty())
 
     command.run(work, agents=False)
 

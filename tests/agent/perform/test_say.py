@@ -111,7 +111,7 @@ async def test_a_request_that_nobody_could_be_shown_is_refused() -> None:
     told, said = await world.run()
     assert told.startswith("told elsewhere: ")
     assert said == "said: I cannot ask you."
-    result = await world.inbox.decide(world.thread.id, ANN, approved=True)
+    result = await world.approve(ANN)
     assert result.outcome == "too_late"
     assert await world.run() == []
 

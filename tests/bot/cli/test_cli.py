@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from bot.cli.demo.site import MERGED
+from bot.team.names import NO_AGENT
 from tests.fakes.model_server import ModelServer, step
 from tests.fakes.servers import Server
 from tests.stories.program import BOT, Bot, forked
@@ -104,11 +105,12 @@ async def test_before_anything_is_set_up_each_command_says_what_to_do(bot: Bot) 
         )
     assert listed.succeeded().out == ""
     assert as_json.succeeded().document == []
-    sent.failed("'deploy'", "[agents.deploy]", "bot.toml")
+    sent.failed(NO_AGENT)
     for result in (ran, chatted, waited):
         assert result.code == 1
         assert result.out == ""
-        first, second = result.err.splitlines()
+        what_to_do, first, second = result.err.splitlines()
+        assert NO_AGENT in what_to_do
         assert "OPENAI_MODEL" in first
         assert "OPENAI_API_KEY" in second
     unknown.failed("There is no thread", "bot threads")
@@ -218,7 +220,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
 
     # Approved once; the second one, and the other way round, change nothing.
-    approved = (await bot.run("approve", thread, "--wait", "--json", "--as", "Bob")).succeeded()
+    approved = (await bot.approve(thread, "--wait", "--json", "--as", "Bob")).succeeded()
     assert approved.document["status"] == "done"
     assert bot.site.running("backend", "production") == bot.site.sha("v1.1.0")
     for result in await bot.all(("approve", thread, "--as", "Cleo"), ("reject", thread, "--reason", "no")):

@@ -16,6 +16,7 @@ from bot.cli.demo.site import Site
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import read_team
+from bot.team.names import NO_AGENT
 from channels.slack import check as slack_check
 from channels.slack.connection import client_of, identify
 from tests.fakes.mail.dovecot import PASSWORD, address
@@ -67,12 +68,11 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
 async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
     result = await bot.run("doctor", "--json")
     assert result.code == 1
-    assert result.err == "1 of 14 checks failed: model.\n"
+    assert result.err == "2 of 14 checks failed: agents, model.\n"
     found = findings(result)
     assert found["model"][0] == "failed"
     assert "OPENAI_MODEL is not set" in found["model"][1]
-    assert found["agents"][0] == "warning"
-    assert "[agents.deploy]" in found["agents"][1]
+    assert found["agents"] == ("failed", NO_AGENT)
     assert found["redis"][0] == "ok"
 
 
@@ -94,7 +94,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
         model.script(FINE)
         result = await bot.run("doctor", REDIS_URL=server.url)
         assert result.code == 1
-        assert result.err == "1 of 14 checks failed: persistence.\n"
+        assert result.err == "2 of 14 checks failed: agents, persistence.\n"
         assert "appendonly yes" in result.out
     finally:
         server.stop()

@@ -122,6 +122,37 @@ async def test_the_request_on_the_screen_is_changed_and_no_newer_one(app: App, s
     assert screen.entries[-1].text == "✏️ edited it: push tag=v 3"
 
 
+async def test_where_another_request_came_while_they_typed_nothing_is_decided(app: App, store: MemoryStore) -> None:
+    screen = Screen()
+    thread = await told(store, chosen("s1", acts=True, tag="v1"))
+    session = Session(app, ANN, thread, show=screen)
+    await session.until_turn()
+    newer = chosen("s2", acts=True, tag="v2")
+    session.thread = await store.append(thread, newer, requested("t1", newer))
+    await session.until_turn()
+    for line in ("/approve", "/reject too early"):
+        session.thread = await store.load("t1")
+        await session.obey(parse(line))
+        if line == "/approve":
+            assert "another request came while you typed" in screen.entries[-1].text
+            assert await store.load("t1") == session.thread
+    assert (await store.load("t1")).state.steps["s2"].status == "rejected", (
+        "with the second line it is the one they saw"
+    )
+
+
+async def test_nothing_is_decided_where_nobody_sees_the_screen(app: App, store: MemoryStore) -> None:
+    screen = Screen()
+    thread = await told(store, chosen("s1", acts=True, tag="v1"))
+    session = Session(app, ANN, thread, show=screen, attended=False)
+    await session.until_turn()
+    for line in ("/approve", "/reject no", "/edit tag=v2"):
+        await session.obey(parse(line))
+        assert "it is no terminal" in screen.entries[-1].text
+        assert "bot approve t1 --digest" in screen.entries[-1].text
+    assert await store.load("t1") == thread
+
+
 async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) -> None:
     screen, step = Screen(), chosen("s1", acts=True)
     request = requested("t1", step).model_copy(update={"policy": {"quorum": 2}})

@@ -372,6 +372,28 @@ async def test_the_stop_button_ends_what_is_under_way(office: Office) -> None:
     assert office.desk.ran == []
 
 
+async def test_who_may_not_steer_the_thread_cannot_stop_it_and_is_told_so(office: Office) -> None:
+    thinking = asyncio.Event()
+
+    async def thinks(_: str) -> Step:
+        await thinking.wait()
+        return done("Hello.")
+
+    office.slack.workspace.change_user("ana", is_guest=True)
+    office.model.answers(thinks)
+    async with office.open():
+        said = await office.slack.dm("ana", "are you there?")
+        await office.slack.wait_for(lambda: office.slack.session_status(said.channel, said) == "processing")
+        stopped = await office.slack.stop_session("ana", said.channel, said)
+        assert stopped
+        await office.slack.acknowledged(stopped)
+        (told,) = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
+        thinking.set()
+        await office.says("Hello.", said)
+    assert "may not steer this thread: I cannot verify who that is. Nothing was changed." in str(told.args["text"])
+    assert not (await office.thread(said)).state.cancelled
+
+
 async def test_a_session_that_waits_for_a_person_is_suspended(office: Office) -> None:
     office.model.answers(PROD)
     async with office.open():

@@ -110,6 +110,8 @@ def test_nothing_else_is_anybody(address: str) -> None:
         ("[people.dex]\nslack = '@dex'", "must be a Slack member ID, such as U0123456, not '@dex'"),
         ("[people.dex]\nemails = ['Dex <dex@example.com>']", "must be one plain address"),
         ("[people.dex]\nemail = 'dex@example.com'", "people.dex.email"),
+        ("[people.dex]\nlogins = ['dex@']", "must be an OS user (dex) or one on one host (dex@build-1)"),
+        ("[people.dex]\nlogins = ['Dex Horthy']", "must be an OS user"),
     ],
 )
 def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
@@ -118,6 +120,23 @@ def test_a_directory_that_is_wrong_is_refused(text: str, words: str) -> None:
     (problem,) = caught.value.errors()
     told = f"{'.'.join(map(str, problem['loc']))} {problem['msg']}"
     assert words in told
+
+
+def test_a_login_is_one_persons() -> None:
+    people = read(
+        "[people.dex]\n[people.ana]\nlogins = ['ana', 'dex@Build-1']\n[people.ben]\nlogins = ['ana@laptop']\n"
+        "[people.cat]\nlogins = ['root@build-1']\n[people.eve]\nlogins = ['root@build-2']\n"
+    )
+    assert people_problems(people.members) == [
+        "people must not overlap: dex and ana both claim the login dex@build-1.",
+        "people must not overlap: ana and ben both claim the login ana@laptop.",
+    ]
+    assert [people.by_login(here) for here in ("root@build-1", "root@build-2", "root@build-3", "")] == [
+        "cat",
+        "eve",
+        "",
+        "",
+    ]
 
 
 def test_bad_keys_and_what_two_claim_are_told_together() -> None:

@@ -15,6 +15,7 @@ from bot.team import standing
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
+from bot.team.steer import Steering
 from channels.inbound import Refused
 from store.base import Store
 from store.events import ThreadOpened, UnknownEvent
@@ -80,7 +81,7 @@ async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any)
 
 async def revoked(store: Store, grant_id: str, by: Person = ANA, after: timedelta = timedelta()) -> StandingGranted:
     people = People(Team.model_validate(tomllib.loads(TEAM)).people)
-    return await standing.revoke(store, people, by, grant_id, at=START + after)
+    return await standing.revoke(store, Steering(people), by, grant_id, at=START + after)
 
 
 # Granting and revoking
@@ -124,9 +125,11 @@ async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None
     assert await standing.active(store, START) == [second]
     with pytest.raises(Refused, match=f"{first.id} was already revoked by ana at 2026-11-20 09:00 UTC"):
         await revoked(store, first.id)
-    with pytest.raises(Refused, match="their identity is not verified"):
+    with pytest.raises(Refused, match="I cannot verify who that is"):
         await revoked(store, second.id, DEX.model_copy(update={"trust": "third_party"}))
-    with pytest.raises(Refused, match=r"zoe may not revoke it: they are not in \[people\]"):
+    with pytest.raises(
+        Refused, match=f"zoe may not revoke {second.id}: only who granted it, and everybody in the team file, may"
+    ):
         await revoked(store, second.id, Person(name="zoe", address="zoe", trust="verified"))
     assert await standing.active(store, START) == [second]
     with pytest.raises(Refused, match="There is no standing approval 'g0'"):
@@ -274,7 +277,7 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     both = team + '[policy.rollback.staging]\ngroup = "release"\n'
     file.write_text(site + both)
     arguments = ("deploy", "production", "--for", "4h")
-    done = await bot.run("standing", "grant", *arguments, "--as", "eve", "--reason", "a migration", "--json")
+    done = await bot.run("standing", "grant", *arguments, "--reason", "a migration", "--json", login="eve")
     grant = done.succeeded().document
     assert {name: grant[name] for name in ("agent", "tool", "scope", "reason", "holds")} == {
         "agent": "deploy",
@@ -294,21 +297,23 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     assert (await bot.run("threads", "--json")).succeeded().document == []
     wrong = {
         ("grant", *arguments, "--as", "ana"): ["ana may not grant this", "leads"],
-        ("grant", *arguments[:3], "9h", "--as", "eve"): ["at most 8h"],
-        ("grant", "rollback", "staging", "--for", "1h", "--as", "eve"): ["rollback in staging in advance", "standing"],
-        ("grant", "rollback", "production", "--for", "1h", "--as", "eve"): ["bot.toml has no policy for it"],
-        ("grant", "deploy", "staging", "--for", "1h", "--as", "eve"): ["in staging needs no approval"],
+        ("grant", *arguments[:3], "9h"): ["at most 8h"],
+        ("grant", "rollback", "staging", "--for", "1h"): ["rollback in staging in advance", "standing"],
+        ("grant", "rollback", "production", "--for", "1h"): ["bot.toml has no policy for it"],
+        ("grant", "deploy", "staging", "--for", "1h"): ["in staging needs no approval"],
         ("grant", "deploy", "--for", "1h"): ["needs a scope: staging, production"],
         ("grant", "deploy_all", "--for", "1h"): ["no tool 'deploy_all'"],
         ("grant", *arguments, "--agent", "rollback"): ["'rollback' has no tool 'deploy'"],
         ("revoke", "g0"): ["no standing approval 'g0'"],
     }
-    for result, words in zip(await bot.all(*(("standing", *one) for one in wrong)), wrong.values(), strict=True):
+    results = await bot.all(*(("standing", *one) for one in wrong), login="eve")
+    for result, words in zip(results, wrong.values(), strict=True):
         result.failed(*words)
+    (await bot.run("standing", "grant", *arguments, login="ana")).failed("ana may not grant this", "leads")
     soon = await bot.run("standing", "grant", *arguments[:3], "soon")
     soon.failed("--for must be a number and s, m, h or d", code=2)
-    stranger = await bot.run("standing", "revoke", grant["id"], "--as", "zoe")
-    stranger.failed("zoe may not revoke it: they are not in [people].")
+    stranger = await bot.run("standing", "revoke", grant["id"], "--as", "zoe", login="eve")
+    stranger.failed(f"zoe may not revoke {grant['id']}: I cannot verify who that is.", "You are eve@")
     # What only reads asks nothing of channels.
     file.write_text(site + both.replace("standing =", 'ask = ["slack:C0123"]\nstanding ='))
     changed, threads, run = await bot.all(("standing",), ("threads",), ("run", "clock"))
@@ -316,7 +321,7 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     threads.succeeded()
     run.failed("slack is not set up")
     file.write_text(site + both)
-    ended = (await bot.run("standing", "revoke", grant["id"], "--as", "ana")).succeeded()
+    ended = (await bot.run("standing", "revoke", grant["id"], login="ana")).succeeded()
     assert "deploy in production" in ended.out
     none, listed = await bot.all(("standing",), ("standing", "--json"))
     assert (none.code, none.out, none.err) == (0, "", "There are none.\n")

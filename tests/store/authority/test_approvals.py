@@ -58,7 +58,8 @@ async def test_it_takes_two_and_everybody_sees_how_far_it_is() -> None:
 
 async def test_two_who_vote_at_the_same_moment_are_both_counted() -> None:
     world = await pushing(group="release", quorum=2)
-    outcomes = await asyncio.gather(*(world.inbox.decide(world.thread.id, by, approved=True) for by in (ANN, BOB)))
+    votes = (world.inbox.decide(world.thread.id, by, approved=True, digest=world.digest) for by in (ANN, BOB))
+    outcomes = await asyncio.gather(*votes)
     assert sorted(result.outcome for result in outcomes) == ["counted", "settled"]
     decided = [e for e in (await world.store.load(world.thread.id)).events if isinstance(e, ApprovalDecided)]
     assert [(e.by.member, e.groups) for e in decided] == [("ann", ("release",)), ("bob", ("release",))]
@@ -310,7 +311,7 @@ async def test_what_is_approved_while_its_change_is_looked_at_is_not_begun() -> 
     assert pending is not None
 
     async def approve() -> None:
-        await world.inbox.decide(world.thread.id, BOB, approved=True)
+        await world.inbox.decide(world.thread.id, BOB, approved=True, digest=pending.digest)
 
     world.store.before(ApprovalRequested, approve)
     world.thread = await world.inbox.edit(
@@ -373,7 +374,8 @@ async def test_a_click_that_did_not_count_does_not_keep_a_later_one_from_countin
     world = await pushing(group="team")
     assert (await world.approve(DAN)).outcome == "not_entitled"
     known = People({**PEOPLE.members, "dan": Member(name="Dan", slack="U5")})
-    result = await Inbox(world.store.real, people=known, clock=world.clock).decide(world.thread.id, DAN, approved=True)
+    inbox = Inbox(world.store.real, people=known, clock=world.clock)
+    result = await inbox.decide(world.thread.id, DAN, approved=True, digest=world.digest)
     assert result.outcome == "settled"
 
 

@@ -58,7 +58,7 @@ async def test_what_is_decided_while_an_edit_is_checked_does_not_count_and_the_p
     told = []
 
     async def decide() -> None:
-        told.append(await world.inbox.decide(world.thread.id, BOB, approved=approved))
+        told.append(await world.inbox.decide(world.thread.id, BOB, approved=approved, digest=world.digest))
 
     world.store.before(point, decide)
     await edited(world, "staging" if point is ApprovalRequested else "nowhere")

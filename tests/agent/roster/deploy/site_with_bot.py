@@ -114,7 +114,10 @@ class Bot:
         return thread.turn != "clock" and decide(self.roster[thread.agent], thread) is None
 
     async def settle(self, thread: Thread, *, approved: bool, comment: str = "") -> Thread:
-        result: DecisionResult = await self.inbox.decide(thread.id, ANN, approved=approved, comment=comment)
+        assert thread.pending
+        result: DecisionResult = await self.inbox.decide(
+            thread.id, ANN, approved=approved, digest=thread.pending.digest, comment=comment
+        )
         assert result.outcome == "settled"
         return await self.rest(result.thread)
 

@@ -1,0 +1,61 @@
+"""The person who sits at the terminal: whether there is one, the lines that they type, and a yes or no.
+
+Questions go to stderr, because stdout holds only what the command gives out. Only a plain yes is one: the end of the
+input, another word, and what was typed before the question, are a no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+import termios
+import threading
+from collections.abc import AsyncIterator
+
+from bot.cli import console
+from bot.views.transcript import Entry
+
+
+def attended() -> bool:
+    """Whether somebody sees what is asked on stderr, and can answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def confirmed(entry: Entry, question: str) -> bool:
+    """Show an entry, and ask whether to go on."""
+    with contextlib.suppress(termios.error):
+        termios.tcflush(0, termios.TCIFLUSH)  # What was typed before the entry came is no answer to it.
+    console.say(console.laid_out(entry, shutil.get_terminal_size().columns))
+    console.log(f"{question} [y/N] ")
+    async for line in typed_lines():
+        return line.strip().lower() in ("y", "yes")
+    return False
+
+
+async def typed_lines() -> AsyncIterator[str]:
+    """Yields the lines of stdin until it ends."""
+    queue: asyncio.Queue[str | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def put(line: str | None) -> None:
+        with contextlib.suppress(RuntimeError):  # The event loop has ended.
+            loop.call_soon_threadsafe(queue.put_nowait, line)
+
+    def read() -> None:
+        # Not sys.stdin: a thread blocked in its buffer would crash the interpreter at exit.
+        rest = b""
+        with contextlib.suppress(OSError):  # The terminal is gone.
+            while data := os.read(0, 65536):
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    put(line.decode(errors="replace"))
+        if rest:
+            put(rest.decode(errors="replace"))
+        put(None)
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    while (line := await queue.get()) is not None:
+        yield line
