@@ -56,7 +56,7 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
             finally:
                 console.say(f"Continue with: {console.program()} chat --thread {found.id}")
 
-    command.run(work, model=True, any_agent=True)
+    command.run(work, model=True, any_agent=not thread)
 
 
 async def _first_words(lines: AsyncIterator[str]) -> str:
@@ -104,7 +104,7 @@ def send(
                 said = await bot.store.load(opened_id)
             await report(bot, said, me, wait=wait, as_json=as_json, line=said.id)
 
-    command.run(work, model=wait, any_agent=True)
+    command.run(work, model=wait, any_agent=not thread)
 
 
 def answer(thread: ThreadId, text: Text, name: As = "", wait: Wait = False, as_json: AsJson = False) -> None:
