@@ -28,7 +28,7 @@ logins = ["ccat", "root@build-1"]
 
 
 def deploy(revision: str) -> dict[str, Any]:
-    return {"intent": "deploy_backend", "environment": "production", "revision": revision}
+    return {"intent": "deploy", "component": "backend", "environment": "production", "revision": revision}
 
 
 DONE = {"intent": "done_for_now", "message": "It is out."}
@@ -69,11 +69,13 @@ async def test_without_a_terminal_only_what_is_named_is_decided(bot: Bot, model:
     for command in ("approve", "reject"):
         refused = await bot.run(command, thread, stdin=b"y\n")
         refused.failed(
-            "Nothing was decided", "deploy_backend environment=production", f"{command} {thread} --digest {digest[:12]}"
+            "Nothing was decided",
+            "deploy component=backend environment=production",
+            f"{command} {thread} --digest {digest[:12]}",
         )
     assert await events(bot, thread, "approval_decided") == []
     approved = await bot.run("approve", thread, "--digest", digest[:12], "--wait")
-    assert "Approved: deploy_backend" in approved.succeeded().out
+    assert "Approved: deploy" in approved.succeeded().out
 
 
 async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(bot: Bot, model: ModelServer) -> None:
@@ -97,7 +99,7 @@ async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(b
     async with bot.terminal("approve", thread) as person:
         await person.sees("Approve it as dex? [y/N]")
         person.types("y")
-        await person.sees("Approved: deploy_backend")
+        await person.sees("Approved: deploy")
         assert await person.ends() == 0
     [decision] = await events(bot, thread, "approval_decided")
     assert (decision["digest"], decision["approved"]) == (digest, True)
