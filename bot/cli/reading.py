@@ -12,13 +12,13 @@ from bot.cli.hints import say_what_next
 from bot.cli.options import AsJson, ThreadId
 from bot.settings import Settings
 from bot.stores import store_of
-from bot.views import record
 from bot.views.document import document
 from bot.views.transcript import entries, markdown
 from channels.inbound import Refused
 
 if TYPE_CHECKING:
     from bot.setup import Setup
+    from bot.views.record import Verified
 
 
 def show(
@@ -71,13 +71,29 @@ def _show_prompt(thread: str, as_json: bool) -> None:
     command.run(work, agents=False)
 
 
-def export(thread: ThreadId) -> None:
+def export(
+    thread: Annotated[str, typer.Argument(metavar="ID", help="the thread", show_default=False)] = "",
+    public_key: Annotated[
+        bool, typer.Option("--public-key", help="print the key that verifies records, for `bot verify --key`")
+    ] = False,
+) -> None:
     """Print the thread's record: JSON lines, hash-chained."""
+    if bool(thread) == public_key:
+        raise exits.Misused("Name one thread, or use --public-key alone.")
+    # Not at the top: only records need it, and it takes as long to import as the events.
+    from bot.views import record
+    from bot.views.signatures import SigningKey
 
     async def work(settings: Settings) -> None:
+        keys = [SigningKey(secret) for secret in _secrets(settings)]
+        if public_key:
+            if not keys:
+                raise Refused("There is no key: records are signed where BOT_SECRET_KEY is set.")
+            print(*(key.public for key in keys), sep="\n")
+            return
         async with store_of(settings, stays=False) as store:
             found = await store.load(thread)
-        for line in record.record(found, settings.bot_secret_key.get_secret_value()):
+        for line in record.record(found, keys[0] if keys else None):
             print(line)
 
     command.read(work)
@@ -87,20 +103,51 @@ def verify(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="what `bot export` printed", exists=True, dir_okay=False)
     ],
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="PUBLIC", help="who must have signed it; default: the key of BOT_SECRET_KEY"),
+    ] = None,
 ) -> None:
     """Check that an exported record is complete and unchanged."""
+    from bot.views import record
+    from bot.views.signatures import PublicKey, SigningKey
+
+    try:
+        given = [PublicKey.parse(text) for text in key or ()]
+    except ValueError as error:
+        raise exits.Misused(f"--key {error}.") from None
 
     async def work(settings: Settings) -> None:
+        secrets = [] if given else _secrets(settings)
+        keys = given or [SigningKey(secret).public for secret in secrets]
         try:
-            with file.open(encoding="utf-8") as lines:
-                found = record.verify(lines, settings.bot_secret_key.get_secret_value())
-        except UnicodeDecodeError:
-            raise Refused(f"{file} is not a record: it is not UTF-8 text.") from None
-        except record.Altered as error:
+            # Byte for byte: no line break is translated, and what is not ASCII stays different from what is.
+            with file.open(encoding="ascii", errors="surrogateescape", newline="\n") as lines:
+                found = record.verify(lines, keys, secrets)
+        except record.NotVerified as error:
             raise Refused(f"{file}: {error}") from None
-        signed = "signed with BOT_SECRET_KEY" if found.signed else "not checked for a signature (no BOT_SECRET_KEY)"
-        print(
-            f"Thread {found.thread}: {found.events} events, complete and unchanged, {signed}. Last hash {found.head}."
-        )
+        print(_verified(found))
 
     command.read(work)
+
+
+def _verified(found: Verified) -> str:
+    what = f"Thread {found.thread}: {found.events} events, "
+    by = f"the key {found.signer}" if found.signer else "BOT_SECRET_KEY"
+    match found.signature:
+        case "verified":
+            return f"{what}complete and unchanged, signed with {by}. Last hash {found.head}."
+        case "unverified":
+            who = f"It names {by} as its signer, but the signature was not checked: use --key, or set BOT_SECRET_KEY."
+        case "missing":
+            who = "It is not signed."
+    return (
+        f"{what}and each line continues the one before. {who} So whoever had the file may have rewritten all of it, "
+        f"unless the last hash is one that you kept elsewhere: {found.head}."
+    )
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """The first one signs."""
+    secret = settings.bot_secret_key.get_secret_value()
+    return [secret] if secret else []
