@@ -14,6 +14,7 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -116,7 +117,10 @@ class Authentication:
             await caller(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        body = await _body(receive) if declared.isdigit() and len(declared) <= 9 else None
+        try:
+            body = await _body(receive) if declared.isdigit() and len(declared) <= 9 else None
+        except ClientDisconnect:
+            return  # Half a request is none, and nobody is there to be told.
         if body is None or int(declared) > BODY_BYTES_MAX:
             await problem(413, f"A body may have at most {BODY_BYTES_MAX:,} bytes.")(scope, receive, send)
             return
@@ -125,10 +129,12 @@ class Authentication:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None: it is too long. If the client disconnects, what has arrived so far."""
+    """The whole body; None: it is too long. Raises ClientDisconnect if it ends before its end."""
     body: bytes = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > BODY_BYTES_MAX:
             return None

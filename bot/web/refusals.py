@@ -75,7 +75,9 @@ def network_of(address: str) -> str:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.ip_network((int(found), 64), strict=False))
+    return str(found)
 
 
 def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:

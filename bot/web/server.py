@@ -1,6 +1,7 @@
 """The HTTP server: health and readiness probes, the pages behind links in mails, Slack's requests, the API.
 
-It routes requests and limits the size of bodies. The routes authenticate their callers.
+It routes requests and limits the size of bodies. The routes authenticate their callers, and `bot.web.guard` limits how
+many may connect and how long they may take.
 """
 
 from __future__ import annotations
@@ -9,17 +10,23 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot.web.page.decide import Decisions
+from bot.web.admission import Admission, Limits
+from bot.web.guard import GuardedConfig
 from channels.base import AnswersHttp
 from store.base import Store, StoreUnavailable
 
+if TYPE_CHECKING:
+    from bot.web.page.decide import Decisions
+
+LIMITS = Limits()
 SHUTDOWN_SECONDS_MAX = 5
 BODY_BYTES_MAX = 1_000_000
 """Slack's largest payloads are far smaller."""
@@ -60,20 +67,28 @@ def application(
         routes.append(Route("/slack/events", events, methods=["POST"]))
     app = api or Starlette()
     app.router.routes.extend(routes)
+    app.add_exception_handler(ClientDisconnect, _gone)
     return app
 
 
+async def _gone(_: Request, __: Exception) -> Response:
+    """For a caller who went, or was too slow, before the body was whole: nothing was done, and nobody reads this."""
+    return Response(status_code=408)
+
+
 @contextlib.asynccontextmanager
-async def serving(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
+async def serving(app: Starlette, host: str, port: int, limits: Limits = LIMITS) -> AsyncIterator[str]:
     """Serves, and yields the server's URL. Raises OSError if the port is in use.
 
     At the end it sets `app.state.stopping`, which ends open streams.
     """
     app.state.stopping = asyncio.Event()
     listener = socket.create_server((host, port))
-    config = uvicorn.Config(
+    config = GuardedConfig(
         app,
+        Admission(limits),
         log_config=None,
+        log_level="error",  # What callers do wrong is logged by the guard, seldom.
         access_log=False,
         lifespan="off",
         loop="none",

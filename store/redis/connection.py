@@ -42,7 +42,13 @@ _Call = Callable[[redis.asyncio.Connection], Awaitable[Any]]
 class Connection:
     """Open it with `Connection.open`, close it with `aclose`."""
 
-    def __init__(self, url: str, command_seconds: float, why_away: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        command_seconds: float,
+        why_away: Callable[[], str] | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         """Raises StoreUnavailable if it is not a URL of Redis."""
         self.url = url
         """It may hold a password."""
@@ -55,7 +61,7 @@ class Connection:
             # Blocking: when all connections are in use, a call waits for one instead of failing.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
-                max_connections=CONNECTIONS_MAX,
+                max_connections=connections_max,
                 timeout=command_seconds,
                 # `errors` sets the time limit. redis-py's own uses asyncio.wait_for, which up to Python 3.11 can
                 # swallow a cancellation and costs a task for each command.
@@ -91,6 +97,10 @@ class Connection:
             await opened.aclose()
             raise StoreUnavailable(_not_a_url(opened.where)) from None
         return opened
+
+    def beside(self, connections_max: int) -> Connection:
+        """Another pool to the same server, whose users cannot starve those of this one. It connects when it is used."""
+        return Connection(self.url, self.command_seconds, self.why_away, connections_max)
 
     async def _connected(self, connection: redis.asyncio.Connection) -> None:
         """For every new connection: which server is it? After a failover it is another."""

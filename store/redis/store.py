@@ -39,6 +39,8 @@ from store.thread import Thread
 
 FOLLOW_POLL_SECONDS = 1.0
 """The longest delay that a missed notification causes a follower."""
+FOLLOWERS_CONNECTIONS_MAX = 160
+"""A follower holds one, and needs another for a moment when there is news."""
 
 
 class RedisStore:
@@ -47,6 +49,8 @@ class RedisStore:
     def __init__(self, redis: Connection, prefix: str = PREFIX, confirms: Confirmation = "") -> None:
         """`confirms`: what an append that asks for it, and every post, waits for (DURABLE_BEFORE_ACTING)."""
         self._redis = redis
+        # Each follower holds a connection for as long as it likes: never one that a worker waits for.
+        self._followers = redis.beside(FOLLOWERS_CONNECTIONS_MAX)
         self._confirms: Confirmation = confirms
         self.where = redis.where
         self.keys = Keys(prefix)
@@ -148,9 +152,12 @@ class RedisStore:
         return thread
 
     async def refresh(self, thread: Thread) -> Thread:
-        async with self._redis.errors():
+        return await self._refreshed(thread, self._redis)
+
+    async def _refreshed(self, thread: Thread, redis: Connection) -> Thread:
+        async with redis.errors():
             args = [thread.version, thread.mark]
-            tail = await self._redis.run(TAIL, keys=[self.keys.log(thread.id)], args=args)
+            tail = await redis.run(TAIL, keys=[self.keys.log(thread.id)], args=args)
         if tail is None:
             raise ThreadDiverged(thread.id)
         return _extended(thread, tail)
@@ -165,12 +172,13 @@ class RedisStore:
         return await self._index.rebuild()
 
     async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
-        async with self._redis.client.pubsub(ignore_subscribe_messages=True) as notices:
-            async with self._redis.errors():
+        redis = self._followers
+        async with redis.client.pubsub(ignore_subscribe_messages=True) as notices:
+            async with redis.errors():
                 await notices.subscribe(self.keys.moved(thread.id))
             while True:
-                while (now := await self.refresh(thread)).version == thread.version:
-                    async with self._redis.errors():
+                while (now := await self._refreshed(thread, redis)).version == thread.version:
+                    async with redis.errors():
                         await notices.get_message(timeout=FOLLOW_POLL_SECONDS)
                 thread = now
                 yield thread
@@ -341,6 +349,7 @@ class RedisStore:
             self._listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
+        await self._followers.aclose()
         await self._redis.aclose()
 
 

@@ -8,9 +8,10 @@ first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, cast
@@ -33,7 +34,7 @@ from bot.web import statuses
 from bot.web.api import shapes as shapes
 from bot.web.api.errors import HANDLERS, RETRY_SECONDS, Described, errors
 from bot.web.api.listing import Wanted
-from bot.web.api.stream import HEARTBEAT_SECONDS, server_sent
+from bot.web.api.stream import HEARTBEAT_SECONDS, Streams, server_sent
 from bot.web.callers import HEADERS, Authentication, Caller, Door, address_of, problem, reply
 from bot.web.refusals import Refusals
 from bot.web.sight import may_see, whole_row
@@ -45,8 +46,6 @@ from store.keys import thread_id_of
 from store.thread import Thread
 from store.values import Place
 
-STREAMS_MAX = 100
-"""The most open streams of one process: each holds a connection to the store."""
 
 
 def _caller(request: Request) -> Caller:
@@ -83,8 +82,7 @@ class Api:
     now: Callable[[], datetime]
     refusals: Refusals = field(default_factory=Refusals)
     heartbeat_seconds: float = HEARTBEAT_SECONDS
-    streams: int = 0
-    """The number of open streams."""
+    streams: Streams = field(default_factory=Streams)
 
     def app(self) -> FastAPI:
         app = Described(
@@ -122,7 +120,7 @@ class Api:
             f"{one}/events",
             self.follow,
             methods=["GET"],
-            dependencies=self._needs("read"),
+            dependencies=[*self._needs("read"), Depends(self._counted, scope="request")],
             response_class=StreamingResponse,
             response_model=None,
             responses=stream | errors(404),
@@ -208,26 +206,27 @@ class Api:
 
     async def follow(self, request: Request, thread_id: str, by: By, last_event_id: LastEventId = None) -> Response:
         """The thread's events as they happen, each with its index as `id`."""
-        if self.streams >= STREAMS_MAX:
-            return problem(503, "Too many streams are open.", headers={"Retry-After": str(RETRY_SECONDS)})
         thread = await self._seen(request, by, thread_id)
         first = 0 if last_event_id is None else last_event_id + 1
         if first > thread.version:
             raise HTTPException(422, f"Last-Event-ID is beyond the thread's {thread.version} events.")
+        stopping, seconds = request.app.state.stopping, self.heartbeat_seconds
+        stream = server_sent(self.store, thread, first, stopping=stopping, heartbeat_seconds=seconds)
 
-        async def counted() -> Any:
-            self.streams += 1
-            try:
-                stopping, seconds = request.app.state.stopping, self.heartbeat_seconds
-                async for text in server_sent(self.store, thread, first, stopping=stopping, heartbeat_seconds=seconds):
+        async def while_the_token_holds() -> AsyncIterator[str]:
+            async with contextlib.aclosing(stream):  # type: ignore[type-var]
+                async for text in stream:
                     if self.now() >= by.token.until:
                         return
                     yield text
-            finally:
-                self.streams -= 1
 
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(counted(), headers=headers, media_type="text/event-stream")
+        return StreamingResponse(while_the_token_holds(), headers=headers, media_type="text/event-stream")
+
+    async def _counted(self, by: By) -> AsyncIterator[None]:
+        """A stream's place: taken before the thread is loaded, given back after the response has ended."""
+        with self.streams.one_of(by.name):
+            yield
 
     # What people do
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from bot.web import statuses
 from bot.web.api import shapes as shapes
+from bot.web.api.stream import TooManyStreams
 from bot.web.callers import problem
 from channels.inbound import Refused
 from store.base import StoreUnavailable, ThreadDiverged, UnknownThread
@@ -35,6 +36,10 @@ async def _unknown(request: Request, _: Exception) -> Response:
 
 
 async def _away(_: Request, error: Exception) -> Response:
+    return problem(503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _too_many(_: Request, error: Exception) -> Response:
     return problem(503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
 
 
@@ -63,6 +68,7 @@ HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respons
     UnknownThread: _unknown,
     StoreUnavailable: _away,
     ThreadDiverged: _away,
+    TooManyStreams: _too_many,
     EventTooLarge: _too_large,
     HTTPException: _http,
     RequestValidationError: _invalid,

@@ -1,4 +1,4 @@
-"""Streams a thread's events as server-sent events.
+"""Streams a thread's events as server-sent events, and counts the streams that are open.
 
 A disconnected client resumes by the index of the last event that it received. No state is kept for it.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 
 import structlog
 
@@ -16,8 +17,44 @@ from store.base import Store, StoreUnavailable, ThreadDiverged
 from store.thread import Thread
 
 HEARTBEAT_SECONDS = 15.0
+STREAMS_MAX = 100
+"""The most open streams of one process: each holds a connection to the store."""
+STREAMS_PER_CALLER_MAX = 25
 
 _log = structlog.get_logger()
+
+
+class TooManyStreams(Exception):
+    """The text is one line."""
+
+
+class Streams:
+    """Counts streams from before anything is done for them until they have ended."""
+
+    def __init__(self, most: int = STREAMS_MAX, most_per_caller: int = STREAMS_PER_CALLER_MAX) -> None:
+        self._most, self._most_per_caller = most, most_per_caller
+        self._of: Counter[str] = Counter()
+
+    @property
+    def open(self) -> int:
+        return self._of.total()
+
+    @contextlib.contextmanager
+    def one_of(self, caller: str) -> Iterator[None]:
+        """Raises TooManyStreams."""
+        if self.open >= self._most:
+            raise TooManyStreams("Too many streams are open.")
+        if self._of[caller] >= self._most_per_caller:
+            raise TooManyStreams(
+                f"You have {self._most_per_caller} open streams, which is all that one caller may have."
+            )
+        self._of[caller] += 1
+        try:
+            yield
+        finally:
+            self._of[caller] -= 1
+            if not self._of[caller]:
+                del self._of[caller]
 
 
 async def server_sent(

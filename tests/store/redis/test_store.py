@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 import redis.asyncio
 import redis.exceptions
 
 from store.base import UnknownThread
+from store.redis.connection import Connection
 from store.redis.store import RedisStore
+from store.thread import Thread
 from tests.fakes.servers import Server, opened_store, unique_prefix
 from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import LONG, SHORT, T1, begun, claimed, following, thread_ids
@@ -58,6 +61,22 @@ async def test_a_closed_store_leaves_no_connection_behind(server: Server) -> Non
     async with asyncio.timeout(PATIENCE_SECONDS):
         while server.command("CLIENT", "LIST").count(b"\n") > 1:  # noqa: ASYNC110 - the one that asks is always there
             await asyncio.sleep(0)
+
+
+async def test_followers_take_no_connection_from_those_who_work(server: Server) -> None:
+    connection = Connection(server.url, 10, connections_max=2)
+    store = RedisStore(connection, "bot")
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
+        stack.push_async_callback(store.aclose)
+        thread = await begun(store)
+        followers = [await stack.enter_async_context(following(store, Thread("t1"))) for _ in range(10)]
+        for moves in followers:
+            assert await anext(moves) == thread
+        for number in range(10):
+            thread = await store.append(thread, message(f"n{number}"))
+        for moves in followers:
+            while (await anext(moves)).version < thread.version:
+                pass
 
 
 # Redis: what it costs, and where things lie

@@ -217,5 +217,5 @@ async def streamed(client: Client, token: str = MACHINE, **headers: str) -> Asyn
 
 async def closed(client: Client) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while client.api.streams:  # noqa: ASYNC110 - it is the server that notices
+        while client.api.streams.open:  # noqa: ASYNC110 - it is the server that notices
             await asyncio.sleep(0.001)

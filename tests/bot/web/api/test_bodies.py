@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import structlog.testing
+from starlette.types import Message, Receive, Scope, Send
 
+from bot.team.tokens import Tokens
 from bot.web.api import shapes as shapes
-from bot.web.callers import BODY_BYTES_MAX
+from bot.web.callers import BODY_BYTES_MAX, Authentication, Door
+from bot.web.refusals import Refusals
 from store.events import TEXT_CHARS_MAX, MessageReceived
-from tests.bot.web.api.client import ANA, MACHINE, Client, requested
+from tests.bot.web.api.client import ANA, MACHINE, PEOPLE, TOKENS, Client, requested
 from tests.store.threads import thread_ids
 
 DEEP = 100_000
@@ -122,3 +126,24 @@ async def test_nothing_of_a_request_is_logged(client: Client, caplog: pytest.Log
     assert "hunter2" not in str(logs)
     assert "hunter2" not in caplog.text
     assert MACHINE not in caplog.text
+
+
+async def test_a_body_that_was_cut_off_is_no_request_however_whole_it_looks() -> None:
+    async def app(_: Scope, __: Receive, ___: Send) -> None:
+        raise AssertionError("half a request reached the API")
+
+    messages: list[Message] = [
+        {"type": "http.request", "body": b'{"text": "deploy v1"}', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        raise AssertionError(f"nobody is there to read {message}")
+
+    headers = [(b"authorization", f"Bearer {ANA}".encode()), (b"content-length", b"100")]
+    guarded = Authentication(app, Door(Tokens(TOKENS), PEOPLE, Refusals(), lambda: datetime.now(UTC)))
+    await guarded({"type": "http", "path": "/api/threads", "headers": headers}, receive, send)
+    assert messages == []
