@@ -20,6 +20,7 @@ from agent.loop import Loop
 from agent.model.base import Model
 from agent.model.bounded import BoundedModel
 from agent.model.choice import Models, Option
+from bot import extras
 from bot.clock import Clock
 from bot.inbox import Inbox
 from bot.settings import Settings
@@ -156,6 +157,7 @@ def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncE
 
         channels.append(WebhookChannel(settings.webhooks, f"{settings.bot_public_url}/api/threads"))
     if settings.has_slack:
+        extras.require("slack")
         from channels.slack.channel import SlackChannel
         from channels.slack.connection import client_of
 
@@ -178,6 +180,7 @@ def policies_of(setup: Setup, store: Store | None = None) -> Policies:
 
 async def _writer(setup: Setup, store: Store) -> Writer:
     """Raises SettingsError: without a key, nothing may sign what decides."""
+    extras.require("email")
     from channels.email.identity.tokens import Signer
     from channels.email.letters import Writer
 

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from bot import extras
 from bot.secret_files import SUFFIX, secret_of
 from bot.team.names import nearest
 from bot.team.problems import SettingsError, what_is_wrong, why
@@ -185,8 +186,8 @@ class Settings(BaseModel):
         webhook = "set WEBHOOK_URLS and WEBHOOK_SECRETS."
         endpoints = frozenset(self.webhooks)
         return {
-            "slack": ChannelSettings(self.has_slack, self.slack_problems(), slack),
-            "email": ChannelSettings(self.has_email, self.email_problems(), email),
+            "slack": ChannelSettings(self.has_slack, self.slack_problems() + _missing("slack", self.has_slack), slack),
+            "email": ChannelSettings(self.has_email, self.email_problems() + _missing("email", self.has_email), email),
             "webhook": ChannelSettings(bool(endpoints), self.webhook_problems(), webhook, endpoints),
         }
 
@@ -362,6 +363,10 @@ def _env_file() -> tuple[dict[str, str], list[str]]:
         # The line itself is not shown: it may hold a secret.
         return {}, [f".env: line {number} is not NAME=value." for number in bad]
     return {name: value for name, value in dotenv_values(path).items() if value}, []
+
+
+def _missing(extra: str, is_set_up: bool) -> list[str]:
+    return [*extras.missing(extra)] if is_set_up else []
 
 
 def _split(url: str) -> SplitResult:

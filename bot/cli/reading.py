@@ -85,7 +85,7 @@ def export(
     from bot.views.signatures import SigningKey
 
     async def work(settings: Settings) -> None:
-        keys = [SigningKey(secret) for secret in _secrets(settings)]
+        keys = [SigningKey(secret) for secret in settings.secret_keys]
         if public_key:
             if not keys:
                 raise Refused("There is no key: records are signed where BOT_SECRET_KEY is set.")
@@ -118,7 +118,7 @@ def verify(
         raise exits.Misused(f"--key {error}.") from None
 
     async def work(settings: Settings) -> None:
-        secrets = [] if given else _secrets(settings)
+        secrets = () if given else settings.secret_keys
         keys = given or [SigningKey(secret).public for secret in secrets]
         try:
             # Byte for byte: no line break is translated, and what is not ASCII stays different from what is.
@@ -145,9 +145,3 @@ def _verified(found: Verified) -> str:
         f"{what}and each line continues the one before. {who} So whoever had the file may have rewritten all of it, "
         f"unless the last hash is one that you kept elsewhere: {found.head}."
     )
-
-
-def _secrets(settings: Settings) -> list[str]:
-    """The first one signs."""
-    secret = settings.bot_secret_key.get_secret_value()
-    return [secret] if secret else []

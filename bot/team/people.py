@@ -31,7 +31,7 @@ _LOGIN = re.compile(r"[^\s@]+(@[^\s@]+)*")
 
 def _email(address: str) -> str:
     if not is_plain_address(address):
-        raise ValueError("must be one plain address, such as dex@example.com")
+        raise ValueError("must be one plain address, such as kim@example.com")
     return address.lower()
 
 

@@ -405,12 +405,12 @@ def team_file(text: str) -> Path:
 
 def test_people_policies_and_hours_are_read() -> None:
     team_file(
-        "[people.dex]\nname = 'Dex Horthy'\nemails = ['Dex@example.com']\ngroups = ['release']\n"
+        "[people.dex]\nname = 'Dex Example'\nemails = ['Dex@example.com']\ngroups = ['release']\n"
         "[policy.deploy.production]\ngroup = 'release'\nunverified = { quorum = 2 }\n"
         "[hours]\ntime_zone = 'Europe/Berlin'\nfrom = 09:00:00\nto = '18:00'\n"
     )
     team = load().team
-    assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Horthy", ("dex@example.com",))
+    assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Example", ("dex@example.com",))
     assert team.policy["deploy"]["production"].rule(unverified=True).quorum == 2
     assert str(team.business_hours.zone) == "Europe/Berlin"
 

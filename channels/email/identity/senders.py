@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from email.headerregistry import Address
 from typing import Any, Literal
 
-import authres
-
 Alignment = Literal["aligned", "unaligned", "unknown"]
 """`unaligned`: our server checked, and DMARC did not pass; `unknown`: there is no result of our server."""
 HEADER_CHARS_MAX = 10_000
@@ -77,6 +75,8 @@ def alignment(headers: Sequence[str], authserv_id: str, sender: str) -> Alignmen
     """Whether our server authenticated the sender. `headers`: the Authentication-Results of a mail, topmost first."""
     if not authserv_id or not headers or len(headers[0]) > HEADER_CHARS_MAX:
         return "unknown"
+    import authres  # not at the top: the settings are read here too, and mail may not be set up
+
     try:
         top = authres.AuthenticationResultsHeader.parse(f"Authentication-Results: {headers[0]}")
     except Exception:

@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 17:00 in Berlin
 BOTH: Reach = {"slack": None, "email": None}
 PEOPLE = """
 [people.dex]
-name = "Dex Horthy"
+name = "Dex Example"
 slack = "U0DEX"
 emails = ["dex@example.com"]
 groups = ["release", "leads"]
@@ -251,7 +251,7 @@ def test_approvers_are_named_as_they_can_be_called() -> None:
     rule = policies('[policy.deploy.production]\ngroup = "release"').rule_for(call())
     assert rule is not None
     assert [(one.name, one.address, one.member, one.trust) for one in rule.approvers] == [
-        ("Dex Horthy", "U0DEX", "dex", "verified"),
+        ("Dex Example", "U0DEX", "dex", "verified"),
         ("ana", "ana@example.com", "ana", "verified"),
         ("bob", "bob", "bob", "verified"),
     ]
