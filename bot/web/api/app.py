@@ -32,7 +32,7 @@ from bot.team.tokens import Scope, Tokens
 from bot.views.document import document
 from bot.web import statuses
 from bot.web.api import shapes as shapes
-from bot.web.api.errors import HANDLERS, RETRY_SECONDS, Described, errors
+from bot.web.api.errors import HANDLERS, Described, errors
 from bot.web.api.listing import Wanted
 from bot.web.api.stream import HEARTBEAT_SECONDS, Streams, server_sent
 from bot.web.callers import HEADERS, Authentication, Caller, Door, address_of, problem, reply
@@ -45,7 +45,6 @@ from store.base import Store, UnknownThread
 from store.keys import thread_id_of
 from store.thread import Thread
 from store.values import Place
-
 
 
 def _caller(request: Request) -> Caller:
