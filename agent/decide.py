@@ -245,7 +245,7 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         return (
             RefuseStep(state, str(error))
             if is_edit
-            else CannotServe(f"No worker here can run {state.chosen.intent}.", state, str(error))
+            else CannotServe(_not_runnable(agent, state.chosen.intent), state, str(error))
         )
     match step:
         case HandOver():
@@ -258,6 +258,14 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
             return RunTool(state, step, state.attempt + 1)
         case _:
             return RefuseStep(state, f"{state.chosen.intent!r} cannot be run.")
+
+
+def _not_runnable(agent: Agent, intent: str) -> str:
+    """What people are told of a step that no worker can begin: also when no newer version will ever come."""
+    why = f"No worker here can run {intent}."
+    if intent in agent.all_steps:
+        return why
+    return f"{why} If that step no longer exists, tell me that you do not want it any more, and ask for it anew."
 
 
 def _expired_unanswered(thread: Thread, state: StepState) -> bool:

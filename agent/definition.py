@@ -68,6 +68,8 @@ class Agent:
     check: Callable[[], Awaitable[list[str]]] | None = None
     """For `bot doctor`: contacts the systems that the tools use, and changes nothing. Returns a line for each problem,
     with what to do. The caller limits the time."""
+    hands_over_to: tuple[str, ...] = ()
+    """The agents that its plan lets take over a thread. Each must be set up."""
     not_set_up: tuple[str, ...] = ()
     """For `bot doctor`: optional parts that the team left out, and what does not happen therefore. No problems."""
 
@@ -105,6 +107,11 @@ class Agent:
     @cached_property
     def all_steps(self) -> dict[str, type[Step]]:
         return self.steps | {HandOver.intent_name(): HandOver}
+
+    @cached_property
+    def quotes(self) -> bool:
+        """Whether a tool may quote messages, so that its model must read their names."""
+        return any(tool.quotes for tool in self.tools)
 
     def parse(self, intent: str, arguments: Mapping[str, JsonValue]) -> Step:
         """A step from the log. Raises UnusableStep if the agent does not (or no longer) have it."""

@@ -8,7 +8,7 @@ person and being done are steps like any other. This module does no I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
@@ -19,6 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from store.events import Effect
+from store.values import Person
 
 T = TypeVar("T")
 MINUTES_MAX = 30 * 24 * 60
@@ -92,6 +93,14 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a verified person, as it stands now."""
+
+    by: Person
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What a tool gets besides its arguments."""
 
@@ -107,6 +116,8 @@ class Call:
     """The result of `prepare`; if approval was needed, exactly what the approver saw."""
     resources: Mapping[type, object] = field(default_factory=dict)
     """The agent's resources that the tool `needs`, and no others."""
+    said: Callable[[str], Said | None] = lambda _: None
+    """The message of this thread with this name, as the model reads it (`m7`). None: no verified person wrote it."""
 
     def need(self, kind: type[T]) -> T:
         """The agent's resource of this type, from its `build`. The tool must list the type in `needs`."""
@@ -133,6 +144,8 @@ class Tool(Step):
     """The argument that selects the policy (`environment`, say); empty: one policy for all calls."""
     editable: ClassVar[tuple[str, ...]] = ()
     """Text arguments that a person may edit instead of approving. An edit makes a new request."""
+    quotes: ClassVar[bool] = False
+    """Its arguments may name messages: the agent's model then reads a name with each one that can be quoted."""
     for_people: ClassVar[frozenset[str]] = frozenset()
     """Keys of its arguments, facts and results that are shown to people but not to the model."""
 
@@ -148,6 +161,10 @@ class Tool(Step):
     def needs_approval(self) -> bool:
         """Whether a person must approve this call first."""
         return False
+
+    def takes_standing_approval(self) -> bool:
+        """Whether this call may be approved beforehand, or must be shown to people."""
+        return True
 
     async def prepare(self, call: Call) -> Facts:
         """Look up and check what the call depends on, before people are asked. Must change nothing.

@@ -6,6 +6,7 @@ Slack, YAML) belongs to the code that writes for that medium.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -45,4 +46,8 @@ def instant(at: datetime) -> str:
 
 def call_in_words(intent: str, arguments: Mapping[str, object]) -> str:
     """A step with its arguments: `deploy component=shop environment=live revision=v1.4.2`."""
-    return " ".join([intent, *(f"{name}={value}" for name, value in arguments.items())])
+    texts = {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        for name, value in arguments.items()
+    }
+    return " ".join([intent, *(f"{name}={text}" for name, text in texts.items())])

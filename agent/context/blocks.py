@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from agent.context.writer import Writer
 from agent.definition import Agent
+from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
 from agent.steps import Tool
 from store.events import (
@@ -85,6 +86,8 @@ class _Row:
     text: Writer
     step: StepState | None
     """The event's step, if it has one."""
+    index: int
+    """The event's position in the log."""
 
     @property
     def for_people(self) -> frozenset[str]:
@@ -93,9 +96,10 @@ class _Row:
         return tool.for_people if tool and issubclass(tool, Tool) else frozenset()
 
 
-def block_of(event: Event, thread: Thread, agent: Agent) -> Block | None:
+def block_of(event: Event, index: int, thread: Thread, agent: Agent) -> Block | None:
     """The event's block; None: the model does not see the event, or sees it in another event's block."""
-    row = _Row(thread, agent, Writer(agent.limits.part_chars_max), thread.step(str(getattr(event, "step", ""))))
+    step = thread.step(str(getattr(event, "step", "")))
+    row = _Row(thread, agent, Writer(agent.limits.part_chars_max), step, index)
     return ROWS[type(event)](row, event)
 
 
@@ -120,7 +124,8 @@ def _nothing(row: _Row, event: Event) -> None:
 
 def _message(row: _Row, event: MessageReceived) -> Block:
     text = row.text
-    text.put("from", _who(event.sender))
+    name = name_of(event, row.index) if row.agent.quotes else ""
+    text.put("from", f"{_who(event.sender)}, {name}" if name else _who(event.sender))
     if event.subject:
         text.put("subject", event.subject)
     if event.answers and (asked := row.thread.step(event.answers)):

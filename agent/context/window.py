@@ -55,7 +55,7 @@ class Context:
             if index in self._done:
                 block = self._done[index]
             else:
-                block, final = block_of(event, thread, self._agent), is_final(event, thread)
+                block, final = block_of(event, index, thread, self._agent), is_final(event, thread)
                 room = share - 2 * len(block.tag) - 16 if block else 0
                 if block and len(block.body) > room:
                     block = replace(block, body=fitting(block.body, room), table=())

@@ -32,6 +32,7 @@ from store.events import (
     StepChosen,
     TriggerReceived,
 )
+from store.fold import NOT_BEGUN
 from store.thread import Thread
 
 OUTDATED_IN_ROW_MAX = 2
@@ -57,6 +58,9 @@ async def ask(turn: Turn) -> None:
         is_away = failure.reason == "unavailable" and failure.concerns != "request"
         await turn.note(unavailable(turn, failure) if is_away else _failed(turn, asked.number, failure))
         return
+    if why := _makes_no_sense(asked, answer.step):
+        await turn.note(_dropped(turn, keys.choice_failed(asked.number), "invalid", answer, why))
+        return
     try:
         await _record(turn, answer, asked)
     except EventTooLarge as error:
@@ -64,6 +68,13 @@ async def ask(turn: Turn) -> None:
         await turn.note(_dropped(turn, event_id, "invalid", answer, f"The step is too large. {error}"))
     except ThreadMoved:
         await turn.note(_dropped(turn, keys.choice_outdated(asked.number), "outdated", answer))
+
+
+def _makes_no_sense(thread: Thread, step: Step) -> str:
+    """Why the answer would change nothing, for the model; empty: it is a step."""
+    if step.effect == "withdraws" and not thread.open_steps(*NOT_BEGUN):
+        return "Nothing waits for an approval or is about to begin, so nothing can be withdrawn. Choose another step."
+    return ""
 
 
 async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:

@@ -32,7 +32,8 @@ async def request(turn: Turn, action: RequestApproval) -> None:
             raise ToolError(
                 f"It needs approval, and nobody may approve {chosen.intent}{where}: the team file has no policy for it."
             )
-        grant = await turn.services.authority.standing_approval(call)
+        may_be_granted = tool.takes_standing_approval()
+        grant = await turn.services.authority.standing_approval(call) if may_be_granted else None
         if rule.unsatisfiable and not grant:
             raise ToolError(rule.unsatisfiable)
         requested = _bound(turn, chosen, tool, facts, rule, grant)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from agent.authority import Authority
 from agent.context.window import Context
 from agent.definition import Agent
 from agent.model.base import Model
+from agent.quoting import said
 from agent.reporting import report
 from agent.speech.requests import requester
 from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step
@@ -276,6 +278,7 @@ class Turn:
             requested_by=requester(self.thread.events),
             facts=facts or {},
             resources=self.agent.resources_of(step.chosen.intent),
+            said=functools.partial(said, self.thread),
         )
 
 

@@ -77,6 +77,7 @@ def inspect_agents(team: Team, home: Path, team_folder: Path) -> Agents:
     could_be = (*team.agents, *shipped()) if problems else ()
     not_built = tuple(dict.fromkeys(name for name in could_be if name not in built))
     folders = {module.name: module.folder for module in modules if module.folder}
+    problems += _hand_over_problems(built, [*built, *not_built])
     problems += _routes_problems(team.routes, [*built, *not_built])
     return Agents(built, folders, not_built, tuple(problems))
 
@@ -148,6 +149,14 @@ def _of_table(agent: str, item: Any) -> str:
     path = ".".join(str(part) for part in (agent, *item["loc"]) if part != "[key]")
     colon = ":" if item["type"] == "value_error" else ""
     return f"agents.{path} in the team file{colon} {what_is_wrong(item)}"
+
+
+def _hand_over_problems(built: Mapping[str, Agent], agents: list[str]) -> Iterator[str]:
+    for agent in built.values():
+        for other in agent.hands_over_to:
+            if other not in agents:
+                problem = unknown_agent(other, agents)
+                yield f"agents.{agent.name} in the team file lets another agent take over: {problem}"
 
 
 def _routes_problems(routes: Mapping[str, str], agents: list[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import agent
 ROSTER = Path(agent.__file__).parent / "roster"
 FACE = """\
 Agent AgentError Call Called DoneForNow Facts HandOver Limits LookAgain MessageReceived NothingToDo RequestHumanInput
-Result SendUpdate SetReminder Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question calls
+Result Said SendUpdate SetReminder Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question calls
 opening_of steps_taken
 """
 """Teams import these: taking one away, or renaming it, breaks their agents."""

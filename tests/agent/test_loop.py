@@ -9,14 +9,14 @@ from inline_snapshot import snapshot
 
 from agent.definition import Limits
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
-from agent.steps import HandOver, Step, Wait
+from agent.steps import HandOver, Step, Wait, WithdrawRequest
 from channels.base import SendFailed
 from channels.messages import Approval
 from store.events import TEXT_CHARS_MAX
 from store.thread import Thread
 from tests.agent.pushing import PROD, STAGING, asked_to_push
 from tests.telling.playbook import NOTHING, Look, Slow, Touch, World, ask, done, killed, ops, update
-from tests.telling.story import BOB, EVE, chosen, from_the_future, handed_to_human, sent, started
+from tests.telling.story import ANN, BOB, EVE, chosen, from_the_future, handed_to_human, sent, started
 
 
 async def test_a_question_is_answered() -> None:
@@ -329,10 +329,24 @@ async def test_an_approved_step_that_no_worker_knows_is_kept_and_people_are_told
     lines += await older.run_unserved(left_alone_seconds=UNSERVED_SECONDS_MAX)
     assert lines == [
         "settled: push approved by Ann",
-        "noted: I cannot go on yet: No worker here can run push. I will go on by myself as soon as a worker can.",
+        "noted: I cannot go on yet: No worker here can run push. If that step no longer exists, tell me that you do "
+        "not want it any more, and ask for it anew. I will go on by myself as soon as a worker can.",
     ]
     assert world.desk.ran == []
     assert (await world.run())[0] == "ran: push(target: prod)"
+
+
+async def test_an_approved_step_that_no_longer_exists_is_given_up_when_people_say_so() -> None:
+    world = World()
+    await asked_to_push(world)
+    await world.approve()
+    newer = World(tools=(Look,), store=world.store.real)
+    newer.thread = world.thread
+    newer.model.answers(WithdrawRequest(reason="Ann said so."), done("Given up."))
+    await newer.inbox.say(newer.thread.id, ANN, "I do not want it any more")
+    assert "said: Given up." in await newer.run()
+    assert newer.thread.status == "done"
+    assert world.desk.ran == []
 
 
 async def test_a_step_that_no_worker_knows_is_refused_after_a_while() -> None:

@@ -164,7 +164,7 @@ async def test_commits_wait_for_the_last_environment_of_each_component(bot: Bot)
 
 async def test_a_yes_deploys_nothing_without_an_approval(bot: Bot) -> None:
     before = bot.site.deployed()
-    wanted = {"component": "backend", "environment": "production", "revision": MERGED}
+    wanted = {"component": "backend", "environment": "production", "revision": "v1.1.0"}
     model = Scripted({"intent": "deploy", **wanted})
     async with bot.working(model):
         thread = await opened(bot)
@@ -173,7 +173,7 @@ async def test_a_yes_deploys_nothing_without_an_approval(bot: Bot) -> None:
         assert thread.pending.chosen.arguments == wanted
         assert bot.site.deployed() == before
         await bot.settle(thread, approved=True)
-    assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
+    assert bot.site.running("backend", "production") == bot.site.sha("v1.1.0")
     assert "Commits wait since" in model.prompts[0]
 
 

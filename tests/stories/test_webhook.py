@@ -16,7 +16,6 @@ import pytest
 
 from agent.authority import AnyoneMay, Authority
 from agent.loop import Loop
-from bot.cli.demo.site import MERGED
 from bot.team.policies import Policies, Policy
 from channels import places
 from channels.places import Command
@@ -155,7 +154,7 @@ async def test_an_approval_is_asked_by_webhook_and_given_over_the_api(
         '[policy."*"."*"]\ngroup = "release"\nask = ["webhook:pager"]\n'
     )
     pager.answers(Reply(how="silent"))
-    step = {"intent": "deploy", "component": "backend", "environment": "production", "revision": MERGED}
+    step = {"intent": "deploy", "component": "backend", "environment": "production", "revision": "v1.1.0"}
     async with ModelServer(step, {"intent": "done_for_now", "message": "It is out."}) as model:
         bot.with_model(model)
         sent = (await bot.run("send", "deploy it", "--place", "webhook:pager", "--json")).succeeded().document

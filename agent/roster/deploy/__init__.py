@@ -35,6 +35,9 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
         resources={Targets: found},
         openings=OPENINGS,
         check=functools.partial(problems, found),
+        hands_over_to=tuple(
+            dict.fromkeys(filter(None, (e.on_failed_test for e in found.config.environments.values())))
+        ),
         not_set_up=not_set_up(found),
     )
 

@@ -182,7 +182,9 @@ def _test(thread: Thread, site: DeployConfig, *, hands_over: bool) -> Step | Non
             continue
         tests = [test for test in _tests_by_code(thread, environment) if test.index > changed[environment]]
         if not tests:
-            return None if thread.state.news else RunEndToEndTests(environment=environment)
+            # Another test has just ended, or else there must be no news at all.
+            heard = thread.state.unread if done + 1 < len(steps_taken(thread)) else thread.state.news
+            return None if heard else RunEndToEndTests(environment=environment)
         test = tests[-1]
         if test.is_open:
             return None

@@ -21,6 +21,7 @@ from agent.model.base import Answer, Prompt
 from agent.model.schema import find_step, validated
 from agent.roster.deploy.site_as_read import Site, read_site
 from agent.roster.deploy.tools.deploy import Deploy, Rollback
+from agent.roster.deploy.tools.guards import Waiver
 from agent.roster.deploy.tools.look import ListDeployments
 from agent.steps import (
     DoneForNow,
@@ -57,6 +58,8 @@ class Goal:
     revision: str = ""
     skipped: tuple[str, ...] = ()
     """The environments that need not have it before."""
+    waiver: Waiver | None = None
+    """The words that say so."""
 
 
 @dataclass
@@ -110,6 +113,7 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
     match block.tag:
         case "message":
             _read_message(plan, str(data.get("text", "")), "answers" in data, seen, now)
+            _quote(plan, str(data.get("text", "")), str(data.get("from", "")))
         case "trigger" if data.get("task"):
             _read_message(plan, str(data["task"]), False, seen, now)
         case "agent_changed":
@@ -155,7 +159,7 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
         goals = [Goal("rollback", one, where) for one in site.components_in(words)]
         plan.aim(goals or [Goal("rollback", environment=where)])
     elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words):
-        skipped = tuple(name for name in site.before if re.search(rf"\b(skip|without) {name}\b", words))
+        skipped = tuple(name for name in site.before if _skips(name, text))
         revision, environment = _revision(words, seen), site.environment(words, skipped)
         components = site.components_in(words) or tuple(reversed(site.targets))
         plan.aim([Goal("deploy", component, environment, revision, skipped) for component in components])
@@ -175,6 +179,19 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
         plan.say(NothingToDo())
     else:
         plan.say(_done(site.help))
+
+
+def _quote(plan: Plan, text: str, sender: str) -> None:
+    """Name the message that says what to skip, for the deployments that it concerns."""
+    _, _, name = sender.rpartition("), ")
+    for index, goal in enumerate(plan.goals):
+        found = next((match for one in goal.skipped if (match := _skips(one, text))), None)
+        if found and not goal.waiver:
+            plan.goals[index] = replace(goal, waiver=Waiver(message=name, words=found[0]))
+
+
+def _skips(environment: str, text: str) -> re.Match[str] | None:
+    return re.search(rf"\b(skip|without) {re.escape(environment)}\b", text, re.IGNORECASE)
 
 
 def _rejected(plan: Plan, comment: str, by: str) -> None:
@@ -214,7 +231,7 @@ def _next(plan: Plan, blocks: list[Block]) -> Step | None:
     """The next deployment or rollback for the goals: first everything to the environments that come before."""
     deploys = [goal for goal in plan.goals if goal.kind == "deploy"]
     first = [
-        replace(goal, environment=environment)
+        replace(goal, environment=environment, waiver=None)
         for environment in plan.site.before
         for goal in deploys
         if environment in plan.site.all_before(goal.component, goal.environment) and environment not in goal.skipped
@@ -227,7 +244,9 @@ def _next(plan: Plan, blocks: list[Block]) -> Step | None:
         if goal.kind == "rollback":
             return Rollback(component=goal.component, environment=goal.environment)
         if not _runs(blocks, goal):
-            return Deploy(component=goal.component, environment=goal.environment, revision=goal.revision)
+            return Deploy(
+                component=goal.component, environment=goal.environment, revision=goal.revision, waiver=goal.waiver
+            )
     return None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent.definition import Limits
 from agent.model.base import ModelFailure
-from agent.steps import Step
+from agent.steps import Step, WithdrawRequest
 from store.events import ChoiceFailed, StepChosen
 from store.text import instant
 from tests.telling.playbook import Look, Push, Touch, World, done
@@ -37,6 +37,16 @@ async def test_an_answer_that_is_too_large_to_keep_is_a_useless_one() -> None:
     await world.say("tell me all")
     assert await world.run() == ["said: Shorter."]
     assert "your_answer_was: invalid" in world.model.prompts[1]
+
+
+async def test_where_nothing_can_be_withdrawn_the_model_is_told_so() -> None:
+    world = World()
+    world.model.answers(WithdrawRequest(reason="They said stop."), done("Nothing was under way."))
+    await world.say("stop!")
+    assert await world.run() == ["said: Nothing was under way."]
+    assert "your_answer_was: invalid" in world.model.prompts[1]
+    assert "nothing can be withdrawn" in world.model.prompts[1]
+    assert "step_chosen" not in world.kinds[:-2]
 
 
 async def test_an_endpoint_that_asks_to_slow_down_is_asked_again_when_it_said() -> None:

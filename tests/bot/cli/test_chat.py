@@ -18,8 +18,15 @@ from tests.stories.program import Bot, Terminal
 pytestmark = pytest.mark.slow
 
 
-def deploy(revision: str) -> dict[str, Any]:
-    return {"intent": "deploy", "component": "backend", "environment": "production", "revision": revision}
+def deploy(revision: str, quoted: str = "") -> dict[str, Any]:
+    """`quoted`: words of the first message, as a waiver for what does not run on staging."""
+    step: dict[str, Any] = {
+        "intent": "deploy",
+        "component": "backend",
+        "environment": "production",
+        "revision": revision,
+    }
+    return step | {"waiver": {"message": "m2", "words": quoted}} if quoted else step
 
 
 def done(message: str) -> dict[str, Any]:
@@ -49,7 +56,13 @@ async def thread_of(person: Terminal) -> str:
 
 
 async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
-    model.script(question("Which version?"), deploy(MERGED), deploy("v1.1.0"), done("v1.1.0 is out."), done("Bye."))
+    model.script(
+        question("Which version?"),
+        deploy(MERGED, "deploy the backend"),
+        deploy("v1.1.0"),
+        done("v1.1.0 is out."),
+        done("Bye."),
+    )
     async with bot.terminal("chat", "--as", "Ann") as ann:
         await ann.sees("Type to talk. Commands begin with a slash: /approve, /reject REASON")
         ann.types("")
@@ -125,7 +138,7 @@ async def test_two_people_in_one_thread_see_each_other(bot: Bot, model: ModelSer
 
 
 async def test_a_newer_request_is_shown_and_the_older_one_cannot_be_approved(bot: Bot, model: ModelServer) -> None:
-    model.script(deploy("v1.1.0"), step(deploy(MERGED), when="rather"))
+    model.script(deploy("v1.1.0"), step(deploy(MERGED, "of the backend"), when="rather"))
     async with bot.terminal("chat") as ann:
         await ann.sees("Type to talk.")
         ann.types("deploy v1.1.0 of the backend")

@@ -36,8 +36,15 @@ async def model() -> AsyncIterator[ModelServer]:
         yield server
 
 
-def deploy(revision: str, environment: str = "production") -> dict[str, Any]:
-    return {"intent": "deploy", "component": "backend", "environment": environment, "revision": revision}
+def deploy(revision: str, environment: str = "production", quoted: str = "") -> dict[str, Any]:
+    """`quoted`: words of the first message, as a waiver for what does not run on staging."""
+    step: dict[str, Any] = {
+        "intent": "deploy",
+        "component": "backend",
+        "environment": environment,
+        "revision": revision,
+    }
+    return step | {"waiver": {"message": "m2", "words": quoted}} if quoted else step
 
 
 def done(message: str = "All done.") -> dict[str, Any]:
@@ -163,7 +170,12 @@ async def test_a_thread_from_its_opening_to_its_end(
     bot: Bot, template: Path, server: Server, model: ModelServer
 ) -> None:
     bot.with_site(template).with_model(model).environment["REDIS_URL"] = server.url
-    model.script(deploy(MERGED), deploy("v1.1.0"), done("**v1.1.0** is out."), question("Which\x1b[2J tag?", "a", "b"))
+    model.script(
+        deploy(MERGED, quoted="to production"),
+        deploy("v1.1.0"),
+        done("**v1.1.0** is out."),
+        question("Which\x1b[2J tag?", "a", "b"),
+    )
     model.script(done("Very well."))
 
     # Opened: nothing is done yet, and everybody can see it.
@@ -213,7 +225,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     rejected = await bot.run("reject", thread, "--digest", digest[:8], "--wait", *words)
     assert "Rejected: deploy" in rejected.succeeded().out
     assert "revision: v1.1.0" in rejected.out
-    assert "before: runs on staging" in rejected.out, "all that the new request shows"
+    assert "subject: Show delivery dates in the basket" in rejected.out, "all that the new request shows"
     assert "go on" not in rejected.out, "what was there before is not told again"
     assert rejected.out.endswith(f"{thread}: waiting_for_approval\n")
     assert "use v1.1.0" in model.requests[1]["messages"][-1]["content"]
@@ -344,7 +356,7 @@ async def test_a_person_who_looks_on_is_told_what_to_do_next(
     bot: Bot, template: Path, server: Server, model: ModelServer
 ) -> None:
     bot.with_site(template).with_model(model).environment["REDIS_URL"] = server.url
-    model.script(deploy(MERGED), question("Which?"))
+    model.script(deploy(MERGED, quoted="to production"), question("Which?"))
     async with bot.terminal("send", f"deploy {MERGED} to production") as ann:
         await ann.sees("run` works on it")
         assert await ann.ends() == 0

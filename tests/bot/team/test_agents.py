@@ -83,6 +83,14 @@ def test_those_that_ship_go_the_same_way(tmp_path: Path) -> None:
     assert agents.problems == ()
 
 
+def test_an_agent_that_is_to_take_over_must_be_one(tmp_path: Path) -> None:
+    tested = {"test": ["t"], "on_failed_test": "rolback"}
+    assert told(tmp_path, deploy={**SITE, "environments": {"staging": tested}}) == [
+        "agents.deploy in the team file lets another agent take over: 'rolback' is no agent that is set up; did you "
+        "mean rollback?"
+    ]
+
+
 def test_an_agent_may_share_the_table_of_another(tmp_path: Path) -> None:
     write(tmp_path / "agents/night/__init__.py", AGENT.format(name="night") + '\nSHARES = "db"\n')
     write(tmp_path / "agents/db/__init__.py", AGENT.format(name="db"))

@@ -583,6 +583,22 @@ async def test_a_standing_approval_settles_it_at_once_and_says_so() -> None:
     assert decision.proof == "standing approval g1, until 2026-11-20 10:00 UTC"
 
 
+async def test_what_must_be_shown_to_people_is_not_approved_beforehand() -> None:
+    class Gated(Push):
+        """Push, never without a look."""
+
+        def takes_standing_approval(self) -> bool:
+            return False
+
+    rules = Rules(group="release")
+    world = World(people=PEOPLE, authority=rules, tools=(Gated,))
+    rules.grant = grant(world).model_copy(update={"intent": "gated"})
+    world.model.answers(Gated(target="prod"))
+    await world.say("push it", by=DAN)
+    assert await world.run() == ["requested: gated(target: prod)"]
+    assert world.desk.ran == []
+
+
 async def test_a_standing_approval_that_was_revoked_begins_nothing() -> None:
     rules = Rules(group="release")
     world = World(people=PEOPLE, authority=rules)

@@ -6,6 +6,7 @@ commit, and exactly that commit is deployed. These tools do not wait for the end
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -13,8 +14,8 @@ from pydantic import Field, JsonValue
 
 from agent import Call, Facts, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Run
-from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.guards import Waiver, dangers, note, quoted, refusal
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, shown, since_and_by
 
 COMMITS_SHOWN_MAX = 20
@@ -35,6 +36,9 @@ class Deploy(Tool):
     component: str
     environment: str
     revision: str = Field(description="a tag, or a commit's SHA")
+    waiver: Waiver | None = Field(
+        default=None, description="only after a refusal, where a person wants exactly that all the same"
+    )
 
     free: ClassVar[frozenset[str]] = frozenset()
     """The environments that need no approval: none, but where the class was made for a site."""
@@ -42,38 +46,46 @@ class Deploy(Tool):
     doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     scoped_by: ClassVar[str] = "environment"
+    quotes: ClassVar[bool] = True
     editable: ClassVar[tuple[str, ...]] = ("revision",)
 
     def needs_approval(self) -> bool:
-        return self.environment not in self.free
+        return self.environment not in self.free or self.waiver is not None
+
+    @property
+    def arguments(self) -> dict[str, JsonValue]:
+        found = super().arguments
+        if self.waiver is None:
+            del found["waiver"]  # It would be noise in nearly every call.
+        return found
+
+    def takes_standing_approval(self) -> bool:
+        return self.waiver is None
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)
-        deployer = targets.deployer(self.component, self.environment)
         repository = targets.repository(self.component)
         new = await repository.resolve(self.revision)
-        running = await deployer.status()
-        facts: Facts = {"new": shown(new, targets, self.component)}
+        running = await targets.deployer(self.component, self.environment).status()
+        found = await dangers(targets, self.component, self.environment, new, running)
+        facts: Facts = {}
+        if self.waiver:
+            facts["waived_by"] = quoted(self.waiver, call)
+        elif found:
+            raise refusal(f"{self.component} {self.environment}", new, found)
+        if found:
+            facts["note"] = note(found)
+        facts["new"] = shown(new, targets, self.component)
         if running is None:
-            return {**facts, "running": "nothing yet"}
+            facts["running"] = "nothing yet"
+            return facts
         facts["running"] = {**await described(targets, self.component, running.sha), **since_and_by(running)}
-        if running.sha == new.sha:
-            return {**facts, "note": "this very commit runs there already"}
-        try:
-            newer = await repository.is_ancestor(running.sha, new.sha)
-            older = not newer and await repository.is_ancestor(new.sha, running.sha)
+        with contextlib.suppress(ToolError):  # What runs there may not be in the repository, as the note says.
             added = await repository.commits_between(running.sha, new.sha, COMMITS_SHOWN_MAX + 1)
-        except ToolError:
-            return {**facts, "note": "what runs there is not in the repository, so the two cannot be compared"}
-        if not newer:
-            facts["note"] = "OLDER than what runs there" if older else "on ANOTHER BRANCH than what runs there"
-        if added:
-            facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
-        if len(added) > COMMITS_SHOWN_MAX:
-            facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
-        if before := targets.config.before(self.component, self.environment):
-            runs = await _runs(targets, self.component, before, new)
-            facts["before"] = f"{'runs' if runs else 'does NOT run'} on {before}"
+            if added:
+                facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
+            if len(added) > COMMITS_SHOWN_MAX:
+                facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
         return facts
 
     async def run(self, call: Call) -> JsonValue:
@@ -142,15 +154,6 @@ async def _start(call: Call, component: str, environment: str, facts: Mapping[st
         thread_id=call.thread_id,
     )
     return Started(run_id=run.id, state="started", run_link=run.url).as_json()
-
-
-async def _runs(targets: Targets, component: str, environment: str, new: Revision) -> bool:
-    """Whether it is known to run there."""
-    try:
-        running = await targets.deployer(component, environment).status()
-    except ToolError:
-        return False
-    return running is not None and running.sha == new.sha
 
 
 def _candidates(runs: list[Run]) -> list[str]:

@@ -56,6 +56,19 @@ async def test_without_tests_of_production_a_good_deployment_is_no_failure_and_p
     assert said(again).count(untested) == 1, "once for each change of production"
 
 
+async def test_each_environment_that_was_changed_is_tested_in_order_when_the_agent_is_done(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.settle(await bot.say("deploy the backend 4af9ec0 to production"), approved=True)
+        again = await bot.say("status")
+    tests = [s.chosen.arguments for s in thread.state.steps.values() if s.chosen.intent == "run_end_to_end_tests"]
+    assert tests == [{"environment": "staging"}, {"environment": "production"}]
+    assert [line for line in said(again)[-2].splitlines() if "end-to-end" in line] == [
+        "The end-to-end tests on staging passed.",
+        "The end-to-end tests on production passed.",
+    ]
+    assert "What runs now" in said(again)[-1], "nothing is tested or told twice"
+
+
 async def test_tests_of_production_that_cannot_be_run_roll_nothing_back_and_people_are_asked(bot: Bot) -> None:
     (bot.site.home / "end-to-end").unlink()
     async with bot.working():

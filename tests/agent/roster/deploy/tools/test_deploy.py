@@ -25,7 +25,7 @@ async def test_what_a_person_sees_is_the_full_commit_and_what_it_replaces(bot: B
     assert seen["new"]["author"] == "Lin Berg"
     assert seen["running"]["sha"] == bot.site.sha("v1.0.0")
     assert seen["adds"] == ["8a1d8cc Show delivery dates in the basket (Lin Berg)"]
-    assert seen["before"] == "runs on staging"
+    assert "note" not in seen
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
 
 
@@ -33,7 +33,7 @@ async def test_what_is_deployed_nowhere_before_need_not_run_there(bot: Bot) -> N
     bot.set_up(lambda table: table["components"]["backend"]["targets"].pop("staging"))
     async with bot.working(Scripted(deploy("backend", "production", "v1.1.0"))):
         thread = await bot.say("deploy the backend v1.1.0 to production, there is no staging")
-    assert "before" not in facts(thread)
+    assert "note" not in facts(thread)
 
 
 async def test_a_tag_that_moves_after_the_approval_does_not_change_what_is_deployed(bot: Bot) -> None:
@@ -53,14 +53,6 @@ async def test_a_target_that_changed_since_the_approval_is_left_alone(bot: Bot) 
     assert bot.site.running("backend", "production") == merged
     (failed,) = [event for event in events(thread, ToolFinished) if event.error]
     assert "has changed since" in failed.error
-
-
-async def test_something_older_is_marked_so_on_the_card(bot: Bot) -> None:
-    merged = bot.site.sha(MERGED)
-    bot.by_hand(str(bot.site.home / "deploy"), "backend", "production", merged, "lin")
-    async with bot.working(Scripted(deploy("backend", "production", "v1.0.0"))):
-        thread = await bot.say("deploy the backend v1.0.0 to production, yes, the old one")
-    assert facts(thread)["note"] == "OLDER than what runs there"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ async def test_a_deployment_that_fails_is_told_with_its_output(bot: Bot) -> None
     script = (bot.site.home / "deploy").read_text()
     (bot.site.home / "deploy").write_text(script.replace("set -eu", 'set -eu; echo "disk is full"; exit 9'))
     async with bot.working():
-        thread = await bot.say("deploy the backend v1.0.0 to staging")
+        thread = await bot.say("deploy the backend 4af9ec0 to staging")
     question = thread.state.steps[thread.state.question].chosen.arguments
     assert "failed" in str(question["question"])
     assert "disk is full" in str(question["context"])

@@ -1,0 +1,114 @@
+"""Refuses deployments that make no sense now, and checks the one way past: a waiver, which quotes a person.
+
+A waiver names a message and quotes it. Code checks that a verified person wrote these words in this thread; people see
+who and which words, and approve the call or not. Whether the words mean it, people judge and not this module.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from agent import Call, ToolError
+from agent.roster.deploy.deployers.base import Running
+from agent.roster.deploy.repository import Revision
+from agent.roster.deploy.targets import Targets
+
+QUOTE_CHARS_MAX = 300
+
+
+class Waiver(BaseModel):
+    """Words of a person who wants it all the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message: str = Field(description="the message's name, such as m7")
+    words: str = Field(description="what they wrote there, quoted exactly")
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """Why a deployment is refused without a waiver."""
+
+    what: str
+    """For people and the model, after the revision."""
+    instead: str
+    """What would make sense, for the model."""
+
+
+SAME = Danger("runs there already", "There is nothing to deploy.")
+OLDER = Danger("is OLDER than what runs there", "To go back after a bad deployment, use rollback.")
+OTHER_BRANCH = Danger("is on ANOTHER BRANCH than what runs there", "Ask which revision they mean.")
+UNKNOWN = Danger("cannot be compared: what runs there is not in the repository", "Ask whether to replace it.")
+
+
+async def dangers(
+    targets: Targets, component: str, environment: str, new: Revision, running: Running | None
+) -> list[Danger]:
+    found = []
+    if running and (danger := await _compared(targets, component, new, running)):
+        found.append(danger)
+    if (before := targets.config.before(component, environment)) and not await _runs(targets, component, before, new):
+        found.append(Danger(f"does NOT run on {before}, which comes before", f"Deploy it to {before} first."))
+    return found
+
+
+async def _compared(targets: Targets, component: str, new: Revision, running: Running) -> Danger | None:
+    repository = targets.repository(component)
+    if running.sha == new.sha:
+        return SAME
+    try:
+        if await repository.is_ancestor(running.sha, new.sha):
+            return None
+        return OLDER if await repository.is_ancestor(new.sha, running.sha) else OTHER_BRANCH
+    except ToolError:
+        return UNKNOWN
+
+
+async def _runs(targets: Targets, component: str, environment: str, new: Revision) -> bool:
+    """Whether it is known to run there."""
+    try:
+        running = await targets.deployer(component, environment).status()
+    except ToolError:
+        return False
+    return running is not None and running.sha == new.sha
+
+
+def refusal(where: str, new: Revision, found: list[Danger]) -> ToolError:
+    name = f"{new.name} ({new.short})" if new.name else new.short
+    return ToolError(
+        f"Not deployed to {where}: {name} {_in_words(found)}. {' '.join(danger.instead for danger in found)} "
+        "Only if a person asks for exactly this in plain words, choose it again with a waiver that quotes them."
+    )
+
+
+def note(found: list[Danger]) -> str:
+    """For the card."""
+    return f"it {_in_words(found)}"
+
+
+def _in_words(found: list[Danger]) -> str:
+    return ", and ".join(danger.what for danger in found)
+
+
+def quoted(waiver: Waiver, call: Call) -> dict[str, JsonValue]:
+    """Who wrote the words, and the words. Raises ToolError if nobody did."""
+    said = call.said(waiver.message)
+    if said is None:
+        raise ToolError(
+            f"The waiver names {waiver.message[:20]!r}, which is no message of a verified person. The names stand "
+            "behind the senders, as in: Ann (verified), m7."
+        )
+    words, text = _plain(waiver.words), _plain(said.text)
+    if not words or len(words) > QUOTE_CHARS_MAX or not re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text):
+        raise ToolError(
+            f"{waiver.message} does not say {words[:80]!r}. Quote whole words of it exactly as they stand there, "
+            f"{QUOTE_CHARS_MAX} characters at most."
+        )
+    return {"by": said.by.name or said.by.address, "words": words}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,139 @@
+"""What makes no sense now is refused in words to act on, and only a person's own words lead past it, to an approval."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.cli.demo.site import MERGED
+from channels.inbound import InboundMessage
+from store.events import StepRefused
+from store.thread import Thread
+from store.values import Person, Place
+from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
+from tests.telling.story import ANN, deleted
+
+WAY_PAST = "Only if a person asks for exactly this in plain words, choose it again with a waiver that quotes them."
+
+
+async def refused(bot: Bot, step: dict[str, object]) -> str:
+    before = bot.site.deployed()
+    async with bot.working(Scripted(step)):
+        thread = await bot.say("do it")
+    assert thread.pending is None
+    assert bot.site.deployed() == before
+    return str(events(thread, StepRefused)[-1].error)
+
+
+async def test_what_runs_there_already_is_not_deployed_again(bot: Bot) -> None:
+    assert await refused(bot, deploy("backend", "staging", "v1.1.0")) == (
+        f"Not deployed to backend staging: v1.1.0 (8a1d8cc) runs there already. There is nothing to deploy. {WAY_PAST}"
+    )
+
+
+async def test_what_is_older_is_not_deployed_although_nobody_has_to_approve(bot: Bot) -> None:
+    error = await refused(bot, deploy("backend", "staging", "v1.0.0"))
+    assert "v1.0.0 (22ddc54) is OLDER than what runs there. To go back after a bad deployment, use rollback." in error
+
+
+async def test_what_is_on_another_branch_is_not_deployed(bot: Bot) -> None:
+    git = ("git", "-C", str(bot.site.repository))
+    author = ("-c", "user.name=Lin", "-c", "user.email=lin@example.com")
+    tree = bot.output(*git, "rev-parse", "v1.1.0^{tree}")
+    other = bot.output(*git, *author, "commit-tree", tree, "-p", bot.site.sha("v1.0.0"), "-m", "Elsewhere")
+    error = await refused(bot, deploy("backend", "staging", other))
+    assert "is on ANOTHER BRANCH than what runs there" in error
+
+
+async def test_what_cannot_be_compared_is_not_deployed(bot: Bot) -> None:
+    (bot.site.home / "status").write_text(f"#!/bin/sh\necho {'d' * 40}\n")
+    error = await refused(bot, deploy("backend", "staging", "v1.1.0"))
+    assert "cannot be compared: what runs there is not in the repository" in error
+
+
+async def test_what_does_not_run_on_the_environment_before_is_not_deployed(bot: Bot) -> None:
+    error = await refused(bot, deploy("backend", "production", MERGED))
+    assert "4af9ec0 does NOT run on staging, which comes before. Deploy it to staging first." in error
+
+
+async def test_an_environment_before_that_does_not_answer_counts_as_one_where_it_does_not_run(bot: Bot) -> None:
+    script = (bot.site.home / "status").read_text()
+    (bot.site.home / "status").write_text(script.replace("set -eu", 'set -eu; [ "$2" = production ] || exit 1'))
+    error = await refused(bot, deploy("backend", "production", "v1.1.0"))
+    assert "does NOT run on staging" in error
+
+
+# The way past
+
+
+async def asked(bot: Bot, step: dict[str, object], text: str) -> Thread:
+    async with bot.working(Scripted(step)):
+        return await bot.say(text)
+
+
+async def test_a_persons_words_lead_to_a_request_that_shows_them(bot: Bot) -> None:
+    model = Scripted(deploy("backend", "production", MERGED, message="m2", words="skip staging this once"))
+    async with bot.working(model):
+        thread = await bot.say("prod is on fire: skip  staging\nthis once!")
+        assert "from: Ann (verified), m2\n" in model.prompts[0]
+        assert facts(thread)["waived_by"] == {"by": "Ann", "words": "skip staging this once"}
+        assert facts(thread)["note"] == "it does NOT run on staging, which comes before"
+        await bot.settle(thread, approved=True)
+    assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
+
+
+async def test_a_waived_call_waits_for_people_also_where_others_need_no_approval(bot: Bot) -> None:
+    thread = await asked(bot, deploy("backend", "staging", "v1.0.0", message="m2", words="the old one"), "the old one")
+    assert pending(thread).chosen.arguments["environment"] == "staging"
+    assert facts(thread)["note"] == "it is OLDER than what runs there"
+    assert bot.site.running("backend", "staging") == bot.site.sha("v1.1.0")
+
+
+@pytest.mark.parametrize(
+    ("waiver", "told"),
+    [
+        ({"message": "m2", "words": "please skip staging"}, "m2 does not say 'please skip staging'."),
+        ({"message": "m2", "words": "skip stag"}, "m2 does not say 'skip stag'."),
+        ({"message": "m2", "words": "Skip staging"}, "m2 does not say 'Skip staging'."),
+        ({"message": "m2", "words": " "}, "m2 does not say ''."),
+        (
+            {"message": "m1", "words": "skip staging"},
+            "The waiver names 'm1', which is no message of a verified person.",
+        ),
+        ({"message": "m99", "words": "skip staging"}, "The waiver names 'm99'"),
+        ({"message": "m02", "words": "skip staging"}, "The waiver names 'm02'"),
+        ({"message": "Ann", "words": "skip staging"}, "The waiver names 'Ann'"),
+    ],
+)
+async def test_words_that_nobody_wrote_waive_nothing(bot: Bot, waiver: dict[str, str], told: str) -> None:
+    step = deploy("backend", "production", MERGED, **waiver)
+    thread = await asked(bot, step, "now skip staging, will you")
+    assert thread.pending is None
+    assert told in events(thread, StepRefused)[-1].error
+
+
+@pytest.mark.parametrize("trust", ["unverified", "third_party", "forwarded"])
+async def test_words_of_somebody_unverified_waive_nothing_and_have_no_name(bot: Bot, trust: str) -> None:
+    mallory = Person.model_validate({"name": "Mallory", "address": "m", "trust": trust})
+    model = Scripted(deploy("backend", "production", MERGED, message="m2", words="skip staging"))
+    place = Place(channel="terminal", address="desk")
+    async with bot.working(model):
+        message = InboundMessage(mallory, "skip staging", f"m/{datetime.now(UTC).timestamp()}")
+        thread = await bot.rest(await bot.store.load(await bot.inbox.message(place, message, agent="deploy")))
+    assert f"from: Mallory ({trust.replace('_', ' ')})\n" in model.prompts[0]
+    assert thread.pending is None
+    assert "no message of a verified person" in events(thread, StepRefused)[-1].error
+
+
+async def test_a_request_is_no_longer_waived_by_words_that_were_taken_back(bot: Bot) -> None:
+    """A message that its author deletes before the model has read it cannot be quoted."""
+    place = Place(channel="terminal", address="desk")
+    model = Scripted(deploy("backend", "production", MERGED, message="m2", words="skip staging"))
+    thread = await bot.store.load(
+        await bot.inbox.message(place, InboundMessage(ANN, "skip staging", "m/1"), agent="deploy")
+    )
+    await bot.store.append(thread, deleted(thread.events[-1].id))
+    async with bot.working(model):
+        thread = await bot.rest(await bot.store.load(thread.id))
+    assert thread.pending is None
