@@ -27,6 +27,8 @@ from channels.hosts import is_loopback
 from channels.webhook.endpoints import Endpoint, endpoints_of, keys_of, missing, urls_of
 
 SECRET_CHARS_MIN = 16
+DIFFERENT_CHARS_MIN = 8
+"""`openssl rand -hex 32` prints fewer once in 300 million times."""
 
 
 class ChannelSettings(NamedTuple):
@@ -147,8 +149,10 @@ class Settings(BaseModel):
     @field_validator("bot_secret_key", "bot_secret_key_before", "bot_api_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
-        if 0 < len(secret.get_secret_value()) < SECRET_CHARS_MIN:
-            raise ValueError(f"must have {SECRET_CHARS_MIN} characters or more, such as `openssl rand -hex 32` prints")
+        text = secret.get_secret_value()
+        if 0 < len(text) < SECRET_CHARS_MIN or 0 < len(set(text)) < DIFFERENT_CHARS_MIN:
+            what = f"{SECRET_CHARS_MIN} characters or more, {DIFFERENT_CHARS_MIN} of them different"
+            raise ValueError(f"must have {what}, such as `openssl rand -hex 32` prints")
         return secret
 
     @field_validator("bot_home", "bot_config")

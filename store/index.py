@@ -38,7 +38,7 @@ def row_of(thread: Thread) -> Row:
         requester=_requester(thread),
         people=tuple(people[:PEOPLE_MAX]),
         crowded=len(people) > PEOPLE_MAX,
-        groups=_groups(pending) if pending else (),
+        groups=groups_of(pending) if pending else (),
         detailed=pending is not None or thread.step(thread.state.question) is not None,
     )
 
@@ -93,7 +93,8 @@ def _named(person: Person) -> tuple[str, ...]:
     return (name, *sorted(other for other in names_of(person) if other != name))
 
 
-def _groups(request: Request) -> tuple[str, ...]:
+def groups_of(request: Request) -> tuple[str, ...]:
+    """The groups that may decide it."""
     terms = request.terms
     if terms.standing:
         return ()  # Only the standing approval decides it.

@@ -26,6 +26,7 @@ from store.values import Person
 
 BODY_BYTES_MAX = 1_000_000
 DETAIL_CHARS_MAX = 1_000
+ADDRESS_CHARS_MAX = 100
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -90,9 +91,9 @@ class Door:
 
 
 def address_of(scope: Scope) -> str:
-    """Where a request comes from."""
+    """Where a request comes from. A proxy before us may have been told anything."""
     client = scope.get("client")
-    return str(client[0]) if client else "unknown"
+    return one_line(str(client[0]), ADDRESS_CHARS_MAX) if client else "unknown"
 
 
 def _unknown(what: str, *, is_wrong: bool) -> Response:

@@ -4,7 +4,7 @@ A conversation is private unless the team file names its place (`bot.team.named_
 
 - `own`: what it, or its owner, began;
 - `shared`: also what is at a place of the team, what it takes part in (wrote, decided, forked), and, with the scope
-  decide, what its owner is or was asked to approve;
+  decide, what a group of its owner is or was asked to approve;
 - `all`: everything, the private conversations of others too. Nothing but this word in the team file gives that.
 
 Whose words those are, a thread's log says by the addresses of those who wrote. A list knows the first ten of them and
@@ -18,7 +18,7 @@ from dataclasses import replace
 from bot.team.named_places import NamedPlaces
 from bot.web.callers import Caller
 from store.authority.terms import ANYONE, TEAM
-from store.index import people_of, row_of
+from store.index import groups_of, people_of, row_of
 from store.rows import Row
 from store.thread import Thread
 from store.values import Place
@@ -47,8 +47,8 @@ def may_see(caller: Caller, row: Row, places: NamedPlaces) -> bool:
 def whole_row(thread: Thread) -> Row:
     """The row of a thread with everybody who takes part, and the groups of all its requests, not only the open one."""
     asked = [step.request for step in thread.state.steps.values() if step.request]
-    groups = (group for one in asked for group in (one.terms.group, one.terms.then if one.widened else ""))
-    return replace(row_of(thread), people=tuple(people_of(thread)), groups=tuple(filter(None, groups)))
+    groups = dict.fromkeys(group for request in asked for group in groups_of(request))
+    return replace(row_of(thread), people=tuple(people_of(thread)), groups=tuple(groups))
 
 
 def _groups(caller: Caller) -> frozenset[str]:

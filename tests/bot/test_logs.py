@@ -108,7 +108,7 @@ async def test_each_line_of_bot_run_is_json_from_the_first_to_the_last(
 ) -> None:
     bot = Bot(tmp_path).with_site(template).with_model(model)
     model.script({"intent": "done_for_now", "message": "Hello."})
-    async with bot.started("run", BOT_API_TOKEN="t" * 32, PORT="0") as process:
+    async with bot.started("run", BOT_API_TOKEN="a-token-for-tests-0123456789", PORT="0") as process:
         await process.serves()
         thread = (await bot.run("send", "hello, \x1b[31mbot\u202e")).succeeded().out.strip()
         await process.told("message_sent")

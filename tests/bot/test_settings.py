@@ -299,6 +299,14 @@ def test_a_secret_from_a_file_is_checked_like_any_other(tmp_path: Path, env: Cal
     assert problems()[0].startswith("BOT_SECRET_KEY must have 16 characters or more")
 
 
+@pytest.mark.parametrize("name", ["BOT_API_TOKEN", "BOT_SECRET_KEY", "BOT_SECRET_KEY_BEFORE"])
+def test_a_secret_that_somebody_typed_is_refused(name: str, env: Callable[..., None]) -> None:
+    for typed in ("t" * 32, "test" * 8, "0123456" * 4, "hunter2"):
+        env(**{name: typed})
+        told = "must have 16 characters or more, 8 of them different, such as `openssl rand -hex 32` prints."
+        assert problems()[0] == f"{name} {told}"
+
+
 def test_two_values_of_one_secret_are_refused(tmp_path: Path, env: Callable[..., None]) -> None:
     (tmp_path / "secret").write_text(SECRET)
     env(BOT_API_TOKEN=SECRET, BOT_API_TOKEN_FILE="secret")

@@ -43,8 +43,11 @@ from channels.inbound import InboundMessage
 from channels.places import Command, NoPlace
 from store.base import Store, UnknownThread
 from store.keys import thread_id_of
+from store.text import one_line
 from store.thread import Thread
 from store.values import Place
+
+THREAD_ID_CHARS_MAX = 40
 
 
 def _caller(request: Request) -> Caller:
@@ -147,16 +150,17 @@ class Api:
 
         return [Depends(check)]
 
-    def _sees(self, by: Caller, thread: Thread) -> bool:
-        return may_see(by, whole_row(thread), self.places)
-
     async def _seen(self, request: Request, by: Caller, thread_id: str) -> Thread:
-        """The thread, if the token covers it. Raises UnknownThread, in the same words as if it were not there."""
-        thread = await self.store.load(thread_id)
-        if not self._sees(by, thread):
-            self._refused(request, by, "thread", thread=thread.id)
-            raise UnknownThread(thread_id)
-        return thread
+        """The thread, if the token covers it. Raises UnknownThread.
+
+        A thread that it does not cover and one that is not there are refused alike, also in how they are counted.
+        """
+        with contextlib.suppress(UnknownThread):
+            thread = await self.store.load(thread_id)
+            if may_see(by, whole_row(thread), self.places):
+                return thread
+        self._refused(request, by, "thread", thread=one_line(thread_id, THREAD_ID_CHARS_MAX))
+        raise UnknownThread(thread_id)
 
     def _refused(self, request: Request, by: Caller, reason: str, **more: str) -> None:
         self.refusals.refused(address_of(request.scope), reason, by.name, **more)

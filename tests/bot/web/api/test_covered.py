@@ -352,9 +352,11 @@ async def test_guessing_comes_to_an_end(client: Client) -> None:
 
 
 async def test_a_token_that_looks_for_what_it_may_not_see_is_stopped() -> None:
-    async with with_tokens(ci=token_of(CI)) as client:
+    async with with_tokens(ci=token_of(CI), other=token_of(OTHER)) as client:
         private = await held(client, DIRECT, OF_ANA[DIRECT])
         for _ in range(REFUSALS_MAX):
             assert (await client.get(f"/api/threads/{private}", token=CI)).status == 404
-        assert (await client.get("/api/threads", token=CI)).status == 429
+            assert (await client.get("/api/threads/t0", token=OTHER)).status == 404
+        for token in (CI, OTHER):
+            assert (await client.get("/api/threads", token=token)).status == 429, "and cannot tell what there is"
         assert (await client.get("/api/threads", token=ANA)).status == 200
