@@ -40,7 +40,7 @@ def named_places(team: Team, schedules: Iterable[Schedule] = ()) -> NamedPlaces:
     """`schedules`: also those of the agents' own files."""
     named = {places.normal(text) for text in (*_texts(team), *(each.table.place for each in schedules))}
     theirs = {places.normal(text) for member in team.people.values() for text in member.places}
-    shared = {text for text in named - theirs if not places.is_personal(text)}
+    shared = {text for text in named if not places.is_personal(text)}
     return NamedPlaces(frozenset(named | theirs), frozenset(shared))
 
 

@@ -18,7 +18,7 @@ from store.events import KINDS, Event
 from store.index import row_of
 from store.thread import Thread
 from store.values import Person
-from tests.telling.story import ANN, BOB, approved, chosen, message, opened, requested, thread
+from tests.telling.story import ANN, BOB, approved, chosen, message, opened, requested, thread, trigger
 from tests.telling.strategies import events_of
 
 NOWHERE = NamedPlaces()
@@ -53,6 +53,9 @@ def test_nobody_sees_by_the_name_that_they_give_themselves() -> None:
 
 
 def test_what_is_ones_own_is_what_one_began() -> None:
+    assert not sees(thread(trigger(), message(by=ANN)), threads="own")
+    named_like_her = Person(name="ann", address="U9", trust="verified")
+    assert not sees(thread(message(by=named_like_her), message("m2", by=ANN)), threads="own")
     joined = thread(message(by=BOB), message("m2", by=ANN))
     assert sees(joined, owner="bob", threads="own")
     assert not sees(joined, threads="own")
@@ -79,8 +82,12 @@ def test_who_is_asked_sees_it_and_who_was_asked_still_does() -> None:
         assert sees(asked)
         assert not sees(asked, scopes=("read", "write")), "one that may not decide is not asked"
         assert not sees(asked, owner="")
+        assert not sees(asked, owner="", scopes=("read", "decide")), "a machine is asked nothing"
         assert not sees(asked, threads="own")
     assert not sees(thread(message(by=BOB), chosen("s1", acts=True), requested("s1", group="leads")))
+    of_all = thread(message(by=BOB), chosen("s1", acts=True), requested("s1", group="team"))
+    assert sees(of_all)
+    assert not sees(of_all, owner="", scopes=("read", "decide"))
     beforehand = thread(message(by=BOB), chosen("s1", acts=True), requested("s1", group="release", standing="g1"))
     assert not sees(beforehand), "nobody was asked"
 
