@@ -1,13 +1,16 @@
-"""The port to the team's policies: who may approve a call, until when, and where they are asked.
+"""The port to the team's rules: who may approve a call, until when, and where they are asked.
 
 `bot.team.policies` implements it. This module reads no team file and judges no decision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from pydantic import JsonValue
 
 from store.authority.terms import ANYONE, Terms
 from store.standing import StandingGranted
@@ -20,8 +23,8 @@ class CallToApprove:
 
     agent: str
     intent: str
-    scope: str
-    """As in `agent.steps.Tool.scope`."""
+    arguments: Mapping[str, JsonValue]
+    """All of them, by name: the team's rules match their values."""
     at: datetime
     requesters: tuple[str, ...]
     """`store.authority.terms.names_of` all requesters."""

@@ -225,15 +225,19 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """Whether the call needs approval: because the tool says so, or because no verified person is behind it.
+    """Whether the call waits for an approval: the tool says so, a rule names it, or no verified person is behind it.
 
     In a thread with an unverified sender, or one that a schedule started and in which no verified person has written
-    since, every call with side effects that the model chose needs approval.
+    since, every call that acts and that the model chose needs approval. What only looks never does.
     """
-    if tool.needs_approval() or state.chosen.by == "person":
+    if state.chosen.by == "person":
         return True  # A person can edit only calls that need approval.
+    if not tool.acts:
+        return False
+    if tool.needs_approval() or agent.named_by_rule(tool):
+        return True
     unverified = thread.state.unverified or thread.state.unattended
-    return unverified and state.chosen.by != "code" and agent.has_side_effects(tool)
+    return unverified and state.chosen.by != "code"
 
 
 def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:

@@ -53,6 +53,10 @@ def no_plan(_: Thread) -> Step | None:
     return None
 
 
+def no_rule(_: Tool) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Agent:
     name: str
@@ -72,6 +76,8 @@ class Agent:
     """The agents that its plan lets take over a thread. Each must be set up."""
     not_set_up: tuple[str, ...] = ()
     """For `bot doctor`: optional parts that the team left out, and what does not happen therefore. No problems."""
+    named_by_rule: Callable[[Tool], bool] = no_rule
+    """Pure. Whether a rule of the team names this call, so that it waits for an approval. The program sets it."""
 
     def __post_init__(self) -> None:
         """Raises AgentError."""
@@ -127,10 +133,6 @@ class Agent:
         """The resources that the tool of this intent needs, and no others."""
         cls = self.steps.get(intent)
         return {kind: self.resources[kind] for kind in cls.needs} if cls and issubclass(cls, Tool) else {}
-
-    def has_side_effects(self, step: Step) -> bool:
-        """Whether the step may change something outside: it needs approval, or is not repeatable."""
-        return isinstance(step, Tool) and (not step.repeatable or step.needs_approval())
 
 
 def explain(error: ValidationError, intent: str = "") -> str:

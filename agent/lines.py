@@ -1,10 +1,8 @@
 """What the program's log says of an event, with a table that has a row for each kind of event.
 
 The line's name is the event's kind. It says who did what, where, how long it took and what it cost. It never holds what
-people or the model wrote, nor a step's arguments, of which only the scope is shown: a log is read in more places than a
-conversation, and by other people. The texts that it does hold are names, and errors in one short line. Pure;
-`agent.reporting` writes the lines.
-"""
+people or the model wrote, nor a step's arguments but those whose values are from a list (`scope`): a log is read in
+more X"""
 
 from __future__ import annotations
 
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
 from store.events import (
@@ -51,7 +50,7 @@ from store.events import (
 from store.keys import MessageKey, OutsideId
 from store.standing import StandingGranted, StandingRevoked
 from store.state import StepState
-from store.text import one_line
+from store.text import call_in_words, one_line
 from store.thread import Thread
 from store.values import Person, Usage
 
@@ -91,7 +90,7 @@ class _Row:
 
     @property
     def call(self) -> Fields:
-        """The step, by its intent and scope."""
+        """The step: its intent, and the arguments whose values are from a list."""
         return _call(self.agent, self.step.chosen) if self.step else {}
 
     def ran(self, until: datetime) -> Fields:
@@ -264,7 +263,8 @@ def _by_a_person(row: _Row, event: ThreadPaused | ThreadResumed | ThreadCancelle
 
 
 def _standing_granted(row: _Row, event: StandingGranted) -> Fields:
-    covers = {"agent": _name(event.agent), "intent": _name(event.intent), "scope": _name(event.scope)}
+    scope = call_in_words(event.scope, event.when).strip()
+    covers = {"agent": _name(event.agent), "intent": _name(event.intent), "scope": _name(scope)}
     return {"standing": event.id, **covers, "until": _instant(event.until), **_person(event.by)}
 
 
@@ -316,8 +316,8 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
 
 def _call(agent: Agent | None, chosen: StepChosen) -> Fields:
     tool = agent.steps.get(chosen.intent) if agent else None
-    by = tool.scoped_by if tool and issubclass(tool, Tool) else ""
-    return {"intent": _name(chosen.intent), "scope": _name(str(chosen.arguments.get(by, ""))) if by else ""}
+    scope = " ".join(listed_values(tool, chosen.arguments)) if tool and issubclass(tool, Tool) else ""
+    return {"intent": _name(chosen.intent), "scope": _name(scope)}
 
 
 def _model(row: _Row, name: str, usage: Usage | None) -> Fields:

@@ -1,8 +1,8 @@
 """The possible answers of the model: one pydantic class for each step.
 
 A `Step` has an `intent` and arguments. A `Tool` is a step that code can run. One class holds its schema, its
-description (the docstring, which the model reads), its approval rule, whether it is repeatable, and its code. Asking a
-person and being done are steps like any other. This module does no I/O.
+description (the docstring, which the model reads), whether it acts or only looks, whether it needs approval, and its
+code. Asking a person and being done are steps like any other. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue
 from pydantic.fields import FieldInfo
@@ -40,6 +40,8 @@ class Step(BaseModel):
     """Derived for each class. Logs contain it, so a renamed class is a different step."""
     effect: ClassVar[Effect] = "runs"
     """What choosing the step does. Logs contain it, so an old log keeps its meaning."""
+    acts: ClassVar[bool] = False
+    """Whether it may change something outside. Only what acts ever needs an approval."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -65,13 +67,6 @@ class Step(BaseModel):
     @classmethod
     def intent_name(cls) -> str:
         return str(cls.model_fields["intent"].default)
-
-    @classmethod
-    def values_of(cls, field: str) -> tuple[str, ...] | None:
-        """The values that the field can have, if its type names them; None: others as well."""
-        annotation = cls.model_fields[field].annotation
-        annotation = getattr(annotation, "__value__", annotation)  # of a named type
-        return tuple(str(value) for value in get_args(annotation)) if get_origin(annotation) is Literal else None
 
     @property
     def arguments(self) -> dict[str, JsonValue]:
@@ -127,7 +122,7 @@ class Call:
 
 
 class Tool(Step):
-    """A step with a `run()`.
+    """A step with a `run()`. It acts, unless its class says that it only looks (`acts = False`).
 
     `run` raises ToolError if it changed nothing. After any other exception or a time-out, the outcome of a tool that
     is not `repeatable` is unknown, and a person is asked.
@@ -135,13 +130,13 @@ class Tool(Step):
 
     needs: ClassVar[tuple[type, ...]] = ()
     """The types of the resources it gets by `call.need(...)`. An agent that lacks one cannot be built."""
+    acts: ClassVar[bool] = True
+    """False: it only looks, so it needs no approval, whatever led to it, and no rule of the team can ask for one."""
     repeatable: ClassVar[bool] = False
-    """Running it again does no harm: it is read-only, or the service deduplicates by the call's key."""
+    """Running it again does no harm: the service deduplicates by the call's key. What only looks always is."""
     timeout_seconds: ClassVar[float] = 60.0
     doing: ClassVar[str] = ""
     """What people see while it runs, after the agent's name: `is looking at the tags`. Empty: the intent."""
-    scoped_by: ClassVar[str] = ""
-    """The argument that selects the policy (`environment`, say); empty: one policy for all calls."""
     editable: ClassVar[tuple[str, ...]] = ()
     """Text arguments that a person may edit instead of approving. An edit makes a new request."""
     quotes: ClassVar[bool] = False
@@ -149,17 +144,23 @@ class Tool(Step):
     for_people: ClassVar[frozenset[str]] = frozenset()
     """Keys of its arguments, facts and results that are shown to people but not to the model."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.acts:
+            if any(issubclass(base, Tool) and not base.acts for base in cls.__mro__[1:]):
+                raise TypeError(f"{cls.__name__} acts, but derives from a tool that only looks.")
+            return
+        if cls.needs_approval is not Tool.needs_approval:
+            raise TypeError(f"{cls.__name__} only looks (acts = False), so it cannot need an approval.")
+        cls.repeatable = True
+
     @property
     def has_prepare(self) -> bool:
         return type(self).prepare is not Tool.prepare
 
-    @property
-    def scope(self) -> str:
-        """Which of the intent's policies applies to this call."""
-        return str(getattr(self, self.scoped_by)) if self.scoped_by else ""
-
     def needs_approval(self) -> bool:
-        """Whether a person must approve this call first."""
+        """Whether a person must approve this call first. A rule of the team can ask for more, never for less."""
         return False
 
     def takes_standing_approval(self) -> bool:

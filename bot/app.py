@@ -63,7 +63,7 @@ class App:
     people: People = field(default_factory=People)
     steering: Steering = field(default_factory=Steering)
     authority: Policies = field(default_factory=Policies)
-    """Without policies, nobody may approve anything."""
+    """Without rules, nobody may approve anything."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """The folders of the agents that have one."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -175,7 +175,7 @@ def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncE
 
 def policies_of(setup: Setup, store: Store | None = None) -> Policies:
     team, reach = setup.team, setup.settings.reach()
-    return Policies(People(team.people), team.policy, team.business_hours, channels=reach, store=store)
+    return Policies(People(team.people), team.rules, team.business_hours, channels=reach, store=store)
 
 
 async def _writer(setup: Setup, store: Store) -> Writer:

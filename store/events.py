@@ -126,7 +126,7 @@ class StepChosen(Recorded):
     proof: str = ""
     """How the editor was authenticated, as in `ApprovalDecided`."""
     acts: bool = False
-    """It may have side effects (it needs approval, or is not repeatable), as its class said at the time."""
+    """It may change something outside, as its class said at the time."""
     begun: bool = False
     """A read-only tool, started by this very event: its first attempt has no `ToolStarted`."""
     closes: bool = False

@@ -14,15 +14,19 @@ from store.values import Person
 
 
 class StandingGranted(Recorded):
-    """An entitled person approves all calls of one kind for a limited time. Kept in the log `standing`."""
+    """An entitled person approves calls of one kind for a limited time. Kept in the log `standing`."""
 
     kind: Literal["standing_granted"] = "standing_granted"
     agent: str
     intent: str
     scope: str = ""
-    """Which of the intent's policies applies, as the tool says (an environment, say)."""
+    """Of older grants, which covered the calls under one policy. Such a grant covers nothing any more."""
     policy: dict[str, JsonValue] = {}
-    """The team file's policy for such calls at the time. The grant ends when that policy changes."""
+    """Of older grants."""
+    when: dict[str, str | bool | int | float] = {}
+    """What it asks of arguments, as in a rule of the team file. Empty: it covers all calls of the tool."""
+    rule: dict[str, JsonValue] = {}
+    """The team file's rule for such calls at the time. The grant ends when that rule changes."""
     by: Person
     groups: tuple[str, ...] = ()
     until: AwareDatetime

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from agent.arguments import arguments_of
 from agent.definition import Agent
 from agent.roster import deploy, rollback
 from agent.steps import Call, Tool, ToolError
@@ -104,7 +105,10 @@ def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
     team = Team.model_validate(tomllib.loads(text))
     assert token_problems(team.tokens, team.people) == []
     agent = deploy.build(team.agents["deploy"], tmp_path)
-    assert agent.steps["deploy"].values_of("component") == ("payments", "ledger")
+    assert arguments_of(next(tool for tool in agent.tools if tool.intent_name() == "deploy"))["component"].values == (
+        "payments",
+        "ledger",
+    )
     settings = Settings(
         bot_home=tmp_path,
         slack_bot_token=SecretStr("xoxb-1"),

@@ -1,4 +1,4 @@
-"""Describes a call that needs approval to the `Authority`, which knows the team's policies. Decides nothing."""
+"""Describes a call that needs approval to the `Authority`, which knows the team's rules. Decides nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -
     return CallToApprove(
         agent=turn.agent.name,
         intent=chosen.intent,
-        scope=tool.scope,
+        arguments=tool.arguments,
         at=now,
         requesters=tuple(sorted(frozenset().union(*names))),
         unverified=not requesters.all_verified,

@@ -98,7 +98,7 @@ def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
     What acts never does, nor what takes a request back. A tool with a preparation would not begin before the new words
     are read.
     """
-    if turn.agent.has_side_effects(step) or step.effect == "withdraws" or (isinstance(step, Tool) and step.has_prepare):
+    if step.acts or step.effect == "withdraws" or (isinstance(step, Tool) and step.has_prepare):
         return False
     now = turn.thread
     harmless = TALK if now.state.outdated_in_row < OUTDATED_IN_ROW_MAX else FROM_OUTSIDE
@@ -109,7 +109,7 @@ def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
 async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
     """Raises ThreadMoved, LeaseLost, EventTooLarge."""
     duplicate = turn.thread.has_ongoing_call(chosen.intent, chosen.arguments)
-    if not isinstance(step, Tool) or turn.agent.has_side_effects(step) or step.has_prepare or duplicate:
+    if not isinstance(step, Tool) or step.acts or step.has_prepare or duplicate:
         await turn.begin(chosen)
         return
     turn.busy(doing(step))

@@ -28,10 +28,8 @@ async def request(turn: Turn, action: RequestApproval) -> None:
         call = call_to_approve(turn, chosen, tool, turn.now())
         rule = turn.services.authority.rule_for(call)
         if rule is None:
-            where = f" in {call.scope}" if call.scope else ""
-            raise ToolError(
-                f"It needs approval, and nobody may approve {chosen.intent}{where}: the team file has no policy for it."
-            )
+            which = f"{chosen.intent} with these arguments"
+            raise ToolError(f"It needs approval, and nobody may approve {which}: the team file has no rule for it.")
         may_be_granted = tool.takes_standing_approval()
         grant = await turn.services.authority.standing_approval(call) if may_be_granted else None
         if rule.unsatisfiable and not grant:

@@ -262,7 +262,7 @@ class Turn:
                 "arguments": step.arguments,
                 "effect": None if step.effect == "runs" else step.effect,
                 "by": by,
-                "acts": self.agent.has_side_effects(step),
+                "acts": step.acts,
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
                 "until": step.until(self.now()) if isinstance(step, LookAgain | SetReminder) else None,
             }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent.definition import Agent
 from agent.model.base import DEFAULT, ModelFailure, Prompt
 from agent.model.choice import Option
-from bot.app import model_of, model_problems, policies_of, roster_problems, ways_out
+from bot.app import model_of, model_problems, policies_of, ways_out
 from bot.cli import command, console
 from bot.cli.findings import Finding
 from bot.cli.options import AsJson
@@ -25,10 +25,11 @@ from bot.cli.store_checks import check_store
 from bot.settings import ChannelSettings, Settings, misspelt
 from bot.setup import Setup
 from bot.team.agents import build_agents, inspect_agents
+from bot.team.check import team_problems
 from bot.team.file import Team
 from bot.team.names import NO_AGENT
-from bot.team.policy_checks import policy_warnings
 from bot.team.problems import SettingsError
+from bot.team.rule_checks import rule_warnings
 from bot.team.tokens import token_warnings
 from channels import places
 from channels.base import ChannelUnavailable
@@ -68,7 +69,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
         yield Finding("keys", "failed", " ".join(problems))
     yield _home(setup.settings)
     yield await _agents(setup)
-    for finding in (*_not_set_up(setup), *_policies(setup), *_tokens(setup.team)):
+    for finding in (*_not_set_up(setup), *_team_file(setup), *_tokens(setup.team)):
         yield finding
     for check in (check_store, _models):
         for finding in await check(setup):
@@ -126,18 +127,17 @@ async def _wrong_with(agent: Agent) -> list[str]:
         return [f"{agent.name}: its check did not finish within {AGENT_SECONDS_MAX:g} s."]
 
 
-def _policies(setup: Setup) -> Iterator[Finding]:
-    """No finding if there are no agents."""
-    try:
-        roster = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
-    except SettingsError:
+def _team_file(setup: Setup) -> Iterator[Finding]:
+    """No finding if there are no agents, and nothing is wrong."""
+    agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
+    if problems := team_problems(setup.team, agents.all, agents.folders, setup.settings.reach()):
+        yield Finding("team file", "failed", " ".join(problems))
+    elif agents.problems:
         return
-    if problems := roster_problems(setup):
-        yield Finding("policies", "failed", " ".join(problems))
-    elif warnings := policy_warnings(roster, policies_of(setup)):
-        yield Finding("policies", "warning", " ".join(warnings))
-    elif roster:
-        yield Finding("policies", "ok", "every call that needs approval has people who may approve it.")
+    elif warnings := rule_warnings(agents.built, policies_of(setup)):
+        yield Finding("team file", "warning", " ".join(warnings))
+    elif agents.built:
+        yield Finding("team file", "ok", "every call that needs approval has people who may approve it.")
 
 
 def _tokens(team: Team) -> Iterator[Finding]:
@@ -240,13 +240,11 @@ def _slack_of_approvals(team: Team) -> Mapping[str, list[str]]:
     for key, member in team.people.items():
         if member.slack:
             found.setdefault(member.slack, []).append(f"people.{key}")
-    for tool, scopes in team.policy.items():
-        for scope, policy in scopes.items():
-            asks = (*policy.ask, *((policy.unverified and policy.unverified.ask) or ()))
-            for ask in dict.fromkeys(asks):
-                channel, name = places.split(ask)
-                if channel == SLACK:
-                    found.setdefault(name, []).append(f"policy.{tool}.{scope}")
+    for number, rule in enumerate(team.rule, 1):
+        for ask in rule.every_ask:
+            channel, name = places.split(ask)
+            if channel == SLACK:
+                found.setdefault(name, []).append(f"rule {number}")
     return found
 
 

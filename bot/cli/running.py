@@ -20,7 +20,7 @@ from bot.cli.store_checks import judged
 from bot.clock import ticking
 from bot.setup import Setup
 from bot.stores import facts_of
-from bot.team.policy_checks import policy_warnings
+from bot.team.rule_checks import rule_warnings
 from bot.team.tokens import token_warnings
 from bot.web.listen import listen
 from bot.worker import Worker
@@ -88,7 +88,7 @@ async def _warn(bot: App) -> None:
         for found in judged(facts, bot.setup.settings):
             if found.state == "failed":
                 log.error("store_unsafe", text=f"{found.what}: {found.text}")
-    texts = policy_warnings(bot.roster, bot.authority, bot.may_write)
+    texts = rule_warnings(bot.roster, bot.authority, bot.may_write)
     texts += token_warnings(bot.setup.team.tokens, bot.now())
     for text in texts:
         log.warning("setup_warning", text=text)

@@ -1,6 +1,6 @@
 """`bot standing`: lists, grants and revokes standing approvals.
 
-`bot.team.standing` and the policies decide what may be granted, and by whom.
+`bot.team.standing` and the rules decide what may be granted, and by whom.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agent.arguments import arguments_of
 from agent.roster import DEFAULT
 from agent.steps import Tool
 from bot.app import App, opened
@@ -16,11 +17,15 @@ from bot.cli import command, console, exits, person
 from bot.cli.options import As, AsJson
 from bot.setup import Setup
 from bot.team import standing
+from bot.team.conditions import Given, as_condition
 from bot.team.hours import parse_duration, plain
-from bot.team.policy_checks import may_need_approval, scopes_of
+from bot.team.names import unknown
+from bot.team.rule_checks import may_need_approval
+from bot.team.rule_effects import impossible, may_hold, tools_of
+from bot.team.rules import Rule
 from channels.inbound import Refused
 from store.standing import StandingGranted
-from store.text import instant, one_line
+from store.text import call_in_words, instant, one_line
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -37,7 +42,7 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             console.print_json([_document(bot, one) for one in found])
         elif found:
-            header = ("ID", "TOOL", "SCOPE", "AGENT", "GRANTED BY", "UNTIL", "STATE", "REASON")
+            header = ("ID", "TOOL", "CALLS", "AGENT", "GRANTED BY", "UNTIL", "STATE", "REASON")
             console.print_table(header, [_row(bot, one) for one in found])
         else:
             console.say("There are none.")
@@ -49,13 +54,16 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 def grant(
     tool: Annotated[str, typer.Argument(metavar="TOOL", help="the tool, e.g. deploy")],
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="how long, e.g. 4h")],
-    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="which of its calls, e.g. production")] = "",
+    conditions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE…]", help="which of its calls, as in a rule, e.g. environment=staging"),
+    ] = None,
     agent: Annotated[str, typer.Option("--agent", metavar="A", help=f"the agent; default: {DEFAULT}")] = "",
     reason: Annotated[str, typer.Option("--reason", metavar="R", help="shown with each approval")] = "",
     name: As = "",
     as_json: AsJson = False,
 ) -> None:
-    """Approve all calls of one kind for a limited time."""
+    """Approve calls of one kind for a limited time."""
     try:
         length_granted = plain(parse_duration(length))
     except ValueError as error:
@@ -63,25 +71,16 @@ def grant(
 
     async def work(setup: Setup) -> None:
         async with person.acting(setup, name) as (bot, me):
-            chosen, cls = _tool(bot, tool, agent, scope)
-            policy = bot.authority.policy(tool, scope)
-            call = f"{tool} in {scope}" if scope else tool
-            if not may_need_approval(cls, scope):
-                raise Refused(f"{call} needs no approval.")
-            if policy is None:
-                raise Refused(f"Nobody may approve {call}: bot.toml has no policy for it.")
-            if policy.standing is None:
-                raise Refused(f"Nobody may approve {call} in advance: its policy in bot.toml has no `standing`.")
+            chosen, cls = _tool(bot, tool, agent)
+            when = _conditions(cls, conditions or [])
             granted = await standing.grant(
                 bot.store,
                 bot.people,
                 me,
                 agent=chosen,
                 intent=tool,
-                scope=scope,
-                policy=policy.as_granted(),
-                group=policy.standing.group,
-                max_length=policy.standing.max_length,
+                when=when,
+                rule=_rule(bot, cls, when),
                 length=length_granted,
                 at=bot.now(),
                 reason=reason,
@@ -115,34 +114,66 @@ def revoke(
     command.run(work)
 
 
-def _tool(bot: App, intent: str, agent: str, scope: str) -> tuple[str, type[Tool]]:
-    """The agent and its tool. Raises Refused if no agent has such a tool or scope."""
+def _tool(bot: App, intent: str, agent: str) -> tuple[str, type[Tool]]:
+    """The agent and its tool. Raises Refused if no agent has such a tool."""
     having = {owner: tool for owner, each in bot.roster.items() for tool in each.tools if tool.intent_name() == intent}
     if not having:
-        raise Refused(f"There is no tool {intent[:60]!r} here.")
+        raise Refused(unknown(intent, "tool here", tools_of(bot.roster)))
     chosen = agent or (DEFAULT if DEFAULT in having else next(iter(having)))
     if chosen not in having:
         raise Refused(f"The agent {chosen[:60]!r} has no tool {intent!r}. These have it: {', '.join(having)}.")
-    scopes = scopes_of(having[chosen])
-    if scopes is not None and scope not in scopes:
-        known = ", ".join(filter(None, scopes))
-        raise Refused(f"{intent} needs a scope: {known}." if known else f"{intent} takes no scope.")
+    if not having[chosen].acts:
+        raise Refused(f"{intent} only looks, so it needs no approval.")
     return chosen, having[chosen]
 
 
+def _conditions(tool: type[Tool], texts: list[str]) -> dict[str, Given]:
+    """Raises Refused, Misused."""
+    when: dict[str, Given] = {}
+    arguments = arguments_of(tool)
+    for text in texts:
+        name, is_one, value = text.partition("=")
+        if not is_one or not name:
+            raise exits.Misused(f"{text[:60]!r} is not NAME=VALUE.")
+        if name not in arguments:
+            raise Refused(unknown(name, f"argument of {tool.intent_name()}", arguments))
+        try:
+            when[name] = as_condition(value, arguments[name].kind)
+        except ValueError as error:
+            raise Refused(f"{name} {error}.") from None
+    if problems := impossible(when, tool):
+        raise Refused(problems[0])
+    return when
+
+
+def _rule(bot: App, tool: type[Tool], when: dict[str, Given]) -> Rule:
+    """The rule that holds for all such calls. Raises Refused."""
+    rules, call = bot.authority.rules.in_order, call_in_words(tool.intent_name(), when)
+    found = may_hold(rules, tool, when)
+    if found == [None]:
+        raise Refused(f"Nobody may approve {call}: bot.toml has no rule for it.")
+    rule = found[0]
+    if len(found) > 1 or rule is None:
+        which = ", ".join(f"rule {rules.index(one) + 1}" if one else "no rule" for one in found)
+        raise Refused(f"Which rule holds for {call} depends on the call ({which}): say more of its arguments.")
+    if not (rule.names_calls or may_need_approval(tool, dict(when))):
+        raise Refused(f"{call} needs no approval.")
+    return rule
+
+
 def _call(granted: StandingGranted) -> str:
-    return f"{granted.intent} in {granted.scope}" if granted.scope else granted.intent
+    return call_in_words(granted.intent, granted.when)
 
 
 def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
     return (
         granted.id,
         one_line(granted.intent, 60),
-        one_line(granted.scope, 40),
+        one_line(call_in_words("", granted.when).strip(), 60),
         one_line(granted.agent, 40),
         one_line(f"by {granted.by.name}", 40),
         f"until {instant(granted.until)}",
-        # The policy has changed, or the person may no longer grant it.
+        # The rule has changed, or the person may no longer grant it.
         "valid" if bot.authority.still_valid(granted) else "no longer valid",
         one_line(granted.reason, 60),
     )
@@ -154,7 +185,7 @@ def _document(bot: App, granted: StandingGranted) -> dict[str, Any]:
         "id": granted.id,
         "agent": granted.agent,
         "tool": granted.intent,
-        "scope": granted.scope,
+        "when": fields["when"],
         "by": fields["by"],
         "granted_at": fields["at"],
         "until": fields["until"],

@@ -4,13 +4,15 @@
 that name: in `agent/roster/`, or `agents/NAME/` next to the team file. A module may use the table of another agent
 (`SHARES`); a shipped agent that does so is set up together with that table.
 
+Each gets the team's rules, as far as they say which calls wait for an approval.
+
 All problems are found at startup. This module starts no agent; `bot.team.modules` imports the team's code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,7 @@ def inspect_agents(team: Team, home: Path, team_folder: Path) -> Agents:
                 problems += (_of_table(module.name, item) for item in error.errors(include_url=False))
         except Unusable as wrong:
             problems.append(f"agents.{module.name} in the team file{wrong}")
+    built = {name: replace(agent, named_by_rule=team.rules.names) for name, agent in built.items()}
     could_be = (*team.agents, *shipped()) if problems else ()
     not_built = tuple(dict.fromkeys(name for name in could_be if name not in built))
     folders = {module.name: module.folder for module in modules if module.folder}

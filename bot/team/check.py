@@ -1,4 +1,4 @@
-"""Checks across the team file: schedules, policies, models and alerts against the agents and channels.
+"""Checks across the team file: schedules, rules, models and alerts against the agents and channels.
 
 Each table validates itself when it is read; these checks need more than one table. They change nothing.
 """
@@ -14,9 +14,10 @@ from bot.team.file import Team
 from bot.team.models import agents_problems
 from bot.team.names import unknown_agent
 from bot.team.people import People
-from bot.team.policy_checks import group_problems, policy_problems, tools_of
 from bot.team.problems import SettingsError
 from bot.team.reach import Reach, out_of_reach
+from bot.team.rule_checks import group_problems, rule_problems
+from bot.team.rule_effects import tools_of
 from bot.team.steer import SteerTable
 from bot.team.tokens import unknown_agents
 
@@ -42,8 +43,8 @@ def team_problems(
     problems += unknown_agents(team.tokens, list(agents))
     problems += _steer_problems(team.steer, People(team.people), list(agents))
     made = {name: agent for name, agent in agents.items() if agent}
-    return problems + policy_problems(
-        team.policy,
+    return problems + rule_problems(
+        team.rule,
         People(team.people),
         team.business_hours,
         tools=tools_of(made) if len(made) == len(agents) else None,

@@ -7,6 +7,7 @@ secrets and nothing specific to a machine: those are in the environment.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,25 +15,31 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bot.team.hours import Hours, HoursTable
 from bot.team.models import ModelTable, models_problems
+from bot.team.names import nearest
 from bot.team.people import Member, named, people_problems
-from bot.team.policies import ANY, Policy
 from bot.team.problems import SettingsError, what_is_wrong, why
+from bot.team.rules import NO_TOOL, Override, Rule, Rules, Standing
 from bot.team.schedules import ScheduleTable
 from bot.team.steer import SteerTable
 from bot.team.tokens import Token, token_problems
+from bot.team.translation import as_rules
 from channels import places
 from channels.places import Alerts, Firing
 from store.authority.terms import TEAM
 
 PLACEHOLDERS = {
-    ("policy", 4): {"group": TEAM},
-    ("policy", 5): {"group": TEAM, "max": "1h"},
+    ("rule", 3): {"group": TEAM},
+    ("rule", 4): {"group": TEAM, "max": "1h"},
     ("schedules", 3): {"cron": "0 9 * * *", "time_zone": "UTC", "place": "terminal:ops"},
 }
 """Placeholders for missing or wrong values, so that the rest of their table is still validated.
 
 By top-level table and depth of the value.
 """
+
+
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""Of a key that a table does not take, as pydantic says it."""
 
 
 def _place(text: str) -> str:
@@ -69,8 +76,8 @@ class Team(BaseModel):
     alerts: str = ""
     """Where lost messages are reported: `slack:C0123456789` or `email:ops@example.com`."""
     people: dict[str, Member] = Field(default_factory=dict)
-    policy: dict[str, dict[str, Policy]] = Field(default_factory=dict)
-    """Who may approve what: by tool and by scope. Without a policy for a call, nobody may."""
+    rule: tuple[Rule, ...] = ()
+    """Who decides what, in order. Without a rule for a call, nobody may approve it."""
     steer: SteerTable = Field(default_factory=SteerTable)
     """Who may pause, resume, cancel, reopen and fork threads, and revoke standing approvals."""
     hours: HoursTable | None = None
@@ -93,6 +100,10 @@ class Team(BaseModel):
     @classmethod
     def _people(cls, members: dict[str, Member]) -> dict[str, Member]:
         return named(members)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.rule)
 
     @property
     def business_hours(self) -> Hours:
@@ -153,24 +164,70 @@ def _mend(data: dict[str, Any], item: Any) -> None:
     if item["loc"][0] == "tokens" and way:
         data["tokens"].pop(item["loc"][1], None)  # A token without all that is said of it lets nobody in.
         return
+    if way[:1] == ["rule"] and (last == "tool" or "when" in way):
+        # What it matches is not known, so it must not seem to match more than it says.
+        data["rule"][way[1]]["tool"] = NO_TOOL
+        data["rule"][way[1]].pop("when", None)
+        return
     table: Any = data
     for step in way:
         table = table[step]
     placeholder = PLACEHOLDERS.get((item["loc"][0], len(item["loc"])), {}).get(last)
     if placeholder and item["type"] != "extra_forbidden":
         table[last] = placeholder
-    elif item["type"] == "tuple_type" and isinstance(item["input"], str):
+    elif item["type"] == "tuple_type" and isinstance(item["input"], str | dict):
         table[last] = [item["input"]]
     else:
         del table[last]
 
 
 def _team_problem(item: Any) -> str:
-    loc = item["loc"]
-    if item["type"] == "extra_forbidden" and len(loc) == 1:
-        return f"{loc[0]} is not known here; known are {', '.join(Team.model_fields)}."
-    if item["type"] == "model_type" and loc[0] == "policy" and len(loc) == 3:
-        return f'policy.{loc[1]} needs a scope: write [policy.{loc[1]}.SCOPE], or [policy.{loc[1]}."{ANY}"].'
-    if loc[0] == "people" and loc[-1] == "api_token_sha256":
-        return f'people.{loc[1]}: a token has a table of its own, [tokens.NAME] with owner = "{loc[1]}".'
-    return f"{'.'.join(map(str, loc))} {what_is_wrong(item)}"
+    first, *rest = item["loc"]
+    if first == "people" and item["loc"][-1] == "api_token_sha256":
+        return f'people.{rest[0]}: a token has a table of its own, [tokens.NAME] with owner = "{rest[0]}".'
+    if item["type"] in UNKNOWN:
+        if first == "policy" and not rest:
+            return as_rules(item["input"])
+        if near := nearest(str(item["loc"][-1]), _known(item["loc"])):
+            return f"{_path(item['loc'])} is not known here; did you mean {near}?"
+        if not rest:
+            return f"{first} is not known here; known are {', '.join(Team.model_fields)}."
+    if first == "rule" and item["type"] == "tuple_type" and not rest:
+        return "rule must be a list of tables: write [[rule]], with two brackets on each side."
+    return f"{_path(item['loc'])} {what_is_wrong(item)}"
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    """Where a value stands. Rules have no name, so they are counted."""
+    if loc[0] == "rule" and len(loc) > 1 and isinstance(loc[1], int):
+        return ".".join((f"rule {loc[1] + 1}", *map(str, loc[2:])))
+    return ".".join(map(str, loc))
+
+
+def _known(loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that the table takes in which something unknown stands."""
+    match loc:
+        case (_,):
+            return [*Team.model_fields]
+        case ("rule", _, _):
+            return [*Rule.model_fields]
+        case ("rule", _, "unverified", _):
+            return [*Override.model_fields]
+        case ("rule", _, "standing", _):
+            return [*Standing.model_fields]
+        case ("people", _, _):
+            return [field.name for field in fields(Member)]
+        case ("tokens", _, _):
+            return [*Token.model_fields]
+        case ("api", _):
+            return [*ApiTable.model_fields]
+        case ("email", _):
+            return [*EmailTable.model_fields]
+        case ("hours", _):
+            return [field.alias or name for name, field in HoursTable.model_fields.items()]
+        case ("schedules", _, _):
+            return [*ScheduleTable.model_fields]
+        case ("models", _, _):
+            return [field.alias or name for name, field in ModelTable.model_fields.items()]
+        case _:
+            return []

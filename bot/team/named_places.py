@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bot.team.file import Team
-from bot.team.policies import MEMBERS
+from bot.team.rules import MEMBERS
 from bot.team.schedules import Schedule
 from channels import places
 from store.values import Place
@@ -49,7 +49,5 @@ def _texts(team: Team) -> Iterator[str]:
     yield from filter(None, [team.alerts])
     # A route from one of our mail addresses is no place to write to.
     yield from (f"slack:{channel}" for channel in team.routes if "@" not in channel)
-    for policies in team.policy.values():
-        for policy in policies.values():
-            asks = (*policy.ask, *((policy.unverified and policy.unverified.ask) or ()))
-            yield from (text for text in asks if text != MEMBERS)
+    for rule in team.rule:
+        yield from (text for text in rule.every_ask if text != MEMBERS)

@@ -1,23 +1,23 @@
-"""The team's policies: who may approve a call, until when, and where they are asked.
+"""Who may approve a call, until when, and where they are asked: the team's rules, people and hours taken together.
 
-They are `[policy.TOOL.SCOPE]` in the team file, with `*` as wildcard; only the most specific one applies. Without a
-policy, nobody may approve. When a request is made, durations become instants, counted in business hours if there are
-any. Decisions are judged by `store.authority.terms`; `bot.team.policy_checks` checks the policies themselves.
+`bot.team.rules` says which rule holds. When a request is made, its durations become instants, counted in business hours
+if there are any. Decisions are judged by `store.authority.terms`; `bot.team.rule_checks` checks the rules themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Annotated
+from datetime import datetime
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import JsonValue
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team import standing
-from bot.team.hours import Duration, Hours, parse_duration, plain
+from bot.team.conditions import all_hold
+from bot.team.hours import Duration, Hours
 from bot.team.people import People
+from bot.team.rules import MEMBERS, Deciders, Rule, Rules
 from channels import places
 from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
@@ -26,83 +26,6 @@ from store.base import Store
 from store.standing import StandingGranted
 from store.values import Person, Place
 
-ANY = "*"
-MEMBERS = "members"
-ASKS_MAX = 20
-"""The most other places at which a request is shown, for `ask` and `then` each."""
-
-
-def _duration(text: str) -> str:
-    parse_duration(text)
-    return text.strip()
-
-
-DurationText = Annotated[str, AfterValidator(_duration)]
-
-
-class Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    group: Annotated[str, Field(min_length=1)]
-    quorum: Annotated[int, Field(ge=1, strict=True)] = 1
-    """How many different people must approve. One rejection is enough."""
-    requester_may: bool = True
-    """Whether a requester (anybody who wrote in the thread before) may also approve."""
-    expires: DurationText = "24h"
-    remind: DurationText | None = None
-    widen: DurationText | None = None
-    """After this time, `then` may decide as well; default: twice `remind`."""
-    then: str = ""
-    ask: Annotated[tuple[str, ...], Field(max_length=ASKS_MAX)] = ()
-    """Where a request is shown besides the thread's own place: `slack:C0123`, `email:ops@example.com`, `members`."""
-
-
-class Override(BaseModel):
-    """The differences that apply if a requester is unverified."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    group: Annotated[str, Field(min_length=1)] | None = None
-    quorum: Annotated[int, Field(ge=1, strict=True)] | None = None
-    requester_may: bool | None = None
-    expires: DurationText | None = None
-    remind: DurationText | None = None
-    widen: DurationText | None = None
-    then: str | None = None
-    ask: Annotated[tuple[str, ...], Field(max_length=ASKS_MAX)] | None = None
-
-
-class Standing(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    group: Annotated[str, Field(min_length=1)]
-    """Who may grant a standing approval."""
-    max: DurationText
-    """The longest grant, in elapsed time."""
-
-    @property
-    def max_length(self) -> timedelta:
-        return plain(parse_duration(self.max))
-
-
-class Policy(Rule):
-    """One `[policy.TOOL.SCOPE]`."""
-
-    unverified: Override | None = None
-    standing: Standing | None = None
-
-    def rule(self, *, unverified: bool) -> Rule:
-        differs = self.unverified.model_dump(exclude_none=True) if unverified and self.unverified else {}
-        return Rule(**{name: getattr(self, name) for name in Rule.model_fields} | differs)
-
-    def as_granted(self) -> dict[str, JsonValue]:
-        """The policy as stored in a standing approval, which ends when the policy changes."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-
-PolicyTables = Mapping[str, Mapping[str, Policy]]
-"""By tool and by scope."""
-
 
 class Policies(Authority):
     """Implements the port `Authority`. Without a store there are no standing approvals."""
@@ -110,7 +33,7 @@ class Policies(Authority):
     def __init__(
         self,
         people: People | None = None,
-        table: PolicyTables | None = None,
+        rules: Rules | None = None,
         hours: Hours | None = None,
         *,
         channels: Collection[str] = (),
@@ -118,17 +41,14 @@ class Policies(Authority):
     ) -> None:
         """`channels`: the channels that are set up, where people can be asked."""
         self._people = people or People()
-        self._table = table or {}
+        self.rules = rules or Rules()
         self._hours = hours or Hours()
         self._channels = channels
         self._store = store
 
-    def policy(self, intent: str, scope: str) -> Policy | None:
-        """The most specific policy. None: nobody may approve such a call."""
-        for tool, where in ((intent, scope), (intent, ANY), (ANY, scope), (ANY, ANY)):
-            if found := self._table.get(tool, {}).get(where):
-                return found
-        return None
+    def holding(self, intent: str, arguments: Mapping[str, JsonValue], *, unverified: bool = False) -> Rule | None:
+        """The rule that says who decides such a call. None: nobody may approve it."""
+        return self.rules.holding(intent, arguments, self._people, unverified=unverified)
 
     def mails(self) -> list[str]:
         """The mail addresses of everybody in the team file."""
@@ -136,7 +56,7 @@ class Policies(Authority):
 
     def unknown_mails(self) -> list[str]:
         """Mail addresses in `ask` that belong to nobody in the team file, so that their owners cannot decide."""
-        rules = (policy for scopes in self._table.values() for policy in scopes.values() if policy.group != ANYONE)
+        rules = (rule for rule in self.rules.in_order if rule.group != ANYONE)
         asks = (ask.removeprefix("email:") for rule in rules for ask in rule.ask if ask.startswith("email:"))
         return sorted(
             {address for address in asks if not self._people.identified(Person(name="", address=address)).member}
@@ -146,30 +66,30 @@ class Policies(Authority):
         return self._people.identified(person)
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
-        policy = self.policy(call.intent, call.scope)
-        if policy is None:
+        rule = self.holding(call.intent, call.arguments, unverified=call.unverified)
+        if rule is None:
             return None
-        rule = policy.rule(unverified=call.unverified)
-        remind, widen, expires = escalation_of(rule)
+        deciders = rule.deciders(unverified=call.unverified)
+        remind, widen, expires = deciders.escalation()
 
         def when(duration: Duration | None) -> datetime | None:
             # People are addressed only in business hours, even if the time ends exactly when those end.
             return self._hours.opens(self._hours.after(call.at, duration)) if duration else None
 
         terms = Terms(
-            group=rule.group,
-            quorum=rule.quorum,
-            requester_may=rule.requester_may,
+            group=deciders.group,
+            quorum=deciders.quorum,
+            requester_may=deciders.requester_may,
             requesters=call.requesters,
             remind_at=when(remind),
             widen_at=when(widen),
-            then=rule.then,
+            then=deciders.then,
             expires_at=self._hours.after(call.at, expires),
         )
-        asks = _places(self._people, rule, self._channels)
-        more = set(self._may(terms, rule.then)) - set(self._may(terms, rule.group))
+        asks = _places(self._people, deciders, self._channels)
+        more = set(self._may(terms, deciders.then)) - set(self._may(terms, deciders.group))
         then_asks = [one for one in places_of(self._people, more, self._channels) if one not in asks]
-        approvers = tuple(self._people.person(key) for key in self._may(terms, rule.group)[:CALLED_MAX])
+        approvers = tuple(self._people.person(key) for key in self._may(terms, deciders.group)[:CALLED_MAX])
         return ApprovalRule(terms, tuple(asks), tuple(then_asks), approvers, self._unsatisfiable(terms))
 
     def _may(self, terms: Terms, group: str) -> list[str]:
@@ -193,44 +113,36 @@ class Policies(Authority):
         )
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
-        policy = self.policy(call.intent, call.scope)
-        if self._store is None or call.unverified or policy is None or policy.standing is None:
+        rule = self.holding(call.intent, call.arguments, unverified=call.unverified)
+        if self._store is None or call.unverified or rule is None or rule.standing is None:
             return None
-        kind = (call.agent, call.intent, call.scope)
         for grant in await standing.active(self._store, call.at):
-            asked_for_it = not policy.requester_may and not names_of(grant.by).isdisjoint(call.requesters)
-            if (grant.agent, grant.intent, grant.scope) == kind and self.still_valid(grant) and not asked_for_it:
+            asked_for_it = not rule.requester_may and not names_of(grant.by).isdisjoint(call.requesters)
+            same_rule = rule.as_granted() == grant.rule and self.still_valid(grant)
+            if same_rule and _covers(grant, call) and not asked_for_it:
                 return grant
         return None
 
     def still_valid(self, grant: StandingGranted) -> bool:
-        """Whether the policy is unchanged since the grant, and the person may still grant it."""
-        policy = self.policy(grant.intent, grant.scope)
+        """Whether its rule is unchanged since the grant, and the person may still grant it."""
+        rule = next((rule for rule in self.rules.in_order if rule.as_granted() == grant.rule), None)
         return (
-            policy is not None
-            and policy.standing is not None
-            and policy.as_granted() == grant.policy
+            rule is not None
+            and rule.standing is not None
             and grant.by.trust == "verified"
-            and self._people.belongs(grant.by, policy.standing.group)
+            and self._people.belongs(grant.by, rule.standing.group)
         )
 
 
-def escalation_of(rule: Rule) -> tuple[Duration | None, Duration | None, Duration]:
-    """The durations until the reminder, the escalation to `then`, and the expiry."""
-    remind = parse_duration(rule.remind) if rule.remind else None
-    widen = None
-    if rule.then and rule.widen:
-        widen = parse_duration(rule.widen)
-    elif rule.then and remind:
-        widen = Duration(2 * remind.days, 2 * remind.seconds)
-    return remind, widen, parse_duration(rule.expires)
+def _covers(grant: StandingGranted, call: CallToApprove) -> bool:
+    return (grant.agent, grant.intent) == (call.agent, call.intent) and all_hold(grant.when, call.arguments) is True
 
 
-def _places(people: People, rule: Rule, channels: Collection[str]) -> list[Place]:
+def _places(people: People, deciders: Deciders, channels: Collection[str]) -> list[Place]:
     found: dict[Place, None] = {}
-    for text in rule.ask:
+    for text in deciders.ask:
         if text == MEMBERS:
-            found.update(dict.fromkeys(places_of(people, people.in_group(rule.group), channels)))
+            found.update(dict.fromkeys(places_of(people, people.in_group(deciders.group), channels)))
         else:
             with contextlib.suppress(NoPlace):
                 found[places.parse(text, Approvals())] = None

@@ -1,4 +1,4 @@
-"""Standing approvals: an entitled person approves all calls of one kind for a limited time.
+"""Standing approvals: an entitled person approves calls of one kind for a limited time.
 
 They have their own log, in which grants and revocations are events. `bot.team.policies` decides whether one covers a
 call; this module knows no calls.
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pydantic import JsonValue
-
 from agent.reporting import report_posted
+from bot.team.conditions import Given
 from bot.team.people import People
+from bot.team.rules import Rule
 from bot.team.steer import Steering
 from channels import terminal
 from channels.inbound import Refused
@@ -73,10 +73,8 @@ async def grant(
     *,
     agent: str,
     intent: str,
-    scope: str,
-    policy: Mapping[str, JsonValue],
-    group: str,
-    max_length: timedelta,
+    when: Mapping[str, Given],
+    rule: Rule,
     length: timedelta,
     at: datetime,
     reason: str = "",
@@ -84,8 +82,11 @@ async def grant(
 ) -> StandingGranted:
     """Grant a standing approval from now on, for `length` of elapsed time.
 
-    `group` and `max_length` come from the policy. Raises Refused, StoreUnavailable.
+    `when`: what it asks of arguments. `rule`: the one that holds for such calls. Raises Refused, StoreUnavailable.
     """
+    if rule.standing is None:
+        raise Refused("Nobody may approve such calls in advance: their rule in bot.toml has no `standing`.")
+    group, max_length = rule.standing.group, rule.standing.max_length
     by = people.identified(by)
     if by.trust != "verified" or not people.belongs(by, group):
         raise Refused(f"{one_line(by.name, 100)} may not grant this: only members of {group} may.", "not_entitled")
@@ -96,8 +97,8 @@ async def grant(
         at=at,
         agent=agent,
         intent=intent,
-        scope=scope,
-        policy=dict(policy),
+        when=dict(when),
+        rule=rule.as_granted(),
         by=by,
         groups=people.groups_of(by),
         until=at + length,

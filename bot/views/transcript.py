@@ -212,7 +212,7 @@ def _fired(at: _Moment, event: TimerFired) -> Entry | None:
 
 
 def _granted(at: _Moment, event: StandingGranted) -> Entry:
-    call = " ".join(filter(None, (event.intent, event.scope)))
+    call = call_in_words(" ".join(filter(None, (event.intent, event.scope))), event.when)
     reason = f" — {event.reason}" if event.reason else ""
     return Entry("decision", event.by.name, f"✅ approved {call} by {event.agent} until {instant(event.until)}{reason}")
 

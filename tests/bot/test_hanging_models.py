@@ -55,7 +55,7 @@ def keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def two_models(healthy: ModelServer, dead: ModelServer, **of_the_dead: object) -> Setup:
     """The agent `stuck` has a model of its own; there is nothing wrong with that of the others."""
     table = {"model": "dead-1", "base_url": dead.url, "api_key_env": "DEAD_KEY", "agents": ["stuck"], **of_the_dead}
-    team = {"models": {"dead": table}, "policy": {"*": {"*": {"group": "anyone"}}}}
+    team = {"models": {"dead": table}, "rule": [{"tool": "*", "group": "anyone"}]}
     settings = Settings.model_validate(
         {
             "openai_base_url": healthy.url,

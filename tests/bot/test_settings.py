@@ -19,6 +19,7 @@ from tests.stories.program import Bot
 
 SECRET = "hunter2-is-my-secret"
 KEY = new_secret()
+RULE = "[[rule]]\ntool = 'deploy'\ngroup = 'a'\n"
 
 
 @pytest.fixture(autouse=True)
@@ -382,7 +383,7 @@ def test_a_webhook_that_there_is_not_is_told_with_the_nearest(env: Callable[...,
     env(WEBHOOK_URLS="pager=https://x.example audit=https://y.example", WEBHOOK_SECRETS=f"pager={KEY} audit={KEY}")
     text = (
         "alerts = '{0}'\n[schedules.nightly]\ncron = '0 9 * * *'\ntime_zone = 'UTC'\nplace = '{0}'\nsay = 'x'\n"
-        "agent = 'deploy'\n[agents.deploy]\n[policy.'*'.'*']\ngroup = 'anyone'\nask = ['{0}']\n"
+        "agent = 'deploy'\n[agents.deploy]\n[[rule]]\ntool = '*'\ngroup = 'anyone'\nask = ['{0}']\n"
     )
     team_file(text.format("webhook:pagr"))
     told = [line for line in problems(roster_problems) if "webhook" in line]
@@ -390,7 +391,7 @@ def test_a_webhook_that_there_is_not_is_told_with_the_nearest(env: Callable[...,
         f"{where} names 'webhook:pagr', and 'pagr' is no webhook that is set up; did you mean pager?"
         for where in (
             *("schedules.nightly in the team file", "alerts in the team file"),
-            "policy.*.* in the team file: ask",
+            "rule 1 (*) in the team file: ask",
         )
     ]
     team_file(text.format("webhook:pager"))
@@ -414,12 +415,13 @@ def team_file(text: str) -> Path:
 def test_people_policies_and_hours_are_read() -> None:
     team_file(
         "[people.dex]\nname = 'Dex Example'\nemails = ['Dex@example.com']\ngroups = ['release']\n"
-        "[policy.deploy.production]\ngroup = 'release'\nunverified = { quorum = 2 }\n"
+        "[[rule]]\ntool = 'deploy'\nwhen.environment = 'production'\ngroup = 'release'\n"
+        "unverified = { quorum = 2 }\n"
         "[hours]\ntime_zone = 'Europe/Berlin'\nfrom = 09:00:00\nto = '18:00'\n"
     )
     team = load().team
     assert (team.people["dex"].name, team.people["dex"].emails) == ("Dex Example", ("dex@example.com",))
-    assert team.policy["deploy"]["production"].rule(unverified=True).quorum == 2
+    assert team.rule[0].deciders(unverified=True).quorum == 2
     assert str(team.business_hours.zone) == "Europe/Berlin"
 
 
@@ -430,18 +432,21 @@ def test_without_hours_people_are_there_always() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[policy.deploy]\ngroup = 'a'", "policy.deploy needs a scope: write [policy.deploy.SCOPE], or [policy."),
-        ("[policy.deploy.x]", "policy.deploy.x.group is missing."),
-        ("[policy.deploy.x]\ngroup = ''", "policy.deploy.x.group should have at least 1 character."),
-        ("[policy.deploy.x]\ngroup = 'a'\nquorom = 2", "policy.deploy.x.quorom is not known here."),
-        ("[policy.deploy.x]\ngroup = 'a'\nquorum = 0", "policy.deploy.x.quorum should be greater than or equal to 1"),
-        ("[policy.deploy.x]\ngroup = 'a'\nremind = '2 hours'", "policy.deploy.x.remind must be a number and s, m, h"),
-        (
-            "[policy.deploy.x]\ngroup = 'a'\nexpires = '200d'",
-            "policy.deploy.x.expires must be 90d at most, not '200d'.",
-        ),
-        ("[policy.deploy.x]\ngroup = 'a'\nunverified = { stand = 1 }", "policy.deploy.x.unverified.stand is not known"),
-        ("[policy.deploy.x]\ngroup = 'a'\nstanding = { group = 'a' }", "policy.deploy.x.standing.max is missing."),
+        ("[rule]\ntool = 'deploy'\ngroup = 'a'", "rule must be a list of tables: write [[rule]], with two brackets"),
+        ("[[rule]]\ntool = 'deploy'", "rule 1.group is missing."),
+        ("[[rule]]\ngroup = 'a'", "rule 1.tool is missing."),
+        ("[[rule]]\ntool = '**'\ngroup = 'a'", "rule 1.tool must be \"*\" for every tool, not '**'."),
+        ("[[rule]]\ntool = 'deploy'\ngroup = ''", "rule 1.group should have at least 1 character."),
+        (f"{RULE}quorom = 2", "rule 1.quorom is not known here; did you mean quorum?"),
+        (f"{RULE}quorum = 0", "rule 1.quorum should be greater than or equal to 1"),
+        (f"{RULE}remind = '2 hours'", "rule 1.remind must be a number and s, m, h"),
+        (f"{RULE}expires = '200d'", "rule 1.expires must be 90d at most, not '200d'."),
+        (f"{RULE}when = {{ environment = '*' }}", "rule 1.when.environment restricts nothing: leave it out"),
+        (f"{RULE}when = {{ amount = '<= ten' }}", "rule 1.when.amount must compare with a number, such as"),
+        (f"{RULE}when = {{ amount = nan }}", "rule 1.when.amount must be a number of at most 15 digits."),
+        (f"{RULE}when = {{ amount = ['a'] }}", "rule 1.when.amount must be a text, a number, true or false"),
+        (f"{RULE}unverified = {{ stand = 1 }}", "rule 1.unverified.stand is not known"),
+        (f"{RULE}standing = {{ group = 'a' }}", "rule 1.standing.max is missing."),
         (
             "[people.Dex]",
             "people holds 'Dex', which must consist of lower-case letters, digits, . _ and -, and not api.",
@@ -453,11 +458,11 @@ def test_without_hours_people_are_there_always() -> None:
             "[hours]\ntime_zone = 'UTC'\ndays = 'mon'\nfrom = '09:00'\nto = '18:00'",
             "hours.days must be a list, such as",
         ),
-        ("[people.dex]\nemail = 'a@example.com'", "people.dex.email is not known here."),
+        ("[people.dex]\nemail = 'a@example.com'", "people.dex.email is not known here; did you mean emails?"),
         ("[people.dex]\ngroups = 'release'", 'people.dex.groups must be a list, such as ["one", "two"].'),
         ("people = 3", "people must be a table."),
-        ("[policy.x.y]\ngroup = 'team'\nunverified = { max = 0 }", "policy.x.y.unverified.max is not known here."),
-        ("[policy.hours.hours]\ngroup = 3", "policy.hours.hours.group should be a valid string."),
+        (f"{RULE}unverified = {{ max = 0 }}", "rule 1.unverified.max is not known here."),
+        ("[[rule]]\ntool = 'hours'\ngroup = 3", "rule 1.group should be a valid string."),
         ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from must be at least an hour before to"),
         ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from is missing."),
         (
@@ -476,29 +481,32 @@ def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[...
     env(BOT_LOG_LEVEL="loud", SLACK_BOT_TOKEN="xoxb-1")
     team_file(
         "[agents.gardener]\n[people.dex]\ngroups = ['release']\n"
-        "[policy.deploy.production]\ngroup = 'relaese'\nask = ['slack:C0123', 'email:a@example.com']\n"
+        "[[rule]]\ntool = 'deploy'\nwhen.environment = 'production'\ngroup = 'relaese'\n"
+        "ask = ['slack:C0123', 'email:a@example.com']\n"
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "agents.gardener in the team file is not the name of an agent; the shipped ones are deploy. Put your own agent "
         "into agents/gardener/ next to it, or name its `module`.",
-        "policy.deploy.production in the team file: 'relaese' is no group that somebody is in; did you mean release?",
-        "policy.deploy.production in the team file: ask names 'email:a@example.com', and email is not set up.",
+        "rule 1 (deploy) in the team file: 'relaese' is no group that somebody is in; did you mean release?",
+        "rule 1 (deploy) in the team file: ask names 'email:a@example.com', and email is not set up.",
     ]
 
 
 def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template: Path) -> None:
     file = Path("bot.toml")
     Site(template).write_team_file(file)
-    site = file.read_text().partition("[policy")[0].partition("[people")[0]
+    site = file.read_text().partition("[[rule]]")[0].partition("[people")[0]
     team_file(
-        f"{site}\n[people.dex]\n[policy.deploi.production]\ngroup = 'team'\n"
-        "[policy.rollback.prodution]\ngroup = 'team'\n[policy.list_git_tags.x]\ngroup = 'team'\n"
+        f"{site}\n[people.dex]\n[[rule]]\ntool = 'deploi'\nwhen.environment = 'production'\ngroup = 'team'\n"
+        "[[rule]]\ntool = 'rollback'\nwhen.environment = 'prodution'\ngroup = 'team'\n"
+        "[[rule]]\ntool = 'list_git_tags'\nwhen.environment = 'x'\ngroup = 'team'\n"
     )
     assert problems(roster_problems) == [
-        "policy.deploi in the team file: 'deploi' is no tool; did you mean deploy?",
-        "policy.rollback.prodution in the team file: 'prodution' is no scope of it; did you mean production?",
-        'policy.list_git_tags.x in the team file: its calls have no scope; write [policy.list_git_tags."*"].',
+        "rule 1 (deploi) in the team file: 'deploi' is no tool; did you mean deploy?",
+        "rule 2 (rollback) in the team file: 'prodution' is no environment of rollback; did you mean production?",
+        "rule 3 (list_git_tags) in the team file: list_git_tags only looks, so its calls never wait for anybody; those "
+        "that act are deploy, rollback.",
     ]
 
 
@@ -536,9 +544,12 @@ days = ["mon", "tuesday"]
 from = "9am"
 to = "18:00"
 
-[policy.list_commits]
-group = "release"
-[policy.deploy.production]
+[[rule]]
+tool = "deploy"
+gruop = "release"
+[[rule]]
+tool = "deploy"
+when.environment = "production"
 group = "relase"
 quorum = 2
 then = "leeds"
@@ -547,11 +558,15 @@ widen = "1h"
 ask = "slack:C0123"
 unverified = { group = "nobodies" }
 standing = { group = "laeds", length = "8h" }
-[policy.rollback.production]
+[[rule]]
+tool = "rollback"
+when.environment = "production"
 quorum = "two"
 then = "somebody"
 widen = "1h"
-[policy."*".staging]
+[[rule]]
+tool = "*"
+when.environment = "staging"
 group = "relase"
 quorum = 2
 
@@ -580,14 +595,15 @@ bot.toml: people.dex.slack must be a Slack member ID, such as U0123456, not '@de
 bot.toml: people.dex.emails.1 must be one plain address
 bot.toml: people.dex.emails.2 must be one plain address
 bot.toml: people.dex.groups must be a list
-bot.toml: people.ana.email is not known here.
-bot.toml: policy.list_commits needs a scope: write [policy.list_commits.SCOPE], or [policy.list_commits."*"].
-bot.toml: policy.deploy.production.remind must be a number and s, m, h or d, such as 30m, 4h or 2d
-bot.toml: policy.deploy.production.ask must be a list
-bot.toml: policy.deploy.production.standing.max is missing.
-bot.toml: policy.deploy.production.standing.length is not known here.
-bot.toml: policy.rollback.production.group is missing.
-bot.toml: policy.rollback.production.quorum should be a valid integer, not 'two'.
+bot.toml: people.ana.email is not known here; did you mean emails?
+bot.toml: rule 1.group is missing.
+bot.toml: rule 1.gruop is not known here; did you mean group?
+bot.toml: rule 2.remind must be a number and s, m, h or d, such as 30m, 4h or 2d
+bot.toml: rule 2.ask must be a list
+bot.toml: rule 2.standing.max is missing.
+bot.toml: rule 2.standing.length is not known here.
+bot.toml: rule 3.group is missing.
+bot.toml: rule 3.quorum should be a valid integer, not 'two'.
 bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
 bot.toml: hours.days.1 should be 'mon', 'tue', 'wed'
 bot.toml: hours.from must be like 09:00.
@@ -613,14 +629,14 @@ schedules.a/b in the team file must have exactly one of say, ask, task, opening.
 schedules.a/b in the team file: 'deply' is no agent that is set up; did you mean deploy?
 schedules.weekly in the team file must have exactly one of say, ask, task, opening.
 schedules.weekly in the team file names 'email:a@example.com', and email is not set up.
-policy.deploy.production in the team file: 'relase' is no group that somebody is in; did you mean release?
-policy.deploy.production in the team file: 'leeds' is no group that somebody is in; known are release, team,
-policy.deploy.production in the team file: ask names 'slack:C0123', and slack is not set up.
-policy.deploy.production.unverified in the team file: 'nobodies' is no group that somebody is in
-policy.deploy.production.standing in the team file: 'laeds' is no group that somebody is in
-policy.rollback.production in the team file: 'somebody' is no group that somebody is in
-policy.*.staging in the team file: 'relase' is no group that somebody is in; did you mean release?
-policy.*.staging in the team file: quorum is 2, but 1 person is in release.
+rule 2 (deploy) in the team file: 'relase' is no group that somebody is in; did you mean release?
+rule 2 (deploy) in the team file: 'leeds' is no group that somebody is in; known are release, team,
+rule 2 (deploy) in the team file: ask names 'slack:C0123', and slack is not set up.
+rule 2 (deploy) in the team file, unverified: 'nobodies' is no group that somebody is in
+rule 2 (deploy) in the team file, standing: 'laeds' is no group that somebody is in
+rule 3 (rollback) in the team file: 'somebody' is no group that somebody is in
+rule 4 (*) in the team file: 'relase' is no group that somebody is in; did you mean release?
+rule 4 (*) in the team file: quorum is 2, but 1 person is in release.
 """.strip()
 
 

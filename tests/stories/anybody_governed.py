@@ -58,7 +58,7 @@ class Release(Authority):
         self.grants: list[StandingGranted] = []
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
-        if call.scope == "staging" and call.unverified:
+        if call.arguments.get("target") == "staging" and call.unverified:
             return None
         terms = Terms(
             group="release",

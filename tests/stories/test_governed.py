@@ -69,7 +69,7 @@ class Company:
     def rules(self, *policies: str) -> None:
         """The team file: who people are, and these policies instead of the site's own."""
         file = self.bot.folder / "bot.toml"
-        text = file.read_text().partition("[policy")[0]
+        text = file.read_text().partition("[[rule]]")[0]
         text += f'[api]\nplaces = ["slack:{self.slack.workspace.channel("deploys").id}"]\n'
         for name, groups in PEOPLE.items():
             slack_id = self.slack.workspace.user(name).id
@@ -216,7 +216,8 @@ def policy(company: Company, **terms: str) -> str:
     """For everything that is deployed to production, asked in #release and by mail to each one of the group too."""
     places = [f"slack:{company.release.id}", *(f"email:{address(name)}" for name in ("ben", "cat"))]
     terms = {"group": '"release"', "ask": json.dumps(places)} | terms
-    return "\n".join(['[policy."*".production]', *(f"{name} = {value}" for name, value in terms.items())])
+    rule = ["[[rule]]", 'tool = "*"', 'when.environment = "production"']
+    return "\n".join([*rule, *(f"{name} = {value}" for name, value in terms.items())])
 
 
 def deployed(company: Company) -> list[str]:

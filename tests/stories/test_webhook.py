@@ -16,7 +16,8 @@ import pytest
 
 from agent.authority import AnyoneMay, Authority
 from agent.loop import Loop
-from bot.team.policies import Policies, Policy
+from bot.team.policies import Policies
+from bot.team.rules import Rule, Rules
 from channels import places
 from channels.places import Command
 from channels.webhook.channel import WebhookChannel
@@ -31,7 +32,7 @@ from tests.telling.story import PLACE
 
 AT_PAGER = places.parse("webhook:pager", Command("pr-482"))
 UNKNOWN = "'pagr' is no webhook that is set up; did you mean pager?"
-ASKED_THERE = Policies(table={"*": {"*": Policy(group="anyone", ask=("webhook:pager",))}}, channels=("webhook",))
+ASKED_THERE = Policies(rules=Rules((Rule(tool="*", group="anyone", ask=("webhook:pager",)),)), channels=("webhook",))
 
 
 @pytest.fixture
@@ -148,10 +149,10 @@ async def test_an_approval_is_asked_by_webhook_and_given_over_the_api(
         "WEBHOOK_SECRETS": f"pager={pager.secret}",
     }
     file = tmp_path / "bot.toml"
-    text = file.read_text().partition("[policy")[0]
+    text = file.read_text().partition("[[rule]]")[0]
     file.write_text(
         f'{text}[people.ben]\ngroups = ["release"]\n{token_table("ben", token)}'
-        '[policy."*"."*"]\ngroup = "release"\nask = ["webhook:pager"]\n'
+        '[[rule]]\ntool = "*"\ngroup = "release"\nask = ["webhook:pager"]\n'
     )
     pager.answers(Reply(how="silent"))
     step = {"intent": "deploy", "component": "backend", "environment": "production", "revision": "v1.1.0"}

@@ -80,7 +80,8 @@ _TEAM = """
 [agents.release]
 yard = '{yard}'
 
-[policy."*"."*"]
+[[rule]]
+tool = "*"
 group = "anyone"
 """
 TOLD_OF_LOSS = "The store lost events of this thread."

@@ -140,7 +140,7 @@ class _OpsTool(Tool):
 class Look(_OpsTool):
     """Look at something. Changes nothing."""
 
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
 
     async def work(self, call: Call, desk: Desk) -> JsonValue:
         return desk.result
@@ -155,7 +155,6 @@ class Push(_OpsTool):
 
     target: str
 
-    scoped_by: ClassVar[str] = "target"
     editable: ClassVar[tuple[str, ...]] = ("target",)
 
     def needs_approval(self) -> bool:
@@ -191,13 +190,13 @@ class Broken(_OpsTool):
 class BrokenLook(Broken):
     """Breaks, and may be repeated."""
 
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
 
 
 class Slow(_OpsTool):
     """Has to look twice before it knows."""
 
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
 
     async def work(self, call: Call, desk: Desk) -> JsonValue | Wait:
         return Wait(10, f"look {call.attempt}") if call.attempt <= 2 else "done at last"
@@ -225,7 +224,7 @@ class Stuck(_OpsTool):
 class StuckLook(Stuck):
     """Never ends, and may be repeated."""
 
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
 
 
 TOOLS: tuple[type[Tool], ...] = (Look, Touch, Push, Flaky, Broken, BrokenLook, Slow, Rollout, Stuck, StuckLook)

@@ -148,7 +148,7 @@ class Site:
                     "timeout_seconds = 60",
                     "",
                 ]
-        lines += ['[policy."*"."*"]', 'group = "anyone"']
+        lines += ["[[rule]]", 'tool = "*"', 'group = "anyone"']
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _commit_history(self) -> None:

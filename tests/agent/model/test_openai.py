@@ -68,7 +68,7 @@ class Deploy(Tool):
 class ReadLogs(Tool):
     """Read the newest lines of a service's log."""
 
-    repeatable = True
+    acts = False
 
     service: str
     lines: int | None = None

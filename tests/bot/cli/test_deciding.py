@@ -47,8 +47,8 @@ def bot(tmp_path: Path, template: Path, model: ModelServer, server: Server) -> B
 
 def with_team(bot: Bot, *terms: str) -> None:
     file = bot.folder / "bot.toml"
-    site = file.read_text().partition("[policy")[0]
-    file.write_text("\n".join([site, TEAM, '[policy."*"."*"]', 'group = "release"', *terms, ""]))
+    site = file.read_text().partition("[[rule]]")[0]
+    file.write_text("\n".join([site, TEAM, '[[rule]]\ntool = "*"', 'group = "release"', *terms, ""]))
 
 
 async def asked(bot: Bot, as_login: str = "dex") -> str:

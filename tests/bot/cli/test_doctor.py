@@ -329,7 +329,9 @@ async def test_where_all_people_and_places_are_there_it_says_so(bot: Bot, slack:
         f"""
         [people.ana]
         slack = "{ana.id}"
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "team"
         ask = ["slack:{deploys.id}", "slack:{direct.id}", "members"]
         unverified = {{ ask = ["slack:{secrets.id}"] }}
@@ -359,7 +361,9 @@ async def test_channels_that_we_cannot_speak_in_are_told_with_what_to_do(bot: Bo
         f"""
         [people.ana]
         slack = "{slack.workspace.user("ana").id}"
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "team"
         ask = ["slack:{random.id}"]
         unverified = {{ ask = ["slack:{hidden.id}"] }}
@@ -377,9 +381,9 @@ async def test_channels_that_we_cannot_speak_in_are_told_with_what_to_do(bot: Bo
     unknown = "is no channel, or a private one that I am not in: correct the id, or say `/invite @deploybot` there."
     assert found == (
         "failed",
-        f"{random.id} (policy.deploy.production, schedules.monday) is a channel that I am not in: "
+        f"{random.id} (rule 1, schedules.monday) is a channel that I am not in: "
         "say `/invite @deploybot` there. "
-        f"{hidden.id} (policy.deploy.production) {unknown} "
+        f"{hidden.id} (rule 1) {unknown} "
         f"deploys (routes) {unknown}",
     )
 

@@ -106,7 +106,10 @@ async def test_each_endpoint_gets_its_own_key_and_no_other(
     ("text", "told"),
     [
         ('[models.cheap]\nfallback = "default"', "models.cheap.model is missing."),
-        ('[models.cheap]\nmodel = "m"\nprise_in = 2', "models.cheap.prise_in is not known here."),
+        (
+            '[models.cheap]\nmodel = "m"\nprise_in = 2',
+            "models.cheap.prise_in is not known here; did you mean price_in",
+        ),
         ('[models]\ncheap = "m"', "models.cheap must be a table."),
         (
             '[models.default]\nfallback = "chaep"\n[models.cheap]\nmodel = "m"',

@@ -27,7 +27,8 @@ C0ROUTE = "deploy"
 slack = "U0ANA"
 emails = ["Ana@team.example"]
 
-[policy."*"."*"]
+[[rule]]
+tool = "*"
 group = "team"
 ask = ["slack:C0ASK", "webhook:pager", "members", "email:ana@team.example"]
 unverified = { ask = ["slack:C0OTHER"] }

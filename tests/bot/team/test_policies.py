@@ -1,4 +1,4 @@
-"""Who may approve what: the most exact policy holds, times become instants, and what nobody could meet is refused."""
+"""Who may approve what: the first rule that matches holds, times become instants, and no rule stands for nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from bot.setup import Setup
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
-from bot.team.policy_checks import policy_problems, policy_warnings, tools_of
 from bot.team.reach import Reach
+from bot.team.rule_checks import rule_problems, rule_warnings
+from bot.team.rule_effects import tools_of
 from channels.messages import CALLED_MAX
 from store.authority.terms import Terms
 from store.values import Place
@@ -44,6 +45,7 @@ groups = ["release"]
 slack = "U0EVE"
 groups = ["leads"]
 """
+PRODUCTION = '[[rule]]\ntool = "deploy"\nwhen.environment = "production"\n'
 HOURS = """
 [hours]
 time_zone = "Europe/Berlin"
@@ -56,7 +58,6 @@ class Deploy(Tool):
     """Production needs an approval."""
 
     environment: Literal["staging", "production"]
-    scoped_by: ClassVar[str] = "environment"
 
     def needs_approval(self) -> bool:
         return self.environment == "production"
@@ -75,21 +76,24 @@ class Push(Tool):
     """Its scope can be any text."""
 
     target: str
-    scoped_by: ClassVar[str] = "target"
 
     def needs_approval(self) -> bool:
         return True
 
 
+class Touch(Tool):
+    """Nobody has to approve it, unless a rule says so."""
+
+
 class Look(Tool):
-    """Nobody has to approve it."""
+    """It only looks."""
 
     environment: Literal["staging", "production"]
-    scoped_by: ClassVar[str] = "environment"
+    acts: ClassVar[bool] = False
 
 
 ROSTER = {
-    "deploy": Agent(name="deploy", prompt="", tools=(Deploy, Restart, Look)),
+    "deploy": Agent(name="deploy", prompt="", tools=(Deploy, Restart, Touch, Look)),
     "ops": Agent(name="ops", prompt="", tools=(Push, Deploy)),
 }
 
@@ -100,12 +104,12 @@ def read(text: str) -> Team:
 
 def policies(text: str, channels: Collection[str] = BOTH) -> Policies:
     team = read(text)
-    return Policies(People(team.people), team.policy, team.business_hours, channels=channels)
+    return Policies(People(team.people), team.rules, team.business_hours, channels=channels)
 
 
-def call(intent: str = "deploy", scope: str = "production", **more: Any) -> CallToApprove:
+def call(intent: str = "deploy", environment: str = "production", **more: Any) -> CallToApprove:
     given: dict[str, Any] = {"agent": "deploy", "at": NOW, "requesters": ("ana",), "unverified": False}
-    return CallToApprove(intent=intent, scope=scope, **given | more)
+    return CallToApprove(intent=intent, **{"arguments": {"environment": environment}} | given | more)
 
 
 def terms(text: str, **more: Any) -> Terms:
@@ -117,39 +121,45 @@ def terms(text: str, **more: Any) -> Terms:
 def problems(text: str, reach: Reach = BOTH, *, known: bool = True) -> list[str]:
     team = read(text)
     tools = tools_of(ROSTER) if known else None
-    return policy_problems(team.policy, People(team.people), team.business_hours, tools=tools, reach=reach)
+    return rule_problems(team.rule, People(team.people), team.business_hours, tools=tools, reach=reach)
 
 
 # Which one holds
 
 
 @pytest.mark.parametrize(
-    ("intent", "scope", "group"),
+    ("intent", "environment", "group"),
     [
         ("deploy", "production", "both"),
         ("deploy", "staging", "the-tool"),
-        ("push", "production", "the-scope"),
+        ("push", "production", "the-value"),
         ("push", "staging", "neither"),
-        ("restart", "", "neither"),
     ],
 )
-def test_the_most_exact_policy_holds(intent: str, scope: str, group: str) -> None:
+def test_the_first_rule_that_matches_holds(intent: str, environment: str, group: str) -> None:
     text = """
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "both"
-        [policy.deploy."*"]
+        [[rule]]
+        tool = "deploy"
         group = "the-tool"
-        [policy."*".production]
-        group = "the-scope"
-        [policy."*"."*"]
+        [[rule]]
+        tool = "*"
+        when.environment = "production"
+        group = "the-value"
+        [[rule]]
+        tool = "*"
         group = "neither"
     """
-    assert terms(text, intent=intent, scope=scope).group == group
+    assert terms(text, intent=intent, environment=environment).group == group
+    assert terms(text, intent="restart", arguments={"service": "web"}).group == "neither"
 
 
-def test_without_a_policy_nobody_may() -> None:
-    only = '[policy.deploy.production]\ngroup = "release"'
-    assert policies(only).rule_for(call(scope="staging")) is None
+def test_without_a_rule_nobody_may() -> None:
+    only = PRODUCTION + 'group = "release"'
+    assert policies(only).rule_for(call(environment="staging")) is None
     assert policies(only).rule_for(call(intent="push")) is None
     assert Policies().rule_for(call()) is None
 
@@ -157,9 +167,11 @@ def test_without_a_policy_nobody_may() -> None:
 # What it says
 
 
-def test_a_policy_becomes_terms_with_instants() -> None:
+def test_a_rule_becomes_terms_with_instants() -> None:
     text = """
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "release"
         quorum = 2
         requester_may = false
@@ -181,21 +193,21 @@ def test_a_policy_becomes_terms_with_instants() -> None:
 
 
 def test_what_is_not_said_is_the_default() -> None:
-    assert terms('[policy.deploy.production]\ngroup = "release"') == Terms(
+    assert terms(PRODUCTION + 'group = "release"') == Terms(
         group="release", requesters=("ana",), expires_at=datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
     )
 
 
 def test_it_is_widened_after_twice_the_time_of_the_reminder() -> None:
-    found = terms('[policy.deploy.production]\ngroup = "release"\nremind = "45m"\nthen = "leads"')
+    found = terms(PRODUCTION + 'group = "release"\nremind = "45m"\nthen = "leads"')
     assert found.widen_at == datetime(2026, 11, 20, 17, 30, tzinfo=UTC)
-    assert terms('[policy.deploy.production]\ngroup = "release"\nremind = "45m"').widen_at is None
-    in_days = '[policy.deploy.production]\ngroup = "release"\nremind = "1d"\nthen = "leads"\nexpires = "7d"'
+    assert terms(PRODUCTION + 'group = "release"\nremind = "45m"').widen_at is None
+    in_days = PRODUCTION + 'group = "release"\nremind = "1d"\nthen = "leads"\nexpires = "7d"'
     assert terms(in_days).widen_at == NOW + timedelta(days=2)
 
 
 def test_times_are_counted_in_business_hours_and_people_are_spoken_to_in_them() -> None:
-    text = '[policy.deploy.production]\ngroup = "release"\nremind = "1h"\nthen = "leads"\nexpires = "1d"' + HOURS
+    text = PRODUCTION + 'group = "release"\nremind = "1h"\nthen = "leads"\nexpires = "1d"' + HOURS
     found = terms(text)
     assert found.remind_at == datetime(2026, 11, 23, 8, 0, tzinfo=UTC)  # not at 18:00, when everybody leaves
     assert found.widen_at == datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -204,7 +216,9 @@ def test_times_are_counted_in_business_hours_and_people_are_spoken_to_in_them() 
 
 def test_a_stronger_rule_holds_where_it_is_not_sure_who_asked() -> None:
     text = """
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "release"
         expires = "4h"
         ask = ["slack:C0RELEASE"]
@@ -222,9 +236,11 @@ def test_a_stronger_rule_holds_where_it_is_not_sure_who_asked() -> None:
 # Whom it asks, and where
 
 
-def test_it_is_shown_where_the_policy_says_and_to_each_member_once() -> None:
+def test_it_is_shown_where_the_rule_says_and_to_each_member_once() -> None:
     text = """
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "release"
         ask = ["slack:C0RELEASE", "email:Oncall@example.com", "members", "slack:U0DEX"]
         then = "leads"
@@ -242,13 +258,13 @@ def test_it_is_shown_where_the_policy_says_and_to_each_member_once() -> None:
 
 
 def test_members_are_asked_by_mail_where_slack_is_not_set_up() -> None:
-    rule = policies('[policy.deploy.production]\ngroup = "leads"\nask = ["members"]', ("email",)).rule_for(call())
+    rule = policies(PRODUCTION + 'group = "leads"\nask = ["members"]', ("email",)).rule_for(call())
     assert rule is not None
     assert rule.asks == (Place(channel="email", address="dex@example.com/approvals"),)
 
 
 def test_approvers_are_named_as_they_can_be_called() -> None:
-    rule = policies('[policy.deploy.production]\ngroup = "release"').rule_for(call())
+    rule = policies(PRODUCTION + 'group = "release"').rule_for(call())
     assert rule is not None
     assert [(one.name, one.address, one.member, one.trust) for one in rule.approvers] == [
         ("Dex Example", "U0DEX", "dex", "verified"),
@@ -258,15 +274,15 @@ def test_approvers_are_named_as_they_can_be_called() -> None:
 
 
 def test_who_asked_is_not_named_where_they_may_not_approve_it() -> None:
-    rule = policies('[policy.deploy.production]\ngroup = "release"\nrequester_may = false').rule_for(call())
+    rule = policies(PRODUCTION + 'group = "release"\nrequester_may = false').rule_for(call())
     assert rule is not None
     assert [one.member for one in rule.approvers] == ["dex", "bob"]
 
 
 def test_of_many_approvers_some_are_named_and_of_anyone_nobody() -> None:
     crowd = "".join(f"[people.p{n}]\n" for n in range(30))
-    everybody = policies(crowd + '[policy.deploy.production]\ngroup = "team"').rule_for(call())
-    anyone = policies('[policy.deploy.production]\ngroup = "anyone"').rule_for(call())
+    everybody = policies(crowd + PRODUCTION + 'group = "team"').rule_for(call())
+    anyone = policies(PRODUCTION + 'group = "anyone"').rule_for(call())
     assert everybody is not None
     assert anyone is not None
     assert len(everybody.approvers) == CALLED_MAX
@@ -276,9 +292,11 @@ def test_of_many_approvers_some_are_named_and_of_anyone_nobody() -> None:
 # What is wrong with them
 
 
-def test_policies_that_are_right_have_no_problems() -> None:
+def test_rules_that_are_right_have_no_problems() -> None:
     text = """
-        [policy.deploy.production]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "production"
         group = "release"
         quorum = 3
         requester_may = false
@@ -287,17 +305,22 @@ def test_policies_that_are_right_have_no_problems() -> None:
         then = "leads"
         unverified = { group = "leads", quorum = 2 }
         standing = { group = "leads", max = "8h" }
-        [policy.deploy."*"]
+        [[rule]]
+        tool = "deploy"
         group = "anyone"
-        [policy.restart."*"]
+        [[rule]]
+        tool = "restart"
         group = "team"
         quorum = 4
-        [policy.push."any text"]
+        [[rule]]
+        tool = "push"
+        when.target = "any text"
         group = "release"
         quorum = 4
         then = "leads"
         widen = "1h"
-        [policy."*".staging]
+        [[rule]]
+        tool = "*"
         group = "release"
     """
     assert problems(text) == []
@@ -306,51 +329,52 @@ def test_policies_that_are_right_have_no_problems() -> None:
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     text = """
-        [policy.deploi.production]
+        [[rule]]
+        tool = "deploi"
+        when.environment = "production"
         group = "release"
-        [policy.deploy.prodction]
+        [[rule]]
+        tool = "deploy"
+        when.environment = "prodction"
         group = "relase"
         quorum = 9
         then = "leeds"
         ask = ["slack:#release", "irc:x", "everybody"]
         unverified = { group = "nobody" }
         standing = { group = "lead", max = "8h" }
-        [policy.restart.web]
+        [[rule]]
+        tool = "restart"
+        when.service = "web"
         group = "release"
         quorum = 5
     """
+    ask = "ask takes slack:CHANNEL_ID, email:ADDRESS, webhook:ENDPOINT, or members, not"
+    second = "rule 2 (deploy) in the team file"
     assert problems(text) == [
-        "policy.deploi in the team file: 'deploi' is no tool; did you mean deploy?",
-        "policy.deploy.prodction in the team file: 'prodction' is no scope of it; did you mean production?",
-        "policy.deploy.prodction in the team file: 'relase' is no group that somebody is in; did you mean release?",
-        "policy.deploy.prodction in the team file: 'leeds' is no group that somebody is in; did you mean leads?",
-        "policy.deploy.prodction in the team file: quorum is 9, but 4 people are in release or leads.",
-        "policy.deploy.prodction in the team file: then needs widen or remind, which say when that group may "
-        "decide as well.",
-        "policy.deploy.prodction in the team file: ask takes slack:CHANNEL_ID, email:ADDRESS, "
-        "webhook:ENDPOINT, or members, not 'slack:#release'.",
-        "policy.deploy.prodction in the team file: ask takes slack:CHANNEL_ID, email:ADDRESS, "
-        "webhook:ENDPOINT, or members, not 'irc:x'.",
-        "policy.deploy.prodction in the team file: ask takes slack:CHANNEL_ID, email:ADDRESS, "
-        "webhook:ENDPOINT, or members, not 'everybody'.",
-        "policy.deploy.prodction.unverified in the team file: 'nobody' is no group that somebody is in; known are "
-        "leads, release, team, anyone.",
-        "policy.deploy.prodction.unverified in the team file: quorum is 9, but 4 people are in team or leads.",
-        "policy.deploy.prodction.standing in the team file: 'lead' is no group that somebody is in; did you mean "
-        "leads?",
-        'policy.restart.web in the team file: its calls have no scope; write [policy.restart."*"].',
-        "policy.restart.web in the team file: quorum is 5, but 3 people are in release.",
+        "rule 1 (deploi) in the team file: 'deploi' is no tool; did you mean deploy?",
+        f"{second}: 'prodction' is no environment of deploy; did you mean production?",
+        f"{second}: 'relase' is no group that somebody is in; did you mean release?",
+        f"{second}: 'leeds' is no group that somebody is in; did you mean leads?",
+        f"{second}: quorum is 9, but 4 people are in release or leads.",
+        f"{second}: then needs widen or remind, which say when that group may decide as well.",
+        f"{second}: {ask} 'slack:#release'.",
+        f"{second}: {ask} 'irc:x'.",
+        f"{second}: {ask} 'everybody'.",
+        f"{second}, unverified: 'nobody' is no group that somebody is in; known are leads, release, team, anyone.",
+        f"{second}, unverified: quorum is 9, but 4 people are in team or leads.",
+        f"{second}, standing: 'lead' is no group that somebody is in; did you mean leads?",
+        "rule 3 (restart) in the team file: quorum is 5, but 3 people are in release.",
     ]
 
 
 def test_where_the_agents_are_not_known_their_tools_are_not_judged() -> None:
-    assert problems('[policy.deploi.production]\ngroup = "release"', known=False) == []
+    assert problems('[[rule]]\ntool = "deploi"\nwhen.environment = "production"\ngroup = "release"', known=False) == []
 
 
 def test_where_no_agent_is_set_up_no_tool_is_known() -> None:
-    team = read('[policy.deploy.production]\ngroup = "release"')
-    told = policy_problems(team.policy, People(team.people), team.business_hours, tools={}, reach=BOTH)
-    assert told == ["policy.deploy in the team file: 'deploy' is no tool; known are none."]
+    team = read(PRODUCTION + 'group = "release"')
+    told = rule_problems(team.rule, People(team.people), team.business_hours, tools={}, reach=BOTH)
+    assert told == ["rule 1 (deploy) in the team file: 'deploy' is no tool; known are none."]
 
 
 @pytest.mark.parametrize(
@@ -381,31 +405,31 @@ def test_where_no_agent_is_set_up_no_tool_is_known() -> None:
         ),
         (
             'group = "release"\nunverified = { quorum = 4 }',
-            "unverified in the team file: quorum is 4, but 3 people are in release.",
+            "unverified: quorum is 4, but 3 people are in release.",
         ),
     ],
 )
 def test_a_rule_that_nobody_could_meet_is_refused(rule: str, words: str) -> None:
-    (told,) = problems(f"[policy.deploy.production]\n{rule}")
+    (told,) = problems(PRODUCTION + rule)
     assert words in told
 
 
 def test_a_problem_of_the_rule_is_told_once_though_the_stronger_one_has_it_too() -> None:
-    assert len(problems('[policy.deploy.production]\ngroup = "x"\nunverified = { quorum = 2 }')) == 1
+    assert len(problems(PRODUCTION + 'group = "x"\nunverified = { quorum = 2 }')) == 1
 
 
 def test_days_are_as_long_as_the_business_hours_say() -> None:
-    text = '[policy.deploy.production]\ngroup = "release"\nremind = "2d"\nexpires = "24h"'
+    text = PRODUCTION + 'group = "release"\nremind = "2d"\nexpires = "24h"'
     assert problems(text + HOURS) == []
     assert len(problems(text)) == 1
 
 
 def test_people_are_asked_only_at_channels_that_are_set_up() -> None:
-    text = '[policy.deploy.production]\ngroup = "release"\nask = ["slack:C0RELEASE", "email:a@example.com"]'
+    text = PRODUCTION + 'group = "release"\nask = ["slack:C0RELEASE", "email:a@example.com"]'
     assert problems(text, {"email": None}) == [
-        "policy.deploy.production in the team file: ask names 'slack:C0RELEASE', and slack is not set up."
+        "rule 1 (deploy) in the team file: ask names 'slack:C0RELEASE', and slack is not set up."
     ]
-    members = '[policy.deploy.production]\ngroup = "leads"\nask = ["members"]'
+    members = PRODUCTION + 'group = "leads"\nask = ["members"]'
     assert problems(members, {"email": None}) == []
     (told,) = problems(members, {})
     assert "nobody in leads can be reached" in told
@@ -413,29 +437,31 @@ def test_people_are_asked_only_at_channels_that_are_set_up() -> None:
 
 def test_a_crowd_is_not_asked_one_by_one() -> None:
     crowd = "".join(f"[people.p{n}]\nemails = ['p{n}@example.com']\n" for n in range(30))
-    (told,) = problems(crowd + '[policy.deploy.production]\ngroup = "team"\nask = ["members"]')
+    (told,) = problems(crowd + PRODUCTION + 'group = "team"\nask = ["members"]')
     assert "team has more than 20 people" in told
-    (told,) = problems(crowd + '[policy.deploy.production]\ngroup = "leads"\nthen = "team"\nwiden = "1h"')
+    (told,) = problems(crowd + PRODUCTION + 'group = "leads"\nthen = "team"\nwiden = "1h"')
     assert "then: team has more than 20 people" in told
 
 
 def test_a_team_of_nobody_is_told() -> None:
-    team = Team.model_validate(tomllib.loads('[policy.deploy.production]\ngroup = "team"'))
-    told = policy_problems(team.policy, People(), team.business_hours, tools=None, reach=BOTH)
-    assert "policy.deploy.production in the team file: 'team' means everybody in [people], which is empty." in told
+    team = Team.model_validate(tomllib.loads(PRODUCTION + 'group = "team"'))
+    told = rule_problems(team.rule, People(), team.business_hours, tools=None, reach=BOTH)
+    assert "rule 1 (deploy) in the team file: 'team' means everybody in [people], which is empty." in told
 
 
 # What nobody may approve
 
 
 def test_what_nobody_may_approve_is_told() -> None:
-    assert policy_warnings(ROSTER, policies("")) == [
-        "Nobody may approve deploy in production, restart, push: bot.toml has no policy for them, such as "
-        '[policy.deploy.production] or [policy."*"."*"].'
+    assert rule_warnings(ROSTER, policies("")) == [
+        "Nobody may approve deploy, restart, push: bot.toml has no rule for them. "
+        'Add a [[rule]] with tool = "deploy" and a group, or one with tool = "*" as the last.'
     ]
-    text = '[policy."*".production]\ngroup = "leads"\n[policy.push."*"]\ngroup = "leads"'
-    assert policy_warnings(ROSTER, policies(text)) == [
-        'Nobody may approve restart: bot.toml has no policy for it, such as [policy.restart."*"] or [policy."*"."*"].'
+    text = '[[rule]]\ntool = "*"\nwhen.environment = "production"\ngroup = "leads"\n'
+    text += '[[rule]]\ntool = "push"\ngroup = "leads"'
+    assert rule_warnings(ROSTER, policies(text)) == [
+        "Nobody may approve restart: bot.toml has no rule for it. "
+        'Add a [[rule]] with tool = "restart" and a group, or one with tool = "*" as the last.'
     ]
 
 
@@ -447,25 +473,27 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
         team = read(text).model_copy(update={"agents": agents})
         findings = examine(Setup(Settings(bot_home=tmp_path), team))
         # No further: the others ask servers.
-        return next((one for one in [await anext(findings) for _ in range(4)] if one.what == "policies"), None)
+        return next((one for one in [await anext(findings) for _ in range(4)] if one.what == "team file"), None)
 
     warned = await found("")
     assert warned is not None
     assert warned.state == "warning"
-    assert "Nobody may approve deploy in production, " in warned.text
-    assert await found('[policy."*"."*"]\ngroup = "release"') == Finding(
-        "policies", "ok", "every call that needs approval has people who may approve it."
+    assert "Nobody may approve deploy, rollback: " in warned.text
+    assert await found('[[rule]]\ntool = "*"\ngroup = "release"') == Finding(
+        "team file", "ok", "every call that needs approval has people who may approve it."
     )
-    wrong = await found('[policy.deploy.production]\ngroup = "relase"')
+    wrong = await found('[[rule]]\ntool = "deploy"\nwhen.environment = "production"\ngroup = "relase"')
     assert wrong is not None
     assert (wrong.state, "did you mean release?" in wrong.text) == ("failed", True)
 
 
 def test_what_somebody_may_approve_is_not() -> None:
-    some = '[policy.deploy.production]\ngroup = "leads"\n[policy."*"."*"]\ngroup = "release"'
-    assert policy_warnings(ROSTER, policies(some)) == []
-    (only,) = policy_warnings(ROSTER, policies('[policy.deploy.staging]\ngroup = "leads"'))
-    assert "Nobody may approve deploy in production, " in only
+    some = PRODUCTION + 'group = "leads"\n[[rule]]\ntool = "*"\ngroup = "release"'
+    assert rule_warnings(ROSTER, policies(some)) == []
+    (only,) = rule_warnings(
+        ROSTER, policies('[[rule]]\ntool = "deploy"\nwhen.environment = "staging"\ngroup = "leads"')
+    )
+    assert "Nobody may approve deploy (environment production), restart, " in only
 
 
 @pytest.mark.parametrize(
@@ -479,7 +507,7 @@ def test_what_somebody_may_approve_is_not() -> None:
     ],
 )
 def test_what_would_open_approvals_unseen_is_refused(rule: str, says: str) -> None:
-    text = f'[policy.deploy.production]\ngroup = "release"\n{rule}'
+    text = f'{PRODUCTION}group = "release"\n{rule}'
     try:
         found = problems(text)
     except ValueError as error:
@@ -488,8 +516,8 @@ def test_what_would_open_approvals_unseen_is_refused(rule: str, says: str) -> No
 
 
 def test_members_whose_mail_is_not_taken_in_are_named() -> None:
-    one = policies('[people.zoe]\nemails = ["zoe@elsewhere.example"]\n[policy."*"."*"]\ngroup = "team"')
-    told = policy_warnings(ROSTER, one, lambda address: address.endswith("@example.com"))
+    one = policies('[people.zoe]\nemails = ["zoe@elsewhere.example"]\n[[rule]]\ntool = "*"\ngroup = "team"')
+    told = rule_warnings(ROSTER, one, lambda address: address.endswith("@example.com"))
     assert "zoe@elsewhere.example of [people] is not in EMAIL_ALLOWED_SENDERS, so it cannot decide by mail." in told
 
 
@@ -501,7 +529,8 @@ def test_a_request_that_too_few_may_ever_approve_says_so_at_once() -> None:
         [people.bea]
         name = "Bea"
         groups = ["pair"]
-        [policy."*"."*"]
+        [[rule]]
+        tool = "*"
         group = "pair"
         quorum = 2
         requester_may = false
@@ -528,7 +557,8 @@ def test_who_asked_for_it_is_not_asked_when_more_may_decide() -> None:
         [people.cyn]
         slack = "U0000000CYN"
         groups = ["heads", "pair"]
-        [policy."*"."*"]
+        [[rule]]
+        tool = "*"
         group = "pair"
         requester_may = false
         remind = "1m"

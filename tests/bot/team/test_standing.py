@@ -39,7 +39,9 @@ slack = "U0EVE"
 groups = ["leads"]
 """
 POLICY = """
-[policy.push.prod]
+[[rule]]
+tool = "push"
+when.target = "prod"
 group = "release"
 standing = { group = "leads", max = "8h" }
 """
@@ -53,27 +55,25 @@ START = Clock().now
 
 def policies(store: Store | None, text: str = TEAM + POLICY) -> Policies:
     team = Team.model_validate(tomllib.loads(text))
-    return Policies(People(team.people), team.policy, team.business_hours, store=store)
+    return Policies(People(team.people), team.rules, team.business_hours, store=store)
 
 
 def call(**more: Any) -> CallToApprove:
-    given: dict[str, Any] = {"agent": "ops", "intent": "push", "scope": "prod", "at": START, "unverified": False}
-    return CallToApprove(**{"requesters": ("ana",)} | given | more)
+    given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "unverified": False}
+    return CallToApprove(**{"requesters": ("ana",), "arguments": {"target": "prod"}} | given | more)
 
 
 async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any) -> StandingGranted:
     text = more.pop("text", TEAM + POLICY)
-    policy = policies(store, text).policy("push", "prod")
-    assert policy is not None
-    assert policy.standing is not None
-    given: dict[str, Any] = {"agent": "ops", "intent": "push", "scope": "prod", "at": START, "reason": "a migration"}
+    rule = policies(store, text).holding("push", {"target": "prod"})
+    assert rule is not None
+    given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "reason": "a migration"}
+    given["when"] = {"target": "prod"}
     return await standing.grant(
         store,
         People(Team.model_validate(tomllib.loads(text)).people),
         by,
-        policy=policy.as_granted(),
-        group=policy.standing.group,
-        max_length=policy.standing.max_length,
+        rule=rule,
         length=timedelta(hours=hours),
         **given | more,
     )
@@ -167,8 +167,8 @@ async def test_it_covers_such_calls_and_no_others(store: Store) -> None:
     others: list[dict[str, Any]] = [
         {"agent": "deploy"},
         {"intent": "touch"},
-        {"scope": "staging"},
-        {"scope": ""},
+        {"arguments": {"target": "staging"}},
+        {"arguments": {}},
         {"at": grant.until},
         {"unverified": True},
     ]
@@ -202,7 +202,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "a shorter time": lambda text: text.replace("8h", "7h"),
     "a stronger rule for others": lambda text: text.replace("standing =", "unverified = { quorum = 2 }\nstanding ="),
     "no standing approvals": lambda text: text.partition("standing =")[0],
-    "no policy": lambda text: text.partition("[policy")[0],
+    "no policy": lambda text: text.partition("[[rule]]")[0],
     "somebody who is no lead any more": lambda text: text.replace('groups = ["leads"]', 'groups = ["release"]'),
     "somebody who has left": lambda text: text.replace("[people.eve]", "[people.eva]"),
 }
@@ -272,17 +272,17 @@ async def test_its_log_is_nobodys_to_work_on() -> None:
 async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, server: Server) -> None:
     bot = Bot(tmp_path, {"REDIS_URL": server.url}).with_site(template)
     file = tmp_path / "bot.toml"
-    site = file.read_text().partition("[policy")[0].partition("[people")[0]
-    team = (TEAM + POLICY).replace("policy.push.prod", "policy.deploy.production")
-    both = team + '[policy.rollback.staging]\ngroup = "release"\n'
+    site = file.read_text().partition("[[rule]]")[0].partition("[people")[0]
+    team = (TEAM + POLICY).replace('"push"', '"deploy"').replace('target = "prod"', 'environment = "production"')
+    both = team + '[[rule]]\ntool = "rollback"\nwhen.environment = "staging"\ngroup = "release"\n'
     file.write_text(site + both)
-    arguments = ("deploy", "production", "--for", "4h")
+    arguments = ("deploy", "environment=production", "--for", "4h")
     done = await bot.run("standing", "grant", *arguments, "--reason", "a migration", "--json", login="eve")
     grant = done.succeeded().document
-    assert {name: grant[name] for name in ("agent", "tool", "scope", "reason", "holds")} == {
+    assert {name: grant[name] for name in ("agent", "tool", "when", "reason", "holds")} == {
         "agent": "deploy",
         "tool": "deploy",
-        "scope": "production",
+        "when": {"environment": "production"},
         "reason": "a migration",
         "holds": True,
     }
@@ -298,11 +298,14 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     wrong = {
         ("grant", *arguments, "--as", "ana"): ["ana may not grant this", "leads"],
         ("grant", *arguments[:3], "9h"): ["at most 8h"],
-        ("grant", "rollback", "staging", "--for", "1h"): ["rollback in staging in advance", "standing"],
-        ("grant", "rollback", "production", "--for", "1h"): ["bot.toml has no policy for it"],
-        ("grant", "deploy", "staging", "--for", "1h"): ["in staging needs no approval"],
-        ("grant", "deploy", "--for", "1h"): ["needs a scope: staging, production"],
-        ("grant", "deploy_all", "--for", "1h"): ["no tool 'deploy_all'"],
+        ("grant", "rollback", "environment=staging", "--for", "1h"): ["in advance", "no `standing`"],
+        ("grant", "rollback", "environment=production", "--for", "1h"): ["bot.toml has no rule for it"],
+        ("grant", "deploy", "environment=staging", "--for", "1h"): ["Nobody may approve deploy environment=staging"],
+        ("grant", "deploy", "--for", "1h"): ["depends on the call", "no rule", "rule 1", "say more"],
+        ("grant", "deploy", "environment=prodution", "--for", "1h"): ["did you mean production?"],
+        ("grant", "deploy", "enviroment=production", "--for", "1h"): ["did you mean environment?"],
+        ("grant", "list_git_tags", "--for", "1h"): ["only looks"],
+        ("grant", "deploy_all", "--for", "1h"): ["'deploy_all' is no tool here"],
         ("grant", *arguments, "--agent", "rollback"): ["'rollback' has no tool 'deploy'"],
         ("revoke", "g0"): ["no standing approval 'g0'"],
     }
@@ -322,7 +325,7 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     run.failed("slack is not set up")
     file.write_text(site + both)
     ended = (await bot.run("standing", "revoke", grant["id"], login="ana")).succeeded()
-    assert "deploy in production" in ended.out
+    assert "deploy environment=production" in ended.out
     none, listed = await bot.all(("standing",), ("standing", "--json"))
     assert (none.code, none.out, none.err) == (0, "", "There are none.\n")
     assert listed.succeeded().document == []

@@ -74,7 +74,7 @@ def test_a_token_says_all_of_it(problems: Any) -> None:
         (table(until="2027-01-31T18:00:00"), "tokens.ci.until needs an offset, such as 2027-01-31T18:00:00Z."),
         (table(threads='"mine"'), "tokens.ci.threads should be 'own', 'shared' or 'all'."),
         (table(agents="[]"), "tokens.ci.agents must name at least one."),
-        (table(scope='["read"]'), "tokens.ci.scope is not known here."),
+        (table(scope='["read"]'), "tokens.ci.scope is not known here; did you mean scopes?"),
         ("[tokens]\nci = 'x'", "tokens.ci must be a table."),
         (table(owner="'anna'"), "tokens.ci.owner: 'anna' is no key of [people]; did you mean ana?"),
         (table(scopes='["decide"]'), "tokens.ci needs an owner, or no scope decide: machines do not decide."),

@@ -163,7 +163,14 @@ def test_who_changed_a_call_and_who_approved_it_beforehand_is_told() -> None:
         id="s2/chosen", at=AT, step="s2", intent="push", arguments={"tag": "v2"}, by="person", edits="s1", editor=BOB
     )
     grant = StandingGranted(
-        id="g1", at=AT, agent="deploy", intent="push", scope="prod", by=BOB, until=LATER, reason="release day"
+        id="g1",
+        at=AT,
+        agent="deploy",
+        intent="push",
+        when={"target": "prod"},
+        by=BOB,
+        until=LATER,
+        reason="release day",
     )
     told = shown(
         message(),
@@ -178,7 +185,7 @@ def test_who_changed_a_call_and_who_approved_it_beforehand_is_told() -> None:
     assert told[3] == "Bob: ✏️ edited it: push tag=v2"
     assert told[5:] == [
         "Bob: ✅ approved push by a standing approval at 2026-11-20 09:00 UTC — release day",
-        "Bob: ✅ approved push prod by deploy until 2026-11-20 09:05 UTC — release day",
+        "Bob: ✅ approved push target=prod by deploy until 2026-11-20 09:05 UTC — release day",
         "Ann: ❌ revoked the standing approval g1",
     ]
 

@@ -119,7 +119,7 @@ async def test_without_a_policy_nobody_may_approve_and_the_model_is_told() -> No
     world.model.answers(Push(target="prod"), done("Nobody may approve that here."))
     await world.say("push it")
     assert await world.run() == ["said: Nobody may approve that here."]
-    assert "nobody may approve push in prod" in world.model.prompts[-1]
+    assert "nobody may approve push with these arguments" in world.model.prompts[-1]
 
 
 async def test_the_requesters_are_passed_to_the_authority() -> None:
@@ -131,8 +131,13 @@ async def test_the_requesters_are_passed_to_the_authority() -> None:
     await world.say("no, to staging", by=EVE)
     await world.run()
     first, second = rules.call
-    assert (first.intent, first.scope, first.requesters, first.unverified) == ("push", "prod", ("ann", "u1"), False)
-    assert (second.scope, second.requesters, second.unverified) == ("staging", ("ann", "u1", "u3"), True)
+    assert (first.intent, first.arguments["target"], first.requesters) == ("push", "prod", ("ann", "u1"))
+    assert not first.unverified
+    assert (second.arguments, second.requesters, second.unverified) == (
+        {"target": "staging"},
+        ("ann", "u1", "u3"),
+        True,
+    )
 
 
 async def test_remind_then_widen_then_expire() -> None:

@@ -45,7 +45,6 @@ class Deploy(Tool):
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
-    scoped_by: ClassVar[str] = "environment"
     quotes: ClassVar[bool] = True
     editable: ClassVar[tuple[str, ...]] = ("revision",)
 
@@ -101,7 +100,6 @@ class Rollback(Tool):
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a rollback"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
-    scoped_by: ClassVar[str] = "environment"
 
     def needs_approval(self) -> bool:
         return True

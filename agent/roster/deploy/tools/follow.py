@@ -1,6 +1,6 @@
 """The tools that follow deployments: wait for the end, list past runs, run the end-to-end tests.
 
-They start and stop no deployment, and all of them are repeatable.
+They start and stop no deployment: none of them acts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ListWorkflowRuns(Tool):
     environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at past deployments"
 
     async def run(self, call: Call) -> JsonValue:
@@ -64,7 +64,7 @@ class GetWorkflowStatus(Tool):
     run_id: str = Field(description="as in list_workflow_runs")
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at a deployment"
 
     async def run(self, call: Call) -> JsonValue:
@@ -80,7 +80,7 @@ class WaitForDeployment(Tool):
     run_id: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is waiting for a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE | {"run_id"}
 
@@ -99,7 +99,7 @@ class RunEndToEndTests(Tool):
     environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is running the end-to-end tests"
     timeout_seconds: ClassVar[float] = 960.0
 

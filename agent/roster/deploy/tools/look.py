@@ -1,4 +1,4 @@
-"""The read-only tools: tags, commits, what waits for an environment, what runs where. All of them are repeatable."""
+"""The read-only tools: tags, commits, what waits for an environment, what runs where. None of them acts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ListGitTags(Tool):
     component: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at the tags"
 
     async def run(self, call: Call) -> JsonValue:
@@ -65,7 +65,7 @@ class ListCommits(Tool):
     component: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at the commits"
 
     async def run(self, call: Call) -> JsonValue:
@@ -80,7 +80,7 @@ class ListWaitingCommits(Tool):
     environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at what waits"
 
     async def run(self, call: Call) -> JsonValue:
@@ -126,7 +126,7 @@ class ListDeployments(Tool):
     """What runs now on every target, asked from the targets themselves."""
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at what runs where"
 
     async def run(self, call: Call) -> JsonValue:
@@ -161,7 +161,7 @@ class CheckDeploymentStatus(Tool):
     environment: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking at a deployment"
 
     async def run(self, call: Call) -> JsonValue:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from agent.arguments import arguments_of
 from agent.model.schema import step_schema
 from agent.roster import deploy
 from agent.roster.deploy.in_words import in_words
@@ -61,7 +62,7 @@ def test_only_an_environment_that_says_so_needs_no_approval() -> None:
     (made,) = [tool for tool in tools_of(read_site(REGIONS)) if issubclass(tool, Deploy)]
     waits = {
         name: made(component="payments", environment=name, revision="v1").needs_approval()
-        for name in made.values_of("environment") or ()
+        for name in arguments_of(made)["environment"].values or ()
     }
     assert waits == {"lab": False, "qa": False, "prod-eu": True, "prod-us": True}
     assert Deploy(component="payments", environment="lab", revision="v1").needs_approval(), "made for no site"
@@ -71,8 +72,8 @@ def test_the_steps_take_the_names_of_the_site_and_the_schema_holds_them_once() -
     tools = tools_of(read_site(REGIONS))
     (made,) = [tool for tool in tools if issubclass(tool, Deploy)]
     assert made.intent_name() == "deploy"
-    assert made.values_of("component") == ("payments", "ledger", "docs")
-    assert made.values_of("revision") is None
+    assert arguments_of(made)["component"].values == ("payments", "ledger", "docs")
+    assert arguments_of(made)["revision"].values is None
     with pytest.raises(ValidationError, match="component"):
         made(component="backend", environment="lab", revision="v1")
     agent = deploy.build(REGIONS, Path("home"))

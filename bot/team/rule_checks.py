@@ -1,11 +1,12 @@
-"""Checks the team's policies: unknown names, rules that nobody can meet, calls that nobody may approve.
+"""Checks the team's rules: unknown names, rules that nobody can meet, calls that nobody may approve.
 
-Problems are reported at startup, before a call is refused because of them. It judges no call.
+Problems are reported at startup, before a call is refused because of them. `bot.team.rule_effects` finds the rules that
+match nothing. It judges no call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,45 +15,36 @@ from agent.steps import Tool
 from bot.team.hours import Hours
 from bot.team.names import nearest, unknown
 from bot.team.people import People
-from bot.team.policies import ANY, ASKS_MAX, MEMBERS, Policies, Policy, PolicyTables, Rule, escalation_of, places_of
+from bot.team.policies import Policies, places_of
 from bot.team.reach import Reach, out_of_reach
+from bot.team.rule_effects import Case, Tools, rules_about, tools_of, uncovered, without_effect
+from bot.team.rules import ASKS_MAX, MEMBERS, Deciders, Rule
 from channels import places
 from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, TEAM
 
-
-def tools_of(roster: Mapping[str, Agent]) -> dict[str, type[Tool]]:
-    """Every tool of every agent, by its intent."""
-    return {cls.intent_name(): cls for agent in roster.values() for cls in agent.tools}
+EXAMPLES_MAX = 3
 
 
-def scopes_of(tool: type[Tool]) -> tuple[str, ...] | None:
-    """The possible scopes of its calls; None: any text."""
-    if not tool.scoped_by:
-        return ("",)
-    return tool.values_of(tool.scoped_by)
+def where_in_file(rules: Sequence[Rule], index: int) -> str:
+    """How people find it in the team file."""
+    return f"rule {index + 1} ({rules[index].tool}) in the team file"
 
 
-def policy_warnings(
+def rule_warnings(
     roster: Mapping[str, Agent], policies: Policies, may_write: Callable[[str], bool] | None = None
 ) -> list[str]:
     """Warnings: calls that need approval but will be refused, and people who are asked but cannot decide.
 
     `may_write`: whether mail from an address is accepted; None: mail is not set up.
     """
-    calls: dict[str, str] = {}
-    for intent, tool in tools_of(roster).items():
-        scopes = scopes_of(tool)
-        for scope in (ANY,) if scopes is None else scopes:
-            if may_need_approval(tool, scope) and policies.policy(intent, scope) is None:
-                where = f" in {scope}" if scope and scope != ANY else ""
-                calls[intent + where] = f"[policy.{intent}.{scope}]" if where else f'[policy.{intent}."{ANY}"]'
     warnings = []
+    calls = dict(_nobody_may_approve(roster, policies))
     if calls:
-        them, (table, *_) = "them" if len(calls) > 1 else "it", calls.values()
+        them, tool = "them" if len(calls) > 1 else "it", next(iter(calls))
         warnings.append(
-            f"Nobody may approve {', '.join(calls)}: bot.toml has no policy for {them}, such as {table} or "
-            f'[policy."{ANY}"."{ANY}"].'
+            f"Nobody may approve {', '.join(calls.values())}: bot.toml has no rule for {them}. Add a [[rule]] with "
+            f'tool = "{tool}" and a group, or one with tool = "*" as the last.'
         )
     warnings += (
         f"{address} is asked by mail but belongs to nobody in [people], so it cannot decide."
@@ -67,54 +59,58 @@ def policy_warnings(
     return warnings
 
 
-def may_need_approval(tool: type[Tool], scope: str) -> bool:
-    arguments: dict[str, Any] = {tool.scoped_by: scope} if tool.scoped_by else {}
+def _nobody_may_approve(roster: Mapping[str, Agent], policies: Policies) -> Iterator[tuple[str, str]]:
+    """The intents of such calls, each with words that say which of its calls."""
+    rules = policies.rules.in_order
+    for intent, classes in tools_of(roster).items():
+        for tool in classes:
+            if not tool.acts:
+                continue
+            cases = uncovered(rules, tool)
+            concerned = [case for case in cases if may_need_approval(tool, case)]
+            if concerned and rules_about(rules, tool):
+                yield intent, f"{intent} ({_in_words(concerned)})"
+            elif concerned:
+                yield intent, intent
+
+
+def _in_words(cases: Sequence[Case]) -> str:
+    words = [", ".join(f"{name} {value}" for name, value in case.items()) for case in cases[:EXAMPLES_MAX]]
+    if not any(words):
+        return "some of its calls"
+    more = f" and {len(cases) - EXAMPLES_MAX} more" if len(cases) > EXAMPLES_MAX else ""
+    return f"{'; '.join(words)}{more}"
+
+
+def may_need_approval(tool: type[Tool], arguments: Case) -> bool:
+    """Whether such calls of a tool may wait for an approval because the tool says so."""
+    given: dict[str, Any] = dict(arguments)
     try:
-        return tool.model_construct(**arguments).needs_approval()
+        return tool.model_construct(**given).needs_approval()
     except Exception:
         # It reads an argument that is missing here, so it may say yes for some calls.
         return True
 
 
-def policy_problems(
-    table: PolicyTables,
-    people: People,
-    hours: Hours,
-    *,
-    tools: Mapping[str, type[Tool]] | None,
-    reach: Reach,
+def rule_problems(
+    rules: Sequence[Rule], people: People, hours: Hours, *, tools: Tools | None, reach: Reach
 ) -> list[str]:
-    """Unknown names, and rules that nobody can meet. `tools` None: the tools are not known."""
-    problems = []
-    for tool, scopes in table.items():
-        if tools is not None and tool != ANY and tool not in tools:
-            problems.append(f"policy.{tool} in the team file: {unknown(tool, 'tool', tools)}")
-        for scope, policy in scopes.items():
-            found = [("", text) for text in _scope_problems(tool, scope, tools or {})]
-            found += (("", text) for text in _rule_problems(policy.rule(unverified=False), people, hours, reach))
-            if policy.unverified:
-                theirs = _rule_problems(policy.rule(unverified=True), people, hours, reach)
-                found += ((".unverified", text) for text in theirs if ("", text) not in found)
-            found += ((".unverified", text) for text in _weaker(policy))
-            found += ((".standing", text) for text in _standing_problems(policy, people))
-            problems += (f"policy.{tool}.{scope}{part} in the team file: {text}" for part, text in found)
+    """Rules without effect, unknown names, and rules that nobody can meet. `tools` None: the tools are not known."""
+    problems: list[str] = []
+    for index, rule in enumerate(rules):
+        found = [("", text) for text in (without_effect(rules, index, tools) if tools is not None else ())]
+        found += (("", text) for text in _deciders_problems(rule.deciders(unverified=False), people, hours, reach))
+        if rule.unverified:
+            theirs = _deciders_problems(rule.deciders(unverified=True), people, hours, reach)
+            found += ((".unverified", text) for text in theirs if ("", text) not in found)
+        found += ((".unverified", text) for text in _weaker(rule))
+        found += ((".standing", text) for text in _standing_problems(rule, people))
+        where = where_in_file(rules, index)
+        problems += (f"{where}{f', {part[1:]}' if part else ''}: {text}" for part, text in found)
     return problems
 
 
-def _scope_problems(tool: str, scope: str, tools: Mapping[str, type[Tool]]) -> Iterator[str]:
-    concerned = tools.values() if tool == ANY else [tools[tool]] if tool in tools else []
-    known = [scopes_of(cls) for cls in concerned]
-    if scope == ANY or not known or None in known:
-        return
-    names = dict.fromkeys(name for scopes in known for name in scopes or () if name)
-    if not names:
-        name = f'"{ANY}"' if tool == ANY else tool
-        yield f'its calls have no scope; write [policy.{name}."{ANY}"].'
-    elif scope not in names:
-        yield unknown(scope, "scope of it", names)
-
-
-def _rule_problems(rule: Rule, people: People, hours: Hours, reach: Reach) -> Iterator[str]:
+def _deciders_problems(rule: Deciders, people: People, hours: Hours, reach: Reach) -> Iterator[str]:
     groups = [group for group in (rule.group, rule.then) if group]
     unknown = [text for group in groups for text in group_problems(group, people)]
     yield from unknown
@@ -169,8 +165,8 @@ def _member_problems(group: str, people: People, reach: Reach) -> Iterator[str]:
         yield f"ask: nobody in {group} can be reached: they have no slack or emails where that channel is set up."
 
 
-def _escalation_problems(rule: Rule, hours: Hours) -> Iterator[str]:
-    remind, widen, expires = escalation_of(rule)
+def _escalation_problems(rule: Deciders, hours: Hours) -> Iterator[str]:
+    remind, widen, expires = rule.escalation()
     if rule.widen and not rule.then:
         yield "widen needs then, the group that may decide as well after that time."
     if rule.then and widen is None:
@@ -183,27 +179,27 @@ def _escalation_problems(rule: Rule, hours: Hours) -> Iterator[str]:
             yield f"{name}{twice} must be shorter than {later}."
 
 
-def _weaker(policy: Policy) -> Iterator[str]:
+def _weaker(rule: Rule) -> Iterator[str]:
     """Rules that would be weaker for unverified requesters."""
-    differs = policy.unverified
+    differs = rule.unverified
     if differs is None:
         return
-    same = differs.group in (None, policy.group)
-    if same and differs.quorum is not None and differs.quorum < policy.quorum:
-        yield f"quorum is {differs.quorum}, but {policy.quorum} otherwise: it must not be weaker."
-    if differs.requester_may and not policy.requester_may:
+    same = differs.group in (None, rule.group)
+    if same and differs.quorum is not None and differs.quorum < rule.quorum:
+        yield f"quorum is {differs.quorum}, but {rule.quorum} otherwise: it must not be weaker."
+    if differs.requester_may and not rule.requester_may:
         yield "requester_may is true, but false otherwise: it must not be weaker."
-    if differs.group == ANYONE and policy.group != ANYONE:
-        yield f"group is {ANYONE!r}, but {policy.group} otherwise: it must not be weaker."
+    if differs.group == ANYONE and rule.group != ANYONE:
+        yield f"group is {ANYONE!r}, but {rule.group} otherwise: it must not be weaker."
 
 
-def _standing_problems(policy: Policy, people: People) -> Iterator[str]:
-    if policy.standing is None:
+def _standing_problems(rule: Rule, people: People) -> Iterator[str]:
+    if rule.standing is None:
         return
-    yield from group_problems(policy.standing.group, people)
-    if policy.standing.group == ANYONE and policy.group != ANYONE and policy.requester_may:
-        yield f"group is {ANYONE!r}, but {policy.group} otherwise: approving in advance must not be easier."
-    if policy.standing.group == ANYONE and not policy.requester_may:
+    yield from group_problems(rule.standing.group, people)
+    if rule.standing.group == ANYONE and rule.group != ANYONE and rule.requester_may:
+        yield f"group is {ANYONE!r}, but {rule.group} otherwise: approving in advance must not be easier."
+    if rule.standing.group == ANYONE and not rule.requester_may:
         yield (
             f"requester_may = false does not work with {ANYONE!r}: it is unknown which addresses belong to the same "
             "person."

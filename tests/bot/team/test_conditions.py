@@ -1,0 +1,134 @@
+"""Whether a condition of a rule holds for a value: yes, no, or that it cannot be told."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.team.conditions import NUMBER_MAX, all_hold, as_condition, excludes, holds, implies
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "answer"),
+    [
+        ("prod", "prod", True),
+        ("prod", "Prod", False),
+        ("prod", "prod-eu", False),
+        ("prod*", "prod-eu", True),
+        ("*-eu", "prod-eu", True),
+        ("prod-?", "prod-eu", False),
+        ("[ps]*", "staging", True),
+        ("prod", None, None),
+        ("prod*", ["prod"], None),
+        ("prod*", True, None),
+        ("3", 3, None),
+        (True, True, True),
+        (True, False, False),
+        (True, 1, None),
+        (False, None, None),
+        (3, 3, True),
+        (3, 3.0, True),
+        (3, 4, False),
+        (3, True, None),
+        (3, "three", None),
+        (0.1, 0.1, True),
+        ("<=10000", 10_000, True),
+        ("<=10000", 10_000.01, False),
+        ("<=10000", "10000.00", True),
+        ("<=0.1", 0.1, True),
+        ("< 5", 5, False),
+        ("<5", 4.999, True),
+        (">=-2.5", -2.5, True),
+        (">5", 5, False),
+        (">5", 6, True),
+    ],
+)
+def test_a_condition_holds_or_does_not(condition: Any, value: Any, answer: bool | None) -> None:
+    assert holds(condition, value) is answer
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, "", "much", "1e3", " 5", "5\n", True, [5], {"amount": 5}, float("nan"), float("inf"), -float("inf")),
+        *(10**400, -(10**400), 2.0 * NUMBER_MAX, "9" * 16, "\N{ARABIC-INDIC DIGIT FIVE}"),
+    ],
+)
+@pytest.mark.parametrize("condition", ["<=10000", "<10000", ">=0", ">0", 5])
+def test_what_cannot_be_compared_is_neither_more_nor_less(condition: Any, value: Any) -> None:
+    assert holds(condition, value) is None
+
+
+def test_one_condition_that_does_not_hold_is_enough() -> None:
+    when = {"environment": "prod", "amount": "<=5"}
+    assert all_hold(when, {"environment": "prod", "amount": 5}) is True
+    assert all_hold(when, {"environment": "prod", "amount": None}) is None
+    assert all_hold(when, {"environment": "dev", "amount": None}) is False
+    assert all_hold({}, {}) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "condition"),
+    [
+        *(("prod*", "text", "prod*"), ("3", "text", "3"), ("3", "number", 3), ("3.5", "number", 3.5)),
+        *(("<=3", "number", "<=3"), ("true", "truth", True), ("false", "truth", False), ("true", "text", "true")),
+    ],
+)
+def test_a_condition_is_read_from_text(text: str, kind: Any, condition: Any) -> None:
+    found = as_condition(text, kind)
+    assert (found, type(found)) == (condition, type(condition))
+
+
+@pytest.mark.parametrize("text", ["*", "**", "", "<ten", "<=", ">1e5"])
+def test_a_condition_that_says_nothing_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"restricts nothing|compare with a number"):
+        as_condition(text, "text")
+
+
+# What follows from what
+
+
+TEXTS = st.text("ab-", max_size=4)
+PATTERNS = st.text("ab-*?", min_size=1, max_size=4).filter(lambda text: text.strip("*"))
+NUMBERS = st.integers(-3, 3)
+COMPARISONS = st.builds("{}{}".format, st.sampled_from(["<", "<=", ">", ">="]), NUMBERS)
+CONDITIONS = st.one_of(PATTERNS, NUMBERS, COMPARISONS, st.booleans())
+VALUES = st.one_of(TEXTS, NUMBERS, NUMBERS.map(lambda n: n + 0.5), st.booleans(), st.none(), NUMBERS.map(str))
+
+
+@given(CONDITIONS, CONDITIONS, VALUES)
+def test_what_is_sure_is_true_for_every_value(one: Any, other: Any, value: Any) -> None:
+    if implies(one, other) and holds(one, value):
+        assert holds(other, value) is True
+    if excludes(one, other) and holds(one, value):
+        assert holds(other, value) is not True
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        *(("prod-eu", "prod*"), ("prod-*", "prod*"), ("*-eu", "*eu"), ("<5", "<=5"), ("<=4", "<5"), (">5", ">=5")),
+        *((4, "<=5"), (3, 3.0), (True, True), ("a?", "a*")),
+    ],
+)
+def test_what_is_narrower_is_found(narrow: Any, wide: Any) -> None:
+    assert implies(narrow, wide)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("prod", "dev"), ("prod*", "dev*"), ("prod*", "dev"), ("<5", ">=5"), ("<=5", ">5"), (">6", "<=5"), (True, False)],
+)
+def test_what_never_meets_is_found(one: Any, other: Any) -> None:
+    assert excludes(one, other)
+    assert excludes(other, one)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
+def test_numbers_are_compared_as_they_are_written(value: float, bound: float) -> None:
+    text = f"{Decimal(repr(round(bound, 6))):f}"
+    assert holds(f"<={text}", value) == (Decimal(repr(value)) <= Decimal(text))
