@@ -90,7 +90,7 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
     shutil.copytree(Path(rollback.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = (folder / "__init__.py").read_text()
     (folder / "__init__.py").write_text(code.replace('NAME = "rollback"', 'NAME = "yours"'))
-    site = block("toml", "[agents.deploy.environments]")
+    site = block("toml", "[agents.deploy.components.ledger]")
     (beside / "bot.toml").write_text(f"{site}\n[agents.yours]\n")
     setup = load(roster_problems)
     agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built

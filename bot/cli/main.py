@@ -26,6 +26,7 @@ class Listed(NamedTuple):
 
 COMMANDS = {
     "demo": Listed("bot.cli.demo.scenes", "Play the main scenario with real deployments."),
+    "init": Listed("bot.cli.init", "Write a first bot.toml."),
     "chat": Listed("bot.cli.talking", "Talk to an agent here, with the configured model."),
     "run": Listed("bot.cli.running", "Listen to channels and work on threads until SIGTERM."),
     "send": Listed("bot.cli.talking", "Open a thread, or write to one."),

@@ -1,0 +1,169 @@
+"""`bot init`: writes a first team file, with what it means beside it, and says what to do next.
+
+It asks for what no option gives, if somebody sits at the terminal. It overwrites nothing, deploys nothing, and writes
+only a file that `bot run` takes.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.app import roster_problems
+from bot.cli import asking, command, console, person
+from bot.cli.first_file import FirstSite, team_file
+from bot.settings import Settings
+from bot.setup import Setup
+from bot.team.file import inspect_team, team_path
+from bot.team.problems import SettingsError
+from channels.inbound import Refused
+
+GIT_SECONDS_MAX = 10.0
+DEPLOY = "{component} {environment} {sha}"
+STATUS = "{component} {environment}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    option: str
+    text: str
+    suggestion: str = ""
+
+
+def init(
+    component: Annotated[str, typer.Option("--component", metavar="NAME", help="what is deployed")] = "",
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", metavar="NAME", help="where to; several, in their order")
+    ] = None,
+    repository: Annotated[str, typer.Option("--repository", metavar="PATH", help="its git repository")] = "",
+    deploy: Annotated[
+        str, typer.Option("--deploy", metavar="COMMAND", help=f"what deploys it, e.g. '/srv/bin/deploy {DEPLOY}'")
+    ] = "",
+    status: Annotated[
+        str, typer.Option("--status", metavar="COMMAND", help=f"what runs there, e.g. '/srv/bin/status {STATUS}'")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="ask nothing: take what is suggested")] = False,
+) -> None:
+    """Write a first bot.toml.
+
+    Asks for what is not given. Commands are split into arguments as a shell does it, and never run by one.
+    """
+    given = {
+        "--component": component,
+        "--environment": " ".join(environment or ()),
+        "--repository": repository,
+        "--deploy": deploy,
+        "--status": status,
+    }
+
+    async def work(settings: Settings) -> None:
+        path = team_path(settings.bot_config)
+        if path.exists():
+            raise Refused(f"{path} exists already, so nothing was written. `bot doctor` says what is wrong with it.")
+        answers = await _answered(given, asks=asking.attended() and not yes, suggests=yes)
+        site = _site(answers)
+        text = team_file(site, person.login())
+        _check(text, settings, path)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise Refused(f"{path} cannot be written: {error.strerror}.") from None
+        print(f"Wrote {path}: {site.component} to {', '.join(site.environments)}.")
+        console.say(_what_next(settings))
+
+    command.read(work)
+
+
+def _questions() -> list[Question]:
+    top = _working_tree()
+    name = re.sub(r"[^a-z0-9]+", "-", Path(top).name.lower()).strip("-")[:40] if top else ""
+    return [
+        Question("--repository", "The git repository", top),
+        Question("--component", "The name of what is deployed", name),
+        Question("--environment", "The environments it is deployed to, in their order", "staging production"),
+        Question("--deploy", f"The command that deploys it, with {DEPLOY}"),
+        Question("--status", f"The command that prints the commit that runs there, with {STATUS}"),
+    ]
+
+
+async def _answered(given: dict[str, str], *, asks: bool, suggests: bool) -> dict[str, str]:
+    """An answer for each option. Raises Refused if one is missing and nobody says it."""
+    answers = dict(given)
+    lines = asking.typed_lines() if asks else None
+    for question in _questions():
+        if answers[question.option]:
+            continue
+        if lines:
+            answers[question.option] = await _answer(lines, question)
+        elif suggests:
+            answers[question.option] = question.suggestion
+    if missing := [option for option, answer in answers.items() if not answer.strip()]:
+        raise Refused(f"Nothing was written: give {', '.join(missing)}, or run it at a terminal to be asked.")
+    return answers
+
+
+async def _answer(lines: AsyncIterator[str], question: Question) -> str:
+    """Raises Refused at the end of the input."""
+    console.log(f"{question.text}{f' [{question.suggestion}]' if question.suggestion else ''}: ")
+    async for line in lines:
+        return line.strip() or question.suggestion
+    raise Refused("Nothing was written.")
+
+
+def _site(answers: dict[str, str]) -> FirstSite:
+    """Raises Refused."""
+    commands = {}
+    for option in ("--deploy", "--status"):
+        try:
+            commands[option] = tuple(shlex.split(answers[option]))
+        except ValueError as error:
+            raise Refused(f"{option} cannot be split into arguments ({error}).") from None
+    return FirstSite(
+        component=answers["--component"].strip(),
+        environments=tuple(dict.fromkeys(re.split(r"[\s,]+", answers["--environment"].strip(", \t")))),
+        repository=str(Path(answers["--repository"]).expanduser().absolute()),
+        deploy=commands["--deploy"],
+        status=commands["--status"],
+    )
+
+
+def _check(text: str, settings: Settings, path: Path) -> None:
+    """Raises SettingsError with what is wrong with the answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        draft.write_text(text, encoding="utf-8")
+        team, problems = inspect_team(draft)
+    problems = [problem.replace(str(draft), str(path)) for problem in problems]
+    if problems := problems + roster_problems(Setup(settings, team)):
+        raise SettingsError([f"Nothing was written to {path}:", *problems])
+
+
+def _working_tree() -> str:
+    """The top of the git working tree that we are in; empty: in none."""
+    command_line = ["git", "rev-parse", "--show-toplevel"]
+    try:
+        found = subprocess.run(command_line, capture_output=True, text=True, check=True, timeout=GIT_SECONDS_MAX)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
+
+
+def _what_next(settings: Settings) -> str:
+    program = console.program()
+    model = (
+        "" if settings.has_model else "Set OPENAI_MODEL and OPENAI_API_KEY (any endpoint that speaks the OpenAI API).\n"
+    )
+    return (
+        f"Next: {model and 'first, '}read it: each deployment waits for an approval until you say otherwise.\n{model}"
+        f"{program} doctor   checks everything, and says what to do\n"
+        f"{program} chat     talk to deploybot here"
+    )
