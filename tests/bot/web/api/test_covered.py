@@ -351,6 +351,16 @@ async def test_guessing_comes_to_an_end(client: Client) -> None:
     assert (await client.get("/api/threads", token=BEN)).status == 200
 
 
+async def test_behind_a_proxy_of_this_machine_each_address_counts_for_itself(client: Client) -> None:
+    guessing, other = {"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "192.0.2.8"}
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(REFUSALS_MAX):
+            await client.get("/api/threads", token="a-wrong-token", headers=guessing)
+    assert {line["address"] for line in logs} == {"192.0.2.7"}
+    assert (await client.get("/api/threads", token=ANA, headers=guessing)).status == 429
+    assert (await client.get("/api/threads", token=ANA, headers=other)).status == 200
+
+
 async def test_a_token_that_looks_for_what_it_may_not_see_is_stopped() -> None:
     async with with_tokens(ci=token_of(CI), other=token_of(OTHER)) as client:
         private = await held(client, DIRECT, OF_ANA[DIRECT])
