@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agent.calls import Called, calls, steps_taken
 from agent.definition import Agent, AgentError, Limits
+from agent.notes import KeepsNotes, NoNotes, Notes, NotesUnavailable
 from agent.openings import opening_of
 from agent.steps import (
     Call,
@@ -39,9 +40,13 @@ __all__ = [
     "DoneForNow",
     "Facts",
     "HandOver",
+    "KeepsNotes",
     "Limits",
     "LookAgain",
     "MessageReceived",
+    "NoNotes",
+    "Notes",
+    "NotesUnavailable",
     "NothingToDo",
     "RequestHumanInput",
     "Result",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
+from agent.notes import Notes
 from agent.steps import OWN_STEPS, HandOver, Step, Tool
 from store.thread import Thread
 
@@ -74,6 +75,9 @@ class Agent:
     with what to do. The caller limits the time."""
     hands_over_to: tuple[str, ...] = ()
     """The agents that its plan lets take over a thread. Each must be set up."""
+    tend: Callable[[Notes], Awaitable[None]] | None = None
+    """Called by every worker process again and again, beside its threads: looks after what the tools left running on
+    its machine. Short; it may be cancelled, and an error is logged."""
     not_set_up: tuple[str, ...] = ()
     """For `bot doctor`: optional parts that the team left out, and what does not happen therefore. No problems."""
     named_by_rule: Callable[[Tool], bool] = no_rule

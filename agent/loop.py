@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import assert_never
 
+import structlog
+
 from agent.authority import Authority
 from agent.context.window import Context
 from agent.decide import (
@@ -33,6 +35,7 @@ from agent.decide import (
 )
 from agent.definition import Agent
 from agent.model.base import Model, ModelBusy
+from agent.notes import NotesUnavailable
 from agent.perform.choose import ask, choose
 from agent.perform.listen import PeopleAreWriting
 from agent.perform.outage import ModelAway
@@ -48,6 +51,8 @@ from store.events import AgentChanged, HandedToHuman, TimerFired
 from store.thread import Thread
 from store.timers import due
 from store.values import Place
+
+log = structlog.get_logger(__name__)
 
 
 class Postponed(Exception):
@@ -76,6 +81,8 @@ class Loop:
         self._services = Services(store, roster, channels, model, clock, authority, alerts)
         self.draining = False
         """Once set, `advance` returns after the current action."""
+        self._not_tended: set[str] = set()
+        """The agents whose last `tend` failed, which was logged."""
 
     def turn(self, thread: Thread, lease: Lease, contexts: dict[str, Context] | None = None) -> Turn:
         """The turn of the holder of this lease, for `advance`. `contexts`: those of an earlier turn on the thread."""
@@ -104,6 +111,21 @@ class Loop:
                 await _perform_or_postpone(turn, action)
             except ThreadMoved:
                 continue  # Decide again on the thread as it is now.
+
+    async def tend(self) -> None:
+        """Let each agent look after what its tools left running on this machine."""
+        for agent in self._services.roster.values():
+            if not agent.tend:
+                continue
+            try:
+                await agent.tend(self._services.notes)
+                self._not_tended.discard(agent.name)
+            except NotesUnavailable:
+                pass  # The worker says that the store is away.
+            except Exception:
+                if agent.name not in self._not_tended:
+                    log.exception("tend_failed", agent=agent.name)
+                self._not_tended.add(agent.name)
 
     def _next(self, turn: Turn) -> Action | None:
         agent = self._services.roster.get(turn.thread.agent)

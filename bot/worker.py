@@ -33,6 +33,8 @@ POLL_SECONDS_MAX = 1.0
 """The longest delay if the notification of a wake-up is lost."""
 SERVER_NOTE = "server"
 """The note in the store: the server on which every worker has had its time to write back what it remembers."""
+TEND_SECONDS = 1.0
+"""The pause between two looks at what tools left running on this machine."""
 IDLE_SECONDS_MIN = 0.02
 """The pause after finding nothing to claim, since a due thread may be one that this worker ignores (`only`)."""
 UNSERVED_RETRY_AFTER = timedelta(seconds=30)
@@ -98,6 +100,7 @@ class Worker:
         gc.freeze()
         down_since: float | None = None
         stopped = asyncio.create_task(self._stopping.wait())
+        tending = asyncio.create_task(self._tend())
         try:
             while not self._stopping.is_set():
                 try:
@@ -114,6 +117,12 @@ class Worker:
         finally:
             stopped.cancel()
             await self._drain()
+            tending.cancel()
+
+    async def _tend(self) -> None:
+        while True:
+            await self._loop.tend()
+            await asyncio.sleep(TEND_SECONDS)
 
     async def _look_after(self, away_seconds: float) -> None:
         """Before anything is claimed: renew what is held, and see whether the store still knows what we know.

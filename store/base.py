@@ -214,7 +214,10 @@ class Store(Lists, Protocol):
         """A small value kept beside the threads (how far a mailbox was read, say); empty: not set."""
 
     async def set_note(self, name: str, text: str, *, expected: str) -> bool:
-        """Compare and set: store `text` if the value is `expected` (empty: not set). False: it is not."""
+        """Compare and set: store `text` if the value is `expected` (empty: not set). False: it is not.
+
+        Confirmed like a post. Raises NotReplicated when it is stored but not confirmed.
+        """
 
     async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         """Count `member` under this name, and return how many different members the window holds.

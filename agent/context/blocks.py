@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from agent.context.writer import Writer
+from agent.context.writer import Table, Writer
 from agent.definition import Agent
 from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
@@ -69,8 +69,8 @@ class Block:
     error: bool = False
     result: bool = False
     """A tool's result. It can be looked up again, so it is left out before people's messages are."""
-    table: tuple[str, ...] = ()
-    """The lines of its table, header first; empty: it has none."""
+    tables: tuple[Table, ...] = ()
+    """The tables in it."""
 
     @property
     def text(self) -> str:
@@ -221,7 +221,7 @@ def _finished(row: _Row, event: ToolFinished) -> Block | None:
         text.put("result", event.result)
     tag = _tag(f"{chosen.intent}_result" if step.request else chosen.intent)
     failed = bool(event.error)
-    return Block(tag, str(text), chosen.intent, error=failed, result=not failed, table=text.table)
+    return Block(tag, str(text), chosen.intent, error=failed, result=not failed, tables=tuple(text.tables))
 
 
 def _interrupted(row: _Row, event: ToolInterrupted) -> Block | None:

@@ -8,9 +8,11 @@ block it adds is the note that something was left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from agent.context.blocks import Block
+from agent.context.writer import Table
 
 WORDS = ("message", "trigger")
 """Blocks that hold what people and triggers asked for."""
@@ -20,24 +22,31 @@ SEEN_ROWS_MIN = 2
 
 def without_seen_rows(blocks: Iterable[Block]) -> Iterator[str]:
     """The texts of the blocks. A repeated table holds only the rows that have changed."""
-    last: dict[str, Block] = {}
+    last: dict[tuple[str, str], Table] = {}
     for block in blocks:
-        before = last.get(block.tag) if block.table else None
-        yield _without_rows_of(block, before) if before else block.text
-        if block.table:
-            last[block.tag] = block
+        before = tuple(last.get((block.tag, table.path)) for table in block.tables)
+        yield _without_rows_of(block, before) if any(before) else block.text
+        last |= {(block.tag, table.path): table for table in block.tables}
 
 
 @lru_cache(maxsize=2_048)
-def _without_rows_of(block: Block, before: Block) -> str:
-    header, *rows = block.table
-    seen = [n for n, (row, old) in enumerate(zip(block.table, before.table, strict=False)) if n and row == old]
-    if header != before.table[0] or len(seen) < SEEN_ROWS_MIN:
-        return block.text
-    new = [header, *(row for n, row in enumerate(rows, 1) if n not in seen)]
-    new.append(f" (rows {', '.join(map(str, seen))}: unchanged)")
-    whole, short = ("".join(line + "\n" for line in lines) for lines in (block.table, new))
-    return block.text.replace(whole, short, 1)
+def _without_rows_of(block: Block, before: tuple[Table | None, ...]) -> str:
+    lines = block.body.split("\n")
+    # From the end, so that the places of those before stay what they are.
+    for table, old in reversed([*zip(block.tables, before, strict=True)]):
+        if old:
+            lines[table.at : table.at + len(table.lines)] = _changed_rows(table.lines, old.lines)
+    return replace(block, body="\n".join(lines)).text
+
+
+def _changed_rows(table: tuple[str, ...], before: tuple[str, ...]) -> Iterable[str]:
+    header, *rows = table
+    seen = [n for n, (row, old) in enumerate(zip(table, before, strict=False)) if n and row == old]
+    if header != before[0] or len(seen) < SEEN_ROWS_MIN:
+        return table
+    indent = " " * (len(header) - len(header.lstrip(" ")))
+    changed = (row for n, row in enumerate(rows, 1) if n not in seen)
+    return [header, *changed, f"{indent}(rows {', '.join(map(str, seen))}: unchanged)"]
 
 
 def compacted(blocks: Iterable[Block], chars_max: int) -> list[Block]:

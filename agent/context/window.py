@@ -58,7 +58,7 @@ class Context:
                 block, final = block_of(event, index, thread, self._agent), is_final(event, thread)
                 room = share - 2 * len(block.tag) - 16 if block else 0
                 if block and len(block.body) > room:
-                    block = replace(block, body=fitting(block.body, room), table=())
+                    block = replace(block, body=fitting(block.body, room), tables=())
                 if final:
                     self._done[index] = block
             if block:

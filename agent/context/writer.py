@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,16 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    path: str
+    """Its keys, from the outermost."""
+    at: int
+    """Which line of the mapping is its header."""
+    lines: tuple[str, ...]
+    """As written; the header first."""
+
+
 class Writer:
     """Builds one YAML mapping that contains no markup."""
 
@@ -33,8 +44,8 @@ class Writer:
         self._max = part_chars_max
         self._lines: list[str] = []
         self._taken: set[str] = set()
-        self.table: tuple[str, ...] = ()
-        """The lines of the first table in the mapping."""
+        self.tables: list[Table] = []
+        """The tables in the mapping."""
 
     def __str__(self) -> str:
         return "".join(line + "\n" for line in self._lines)
@@ -51,7 +62,7 @@ class Writer:
             for key, value in data.items():
                 self.put(key, value)
 
-    def put(self, key: str, value: Any, indent: str = "") -> None:
+    def put(self, key: str, value: Any, indent: str = "", within: str = "") -> None:
         if not indent:
             self._taken.add(key)
         name = indent + _key(key)
@@ -68,12 +79,12 @@ class Writer:
             case dict() if value:
                 self._lines.append(f"{name}:")
                 for inner_key, inner_value in value.items():
-                    self.put(inner_key, inner_value, inner)
+                    self.put(inner_key, inner_value, inner, f"{within}{key}/")
             case list() if value and (rows := _table(value, self._max)):
                 self._lines.append(f"{name}: |-")
-                table = tuple(inner + row for row in rows)
-                self._lines += table
-                self.table = self.table or table
+                table = Table(f"{within}{key}", len(self._lines), tuple(inner + row for row in rows))
+                self._lines += table.lines
+                self.tables.append(table)
             case _:
                 self._lines.append(f"{name}: {_flow(value, self._max)}")
 

@@ -24,6 +24,7 @@ from agent.authority import Authority
 from agent.context.window import Context
 from agent.definition import Agent
 from agent.model.base import Model
+from agent.notes import Notes, StoredNotes, bound
 from agent.quoting import said
 from agent.reporting import report
 from agent.speech.requests import requester
@@ -63,6 +64,10 @@ class Services:
     """Where lost messages are reported; None: to the last person who wrote in the thread."""
     host: str = field(default_factory=socket.gethostname)
     """This machine's name, for people."""
+
+    @property
+    def notes(self) -> Notes:
+        return StoredNotes(self.store, self.clock)
 
 
 class Turn:
@@ -277,8 +282,8 @@ class Turn:
             now=self.now(),
             requested_by=requester(self.thread.events),
             facts=facts or {},
-            resources=self.agent.resources_of(step.chosen.intent),
             said=functools.partial(said, self.thread),
+            resources=bound(self.agent.resources_of(step.chosen.intent), self.services.notes),
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from agent import Agent
 from agent.roster.deploy.check import not_set_up, problems
+from agent.roster.deploy.deployers.local import Tending
 from agent.roster.deploy.in_words import in_words
 from agent.roster.deploy.plan import planner
 from agent.roster.deploy.site import read_site
@@ -39,6 +40,7 @@ def build(table: Mapping[str, Any], home: Path) -> Agent:
             dict.fromkeys(filter(None, (e.on_failed_test for e in found.config.environments.values())))
         ),
         not_set_up=not_set_up(found),
+        tend=Tending(found.state_dir),
     )
 
 

@@ -5,10 +5,11 @@ The only resource of deploybot's tools. It holds names and folders, and no state
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
-from agent import ToolError
+from agent import NoNotes, Notes, ToolError
 from agent.roster.deploy.deployers.base import Deployer
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.end_to_end import EndToEnd
@@ -22,6 +23,11 @@ class Targets:
 
     config: DeployConfig
     state_dir: Path
+    notes: Notes = field(default_factory=NoNotes, kw_only=True)
+    """What all workers know of the deployments. Without a store, nothing can be deployed."""
+
+    def with_notes(self, notes: Notes) -> Self:
+        return replace(self, notes=notes)
 
     def repository(self, component: str) -> Repository:
         found = self.config.components.get(component)
@@ -37,7 +43,7 @@ class Targets:
         found = self.config.components[component]
         if environment not in found.targets:
             raise ToolError(f"{component} has no target {environment}. It has {', '.join(found.targets)}.")
-        return CommandDeployer(found, environment, state_dir=self.state_dir)
+        return CommandDeployer(found, environment, state_dir=self.state_dir, notes=self.notes)
 
     def places(self) -> list[tuple[str, str]]:
         return [(name, environment) for name, c in self.config.components.items() for environment in c.targets]

@@ -46,6 +46,10 @@ class Run:
     """Why it did not succeed, in a sentence."""
     output: str = ""
     """The last lines."""
+    host: str = ""
+    """The name of the machine that runs it, for people."""
+    machine: str = ""
+    """The identity of that machine (see `machine`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,10 @@ class Deployer(Protocol):
     async def status(self) -> Running | None:
         """Ask the target what runs there; None: nothing yet. Raises ToolError if it does not answer."""
         ...
+
+
+def minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def parse_status(printed: bytes) -> Running | None:

@@ -35,6 +35,10 @@ from agent.roster.deploy.deployers.process import (
 _RUN_ID = re.compile(r"[0-9a-f]{20}")
 
 
+def is_run_id(text: str) -> bool:
+    return bool(_RUN_ID.fullmatch(text))
+
+
 class Request(BaseModel):
     """`request.json`, which the runner reads, too. It has no environment variables: they may hold secrets."""
 
@@ -50,11 +54,17 @@ class Request(BaseModel):
     by: str
     thread_id: str
     url: str
+    host: str = ""
+    machine: str = ""
     started_at: AwareDatetime
     command: tuple[str, ...]
     cwd: str
     timeout_seconds: float
     grace_seconds: float
+
+    def as_run(self) -> Run:
+        """Just begun."""
+        return _run(self, None, alive=True, began=False, output="")
 
 
 class _Result(BaseModel):
@@ -96,9 +106,31 @@ class Records:
 
     def look(self, run_id: str) -> Run:
         """The state of the run. Raises ToolError if there is no such run, or its record cannot be read."""
+        if found := self.find(run_id):
+            return found
+        raise self.no_such_run(run_id)
+
+    def no_such_run(self, run_id: str) -> ToolError:
+        return ToolError(f"No run {one_line(run_id, 60)!r} of {self._where}.")
+
+    def try_lock(self) -> int | None:
+        """The target's lock as an open file; None: a runner or its command holds it. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if not isinstance(error, BlockingIOError):
+                raise
+            return None
+        return lock
+
+    def find(self, run_id: str) -> Run | None:
+        """None: this machine has no such run. Raises ToolError if its record cannot be read."""
         folder = self.runs / run_id
-        if not _RUN_ID.fullmatch(run_id) or not folder.exists():
-            raise ToolError(f"No run {one_line(run_id, 60)!r} of {self._where}.")
+        if not is_run_id(run_id) or not folder.exists():
+            return None
         try:
             request = Request.model_validate_json((folder / runner.REQUEST).read_bytes())
             result = _result(folder)
@@ -143,6 +175,8 @@ def _run(request: Request, result: _Result | None, *, alive: bool, began: bool, 
         exit_code=result.exit_code if result else None,
         note=one_line(note, 300),
         output=output,
+        host=request.host,
+        machine=request.machine,
     )
 
 

@@ -25,6 +25,7 @@ from agent.roster.deploy.tools.look import (
     ListGitTags,
     ListWaitingCommits,
 )
+from agent.roster.deploy.tools.release import ReleaseTarget
 
 TOOLS: tuple[type[Tool], ...] = (
     ListGitTags,
@@ -36,6 +37,7 @@ TOOLS: tuple[type[Tool], ...] = (
     GetWorkflowStatus,
     Deploy,
     Rollback,
+    ReleaseTarget,
     WaitForDeployment,
     RunEndToEndTests,
 )

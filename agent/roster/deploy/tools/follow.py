@@ -10,9 +10,9 @@ from typing import ClassVar
 from pydantic import Field, JsonValue, StrictBool
 
 from agent import Call, Result, Tool, Wait
-from agent.roster.deploy.deployers.base import Run, RunState
+from agent.roster.deploy.deployers.base import Run, RunState, minute
 from agent.roster.deploy.targets import Targets
-from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described, minute
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described
 
 POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """The intervals between checks of a running deployment; the last one repeats."""
@@ -88,7 +88,8 @@ class WaitForDeployment(Tool):
         targets = call.need(Targets)
         run = await targets.deployer(self.component, self.environment).look(self.run_id)
         if run.state == "running":
-            what = f"deployment of {self.component} to {self.environment}, since {minute(run.started_at)}"
+            on = f" on {run.host}" if run.host else ""
+            what = f"deployment of {self.component} to {self.environment}{on}, since {minute(run.started_at)}"
             return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
         return await _run_as_json(run, targets)
 

@@ -5,8 +5,6 @@ It queries the repository for commits; it queries no target and starts nothing.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import JsonValue
 
 from agent import Result, ToolError
@@ -61,7 +59,3 @@ def links(targets: Targets, component: str) -> dict[str, JsonValue]:
 
 def since_and_by(running: Running) -> dict[str, JsonValue]:
     return {key: value for key, value in (("since", running.since), ("by", running.by), ("url", running.url)) if value}
-
-
-def minute(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M UTC")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,173 +19,27 @@ from agent.roster.deploy.deployers.base import Run, Running, TargetBusy, parse_s
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.deployers.process import last_lines
 from agent.roster.deploy.deployers.runner import (
-    ALIVE,
     OUTPUT,
     OUTPUT_BYTES_MAX,
     OUTPUT_HEAD_BYTES,
-    RESULT,
-    STARTED,
-    is_locked,
 )
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.site import ComponentConfig, DeployConfig, EnvironmentConfig, TargetConfig, read_site
 from agent.steps import ToolError
+from tests.agent.roster.deploy.deployers.place import (
+    GATED,
+    ONE,
+    PLAIN,
+    THREE,
+    TWO,
+    Place,
+    ended,
+    open_gate,
+    start,
+    starter,
+    until,
+)
 from tests.patience import PATIENCE_SECONDS
-
-ONE, TWO, THREE = ("4af9ec0" + "0" * 33, "b" * 40, "c" * 40)
-
-# Says that it runs, waits until somebody opens and closes the gate, and notes what runs now.
-GATED = 'echo "$1" >> "$2/ran"; echo began "$1"; cat "$2/gate" > "$2/passed"; echo "$1" > "$2/now"; echo ended'
-PLAIN = 'echo "$1" >> "$2/ran"; echo "$1" > "$2/now"'
-
-
-class Place:
-    """A folder with a repository, a target's folder and what the deployers keep."""
-
-    def __init__(self, top: Path) -> None:
-        self.repository, self.target, self.state = top / "repository", top / "target", top / "state"
-        self.status_seconds = PATIENCE_SECONDS
-        for folder in (self.repository, self.target):
-            folder.mkdir(parents=True)
-
-    def config(self, script: str = PLAIN, *, component: str = "web", **target: object) -> ComponentConfig:
-        return ComponentConfig(
-            name=component,
-            repository=self.repository,
-            targets={
-                "production": TargetConfig(
-                    **{
-                        "deploy": ["/bin/sh", "-c", script, "deploy", "{sha}", str(self.target)],
-                        "status": ["/bin/sh", "-c", f'cat "{self.target}/now" 2> /dev/null || :'],
-                        "grace_seconds": 0.3,
-                        **target,
-                    }
-                )
-            },
-        )
-
-    def deployer(self, script: str = PLAIN, *, component: str = "web", **target: object) -> CommandDeployer:
-        config = self.config(script, component=component, **target)
-        return CommandDeployer(config, "production", state_dir=self.state, status_seconds=self.status_seconds)
-
-    def gated(self, *, component: str = "web", **target: object) -> CommandDeployer:
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(self.target / "gate")
-        return self.deployer(GATED, component=component, **target)
-
-    def ran(self) -> list[str]:
-        file = self.target / "ran"
-        return file.read_text().split() if file.exists() else []
-
-    def folder(self, run: Run) -> Path:
-        return self.state / f"{run.component}-{run.environment}" / "runs" / run.id
-
-    def printed(self, run: Run) -> str:
-        file = self.folder(run) / OUTPUT
-        return file.read_text() if file.exists() else ""
-
-    def processes(self, run: Run) -> dict[str, int]:
-        """The runner and the command's process group, as far as they are on record."""
-        try:
-            found: dict[str, int] = json.loads((self.folder(run) / STARTED).read_bytes())
-        except FileNotFoundError:
-            return {}
-        return found
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
-    yield place
-    for started in place.state.rglob(STARTED):
-        processes = json.loads(started.read_bytes())
-        if "group" in processes and not started.with_name(RESULT).exists():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(processes["group"], signal.SIGKILL)
-    for alive in place.state.rglob(ALIVE):
-        wait_until(lambda alive=alive: not is_locked(alive))  # type: ignore[misc]
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    await asyncio.to_thread(wait_until, holds)
-
-
-async def ended(deployer: CommandDeployer, run: Run) -> Run:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (found := await deployer.look(run.id)).state == "running":
-        assert time.monotonic() < deadline, f"still running: {found}"
-        await asyncio.sleep(0.01)
-    return found
-
-
-async def start(deployer: CommandDeployer, sha: str = ONE, *, key: str = "t1/s1", name: str = "v1") -> Run:
-    return await deployer.start(sha, name=name, key=key, by="Ann", thread_id="t1")
-
-
-def open_gate(place: Place) -> None:
-    """Lets the command that waits at the gate go on."""
-
-    def opened() -> bool:
-        try:
-            os.close(os.open(place.target / "gate", os.O_WRONLY | os.O_NONBLOCK))
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # Nobody waits there yet.
-                raise
-            return False
-        return True
-
-    wait_until(opened)
-
-
-STARTER = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from agent.roster.deploy.site import ComponentConfig
-from agent.roster.deploy.deployers.command import CommandDeployer
-from agent.roster.deploy.deployers.record import Records
-
-class DyingRecords(Records):
-    def begin(self, *given):
-        if sys.argv[4] == "before it is recorded":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().begin(*given)
-
-class Dying(CommandDeployer):
-    def __init__(self, *given, **more):
-        super().__init__(*given, **more)
-        self._records = DyingRecords(self._records.folder, self.component, self.environment)
-
-    def _spawn(self, *given):
-        if sys.argv[4] == "before the runner":
-            os.kill(os.getpid(), signal.SIGKILL)
-        super()._spawn(*given)
-
-async def main():
-    deployer = Dying(ComponentConfig.model_validate_json(sys.argv[1]), "production", state_dir=Path(sys.argv[2]))
-    run = await deployer.start(sys.argv[3], key="t1/s1", by="Ann", thread_id="t1")
-    print(run.id, run.state, flush=True)
-    if sys.argv[4] == "stays":
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
-def starter(place: Place, config: ComponentConfig, how: str = "ends") -> subprocess.Popen[str]:
-    """Another process that starts the deployment of ONE with the key t1/s1."""
-    return subprocess.Popen(
-        [sys.executable, "-c", STARTER, config.model_dump_json(), str(place.state), ONE, how],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def test_a_deployment_runs_to_its_end(place: Place) -> None:
@@ -287,7 +137,7 @@ async def test_of_many_at_once_one_gets_the_target(place: Place) -> None:
 
 async def test_two_targets_are_deployed_side_by_side(place: Place, tmp_path: Path) -> None:
     one, other = place.gated(), Place(tmp_path / "other")
-    two = CommandDeployer(other.config(GATED, component="api"), "production", state_dir=place.state)
+    two = CommandDeployer(other.config(GATED, component="api"), "production", state_dir=place.state, notes=place.notes)
     os.mkfifo(other.target / "gate")
     runs = [await start(one), await start(two)]
     await until(lambda: bool(place.ran() and other.ran()))

@@ -1,0 +1,52 @@
+"""The tool that frees a target whose deployment ran on a machine that is gone. It deploys nothing.
+
+How such a deployment ended, or whether it goes on, nobody here can see. So a person decides, by an approval.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import JsonValue
+
+from agent import Call, Facts, Tool, ToolError
+from agent.roster.deploy.deployers.base import minute
+from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, described
+
+
+class ReleaseTarget(Tool):
+    """Free a target that is locked by a deployment of a machine that is gone, when a person says that it is over."""
+
+    component: str
+    environment: str
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    doing: ClassVar[str] = "is releasing a target"
+    for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    scoped_by: ClassVar[str] = "environment"
+
+    def needs_approval(self) -> bool:
+        return True
+
+    async def prepare(self, call: Call) -> Facts:
+        targets = call.need(Targets)
+        where = f"{self.component} {self.environment}"
+        held = await targets.command_deployer(self.component, self.environment).holder()
+        if held is None:
+            raise ToolError(f"{where} is not locked: deploy to it.")
+        run, silent_since = held
+        if silent_since is None:
+            raise ToolError(f"{where} is held by run {run.id}, and {run.host}, where it runs, is alive. Wait for it.")
+        return {
+            "run": run.id,
+            "commit": await described(targets, self.component, run.sha),
+            "begun": f"{minute(run.started_at)} on {run.host}, by {run.by or 'somebody unknown'}",
+            "last_heard_of": minute(silent_since),
+            "note": f"its command may STILL RUN on {run.host}: look there before you approve",
+        }
+
+    async def run(self, call: Call) -> JsonValue:
+        deployer = call.need(Targets).command_deployer(self.component, self.environment)
+        await deployer.release(str(call.facts["run"]), call.requested_by)
+        return {"released": f"{self.component} {self.environment}", "outcome": "unknown: look at what runs there"}
