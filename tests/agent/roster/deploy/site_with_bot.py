@@ -59,7 +59,7 @@ class Bot:
         self.site = Site(home / "site")
         shutil.copytree(template, self.site.home, symlinks=True)
         self.site.write_team_file(home / "bot.toml")
-        self._home = home
+        self._home = self._disk = home
         self.roster: dict[str, Agent] = {}
         self.set_up(lambda _: None)
         self.store = MemoryStore()
@@ -69,10 +69,23 @@ class Bot:
         """Build the agents from the team file's table, with this change to it."""
         table = copy.deepcopy(dict(read_team(self._home / "bot.toml").agents["deploy"]))
         change(table)
-        self.roster = {one.NAME: one.build(table, self._home) for one in (deploybot, rollback)}
+        self.roster = {one.NAME: one.build(table, self._disk) for one in (deploybot, rollback)}
+
+    def on_another_machine(self) -> Bot:
+        """The same store and site; another disk for what the bot keeps."""
+        other = copy.copy(self)
+        other._disk = self._home / "another-disk"
+        other.set_up(lambda _: None)
+        return other
 
     @asynccontextmanager
-    async def working(self, model: Model | None = None) -> AsyncIterator[None]:
+    async def working(
+        self,
+        model: Model | None = None,
+        *,
+        only: str = "",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> AsyncIterator[None]:
         channel = TerminalChannel()
         loop = Loop(
             authority=AnyoneMay(),
@@ -80,9 +93,9 @@ class Bot:
             roster=self.roster,
             channels={channel.name: channel},
             model=model or StandIn(),
-            clock=lambda: datetime.now(UTC),
+            clock=clock,
         )
-        worker = Worker(self.store, loop)
+        worker = Worker(self.store, loop, only=only, clock=clock)
         task = asyncio.create_task(worker.run())
         try:
             yield
