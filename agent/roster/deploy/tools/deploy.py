@@ -16,7 +16,7 @@ from agent import Call, Facts, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Run
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.guards import Waiver, dangers, note, quoted, refusal
-from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, shown, since_and_by
+from agent.roster.deploy.tools.rows import COMMAND_RUNS, FOR_PEOPLE, described, shown, since_and_by
 
 COMMITS_SHOWN_MAX = 20
 RUN_CANDIDATES = 50
@@ -62,6 +62,9 @@ class Deploy(Tool):
         return self.waiver is None
 
     async def prepare(self, call: Call) -> Facts:
+        return {**await self._facts(call), **COMMAND_RUNS}
+
+    async def _facts(self, call: Call) -> Facts:
         targets = call.need(Targets)
         repository = targets.repository(self.component)
         new = await repository.resolve(self.revision)
@@ -123,6 +126,7 @@ class Rollback(Tool):
         return {
             "new": await described(targets, self.component, sha),
             "running": {**await described(targets, self.component, running.sha), **since_and_by(running)},
+            **COMMAND_RUNS,
         }
 
     async def run(self, call: Call) -> JsonValue:

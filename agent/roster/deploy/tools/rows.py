@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from agent import Result, ToolError
+from agent import Facts, Result, ToolError
 from agent.roster.deploy.deployers.base import Running
 from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import Targets
 
 LISTED = 10
-FOR_PEOPLE = frozenset({"link", "date", "since"})
+COMMAND_RUNS: Facts = {"command_runs": "on the machine of the worker that begins it"}
+FOR_PEOPLE = frozenset({"link", "date", "since", *COMMAND_RUNS})
 """The model gets these from the lists, with a template for links; a card shows each link in full."""
 
 
