@@ -106,7 +106,7 @@ class Agent:
     @cached_property
     def steps(self) -> dict[str, type[Step]]:
         """The steps that the model may choose, by intent."""
-        return {cls.intent_name(): cls for cls in (*self.tools, *OWN_STEPS)}
+        return {cls.intent_name(): cls for cls in (*(tool for tool in self.tools if not tool.by_code), *OWN_STEPS)}
 
     @cached_property
     def adapter(self) -> TypeAdapter[Step]:
@@ -116,7 +116,8 @@ class Agent:
 
     @cached_property
     def all_steps(self) -> dict[str, type[Step]]:
-        return self.steps | {HandOver.intent_name(): HandOver}
+        by_code: list[type[Step]] = [HandOver, *(tool for tool in self.tools if tool.by_code)]
+        return self.steps | {cls.intent_name(): cls for cls in by_code}
 
     @cached_property
     def quotes(self) -> bool:
@@ -135,7 +136,7 @@ class Agent:
 
     def resources_of(self, intent: str) -> dict[type, object]:
         """The resources that the tool of this intent needs, and no others."""
-        cls = self.steps.get(intent)
+        cls = self.all_steps.get(intent)
         return {kind: self.resources[kind] for kind in cls.needs} if cls and issubclass(cls, Tool) else {}
 
 

@@ -315,7 +315,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
 
 
 def _call(agent: Agent | None, chosen: StepChosen) -> Fields:
-    tool = agent.steps.get(chosen.intent) if agent else None
+    tool = agent.all_steps.get(chosen.intent) if agent else None
     scope = " ".join(listed_values(tool, chosen.arguments)) if tool and issubclass(tool, Tool) else ""
     return {"intent": _name(chosen.intent), "scope": _name(scope)}
 

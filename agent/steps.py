@@ -134,6 +134,8 @@ class Tool(Step):
     """False: it only looks, so it needs no approval, whatever led to it, and no rule of the team can ask for one."""
     repeatable: ClassVar[bool] = False
     """Running it again does no harm: the service deduplicates by the call's key. What only looks always is."""
+    by_code: ClassVar[bool] = False
+    """Only code chooses it: the model is not offered it."""
     timeout_seconds: ClassVar[float] = 60.0
     doing: ClassVar[str] = ""
     """What people see while it runs, after the agent's name: `is looking at the tags`. Empty: the intent."""

@@ -92,7 +92,7 @@ class _Row:
     @property
     def for_people(self) -> frozenset[str]:
         """Keys of its data that are shown to people only."""
-        tool = self.agent.steps.get(self.step.chosen.intent) if self.step else None
+        tool = self.agent.all_steps.get(self.step.chosen.intent) if self.step else None
         return tool.for_people if tool and issubclass(tool, Tool) else frozenset()
 
 

@@ -6,6 +6,7 @@ Deploybot's own tools run on it, so what they answer here has the shape that the
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -160,6 +161,12 @@ class _Repository(Repository):
     def __init__(self, world: World) -> None:
         super().__init__(Path("/srv/shop"))
         self._world = world
+
+    async def state(self) -> str:
+        return f"{self._world.seed}"
+
+    async def revisions(self, shas: Iterable[str]) -> dict[str, Revision]:
+        return {commit.sha: commit for commit in self._world.commits if commit.sha in set(shas)}
 
     async def tags(self, limit: int = 20) -> list[Revision]:
         return self._world.tags[:limit]

@@ -37,7 +37,7 @@ class Looks:
             return cast(T, found)
         task = self._under_way.get(key)
         if task is None:
-            task = self._under_way[key] = asyncio.create_task(self._look(key, look))
+            task = self._under_way[key] = asyncio.create_task(self._look(key, look, self._clock()))
             task.add_done_callback(lambda done: self._ended(key, done))
         # Whoever asks may be cancelled; the others still wait for it.
         return cast(T, await asyncio.shield(task))
@@ -48,8 +48,7 @@ class Looks:
             for key in [key for key in keys if key[: len(beginning)] == beginning]:
                 del keys[key]
 
-    async def _look(self, key: Key, look: Callable[[], Awaitable[object]]) -> object:
-        began = self._clock()
+    async def _look(self, key: Key, look: Callable[[], Awaitable[object]], began: float) -> object:
         async with self._room:
             found = await look()
         if self._under_way.get(key) is asyncio.current_task():  # Not dropped meanwhile.

@@ -11,6 +11,8 @@ state, because the steps taken are in the thread.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -22,7 +24,6 @@ from agent import (
     SendUpdate,
     Step,
     Thread,
-    Tool,
     TriggerReceived,
     as_question,
     calls,
@@ -31,11 +32,13 @@ from agent import (
 from agent.roster.deploy.site import DeployConfig
 from agent.roster.deploy.tools.deploy import Deploy, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
-from agent.roster.deploy.tools.look import ListCommits, ListDeployments, ListGitTags
+from agent.roster.deploy.tools.look_up import LookUp
 from agent.roster.deploy.waiting import waiting_commits
 
 STALE_AFTER = timedelta(minutes=10)
 """Results older than this are looked up again when somebody writes."""
+COMPONENTS_LOOKED_UP_MAX = 10
+"""Of more components, only those are looked up that the words name."""
 
 
 def planner(site: DeployConfig, *, leads: bool) -> Callable[[Thread], Step | None]:
@@ -44,14 +47,13 @@ def planner(site: DeployConfig, *, leads: bool) -> Callable[[Thread], Step | Non
     `leads`: it also looks things up, deploys merges, asks about waiting commits, and lets another agent take over when
     tests fail, as the site says. Otherwise it only follows deployments and tests them.
     """
-    look_up = site.one_of_each_repository if leads else ()
 
     def plan(thread: Thread) -> Step | None:
         return (
             _follow(thread)
             or (_after_merge(thread, site) if leads else None)
             or (waiting_commits(thread, site) if leads else None)
-            or _look_up(thread, look_up)
+            or _look_up(thread, site, whole=leads)
             or _test(thread, site, hands_over=leads)
         )
 
@@ -146,26 +148,54 @@ def _succeeded(thread: Thread, started: Started | None) -> bool:
     return outcome is not None and outcome.state == "succeeded"
 
 
-def _look_up(thread: Thread, components: tuple[str, ...]) -> Step | None:
+def _look_up(thread: Thread, site: DeployConfig, *, whole: bool) -> Step | None:
     """Look up what the model will need, before it is asked for the first time and when the results are stale."""
     spoken = [event.at for event in thread.events if isinstance(event, MessageReceived | TriggerReceived)]
     if not spoken or not (thread.state.news or thread.state.unread):
         return None
-    fresh_from = max(spoken) - STALE_AFTER
-
-    def needed(look: Tool, *, since: int = -1) -> bool:
-        looked = [call for call in calls(thread, type(look)) if call.step == look]
-        return not looked or looked[-1].index < since or looked[-1].at < fresh_from
-
-    for component in components:
-        for look in (ListGitTags(component=component), ListCommits(component=component)):
-            if needed(look):
-                return look
+    looks = calls(thread, LookUp)
+    fresh = [look for look in looks if look.at >= max(spoken) - STALE_AFTER]
+    looked = {
+        component for look in fresh if not (whole and look.step.only_what_runs) for component in look.step.components
+    }
+    concerned = _concerned(thread, site)
+    if new := tuple(component for component in concerned if component not in looked):
+        return LookUp(components=new, only_what_runs=not whole)
     # A finished deployment changes what runs.
-    ended = [wait.index for wait in calls(thread, WaitForDeployment) if wait.state.ended]
-    if needed(ListDeployments(), since=max(ended, default=-1)):
-        return ListDeployments()
+    ended = [wait for wait in calls(thread, WaitForDeployment) if wait.state.ended]
+    if concerned and ended and looks[-1].index < ended[-1].index:
+        return LookUp(components=concerned, after=ended[-1].step.run_id, only_what_runs=True)
     return None
+
+
+def _concerned(thread: Thread, site: DeployConfig) -> tuple[str, ...]:
+    """All components; of many, those that the words name, and those that were deployed."""
+    if len(site.components) <= COMPONENTS_LOOKED_UP_MAX:
+        return tuple(site.components)
+    names = tuple(site.components)
+    named = {wait.step.component for wait in calls(thread, WaitForDeployment)}
+    for event in thread.events:
+        match event:
+            case MessageReceived():
+                named |= named_in(f"{event.subject} {event.text}", names)
+            case TriggerReceived():
+                named |= named_in(" ".join(str(value) for value in event.data.values()), names)
+            case _:
+                pass
+    return tuple(component for component in site.components if component in named)
+
+
+def named_in(words: str, names: tuple[str, ...]) -> set[str]:
+    """The names that stand in the words as words of their own; `pay-api` also as `pay api`."""
+    found = {re.sub("[_ ]", "-", name.lower()) for name in _any_of(names).findall(words)}
+    return {name for name in names if name.replace("_", "-") in found}
+
+
+@functools.cache
+def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=len, reverse=True)
+    spelled = "|".join(re.sub("[-_]", "[-_ ]", name) for name in longest_first)
+    return re.compile(rf"(?<![\w-])(?:{spelled})(?![\w-])", re.IGNORECASE)
 
 
 def _test(thread: Thread, site: DeployConfig, *, hands_over: bool) -> Step | None:

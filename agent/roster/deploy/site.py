@@ -165,14 +165,6 @@ class DeployConfig(_Config):
         targets = self.components[component].targets
         return next((name for name in self.all_before(environment) if name in targets), "")
 
-    @property
-    def one_of_each_repository(self) -> tuple[str, ...]:
-        """One component for each repository, so that the tags and commits of a shared one are listed once."""
-        first: dict[Path, str] = {}
-        for name, component in self.components.items():
-            first.setdefault(component.repository, name)
-        return tuple(first.values())
-
     def having(self, environment: str) -> tuple[str, ...]:
         """The components that are deployed to this environment."""
         return tuple(name for name, component in self.components.items() if environment in component.targets)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ _ONGOING = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
 """Keys of the block `now` that list ongoing work."""
 _UNCHANGED = re.compile(r"\(rows ([0-9, ]+): unchanged\)")
 _LOOK = ListDeployments()
+_LOOKS = ("look_up", "list_git_tags", "list_deployments")
+"""The results that hold tables of tags and of what runs."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ def _ask_for(what: str, goal: Goal, site: Site, blocks: list[Block]) -> Step:
         case "component":
             return _ask("Which one shall I roll back?", f"On {goal.environment}.", list(site.targets))
         case "revision":
-            names = [str(row["name"]) for row in _rows(blocks, "list_git_tags", "tags")]
+            names = [str(row["name"]) for row in _rows(blocks, "tags")]
             newest = f"The newest tags are {', '.join(names[:5])}." if names else ""
             return _ask("Which version shall I deploy? A tag or a commit's SHA.", newest)
         case _:
@@ -280,7 +282,7 @@ def _runs(blocks: list[Block], goal: Goal) -> bool:
     return any(
         (row["component"], row["environment"]) == (goal.component, goal.environment)
         and _is(goal.revision, str(row.get("sha") or ""), str(row.get("name") or ""))
-        for row in _rows(blocks, "list_deployments", "deployments")
+        for row in _running(blocks)
     )
 
 
@@ -289,7 +291,7 @@ def _is(revision: str, sha: str, name: str) -> bool:
 
 
 def _status(blocks: list[Block]) -> str:
-    rows = _rows(blocks, "list_deployments", "deployments")
+    rows = _running(blocks)
     lines = [
         f"- {row['component']} on {row['environment']}: {row['sha'] or 'nothing'}"
         + (f" ({row['name']})" if row.get("name") else "")
@@ -305,25 +307,45 @@ def _latest(blocks: Iterable[Block], tag: str) -> Json:
     return next((block.data for block in reversed(list(blocks)) if block.tag == tag), {})
 
 
-def _rows(blocks: Iterable[Block], tag: str, key: str) -> list[dict[str, str]]:
-    """The newest table under this key. A repeated table lists only the changed rows."""
-    rows: list[dict[str, str]] = []
+def _rows(blocks: Iterable[Block], key: str) -> list[dict[str, str]]:
+    """The rows under this key in the newest result that has it."""
+    return next(reversed([*_tables(blocks, key)]), [])
+
+
+def _running(blocks: Iterable[Block]) -> list[dict[str, str]]:
+    """What runs on each target, as it was looked up last."""
+    newest = {(row["component"], row["environment"]): row for rows in _tables(blocks, "deployments") for row in rows}
+    return [*newest.values()]
+
+
+def _tables(blocks: Iterable[Block], key: str) -> Iterator[list[dict[str, str]]]:
+    """The rows under this key in each result that has it. A repeated table lists only the changed rows."""
+    last: dict[tuple[str, str], list[dict[str, str]]] = {}
     for block in blocks:
-        lines = str(block.data.get(key) or "").splitlines()
-        if block.tag != tag or not lines:
+        found = block.data.get(key)
+        if block.tag not in _LOOKS or not found:
             continue
-        unchanged = _UNCHANGED.fullmatch(lines[-1])
-        table = list(csv.DictReader(lines[: -1 if unchanged else None], escapechar="\\"))
-        for number in sorted(map(int, unchanged[1].split(", "))) if unchanged else ():
-            table.insert(number - 1, rows[number - 1])
-        rows = table
-    return rows
+        rows: list[dict[str, str]] = []
+        for of, text in found.items() if isinstance(found, dict) else [("", found)]:
+            table = _table(str(text), last.get((block.tag, of), []))
+            last[block.tag, of] = table
+            rows += table
+        yield rows
+
+
+def _table(text: str, before: list[dict[str, str]]) -> list[dict[str, str]]:
+    lines = text.splitlines()
+    unchanged = _UNCHANGED.fullmatch(lines[-1])
+    table = list(csv.DictReader(lines[: -1 if unchanged else None], escapechar="\\"))
+    for number in sorted(map(int, unchanged[1].split(", "))) if unchanged else ():
+        table.insert(number - 1, before[number - 1])
+    return table
 
 
 def _revision(words: str, seen: list[Block]) -> str:
     if named := next((match[1] for match in _REVISION.finditer(words)), ""):
         return named
-    tags = _rows(seen, "list_git_tags", "tags")
+    tags = _rows(seen, "tags")
     return str(tags[0]["name"]) if tags and re.search(r"\b(latest|newest)\b", words) else ""
 
 

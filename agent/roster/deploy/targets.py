@@ -1,20 +1,29 @@
 """Maps the configured components and environments to their repository, deployer and tests.
 
-The only resource of deploybot's tools. It holds names and folders, and no state of what runs.
+The only resource of deploybot's tools. It holds names and folders, and what the threads of a process share.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from agent import NoNotes, Notes, ToolError
-from agent.roster.deploy.deployers.base import Deployer
+from agent.roster.deploy.deployers.base import Deployer, Running
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.end_to_end import EndToEnd
-from agent.roster.deploy.repository import Repository
+from agent.roster.deploy.looks import Looks
+from agent.roster.deploy.repository import Repository, Revision
 from agent.roster.deploy.site import DeployConfig
+
+SHARED_SECONDS = 2.0
+"""For how long a look at a target or at the refs of a repository serves other threads."""
+KEPT_SECONDS = 600.0
+"""For how long what was read of a repository serves while its refs are the same."""
+TAGS_MAX = 50
+COMMITS_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,11 @@ class Targets:
     notes: Notes = field(default_factory=NoNotes, kw_only=True)
     """What all workers know of the deployments. Without a store, nothing can be deployed."""
 
+    looks: Looks = field(default_factory=Looks, kw_only=True)
+    """What the threads of this process share."""
+    known: defaultdict[Path, dict[str, Revision]] = field(default_factory=lambda: defaultdict(dict), kw_only=True)
+    """The commits that were read before, by repository."""
+
     def with_notes(self, notes: Notes) -> Self:
         return replace(self, notes=notes)
 
@@ -33,7 +47,35 @@ class Targets:
         found = self.config.components.get(component)
         if found is None:
             raise ToolError(f"{component} is not set up. Known are {', '.join(self.config.components)}.")
-        return Repository(found.repository.expanduser().absolute(), within=found.path)
+        path = found.repository.expanduser().absolute()
+        return Repository(path, within=found.path, known=self.known[path])
+
+    async def tags(self, component: str, limit: int) -> list[Revision]:
+        """The newest tags, as they were some seconds ago at most."""
+        repository = self.repository(component)
+        key = ("tags", str(repository.path), await self._state(repository))
+        return (await self.looks.get(key, lambda: repository.tags(TAGS_MAX), KEPT_SECONDS))[:limit]
+
+    async def commits(self, component: str, limit: int) -> list[Revision]:
+        """The newest commits, as they were some seconds ago at most."""
+        repository = self.repository(component)
+        key = ("commits", str(repository.path), repository.within, await self._state(repository))
+        return (await self.looks.get(key, lambda: repository.commits(limit=COMMITS_MAX), KEPT_SECONDS))[:limit]
+
+    async def _state(self, repository: Repository) -> str:
+        return await self.looks.get(("state", str(repository.path)), repository.state, SHARED_SECONDS)
+
+    async def running(self, component: str, environment: str, *, after: str = "") -> Running | None:
+        """What runs there, as it was some seconds ago at most, and not before the deployment `after` had ended.
+
+        Raises ToolError if the target does not answer.
+        """
+        deployer = self.deployer(component, environment)
+        return await self.looks.get(("running", component, environment, after), deployer.status, SHARED_SECONDS)
+
+    def has_changed(self, component: str, environment: str) -> None:
+        """A deployment has ended there."""
+        self.looks.drop("running", component, environment)
 
     def deployer(self, component: str, environment: str) -> Deployer:
         return self.command_deployer(component, environment)

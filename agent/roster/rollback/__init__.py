@@ -17,6 +17,7 @@ from agent.roster.deploy.tools import tools_of
 from agent.roster.deploy.tools.deploy import Rollback
 from agent.roster.deploy.tools.follow import GetWorkflowStatus, ListWorkflowRuns, RunEndToEndTests, WaitForDeployment
 from agent.roster.deploy.tools.look import CheckDeploymentStatus, ListDeployments
+from agent.roster.deploy.tools.look_up import LookUp
 from agent.roster.deploy.tools.release import ReleaseTarget
 
 NAME = "rollback"
@@ -25,6 +26,7 @@ SHARES = deploy.NAME
 
 
 _TOOLS = (
+    LookUp,
     ListDeployments,
     CheckDeploymentStatus,
     ListWorkflowRuns,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agent.definition import Limits
 from tests.agent.context.logs import told
@@ -98,6 +98,28 @@ def test_rows_that_the_last_look_told_are_not_told_again() -> None:
     assert first == " where,name\n place 1,v1\n place 2,v2\n place 3,v3"
     assert second == " where,name\n place 3,v4\n (rows 1, 2: unchanged)"
     assert third == " where,name\n (rows 1, 2, 3: unchanged)"
+
+
+def test_each_of_several_tables_is_told_again_only_where_it_has_changed() -> None:
+    def look(web: str, api: str, runs: str) -> dict[str, Any]:
+        def rows(last: str) -> list[dict[str, str]]:
+            return [{"name": name} for name in ("v1", "v2", last)]
+
+        return {"tags": {"web": rows(web), "api": rows(api)}, "runs": rows(runs)}
+
+    prompt = prompt_of(
+        message(),
+        *told("s1", "look", look("v3", "v3", "v3")),
+        *told("s2", "look", {"runs": look("", "", "v4")["runs"]}),
+        *told("s3", "look", look("v3", "v5", "v4")),
+    )
+    last = prompt.split("<look>\n")[-1].split("</look>")[0]
+    assert last == (
+        "tags:\n"
+        " web: |-\n  name\n  (rows 1, 2, 3: unchanged)\n"
+        " api: |-\n  name\n  v5\n  (rows 1, 2: unchanged)\n"
+        "runs: |-\n name\n (rows 1, 2, 3: unchanged)\n"
+    )
 
 
 def test_one_known_row_or_other_columns_are_told_again() -> None:

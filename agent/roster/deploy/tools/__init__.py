@@ -25,9 +25,11 @@ from agent.roster.deploy.tools.look import (
     ListGitTags,
     ListWaitingCommits,
 )
+from agent.roster.deploy.tools.look_up import LookUp
 from agent.roster.deploy.tools.release import ReleaseTarget
 
 TOOLS: tuple[type[Tool], ...] = (
+    LookUp,
     ListGitTags,
     ListCommits,
     ListWaitingCommits,

@@ -91,6 +91,7 @@ class WaitForDeployment(Tool):
             on = f" on {run.host}" if run.host else ""
             what = f"deployment of {self.component} to {self.environment}{on}, since {minute(run.started_at)}"
             return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
+        targets.has_changed(self.component, self.environment)
         return await _run_as_json(run, targets)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from pydantic import JsonValue
@@ -9,6 +10,7 @@ from pydantic import JsonValue
 from agent import Call, Result, Tool, ToolError
 from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.look_up import deployments
 from agent.roster.deploy.tools.rows import LISTED, CommitRow, described, links, row, since_and_by
 
 WAITING_MAX = 200
@@ -55,7 +57,7 @@ class ListGitTags(Tool):
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
-        tags = await targets.repository(self.component).tags(LISTED)
+        tags = await targets.tags(self.component, LISTED)
         return {"tags": [{"name": tag.name, **row(tag).as_json()} for tag in tags], **links(targets, self.component)}
 
 
@@ -70,7 +72,7 @@ class ListCommits(Tool):
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
-        commits = await targets.repository(self.component).commits(limit=LISTED)
+        commits = await targets.commits(self.component, LISTED)
         return {"commits": [row(commit).as_json() for commit in commits], **links(targets, self.component)}
 
 
@@ -87,12 +89,17 @@ class ListWaitingCommits(Tool):
         targets = call.need(Targets)
         found: dict[str, list[Revision]] = {}
         failed: list[NotLooked] = []
-        for component in targets.config.having(self.environment):
-            try:
-                if waiting := await self._waiting(targets, component):
-                    found[component] = waiting
-            except ToolError as error:
-                failed.append(NotLooked(component=component, error=str(error)))
+        async with asyncio.TaskGroup() as group:
+            looks = {
+                component: group.create_task(self._waiting(targets, component))
+                for component in targets.config.having(self.environment)
+            }
+        for component, look in looks.items():
+            waiting = look.result()
+            if isinstance(waiting, ToolError):
+                failed.append(NotLooked(component=component, error=str(waiting)))
+            elif waiting:
+                found[component] = waiting
         each = min(LISTED, max(1, ROWS_MAX // max(len(found), 1)))
         return WaitingCommits(
             waiting=tuple(
@@ -112,14 +119,17 @@ class ListWaitingCommits(Tool):
             failed=tuple(failed),
         ).as_json()
 
-    async def _waiting(self, targets: Targets, component: str) -> list[Revision]:
+    async def _waiting(self, targets: Targets, component: str) -> list[Revision] | ToolError:
         """Newest first; none, if nothing was deployed there yet."""
         repository = targets.repository(component)
-        running = await targets.deployer(component, self.environment).status()
-        newest = await repository.commits(limit=1) if running else []
-        if not running or not newest:
-            return []
-        return await repository.commits_between(running.sha, newest[0].sha, WAITING_MAX)
+        try:
+            running = await targets.running(component, self.environment)
+            newest = await targets.commits(component, 1) if running else []
+            if not running or not newest:
+                return []
+            return await repository.commits_between(running.sha, newest[0].sha, WAITING_MAX)
+        except ToolError as error:
+            return error
 
 
 class ListDeployments(Tool):
@@ -131,27 +141,7 @@ class ListDeployments(Tool):
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
-        rows: list[JsonValue] = []
-        for component, environment in targets.places():
-            try:
-                running = await targets.deployer(component, environment).status()
-                commit = await described(targets, component, running.sha) if running else {}
-                since, by = (running.since, running.by) if running else ("", "")
-                problem = ""
-            except ToolError as error:
-                commit, since, by, problem = {}, "", "", str(error)
-            rows.append(
-                {
-                    "component": component,
-                    "environment": environment,
-                    "sha": str(commit.get("sha", ""))[:7],
-                    "name": commit.get("name", ""),
-                    "subject": commit.get("subject", "") or problem,
-                    "since": since,
-                    "by": by,
-                }
-            )
-        return {"deployments": rows}
+        return {"deployments": await deployments(targets, targets.config.components)}
 
 
 class CheckDeploymentStatus(Tool):

@@ -24,7 +24,6 @@ class ReleaseTarget(Tool):
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is releasing a target"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
-    scoped_by: ClassVar[str] = "environment"
 
     def needs_approval(self) -> bool:
         return True

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from agent import Facts, Result, ToolError
 from agent.roster.deploy.deployers.base import Running
 from agent.roster.deploy.repository import Revision
-from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.targets import TAGS_MAX, Targets
 
 LISTED = 10
 COMMAND_RUNS: Facts = {"command_runs": "on the machine of the worker that begins it"}
@@ -29,12 +29,14 @@ class CommitRow(Result):
 
 async def described(targets: Targets, component: str, sha: str) -> dict[str, JsonValue]:
     """A commit with its details; only its SHA if the repository does not have it."""
-    repository = targets.repository(component)
     try:
-        revision = await repository.resolve(sha)
+        revision = (await targets.repository(component).revisions([sha])).get(sha)
+        tags = await targets.tags(component, TAGS_MAX)
     except ToolError:
+        revision, tags = None, []
+    if revision is None:
         return {"sha": sha, "subject": "(not in the repository)"}
-    names = [tag.name for tag in await repository.tags(50) if tag.sha == sha]
+    names = [tag.name for tag in tags if tag.sha == sha]
     return {**shown(revision, targets, component), **({"name": names[0]} if names else {})}
 
 
