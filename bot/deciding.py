@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from agent.reporting import report
 from agent.speech.outcomes import outcome_in_words, why_not
@@ -16,6 +17,7 @@ from bot.fitting import fitting_decision
 from bot.team.people import People
 from channels.inbound import Refused
 from store import keys
+from store.authority.terms import Way
 from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge
 from store.events import SEEN_AND_HELD, TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen
@@ -36,11 +38,12 @@ class DecisionResult:
     step: StepState
     by: Person
     approved: bool
+    way: str = ""
 
     @property
     def text(self) -> str:
         paused = self.thread.state.paused
-        return outcome_in_words(self.step, self.outcome, self.by, approved=self.approved, paused=paused)
+        return outcome_in_words(self.step, self.outcome, self.by, approved=self.approved, way=self.way, paused=paused)
 
     @property
     def counts(self) -> bool:
@@ -69,6 +72,7 @@ class Deciding:
         comment: str = "",
         step_id: str = "",
         proof: str = "",
+        way: Way | Literal[""] = "",
         by_message: bool = False,
     ) -> DecisionResult:
         """Decide on a request, by default the one that waits.
@@ -82,15 +86,15 @@ class Deciding:
         if step is None or step.request is None:
             raise Refused(f"Thread {thread_id} has nothing to approve or reject (it is {thread.status}).", "unknown")
         if not _is_digest_of(step.request, digest):
-            return DecisionResult("other_request", thread, step, by, approved)
+            return DecisionResult("other_request", thread, step, by, approved, way)
         by = self._people.identified(by)
         decision = self._decision(
-            step.request, by, approved, comment, proof, by_message=by_message, edits=_ended_edits(thread, step.id)
+            step.request, by, approved, comment, proof, way, by_message=by_message, edits=_ended_edits(thread, step.id)
         )
         decision = fitting_decision(decision)
         thread = await self._append(thread, decision)
         step = thread.state.steps[step.id]
-        return DecisionResult(_outcome(thread, decision), thread, step, by, approved)
+        return DecisionResult(_outcome(thread, decision), thread, step, by, approved, way)
 
     def _decision(
         self,
@@ -99,6 +103,7 @@ class Deciding:
         approved: bool,
         comment: str,
         proof: str,
+        way: str,
         *,
         by_message: bool,
         edits: tuple[str, ...],
@@ -107,6 +112,8 @@ class Deciding:
         may = f"{by.member} {groups} {request.widened}" if by.member or groups or request.widened else ""
         if edits:  # A decision that did not count during an edit must count when it is made again.
             may = f"{may} {edits}"
+        if request.terms.decide_by:  # So must one that is made again by a way that counts.
+            may = f"{may} {way}"
         return ApprovalDecided(
             id=keys.decided(request.step, approved=approved, trust=by.trust, who=by.address or by.name, may=may),
             at=self._clock(),
@@ -117,6 +124,7 @@ class Deciding:
             groups=groups,
             comment=comment[:TEXT_CHARS_MAX],
             proof=proof,
+            way=way,
             by_message=by_message,
         )
 
@@ -131,7 +139,15 @@ class Deciding:
         return pending.chosen.intent, pending.editable
 
     async def edit(
-        self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
+        self,
+        thread_id: str,
+        by: Person,
+        *,
+        step_id: str,
+        digest: str,
+        arguments: Mapping[str, str],
+        proof: str,
+        way: Way | Literal[""] = "",
     ) -> Thread:
         """Edit the call that waits instead of approving it: that makes a new call with its own request.
 
@@ -146,7 +162,7 @@ class Deciding:
                 raise Refused(text, "expired" if named and named.status == "expired" else "unknown")
             if not _is_digest_of(pending, digest):
                 raise Refused("That belongs to a different request. Nothing was changed.", "moved")
-            chosen = self._edited(pending, by, arguments, proof, before=_ended_edits(thread, pending.step))
+            chosen = self._edited(pending, by, arguments, proof, way, before=_ended_edits(thread, pending.step))
             if (edit := thread.state.open_edit) and edit.id != chosen.step:
                 who = edit.chosen.editor.name if edit.chosen.editor else "Somebody"
                 later = " I am paused, so I will check that edit once somebody resumes me."
@@ -161,15 +177,16 @@ class Deciding:
                 thread = moved.thread
 
     def _edited(
-        self, request: Request, by: Person, arguments: Mapping[str, str], proof: str, before: tuple[str, ...]
+        self, request: Request, by: Person, arguments: Mapping[str, str], proof: str, way: str, before: tuple[str, ...]
     ) -> StepChosen:
         now = self._clock()
         # An edit rejects the call as it is, so it needs the right to reject.
-        match request.verdict(by, self._people.groups_of(by), now, approved=False):
+        match request.verdict(by, self._people.groups_of(by), now, approved=False, way=way):
             case "expired":
                 raise Refused("The request has expired. Nothing was changed.", "expired")
             case "not_entitled":
-                raise Refused(f"You may not edit this request. {why_not(request, by, approved=False)}", "not_entitled")
+                why = why_not(request, by, approved=False, way=way)
+                raise Refused(f"You may not edit this request. {why}", "not_entitled")
             case "valid":
                 pass
         if unknown := [name for name in arguments if name not in request.asked.editable]:

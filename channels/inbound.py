@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from store.authority.terms import Way
 from store.failures import Explained
 from store.state import Outcome
 from store.values import Attachment, Person, Place
@@ -110,19 +111,28 @@ class Inbox(Protocol):
         comment: str = "",
         step_id: str = "",
         proof: str = "",
+        way: Way | Literal[""] = "",
         by_message: bool = False,
     ) -> DecisionResult:
         """Approve or reject a request. Raises UnknownThread, and Refused if there is no request at all.
 
-        `digest` is that of the request the person saw, `proof` how the channel identified the person, and `by_message`
-        says that they decided in a message instead of by a click.
+        `digest` is that of the request the person saw, `proof` how the channel identified the person, `way` the way by
+        which the decision came, and `by_message` says that they decided in a message instead of by a click.
         """
 
     async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:
         """The intent of the pending call, and the arguments that a person may change; both empty if there is none."""
 
     async def edit(
-        self, thread_id: str, by: Person, *, step_id: str, digest: str, arguments: Mapping[str, str], proof: str
+        self,
+        thread_id: str,
+        by: Person,
+        *,
+        step_id: str,
+        digest: str,
+        arguments: Mapping[str, str],
+        proof: str,
+        way: Way | Literal[""] = "",
     ) -> object:
         """Change the pending call instead of approving it. The changed call needs a request of its own.
 

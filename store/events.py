@@ -184,6 +184,8 @@ class ApprovalDecided(Recorded):
     comment: str = ""
     proof: str = ""
     """How the person was authenticated: `terminal`, a Slack user id, a signed link, an aligned mail."""
+    way: str = ""
+    """By which way it came: `store.authority.terms.Way`. Empty: in older logs."""
     groups: tuple[str, ...] = ()
     """The person's groups in the team file at the time."""
     standing: str = ""

@@ -192,7 +192,7 @@ def outcome_of(state: State, step: StepState, event: ApprovalDecided) -> Outcome
     if request is None or request.digest != event.digest:
         return "other_request"
     by, groups, at = event.by, event.groups, event.at
-    judged = request.verdict(by, groups, at, approved=event.approved, standing=event.standing)
+    judged = request.verdict(by, groups, at, approved=event.approved, way=event.way, standing=event.standing)
     if step.status != "requested":
         return "too_late" if judged == "valid" or (judged == "expired" and step.status != "expired") else judged
     if judged != "valid":

@@ -32,6 +32,8 @@ class StandingGranted(Recorded):
     until: AwareDatetime
     reason: str = ""
     proof: str = ""
+    way: str = ""
+    """By which way it was granted, as in `ApprovalDecided`."""
 
 
 class StandingRevoked(Recorded):

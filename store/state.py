@@ -112,10 +112,10 @@ class Request(NamedTuple):
         return any(not names_of(person).isdisjoint(names_of(vote.by)) for vote in self.votes)
 
     def verdict(
-        self, by: Person, groups: Iterable[str], at: datetime, *, approved: bool, standing: str = ""
+        self, by: Person, groups: Iterable[str], at: datetime, *, approved: bool, way: str, standing: str = ""
     ) -> Judgement:
         """Whether this person's decision counts at that time. The step's status says whether the request is open."""
-        return judge(self.terms, by, groups, at, approved=approved, widened=self.widened, standing=standing)
+        return judge(self.terms, by, groups, at, approved=approved, widened=self.widened, way=way, standing=standing)
 
 
 class StepState(NamedTuple):

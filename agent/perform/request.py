@@ -91,4 +91,5 @@ def _granted(request: ApprovalRequested, grant: StandingGranted) -> ApprovalDeci
         comment=grant.reason,
         proof=f"standing approval {grant.id}, until {instant(grant.until)}",
         standing=grant.id,
+        way=grant.way,
     )

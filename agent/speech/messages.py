@@ -231,5 +231,5 @@ def _decision_without_effect(thread: Thread, step: StepState, event: ApprovalDec
             "I could not verify who it was, so nothing was changed. The attempt is on record."
         )
     outcome = step.request.outcomes[event.id] if step.request else "other_request"
-    said = outcome_in_words(step, outcome, event.by, approved=event.approved, paused=thread.state.paused)
+    said = outcome_in_words(step, outcome, event.by, approved=event.approved, way=event.way, paused=thread.state.paused)
     return f"{step.chosen.intent}: {said}"

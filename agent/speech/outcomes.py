@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from agent.speech.requests import groups_in_words
-from store.authority.terms import ANYONE, TEAM, is_requester
+from agent.speech.requests import WAYS, groups_in_words, ways_in_words
+from store.authority.terms import ANYONE, TEAM, counts_by, is_requester
 from store.events import AgentChanged, ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
@@ -16,7 +16,9 @@ from store.thread import Thread
 from store.values import Person
 
 
-def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved: bool, paused: bool = False) -> str:
+def outcome_in_words(
+    step: StepState, outcome: Outcome, by: Person, *, approved: bool, way: str, paused: bool = False
+) -> str:
     """The reply to the person who decided. `step` is its state after the decision; `paused`: the thread was paused."""
     request = step.request
     call = call_in_words(step.chosen.intent, step.chosen.arguments)
@@ -26,7 +28,7 @@ def outcome_in_words(step: StepState, outcome: Outcome, by: Person, *, approved:
         case "counted" if request:
             return f"Counted, {len(request.votes)} of {request.terms.quorum} approvals: {call}"
         case "not_entitled" if request:
-            why = why_not(request, by, approved=approved)
+            why = why_not(request, by, approved=approved, way=way)
             return f"You may not decide on this request. {why} Your attempt is on record."
         case "being_edited" if request:
             later = "I am paused, so I will check the edited call once somebody resumes me."
@@ -100,12 +102,15 @@ def _not_counted_since(thread: Thread, edit: StepChosen) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def why_not(request: Request, by: Person, *, approved: bool) -> str:
+def why_not(request: Request, by: Person, *, approved: bool, way: str) -> str:
     """Why this person may not decide, as a sentence to them."""
     if by.trust != "verified":
         return "I cannot verify who you are."
     if approved and not request.terms.requester_may and is_requester(request.terms, by):
         return "You are one of its requesters, so somebody else has to approve it."
+    if not counts_by(request.terms, way):
+        it_came = f"yours came by {WAYS[way]}" if way in WAYS else "nobody can tell how yours came"
+        return f"Decisions on it count only by {ways_in_words(request.terms.decide_by)}, and {it_came}."
     return f"The approvers are: {may_decide(request)}."
 
 

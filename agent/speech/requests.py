@@ -5,7 +5,7 @@ Everything derives from the given thread and request. For an earlier moment, pas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
@@ -13,6 +13,16 @@ from store.events import CRON, ApprovalRequested, Event, MessageReceived, Trigge
 from store.keys import MessageKey
 from store.state import Request, StepState
 from store.thread import Thread
+
+WAYS: Mapping[str, str] = {
+    "slack": "a click in Slack",
+    "link": "the link in a mail",
+    "page": "a page after a login",
+    "mail": "a reply by mail",
+    "terminal": "a command at a terminal",
+    "api": "the HTTP API",
+}
+"""Each `store.authority.terms.Way`, in words."""
 
 
 def approval(
@@ -28,7 +38,7 @@ def approval(
         facts=asked.facts,
         requested_by=asked_by(thread, request),
         requested_at=asked.at,
-        group=groups_in_words(request, widened=request.widened or surface > len(asked.asks)),
+        group=_who_decides(request, widened=request.widened or surface > len(asked.asks)),
         approvers=asked.approvers,
         quorum=terms.quorum,
         votes=tuple(Vote(vote.by.name, vote.at) for vote in request.votes) if terms.quorum > 1 else (),
@@ -92,6 +102,15 @@ def requester(events: Sequence[Event]) -> str:
             case _:
                 pass
     return "nobody"
+
+
+def _who_decides(request: Request, *, widened: bool) -> str:
+    groups, ways = groups_in_words(request, widened=widened), request.terms.decide_by
+    return f"{groups}, only by {ways_in_words(ways)}" if ways else groups
+
+
+def ways_in_words(ways: Sequence[str]) -> str:
+    return " or ".join(WAYS.get(way, way) for way in ways)
 
 
 def groups_in_words(request: Request, *, widened: bool) -> str:

@@ -65,7 +65,13 @@ def _settle(thread: str, approved: bool, comment: str, digest: str, name: str, w
         async with person.acting(setup, name) as (bot, me):
             seen = digest or await _digest_seen(bot, thread, me, approved=approved)
             result = await bot.inbox.decide(
-                thread, me, approved=approved, comment=comment, digest=seen, proof=person.proof_of(me)
+                thread,
+                me,
+                approved=approved,
+                comment=comment,
+                digest=seen,
+                proof=person.proof_of(me),
+                way="terminal",
             )
             if not result.counts:
                 raise Refused(result.text, "not_entitled" if result.outcome == "not_entitled" else "moved")
@@ -123,7 +129,13 @@ def edit(
     async def work(setup: Setup) -> None:
         async with person.acting(setup, name) as (bot, me):
             changed = await bot.inbox.edit(
-                thread, me, step_id="", digest=digest, arguments=arguments, proof=person.proof_of(me)
+                thread,
+                me,
+                step_id="",
+                digest=digest,
+                arguments=arguments,
+                proof=person.proof_of(me),
+                way="terminal",
             )
             done = f"Accepted. The new request: {console.program()} show {thread}"
             await report(bot, changed, me, wait=wait, as_json=as_json, line=done)

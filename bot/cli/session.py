@@ -148,6 +148,7 @@ class Session:
                     comment=typed.text,
                     digest=self._digest_shown(),
                     proof=proof_of(self._me),
+                    way="terminal",
                 )
                 self._show_new(result.thread)
                 if not result.counts:
@@ -161,6 +162,7 @@ class Session:
                     digest=self._digest_shown(),
                     arguments=typed.arguments,
                     proof=proof_of(self._me),
+                    way="terminal",
                 )
                 self._show_new(edited)
             case "pause":

@@ -85,6 +85,7 @@ def grant(
                 at=bot.now(),
                 reason=reason,
                 proof=person.proof_of(me),
+                way="terminal",
             )
         if as_json:
             console.print_json(_document(bot, granted))

@@ -104,7 +104,7 @@ class SlackDesk:
         request = thread.pending
         if request is None or not by.member or request.has_voted(by):
             return False
-        return request.verdict(by, self.people.groups_of(by), self.clock(), approved=True) == "valid"
+        return request.verdict(by, self.people.groups_of(by), self.clock(), approved=True, way="slack") == "valid"
 
     def _item(self, row: Row) -> HomeItem:
         at = thread_at(Place(channel=row.channel, address=row.address))

@@ -49,6 +49,7 @@ def team_problems(
         team.business_hours,
         tools=tools_of(made) if len(made) == len(agents) else None,
         reach=reach,
+        tokens=team.tokens,
     )
 
 

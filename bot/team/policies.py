@@ -85,6 +85,7 @@ class Policies(Authority):
             widen_at=when(widen),
             then=deciders.then,
             expires_at=self._hours.after(call.at, expires),
+            decide_by=deciders.decide_by or (),
         )
         asks = _places(self._people, deciders, self._channels)
         more = set(self._may(terms, deciders.then)) - set(self._may(terms, deciders.group))

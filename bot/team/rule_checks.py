@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from agent.definition import Agent
 from agent.steps import Tool
+from bot.team.decision_ways import ways_problems
 from bot.team.hours import Hours
 from bot.team.names import nearest, unknown
 from bot.team.people import People
@@ -19,6 +21,7 @@ from bot.team.policies import Policies, places_of
 from bot.team.reach import Reach, out_of_reach
 from bot.team.rule_effects import Case, Tools, rules_about, tools_of, uncovered, without_effect
 from bot.team.rules import ASKS_MAX, MEMBERS, Deciders, Rule
+from bot.team.tokens import Token
 from channels import places
 from channels.places import Approvals, NoPlace
 from store.authority.terms import ANYONE, TEAM
@@ -93,16 +96,23 @@ def may_need_approval(tool: type[Tool], arguments: Case) -> bool:
 
 
 def rule_problems(
-    rules: Sequence[Rule], people: People, hours: Hours, *, tools: Tools | None, reach: Reach
+    rules: Sequence[Rule],
+    people: People,
+    hours: Hours,
+    *,
+    tools: Tools | None,
+    reach: Reach,
+    tokens: Mapping[str, Token] = MappingProxyType({}),
 ) -> list[str]:
     """Rules without effect, unknown names, and rules that nobody can meet. `tools` None: the tools are not known."""
     problems: list[str] = []
     for index, rule in enumerate(rules):
         found = [("", text) for text in (without_effect(rules, index, tools) if tools is not None else ())]
-        found += (("", text) for text in _deciders_problems(rule.deciders(unverified=False), people, hours, reach))
-        if rule.unverified:
-            theirs = _deciders_problems(rule.deciders(unverified=True), people, hours, reach)
-            found += ((".unverified", text) for text in theirs if ("", text) not in found)
+        for part, unverified in (("", False), *([(".unverified", True)] if rule.unverified else [])):
+            deciders = rule.deciders(unverified=unverified)
+            of_it = [*_deciders_problems(deciders, people, hours, reach)]
+            of_it += ways_problems(deciders, people, tokens, reach)
+            found += ((part, text) for text in of_it if ("", text) not in found)
         found += ((".unverified", text) for text in _weaker(rule))
         found += ((".standing", text) for text in _standing_problems(rule, people))
         where = where_in_file(rules, index)
@@ -189,6 +199,9 @@ def _weaker(rule: Rule) -> Iterator[str]:
         yield f"quorum is {differs.quorum}, but {rule.quorum} otherwise: it must not be weaker."
     if differs.requester_may and not rule.requester_may:
         yield "requester_may is true, but false otherwise: it must not be weaker."
+    if rule.decide_by and differs.decide_by and not set(differs.decide_by) <= set(rule.decide_by):
+        ways = ", ".join(rule.decide_by)
+        yield f"decide_by is {', '.join(differs.decide_by)}, but {ways} otherwise: it must not be weaker."
     if differs.group == ANYONE and rule.group != ANYONE:
         yield f"group is {ANYONE!r}, but {rule.group} otherwise: it must not be weaker."
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
@@ -22,9 +22,10 @@ from agent.steps import Tool
 from bot.team.conditions import ANY, Given, all_hold, is_glob
 from bot.team.hours import Duration, parse_duration, plain
 from bot.team.people import People
-from store.authority.terms import ANYONE
+from store.authority.terms import ANYONE, Way
 
 MEMBERS = "members"
+WAYS: tuple[Way, ...] = get_args(Way)
 ASKS_MAX = 20
 """The most other places at which a request is shown, for `ask` and `then` each."""
 NO_TOOL = "(unknown)"
@@ -45,6 +46,7 @@ def _tool(text: str) -> str:
 DurationText = Annotated[str, AfterValidator(_duration)]
 Group = Annotated[str, Field(min_length=1)]
 Quorum = Annotated[int, Field(ge=1, strict=True)]
+Ways = Annotated[tuple[Way, ...], Field(min_length=1)]
 Asks = Annotated[tuple[str, ...], Field(max_length=ASKS_MAX)]
 
 
@@ -65,6 +67,8 @@ class Deciders(BaseModel):
     then: str = ""
     ask: Asks = ()
     """Where a request is shown besides the thread's own place: `slack:C0123`, `email:ops@example.com`, `members`."""
+    decide_by: Ways | None = None
+    """The ways by which decisions count. None: all."""
 
     def escalation(self) -> Escalation:
         remind = parse_duration(self.remind) if self.remind else None
@@ -97,6 +101,7 @@ class Override(BaseModel):
     widen: DurationText | None = None
     then: str | None = None
     ask: Asks | None = None
+    decide_by: Ways | None = None
 
 
 class Standing(BaseModel):
@@ -190,6 +195,8 @@ class Strictness(NamedTuple):
     not_by_anyone: bool
     fewness: int
     """Minus the number of people who may ever decide, also after an escalation."""
+    fewness_of_ways: int
+    """Minus the number of ways by which decisions count."""
     shortness: float
     """Minus the seconds until it expires, in elapsed time."""
 
@@ -201,5 +208,6 @@ def strictness(deciders: Deciders, people: People) -> Strictness:
         not_by_requesters=not deciders.requester_may,
         not_by_anyone=ANYONE not in groups,
         fewness=-len({key for group in groups for key in people.in_group(group)}),
+        fewness_of_ways=-len(set(deciders.decide_by or WAYS)),
         shortness=-plain(parse_duration(deciders.expires)).total_seconds(),
     )

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.reporting import report_posted
+from agent.speech.requests import ways_in_words
 from bot.team.conditions import Given
 from bot.team.people import People
 from bot.team.rules import Rule
@@ -19,6 +20,7 @@ from bot.team.steer import Steering
 from channels import terminal
 from channels.inbound import Refused
 from store import keys
+from store.authority.terms import Way
 from store.base import Store, UnknownThread
 from store.events import Event, ThreadOpened
 from store.standing import StandingGranted, StandingRevoked
@@ -79,6 +81,7 @@ async def grant(
     at: datetime,
     reason: str = "",
     proof: str = "",
+    way: Way,
 ) -> StandingGranted:
     """Grant a standing approval from now on, for `length` of elapsed time.
 
@@ -90,6 +93,9 @@ async def grant(
     by = people.identified(by)
     if by.trust != "verified" or not people.belongs(by, group):
         raise Refused(f"{one_line(by.name, 100)} may not grant this: only members of {group} may.", "not_entitled")
+    if rule.decide_by and way not in rule.decide_by:
+        ways = ways_in_words(rule.decide_by)
+        raise Refused(f"Decisions on such calls count only by {ways}, so they cannot be approved here in advance.")
     if length > max_length:
         raise Refused(f"That is too long: such calls can be approved for at most {in_words(max_length)}.")
     granted = StandingGranted(
@@ -104,6 +110,7 @@ async def grant(
         until=at + length,
         reason=reason[:REASON_CHARS_MAX],
         proof=proof,
+        way=way,
     )
     opened = ThreadOpened(id=keys.OPENED, at=at, agent="", place=terminal.place_of(LOG))
     await _post(store, opened, granted)

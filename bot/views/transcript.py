@@ -188,7 +188,7 @@ def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
     outcome, request = step.request.outcomes[event.id], step.request
     if outcome not in ("settled", "counted"):
         paused = at.then.state.paused
-        told = outcome_in_words(step, outcome, event.by, approved=event.approved, paused=paused)
+        told = outcome_in_words(step, outcome, event.by, approved=event.approved, way=event.way, paused=paused)
         return Entry("problem", event.by.name, f"{verb} it{comment}: {told}")
     text = f"{'✅' if event.approved else '❌'} {verb} {step.chosen.intent}"
     if event.approved and request.terms.quorum > 1 and not event.standing:

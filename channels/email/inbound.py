@@ -158,6 +158,7 @@ class EmailInbound:
                 step_id=step,
                 digest=digest,
                 proof=f"mail {mail.message_id} of {sender.address}, {sender.trust}",
+                way="mail",
                 by_message=True,
             )
         except Refused:

@@ -111,6 +111,7 @@ class ClickHandler:
                 digest=edit.digest,
                 arguments=changed,
                 proof=self._proof(by),
+                way="slack",
             )
         except UnknownThread:
             return "This request can no longer be changed."
@@ -143,6 +144,7 @@ class ClickHandler:
                 step_id=decided.step,
                 digest=decided.digest,
                 proof=self._proof(by),
+                way="slack",
             )
         except (Refused, UnknownThread):
             return "There is nothing left to decide here."

@@ -20,6 +20,10 @@ ANYONE = "anyone"
 TEAM = "team"
 """The group of every person in the team file."""
 
+Way = Literal["slack", "link", "page", "mail", "terminal", "api"]
+"""By which way a decision comes: a click in Slack, the link in a mail, a page after a login, a reply by mail, a command
+at a terminal, the HTTP API."""
+
 Judgement = Literal["valid", "not_entitled", "expired"]
 
 
@@ -44,6 +48,8 @@ class Terms(BaseModel):
     """From then on the request can neither be decided nor executed."""
     standing: str = ""
     """The id of the standing approval that decides it; empty: none."""
+    decide_by: tuple[str, ...] = ()
+    """The ways by which decisions count. Empty: all of them."""
 
 
 NOBODY = Terms(group="", quorum=1_000_000)
@@ -77,15 +83,24 @@ def judge(
     *,
     approved: bool,
     widened: bool,
+    way: str,
     standing: str = "",
 ) -> Judgement:
-    """Whether a decision is valid under these terms: in time, and by an entitled person.
+    """Whether a decision is valid under these terms: in time, by an entitled person, and by a way that counts.
 
-    `groups` are the person's groups at the time; `standing` is the id of the standing approval that decides.
+    `groups` are the person's groups at the time; `way` is empty in older logs; `standing` is the id of the standing
+    approval that decides.
     """
     if not _entitled(terms, by, frozenset(groups), approved=approved, widened=widened, standing=standing):
         return "not_entitled"
+    if not counts_by(terms, way):
+        return "not_entitled"
     return "expired" if has_expired(terms, at) else "valid"
+
+
+def counts_by(terms: Terms, way: str) -> bool:
+    """Whether decisions by this way count."""
+    return not terms.decide_by or way in terms.decide_by
 
 
 def has_expired(terms: Terms, at: datetime) -> bool:

@@ -255,6 +255,7 @@ class Api:
             step_id=asked.request,
             digest=asked.digest,
             proof=by.proof,
+            way="api",
         )
         outcome, status = result.outcome, statuses.OF_OUTCOME[result.outcome]
         if status == 200:
@@ -267,7 +268,7 @@ class Api:
         step, digest, arguments = asked.request, asked.digest, asked.arguments
         return _shown(
             await self.inbox.edit(
-                thread_id, by.person, step_id=step, digest=digest, arguments=arguments, proof=by.proof
+                thread_id, by.person, step_id=step, digest=digest, arguments=arguments, proof=by.proof, way="api"
             ),
             by,
         )

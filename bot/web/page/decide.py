@@ -138,13 +138,14 @@ class Decisions:
         by = Person(name=link.person, address=link.person, trust="verified")
         by = self.people.identified(by) if self.people else by
         groups = self.people.groups_of(by) if self.people else ()
-        match request.verdict(by, groups, self.clock(), approved=link.approved):
+        match request.verdict(by, groups, self.clock(), approved=link.approved, way="link"):
             case "expired":
                 return state_in_words(step)
             case _ if link.approved and request.has_voted(by):
                 return f"Your approval was already counted: {len(request.votes)} of {request.terms.quorum}."
             case "not_entitled" if self.people:
-                return f"You may not decide this as {link.person}. {why_not(request, by, approved=link.approved)}"
+                why = why_not(request, by, approved=link.approved, way="link")
+                return f"You may not decide this as {link.person}. {why}"
             case _:
                 return ""
 
@@ -171,6 +172,7 @@ class Decisions:
             step_id=link.step,
             digest=link.digest,
             proof=f"signed link to {link.person}",
+            way="link",
         )
         status = statuses.OF_OUTCOME[result.outcome]
         return _page("Done" if status == 200 else "Not changed", f"<p><b>{_escaped(result.text)}</b></p>", status)
@@ -184,6 +186,7 @@ class Decisions:
                 digest=link.digest,
                 arguments=arguments,
                 proof=f"signed link to {link.person}",
+                way="link",
             )
         except Refused as error:
             return _page("Not changed", f"<p><b>{_escaped(str(error))}</b></p>", statuses.of_refusal(error))

@@ -42,7 +42,7 @@ def decided(now: Thread, *decisions: ApprovalDecided) -> tuple[Outcome, str]:
     *_, last = decisions
     step = now.extended(decisions).state.steps["s1"]
     outcome = request_of(step).outcomes[last.id]
-    return outcome, outcome_in_words(step, outcome, last.by, approved=last.approved)
+    return outcome, outcome_in_words(step, outcome, last.by, approved=last.approved, way=last.way)
 
 
 def standing(*events: Event, **terms: object) -> str:
@@ -112,7 +112,7 @@ def test_who_decides_is_told_what_came_of_it(outcome: Outcome, says: str, told: 
 @pytest.mark.parametrize("approved", [True, False])
 def test_each_outcome_has_words_also_where_nothing_was_asked(outcome: Outcome, approved: bool) -> None:
     never_asked = thread(message(), chosen("s1")).state.steps["s1"]
-    said = outcome_in_words(never_asked, outcome, ANN, approved=approved)
+    said = outcome_in_words(never_asked, outcome, ANN, approved=approved, way="")
     assert said.endswith("Nothing was changed.") or outcome == "settled"
 
 

@@ -117,6 +117,8 @@ LOOSE_AND_STRICT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"group": "leads", "then": "staff"}, {"group": "leads"}),
     ({"group": "leads", "then": "anyone"}, {"group": "staff"}),
     ({"group": "staff"}, {"group": "leads"}),
+    ({}, {"decide_by": ("slack", "link")}),
+    ({"decide_by": ("slack", "link")}, {"decide_by": ("slack",)}),
     ({"expires": "24h"}, {"expires": "4h"}),
 ]
 

@@ -68,7 +68,7 @@ async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any)
     rule = policies(store, text).holding("push", {"target": "prod"})
     assert rule is not None
     given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "reason": "a migration"}
-    given["when"] = {"target": "prod"}
+    given |= {"when": {"target": "prod"}, "way": "terminal"}
     return await standing.grant(
         store,
         People(Team.model_validate(tomllib.loads(text)).people),
@@ -109,6 +109,13 @@ async def test_nothing_is_granted_for_longer_than_the_policy_says(store: Store) 
     await granted(store, hours=8)
     with pytest.raises(Refused, match="for at most 8h"):
         await granted(store, hours=8.01)
+
+
+async def test_nothing_is_granted_by_a_way_that_does_not_count(store: Store) -> None:
+    text = TEAM + POLICY.replace("standing =", 'decide_by = ["slack"]\nstanding =')
+    with pytest.raises(Refused, match="count only by a click in Slack, so they cannot be approved here in advance"):
+        await granted(store, text=text)
+    assert (await granted(store, text=text, way="slack")).way == "slack"
 
 
 async def test_a_grant_ends_by_itself(store: Store) -> None:
