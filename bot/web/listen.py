@@ -38,11 +38,12 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
     has_links = bool(bot.writer and bot.writer.public_url)
     has_api = bool(bot.tokens.by_name)
     if always or over_http or has_links or has_api:
-        from bot.web.page.decide import Decisions
         from bot.web.server import application, serving
 
         decisions = None
         if bot.writer and has_links:
+            from bot.web.page.decide import Decisions  # it needs the libraries of mail
+
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, bot.now, bot.writer.allowed, bot.people)
         app = application(bot.store, over_http, decisions, _api(bot) if has_api else None)
         url = await stack.enter_async_context(serving(app, settings.host, settings.port))

@@ -16,6 +16,8 @@ import pytest
 
 from bot.extras import LIBRARIES
 from tests import ROOT
+from tests.patience import PATIENCE_SECONDS
+from tests.stories.program import Bot
 
 SLACK = {"SLACK_BOT_TOKEN": "xoxb-for-tests", "SLACK_APP_TOKEN": "xapp-for-tests"}
 EMAIL = {
@@ -24,7 +26,7 @@ EMAIL = {
     "SMTP_URL": "smtps://bot:secret@smtp.example.com",
 }
 MODEL = {"OPENAI_MODEL": "none", "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": "http://127.0.0.1:9"}
-BOT = "import sys; sys.argv[:] = ['bot', *sys.argv[1:]]; from bot.cli import main; main()"
+PROGRAM = "import sys; sys.argv[:] = ['bot', *sys.argv[1:]]; from bot.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_all_but_the_channels_is_imported_without_them(core: Path, tmp_path: Pat
 
 
 def test_doctor_says_that_the_channels_are_off(core: Path, tmp_path: Path) -> None:
-    done = run(core, tmp_path, BOT, "doctor")
+    done = run(core, tmp_path, PROGRAM, "doctor")
     assert "Traceback" not in done.stderr
     for name in LIBRARIES:
         assert re.search(rf"{name}\b.*set ", done.stdout), done.stdout
@@ -87,7 +89,7 @@ def test_doctor_says_that_the_channels_are_off(core: Path, tmp_path: Path) -> No
 def test_a_channel_without_its_libraries_is_told_by_the_name_of_the_extra(
     core: Path, tmp_path: Path, extra: str, settings: Mapping[str, str], command: tuple[str, ...]
 ) -> None:
-    done = run(core, tmp_path, BOT, *command, **MODEL, **settings)
+    done = run(core, tmp_path, PROGRAM, *command, **MODEL, **settings)
     assert done.returncode == 1
     told = done.stdout + done.stderr
     assert f"pip install '.[{extra}]'" in told
@@ -96,6 +98,28 @@ def test_a_channel_without_its_libraries_is_told_by_the_name_of_the_extra(
 
 
 @pytest.mark.slow
+def test_the_api_is_served_without_them(core: Path, tmp_path: Path, template: Path) -> None:
+    Bot(tmp_path).with_site(template)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{core}:{ROOT}", "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", PROGRAM, "run", "web"],
+        env=environment | {"BOT_API_TOKEN": "a-token-for-tests", "PORT": "0"},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if "with the API under /api" in line:
+                break
+        process.terminate()
+        told += process.stderr.readlines()
+        assert process.wait(PATIENCE_SECONDS) == 0, told
+
+
+@pytest.mark.slow
 def test_the_demo_plays_without_them(core: Path, tmp_path: Path) -> None:
-    done = run(core, tmp_path, BOT, "demo")
+    done = run(core, tmp_path, PROGRAM, "demo")
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -124,6 +125,22 @@ async def test_more_than_slack_ever_sends_is_not_read(office: Office, chunked: b
         data = pieces() if chunked else whole
         async with session.post(f"{url}/slack/events", data=data, headers=signed(b"x")) as answer:
             assert answer.status == 413
+
+
+@pytest.mark.parametrize("with_api", [False, True])
+async def test_who_goes_in_the_middle_of_a_body_leaves_no_traceback(
+    office: Office, with_api: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(office, with_api=with_api) as url:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            writer.write(b"POST /slack/events HTTP/1.1\r\nHost: bot\r\nContent-Length: 100\r\n\r\n{")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        body = body_of(office)
+        assert await post(url, body, signed(body)) == 200
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 async def test_a_challenge_is_answered(office: Office) -> None:
