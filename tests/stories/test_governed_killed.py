@@ -283,9 +283,7 @@ class Story:
         record = self.company.bot.folder / "record.jsonl"
         record.write_text((await self.company.bot.run("export", thread.id)).succeeded().out)
         told = (await self.company.bot.run("verify", str(record))).succeeded().out
-        assert told.startswith(
-            f"Thread {thread.id}: {thread.version} events, and each line continues the one before"
-        ), told
+        assert told.startswith(f"Thread {thread.id}: {thread.version} events, complete and unchanged, signed"), told
 
     def _votes_are_counted(self, thread: Thread) -> str:
         """The step that ran."""
