@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from store.authority.terms import ANYONE, Terms
+from store.authority.terms import ANYONE, Terms, asked_by
 from store.standing import StandingGranted
 from store.values import Person, Place
 
@@ -29,7 +29,9 @@ class CallToApprove:
     requesters: tuple[str, ...]
     """`store.authority.terms.names_of` all requesters."""
     unverified: bool
-    """A requester is not verified, or only a schedule asked for it."""
+    """Nobody vouches for some of the words that led to it (`store.authority.words.Words.doubtful`)."""
+    strangers: tuple[str, ...] = ()
+    """Those of its requesters who are nobody in the team file, or not verified, in words: each may be an approver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class AnyoneMay(Authority):
     """Every verified person may approve everything."""
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
-        return ApprovalRule(Terms(group=ANYONE, requesters=call.requesters))
+        return ApprovalRule(asked_by(Terms(group=ANYONE), call.requesters, call.strangers))
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
 from agent.steps import HandOver, Step, Tool, as_question
+from store.authority.words import words_behind
 from store.events import (
     ChoiceFailed,
     MessageReceived,
@@ -225,10 +226,10 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """Whether the call waits for an approval: the tool says so, a rule names it, or no verified person is behind it.
+    """Whether the call waits for an approval: the tool says so, a rule names it, or the words that led to it are doubtful.
 
-    In a thread with an unverified sender, or one that a schedule started and in which no verified person has written
-    since, every call that acts and that the model chose needs approval. What only looks never does.
+    If nobody vouches for one of these words, every call that acts and that the model chose needs approval. What only
+    looks never does.
     """
     if state.chosen.by == "person":
         return True  # A person can edit only calls that need approval.
@@ -236,8 +237,7 @@ def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool)
         return False
     if tool.needs_approval() or agent.named_by_rule(tool):
         return True
-    unverified = thread.state.unverified or thread.state.unattended
-    return unverified and state.chosen.by != "code"
+    return state.chosen.by != "code" and words_behind(thread, state.id).doubtful
 
 
 def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:

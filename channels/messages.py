@@ -129,6 +129,8 @@ class Approval:
     votes: tuple[Vote, ...] = ()
     """The approvals so far; empty if only one is required."""
     expires_at: datetime | None = None
+    cautions: tuple[str, ...] = ()
+    """Sentences to read before deciding: what is unusual about who asked for it."""
     editable: tuple[str, ...] = ()
     """Names of the arguments (all strings) that a person may change, which makes a new request."""
     state: Waiting | Reminded | Ended = WAITING

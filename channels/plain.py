@@ -95,6 +95,7 @@ def terms(request: Approval) -> list[str]:
         lines.append(f"may decide: {_inline(request.group)}{names}")
     if request.expires_at:
         lines.append(f"expires at {instant(request.expires_at)}")
+    lines += (_inline(caution) for caution in request.cautions)
     match request.state:
         case Reminded(widened=True):
             lines.append("more people may decide from now on")

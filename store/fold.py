@@ -19,7 +19,6 @@ from typing import Any
 from store import running
 from store.authority.terms import terms_of
 from store.events import (
-    CRON,
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
@@ -96,8 +95,7 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
     start_turn(state, index)
     state.edits.message_came(event.id, index)
-    state.unverified = state.unverified or event.sender.trust in ("unverified", "forwarded")
-    state.unattended = state.unattended and event.sender.trust != "verified"
+    state.words = state.words.in_message(event)
     if not state.cancelled:
         state.heard_at = index
     if state.cancelled or state.paused or event.clipped_from:
@@ -114,7 +112,7 @@ def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
 
 def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
     start_turn(state, index)
-    state.unattended = event.source == CRON
+    state.words = state.words.in_trigger(event)
 
 
 # Choosing
@@ -133,8 +131,10 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
         state.handed_to_human, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
     state.steps_in_turn += 1
+    if event.editor:
+        state.words = state.words.by(event.editor)
     supersede_chosen(state, event, index)
-    step = state.steps[event.step] = _after_choice(state, event, index)
+    step = state.steps[event.step] = _after_choice(state, event, index)._replace(words=state.words)
     if step.status in OPEN:
         # Drop ended steps now: a fold of many events would otherwise scan all of them at each step.
         still_open = (step_id for step_id in state.open_steps if state.steps[step_id].status in OPEN)
@@ -269,6 +269,7 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
 
 
 def _delivery_failed(state: State, event: DeliveryFailed, index: int) -> None:
+    state.words = state.words.by_nobody("a delivery report")
     # The agent is not asked: its answer would bounce too.
     key = MessageKey.parse(event.key)
     if key is None or key.part != "undelivered":
@@ -320,6 +321,8 @@ def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
 
 def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
     cancel(state, index)
+    if event.reason:
+        state.words = state.words.by(event.by)
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 

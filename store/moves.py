@@ -214,6 +214,8 @@ def settle(state: State, request: Request, event: ApprovalDecided, index: int) -
     state.handed_to_human = False
     if not event.approved:
         state.news_at = index
+    if event.comment and not event.standing:
+        state.words = state.words.by(event.by)
 
 
 def escalate(state: State, request: Request, key: TimerKey, index: int) -> None:

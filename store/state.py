@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from pydantic import JsonValue
 
 from store.authority.terms import Judgement, Terms, judge, names_of
+from store.authority.words import NO_WORDS, Words
 from store.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -141,6 +142,8 @@ class StepState(NamedTuple):
     """Where it was started last."""
     started_at: datetime | None = None
     ended: ToolFinished | ToolInterrupted | ToolNotBegun | StepRefused | None = None
+    words: Words = NO_WORDS
+    """Whose words led to it."""
 
     @property
     def id(self) -> str:
@@ -213,10 +216,8 @@ class State:
     outdated_in_row: int = 0
     """Answers of the model that were discarded since it last chose."""
     edits: Edits = field(default_factory=Edits)
-    unverified: bool = False
-    """An unverified person wrote here, so every step with side effects needs approval."""
-    unattended: bool = False
-    """A schedule started this and no verified person has written since; the same rule applies."""
+    words: Words = NO_WORDS
+    """Everything that the model can read here now."""
     question: str = ""
     """Id of the step that waits for a person's answer; empty: none."""
     errors_in_row: int = 0

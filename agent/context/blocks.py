@@ -200,7 +200,8 @@ def _decided(row: _Row, event: ApprovalDecided) -> Block | None:
     text.put("by", _who(event.by))
     text.put("step", step.chosen.intent)
     text.put("approved", event.approved)
-    if event.comment:
+    if event.comment and not event.standing:
+        # The reason of a standing approval is for people: its author would have asked for all that it approves.
         text.put("comment", event.comment)
     return Block("human_response", str(text))
 

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from agent.authority import CallToApprove
 from agent.perform.turn import Turn
 from agent.steps import Tool
-from store.authority.requesters import requesters_of
 from store.authority.terms import names_of
+from store.authority.words import Words, in_words, is_nobody, is_theirs, words_behind
 from store.events import StepChosen
+from store.values import Person
+
+STRANGERS_MAX = 5
+"""The most that a request names."""
 
 
 def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -> CallToApprove:
-    """The call, its requesters, and whether all of them are verified."""
-    requesters, identified = requesters_of(turn.thread), turn.services.authority.identified
-    names = (names_of(person) | names_of(identified(person)) for person in requesters.people)
+    """The call, and whose words led to it, as far as the team file knows these people now."""
+    words, identified = words_behind(turn.thread, chosen.step), turn.services.authority.identified
+    names = (names_of(person) | names_of(identified(person)) for person in words.requesters)
     return CallToApprove(
         agent=turn.agent.name,
         intent=chosen.intent,
         arguments=tool.arguments,
         at=now,
         requesters=tuple(sorted(frozenset().union(*names))),
-        unverified=not requesters.all_verified,
+        unverified=words.doubtful,
+        strangers=_strangers(words, identified),
     )
+
+
+def _strangers(words: Words, identified: Callable[[Person], Person]) -> tuple[str, ...]:
+    """The authors who may be an approver under another name."""
+    unknown = (
+        person
+        for person in words.authors
+        if not is_nobody(person) and not (is_theirs(person) and (person.member or identified(person).member))
+    )
+    return tuple(dict.fromkeys(map(in_words, unknown)))[:STRANGERS_MAX]

@@ -6,6 +6,8 @@ refused. The `Authority` says who may approve; whether a decision counts is judg
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.authority import ApprovalRule
 from agent.decide import RequestApproval
 from agent.perform.call_to_approve import call_to_approve
@@ -14,6 +16,7 @@ from agent.perform.turn import Turn
 from agent.steps import Facts, Tool, ToolError
 from store import keys
 from store.authority.binding import digest
+from store.authority.terms import asked_by, may_stand
 from store.codec import EventTooLarge, decode, encode
 from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.standing import StandingGranted
@@ -30,8 +33,11 @@ async def request(turn: Turn, action: RequestApproval) -> None:
         if rule is None:
             which = f"{chosen.intent} with these arguments"
             raise ToolError(f"It needs approval, and nobody may approve {which}: the team file has no rule for it.")
+        rule = replace(rule, terms=asked_by(rule.terms, call.requesters, call.strangers))
         may_be_granted = tool.takes_standing_approval()
         grant = await turn.services.authority.standing_approval(call) if may_be_granted else None
+        if grant and not may_stand(rule.terms, grant.by):
+            grant = None  # People decide.
         if rule.unsatisfiable and not grant:
             raise ToolError(rule.unsatisfiable)
         requested = _bound(turn, chosen, tool, facts, rule, grant)

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
+from store.authority.terms import why_two
+from store.authority.words import words_behind
 from store.events import CRON, ApprovalRequested, Event, MessageReceived, TriggerReceived
 from store.keys import MessageKey
 from store.state import Request, StepState
 from store.thread import Thread
 
+DOUBTS_MAX = 5
 WAYS: Mapping[str, str] = {
     "slack": "a click in Slack",
     "link": "the link in a mail",
@@ -43,9 +46,18 @@ def approval(
         quorum=terms.quorum,
         votes=tuple(Vote(vote.by.name, vote.at) for vote in request.votes) if terms.quorum > 1 else (),
         expires_at=terms.expires_at,
+        cautions=cautions(request, doubts=words_behind(thread, request.step).doubts),
         editable=asked.editable,
         state=state,
     )
+
+
+def cautions(request: Request, *, doubts: Sequence[str]) -> tuple[str, ...]:
+    """What is unusual about who asked for it. `doubts`: the words behind it that nobody vouches for."""
+    more = f" and {len(doubts) - DOUBTS_MAX} more" if len(doubts) > DOUBTS_MAX else ""
+    named = f"{', '.join(doubts[:DOUBTS_MAX])}{more}"
+    unproven = f"Words behind this that nobody vouches for: {named}." if doubts else ""
+    return tuple(filter(None, (unproven, why_two(request.terms))))
 
 
 def reminded(request: Request) -> Reminded:

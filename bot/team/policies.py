@@ -21,7 +21,7 @@ from bot.team.rules import MEMBERS, Deciders, Rule, Rules
 from channels import places
 from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
-from store.authority.terms import ANYONE, Terms, names_of
+from store.authority.terms import ANYONE, Terms, asked_by, names_of, why_two
 from store.base import Store
 from store.standing import StandingGranted
 from store.values import Person, Place
@@ -80,13 +80,13 @@ class Policies(Authority):
             group=deciders.group,
             quorum=deciders.quorum,
             requester_may=deciders.requester_may,
-            requesters=call.requesters,
             remind_at=when(remind),
             widen_at=when(widen),
             then=deciders.then,
             expires_at=self._hours.after(call.at, expires),
             decide_by=deciders.decide_by or (),
         )
+        terms = asked_by(terms, call.requesters, call.strangers)
         asks = _places(self._people, deciders, self._channels)
         more = set(self._may(terms, deciders.then)) - set(self._may(terms, deciders.group))
         then_asks = [one for one in places_of(self._people, more, self._channels) if one not in asks]
@@ -108,10 +108,12 @@ class Policies(Authority):
         if ANYONE in groups or len(may) >= terms.quorum:
             return ""
         who = ", ".join(self._people.members[key].name or key for key in may) or "nobody"
-        return (
-            f"It needs {terms.quorum} approvals from {' or '.join(groups)}, by people who did not request it: {who}. "
-            "Somebody else has to request it, or the team file has to name more people."
+        needs = (
+            f"It needs {terms.quorum} approvals from {' or '.join(groups)}, by people who did not request it: {who}."
         )
+        if why := why_two(terms):
+            needs += f" {why} It would do to ask under an address that stands in [people]."
+        return f"{needs} Somebody else has to request it, or the team file has to name more people."
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         rule = self.holding(call.intent, call.arguments, unverified=call.unverified)

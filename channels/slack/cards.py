@@ -47,6 +47,7 @@ DETAILS_WEIGHT_MAX = 4_000
 DETAILS_LINES_MAX = 60
 """Taller details go there too, because Slack folds a tall message, and the buttons are at its end."""
 DIGEST_CHARS = 16
+CAUTION_CHARS_MAX = 600
 NESTING_MAX = 6
 """Facts nested deeper are shown as JSON."""
 
@@ -100,7 +101,7 @@ def _terms(request: Approval, *, names: bool) -> list[str]:
         lines.append(f"May decide: {named(request.group)}{people}")
     if request.expires_at:
         lines.append(f"Expires at {instant(request.expires_at)}")
-    return lines
+    return [*lines, *(one_line(caution, CAUTION_CHARS_MAX) for caution in request.cautions)]
 
 
 def _asked(request: Approval) -> str:

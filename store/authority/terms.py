@@ -3,6 +3,15 @@
 Terms are written into a request when it is made, from the team file of that moment, and its digest covers them. Times
 are instants, and each decision records the groups that the person was in, so the meaning of a log does not change with
 the team file. The fold, the inbox and every channel ask this module.
+
+With `requester_may = false` nobody gets their own request through alone. Some requesters cannot be told apart from the
+people who may approve: a machine's token, an address that is in no entry of the team file, a name typed at a terminal,
+an unverified message. Each of these may be any approver (`Terms.strangers`), so one approval proves nothing: it may be
+the requester's own. Two approvals by different people prove enough, because at most one of them is that requester. So
+such a request takes two approvals where its rule asks for one (`asked_by`), and no standing approval decides it.
+
+It takes no more than two, however many strangers there are. Two entitled people who ask under other names and both
+approve have agreed on it; and otherwise anybody could stop a request by writing under many names.
 """
 
 from __future__ import annotations
@@ -24,6 +33,9 @@ Way = Literal["slack", "link", "page", "mail", "terminal", "api"]
 """By which way a decision comes: a click in Slack, the link in a mail, a page after a login, a reply by mail, a command
 at a terminal, the HTTP API."""
 
+QUORUM_OF_STRANGERS = 2
+"""How many different people must approve where a requester may be one of them."""
+
 Judgement = Literal["valid", "not_entitled", "expired"]
 
 
@@ -39,7 +51,9 @@ class Terms(BaseModel):
     requester_may: bool = True
     """Whether a requester may also approve."""
     requesters: tuple[str, ...] = ()
-    """`names_of` all requesters (see `store.authority.requesters`)."""
+    """`names_of` all requesters (see `store.authority.words`)."""
+    strangers: tuple[str, ...] = ()
+    """Requesters who may be one of the approvers, in words. Empty where that does not matter."""
     remind_at: AwareDatetime | None = None
     widen_at: AwareDatetime | None = None
     """The escalation: from then on the group `then` may decide as well."""
@@ -73,6 +87,14 @@ def names_of(person: Person) -> frozenset[str]:
     # A prefix, since OS users and hosts are not given out by us: one may look like somebody's mail address.
     login = f"login:{person.login}" if person.login else ""
     return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower(), login)))
+
+
+def asked_by(terms: Terms, requesters: tuple[str, ...], strangers: tuple[str, ...]) -> Terms:
+    """The terms for a call of these requesters: how many have to approve depends on who asked for it."""
+    if terms.requester_may:
+        return terms.model_copy(update={"requesters": requesters})
+    quorum = max(terms.quorum, QUORUM_OF_STRANGERS) if strangers else terms.quorum
+    return terms.model_copy(update={"requesters": requesters, "strangers": strangers, "quorum": quorum})
 
 
 def judge(
@@ -112,6 +134,22 @@ def is_requester(terms: Terms, person: Person) -> bool:
     return not names_of(person).isdisjoint(terms.requesters)
 
 
+def why_two(terms: Terms) -> str:
+    """Why one approval is not enough, for people; empty: it is, or the rule itself asks for more."""
+    if not terms.strangers:
+        return ""
+    names = ", ".join(terms.strangers)
+    return (
+        f"Two different people have to approve, because the team file does not say who {names} is, whose words led to "
+        "this: it may be one of the approvers."
+    )
+
+
+def may_stand(terms: Terms, by: Person) -> bool:
+    """Whether a standing approval of this person may decide, as far as the requesters are concerned."""
+    return terms.requester_may or not (terms.strangers or is_requester(terms, by))
+
+
 def _entitled(
     terms: Terms, by: Person, groups: frozenset[str], *, approved: bool, widened: bool, standing: str
 ) -> bool:
@@ -120,6 +158,6 @@ def _entitled(
     if approved and not terms.requester_may and is_requester(terms, by):
         return False
     if terms.standing or standing:
-        return standing == terms.standing
+        return standing == terms.standing and may_stand(terms, by)
     may = {terms.group, terms.then} if widened and terms.then else {terms.group}
     return ANYONE in may or (TEAM in may and bool(by.member)) or not may.isdisjoint(groups)

@@ -36,7 +36,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "store/thread.py": _FOLD,
     "store/timers.py": _FOLD,
     "store/authority/binding.py": ("tests/agent/test_loop.py", _APPROVALS),
-    "store/authority/requesters.py": (_APPROVALS, f"{_TEAM}/test_policies.py"),
+    "store/authority/words.py": (f"{_STORE}/test_fold.py", _APPROVALS, f"{_TEAM}/test_policies.py"),
     "store/authority/terms.py": (f"{_STORE}/test_fold.py", _APPROVALS, f"{_TEAM}/test_policies.py"),
     "agent/decide.py": ("tests/agent/test_decide.py", *_LOOP),
     "agent/loop.py": _LOOP,

@@ -353,17 +353,17 @@ def test_an_edit_of_a_message_that_is_not_here_counts_when_that_comes() -> None:
     assert early.extended([message("m2")]).state.edits.texts == {"m2": "deploy v4, please"}
 
 
-def test_one_unproven_message_makes_the_whole_thread_unproven() -> None:
-    thread = Thread("t1").extended(
-        [opened(), message(by=ANN), message("m2", by=EVE.model_copy(update={"trust": "third_party"}))]
-    )
-    assert not thread.state.unverified
-    thread = thread.extended([message("m3", by=EVE.model_copy(update={"trust": "unverified"})), message("m4", by=ANN)])
-    assert thread.state.unverified
+@pytest.mark.parametrize("trust", ["unverified", "third_party", "forwarded"])
+def test_one_unproven_message_makes_the_whole_thread_unproven(trust: Trust) -> None:
+    proven = Thread("t1").extended([opened(), message(by=ANN)])
+    assert not proven.state.words.doubtful
+    unproven = proven.extended([message("m3", by=EVE.model_copy(update={"trust": trust})), message("m4", by=ANN)])
+    assert unproven.state.words.doubtful
 
 
 def test_a_schedule_is_nobody_who_asked_for_anything() -> None:
     begun = thread(trigger())
-    assert begun.state.unattended
-    assert begun.extended([message(by=EVE)]).state.unattended
-    assert not begun.extended([message(by=EVE), message("m2", by=ANN)]).state.unattended
+    assert begun.state.words.unattended
+    assert begun.extended([message(by=EVE)]).state.words.unattended
+    assert not begun.extended([message(by=EVE), message("m2", by=ANN)]).state.words.unattended
+    assert not begun.extended([message(by=ANN)]).state.words.doubtful

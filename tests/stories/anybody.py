@@ -24,6 +24,7 @@ from channels.base import SendFailed
 from channels.inbound import Refused
 from store.authority.binding import digest
 from store.events import (
+    CRON,
     ApprovalRequested,
     Event,
     MessageFailed,
@@ -33,6 +34,7 @@ from store.events import (
     ThreadCancelled,
     ThreadReopened,
     ToolStarted,
+    TriggerReceived,
 )
 from store.state import StepState
 from store.thread import Thread
@@ -90,9 +92,17 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.seen = Thread("")
         self.unsent: set[str] = set()
         self.prompts = [""]
-        self.prompted = {0}
-        """How many events the prompts held."""
-        self.words = 0
+        self.prompted: dict[int, str] = {}
+        """What the model was shown, by how many events there were."""
+        self.texts: dict[str, Person] = {}
+        """Everything that was said here, by a word that stands in nothing else, and who is to be held for its author.
+        """
+
+    def text_of(self, author: Person) -> str:
+        """A text that nobody has written before."""
+        text = f"word{len(self.texts):04}."
+        self.texts[text] = author
+        return text
 
     def do(self, what: Awaitable[object]) -> None:
         async def act() -> None:
@@ -110,8 +120,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             with contextlib.suppress(Refused):
                 match does:
                     case "speaks":
-                        self.words += 1
-                        await world.say(f"by the way, {self.words}", by=writes)
+                        await world.say(f"by the way, {self.text_of(writes)}", by=writes)
                     case "approves":
                         await world.approve(by=by)
                     case "approves what is gone":
@@ -119,15 +128,15 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                     case "approves something else":
                         await world.approve(by=by, digest="0123456789")
                     case "rejects":
-                        await world.reject("not now", by=by)
+                        await world.reject(f"not now, {self.text_of(by)}", by=by)
                     case "answers":
-                        await world.answer("yes", by=writes)
+                        await world.answer(f"yes, {self.text_of(writes)}", by=writes)
                     case "pauses":
                         await world.pause()
                     case "resumes":
                         await world.resume()
                     case "cancels":
-                        await world.cancel()
+                        await world.cancel(self.text_of(writes), writes)
 
         return act
 
@@ -149,7 +158,10 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.world = self.make_world(plan=look_when_spoken_to if planned else no_plan, limits=limits)
         self.world.model.otherwise = lambda _: done()
         self.world.model.asked = self.check_prompt
-        self.do(self.world.say("hello"))
+        self.says("hello", ANN)
+
+    def says(self, text: str, by: Person, **more: Any) -> None:
+        self.do(self.world.say(f"{text}, {self.text_of(by)}", by=by, **more))
 
     @rule(does=does, by=st.sampled_from(PEOPLE))
     def a_person_acts(self, does: str, by: Person) -> None:
@@ -195,13 +207,13 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     @rule(lines=st.lists(st.sampled_from(MODEL_SAYS), min_size=1, max_size=4), by=st.sampled_from(PEOPLE))
     def somebody_asks_for_something(self, lines: list[Line], by: Person) -> None:
         self.world.model.answers(*lines)
-        self.do(self.world.say("do it", by=by))
+        self.says("do it", by)
         self.runs()
 
     @rule(by=st.sampled_from(PEOPLE), verdict=st.sampled_from(["approves", "rejects", "takes it back"]))
     def somebody_asks_for_a_push_and_somebody_decides(self, by: Person, verdict: str) -> None:
         self.world.model.answers(Push(target="prod"))
-        self.do(self.world.say("push it", by=by))
+        self.says("push it", by)
         self.runs()
         if verdict == "takes it back":
             self.world.model.answers(withdraw())
@@ -212,7 +224,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     def somebody_acts_before_code_asks_and_a_push_that_waits_is_approved(self, does: str, by: Person) -> None:
         for step in (Rollout(), Push(target="prod")):
             self.world.model.answers(step)
-            self.do(self.world.say("do it", by=ANN))
+            self.says("do it", ANN)
             self.runs()
         self.world.desk.during("rollout", self.person(does, by))
         self.world.clock.advance(10)
@@ -234,9 +246,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.runs()
 
     @precondition(lambda self: self.seen.version > 25)
-    @rule()
-    def somebody_cancels(self) -> None:
-        self.do(self.person("cancels", ANN)())
+    @rule(by=st.sampled_from((ANN, ANN, EVE)))
+    def somebody_cancels(self, by: Person) -> None:
+        self.do(self.person("cancels", by)())
 
     def runs(self) -> None:
         appends = self.world.store.appends
@@ -279,9 +291,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 step = state.steps[new.step]
                 assert not was_cancelled(before, new.step), f"{new.id}, which was cancelled"
                 assert may_begin(before), f"{new.id} while {before.status}"
-                if step.chosen.intent == "push" or (
-                    state.unverified and step.chosen.acts and step.chosen.by == "model"
-                ):
+                doubted = step.chosen.acts and step.chosen.by == "model" and self.is_doubtful(before, step.chosen)
+                self.reached["doubted and started"] += doubted
+                if step.chosen.intent == "push" or doubted:
                     request, decision = step.request, step.request.decision if step.request else None
                     self.check_approval(before, step, new)
                     assert request is not None
@@ -309,6 +321,28 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             case _:
                 pass
 
+    def authors(self, before: Thread, chosen: StepChosen) -> list[Person]:
+        """Whose words the model had before its eyes when it chose this, and who changed the call since."""
+        if chosen.by == "person":
+            assert chosen.editor
+            return [*self.authors(before, before.state.steps[chosen.edits].chosen), chosen.editor]
+        prompt = self.prompted[chosen.seen or before.events.index(chosen)]
+        return [author for text, author in self.texts.items() if text in prompt]
+
+    def is_doubtful(self, before: Thread, chosen: StepChosen) -> bool:
+        """Whether it was chosen after words that nobody vouches for, or for a schedule alone."""
+        if any(author.trust != "verified" for author in self.authors(before, chosen)):
+            return True
+        for event in reversed(before.events[: before.events.index(chosen)]):
+            match event:
+                case TriggerReceived():
+                    return event.source == CRON
+                case MessageReceived() if event.sender.trust == "verified":
+                    return False
+                case _:
+                    pass
+        return False
+
     def check_seen(self, before: Thread, new: StepChosen) -> None:
         """What was written while the model thought stays unread, and nothing that acts stands over it."""
         seen = new.seen or before.version
@@ -326,9 +360,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         """It is what a fresh reading of the log gives; and it only grew at its end, or was compacted."""
         log = await self.world.store.load(self.world.thread.id)
         assert prompt == Context(self.world.agent).render(log)
-        self.prompted.add(log.version)
+        self.prompted[log.version] = prompt
         newest = next(e for e in reversed(log.events) if isinstance(e, MessageReceived))
-        assert newest.text in prompt
+        assert (log.state.edits.texts.get(newest.id) or newest.text) in prompt
         before, _, _ = self.prompts[-1].rpartition("\n\n<now>\n")
         if self.world.agent.limits is TIGHT:
             assert len(prompt) <= TIGHT.context_chars_max
@@ -386,7 +420,7 @@ def was_cancelled(before: Thread, step_id: str) -> bool:
 def words_came_after_the_reopening(before: Thread) -> bool:
     for past in reversed(before.events):
         match past:
-            case MessageReceived():
+            case MessageReceived() | TriggerReceived():
                 return True
             case ThreadReopened():
                 return False

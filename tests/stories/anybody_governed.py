@@ -1,6 +1,8 @@
 """People who do what they like, under a policy: who may approve, how many, until when, and once for all.
 
-What a push may begin by is judged here from the events as they were written, without any of the program's own judging.
+They write in every way there is, under every identity there is: of the team, of nobody's, unproven, passed on. What a
+push may begin by is judged here from the events as they were written and from what the model was shown, without any of
+the program's own judging.
 """
 
 from __future__ import annotations
@@ -14,16 +16,24 @@ from hypothesis.stateful import rule
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team.people import Member, People
-from channels.inbound import Refused
+from channels.inbound import EarlierMessage, Refused
 from store.authority.binding import digest
 from store.authority.terms import Terms
-from store.events import ApprovalDecided, ApprovalRequested, MessageReceived, StepChosen, TimerFired, ToolStarted
+from store.events import (
+    CRON,
+    ApprovalDecided,
+    ApprovalRequested,
+    StepChosen,
+    TimerFired,
+    ToolStarted,
+    TriggerReceived,
+)
 from store.standing import StandingGranted
 from store.state import StepState
 from store.thread import Thread
-from store.values import Person, Place
+from store.values import Attachment, Person, Place
 from tests.stories.anybody import AnybodyDoesAnything
-from tests.telling.playbook import Push, Rollout, World
+from tests.telling.playbook import Push, Rollout, Touch, World
 from tests.telling.story import ANN, BOB, EVE
 
 ANN_BY_MAIL = Person(name="Ann A.", address="Ann@example.com", trust="verified")
@@ -31,18 +41,26 @@ CAT = Person(name="Cat", address="U4", trust="verified")
 DAN = Person(name="Dan", address="U5", trust="verified")
 FAY = Person(name="Fay", address="U6", trust="verified")
 GUS = Person(name="Gus", address="U7", trust="verified")
-GROUPS = {"ann": {"release"}, "bob": {"release"}, "cat": {"leads"}, "fay": {"release"}, "gus": {"release"}}
+TOKEN = Person(name="api", address="api", trust="verified")
+ANN_AT_HOME = Person(name="Ann", address="ann@home.example", trust="verified")
+IN_ANNS_NAME = ANN.model_copy(update={"trust": "unverified"})
+SOMEBODY = Person(name="somebody", trust="third_party")
+"""Who wrote what was passed on, nobody knows."""
+_BOTH = ("release", "duty")
+GROUPS = {"ann": {*_BOTH}, "bob": {*_BOTH}, "cat": {"leads"}, "fay": {*_BOTH}, "gus": {*_BOTH}}
+QUORUM = {"release": 2, "duty": 1}
 PEOPLE = People(
     {
-        "ann": Member(name="Ann", slack="U1", emails=("ann@example.com",), groups=("release",)),
-        "bob": Member(name="Bob", slack="U2", groups=("release",)),
+        "ann": Member(name="Ann", slack="U1", emails=("ann@example.com",), groups=_BOTH),
+        "bob": Member(name="Bob", slack="U2", groups=_BOTH),
         "cat": Member(name="Cat", slack="U4", groups=("leads",)),
-        "fay": Member(name="Fay", slack="U6", groups=("release",)),
-        "gus": Member(name="Gus", slack="U7", groups=("release",)),
+        "dan": Member(name="Dan", slack="U5"),
+        "fay": Member(name="Fay", slack="U6", groups=_BOTH),
+        "gus": Member(name="Gus", slack="U7", groups=_BOTH),
     }
 )
-WHO = {"u1": "ann", "ann@example.com": "ann", "u2": "bob", "u4": "cat", "u6": "fay", "u7": "gus"}
-EVERYBODY = (ANN, ANN_BY_MAIL, BOB, CAT, DAN, FAY, GUS, FAY, GUS, EVE, ANN.model_copy(update={"trust": "unverified"}))
+WHO = {"u1": "ann", "ann@example.com": "ann", "u2": "bob", "u4": "cat", "u5": "dan", "u6": "fay", "u7": "gus"}
+EVERYBODY = (ANN, ANN_BY_MAIL, BOB, CAT, DAN, FAY, GUS, FAY, GUS, EVE, IN_ANNS_NAME, TOKEN, ANN_AT_HOME)
 REMIND, WIDEN, EXPIRE = (timedelta(seconds=n) for n in (20, 40, 90))
 
 
@@ -50,19 +68,27 @@ def who(person: Person) -> str:
     return WHO.get(person.address.lower(), person.address.lower())
 
 
+def may_be_anybody(author: Person) -> bool:
+    """Whether one of the team may have written it under this name."""
+    if author == SOMEBODY:
+        return False  # It was passed on, by somebody who counts as well.
+    return author.trust == "unverified" or author.address.lower() not in WHO
+
+
 class Release(Authority):
-    """Two of the release group, later a lead too, within 90 seconds."""
+    """Two of the release group or one on duty, later a lead too, within 90 seconds."""
 
     def __init__(self) -> None:
         self.requester_may = False
+        self.group = "release"
         self.grants: list[StandingGranted] = []
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         if call.arguments.get("target") == "staging" and call.unverified:
             return None
         terms = Terms(
-            group="release",
-            quorum=2,
+            group=self.group,
+            quorum=QUORUM[self.group],
             requester_may=self.requester_may,
             requesters=call.requesters,
             remind_at=call.at + REMIND,
@@ -82,24 +108,98 @@ class Release(Authority):
 class AnybodyUnderPolicies(AnybodyDoesAnything):
     def make_world(self, **more: Any) -> World:
         self.authority = Release()
+        self.woken = 0
         return World(**more, people=PEOPLE, authority=self.authority, rooms=["room"])
 
-    @rule(may=st.booleans())
-    def the_team_changes_its_mind(self, may: bool) -> None:
+    @rule(may=st.booleans(), group=st.sampled_from([*QUORUM]))
+    def the_team_changes_its_mind(self, may: bool, group: str) -> None:
         self.authority.requester_may = may
+        self.authority.group = group
+
+    @rule(
+        by=st.sampled_from(EVERYBODY),
+        how=st.sampled_from(["writes", "attaches", "was there before", "passes on", "edits", "cancels"]),
+        goes_on=st.booleans(),
+    )
+    def somebody_is_heard(self, by: Person, how: str, goes_on: bool) -> None:
+        """In every way in which words reach the model."""
+        by = by if by.trust == "verified" or self.strangers else BOB
+        somebody = SOMEBODY if self.strangers else by
+        match how:
+            case "attaches":
+                file = Attachment(name="a.txt", text=self.text_of(somebody)) if self.strangers else Attachment(name="a")
+                self.says("see this", by, attachments=(file,))
+            case "was there before" if self.strangers:
+                text = self.text_of(by.model_copy(update={"trust": "third_party"}))
+                self.says("you heard it", BOB, earlier=(EarlierMessage(by.name, by.address, text, text),))
+            case "passes on" if self.strangers:
+                text = self.text_of(SOMEBODY)
+                self.says("see below", by, earlier=(EarlierMessage("quoted", "", text, text),))
+            case "edits":
+                self.says("wait", by)
+                text = f"rather so, {self.text_of(by)}"
+                said, place = f"m{self.world.said}", self.world.place
+                self.do(
+                    self.world.inbox.edited(self.world.thread.id, place.channel, event_id=said, text=text, edit_id="1")
+                )
+            case "cancels":
+                self.do(self.world.cancel(self.text_of(by), by))
+                self.do(self.world.resume())
+            case _:
+                self.says("listen", by)
+        if goes_on:
+            self.a_call_is_chosen()
+
+    @rule(what=st.sampled_from(["a schedule", "a hook", "a delivery report"]))
+    def a_machine_is_heard(self, what: str) -> None:
+        world = self.world
+        match what:
+            case "a schedule":
+                self.woken += 1
+                monday = TriggerReceived(id=f"monday/{self.woken}", at=world.clock(), source=CRON, name="monday")
+                self.do(world.inbox.trigger(world.place, monday, agent="ops"))
+            case "a delivery report" if self.strangers:
+                key, text = "s1/say", self.text_of(SOMEBODY)
+                failed = world.inbox.delivery_failed
+                self.do(failed(world.thread.id, "mail", key=key, recipient="x", error=text, event_id=text))
+            case _:
+                self.do(world.trigger("merged"))
+        self.a_call_is_chosen()
+
+    def a_call_is_chosen(self) -> None:
+        self.world.model.answers(Push(target="prod"), Touch())
+        self.runs()
+
+    @rule(
+        asks=st.sampled_from(EVERYBODY),
+        proposes=st.sampled_from([ANN, FAY, CAT]),
+        votes=st.lists(st.sampled_from([ANN, ANN_BY_MAIL, FAY, BOB]), min_size=1, max_size=3),
+        words=st.booleans(),
+    )
+    def somebody_says_no_and_what_to_do_instead(
+        self, asks: Person, proposes: Person, votes: list[Person], words: bool
+    ) -> None:
+        self.a_push_is_asked_for_and_voted_on([], 0, asks)
+        self.world.model.answers(Push(target="west"))
+        self.do(self.world.reject(f"west instead, {self.text_of(proposes)}" if words else "", by=proposes))
+        self.runs()
+        for by in votes:
+            self.do(self.world.approve(by=by))
+        self.runs()
 
     @rule(by=st.sampled_from(EVERYBODY), approves=st.booleans())
     def anybody_decides(self, by: Person, approves: bool) -> None:
-        self.do(self.world.approve(by=by) if approves else self.world.reject("no", by=by))
+        comment = f"well, {self.text_of(by)}"
+        self.do(self.world.approve(by, comment) if approves else self.world.reject(comment, by=by))
 
     @rule(
         votes=st.lists(st.sampled_from(EVERYBODY), min_size=1, max_size=4),
         seconds=st.sampled_from([0, 0, 25, 45, 89, 90, 91]),
-        asks=st.sampled_from([DAN, CAT, ANN]),
+        asks=st.sampled_from([DAN, DAN, CAT, ANN, TOKEN, ANN_AT_HOME]),
     )
     def a_push_is_asked_for_and_voted_on(self, votes: list[Person], seconds: int, asks: Person) -> None:
         self.world.model.answers(Push(target="prod"))
-        self.do(self.world.say("push it", by=asks))
+        self.says("push it", asks)
         self.runs()
         self.world.clock.advance(seconds)
         for by in votes:
@@ -140,7 +240,7 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
     def somebody_edits_before_code_asks(self, by: Person, then: str) -> None:
         for step in (Rollout(), Push(target="prod")):
             self.world.model.answers(step)
-            self.do(self.world.say("do it", by=DAN))
+            self.says("do it", DAN)
             self.runs()
 
         async def edits() -> None:
@@ -175,6 +275,7 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
                 by=CAT.model_copy(update={"member": "cat"}),
                 groups=("leads",),
                 until=now + timedelta(seconds=seconds),
+                reason=f"release day, {self.text_of(CAT)}",
             )
         )
 
@@ -192,34 +293,45 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
             for e in story
             if isinstance(e, ApprovalDecided) and e.digest == request.digest and e.by.trust == "verified"
         ]
+        authors = self.authors(before, chosen)
+        apart = request.policy.get("requester_may") is False
+        behind = {who(author) for author in authors if author.trust != "unverified"}
+        maybe_anybody = apart and any(may_be_anybody(author) for author in authors)
+        self.reached[f"{step.chosen.intent} begun for a stranger"] += maybe_anybody
         if grant := request.policy.get("standing"):
             self.reached["push started by a standing approval"] += 1
             [decision] = [e for e in decisions if e.standing]
             [granted] = [g for g in self.authority.grants if g.id == grant == decision.standing]
             assert new.at < granted.until
-            assert not before.state.unverified
+            assert not self.is_doubtful(before, chosen)
+            assert not maybe_anybody, "it may be the own call of who granted it"
+            assert not (apart and who(granted.by) in behind), "who granted it has asked for it"
             return
-        self.reached["push started by a quorum"] += 1
-        until = datetime.fromisoformat(str(request.policy["expires_at"]))
-        assert new.at < until
-        widened = [e for e in before.events if isinstance(e, TimerFired) and e.timer == f"{step.id}/widen/0"]
-        wide_from = before.events.index(widened[0]) if widened else before.version
-        asked = before.events[: before.events.index(request)]
-        spoke = {who(e.sender) for e in asked if isinstance(e, MessageReceived)}
-        spoke |= {who(e.editor) for e in asked if isinstance(e, StepChosen) and e.editor}
-        people = set()
-        for decision in decisions:
-            groups = GROUPS.get(who(decision.by), set())
-            allowed = {"release", "leads"} if before.events.index(decision) > wide_from else {"release"}
-            if not groups & allowed or decision.standing or decision.at >= until:
-                continue
-            if not decision.approved:
-                raise AssertionError(f"{decision.id} had rejected it")
-            if request.policy.get("requester_may") is False and who(decision.by) in spoke:
-                continue
-            people.add(who(decision.by))
-            if len(people) == 2:
-                break
-        assert len(people) == 2, f"only {people} had approved it"
+        self.reached[f"push started by a quorum of {QUORUM[str(request.policy['group'])]}"] += 1
+        needed = max(QUORUM[str(request.policy["group"])], 2 if maybe_anybody else 1)
+        people = entitled(before, request, decisions, needed, behind if apart else set())
+        assert len(people) >= needed, f"only {people} had approved it"
         self.reached["edited push started"] += bool(chosen.editor)
         self.reached["push started by a lead"] += "cat" in people
+        proposed = [e for e in before.events if isinstance(e, ApprovalDecided) and not e.approved and e.comment]
+        self.reached["push started after a proposal"] += any(who(e.by) in behind for e in proposed)
+
+
+def entitled(
+    before: Thread, request: ApprovalRequested, decisions: list[ApprovalDecided], needed: int, behind: set[str]
+) -> set[str]:
+    """Who approved it, was entitled to, in time, and has not asked for it. Raises where somebody had rejected it."""
+    group, until = str(request.policy["group"]), datetime.fromisoformat(str(request.policy["expires_at"]))
+    widened = [e for e in before.events if isinstance(e, TimerFired) and e.timer == f"{request.step}/widen/0"]
+    wide_from = before.events.index(widened[0]) if widened else before.version
+    people: set[str] = set()
+    for decision in decisions:
+        groups = GROUPS.get(who(decision.by), set())
+        allowed = {group, "leads"} if before.events.index(decision) > wide_from else {group}
+        if not groups & allowed or decision.standing or decision.at >= until:
+            continue
+        if decision.approved and who(decision.by) not in behind:
+            people.add(who(decision.by))
+        if not decision.approved and len(people) < needed:
+            raise AssertionError(f"{decision.id} had rejected it")
+    return people

@@ -542,6 +542,11 @@ class World:
 
     # What people do
 
+    @property
+    def said(self) -> int:
+        """How many messages there were: the last one's event id is `m` and this."""
+        return self._messages
+
     async def say(self, text: str, by: Person = ANN, **more: Any) -> Thread:
         self._messages += 1
         event_id = more.pop("event_id", f"m{self._messages}")
@@ -590,8 +595,8 @@ class World:
         self.thread = await self.inbox.resume(self.thread.id, ANN)
         return self.thread
 
-    async def cancel(self, reason: str = "") -> Thread:
-        self.thread = await self.inbox.cancel(self.thread.id, ANN, reason)
+    async def cancel(self, reason: str = "", by: Person = ANN) -> Thread:
+        self.thread = await self.inbox.cancel(self.thread.id, by, reason)
         return self.thread
 
     async def log(self, *events: Event) -> Thread:

@@ -135,9 +135,11 @@ async def test_the_requesters_are_passed_to_the_authority() -> None:
     assert not first.unverified
     assert (second.arguments, second.requesters, second.unverified) == (
         {"target": "staging"},
-        ("ann", "u1", "u3"),
+        ("ann", "u1"),
         True,
     )
+    # What was said in somebody's name, and not verified, is not theirs; and whose it is, nobody knows.
+    assert (first.strangers, second.strangers) == ((), ("Eve (unverified)",))
 
 
 async def test_remind_then_widen_then_expire() -> None:
@@ -377,10 +379,11 @@ async def test_what_people_call_themselves_says_nothing() -> None:
 
 async def test_a_click_that_did_not_count_does_not_keep_a_later_one_from_counting() -> None:
     world = await pushing(group="team")
-    assert (await world.approve(DAN)).outcome == "not_entitled"
-    known = People({**PEOPLE.members, "dan": Member(name="Dan", slack="U5")})
+    ida = Person(name="Ida", address="U9", trust="verified")
+    assert (await world.approve(ida)).outcome == "not_entitled"
+    known = People({**PEOPLE.members, "ida": Member(name="Ida", slack="U9")})
     inbox = Inbox(world.store.real, people=known, clock=world.clock)
-    result = await inbox.decide(world.thread.id, DAN, approved=True, digest=world.digest)
+    result = await inbox.decide(world.thread.id, ida, approved=True, digest=world.digest)
     assert result.outcome == "settled"
 
 
@@ -680,7 +683,15 @@ def stage() -> Iterator[None]:
 @pytest.mark.usefixtures("stage")
 def test_whatever_people_do_a_push_begins_only_by_a_valid_sufficient_and_unexpired_approval_of_exactly_it() -> None:
     interesting = {
-        *("push started by a quorum", "push started by a standing approval", "push started by a lead"),
+        *(
+            "push started by a quorum of 1",
+            "push started by a quorum of 2",
+            "push started by a standing approval",
+            "push started by a lead",
+            "push started after a proposal",
+            "push begun for a stranger",
+            "doubted and started",
+        ),
         *("edited push started", "step expired", "step approved", "step rejected"),
     }
     explore(AnybodyUnderPolicies, interesting, AnybodyUnderPolicies.reached)
