@@ -75,6 +75,7 @@ def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
             "approvers": [json.loads(ANN.model_dump_json())],
             "quorum": 2,
             "votes": [{"name": "Ann", "at": "2026-11-20T09:05:00Z"}],
+            "cautions": [],
             "expires_at": "2026-11-20T09:05:00Z",
             "editable": ["revision"],
         },
