@@ -226,7 +226,7 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """Whether the call waits for an approval: the tool says so, a rule names it, or the words that led to it are doubtful.
+    """Whether the call waits for an approval: the tool says so, a rule names it, or doubtful words led to it.
 
     If nobody vouches for one of these words, every call that acts and that the model chose needs approval. What only
     looks never does.

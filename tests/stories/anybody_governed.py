@@ -48,7 +48,8 @@ SOMEBODY = Person(name="somebody", trust="third_party")
 """Who wrote what was passed on, nobody knows."""
 GROUPS = {
     **{name: {"team", "release"} for name in ("ann", "bob", "fay", "gus")},
-    **{"cat": {"team", "leads"}, "dan": {"team"}},
+    "cat": {"team", "leads"},
+    "dan": {"team"},
 }
 QUORUM = {"release": 2, "team": 1}
 PEOPLE = People(
