@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 
 import bot.setup  # noqa: F401 - it registers the grammars of places, whichever test runs first
-from bot.cli.demo.site import Site
 from store.base import Store
 from store.redis.store import RedisStore
 from tests import matrices, signals
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
+from tests.shop import Site
 
 
 @pytest.hookimpl(wrapper=True)

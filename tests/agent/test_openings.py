@@ -11,7 +11,6 @@ from pydantic import JsonValue
 
 from agent.decide import AskModel, decide
 from agent.openings import opening_step
-from bot.cli.demo.site import MERGED
 from bot.clock import Clock as Cron
 from bot.team.hours import Hours
 from bot.team.schedules import Schedule, ScheduleTable
@@ -19,6 +18,7 @@ from store.events import CRON, StepChosen, TriggerReceived
 from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, events
+from tests.shop import MERGED
 from tests.store.threads import thread_ids
 from tests.telling.playbook import World, done, ops
 from tests.telling.story import ANN

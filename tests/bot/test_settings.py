@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bot.app import model_problems, roster_problems
-from bot.cli.demo.site import Site
 from bot.settings import SECRETS, Settings, misspelt
 from bot.setup import Setup, load
 from bot.team.problems import SettingsError
 from tests.fakes.webhooks import new_secret
+from tests.shop import Site
 from tests.stories.program import Bot
 
 SECRET = "hunter2-is-my-secret"

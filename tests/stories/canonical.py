@@ -23,7 +23,6 @@ from pathlib import Path
 from agent.decide import decide
 from agent.definition import Agent
 from agent.roster import deploy, rollback
-from bot.cli.demo.site import COMPONENTS, MERGED, Site
 from bot.inbox import Inbox
 from bot.team.file import read_team
 from bot.views.transcript import entries
@@ -34,6 +33,7 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 from tests.patience import STORY_SECONDS_MAX
+from tests.shop import COMPONENTS, MERGED, Site
 from tests.stories.program import Process, forked
 
 DEX = Person(name="dex", address="dex", trust="verified")

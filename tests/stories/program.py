@@ -35,13 +35,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from bot.cli.demo.site import Site
 from bot.cli.main import main
 from store.embedded.keeper import embedded
 from store.embedded.supervisor import SERVER_LOCK
 from tests import ROOT
 from tests.fakes.model_server import ModelServer
 from tests.patience import PATIENCE_SECONDS
+from tests.shop import Site
 
 BOT = str(Path(sys.executable).with_name("bot"))
 LOOK_SECONDS = 0.02

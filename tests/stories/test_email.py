@@ -25,7 +25,6 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from bot.cli.demo.site import MERGED
 from channels.base import SendFailed
 from channels.email.imap import Fetched, Pace
 from channels.email.letters import Letter
@@ -43,6 +42,7 @@ from tests.fakes.servers import Server
 from tests.fakes.wire import Wire
 from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
+from tests.shop import MERGED
 from tests.stories.program import Bot, Running
 from tests.stories.test_slack import decider
 

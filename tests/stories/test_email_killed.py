@@ -20,7 +20,6 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from bot.cli.demo.site import MERGED
 from tests.fakes.mail import missing
 from tests.fakes.mail.dovecot import Dovecot
 from tests.fakes.mail.postfix import Postfix
@@ -29,6 +28,7 @@ from tests.fakes.servers import Server
 from tests.fakes.wire import Direction, Wire
 from tests.matrices import matrix
 from tests.patience import STORY_SECONDS_MAX
+from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_email import Mailroom, approves_by_link, eventually, imap_url, text_of
 from tests.stories.test_slack import decider

@@ -20,7 +20,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.cli.demo.site import MERGED
 from bot.views.document import document
 from store.base import Store
 from store.redis.store import RedisStore
@@ -31,6 +30,7 @@ from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer, User
 from tests.matrices import matrix
 from tests.patience import PATIENCE_SECONDS
+from tests.shop import MERGED
 from tests.store.threads import thread_ids
 from tests.stories.program import Bot, Running, token_table
 from tests.stories.test_email import Mailroom, text_of

@@ -20,7 +20,6 @@ import aiohttp
 import pytest
 
 from agent.roster.deploy.stand_in import next_step, read
-from bot.cli.demo.site import MERGED
 from store.events import ApprovalDecided, MessageFailed, MessageSent, ToolInterrupted, ToolStarted
 from store.redis.store import RedisStore
 from store.thread import Thread
@@ -31,6 +30,7 @@ from tests.fakes.slack import Message, SlackServer
 from tests.fakes.wire import Wire
 from tests.matrices import matrix
 from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
+from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_email import text_of
 from tests.stories.test_governed import LOOK_SECONDS, PEOPLE, Company, policy

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from agent.roster.deploy.stand_in import next_step
-from bot.cli.demo.site import MERGED
 from tests import ROOT
 from tests.fakes.model_server import ModelServer, Reply
 from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer
 from tests.patience import PATIENCE_SECONDS
+from tests.shop import MERGED
 from tests.stories.program import Bot, Running
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.demo.site import MERGED
 from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer
 from tests.matrices import matrix
 from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
+from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_slack import MANIFEST, Team, decider
 

@@ -32,6 +32,7 @@ from agent import (
 from agent.roster.deploy.site import DeployConfig
 from agent.roster.deploy.tools.deploy import Deploy, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
+from agent.roster.deploy.tools.look import ComponentsWith, ListComponentsWith
 from agent.roster.deploy.tools.look_up import LookUp
 from agent.roster.deploy.waiting import waiting_commits
 
@@ -89,21 +90,37 @@ def _after_merge(thread: Thread, site: DeployConfig) -> Step | None:
         return None
     trigger = thread.events[merged]
     assert isinstance(trigger, TriggerReceived)
+    revision = str(trigger.data.get("sha", ""))
+    concerned = _concerned(thread, site, revision)
+    if not isinstance(concerned, tuple):
+        return concerned
     for environment in site.unattended:
-        for component in site.having(environment):
-            step = Deploy(component=component, environment=environment, revision=str(trigger.data.get("sha", "")))
+        for component in (name for name in site.having(environment) if name in concerned):
+            step = Deploy(component=component, environment=environment, revision=revision)
             asked = [call for call in calls(thread, Deploy) if call.by_code and call.step == step]
             if not asked:
                 return step
             if not _succeeded(thread, asked[-1].result(Started)):
                 return None
-        if environment in site.tested:
+        if environment in site.tested and concerned:
             tests = _tests_by_code(thread, environment)
             if not tests:
-                return _say_what_is_not_done(thread, site) or RunEndToEndTests(environment=environment)
+                return _say_what_is_not_done(thread, site, concerned) or RunEndToEndTests(environment=environment)
             if not _passed(tests[0]):
                 return None
-    return _say_what_is_not_done(thread, site)
+    return _say_what_is_not_done(thread, site, concerned)
+
+
+def _concerned(thread: Thread, site: DeployConfig, revision: str) -> tuple[str, ...] | Step | None:
+    """The components that a merge concerns, or the step that looks for them. None: they could not be found."""
+    if len(site.one_of_each_repository) == 1:
+        return tuple(site.components)
+    look = ListComponentsWith(revision=revision)
+    looked = [call for call in calls(thread, ListComponentsWith) if call.by_code and call.step == look]
+    if not looked:
+        return look
+    found = looked[-1].result(ComponentsWith)
+    return found.components if found else None
 
 
 def _acted_otherwise(thread: Thread) -> bool:
@@ -112,25 +129,28 @@ def _acted_otherwise(thread: Thread) -> bool:
     return any(step.chosen.acts and step.chosen.intent not in known for step in steps_taken(thread))
 
 
-def _say_what_is_not_done(thread: Thread, site: DeployConfig) -> Step | None:
+def _say_what_is_not_done(thread: Thread, site: DeployConfig, concerned: tuple[str, ...]) -> Step | None:
     """Once."""
-    update = SendUpdate(message=_not_done_after_merge(site))
+    update = SendUpdate(message=_not_done_after_merge(site, concerned))
     is_said = any(call.step == update for call in calls(thread, SendUpdate))
     return None if is_said or not update.message else update
 
 
-def _not_done_after_merge(site: DeployConfig) -> str:
+def _not_done_after_merge(site: DeployConfig, concerned: tuple[str, ...]) -> str:
     """What people must know about a merge, because the team file sets up no more; empty: everything is set up."""
+    if not concerned:
+        return "No component's repository has the merged commit, so nothing was deployed."
     if not site.unattended:
         return "Every environment needs an approval, so nothing was deployed by itself."
     done = {component for environment in site.unattended for component in site.having(environment)}
     where = " or ".join(site.unattended)
     missing = [
         f"{component} has no target {where} in the team file, so it was not deployed."
-        for component in site.components
+        for component in concerned
         if component not in done
     ]
-    missing += (_untested(environment) for environment in site.unattended if environment not in site.tested)
+    if (last := site.unattended[-1]) not in site.tested:
+        missing.append(_untested(last))
     return " ".join(missing)
 
 

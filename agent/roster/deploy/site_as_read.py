@@ -6,7 +6,7 @@ It finds the names in what people write, and knows what comes before what. It de
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 _ENVIRONMENT = re.compile(r"^- ([a-z0-9_-]+)(?:, after ([a-z0-9_-]+))?: (?:no approval|people approve)", re.MULTILINE)
@@ -41,6 +41,15 @@ class Site:
         """The first that the words name; empty: none."""
         return next((name for name in _names_in(words, self.before) if name not in apart_from), "")
 
+    def up_to(self, environments: Iterable[str]) -> tuple[str, ...]:
+        """These environments, and all that come before them."""
+        found: dict[str, None] = {}
+        for environment in environments:
+            while environment and environment not in found:
+                found[environment] = None
+                environment = self.before.get(environment, "")
+        return tuple(found)
+
     def all_before(self, component: str, environment: str) -> Iterator[str]:
         """The environments of the component that come before this one, the nearest first."""
         while environment := self.before.get(environment, ""):
@@ -48,7 +57,7 @@ class Site:
                 yield environment
 
 
-def read_site(instructions: str) -> Site:
+def site_in(instructions: str) -> Site:
     _, _, lines = instructions.partition("\n# The site\n")
     return Site(
         dict(_ENVIRONMENT.findall(lines)),

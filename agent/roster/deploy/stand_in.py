@@ -19,7 +19,7 @@ import yaml
 
 from agent.model.base import Answer, Prompt
 from agent.model.schema import find_step, validated
-from agent.roster.deploy.site_as_read import Site, read_site
+from agent.roster.deploy.site_as_read import Site, site_in
 from agent.roster.deploy.tools.deploy import Deploy, Rollback
 from agent.roster.deploy.tools.guards import Waiver
 from agent.roster.deploy.tools.look import ListDeployments
@@ -88,7 +88,7 @@ class Plan:
 def next_step(instructions: str, context: str) -> str:
     """The answer of a model: one JSON object with a step. It gets the system message and the user message."""
     blocks = read(context)
-    plan = Plan(read_site(instructions))
+    plan = Plan(site_in(instructions))
     for index, block in enumerate(blocks):
         _follow(plan, block, blocks[: index + 1], _latest(blocks, "now"))
     return json.dumps({"step": _answer(plan, blocks).model_dump(mode="json")})
@@ -124,6 +124,8 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             plan.aim([Goal("rollback", component, where) for component in reversed(deployed)])
         case "human_response" if data.get("approved") is False:
             _rejected(plan, str(data.get("comment") or ""), str(data.get("by", "somebody")))
+        case "list_components_with":
+            plan.goals = [goal for goal in plan.goals if goal.component in data.get("components", ())]
         case "list_deployments" if plan.reply == _LOOK:
             plan.reply = None
         case "done_for_now" | "send_update" | "nothing_to_do":
@@ -161,7 +163,7 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
         goals = [Goal("rollback", one, where) for one in site.components_in(words)]
         plan.aim(goals or [Goal("rollback", environment=where)])
     elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words):
-        skipped = tuple(name for name in site.before if _skips(name, text))
+        skipped = site.up_to(name for name in site.before if _skips(name, text))
         revision, environment = _revision(words, seen), site.environment(words, skipped)
         components = site.components_in(words) or tuple(reversed(site.targets))
         plan.aim([Goal("deploy", component, environment, revision, skipped) for component in components])

@@ -23,7 +23,8 @@ from agent.roster.deploy.stand_in import StandIn
 from bot.app import model_of, opened
 from bot.cli import command, console, person
 from bot.cli.asking import typed_lines
-from bot.cli.demo.site import COMPONENTS, MERGED, Site
+from bot.cli.demo.layout import MERGED
+from bot.cli.demo.site import Site
 from bot.cli.session import HELP, Session, working
 from bot.settings import Settings
 from bot.setup import Setup
@@ -36,7 +37,9 @@ from store.events import TriggerReceived
 from store.thread import Thread
 from store.values import Person
 
-OBJECTION = "can you deploy the backend first?"
+OBJECTION = "can you deploy the orders first?"
+CONCERNED = ("orders", "checkout")
+"""The components that the merge changes."""
 SCENARIO_SECONDS_MAX = 180.0
 
 
@@ -80,7 +83,7 @@ async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
             try:
                 async with working(app, model, thread.id):
                     if interactive:
-                        print(HELP + " Try: status, or: roll back the frontend.\n", flush=True)
+                        print(HELP + " Try: status, or: roll back the checkout.\n", flush=True)
                         await session.converse(typed_lines())
                     else:
                         async with asyncio.timeout(SCENARIO_SECONDS_MAX):
@@ -126,38 +129,44 @@ def _merged(site: Site) -> TriggerReceived:
             "title": "Pay by invoice",
             "merged_by": "ada",
             "sha": site.sha(MERGED),
-            "task": f"deploy SHA {MERGED} to production",
+            "task": f"deploy SHA {MERGED} to live",
         },
     )
 
 
 async def _play(session: Session, site: Site) -> None:
     """The scenario of the 12-factor guide, step by step; each is checked before the next."""
-    merged, before = site.sha(MERGED), {c: site.running(c, "production") for c in COMPONENTS}
+    merged, before = site.sha(MERGED), _live(site)
     thread = await session.until_turn()
-    for component in COMPONENTS:
-        _check(site.running(component, "staging") == merged, f"{component} was deployed to staging after the merge")
-    _check(_tests_passed(thread, "staging"), "the end-to-end tests passed on staging")
-    await _expect_request(session, "frontend", merged)
-    _check({c: site.running(c, "production") for c in COMPONENTS} == before, "nothing ran before it was approved")
+    for environment in ("lab", "preview"):
+        for component in CONCERNED:
+            is_there = site.running(component, environment) == merged
+            _check(is_there, f"{component} was deployed to {environment} after the merge")
+    _check(_tests_passed(thread, "preview"), "the end-to-end tests passed on preview")
+    await _expect_request(session, "checkout", merged)
+    _check(_live(site) == before, "nothing ran before it was approved")
     await session.obey(Typed("reject", OBJECTION))
     await session.until_turn()
-    await _expect_request(session, "backend", merged)
-    _check({c: site.running(c, "production") for c in COMPONENTS} == before, "nothing ran after it was rejected")
+    await _expect_request(session, "orders", merged)
+    _check(_live(site) == before, "nothing ran after it was rejected")
     await session.obey(Typed("approve"))
     await session.until_turn()
-    await _expect_request(session, "frontend", merged)
-    _check(site.running("backend", "production") == merged, "the approved backend was deployed to production")
-    _check(site.running("frontend", "production") == before["frontend"], "the frontend waited for its approval")
+    await _expect_request(session, "checkout", merged)
+    _check(_live(site) == {**before, "orders": merged}, "the approved orders were deployed to live, and nothing else")
     await session.obey(Typed("approve"))
     thread = await session.until_turn()
     _check(thread.status == "done", "the agent was done")
-    _check(_tests_passed(thread, "production"), "the end-to-end tests passed on production")
+    _check(_tests_passed(thread, "live"), "the end-to-end tests passed on live")
+    _check(site.running("search", "live") == before["search"], "what the merge does not concern was left alone")
     print("\nChecked on disk:")
-    for component in COMPONENTS:
-        running = site.running(component, "production")
+    for component in CONCERNED:
+        running = site.running(component, "live")
         _check(running == merged, f"what was approved is what runs: {component} {merged}")
-        print(f"  {component} on production runs {running}, which is what was approved")
+        print(f"  {component} on live runs {running}, which is what was approved")
+
+
+def _live(site: Site) -> dict[str, str]:
+    return {component: site.running(component, "live") for component in site.layout.components}
 
 
 async def _expect_request(session: Session, component: str, sha: str) -> None:

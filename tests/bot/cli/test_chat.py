@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bot.cli.demo.site import MERGED
 from tests.fakes.model_server import ModelServer, step
 from tests.fakes.servers import Server
+from tests.shop import MERGED
 from tests.stories.program import Bot, Terminal
 
 pytestmark = pytest.mark.slow

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from bot.cli.demo.site import MERGED
 from bot.team.names import NO_AGENT
 from tests.fakes.model_server import ModelServer, step
 from tests.fakes.servers import Server
+from tests.shop import MERGED
 from tests.stories.program import BOT, Bot, forked
 
 pytestmark = pytest.mark.slow

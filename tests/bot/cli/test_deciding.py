@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bot.cli.demo.site import MERGED
 from bot.cli.person import login
 from tests.fakes.model_server import ModelServer, step
 from tests.fakes.servers import Server
+from tests.shop import MERGED
 from tests.stories.program import Bot
 
 pytestmark = pytest.mark.slow

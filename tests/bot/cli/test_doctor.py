@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from bot.cli import doctor as checks
-from bot.cli.demo.site import Site
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import read_team
@@ -26,6 +25,7 @@ from tests.fakes.servers import Server
 from tests.fakes.slack import SlackServer
 from tests.fakes.webhooks import Receiver, new_secret
 from tests.ports import HeldPort
+from tests.shop import Site
 from tests.stories.program import Bot, Done
 
 pytestmark = pytest.mark.slow

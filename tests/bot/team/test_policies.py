@@ -13,7 +13,6 @@ import pytest
 from agent.authority import CallToApprove
 from agent.definition import Agent
 from agent.steps import Tool
-from bot.cli.demo.site import Site
 from bot.cli.doctor import examine
 from bot.cli.findings import Finding
 from bot.settings import Settings
@@ -27,6 +26,7 @@ from bot.team.rule_effects import tools_of
 from channels.messages import CALLED_MAX
 from store.authority.terms import Terms
 from store.values import Place
+from tests.shop import Site
 
 NOW = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)  # a Friday, 17:00 in Berlin
 BOTH: Reach = {"slack": None, "email": None}

@@ -21,6 +21,7 @@ from agent.roster.deploy.tools.follow import GetWorkflowStatus, ListWorkflowRuns
 from agent.roster.deploy.tools.look import (
     CheckDeploymentStatus,
     ListCommits,
+    ListComponentsWith,
     ListDeployments,
     ListGitTags,
     ListWaitingCommits,
@@ -32,6 +33,7 @@ TOOLS: tuple[type[Tool], ...] = (
     LookUp,
     ListGitTags,
     ListCommits,
+    ListComponentsWith,
     ListWaitingCommits,
     ListDeployments,
     CheckDeploymentStatus,

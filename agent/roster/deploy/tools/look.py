@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import JsonValue
@@ -44,6 +46,30 @@ class WaitingCommits(Result):
     commits: tuple[WaitingCommit, ...] = ()
     """The newest of each."""
     failed: tuple[NotLooked, ...] = ()
+
+
+class ComponentsWith(Result):
+    components: tuple[str, ...] = ()
+
+
+class ListComponentsWith(Tool):
+    """The components whose repository has a revision. Chosen by code after a merge."""
+
+    revision: str
+
+    needs: ClassVar[tuple[type, ...]] = (Targets,)
+    repeatable: ClassVar[bool] = True
+    doing: ClassVar[str] = "is looking for what was merged"
+
+    async def run(self, call: Call) -> JsonValue:
+        targets = call.need(Targets)
+        config, having = targets.config, set[Path]()
+        for component in config.one_of_each_repository:
+            with contextlib.suppress(ToolError):
+                await targets.repository(component).resolve(self.revision)
+                having.add(config.components[component].repository)
+        names = (name for name, component in config.components.items() if component.repository in having)
+        return ComponentsWith(components=tuple(names)).as_json()
 
 
 class ListGitTags(Tool):

@@ -22,7 +22,6 @@ from agent.model.schema import find_step, validated
 from agent.roster import deploy as deploybot
 from agent.roster import rollback
 from agent.roster.deploy.stand_in import StandIn
-from bot.cli.demo.site import Site
 from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.file import read_team
@@ -35,6 +34,7 @@ from store.state import Request
 from store.thread import Thread
 from store.values import Place
 from tests.patience import PATIENCE_SECONDS
+from tests.shop import Site
 from tests.telling.story import ANN
 
 

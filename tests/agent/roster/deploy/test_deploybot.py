@@ -5,12 +5,13 @@ test needs its own.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
-from bot.cli.demo.site import MERGED
 from store.events import TriggerReceived
 from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, pending, without_environment, without_tests
+from tests.shop import MERGED
 from tests.stories.canonical import merge_of
 from tests.telling.story import ANN
 
@@ -128,6 +129,23 @@ async def test_a_component_that_a_team_does_not_have_is_not_missed_after_a_merge
     assert deployed(thread) == ["backend"]
     assert "run_end_to_end_tests" in intents(thread)
     assert said(thread) == []
+
+
+async def test_a_merge_is_deployed_only_where_the_repository_has_it(bot: Bot) -> None:
+    other = bot.site.home / "other.git"
+    bot.by_hand("git", "clone", "--quiet", "--bare", "--branch", "v1.0.0", str(bot.site.repository), str(other))
+    bot.by_hand("git", "-C", str(other), "update-ref", "-d", "refs/heads/main")
+    bot.by_hand("git", "-C", str(other), "gc", "--quiet", "--prune=now")
+
+    def with_another_repository(table: dict[str, Any]) -> None:
+        table["components"]["docs"] = {**table["components"]["backend"], "repository": str(other)}
+
+    bot.set_up(with_another_repository)
+    async with bot.working(Scripted()):
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
+    assert deployed(thread) == ["backend", "frontend"]
+    assert said(thread) == []
+    assert "run_end_to_end_tests" in intents(thread)
 
 
 async def test_the_pipeline_after_a_merge_stops_where_a_deployment_to_staging_fails(bot: Bot) -> None:

@@ -13,7 +13,7 @@ from agent.model.schema import step_schema
 from agent.roster import deploy
 from agent.roster.deploy.in_words import in_words
 from agent.roster.deploy.site import read_site
-from agent.roster.deploy.site_as_read import read_site as as_read
+from agent.roster.deploy.site_as_read import site_in
 from agent.roster.deploy.tools import tools_of
 from agent.roster.deploy.tools.deploy import Deploy
 
@@ -102,7 +102,7 @@ def test_the_prompt_says_the_site_and_holds_no_other_name() -> None:
 
 
 def test_the_stand_in_reads_the_site_from_the_prompt() -> None:
-    site = as_read(deploy.build(REGIONS, Path("home")).prompt)
+    site = site_in(deploy.build(REGIONS, Path("home")).prompt)
     assert site.before == {"lab": "", "qa": "lab", "prod-eu": "qa", "prod-us": "prod-eu"}
     assert site.targets["ledger"] == ("lab", "prod-us")
     assert [*site.all_before("payments", "prod-us")] == ["prod-eu", "qa", "lab"]

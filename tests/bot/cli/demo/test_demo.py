@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.demo.site import MERGED, Site
+from bot.cli.demo.layout import MERGED
+from bot.cli.demo.site import Site
 from tests import ROOT
 from tests.fakes.model_server import ModelServer
 from tests.ports import HeldPort
@@ -22,32 +23,35 @@ pytestmark = pytest.mark.slow
 
 STORY = (
     "github:      pull_request_merged",
-    "code:        deploy component=backend environment=staging revision=4af9ec0",
-    "backend at {sha} is live on staging",
-    "code:        deploy component=frontend environment=staging revision=4af9ec0",
-    "frontend at {sha} is live on staging",
-    "code:        run_end_to_end_tests environment=staging",
+    "code:        list_components_with",
+    "code:        deploy component=orders environment=lab revision={merged}",
+    "orders at {sha} is live on lab",
+    "code:        deploy component=checkout environment=lab revision={merged}",
+    "code:        deploy component=orders environment=preview revision={merged}",
+    "code:        deploy component=checkout environment=preview revision={merged}",
+    "checkout at {sha} is live on preview",
+    "code:        run_end_to_end_tests environment=preview",
     "4 checks passed",
-    "agent:       deploy component=frontend environment=production revision=4af9ec0",
+    "agent:       deploy component=checkout environment=live revision={merged}",
     "Approval needed",
     "sha: {sha}",
     "❌ rejected deploy",
-    "can you deploy the backend first?",
-    "agent:       deploy component=backend environment=production revision=4af9ec0",
+    "can you deploy the orders first?",
+    "agent:       deploy component=orders environment=live revision={merged}",
     "Approval needed",
     "sha: {sha}",
     "✅ approved deploy",
-    "backend at {sha} is live on production",
-    "agent:       deploy component=frontend environment=production revision=4af9ec0",
+    "orders at {sha} is live on live",
+    "agent:       deploy component=checkout environment=live revision={merged}",
     "Approval needed",
     "✅ approved deploy",
-    "frontend at {sha} is live on production",
+    "checkout at {sha} is live on live",
     "bot:         Done.",
-    "code:        run_end_to_end_tests environment=production",
-    "The end-to-end tests on production passed.",
+    "code:        run_end_to_end_tests environment=live",
+    "The end-to-end tests on live passed.",
     "Checked on disk:",
-    "backend on production runs {sha}",
-    "frontend on production runs {sha}",
+    "orders on live runs {sha}",
+    "checkout on live runs {sha}",
     "To look at the thread:",
 )
 
@@ -98,19 +102,19 @@ async def test_without_a_terminal_it_tells_the_story_and_it_is_true(bot: Bot) ->
     site = site_of(bot)
     sha = from_nothing(bot, "git", "-C", str(site.repository), "rev-parse", "main").stdout.strip()
     assert sha.startswith(MERGED)
-    assert_told_in_order(done.stdout, STORY, sha=sha)
+    assert_told_in_order(done.stdout, STORY, sha=sha, merged=MERGED)
 
     # What is on the disk, without a line of ours.
-    for component in ("backend", "frontend"):
-        current = site.home / "targets" / "production" / component / "current"
+    for component in ("orders", "checkout"):
+        current = site.home / "targets" / "live" / component / "current"
         assert os.readlink(current) == f"releases/{sha}"
         assert json.loads((current / "DEPLOYED").read_text())["by"] == "deploybot"
-    assert (site.home / "targets" / "production" / "backend" / "current" / "backend" / "api").read_text() == "3\n"
-    deployed = (site.home / "deployments.log").read_text().splitlines()[4:]
+    assert (site.home / "targets" / "live" / "orders" / "current" / "orders" / "api").read_text() == "3\n"
+    deployed = (site.home / "deployments.log").read_text().splitlines()[9:]
     assert deployed == [
         f"{component} {environment} {sha} deploybot"
-        for environment in ("staging", "production")
-        for component in ("backend", "frontend")
+        for environment in ("lab", "preview", "live")
+        for component in ("orders", "checkout")
     ]
 
     # What it says at its end is a command that works.
@@ -132,35 +136,35 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
         other.failed("Another demo is running", "BOT_HOME")
 
         person.types("status")
-        status = await person.sees("frontend on production")
-        assert "backend on staging: 4af9ec0" in status
+        status = await person.sees("checkout on live")
+        assert f"orders on preview: {MERGED}" in status
         person.types("what is the meaning of life")
         await person.sees("I did not understand that. I can deploy")
-        person.types("/reject can you deploy the backend first?")
+        person.types("/reject can you deploy the orders first?")
         card = await person.sees("Type: /approve")
-        assert "component: backend" in card
+        assert "component: orders" in card
         person.types("/approve")
-        await person.sees("is live on production")
+        await person.sees("is live on live")
         card = await person.sees("Type: /approve")
-        assert "component: frontend" in card
+        assert "component: checkout" in card
         person.types("/approve")
-        await person.sees("The end-to-end tests on production passed.")
-        assert site.running("frontend", "production") == site.sha(MERGED)
+        await person.sees("The end-to-end tests on live passed.")
+        assert site.running("checkout", "live") == site.sha(MERGED)
 
-        person.types("roll back the frontend")
+        person.types("roll back the checkout")
         card = await person.sees("Type: /approve")
         assert f"sha: {site.sha('v1.0.0')}" in card
         person.types("/approve")
-        await person.sees("is live on production")
-        await person.sees("The end-to-end tests on production passed.")
-        assert site.running("frontend", "production") == site.sha("v1.0.0")
+        await person.sees("is live on live")
+        await person.sees("The end-to-end tests on live passed.")
+        assert site.running("checkout", "live") == site.sha("v1.0.0")
 
-        person.types("deploy the frontend v1.1.0 to production, skip staging")
+        person.types("deploy the checkout v1.1.0 to live, skip preview")
         card = await person.sees("Type: /approve")
         assert f"sha: {site.sha('v1.1.0')}" in card
         person.types("/reject")
         await person.sees("rejected it, so nothing was deployed")
-        assert site.running("frontend", "production") == site.sha("v1.0.0")
+        assert site.running("checkout", "live") == site.sha("v1.0.0")
         person.types("/quit")
         await person.sees("To look at the thread:")
         assert await person.ends() == 0
@@ -180,11 +184,11 @@ async def test_a_demo_that_is_left_in_the_middle_can_be_played_again_in_a_folder
     assert "Traceback" not in person.screen
     assert "\x1b[3" not in person.raw.decode(), "without colour"
     async with bot.started("demo") as killed:
-        await killed.said("component: frontend")
+        await killed.said("component: checkout")
         killed.kill()
         assert await killed.ends() < 0
     again = (await bot.run("demo")).succeeded()
-    assert_told_in_order(again.out, STORY, sha=Site(home / "demo" / "site").sha(MERGED))
+    assert_told_in_order(again.out, STORY, sha=Site(home / "demo" / "site").sha(MERGED), merged=MERGED)
     await bot.nothing_is_left(home / "demo")
 
 
@@ -194,20 +198,22 @@ async def test_a_model_that_does_not_play_along_is_said_so(bot: Bot, model: Mode
     assert result.code == 1
     assert "The model scripted decides." in result.out
     assert "Everything is deployed, trust me." in result.out
-    assert result.err == ("This did not happen: the agent asked approval for deploy frontend (it was: done).\n"), (
+    assert result.err == ("This did not happen: the agent asked approval for deploy checkout (it was: done).\n"), (
         "what did not happen, in one line"
     )
     assert "Checked on disk" not in result.out
     site = site_of(bot)
-    assert site.running("frontend", "production") == site.sha("v1.0.0")
+    assert site.running("checkout", "live") == site.sha("v1.0.0")
     await bot.nothing_is_left(bot.home / "demo")
 
 
-async def test_a_model_that_asks_for_another_commit_than_was_merged_is_said_so(bot: Bot, model: ModelServer) -> None:
-    model.script({"intent": "deploy", "component": "frontend", "environment": "production", "revision": "v1.1.0"})
+async def test_a_model_that_asks_for_what_runs_nowhere_before_gets_no_request(bot: Bot, model: ModelServer) -> None:
+    other = {"intent": "deploy", "component": "checkout", "environment": "live", "revision": "v1.1.0"}
+    model.script(other, {"intent": "done_for_now", "message": "I tried."})
     result = await bot.with_model(model).run("demo")
     assert result.code == 1
-    assert result.err.startswith("This did not happen: the request for deploy frontend showed the full commit 4af9ec0")
+    assert "does NOT run on preview" in model.requests[1]["messages"][-1]["content"]
+    assert result.err == "This did not happen: the agent asked approval for deploy checkout (it was: done).\n"
 
 
 async def test_what_the_demo_needs_and_does_not_find_is_named(bot: Bot) -> None:

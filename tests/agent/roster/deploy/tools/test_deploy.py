@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from bot.cli.demo.site import MERGED
 from channels.inbound import InboundMessage
 from store.events import StepRefused, ToolFinished
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
 from tests.patience import PATIENCE_SECONDS
+from tests.shop import MERGED
 from tests.telling.story import ANN
 
 

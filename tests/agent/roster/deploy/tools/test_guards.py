@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.cli.demo.site import MERGED
 from channels.inbound import InboundMessage
 from store.events import StepRefused
 from store.thread import Thread
 from store.values import Person, Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
+from tests.shop import MERGED
 from tests.telling.story import ANN, deleted
 
 WAY_PAST = "Only if a person asks for exactly this in plain words, choose it again with a waiver that quotes them."
