@@ -58,7 +58,7 @@ class ListComponentsWith(Tool):
     revision: str
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking for what was merged"
 
     async def run(self, call: Call) -> JsonValue:
