@@ -107,7 +107,9 @@ def quoted(waiver: Waiver, call: Call) -> dict[str, JsonValue]:
             f"{waiver.message} does not say {words[:80]!r}. Quote whole words of it exactly as they stand there, "
             f"{QUOTE_CHARS_MAX} characters at most."
         )
-    return {"by": said.by.name or said.by.address, "words": words}
+    # Who is in the team file has a name that nobody else can take; of others the address tells more than the name.
+    by = said.by.member or ", ".join(dict.fromkeys(filter(None, (said.by.name, said.by.address))))
+    return {"by": by, "words": words}
 
 
 def _plain(text: str) -> str:
