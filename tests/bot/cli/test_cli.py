@@ -195,7 +195,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert [found["id"] for found in as_json.document] == [thread]
     assert "Ann:" in shown.succeeded().out
     assert f"{thread}: working, whose turn: agent, 2 events" in shown.out
-    assert prompt.document["user"].startswith("<message>\nfrom: Ann (verified)\n")
+    assert prompt.document["user"].startswith("<message>\nfrom: Ann (verified), m2\n")
     assert "deploybot" in prompt.document["system"]
     approved.failed(thread, "nothing to approve or reject", "working")
     answered.failed(thread, "no open question", "bot send")
