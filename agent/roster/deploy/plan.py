@@ -91,7 +91,7 @@ def _after_merge(thread: Thread, site: DeployConfig) -> Step | None:
     trigger = thread.events[merged]
     assert isinstance(trigger, TriggerReceived)
     revision = str(trigger.data.get("sha", ""))
-    concerned = _concerned(thread, site, revision)
+    concerned = _merged_into(thread, site, revision)
     if not isinstance(concerned, tuple):
         return concerned
     for environment in site.unattended:
@@ -111,7 +111,7 @@ def _after_merge(thread: Thread, site: DeployConfig) -> Step | None:
     return _say_what_is_not_done(thread, site, concerned)
 
 
-def _concerned(thread: Thread, site: DeployConfig, revision: str) -> tuple[str, ...] | Step | None:
+def _merged_into(thread: Thread, site: DeployConfig, revision: str) -> tuple[str, ...] | Step | None:
     """The components that a merge concerns, or the step that looks for them. None: they could not be found."""
     if len(site.one_of_each_repository) == 1:
         return tuple(site.components)

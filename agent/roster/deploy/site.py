@@ -165,6 +165,14 @@ class DeployConfig(_Config):
         targets = self.components[component].targets
         return next((name for name in self.all_before(environment) if name in targets), "")
 
+    @property
+    def one_of_each_repository(self) -> tuple[str, ...]:
+        """The first component of each repository."""
+        first: dict[Path, str] = {}
+        for name, component in self.components.items():
+            first.setdefault(component.repository, name)
+        return tuple(first.values())
+
     def having(self, environment: str) -> tuple[str, ...]:
         """The components that are deployed to this environment."""
         return tuple(name for name, component in self.components.items() if environment in component.targets)

@@ -57,6 +57,7 @@ class ListComponentsWith(Tool):
 
     revision: str
 
+    by_code: ClassVar[bool] = True
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is looking for what was merged"

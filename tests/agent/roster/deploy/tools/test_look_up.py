@@ -10,11 +10,11 @@ import pytest
 
 from agent.roster.deploy.plan import COMPONENTS_LOOKED_UP_MAX, named_in
 from agent.roster.deploy.tools.look_up import LookUp
-from bot.cli.demo.site import MERGED
 from channels.inbound import InboundMessage
 from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy
+from tests.shop import MERGED
 from tests.telling.story import ANN
 
 NOTHING = {"intent": "nothing_to_do"}
