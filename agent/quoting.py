@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from agent.steps import Said
+from store.authority.words import is_machine
 from store.events import Event, MessageReceived
 from store.thread import Thread
 
@@ -17,8 +18,9 @@ _NAME = re.compile(r"m([1-9][0-9]{0,6})")
 
 def name_of(event: Event, index: int) -> str:
     """The name of the event at this index of the log; empty: it cannot be quoted."""
-    can_be = isinstance(event, MessageReceived) and event.sender.trust == "verified"
-    return f"m{index + 1}" if can_be else ""
+    if not isinstance(event, MessageReceived) or event.sender.trust != "verified" or is_machine(event.sender):
+        return ""
+    return f"m{index + 1}"
 
 
 def said(thread: Thread, name: str) -> Said | None:

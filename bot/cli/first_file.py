@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bot.team.people import MACHINE
+from store.authority.words import MACHINE
 
 KEY_CHARS_MAX = 60
 

@@ -17,11 +17,10 @@ from pydantic import AfterValidator, ConfigDict
 
 from channels.email.identity.senders import is_plain_address
 from store.authority.terms import ANYONE, TEAM
+from store.authority.words import MACHINE
 from store.values import Person
 
 LOGIN_CHARS_MAX = 300
-MACHINE = "api"
-"""The name and the address of the caller with BOT_API_TOKEN; the addresses of other machines begin with it."""
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 """Lower case and no @, so that a key is never a Slack id or a mail address."""
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")

@@ -14,9 +14,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.team.people import MACHINE, People
+from bot.team.people import People
 from channels.inbound import Refused
 from store.authority.terms import ANYONE, TEAM, names_of
+from store.authority.words import is_machine
 from store.events import MessageReceived
 from store.standing import StandingGranted
 from store.text import one_line
@@ -63,13 +64,9 @@ class Steering:
         if by.trust != "verified":
             raise Refused(f"{may_not}: I cannot verify who that is. Nothing was changed.", "not_entitled")
         # What a machine may do, its token says.
-        if self.people.belongs(by, group) or _is_machine(by) or _is_one_of(by, theirs):
+        if self.people.belongs(by, group) or is_machine(by) or _is_one_of(by, theirs):
             return by
         raise Refused(f"{may_not}: only {whose}, and {_in_words(group)}, may. Nothing was changed.", "not_entitled")
-
-
-def _is_machine(by: Person) -> bool:
-    return not by.member and by.address.partition(":")[0] == MACHINE
 
 
 def _is_one_of(by: Person, people: Iterable[Person]) -> bool:

@@ -25,7 +25,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from bot.team.names import unknown, unknown_agent
-from bot.team.people import MACHINE, Member
+from bot.team.people import Member
+from store.authority.words import MACHINE
 from store.text import instant
 
 Scope = Literal["read", "write", "decide"]

@@ -18,9 +18,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.team.people import MACHINE, People
+from bot.team.people import People
 from bot.team.tokens import Token, Tokens
 from bot.web.refusals import Refusals
+from store.authority.words import MACHINE
 from store.text import one_line
 from store.values import Person
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from store.thread import Thread
 
 NAME_CHARS_MAX = 60
+MACHINE = "api"
+"""The name and the address of the caller with BOT_API_TOKEN; the addresses of other machines begin with it."""
 
 
 class Words(NamedTuple):
@@ -109,6 +111,11 @@ def is_theirs(person: Person) -> bool:
     `third_party`: the channel itself reported the author, though nobody verified them (the history of a Slack thread).
     """
     return person.trust in ("verified", "third_party")
+
+
+def is_machine(person: Person) -> bool:
+    """Whether it is a program with a token of its own, and not a person."""
+    return not person.member and person.address.partition(":")[0] == MACHINE
 
 
 def is_nobody(person: Person) -> bool:

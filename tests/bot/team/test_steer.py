@@ -14,9 +14,10 @@ from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import Team
-from bot.team.people import MACHINE, People
+from bot.team.people import People
 from bot.team.steer import Steering, SteerTable
 from channels.inbound import InboundMessage, Refused
+from store.authority.words import MACHINE
 from store.events import ThreadPaused
 from store.memory import MemoryStore
 from store.thread import Thread

@@ -16,8 +16,8 @@ from bot.app import roster_problems
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import Team, inspect_team
-from bot.team.people import MACHINE
 from bot.team.tokens import WORDS, Token, Tokens, same_as_machine, sha256_of, token_warnings, with_machine
+from store.authority.words import MACHINE
 from tests import ROOT
 
 SECRET = "b1946ac92492d2347c6235b4d2611184"

@@ -113,9 +113,12 @@ async def test_words_that_nobody_wrote_waive_nothing(bot: Bot, waiver: dict[str,
     assert told in events(thread, StepRefused)[-1].error
 
 
-@pytest.mark.parametrize("trust", ["unverified", "third_party", "forwarded"])
-async def test_words_of_somebody_unverified_waive_nothing_and_have_no_name(bot: Bot, trust: str) -> None:
-    mallory = Person.model_validate({"name": "Mallory", "address": "m", "trust": trust})
+@pytest.mark.parametrize(
+    ("address", "trust"),
+    [("U9", "unverified"), ("U9", "third_party"), ("U9", "forwarded"), ("api", "verified"), ("api:ci", "verified")],
+)
+async def test_words_of_no_verified_person_waive_nothing_and_have_no_name(bot: Bot, address: str, trust: str) -> None:
+    mallory = Person.model_validate({"name": "Mallory", "address": address, "trust": trust})
     model = Scripted(deploy("backend", "production", MERGED, message="m2", words="skip staging"))
     place = Place(channel="terminal", address="desk")
     async with bot.working(model):
