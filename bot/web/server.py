@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from math import ceil
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -84,6 +85,9 @@ async def serving(app: Starlette, host: str, port: int, limits: Limits = LIMITS)
     """
     app.state.stopping = asyncio.Event()
     listener = socket.create_server((host, port))
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        # Linux hands it on to each connection. A caller that vanished without a word gives its place back in this time.
+        listener.setsockopt(socket.IPPROTO_TCP, option, ceil(limits.write_seconds * 1000))
     config = GuardedConfig(
         app,
         Admission(limits),
