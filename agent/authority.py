@@ -21,6 +21,8 @@ from store.values import Person, Place
 class CallToApprove:
     """A call that needs approval."""
 
+    thread: str
+    step: str
     agent: str
     intent: str
     arguments: Mapping[str, JsonValue]

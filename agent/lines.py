@@ -48,7 +48,7 @@ from store.events import (
     UnknownEvent,
 )
 from store.keys import MessageKey, OutsideId
-from store.standing import StandingGranted, StandingRevoked
+from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import StepState
 from store.text import call_in_words, one_line
 from store.thread import Thread
@@ -272,6 +272,10 @@ def _standing_revoked(row: _Row, event: StandingRevoked) -> Fields:
     return {"standing": _name(event.grant), **_person(event.by)}
 
 
+def _standing_used(row: _Row, event: StandingUsed) -> Fields:
+    return {"standing": _name(event.grant), "used_by": _name(event.thread), "step": _name(event.step)}
+
+
 def _nothing(row: _Row, event: Event) -> None:
     return None
 
@@ -307,6 +311,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ThreadReopened: _by_a_person,
     StandingGranted: _standing_granted,
     StandingRevoked: _standing_revoked,
+    StandingUsed: _standing_used,
     UnknownEvent: _nothing,
 }
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from pydantic import AwareDatetime, JsonValue
 
 from store.recorded import Recorded
-from store.standing import StandingGranted, StandingRevoked
+from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.values import Attachment, Person, Place, Usage
 
 TEXT_CHARS_MAX = 50_000
@@ -171,6 +171,8 @@ class ApprovalRequested(Recorded):
     """Some of the people who may decide, so that others know whom to ask. Display only."""
     editable: tuple[str, ...] = ()
     """The arguments that a person may edit instead of approving."""
+    tells: bool = False
+    """A standing approval decides it, and `asks` are told of it without having been asked. Older logs: False."""
 
 
 class ApprovalDecided(Recorded):
@@ -388,6 +390,7 @@ KnownEvent = (
     | ThreadReopened
     | StandingGranted
     | StandingRevoked
+    | StandingUsed
 )
 Event = KnownEvent | UnknownEvent
 """A closed union: every table keyed by the kind of event has a row for each of these."""

@@ -72,7 +72,7 @@ from store.moves import (
     supersede_chosen,
     update_request,
 )
-from store.standing import StandingGranted, StandingRevoked
+from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
 
 NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
@@ -200,7 +200,8 @@ def _approval_requested(state: State, event: ApprovalRequested, index: int) -> N
         end_open_steps(state, "superseded", NOT_BEGUN, index)
     if step is None:
         return
-    request = Request(step.chosen, event, terms_of(event.policy), {})
+    told = frozenset(range(1, 1 + len(event.asks))) if event.tells else frozenset[int]()
+    request = Request(step.chosen, event, terms_of(event.policy), {}, shown_at=told)
     if move_step(state, event.step, {"chosen"}, status="requested", request=request) and not request.terms.standing:
         # No card if a standing approval decides: nobody has to look first.
         state.outbox.put_card(event.step, index, (None, *event.asks))
@@ -340,7 +341,7 @@ def _mark_unreadable(state: State, event: UnknownEvent, index: int) -> None:
     state.unreadable = True
 
 
-def _ignore(state: State, event: StandingGranted | StandingRevoked, index: int) -> None:
+def _ignore(state: State, event: StandingGranted | StandingRevoked | StandingUsed, index: int) -> None:
     """Standing approvals have their own log: see `bot.team.standing`."""
 
 
@@ -375,6 +376,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadReopened: _thread_reopened,
     StandingGranted: _ignore,
     StandingRevoked: _ignore,
+    StandingUsed: _ignore,
     UnknownEvent: _mark_unreadable,
 }
 """A test ensures that every kind of event has a row."""

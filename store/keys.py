@@ -197,6 +197,10 @@ def revoked(grant_id: str) -> str:
     return f"{grant_id}/revoked"
 
 
+def used(grant_id: str, thread_id: str, step_id: str) -> str:
+    return f"{grant_id}/used/{short_hash(call(thread_id, step_id))}"
+
+
 def new(kind: str) -> str:
     """Random: for an action that a person takes now and that is never redelivered."""
     return f"{kind}/{uuid.uuid4()}"
@@ -322,9 +326,6 @@ class SendKey:
         return cls(thread_id, message, recipient)
 
 
-# Reading the id of an event
-
-
 @dataclass(frozen=True, slots=True)
 class EventId:
     """The id of an event that the program derived: what it belongs to, what happened, and what tells it from others."""
@@ -371,6 +372,7 @@ _EVENT_IDS: tuple[tuple[re.Pattern[str], Callable[[str], object] | None], ...] =
         (r"(c\d+)/(failed|outdated)()", None),
         (r"()(m|pause|resume|cancel|reopen|fork|lost|cut)/(.+)", None),
         (r"(g\w+)/(revoked)()", None),
+        (r"(g\w+)/(used)/(.+)", None),
         (r"(.+)/(edited)/(.+)", OutsideId.parse),
         (r"(.+)/(deleted)()", OutsideId.parse),
     )
@@ -387,9 +389,6 @@ _OF_A_TURN = re.compile(
 def is_of_a_turn(event_id: str) -> bool:
     """Whether it names what an agent's turn does to a thread; in plain ASCII, without quotes and backslashes."""
     return _OF_A_TURN.fullmatch(event_id) is not None
-
-
-# Small parts
 
 
 def short(name: str) -> str:

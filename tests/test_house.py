@@ -37,7 +37,7 @@ LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "lo
 
 _OF_A_KEY = re.compile(
     r"/(chosen|requested|decided|started|waiting|finished|interrupted|refused|handed|outdated|fired|sent|failed|edited"
-    r"|deleted|revoked|say|card|votes|reminder|settled|closed|answered|progress|ended|notice|undelivered|at|wait|send"
+    r"|deleted|revoked|used|say|card|votes|reminder|settled|closed|answered|progress|ended|notice|undelivered|at|wait|send"
     r"|remind|widen|expire)(/|$)"
 )
 _NO_KEYS = {

@@ -51,7 +51,7 @@ from store.events import (
     UnknownEvent,
 )
 from store.keys import TimerKey
-from store.standing import StandingGranted, StandingRevoked
+from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import OPEN, StepState
 from store.text import one_line
 from store.thread import Thread
@@ -344,6 +344,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ThreadReopened: _reopened,
     StandingGranted: _nothing,
     StandingRevoked: _nothing,
+    StandingUsed: _nothing,
     UnknownEvent: _nothing,
 }
 """A test holds that every kind of event has its row."""

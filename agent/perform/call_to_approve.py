@@ -22,6 +22,8 @@ def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -
     words, identified = words_behind(turn.thread, chosen.step), turn.services.authority.identified
     names = (names_of(person) | names_of(identified(person)) for person in words.requesters)
     return CallToApprove(
+        thread=turn.thread.id,
+        step=chosen.step,
         agent=turn.agent.name,
         intent=chosen.intent,
         arguments=tool.arguments,

@@ -64,8 +64,9 @@ def _bound(
             digest=digest(thread_id, chosen, {}, {}),
             facts=facts,
             policy=terms.model_dump(mode="json", exclude_defaults=True),
-            asks=_elsewhere(turn, rule.asks),
-            then_asks=rule.then_asks,
+            asks=_elsewhere(turn, rule.asks if grant is None else (grant.tell,) if grant.tell else ()),
+            then_asks=rule.then_asks if grant is None else (),
+            tells=grant is not None,
             approvers=rule.approvers,
             editable=tuple(name for name in tool.editable if isinstance(chosen.arguments.get(name), str)),
         )

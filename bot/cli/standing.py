@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +21,24 @@ from bot.team import standing
 from bot.team.conditions import Given, as_condition
 from bot.team.hours import parse_duration, plain
 from bot.team.names import unknown
+from bot.team.policies import places_of
 from bot.team.rule_checks import may_need_approval
 from bot.team.rule_effects import impossible, may_hold, tools_of
 from bot.team.rules import Rule
+from bot.team.standing import USES_MAX
 from channels.inbound import Refused
 from store.standing import StandingGranted
 from store.text import call_in_words, instant, one_line
+from store.values import Person, Place
+
+Conditions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME=VALUE…]", help="which of its calls, as in a rule, e.g. environment=staging"),
+]
+AskedBy = Annotated[
+    list[str] | None,
+    typer.Option("--asked-by", metavar="WHO", help="a person, a group, anyone, or an address; several times"),
+]
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -54,16 +67,21 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 def grant(
     tool: Annotated[str, typer.Argument(metavar="TOOL", help="the tool, e.g. deploy")],
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="how long, e.g. 4h")],
-    conditions: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE…]", help="which of its calls, as in a rule, e.g. environment=staging"),
-    ] = None,
+    conditions: Conditions = None,
     agent: Annotated[str, typer.Option("--agent", metavar="A", help=f"the agent; default: {DEFAULT}")] = "",
+    asked_by: AskedBy = None,
+    uses: Annotated[
+        int, typer.Option("--uses", metavar="N", min=0, max=USES_MAX, help="how many calls; 0: any number")
+    ] = 0,
     reason: Annotated[str, typer.Option("--reason", metavar="R", help="shown with each approval")] = "",
     name: As = "",
     as_json: AsJson = False,
 ) -> None:
-    """Approve calls of one kind for a limited time."""
+    """Approve calls of one kind for a limited time.
+
+    Who is not in [people] profits from it only if it is bound: by --asked-by, by --uses, or to a revision such as
+    revision=v1.*. Each use is told to who granted it.
+    """
     try:
         length_granted = plain(parse_duration(length))
     except ValueError as error:
@@ -72,23 +90,24 @@ def grant(
     async def work(setup: Setup) -> None:
         async with person.acting(setup, name) as (bot, me):
             chosen, cls = _tool(bot, tool, agent)
-            when = _conditions(cls, conditions or [])
+            bounds = _bounds_of(cls, conditions or [], asked_by or [], uses)
             granted = await standing.grant(
                 bot.store,
                 bot.people,
                 me,
                 agent=chosen,
                 intent=tool,
-                when=when,
-                rule=_rule(bot, cls, when),
+                bounds=bounds,
+                rule=_rule(bot, cls, bounds.when),
                 length=length_granted,
                 at=bot.now(),
+                tell=_own_place(bot, me),
                 reason=reason,
                 proof=person.proof_of(me),
                 way="terminal",
             )
         if as_json:
-            console.print_json(_document(bot, granted))
+            console.print_json(_document(bot, standing.Grant(granted)))
         else:
             print(f"{granted.id}: {_call(granted)} is approved until {instant(granted.until)}.")
 
@@ -110,7 +129,7 @@ def revoke(
         if as_json:
             console.print_json(_document(bot, ended) | {"holds": False})
         else:
-            print(f"Revoked: {_call(ended)}. Calls that have begun continue.")
+            print(f"Revoked: {_call(ended.granted)}. Calls that have begun continue.")
 
     command.run(work)
 
@@ -147,7 +166,18 @@ def _conditions(tool: type[Tool], texts: list[str]) -> dict[str, Given]:
     return when
 
 
-def _rule(bot: App, tool: type[Tool], when: dict[str, Given]) -> Rule:
+def _bounds_of(tool: type[Tool], conditions: list[str], askers: list[str], uses: int) -> standing.Bounds:
+    """Raises Refused, Misused."""
+    when, arguments = _conditions(tool, conditions), arguments_of(tool)
+    return standing.Bounds(when, askers, uses, narrow=any(arguments[name].values is None for name in when))
+
+
+def _own_place(bot: App, person: Person) -> Place | None:
+    """Where this person is told of its uses; None: nowhere that is set up."""
+    return next(places_of(bot.people, [bot.people.identified(person).member], bot.channels), None)
+
+
+def _rule(bot: App, tool: type[Tool], when: Mapping[str, Given]) -> Rule:
     """The rule that holds for all such calls. Raises Refused."""
     rules, call = bot.authority.rules.in_order, call_in_words(tool.intent_name(), when)
     found = may_hold(rules, tool, when)
@@ -166,27 +196,37 @@ def _call(granted: StandingGranted) -> str:
     return call_in_words(granted.intent, granted.when)
 
 
-def _row(bot: App, granted: StandingGranted) -> tuple[str, ...]:
+def _row(bot: App, grant: standing.Grant) -> tuple[str, ...]:
+    granted, left = grant.granted, grant.uses_left
+    # If not: the rule has changed, or the person may no longer grant it.
+    state = "valid" if bot.authority.still_valid(granted) else "no longer valid"
     return (
         granted.id,
         one_line(granted.intent, 60),
-        one_line(call_in_words("", granted.when).strip(), 60),
+        one_line(call_in_words("", _bounds(granted)).strip(), 80),
         one_line(granted.agent, 40),
         one_line(f"by {granted.by.name}", 40),
         f"until {instant(granted.until)}",
-        # The rule has changed, or the person may no longer grant it.
-        "valid" if bot.authority.still_valid(granted) else "no longer valid",
+        state if left is None else f"{state}, {left} of {granted.uses} uses left",
         one_line(granted.reason, 60),
     )
 
 
-def _document(bot: App, granted: StandingGranted) -> dict[str, Any]:
-    fields = granted.model_dump(mode="json")
+def _bounds(granted: StandingGranted) -> dict[str, object]:
+    """What it asks of a call, for people."""
+    return {**granted.when, **({"asked by": ", ".join(granted.askers)} if granted.askers else {})}
+
+
+def _document(bot: App, grant: standing.Grant) -> dict[str, Any]:
+    granted, fields = grant.granted, grant.granted.model_dump(mode="json")
     return {
         "id": granted.id,
         "agent": granted.agent,
         "tool": granted.intent,
         "when": fields["when"],
+        "asked_by": fields["askers"],
+        "uses": granted.uses or None,
+        "uses_left": grant.uses_left,
         "by": fields["by"],
         "granted_at": fields["at"],
         "until": fields["until"],

@@ -21,7 +21,7 @@ from bot.team.rules import MEMBERS, Deciders, Rule, Rules
 from channels import places
 from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
-from store.authority.terms import ANYONE, Terms, asked_by, names_of, why_two
+from store.authority.terms import ANYONE, TEAM, Terms, asked_by, is_login, may_stand, names_of, why_two
 from store.base import Store
 from store.standing import StandingGranted
 from store.values import Person, Place
@@ -119,12 +119,34 @@ class Policies(Authority):
         rule = self.holding(call.intent, call.arguments, unverified=call.unverified)
         if self._store is None or call.unverified or rule is None or rule.standing is None:
             return None
-        for grant in await standing.active(self._store, call.at):
-            asked_for_it = not rule.requester_may and not names_of(grant.by).isdisjoint(call.requesters)
+        terms = asked_by(Terms(requester_may=rule.requester_may), call.requesters, call.strangers)
+        for each in await standing.active(self._store, call.at):
+            grant = each.granted
             same_rule = rule.as_granted() == grant.rule and self.still_valid(grant)
-            if same_rule and _covers(grant, call) and not asked_for_it:
+            for_them = may_stand(terms, grant.by) and self._may_profit(grant, call)
+            # Last, since a use that was taken is gone.
+            if (
+                same_rule
+                and _covers(grant, call)
+                and for_them
+                and await standing.take_use(self._store, each, call.thread, call.step, call.at)
+            ):
                 return grant
         return None
+
+    def _may_profit(self, grant: StandingGranted, call: CallToApprove) -> bool:
+        """Whether the grant is for these requesters: all of them are in the team file, or it is bound."""
+        people, askers = self._people, {one.lower() for one in grant.askers}
+        members = [key for key in people.members if not people.addresses_of(key).isdisjoint(call.requesters)]
+        theirs = {name for key in members for name in people.addresses_of(key)}
+        strangers = {name for name in call.requesters if not is_login(name)} - theirs
+        if not askers:
+            return not (strangers or call.strangers) or grant.is_bound
+        if ANYONE in askers:
+            return True
+        of_the_team = {TEAM, *people.members, *map(str.lower, people.group_names())}
+        theirs_too = all(askers & {TEAM, key, *map(str.lower, people.members[key].groups)} for key in members)
+        return theirs_too and strangers <= askers - of_the_team
 
     def still_valid(self, grant: StandingGranted) -> bool:
         """Whether its rule is unchanged since the grant, and the person may still grant it."""

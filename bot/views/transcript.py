@@ -51,7 +51,7 @@ from store.events import (
 )
 from store.keys import TimerKey
 from store.outbox import Unsent
-from store.standing import StandingGranted, StandingRevoked
+from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import StepState
 from store.text import call_in_words, instant, one_line, visible
 from store.thread import Thread
@@ -217,6 +217,10 @@ def _granted(at: _Moment, event: StandingGranted) -> Entry:
     return Entry("decision", event.by.name, f"✅ approved {call} by {event.agent} until {instant(event.until)}{reason}")
 
 
+def _used(at: _Moment, event: StandingUsed) -> Entry:
+    return Entry("note", "bot", f"{event.step} of {event.thread} took a use of the standing approval {event.grant}")
+
+
 def _revoked(at: _Moment, event: StandingRevoked) -> Entry:
     return Entry("decision", event.by.name, f"❌ revoked the standing approval {event.grant}")
 
@@ -304,6 +308,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ThreadReopened: _reopened,
     StandingGranted: _granted,
     StandingRevoked: _revoked,
+    StandingUsed: _used,
     UnknownEvent: _unknown,
 }
 """A test ensures that every kind of event has a row."""

@@ -106,6 +106,7 @@ EVENT_IDS: dict[Callable[..., str], tuple[str, st.SearchStrategy[str]]] = {
     keys.deleted: ("deleted", st.builds(keys.deleted, OUTSIDE.map(str))),
     keys.forked: ("fork", st.builds(keys.forked, st.just("tabc"), NUMBERS)),
     keys.revoked: ("revoked", st.builds(keys.revoked, st.just("g1f2e3d4c"))),
+    keys.used: ("used", st.builds(keys.used, st.just("g1f2e3d4c"), st.just("tabc"), STEPS)),
     keys.new: ("cancel", st.builds(keys.new, st.just("cancel"))),
 }
 OF_NO_EVENT = {

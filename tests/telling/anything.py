@@ -54,6 +54,7 @@ from tests.telling.story import (
     trigger,
     unavailable,
     unserved,
+    used,
     waits,
     withdrew,
 )
@@ -100,7 +101,7 @@ ANYTHING: list[Event] = [
     *(approved("s1", by, "d1", groups=("release",)) for by in (ANN, BOB)),
     *(fired(f"{step}/{rung}/0") for step in _STEPS[:2] for rung in ("remind", "widen", "expire", "elope")),
     *(event for step in _STEPS for event in (looks_again(step), looks_again(step, intent="set_reminder"))),
-    *(granted(), revoked()),
+    *(granted(), used(), revoked()),
     *(answer("s1", by, digest) for answer in (approved, rejected) for by in (ANN, EVE) for digest in ("d1", "d2")),
     *(started(step, attempt, repeatable=attempt == 2) for step in _STEPS for attempt in (1, 2)),
     *(not_begun(step, start) for step in _STEPS for start in (1, 2)),

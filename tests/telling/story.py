@@ -46,7 +46,7 @@ from store.events import (
     TriggerReceived,
     UnknownEvent,
 )
-from store.standing import StandingGranted, StandingRevoked
+from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.thread import (
     Thread,
 )
@@ -174,6 +174,10 @@ def granted(number: int = 1) -> StandingGranted:
 
 def revoked(number: int = 1) -> StandingRevoked:
     return StandingRevoked(id=f"g{number}/revoked", at=AT, grant=f"g{number}", by=ANN)
+
+
+def used(number: int = 1) -> StandingUsed:
+    return StandingUsed(id=f"g{number}/used/1f2e3d4c5b6a", at=AT, grant=f"g{number}", thread="tabc", step="s1")
 
 
 def started(step: str, attempt: int = 1, *, repeatable: bool = False) -> ToolStarted:

@@ -108,7 +108,14 @@ def policies(text: str, channels: Collection[str] = BOTH) -> Policies:
 
 
 def call(intent: str = "deploy", environment: str = "production", **more: Any) -> CallToApprove:
-    given: dict[str, Any] = {"agent": "deploy", "at": NOW, "requesters": ("ana",), "unverified": False}
+    given: dict[str, Any] = {
+        "thread": "t1",
+        "step": "s1",
+        "agent": "deploy",
+        "at": NOW,
+        "requesters": ("ana",),
+        "unverified": False,
+    }
     return CallToApprove(intent=intent, **{"arguments": {"environment": environment}} | given | more)
 
 
@@ -478,7 +485,7 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     warned = await found("")
     assert warned is not None
     assert warned.state == "warning"
-    assert "Nobody may approve deploy, rollback: " in warned.text
+    assert "Nobody may approve deploy, rollback, release_target: " in warned.text
     assert await found('[[rule]]\ntool = "*"\ngroup = "release"') == Finding(
         "team file", "ok", "every call that needs approval has people who may approve it."
     )

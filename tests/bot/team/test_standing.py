@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from store.base import Store
 from store.events import ThreadOpened, UnknownEvent
 from store.memory import MemoryStore
 from store.standing import StandingGranted
-from store.values import Person
+from store.values import Person, Place
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Server
 from tests.stories.program import Bot
@@ -60,6 +61,7 @@ def policies(store: Store | None, text: str = TEAM + POLICY) -> Policies:
 
 def call(**more: Any) -> CallToApprove:
     given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "unverified": False}
+    given |= {"thread": "t1", "step": "s1"}
     return CallToApprove(**{"requesters": ("ana",), "arguments": {"target": "prod"}} | given | more)
 
 
@@ -68,11 +70,13 @@ async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any)
     rule = policies(store, text).holding("push", {"target": "prod"})
     assert rule is not None
     given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "reason": "a migration"}
-    given |= {"when": {"target": "prod"}, "way": "terminal"}
+    given["way"] = "terminal"
+    bounds: dict[str, Any] = {name: more.pop(name) for name in ("when", "askers", "uses", "narrow") if name in more}
     return await standing.grant(
         store,
         People(Team.model_validate(tomllib.loads(text)).people),
         by,
+        bounds=standing.Bounds(**{"when": {"target": "prod"}} | bounds),
         rule=rule,
         length=timedelta(hours=hours),
         **given | more,
@@ -81,7 +85,11 @@ async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any)
 
 async def revoked(store: Store, grant_id: str, by: Person = ANA, after: timedelta = timedelta()) -> StandingGranted:
     people = People(Team.model_validate(tomllib.loads(TEAM)).people)
-    return await standing.revoke(store, Steering(people), by, grant_id, at=START + after)
+    return (await standing.revoke(store, Steering(people), by, grant_id, at=START + after)).granted
+
+
+async def active(store: Store, at: datetime) -> list[StandingGranted]:
+    return [grant.granted for grant in await standing.active(store, at)]
 
 
 # Granting and revoking
@@ -89,7 +97,7 @@ async def revoked(store: Store, grant_id: str, by: Person = ANA, after: timedelt
 
 async def test_a_grant_is_on_record_with_who_gave_it_and_why(store: Store) -> None:
     grant = await granted(store, proof="terminal")
-    (found,) = await standing.active(store, START)
+    (found,) = await active(store, START)
     assert found == grant
     assert (found.by.member, found.groups, found.reason, found.proof) == ("eve", ("leads",), "a migration", "terminal")
     assert found.until == START + timedelta(hours=4)
@@ -120,8 +128,8 @@ async def test_nothing_is_granted_by_a_way_that_does_not_count(store: Store) -> 
 
 async def test_a_grant_ends_by_itself(store: Store) -> None:
     grant = await granted(store)
-    assert await standing.active(store, grant.until - timedelta(microseconds=1)) == [grant]
-    assert await standing.active(store, grant.until) == []
+    assert await active(store, grant.until - timedelta(microseconds=1)) == [grant]
+    assert await active(store, grant.until) == []
     with pytest.raises(Refused, match="already ended at 2026-11-20 13:00 UTC"):
         await revoked(store, grant.id, after=timedelta(hours=4))
 
@@ -129,7 +137,7 @@ async def test_a_grant_ends_by_itself(store: Store) -> None:
 async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None:
     first, second = await granted(store), await granted(store, DEX)
     assert await revoked(store, first.id) == first
-    assert await standing.active(store, START) == [second]
+    assert await active(store, START) == [second]
     with pytest.raises(Refused, match=f"{first.id} was already revoked by ana at 2026-11-20 09:00 UTC"):
         await revoked(store, first.id)
     with pytest.raises(Refused, match="I cannot verify who that is"):
@@ -138,13 +146,13 @@ async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None
         Refused, match=f"zoe may not revoke {second.id}: only who granted it, and everybody in the team file, may"
     ):
         await revoked(store, second.id, Person(name="zoe", address="zoe", trust="verified"))
-    assert await standing.active(store, START) == [second]
+    assert await active(store, START) == [second]
     with pytest.raises(Refused, match="There is no standing approval 'g0'"):
         await revoked(store, "g0")
 
 
 async def test_where_nothing_was_ever_granted_nothing_stands(store: Store) -> None:
-    assert await standing.active(store, START) == []
+    assert await active(store, START) == []
     with pytest.raises(Refused, match="There is no standing approval"):
         await revoked(store, "g0")
 
@@ -154,7 +162,7 @@ async def test_a_log_that_a_newer_version_wrote_in_approves_nothing() -> None:
     await granted(store)
     newer = UnknownEvent(kind="standing_narrowed", id="n1", at=START, raw={"kind": "standing_narrowed", "id": "n1"})
     await store.post("standing", newer)
-    assert await standing.active(store, START) == []
+    assert await active(store, START) == []
 
 
 @pytest.mark.parametrize(
@@ -232,13 +240,115 @@ async def test_a_policy_that_is_only_written_otherwise_is_the_same() -> None:
     assert await policies(store, same).standing_approval(call()) == grant
 
 
+# What it is bound to
+
+STRANGER_ASKS = {"requesters": ("eve@elsewhere.example", "u0zoe")}
+
+
+async def test_a_stranger_profits_from_no_grant_that_is_not_bound(store: Store) -> None:
+    await granted(store)
+    here = policies(store)
+    assert await here.standing_approval(call()) is not None
+    assert await here.standing_approval(call(**STRANGER_ASKS)) is None
+    assert await here.standing_approval(call(requesters=("ana", "u0zoe"))) is None
+    # A machine's token is nobody in [people] either. A login at a terminal is another name of somebody.
+    assert await here.standing_approval(call(requesters=("api",))) is None
+    assert await here.standing_approval(call(requesters=("ana", "login:ana@host"))) is not None
+
+
+@pytest.mark.parametrize("bound", [{"uses": 3}, {"narrow": True}, {"askers": ("anyone",)}])
+async def test_a_stranger_profits_from_a_grant_that_is_bound(bound: dict[str, Any], store: Store) -> None:
+    grant = await granted(store, **bound)
+    assert await policies(store).standing_approval(call(**STRANGER_ASKS)) == grant
+
+
+@pytest.mark.parametrize(
+    ("askers", "requesters", "covered"),
+    [
+        (("ana",), ("ana",), True),
+        (("ana",), ("u0ana",), True),
+        (("ana",), ("eve",), False),
+        (("ana",), ("ana", "eve"), False),
+        (("leads",), ("eve", "dex"), True),
+        (("leads",), ("ana",), False),
+        (("team",), ("ana", "eve"), True),
+        (("team",), ("ana", "u0zoe"), False),
+        (("anyone",), ("ana", "u0zoe"), True),
+        (("U0ZOE",), ("u0zoe",), True),
+        (("U0ZOE",), ("u0zoe", "u0yan"), False),
+        (("U0ZOE", "Zoe@elsewhere.example"), ("u0zoe", "zoe@elsewhere.example"), True),
+        (("leads",), ("leads",), False),
+        (("ana", "U0ZOE"), ("ana", "u0zoe"), True),
+    ],
+)
+async def test_it_covers_only_what_those_ask_for_whom_it_names(
+    askers: tuple[str, ...], requesters: tuple[str, ...], covered: bool, store: Store
+) -> None:
+    await granted(store, askers=askers)
+    found = await policies(store).standing_approval(call(requesters=requesters))
+    assert (found is not None) == covered
+
+
+async def test_it_covers_only_revisions_of_its_pattern(store: Store) -> None:
+    text = TEAM + POLICY.replace('when.target = "prod"\n', "")
+    grant = await granted(store, text=text, when={"target": "v1.*"}, narrow=True)
+    here = policies(store, text)
+    assert await here.standing_approval(call(arguments={"target": "v1.4"})) == grant
+    for other in ("v2.0", "V1.4", "main", None):
+        assert await here.standing_approval(call(arguments={"target": other})) is None
+
+
+async def test_it_covers_as_many_calls_as_it_says_each_once(store: Store) -> None:
+    grant = await granted(store, uses=2)
+    here = policies(store)
+    assert await here.standing_approval(call(step="s1")) == grant
+    assert await here.standing_approval(call(step="s1")) == grant, "the same call, looked at again before it begins"
+    assert await here.standing_approval(call(step="s1", thread="t2")) == grant
+    assert await here.standing_approval(call(step="s2")) is None
+    assert await here.standing_approval(call(step="s1")) == grant
+    (found,) = await standing.active(store, START)
+    assert (found.uses_left, len(found.used)) == (0, 2)
+
+
+async def test_of_calls_at_the_same_moment_only_as_many_as_are_left_are_covered(store: Store) -> None:
+    await granted(store, uses=2)
+    here = policies(store)
+    found = await asyncio.gather(*(here.standing_approval(call(step=f"s{n}")) for n in range(8)))
+    assert sum(one is not None for one in found) == 2
+
+
+async def test_where_one_grant_is_used_up_the_next_covers(store: Store) -> None:
+    first, second = await granted(store, uses=1), await granted(store, DEX)
+    here = policies(store)
+    assert await here.standing_approval(call(step="s1")) == first
+    assert await here.standing_approval(call(step="s2")) == second
+    assert await here.standing_approval(call(step="s1")) == first
+
+
+async def test_nobody_who_does_not_exist_is_named_and_nothing_is_granted_to_no_one(store: Store) -> None:
+    with pytest.raises(Refused, match="'laeds' is no person, group or address; did you mean leads"):
+        await granted(store, askers=("laeds",))
+    nobody = POLICY.replace('"leads"', '"anyone"').replace('"release"', '"anyone"')
+    with pytest.raises(Refused, match=r"Nobody is in \[people\], so bind it"):
+        await granted(store, text=nobody)
+    assert await granted(store, text=nobody, uses=1)
+
+
+def test_a_grant_of_an_older_version_covers_nothing() -> None:
+    """Its bounds were those of a policy, of which nobody can say what it meant."""
+    older = StandingGranted(
+        id="g1", at=START, agent="ops", intent="push", scope="prod", policy={"group": "release"}, by=EVE, until=START
+    )
+    assert not policies(None).still_valid(older)
+
+
 # With an agent at work
 
 
-def world_with(text: str = TEAM + POLICY) -> tuple[World, Store]:
+def world_with(text: str = TEAM + POLICY, **more: Any) -> tuple[World, Store]:
     store = MemoryStore()
     people = People(Team.model_validate(tomllib.loads(text)).people)
-    return World(store=store, people=people, authority=policies(store, text)), store
+    return World(store=store, people=people, authority=policies(store, text), **more), store
 
 
 async def test_a_call_that_it_covers_is_carried_out_and_no_other() -> None:
@@ -254,6 +364,19 @@ async def test_a_call_that_it_covers_is_carried_out_and_no_other() -> None:
     await world.say("and there", by=ANA)
     world.model.answers(Push(target="elsewhere"), done("Nobody may approve that."))
     assert await world.run() == ["said: Nobody may approve that."]
+
+
+async def test_each_use_is_told_where_the_grant_was_made() -> None:
+    world, store = world_with(rooms=["room"])
+    await granted(store, tell=Place(channel="room", address="/eve/"))
+    await world.say("push it", by=ANA)
+    world.model.answers(Push(target="prod"), done())
+    assert await world.run() == [
+        "settled: push approved by eve: a migration",
+        "ran: push(target: prod)",
+        "said: Done.",
+        "room: settled: push approved by eve: a migration",
+    ]
 
 
 async def test_where_it_is_revoked_a_person_is_asked_again() -> None:
