@@ -11,6 +11,7 @@ from agent.context.window import Context
 from store.events import StepChosen, ToolFinished, ToolStarted
 from tests.benchmarks.__main__ import site as benchmark_site
 from tests.benchmarks.figures import Figure, table
+from tests.benchmarks.first_look import first_look
 from tests.benchmarks.lists import lists
 from tests.benchmarks.messages import standard_messages
 from tests.benchmarks.reading import context_tokens
@@ -47,6 +48,7 @@ async def test_every_figure_that_needs_a_server_can_be_taken(site: Site) -> None
         *await parked(site, 2),
         *await lists(site, 20, 1),
         *await through_the_queue(site, 1),
+        *await first_look(site, 1),
         *await one_process(site, 4),
     ]
     assert all(math.isfinite(figure.value) for figure in figures)

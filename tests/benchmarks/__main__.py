@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import uvloop
 
 from tests.benchmarks.figures import Figure, table
+from tests.benchmarks.first_look import first_look
 from tests.benchmarks.lists import lists
 from tests.benchmarks.reading import context_tokens, thousand_events
 from tests.benchmarks.steps import Site, growth, overhead, settle
@@ -30,6 +31,7 @@ class Size:
     overhead: int = 210
     growth: int = 15
     queue: int = 100
+    first_looks: int = 15
     flood: int = 500
     worker_loops: int = 250
     worker_loops_thinking: int = 150
@@ -39,7 +41,7 @@ class Size:
     with_peer: bool = True
 
 
-QUICK = Size(30, 3, 20, 100, 60, 60, 20, 5, 1_000, with_peer=False)
+QUICK = Size(30, 3, 20, 3, 100, 60, 60, 20, 5, 1_000, with_peer=False)
 
 
 @contextlib.asynccontextmanager
@@ -62,6 +64,7 @@ async def figures(size: Size) -> AsyncIterator[Figure]:
             parked(place, size.parked),
             lists(place, size.listed, size.reading),
             through_the_queue(place, size.queue),
+            first_look(place, size.first_looks),
             one_process(place, size.flood),
             two_processes(place, size.worker_loops, size.worker_loops_thinking),
             context_tokens(),

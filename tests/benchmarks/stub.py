@@ -1,9 +1,9 @@
 """The model of the benchmarks: a process that answers chat completions at once, and knows only the approve-loop.
 
 Raw HTTP/1.1 over asyncio, so that it takes as little as can be from the machine that is measured. A base URL is
-`http://127.0.0.1:PORT/STYLE/MILLISECONDS`: the style is `steps` (our JSON) or `tools` (a call of a tool), and the rest
-is how long the model thinks. It goes by the marker in the conversation's message, and tells in `model` when it was
-asked.
+`http://127.0.0.1:PORT/STYLE/MILLISECONDS`: the style is `steps` (our JSON), `tools` (a call of a tool) or `done` (our
+JSON, which is done at once), and the rest is how long the model thinks. It goes by the marker in the conversation's
+message, and tells in `model` when it was asked.
 """
 
 from __future__ import annotations
@@ -93,16 +93,17 @@ class _Connection(asyncio.Protocol):
         conversation = style + request[at : at + MARKER_CHARS]
         turn = self.asked.get(conversation, 0)
         self.asked[conversation] = turn + 1
-        if turn + 1 >= STEPS:
+        bodies = _BODIES[style.decode()]
+        if turn + 1 >= len(bodies):
             del self.asked[conversation]
-        body = _BODIES[style.decode()][turn].replace(b"stub@0", b"stub@%.6f" % time.monotonic())
+        body = bodies[turn].replace(b"stub@0", b"stub@%.6f" % time.monotonic())
         return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def _body(style: str, turn: int, answer: dict[str, str]) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     finish_reason = "stop"
-    if style == "steps":
+    if style in ("steps", "done"):
         message["content"] = json.dumps({"step": answer})
     elif answer is DONE:
         message["content"] = answer["message"]
@@ -127,7 +128,10 @@ def _body(style: str, turn: int, answer: dict[str, str]) -> bytes:
     return json.dumps(completion).encode()
 
 
-_BODIES = {style: [_body(style, turn, answer) for turn, answer in enumerate(ANSWERS)] for style in ("steps", "tools")}
+_BODIES = {
+    style: [_body(style, turn, answer) for turn, answer in enumerate(answers)]
+    for style, answers in (("steps", ANSWERS), ("tools", ANSWERS), ("done", (DONE,)))
+}
 
 
 async def _serve() -> None:

@@ -137,6 +137,7 @@ class Bot:
 
     store: RedisStore
     model: TimedModel
+    agent: Agent
     inbox: Inbox = field(init=False)
     channel: BenchChannel = field(default_factory=BenchChannel)
     loop: Loop = field(init=False)
@@ -148,7 +149,7 @@ class Bot:
         self.loop = Loop(
             authority=AnyoneMay(),
             store=self.store,
-            roster={deploy.NAME: bench_agent()},
+            roster={deploy.NAME: self.agent},
             channels={self.channel.name: self.channel},
             model=self.model,
             clock=lambda: datetime.now(UTC),
@@ -249,7 +250,7 @@ def tool_started_at(thread: Thread) -> float:
 
 def model_asked_at(thread: Thread) -> float:
     """When the stub was asked about this thread for the first time, by this machine's clock."""
-    chosen = next(event for event in thread.events if isinstance(event, StepChosen))
+    chosen = next(event for event in thread.events if isinstance(event, StepChosen) and event.by == "model")
     return float(chosen.model.removeprefix("stub@"))
 
 
@@ -270,10 +271,12 @@ def log_as_the_program_does() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def opened_bot(redis_url: str, model_url: str, prefix: str) -> AsyncIterator[Bot]:
+async def opened_bot(
+    redis_url: str, model_url: str, prefix: str, agent: Callable[[], Agent] = bench_agent
+) -> AsyncIterator[Bot]:
     async with contextlib.AsyncExitStack() as stack:
         store = await RedisStore.open(redis_url, prefix)
         stack.push_async_callback(store.aclose)
         model = OpenAIModel(base_url=model_url, api_key="sk-bench", model="stub")
         stack.push_async_callback(model.close)
-        yield Bot(store, TimedModel(model))
+        yield Bot(store, TimedModel(model), agent())

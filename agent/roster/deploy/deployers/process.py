@@ -10,10 +10,12 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Self
 
 KILL_GRACE_SECONDS = 2.0
 """The time between SIGTERM and SIGKILL for a command that reached its time limit."""
@@ -56,69 +58,133 @@ async def run_bounded(
     `merged`: errors appear in the output, in order. Raises OSError if the command cannot be started.
     """
     started = time.monotonic()
-    pipe = asyncio.subprocess.PIPE
-    transport, watch = await _started(
-        asyncio.get_running_loop().subprocess_exec(
-            lambda: _Watch(bytes_max, open={1} if merged else {1, 2}),
-            *command,
-            stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=asyncio.subprocess.STDOUT if merged else pipe,
-            cwd=cwd,
-            env=dict(env),
-            start_new_session=True,
-        )
-    )
-    group = transport.get_pid()
-    try:
-        if stdin:
-            _write(stdin, transport)
-        timed_out = not await _set_within(watch.exited, seconds - (time.monotonic() - started))
-        if timed_out:
-            _signal_group(group, signal.SIGTERM)
+    process = _start(command, cwd, env, takes_stdin=bool(stdin), merged=merged)
+    with _Watch(process, bytes_max) as watch:
+        try:
+            if stdin:
+                watch.feed(stdin)
+            timed_out = not await _set_within(watch.exited, seconds - (time.monotonic() - started))
+            if timed_out:
+                _signal_group(process.pid, signal.SIGTERM)
+                await _set_within(watch.exited, KILL_GRACE_SECONDS)
+            else:
+                await _set_within(watch.closed, DRAIN_SECONDS)
+        finally:
+            _signal_group(process.pid, signal.SIGKILL)
             await _set_within(watch.exited, KILL_GRACE_SECONDS)
-        else:
-            await _set_within(watch.closed, DRAIN_SECONDS)
-    finally:
-        _signal_group(group, signal.SIGKILL)
-        await _set_within(watch.exited, KILL_GRACE_SECONDS)
-        transport.close()
-    code = transport.get_returncode()
+    code = process.returncode
     return Ended(
         exit_code=-signal.SIGKILL if code is None else code,
-        output=bytes(watch.kept[1]),
-        errors=bytes(watch.kept[2]),
+        output=bytes(watch.kept[0]),
+        errors=bytes(watch.kept[1]) if not merged else b"",
         timed_out=timed_out,
         overflowed=watch.overflowed,
     )
 
 
-async def _started(
-    start: Coroutine[Any, Any, tuple[asyncio.SubprocessTransport, _Watch]],
-) -> tuple[asyncio.SubprocessTransport, _Watch]:
-    """The command, once it runs. Cancelled meanwhile, it is killed with all that it has started.
-
-    asyncio itself would then kill the command alone, and wait for its children to close the pipes.
-    """
-    starting = asyncio.ensure_future(start)
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        transport, watch = await starting
-        _signal_group(transport.get_pid(), signal.SIGKILL)
-        await _set_within(watch.exited, KILL_GRACE_SECONDS)
-        transport.close()
-        raise
+def _start(
+    command: Sequence[str], cwd: str, env: Mapping[str, str], *, takes_stdin: bool, merged: bool
+) -> subprocess.Popen[bytes]:
+    # Not the loop's own way: uvloop forks with all of our memory, which takes ten times as long.
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.PIPE if takes_stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+        cwd=cwd,
+        env=dict(env),
+        start_new_session=True,
+        bufsize=0,
+    )
 
 
-def _write(stdin: bytes, transport: asyncio.SubprocessTransport) -> None:
-    # uvloop's transport has the methods, but not the class.
-    writer = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-    # The program may have ended already.
-    if not writer.is_closing():
-        writer.write(stdin)
-    if not writer.is_closing():
-        writer.write_eof()
+class _Watch:
+    """Reads what a process prints, and notes when it has exited: its children may keep the pipes open for longer."""
+
+    def __init__(self, process: subprocess.Popen[bytes], bytes_max: int) -> None:
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self._bytes_max = bytes_max
+        self._open: dict[int, IO[bytes]] = {}
+        self._pidfd: int | None = None
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        """All that it prints to is closed."""
+        self.kept = (bytearray(), bytearray())
+        """The end of its output, and of its errors."""
+        self.overflowed = False
+
+    def __enter__(self) -> Self:
+        for pipe, kept in zip((self._process.stdout, self._process.stderr), self.kept, strict=True):
+            if pipe:
+                os.set_blocking(pipe.fileno(), False)
+                self._open[pipe.fileno()] = pipe
+                self._loop.add_reader(pipe.fileno(), self._read, pipe, kept)
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except (AttributeError, OSError):  # Not Linux, or an old one.
+            threading.Thread(target=self._wait, daemon=True).start()
+        else:
+            self._loop.add_reader(self._pidfd, self._has_exited)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in [*self._open.values()]:
+            self._close(pipe)
+        if (stdin := self._process.stdin) and not stdin.closed:
+            self._loop.remove_writer(stdin.fileno())
+            stdin.close()
+        self._has_exited()
+        self._process.poll()  # Reaps it.
+
+    def feed(self, text: bytes) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        os.set_blocking(pipe.fileno(), False)
+        self._loop.add_writer(pipe.fileno(), self._write, pipe, bytearray(text))
+
+    def _write(self, pipe: IO[bytes], rest: bytearray) -> None:
+        try:
+            del rest[: os.write(pipe.fileno(), rest)]
+        except BlockingIOError:
+            return
+        except OSError:  # It reads no more.
+            rest.clear()
+        if not rest:
+            self._loop.remove_writer(pipe.fileno())
+            pipe.close()
+
+    def _read(self, pipe: IO[bytes], kept: bytearray) -> None:
+        try:
+            data = os.read(pipe.fileno(), 65_536)
+        except BlockingIOError:
+            return
+        if not data:
+            self._close(pipe)
+        kept += data
+        if len(kept) > self._bytes_max:
+            del kept[: -self._bytes_max]
+            self.overflowed = True
+
+    def _close(self, pipe: IO[bytes]) -> None:
+        del self._open[pipe.fileno()]
+        self._loop.remove_reader(pipe.fileno())
+        pipe.close()
+        if not self._open:
+            self.closed.set()
+
+    def _has_exited(self) -> None:
+        # It is not reaped yet: until then, its number is nobody else's.
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+        self.exited.set()
+
+    def _wait(self) -> None:
+        self._process.wait()
+        with contextlib.suppress(RuntimeError):  # The loop is closed.
+            self._loop.call_soon_threadsafe(self.exited.set)
 
 
 def command_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -142,32 +208,6 @@ def one_line(raw: bytes | str, chars_max: int) -> str:
     text = raw[: 4 * chars_max + 4].decode("utf-8", "replace") if isinstance(raw, bytes) else raw[: chars_max + 1]
     text = "".join(char if char.isprintable() else " " if char in "\t\r\n" else "\ufffd" for char in text)
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
-
-
-@dataclass(slots=True)
-class _Watch(asyncio.SubprocessProtocol):
-    """A protocol, because `Process.wait()` would also wait until surviving children close the pipe."""
-
-    bytes_max: int
-    exited: asyncio.Event = field(default_factory=asyncio.Event)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-    kept: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
-    open: set[int] = field(default_factory=lambda: {1, 2})
-    overflowed: bool = False
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.kept[fd] += data
-        if len(self.kept[fd]) > self.bytes_max:
-            del self.kept[fd][: -self.bytes_max]
-            self.overflowed = True
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self.open.discard(fd)
-        if not self.open:
-            self.closed.set()
-
-    def process_exited(self) -> None:
-        self.exited.set()
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
