@@ -411,7 +411,7 @@ def _edited_ran(shown: dict[str, Any]) -> bool:
 
 async def test_a_standing_approval_covers_what_it_says_until_it_is_revoked(company: Company) -> None:
     company.rules(policy(company, standing='{ group = "leads", max = "8h" }'))
-    grant = ("standing", "grant", "deploy", "production", "--for", "1h", "--json")
+    grant = ("standing", "grant", "deploy", "environment=production", "--for", "1h", "--json")
     refused = await company.bot.run(*grant, login="sam")
     assert refused.code == 1
     granted = await company.bot.run(*grant, login="lea")

@@ -28,7 +28,7 @@ from tests.stories.crash_worker import Points, on_crashing_targets
 
 pytestmark = pytest.mark.slow
 
-APPENDS = 53
+APPENDS = 49
 """Of the worker, when nobody disturbs it."""
 ADA = Person(name="ada", address="ada", trust="verified")
 WORDS = ("status?", "thanks", "what a day")
