@@ -134,7 +134,7 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     if event.editor:
         state.words = state.words.by(event.editor)
     supersede_chosen(state, event, index)
-    step = state.steps[event.step] = _after_choice(state, event, index)._replace(words=state.words)
+    step = state.steps[event.step] = _after_choice(state, event, index)
     if step.status in OPEN:
         # Drop ended steps now: a fold of many events would otherwise scan all of them at each step.
         still_open = (step_id for step_id in state.open_steps if state.steps[step_id].status in OPEN)
@@ -161,23 +161,23 @@ def _after_choice(state: State, event: StepChosen, index: int) -> StepState:
                 return _after_choice_of_tool(state, event, index)
             if effect == "reminds":  # Ongoing work continues meanwhile.
                 state.news_at = index
-            return StepState(event, "waiting", until=event.until)
+            return StepState(event, "waiting", until=event.until, words=state.words)
         case "rests":
             pass
-    return StepState(event, "complete")
+    return StepState(event, "complete", words=state.words)
 
 
 def _after_choice_of_tool(state: State, event: StepChosen, index: int) -> StepState:
     if same := state.ongoing_call(event.intent, event.arguments):
         if same.status == "requested":
             state.outbox.put(MessageKey(event.step, "notice"), "notice", index, same.id)
-        return StepState(event, "duplicate")
+        return StepState(event, "duplicate", words=state.words)
     if event.acts and event.by != "person":
         # A person's edit replaces the open request only when its own request is made.
         end_open_steps(state, "superseded", NOT_BEGUN, index)
     elif event.begun:
-        return StepState(event, "running", attempt=1, repeatable=True)
-    return StepState(event)
+        return StepState(event, "running", attempt=1, repeatable=True, words=state.words)
+    return StepState(event, words=state.words)
 
 
 def _choice_failed(state: State, event: ChoiceFailed, index: int) -> None:

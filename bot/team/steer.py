@@ -18,7 +18,6 @@ from bot.team.people import People
 from channels.inbound import Refused
 from store.authority.terms import ANYONE, TEAM, names_of
 from store.authority.words import is_machine
-from store.events import MessageReceived
 from store.standing import StandingGranted
 from store.text import one_line
 from store.thread import Thread
@@ -50,8 +49,7 @@ class Steering:
 
     def check_thread(self, by: Person, thread: Thread) -> Person:
         """The person, identified. Raises Refused if they may not steer this thread."""
-        wrote = (event.sender for event in thread.events if isinstance(event, MessageReceived))
-        return self._checked(by, thread.agent, "steer this thread", wrote, "who wrote in it")
+        return self._checked(by, thread.agent, "steer this thread", thread.state.words.requesters, "who wrote in it")
 
     def check_grant(self, by: Person, granted: StandingGranted) -> Person:
         """The person, identified. Raises Refused if they may not revoke this standing approval."""

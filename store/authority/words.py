@@ -89,7 +89,7 @@ class Words(NamedTuple):
 
     def in_message(self, message: MessageReceived) -> Words:
         words = self.by(message.sender)
-        if any(attachment.text for attachment in message.attachments):
+        if message.attachments and any(attachment.text for attachment in message.attachments):
             words = words.by_nobody(f"a file from {in_words(message.sender)}")
         return words._replace(unattended=False) if words.unattended and message.sender.trust == "verified" else words
 

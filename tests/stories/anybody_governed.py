@@ -170,23 +170,25 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         self.a_call_is_chosen()
 
     def a_call_is_chosen(self) -> None:
+        self.world.model.forget()
         self.world.model.answers(Push(target="prod"), Touch())
         self.runs()
 
     @rule(
         asks=st.sampled_from(EVERYBODY),
         proposes=st.sampled_from([ANN, FAY, CAT]),
-        votes=st.lists(st.sampled_from([ANN, ANN_BY_MAIL, FAY, BOB]), min_size=1, max_size=3),
+        votes=st.lists(st.sampled_from([ANN, FAY, BOB]), min_size=1, max_size=2),
         words=st.booleans(),
     )
     def somebody_says_no_and_what_to_do_instead(
         self, asks: Person, proposes: Person, votes: list[Person], words: bool
     ) -> None:
         self.a_push_is_asked_for_and_voted_on([], 0, asks)
+        self.world.model.forget()
         self.world.model.answers(Push(target="west"))
         self.do(self.world.reject(f"west instead, {self.text_of(proposes)}" if words else "", by=proposes))
         self.runs()
-        for by in votes:
+        for by in (proposes, *votes):
             self.do(self.world.approve(by=by))
         self.runs()
 
@@ -201,6 +203,7 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         asks=st.sampled_from([DAN, DAN, CAT, ANN, TOKEN, ANN_AT_HOME]),
     )
     def a_push_is_asked_for_and_voted_on(self, votes: list[Person], seconds: int, asks: Person) -> None:
+        self.world.model.forget()
         self.world.model.answers(Push(target="prod"))
         self.says("push it", asks)
         self.runs()

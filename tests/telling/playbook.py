@@ -290,6 +290,10 @@ class ScriptedModel:
     def answers(self, *lines: Line) -> None:
         self._script.extend(lines)
 
+    def forget(self) -> None:
+        """Nothing is left of the script."""
+        self._script.clear()
+
     @property
     def lines_left(self) -> int:
         return len(self._script)
