@@ -59,16 +59,20 @@ class Steering:
         """`theirs`: those who may always do it, `whose` in words."""
         by, group = self.people.identified(by), self.group_of(agent)
         may_not = f"{one_line(by.name, NAME_CHARS_MAX)} may not {act}"
+        if _is_one_of(by, theirs):
+            return by
         if by.trust != "verified":
             raise Refused(f"{may_not}: I cannot verify who that is. Nothing was changed.", "not_entitled")
         # What a machine may do, its token says.
-        if self.people.belongs(by, group) or is_machine(by) or _is_one_of(by, theirs):
+        if self.people.belongs(by, group) or is_machine(by):
             return by
         raise Refused(f"{may_not}: only {whose}, and {_in_words(group)}, may. Nothing was changed.", "not_entitled")
 
 
 def _is_one_of(by: Person, people: Iterable[Person]) -> bool:
-    return any(one.trust == "verified" and not names_of(by).isdisjoint(names_of(one)) for one in people)
+    """Whether it is the same person, as far as is known of both: a guest may stop what they asked for as a guest."""
+    known = (one for one in people if one.trust == by.trust and by.trust in ("verified", "unverified"))
+    return any(not names_of(by).isdisjoint(names_of(one)) for one in known)
 
 
 def _in_words(group: str) -> str:

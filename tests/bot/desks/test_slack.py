@@ -11,8 +11,9 @@ import structlog
 import yaml
 
 from agent.steps import Step, as_question
+from bot.inbox import Inbox
 from channels import places
-from channels.inbound import InboundMessage
+from channels.inbound import InboundMessage, Refused
 from channels.messages import Notice
 from channels.places import Alerts
 from channels.slack.channel import SlackChannel
@@ -24,6 +25,7 @@ from store.events import Event, MessageFailed, MessageReceived, MessageSent
 from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.pages import Page
+from store.thread import Thread
 from store.values import Attachment, Person
 from tests.bot.desks.office import MANIFEST, Office, kinds, new_office
 from tests.fakes.slack import Message
@@ -372,6 +374,11 @@ async def test_the_stop_button_ends_what_is_under_way(office: Office) -> None:
     assert office.desk.ran == []
 
 
+class _Refusing(Inbox):
+    async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
+        raise Refused(f"{by.name} may not steer this thread. Nothing was changed.", "not_entitled")
+
+
 async def test_who_may_not_steer_the_thread_cannot_stop_it_and_is_told_so(office: Office) -> None:
     thinking = asyncio.Event()
 
@@ -379,7 +386,7 @@ async def test_who_may_not_steer_the_thread_cannot_stop_it_and_is_told_so(office
         await thinking.wait()
         return done("Hello.")
 
-    office.slack.workspace.change_user("ana", is_guest=True)
+    office.inbox = _Refusing(office.store)
     office.model.answers(thinks)
     async with office.open():
         said = await office.slack.dm("ana", "are you there?")
@@ -390,7 +397,7 @@ async def test_who_may_not_steer_the_thread_cannot_stop_it_and_is_told_so(office
         (told,) = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         thinking.set()
         await office.says("Hello.", said)
-    assert "may not steer this thread: I cannot verify who that is. Nothing was changed." in str(told.args["text"])
+    assert told.args["text"] == "ana may not steer this thread. Nothing was changed."
     assert not (await office.thread(said)).state.cancelled
 
 

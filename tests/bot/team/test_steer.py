@@ -85,6 +85,9 @@ async def test_only_the_group_and_who_asked_steer_a_thread(way: str) -> None:
     by_mail = Person(name="A.", address="Ana@example.com", trust="verified")
     assert await steers(text, way, by_mail), "she is who asked, whatever way she comes"
     assert await steers(text, way, GUEST, asked=GUEST)
+    unproven = GUEST.model_copy(update={"trust": "unverified"})
+    assert await steers(text, way, unproven, asked=unproven), "what was asked for as a guest"
+    assert not await steers(text, way, unproven, asked=GUEST)
 
 
 @pytest.mark.parametrize("way", WAYS)
