@@ -27,8 +27,12 @@ logins = ["ccat", "root@build-1"]
 """
 
 
-def deploy(revision: str) -> dict[str, Any]:
-    return {"intent": "deploy", "component": "backend", "environment": "production", "revision": revision}
+TAG = "v1.1.0"
+"""What runs on staging, so that it may go on to production."""
+
+
+def deploy(component: str = "backend", environment: str = "production") -> dict[str, Any]:
+    return {"intent": "deploy", "component": component, "environment": environment, "revision": TAG}
 
 
 DONE = {"intent": "done_for_now", "message": "It is out."}
@@ -63,7 +67,7 @@ async def events(bot: Bot, thread: str, kind: str) -> list[dict[str, Any]]:
 
 
 async def test_without_a_terminal_only_what_is_named_is_decided(bot: Bot, model: ModelServer) -> None:
-    model.script(deploy(MERGED), DONE)
+    model.script(deploy(), DONE)
     thread = await asked(bot)
     digest = (await bot.run("show", thread, "--json")).document["pending"]["digest"]
     for command in ("approve", "reject"):
@@ -79,13 +83,13 @@ async def test_without_a_terminal_only_what_is_named_is_decided(bot: Bot, model:
 
 
 async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(bot: Bot, model: ModelServer) -> None:
-    model.script(deploy(MERGED), DONE)
+    model.script(deploy(), DONE)
     thread = await asked(bot)
     digest = (await bot.run("show", thread, "--json")).document["pending"]["digest"]
     for no in ("", "n", "what?"):
         async with bot.terminal("approve", thread) as person:
             card = await person.sees("Approve it as dex? [y/N]")
-            for words in (bot.site.sha(MERGED), "environment: production", "requested by dex", digest[:12]):
+            for words in (bot.site.sha(TAG), "environment: production", "requested by dex", digest[:12]):
                 assert words in card
             person.types(no)
             await person.sees("Nothing was decided.")
@@ -106,22 +110,22 @@ async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(b
 
 
 async def test_what_changed_after_it_was_shown_is_not_decided(bot: Bot, model: ModelServer) -> None:
-    model.script(deploy("v1.1.0"), step(deploy(MERGED), when="rather"))
+    model.script(deploy(), step(deploy("frontend"), when="rather"))
     thread = await asked(bot)
     async with bot.terminal("approve", thread) as person:
-        assert bot.site.sha("v1.1.0") in await person.sees("[y/N]")
-        (await bot.run("send", "--thread", thread, "--wait", f"rather {MERGED}")).succeeded()
+        assert "component: backend" in await person.sees("[y/N]")
+        (await bot.run("send", "--thread", thread, "--wait", "rather the frontend")).succeeded()
         person.types("y")
         await person.sees("different request. Nothing was changed.")
         assert await person.ends() == 1
     assert await events(bot, thread, "approval_decided") == []
     pending = (await bot.run("show", thread, "--json")).document["pending"]
-    assert pending["facts"]["new"]["sha"] == bot.site.sha(MERGED), "it still waits"
+    assert pending["arguments"]["component"] == "frontend", "it still waits"
 
 
 async def test_one_login_is_one_person_whatever_it_says(bot: Bot, model: ModelServer) -> None:
     with_team(bot, "quorum = 2")
-    model.script(deploy(MERGED), DONE)
+    model.script(deploy(), DONE)
     thread = await asked(bot, "ana")
     assert "Counted, 1 of 2" in (await bot.approve(thread, "--as", "ben", login="ben")).succeeded().out
     refused = await bot.approve(thread, "--as", "cat", login="ben")
@@ -134,7 +138,7 @@ async def test_one_login_is_one_person_whatever_it_says(bot: Bot, model: ModelSe
 
 async def test_the_record_holds_the_login_beside_the_name(bot: Bot, model: ModelServer) -> None:
     with_team(bot)
-    model.script(deploy(MERGED), DONE)
+    model.script(deploy(), DONE)
     thread = await asked(bot, "ana")
     (await bot.run("pause", thread, login="ana")).succeeded()
     (await bot.run("resume", thread, login="ccat")).succeeded()
@@ -151,7 +155,7 @@ async def test_the_record_holds_the_login_beside_the_name(bot: Bot, model: Model
 
 async def test_the_words_of_a_stranger_at_a_terminal_are_nobodys(bot: Bot, model: ModelServer) -> None:
     with_team(bot)
-    model.script({**deploy(MERGED), "environment": "staging"}, DONE)
+    model.script(deploy(environment="staging") | {"revision": MERGED}, DONE)
     done = await bot.run("send", "deploy to staging", "--wait", "--json", "--as", "ben", login="zoe")
     assert done.succeeded().document["status"] == "waiting_for_approval", "which staging would not, for anybody else"
     [message] = await events(bot, done.document["id"], "message_received")
