@@ -5,7 +5,7 @@ It builds no agent and no channel (`bot.app` does), so whoever imports it import
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +34,15 @@ class Setup:
         return team_path(self.settings.bot_config).parent
 
 
-def load(*checks: Callable[[Setup], list[str]]) -> Setup:
-    """The setup. Raises SettingsError with all problems at once, including those that `checks` find."""
+Check = Callable[[Setup], list[str]]
+"""Returns problems."""
+
+
+def load(*checks: Check, if_wrong: Sequence[Check] = ()) -> Setup:
+    """The setup. Raises SettingsError with all problems at once, including those that `checks` find.
+
+    `if_wrong`: further checks, only for the case that something is wrong anyway.
+    """
     settings, problems, wrong = environment()
     team = Team()
     try:
@@ -46,6 +53,8 @@ def load(*checks: Callable[[Setup], list[str]]) -> Setup:
         problems += error.problems
     setup = Setup(settings, team)
     for check in checks:
+        problems += check(setup)
+    for check in if_wrong if problems else ():
         problems += check(setup)
     if problems:
         raise SettingsError(problems)

@@ -56,10 +56,11 @@ def run(
     any_agent: bool = False,
     channels: bool = False,
     serves: bool = False,
+    reports: bool = False,
 ) -> None:
     """`model`: must be configured. `agents`, `channels`: their settings must be valid. `any_agent`: there must be one.
 
-    Raises Exit.
+    `reports`: it says itself what is wrong with them, unless the settings cannot be read. Raises Exit.
     """
     from bot.logs import log_failure, set_up_logging
 
@@ -69,7 +70,9 @@ def run(
     def ready() -> Ready:
         from bot.setup import load
 
-        setup = load(*_checks(agents=agents, any_agent=any_agent, model=model, channels=channels))
+        checks = _checks(agents=agents, any_agent=any_agent, model=model, channels=channels)
+        unread = _checks(agents=reports, any_agent=False, model=False, channels=False)
+        setup = load(*checks, if_wrong=tuple(unread))
         level = setup.settings.bot_log_level
         set_up_logging("error" if level == "info" and not serves else level, console.LOG)
         return setup.settings, work(setup)

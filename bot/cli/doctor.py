@@ -59,7 +59,7 @@ def doctor(as_json: AsJson = False) -> None:
         if failed := [finding.what for finding in found if finding.state == "failed"]:
             raise Refused(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}.")
 
-    command.run(work, agents=False)
+    command.run(work, agents=False, reports=True)
 
 
 async def examine(setup: Setup) -> AsyncGenerator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.definition import Agent
 from bot.team.calendar import schedules_of
+from bot.team.effects import without_effect
 from bot.team.file import Team
 from bot.team.models import agents_problems
 from bot.team.names import unknown_agent
@@ -30,8 +31,9 @@ def team_problems(
     `folders`: the folders with the agents' own files.
     """
     problems: list[str] = []
+    has_schedules = True
     try:
-        schedules_of(team, agents, folders, reach)
+        has_schedules = bool(schedules_of(team, agents, folders, reach))
     except SettingsError as error:
         problems += error.problems
     if team.alerts and (why := out_of_reach(team.alerts, reach)):
@@ -42,6 +44,7 @@ def team_problems(
     problems += agents_problems(team.models, list(agents))
     problems += unknown_agents(team.tokens, list(agents))
     problems += _steer_problems(team.steer, People(team.people), list(agents))
+    problems += without_effect(team, has_schedules=has_schedules)
     made = {name: agent for name, agent in agents.items() if agent}
     return problems + rule_problems(
         team.rule,

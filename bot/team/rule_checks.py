@@ -115,6 +115,7 @@ def rule_problems(
             found += ((part, text) for text in of_it if ("", text) not in found)
         found += ((".unverified", text) for text in _weaker(rule))
         found += ((".standing", text) for text in _standing_problems(rule, people))
+        found += ((part, text) for part, text in _idle(rule, people) if ("", text) not in found)
         where = where_in_file(rules, index)
         problems += (f"{where}{f', {part[1:]}' if part else ''}: {text}" for part, text in found)
     return problems
@@ -131,7 +132,7 @@ def _deciders_problems(rule: Deciders, people: People, hours: Hours, reach: Reac
             f"Use {TEAM!r} or a group of [people]."
         )
     # For an unknown group, count the members of the most similar one.
-    meant = [_meant(group, people) for group in groups]
+    meant = [meant_group(group, people) for group in groups]
     may = {key for group in meant for key in people.in_group(group)}
     if ANYONE not in meant and rule.quorum > len(may) and people.members:
         are = "1 person is" if len(may) == 1 else f"{len(may)} people are"
@@ -153,7 +154,8 @@ def _ask_problems(text: str, reach: Reach) -> Iterator[str]:
             yield f"ask names {text!r}, and {why}"
 
 
-def _meant(group: str, people: People) -> str:
+def meant_group(group: str, people: People) -> str:
+    """The group, or for an unknown one the most similar."""
     known = (ANYONE, TEAM, *sorted(people.group_names()))
     return group if group in known else nearest(group, known) or TEAM
 
@@ -173,6 +175,22 @@ def _member_problems(group: str, people: People, reach: Reach) -> Iterator[str]:
         yield f"ask: {group} has more than {ASKS_MAX} people; at most {ASKS_MAX} can be asked. Name a channel."
     elif people.in_group(group) and not list(places_of(people, people.in_group(group), reach)):
         yield f"ask: nobody in {group} can be reached: they have no slack or emails where that channel is set up."
+
+
+def _idle(rule: Rule, people: People) -> Iterator[tuple[str, str]]:
+    """Parts of the rule that change nothing."""
+    base, theirs = rule.deciders(unverified=False), rule.deciders(unverified=True)
+    differs = rule.unverified.model_dump(exclude_none=True) if rule.unverified else {}
+    if differs and theirs == base:
+        yield ".unverified", "it changes nothing."
+    for part, deciders in (("", base), *([(".unverified", theirs)] if differs.keys() & {"then", "ask"} else [])):
+        then = {*people.in_group(deciders.then)} if deciders.then != ANYONE else {ANYONE}
+        if deciders.then and (deciders.group == ANYONE or (then and then <= {*people.in_group(deciders.group)})):
+            yield part, f"then: everybody in {deciders.then} may decide from the start, as {deciders.group}."
+        for ask in sorted({ask for ask in deciders.ask if deciders.ask.count(ask) > 1}):
+            yield part, f"ask names {ask!r} twice."
+    if rule.standing and rule.decide_by and "terminal" not in rule.decide_by:
+        yield ".standing", "it is granted by a command at a terminal, and decide_by does not name terminal."
 
 
 def _escalation_problems(rule: Deciders, hours: Hours) -> Iterator[str]:

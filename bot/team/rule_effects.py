@@ -55,12 +55,12 @@ def without_effect(rules: Sequence[Rule], index: int, tools: Tools) -> list[str]
     possible = [tool for tool, problems in zip(having, wrong, strict=True) if not problems]
     if not possible:
         return wrong[0]
-    earlier = rules[:index]
-    if earlier and all(_is_covered(rule, tool, earlier) for tool in possible):
-        first = next(
-            (n for n, one in enumerate(earlier, 1) if all(_is_covered(rule, tool, [one]) for tool in possible)), 0
-        )
-        before = f"rule {first} ({earlier[first - 1].tool}) matches" if first else "the rules before it match"
+    # A last rule for every tool is also for those that come later: only another one like it leaves it nothing.
+    earlier = {n: one for n, one in enumerate(rules[:index], 1) if rule.names_calls or not one.names_calls}
+    if earlier and all(_is_covered(rule, tool, [*earlier.values()]) for tool in possible):
+        alone = (n for n, one in earlier.items() if all(_is_covered(rule, tool, [one]) for tool in possible))
+        first = next(alone, 0)
+        before = f"rule {first} ({earlier[first].tool}) matches" if first else "the rules before it match"
         return [f"it never decides anything, because {before} all of its calls first. Put it before, or delete it."]
     return []
 

@@ -506,7 +506,7 @@ def test_a_tool_and_its_scopes_are_those_of_the_agents_that_are_set_up(template:
         "rule 1 (deploi) in the team file: 'deploi' is no tool; did you mean deploy?",
         "rule 2 (rollback) in the team file: 'prodution' is no environment of rollback; did you mean production?",
         "rule 3 (list_git_tags) in the team file: list_git_tags only looks, so its calls never wait for anybody; those "
-        "that act are deploy, rollback.",
+        "that act are deploy, rollback, release_target.",
     ]
 
 

@@ -73,7 +73,8 @@ class Company:
         text += f'[api]\nplaces = ["slack:{self.slack.workspace.channel("deploys").id}"]\n'
         for name, groups in PEOPLE.items():
             slack_id = self.slack.workspace.user(name).id
-            text += f'[people.{name}]\nslack = "{slack_id}"\nemails = ["{address(name)}"]\ngroups = {[*groups]}\n'
+            named = [one for one in groups if f'"{one}"' in "".join(policies)]
+            text += f'[people.{name}]\nslack = "{slack_id}"\nemails = ["{address(name)}"]\ngroups = {named}\n'
             if name in TOKENS:
                 text += token_table(name, TOKENS[name])
         file.write_text(text + "\n".join(policies) + "\n")

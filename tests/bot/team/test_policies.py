@@ -486,7 +486,8 @@ async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     assert warned is not None
     assert warned.state == "warning"
     assert "Nobody may approve deploy, rollback, release_target: " in warned.text
-    assert await found('[[rule]]\ntool = "*"\ngroup = "release"') == Finding(
+    text = '[[rule]]\ntool = "*"\ngroup = "release"\nstanding = { group = "leads", max = "1h" }'
+    assert await found(text) == Finding(
         "team file", "ok", "every call that needs approval has people who may approve it."
     )
     wrong = await found('[[rule]]\ntool = "deploy"\nwhen.environment = "production"\ngroup = "relase"')
