@@ -138,10 +138,11 @@ class Api:
         """The dependency of a route that needs this scope."""
 
         async def check(request: Request, by: By) -> None:
-            if scope in by.token.scopes:
+            is_machine = scope == "decide" and not by.person.member  # It decides nothing, whatever its token says.
+            if scope in by.token.scopes and not is_machine:
                 return
             self._refused(request, by, "scope", scope=scope)
-            if scope == "decide" and not by.person.member:
+            if is_machine:
                 what = "Only people may decide: call with a token that has an owner and the scope decide."
             else:
                 what = f"This token may not {scope}: its scopes are {', '.join(by.token.scopes)}."

@@ -251,6 +251,24 @@ async def test_a_token_does_only_what_its_scopes_say() -> None:
         assert (said.status, said.body) == (202, {"id": client.world.thread.id}), "what it may not read, it is not told"
 
 
+@pytest.mark.parametrize("owner", ["", "nobody"])
+async def test_a_machine_decides_nothing_whatever_its_scopes_say(owner: str) -> None:
+    """The team file cannot say so, as it is refused at the start."""
+    world = new_world(Rules(group="anyone"))
+    world.model.answers(Push(target="prod"))
+    await world.say("push, please")
+    await world.run()
+    request = world.thread.pending
+    assert request
+    token = token_of(CI, owner, scopes=("read", "write", "decide"), threads="all")
+    async with serve(world, tokens={"ci": token}) as client:
+        before = await client.log()
+        assert (await client.decide(True, token=CI)).status == 403
+        edit = {"request": request.step, "digest": request.digest, "arguments": {"target": "staging"}}
+        assert (await client.post(f"{client.here}/edit", edit, token=CI)).status == 403
+        assert await client.log() == before
+
+
 # Where it may open threads
 
 
