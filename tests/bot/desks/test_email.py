@@ -303,6 +303,7 @@ async def test_a_reply_to_a_card_of_before_the_key_was_changed_decides(post: Pos
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request)
         await post.hears("approved by Ana")
+        await post.hears("It is out.")
     assert post.desk.ran == ["push(target: prod)"]
 
 
