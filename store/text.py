@@ -6,9 +6,8 @@ Slack, YAML) belongs to the code that writes for that medium.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 # C0 and C1 controls except newline and tab, line separators that YAML knows, direction marks and overrides, joiners and
@@ -46,8 +45,13 @@ def instant(at: datetime) -> str:
 
 def call_in_words(intent: str, arguments: Mapping[str, object]) -> str:
     """A step with its arguments: `deploy component=shop environment=live revision=v1.4.2`."""
-    texts = {
-        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-        for name, value in arguments.items()
-    }
-    return " ".join([intent, *(f"{name}={text}" for name, text in texts.items())])
+    return " ".join([intent, *(f"{name}={value}" for name, value in _flat(arguments))])
+
+
+def _flat(arguments: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """What is nested, by its path: `waiver.message`."""
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{path}", item) for path, item in _flat(value))
+        else:
+            yield name, value
