@@ -16,6 +16,7 @@ from agent.roster.deploy.site import read_site
 from agent.roster.deploy.site_as_read import site_in
 from agent.roster.deploy.tools import tools_of
 from agent.roster.deploy.tools.deploy import Deploy
+from agent.roster.deploy.tools.guards import Waiver
 
 TARGET = {"deploy": ["deploy", "{sha}"], "status": ["status"]}
 TEST = ["test", "{environment}"]
@@ -66,6 +67,15 @@ def test_only_an_environment_that_says_so_needs_no_approval() -> None:
     }
     assert waits == {"lab": False, "qa": False, "prod-eu": True, "prod-us": True}
     assert Deploy(component="payments", environment="lab", revision="v1").needs_approval(), "made for no site"
+
+
+def test_a_waived_call_always_waits_and_is_never_approved_beforehand() -> None:
+    (made,) = [tool for tool in tools_of(read_site(REGIONS)) if issubclass(tool, Deploy)]
+    call = made(component="payments", environment="lab", revision="v1")
+    assert (call.needs_approval(), call.takes_standing_approval(), "waiver" in call.arguments) == (False, True, False)
+    waived = call.model_copy(update={"waiver": Waiver(message="m2", words="the old one")})
+    assert (waived.needs_approval(), waived.takes_standing_approval()) == (True, False)
+    assert waived.arguments["waiver"] == {"message": "m2", "words": "the old one"}
 
 
 def test_the_steps_take_the_names_of_the_site_and_the_schema_holds_them_once() -> None:
