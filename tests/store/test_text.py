@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.text import one_line, visible
+from store.text import call_in_words, one_line, visible
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,10 @@ def test_one_line_is_one_line_and_not_longer_than_asked(text: str, chars_max: in
 def test_what_is_clipped_says_so() -> None:
     assert one_line("push the\n  newest tag", 12) == "push the ne…"
     assert one_line("push v3", 7) == "push v3"
+
+
+def test_a_call_names_what_is_nested_by_its_path() -> None:
+    arguments = {"component": "shop", "waiver": {"message": "m2", "words": "skip the lab"}, "dry": False}
+    assert call_in_words("deploy", arguments) == (
+        "deploy component=shop waiver.message=m2 waiver.words=skip the lab dry=False"
+    )
