@@ -1,8 +1,9 @@
 """A worker process that dies on demand. `tests.stories.program` forks it: `crash_worker ORDER`, the order in JSON.
 
-Every append of the worker and every call to the outside (the model, a deployer's command, a channel) has a point before
-and a point after it. A worker counts them, and kills itself with SIGKILL at the one that it was told: nothing is
-flushed, nobody is told, as when the machine goes. The points that it came to are in its report, one a line.
+Every append of the worker, every claim of a target and every call to the outside (the model, a deployer's command, a
+channel) has a point before and a point after it. A worker counts them, and kills itself with SIGKILL at the one that it
+was told: nothing is flushed, nobody is told, as when the machine goes. The points that it came to are in its report,
+one a line.
 """
 
 from __future__ import annotations
@@ -63,6 +64,13 @@ class CrashingStore(RedisStore):
     async def append(self, thread: Thread, *events: Event, **how: Any) -> Thread:
         async with self.points.around("append of " + ", ".join(event.id for event in events)):
             return await super().append(thread, *events, **how)
+
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
+        # Other notes change beside the work, so their points would move about.
+        if '"holder":{' not in text:
+            return await super().set_note(name, text, expected=expected)
+        async with self.points.around(f"claim of {name}"):
+            return await super().set_note(name, text, expected=expected)
 
 
 @dataclasses.dataclass(frozen=True)
