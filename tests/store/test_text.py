@@ -24,13 +24,23 @@ from store.text import call_in_words, one_line, visible
         ("push\U000e0101", "push\\u{e0101}"),
         ("push\u3164v3", "push\\u{3164}v3"),
         ("push\ud800", "push\\u{d800}"),
+        ("push\u2800v3", "push\\u{2800}v3"),
+        ("push\ufe00", "push\\u{fe00}"),
+        ("v1.0\ufe0f", "v1.0\\u{fe0f}"),
+        ("\U0001f680\ufe0f", "\U0001f680\\u{fe0f}"),
+        ("\u2764\ufe0f\ufe0f", "\u2764\ufe0f\\u{fe0f}"),
+        ("1\ufe0f2", "1\\u{fe0f}2"),
+        ("\u180b\u180f", "\\u{180b}\\u{180f}"),
+        ("push\U0001d159", "push\\u{1d159}"),
+        ("push\ufffc", "push\\u{fffc}"),
+        ("push\ue000\U000f0000", "push\\u{e000}\\u{f0000}"),
     ],
 )
 def test_what_hides_or_reorders_is_written_out(hidden: str, shown: str) -> None:
     assert visible(hidden) == shown
 
 
-@pytest.mark.parametrize("text", ["push v3\n\tnow", "größer, 東京, שלום", "❤️ 👍🏽", "e\u0301"])
+@pytest.mark.parametrize("text", ["push v3\n\tnow", "größer, 東京, שלום", "❤️ 👍🏽 1️⃣ ⚠️", "\ufffd", "e\u0301"])
 def test_what_people_write_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
 
@@ -42,7 +52,7 @@ def test_line_ends_of_mail_are_line_ends() -> None:
 @given(st.text(st.characters()))
 def test_no_control_or_format_character_is_left(text: str) -> None:
     left = {unicodedata.category(char) for char in visible(text) if char not in "\n\t"}
-    assert left.isdisjoint({"Cc", "Cs", "Zl", "Zp"})
+    assert left.isdisjoint({"Cc", "Co", "Cs", "Zl", "Zp"})
     assert visible(visible(text)) == visible(text)
 
 
