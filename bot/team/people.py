@@ -124,11 +124,17 @@ class People:
         """The person with `member` and name from the team file, if it knows one of their addresses.
 
         It does not judge authenticity (`Person.trust`). An unverified person keeps the name that they gave.
+
+        The mail address in somebody's Slack profile is not theirs, and is left out, where it belongs to a member with
+        another Slack id: a company may give the address of somebody who left to somebody else.
         """
-        address, email = _normal(person.address), _normal(person.email)
-        key = self._keys.get(address) or self._keys.get(email) or ""
+        key = self._keys.get(_normal(person.address), "")
+        owner = self._keys.get(_normal(person.email), "")
+        is_theirs = not owner or owner == key or (not key and not self.members[owner].slack)
+        key = key or (owner if is_theirs else "")
         name = self.members[key].name if key and person.trust == "verified" else ""
-        return person.model_copy(update={"member": key, "name": name or person.name})
+        email = person.email if is_theirs else ""
+        return person.model_copy(update={"member": key, "name": name or person.name, "email": email})
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
         """The groups of an identified person."""

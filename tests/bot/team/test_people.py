@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bot.team.file import Team
 from bot.team.people import People, people_problems
+from store.authority.terms import names_of
 from store.values import Person
 
 FILE = """
@@ -60,6 +61,21 @@ def who(**known: Any) -> str:
 )
 def test_a_person_is_known_by_their_addresses(known: dict[str, str], key: str) -> None:
     assert who(**known) == key
+
+
+@pytest.mark.parametrize("email", ["dex@example.com", "DEX@home.example"])
+def test_an_address_that_slack_confirms_for_somebody_else_is_not_the_members(email: str) -> None:
+    """Dex has a Slack id, and a stranger was given an address that was once his."""
+    stranger = PEOPLE.identified(Person(name="Dex Example", address="U0999999", trust="verified", email=email))
+    assert (stranger.member, stranger.email, PEOPLE.groups_of(stranger)) == ("", "", ())
+    dex = PEOPLE.identified(Person(name="D.", address="U0123456", trust="verified", email=email))
+    assert (dex.member, dex.email) == ("dex", email)
+    assert names_of(stranger).isdisjoint(names_of(dex))
+
+
+def test_an_address_that_slack_confirms_is_ignored_where_it_is_another_members() -> None:
+    dex = PEOPLE.identified(Person(name="D.", address="U0123456", trust="verified", email="ana@example.com"))
+    assert (dex.member, dex.email) == ("dex", "")
 
 
 @pytest.mark.parametrize("name", ["dex", "Dex Example", "dex@example.com", "U0123456"])
