@@ -12,9 +12,8 @@ No shell, no fetch, no checkout, no diff. Every failure is a ToolError with one 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,9 @@ KNOWN_MAX = 5_000
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
+_LIKE_A_SHA = re.compile(r"[0-9a-f]{7,64}")
+"""Git abbreviates SHAs to seven digits or more. Shorter names (`2024`, `face`) are names, unless a commit has them."""
+_SPACES = ("refs/tags", "refs/heads", "refs/remotes")
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,/+@#=%-]*")
 # Names that git forbids (git-check-ref-format) and the pattern above allows.
 _FORBIDDEN = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$")
@@ -81,23 +83,28 @@ class Repository:
         return hashlib.sha256(await self._git.run("show-ref", "--head", "--tags", fails=1)).hexdigest()
 
     async def resolve(self, text: str) -> Revision:
-        """The commit of a tag, a branch or a SHA (abbreviated to at least four digits).
+        """The commit of a tag, a branch, a remote branch (`origin/main`) or a SHA (at least four digits of it).
 
-        A tag wins over a branch of the same name, a branch over a remote branch (`origin/main`). A name that is also a
-        prefix of another commit's SHA is refused, so that nobody can disguise one as the other.
+        A text that may mean several commits is refused, so that nobody can pass off one as another: a tag and a branch
+        of one name, or a name that reads like an abbreviated SHA. A full name (`refs/heads/next`) means one thing only.
         """
         shown = repr(one_line(text, 60))
         if not is_revision_text(text):
             raise ToolError(f"{shown} is not a valid revision. Give a tag, a branch or a commit's SHA.")
-        named = await self._named(text)
+        refs = await self._refs(text)
         hashed = await self._hashed(text.lower())
-        if named and hashed - {named}:
-            raise ToolError(f"{shown} is ambiguous: a tag or branch, and the SHA of another commit. Give another name.")
+        is_like_a_missing_sha = not hashed and _LIKE_A_SHA.fullmatch(text.lower())
+        if refs and (len({*refs.values(), *hashed}) > 1 or is_like_a_missing_sha):
+            raise ToolError(
+                f"{shown} is ambiguous: {_meanings(refs, hashed)}. Give a full name (refs/…) or a full SHA."
+            )
         if len(hashed) > 1:
             raise ToolError(f"{shown} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.")
-        if found := named or next(iter(hashed), ""):
+        if found := next(iter(refs.values()), "") or next(iter(hashed), ""):
             revision = (await self.revisions([found]))[found]
-            return _with_name(revision, text) if named else revision
+            return _with_name(revision, text) if refs else revision
+        if refs:
+            raise ToolError(f"{text!r} is a tag of something that is not a commit.")
         usable = [tag.name for tag in await self.tags(10) if is_revision_text(tag.name)][:3]
         hint = f"The newest tags are {', '.join(usable)}." if usable else "There are no tags: give a branch or a SHA."
         raise ToolError(f"No revision {shown}. {hint}")
@@ -156,17 +163,14 @@ class Repository:
         await self._require(older, newer)
         return await self._commits([newer, f"^{older}"], f"--max-count={_clamped(limit)}", within=self.within)
 
-    async def _named(self, text: str) -> str:
-        refs = [f"refs/{space}/{text}".encode() for space in ("tags", "heads", "remotes")]
+    async def _refs(self, text: str) -> dict[str, str]:
+        """The tags and branches with this name by their full names, each with its commit; empty: it has none."""
+        is_full = text.startswith(tuple(f"{space}/" for space in _SPACES))
+        names = [text] if is_full else [f"{space}/{text}" for space in _SPACES]
         # List the refs: a lookup would also find `refs/heads/refs/tags/x`, and on some file systems `V1` for `v1`.
-        listed = await self._git.run("for-each-ref", "--format=%(refname)", *(os.fsdecode(ref) for ref in refs))
-        existing = [ref for ref in refs if ref in listed.split(b"\n")]
-        if not existing:
-            return ""
-        sha = (await self._peeled(existing[:1]))[0]
-        if not sha:
-            raise ToolError(f"{text!r} is a tag of something that is not a commit.")
-        return sha
+        listed = (await self._git.run("for-each-ref", "--format=%(refname)", *names)).split(b"\n")
+        existing = [name for name in names if name.encode() in listed]
+        return dict(zip(existing, await self._peeled([name.encode() for name in existing]), strict=True))
 
     async def _hashed(self, text: str) -> set[str]:
         if FULL_SHA.fullmatch(text):
@@ -216,6 +220,13 @@ class Repository:
 def is_revision_text(text: str) -> bool:
     """Whether the text is acceptable as a tag, a branch or a SHA: not an option, an expression or a pattern."""
     return len(text) <= REVISION_CHARS_MAX and bool(_ALLOWED.fullmatch(text)) and not _FORBIDDEN.search(text)
+
+
+def _meanings(refs: Mapping[str, str], hashed: Collection[str]) -> str:
+    """Each thing that an ambiguous name may mean, with its commit."""
+    found = [f"{ref} is {sha[:12] or 'no commit'}" for ref, sha in refs.items()]
+    found += [f"the SHA of {sha[:12]} begins with it" for sha in hashed]
+    return ", ".join(found if len(found) > 1 else [*found, "and it reads like a SHA"])
 
 
 def _with_name(revision: Revision, name: bytes | str) -> Revision:

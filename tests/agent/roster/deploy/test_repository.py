@@ -122,24 +122,68 @@ async def test_annotated_tags_give_the_commit_behind_them(made: Made, repository
     assert [(tag.name, tag.sha) for tag in await repository.tags()] == [("v1-signed-off", sha), ("v1", sha)]
 
 
-async def test_a_tag_wins_over_a_branch_and_a_branch_over_a_remote(made: Made, repository: Repository) -> None:
-    one, two, three = made.commit("One"), made.commit("Two"), made.commit("Three")
+async def test_a_tag_and_a_branch_of_one_name_are_told_apart_by_their_full_names(
+    made: Made, repository: Repository
+) -> None:
+    one, two = made.commit("One"), made.commit("Two")
+    made.git("tag", "v1", one)
+    made.git("branch", "v1", two)
+    assert await refused(repository, "v1") == (
+        f"'v1' is ambiguous: refs/tags/v1 is {one[:12]}, refs/heads/v1 is {two[:12]}. "
+        "Give a full name (refs/…) or a full SHA."
+    )
+    for name, sha in (("refs/tags/v1", one), ("refs/heads/v1", two)):
+        found = await repository.resolve(name)
+        assert (found.sha, found.name) == (sha, name)
+    made.git("branch", "--force", "v1", one)
+    assert (await repository.resolve("v1")).sha == one
+
+
+async def test_a_branch_and_a_remote_branch_of_one_name_are_told_apart(made: Made, repository: Repository) -> None:
+    one, two = made.commit("One"), made.commit("Two")
     made.git("update-ref", "refs/remotes/origin/next", one)
     assert (await repository.resolve("origin/next")).sha == one
     made.git("branch", "origin/next", two)
-    assert (await repository.resolve("origin/next")).sha == two
-    made.git("tag", "origin/next", three)
-    assert (await repository.resolve("origin/next")).sha == three
+    assert "refs/remotes/origin/next" in await refused(repository, "origin/next")
+    assert (await repository.resolve("refs/remotes/origin/next")).sha == one
+
+
+async def test_a_full_name_is_never_the_name_of_another_branch(made: Made, repository: Repository) -> None:
+    one, two = made.commit("One"), made.commit("Two")
+    made.git("update-ref", "refs/heads/refs/tags/v1", two)
+    assert "No revision" in await refused(repository, "refs/tags/v1")
+    assert (await repository.resolve("refs/heads/refs/tags/v1")).sha == two
+    made.git("tag", "v1", one)
+    assert (await repository.resolve("refs/tags/v1")).sha == one
+
+
+async def test_a_tag_of_no_commit_hides_no_branch(made: Made, repository: Repository) -> None:
+    sha = made.commit("One")
+    made.git("tag", "v1", made.git("rev-parse", "HEAD:file"))
+    made.git("branch", "v1", sha)
+    assert "refs/tags/v1 is no commit" in await refused(repository, "v1")
 
 
 async def test_a_name_that_looks_like_another_commit_is_refused(made: Made, repository: Repository) -> None:
     one, two = made.commit("One"), made.commit("Two")
     made.git("tag", one[:8], two)
     made.git("update-ref", f"refs/heads/{one}", two)
-    assert "ambiguous" in await refused(repository, one[:8])
+    assert f"the SHA of {one[:12]} begins with it" in await refused(repository, one[:8])
     assert "ambiguous" in await refused(repository, one)
+    assert (await repository.resolve(f"refs/tags/{one[:8]}")).sha == two
     made.git("tag", two[:8], two)
     assert (await repository.resolve(two[:8])).sha == two
+
+
+async def test_a_name_that_reads_like_a_commit_that_is_not_here_is_refused(made: Made, repository: Repository) -> None:
+    sha = made.commit("One")
+    for name in ("deadbeef", "0123456789abcdef", "DEADBEE"):
+        made.git("branch", name, sha)
+        assert f"refs/heads/{name} is {sha[:12]}, and it reads like a SHA" in await refused(repository, name)
+        assert (await repository.resolve(f"refs/heads/{name}")).sha == sha
+    for name in ("2024", "face", "decade"):
+        made.git("tag", name, sha)
+        assert (await repository.resolve(name)).sha == sha
 
 
 async def test_an_abbreviation_of_two_commits_is_refused(made: Made, repository: Repository) -> None:
