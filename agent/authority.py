@@ -46,6 +46,8 @@ class ApprovalRule:
     approvers: tuple[Person, ...] = ()
     unsatisfiable: str = ""
     """Why the quorum can never be reached, in a sentence; empty: it can."""
+    rules: str = ""
+    """The hash of all rules and people of the team, for the record."""
 
 
 class Authority(Protocol):
@@ -54,6 +56,9 @@ class Authority(Protocol):
     def identified(self, person: Person) -> Person:
         """The person, with what the team file knows of them."""
         return person
+
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        """The groups of an identified person, as of now."""
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         """None: nobody may approve it."""
@@ -67,6 +72,9 @@ class Authority(Protocol):
 
 class AnyoneMay(Authority):
     """Every verified person may approve everything."""
+
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return ()
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         return ApprovalRule(asked_by(Terms(group=ANYONE), call.requesters, call.strangers))

@@ -89,7 +89,7 @@ class CannotServe:
     step: StepState | None = None
     """The step that it cannot begin."""
     error: str = ""
-    """What is wrong with that step here, for the model."""
+    """Why that step is refused if no worker can begin it; empty: it waits for one that can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +245,13 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         step = agent.parse(state.chosen.intent, state.chosen.arguments)
     except UnusableStep as error:
         # It was valid for whoever chose it: another version, which may still run. A person's edit was never checked.
-        is_edit = state.chosen.by == "person" and state.chosen.intent in agent.all_steps
-        return (
-            RefuseStep(state, str(error))
-            if is_edit
-            else CannotServe(_not_runnable(agent, state.chosen.intent), state, str(error))
-        )
+        intent, is_known = state.chosen.intent, state.chosen.intent in agent.all_steps
+        if state.status == "chosen" and state.chosen.by == "person" and is_known:
+            return RefuseStep(state, str(error))
+        if state.status == "approved" and is_known:
+            changed = f"It was approved, and not run: {intent} has changed since. It can be asked for anew."
+            return CannotServe(f"{intent} has changed since it was approved.", state, changed)
+        return CannotServe(_not_runnable(agent, intent), state, str(error) if state.status == "chosen" else "")
     match step:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)

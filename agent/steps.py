@@ -169,6 +169,14 @@ class Tool(Step):
         """Whether this call may be approved beforehand, or must be shown to people."""
         return True
 
+    def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
+        """What of the team's configuration it would run with, by name: a command, say.
+
+        An approval covers the hash of each part: when one changes, the approval does not hold any more. Put a secret in
+        as a hash of your own. Raise ToolError if it cannot run at all.
+        """
+        return {}
+
     async def prepare(self, call: Call) -> Facts:
         """Look up and check what the call depends on, before people are asked. Must change nothing.
 

@@ -16,6 +16,7 @@ from agent.speech.outcomes import outcome_in_words, why_not
 from bot.fitting import fitting_decision
 from bot.team.people import People
 from channels.inbound import Refused
+from channels.names import called
 from store import keys
 from store.authority.terms import Way
 from store.base import Store, ThreadMoved, UnknownThread
@@ -164,7 +165,7 @@ class Deciding:
                 raise Refused("That belongs to a different request. Nothing was changed.", "moved")
             chosen = self._edited(pending, by, arguments, proof, way, before=_ended_edits(thread, pending.step))
             if (edit := thread.state.open_edit) and edit.id != chosen.step:
-                who = edit.chosen.editor.name if edit.chosen.editor else "Somebody"
+                who = called(edit.chosen.editor) if edit.chosen.editor else "Somebody"
                 later = " I am paused, so I will check that edit once somebody resumes me."
                 text = f"{who} has just edited this request.{later if thread.state.paused else ''}"
                 text += " A new request follows, or a message why it is not possible. Nothing was changed."

@@ -80,7 +80,10 @@ class Vote:
     """An approval that counts."""
 
     name: str
+    """See `channels.names`."""
     at: datetime
+    by: Person | None = None
+    """So that a channel can mention them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class Ended:
     comment: str = ""
     standing: str = ""
     """The id of the standing approval that approved it; empty: a person decided."""
+    lapsed: str = ""
+    """Why it was refused although it had been approved; empty: it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class Approval:
     arguments: dict[str, JsonValue]
     facts: dict[str, JsonValue]
     requested_by: str
+    """Who asked for the call, and who edited it: see `channels.names`. Never a display name."""
     requested_at: datetime
     group: str = ""
     """The group in the team file that may decide; empty: the request does not say."""
@@ -134,6 +140,12 @@ class Approval:
     editable: tuple[str, ...] = ()
     """Names of the arguments (all strings) that a person may change, which makes a new request."""
     state: Waiting | Reminded | Ended = WAITING
+    asked_by: Person | None = None
+    """The person who asked for it, so that a channel can mention them; None: a machine."""
+    changed_by: Person | None = None
+    """The person who edited it."""
+    asked_again: str = ""
+    """Why an earlier approval of the same call did not hold; empty: there was none."""
 
 
 @dataclass(frozen=True, slots=True)

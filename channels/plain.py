@@ -27,8 +27,12 @@ from channels.messages import (
     Vote,
     Waiting,
 )
+from channels.names import called
 from store.text import instant, visible
 from store.values import Person
+
+DIGEST_CHARS = 12
+"""The digits of a digest that people compare."""
 
 Shown = Callable[[str], str]
 """Renders a name safely, on one line."""
@@ -87,9 +91,8 @@ def _card(card: Approval) -> list[str]:
 
 def terms(request: Approval) -> list[str]:
     """Lines that say who asked, who may decide, until when, and who has approved so far."""
-    lines = [f"requested by {_inline(request.requested_by)} at {instant(request.requested_at)}"]
-    if not isinstance(request.state, Reminded):
-        lines[0] += f" · digest {request.digest[:12]}"
+    lines = [f"asked again. {_inline(request.asked_again)}"] if request.asked_again else []
+    lines.append(f"asked for by {_inline(request.requested_by)} at {instant(request.requested_at)}")
     if request.group:
         names = f" ({names_of(request.approvers)})" if request.approvers else ""
         lines.append(f"may decide: {_inline(request.group)}{names}")
@@ -100,9 +103,11 @@ def terms(request: Approval) -> list[str]:
         case Reminded(widened=True):
             lines.append("more people may decide from now on")
         case Waiting() if request.quorum > 1:
-            lines.append(count_of(request))
+            lines.append(counted(request))
         case _:
             pass
+    if not isinstance(request.state, Reminded):
+        lines.append(f"digest {request.digest[:DIGEST_CHARS]}")
     return lines
 
 
@@ -110,11 +115,13 @@ def _ended(request: Approval, end: Ended) -> str:
     """The comment comes last, because it is a person's own text."""
     mark = {"approved": "✅", "changed": "✏️"}.get(end.outcome, "❌")
     text = f"{mark} {visible(request.intent)} {end.outcome}"
+    if end.lapsed:
+        return f"{text}: {visible(end.lapsed)}"
     if end.outcome == "approved" and request.votes:
         text += f" by {given_by(request.votes)}"
     elif end.outcome in ("approved", "rejected", "changed") and end.by and end.at:
         through = "the standing approval of " if end.standing else ""
-        text += f" by {through}{given_by([Vote(end.by.name, end.at)])}"
+        text += f" by {through}{given_by([Vote(called(end.by), end.at)])}"
     if end.outcome != "approved" and request.votes:
         text += f", after an approval by {given_by(request.votes)}"
     if end.outcome == "expired":
@@ -165,11 +172,15 @@ def names_of(people: Iterable[Person], shown: Shown = _inline) -> str:
     return ", ".join([*names[:APPROVERS_MAX], *(["and others"] if len(names) > APPROVERS_MAX else [])])
 
 
-def count_of(request: Approval, shown: Shown = _inline) -> str:
-    """`1 of 2 approvals`, and by whom."""
-    counted = f"{len(request.votes)} of {request.quorum} approvals"
-    return f"{counted}: {given_by(request.votes, shown)}" if request.votes else counted
+def count_of(request: Approval) -> str:
+    """`1 of 2 approvals`."""
+    return f"{len(request.votes)} of {request.quorum} approvals"
 
 
-def given_by(votes: Iterable[Vote], shown: Shown = _inline) -> str:
-    return ", ".join(f"{shown(vote.name)} at {instant(vote.at)}" for vote in votes)
+def counted(request: Approval) -> str:
+    """The count, and by whom."""
+    return f"{count_of(request)}: {given_by(request.votes)}" if request.votes else count_of(request)
+
+
+def given_by(votes: Iterable[Vote]) -> str:
+    return ", ".join(f"{_inline(vote.name)} at {instant(vote.at)}" for vote in votes)

@@ -158,11 +158,18 @@ class ApprovalRequested(Recorded):
     kind: Literal["approval_requested"] = "approval_requested"
     step: str
     digest: str
-    """Over intent, arguments, facts and policy: see `store.authority.binding.digest`."""
+    """Over intent, arguments, facts, policy and configuration: see `store.authority.binding.digest`."""
     facts: dict[str, JsonValue] = {}
     """What the tool looked up for the approver and is then bound to (the full SHA behind a tag, say)."""
     policy: dict[str, JsonValue] = {}
     """Who may decide, and until when: `store.authority.terms.Terms`."""
+    configuration: dict[str, str] | None = None
+    """The hash of each part of the configuration that the call would run with: see `store.authority.binding.hashed`.
+    None: the request is older than that, and its digest covers none."""
+    rules: str = ""
+    """The hash of the team's rules and people by which the policy was made."""
+    asked_again: str = ""
+    """Why the approval of the same call did not hold, where it was approved before."""
     asks: tuple[Place, ...] = ()
     """Where the request is shown besides the thread's own place."""
     then_asks: tuple[Place, ...] = ()
@@ -205,6 +212,8 @@ class ToolStarted(Recorded):
     repeatable: bool = False
     host: str = ""
     """The machine of the worker that begins it, so that people know where it may still be going on."""
+    rules: str = ""
+    """As in `ApprovalRequested`, of the moment at which its approvals were judged again. Empty: it needed none."""
 
 
 class ToolNotBegun(Recorded):

@@ -155,6 +155,13 @@ class StepState(NamedTuple):
         return self.attempt + self.not_begun
 
     @property
+    def lapsed(self) -> str:
+        """Why it was refused although people had approved it; empty: it was not."""
+        decision = self.request.decision if self.request else None
+        was_approved = decision is not None and decision.approved
+        return self.ended.error if was_approved and isinstance(self.ended, StepRefused) else ""
+
+    @property
     def result(self) -> JsonValue:
         return self.ended.result if isinstance(self.ended, ToolFinished) else None
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from agent.authority import ApprovalRule
 from agent.decide import RequestApproval
+from agent.perform.again import configuration_of
 from agent.perform.call_to_approve import call_to_approve
 from agent.perform.run import prepare, refused
 from agent.perform.turn import Turn
@@ -20,6 +21,7 @@ from store.authority.terms import asked_by, may_stand
 from store.codec import EventTooLarge, decode, encode
 from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.standing import StandingGranted
+from store.state import StepState
 from store.text import instant
 from store.values import Place
 
@@ -40,7 +42,7 @@ async def request(turn: Turn, action: RequestApproval) -> None:
             grant = None  # People decide.
         if rule.unsatisfiable and not grant:
             raise ToolError(rule.unsatisfiable)
-        requested = _bound(turn, chosen, tool, facts, rule, grant)
+        requested = _bound(turn, step, tool, facts, rule, grant)
     except EventTooLarge as error:
         await turn.begin(refused(turn, step, f"It is too large to be shown completely: {error}"))
     except ToolError as error:
@@ -50,10 +52,11 @@ async def request(turn: Turn, action: RequestApproval) -> None:
 
 
 def _bound(
-    turn: Turn, chosen: StepChosen, tool: Tool, facts: Facts, rule: ApprovalRule, grant: StandingGranted | None
+    turn: Turn, step: StepState, tool: Tool, facts: Facts, rule: ApprovalRule, grant: StandingGranted | None
 ) -> ApprovalRequested:
     """The request with its digest. Raises ToolError, EventTooLarge."""
-    thread_id, terms = turn.thread.id, rule.terms
+    thread_id, chosen, terms = turn.thread.id, step.chosen, rule.terms
+    configuration = configuration_of(turn, tool, turn.call(step, 1))
     if grant:
         terms = terms.model_copy(update={"standing": grant.id, "expires_at": grant.until})
     try:
@@ -61,8 +64,11 @@ def _bound(
             id=keys.requested(chosen.step),
             at=turn.now(),
             step=chosen.step,
-            digest=digest(thread_id, chosen, {}, {}),
+            digest=digest(thread_id, chosen, {}, {}, None),
             facts=facts,
+            configuration=configuration,
+            rules=rule.rules,
+            asked_again=_why_again(turn, chosen),
             policy=terms.model_dump(mode="json", exclude_defaults=True),
             asks=_elsewhere(turn, rule.asks if grant is None else (grant.tell,) if grant.tell else ()),
             then_asks=rule.then_asks if grant is None else (),
@@ -77,7 +83,16 @@ def _bound(
     except ValueError as error:
         raise ToolError(f"The facts for the approval cannot be shown: {error}") from error
     assert isinstance(stored, ApprovalRequested)
-    return stored.model_copy(update={"digest": digest(thread_id, chosen, stored.facts, stored.policy)})
+    bound = digest(thread_id, chosen, stored.facts, stored.policy, stored.configuration)
+    return stored.model_copy(update={"digest": bound})
+
+
+def _why_again(turn: Turn, chosen: StepChosen) -> str:
+    """Why the approval of the same call did not hold, if that is how it ended last; otherwise empty."""
+    same = (chosen.intent, chosen.arguments)
+    steps = (step for step in reversed(turn.thread.state.steps.values()) if step.id != chosen.step)
+    last = next((step for step in steps if (step.chosen.intent, step.chosen.arguments) == same), None)
+    return last.lapsed if last else ""
 
 
 def _elsewhere(turn: Turn, places: tuple[Place, ...]) -> tuple[Place, ...]:

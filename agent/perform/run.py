@@ -13,12 +13,11 @@ import structlog
 from pydantic import JsonValue
 
 from agent.decide import RunTool, must_be_approved, question_of_outcome
-from agent.perform.call_to_approve import call_to_approve
+from agent.perform.again import judge_again
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import Call, Facts, Tool, ToolError, Wait
 from store import keys
 from store.authority.binding import still_binds
-from store.authority.terms import has_expired
 from store.base import LeaseLost, NotReplicated, ThreadMoved
 from store.codec import encode
 from store.events import (
@@ -30,7 +29,7 @@ from store.events import (
     ToolStarted,
     ToolWaiting,
 )
-from store.state import Request, StepState
+from store.state import StepState
 from store.text import instant
 
 RESULT_BYTES_MAX = 100_000
@@ -47,7 +46,7 @@ def doing(tool: Tool) -> str:
 async def run(turn: Turn, action: RunTool) -> None:
     step, tool = action.step, action.tool
     try:
-        facts = await _facts_to_run_with(turn, action)
+        facts, rules = await _facts_to_run_with(turn, action)
     except ToolError as error:
         await turn.begin(refused(turn, step, str(error)))
         return
@@ -58,6 +57,7 @@ async def run(turn: Turn, action: RunTool) -> None:
         attempt=action.attempt,
         repeatable=tool.repeatable,
         host=turn.services.host,
+        rules=rules,
     )
     turn.starting = None if tool.repeatable else started
     try:
@@ -80,29 +80,23 @@ def _is_in_log(turn: Turn, started: ToolStarted) -> bool:
     return found == started
 
 
-async def _facts_to_run_with(turn: Turn, action: RunTool) -> Facts:
-    """The facts to run with: the approved ones, or fresh ones. Raises ToolError if the tool may not run."""
+async def _facts_to_run_with(turn: Turn, action: RunTool) -> tuple[Facts, str]:
+    """The facts to run with (the approved ones, or fresh ones), and the hash of the rules that allow it.
+
+    Raises ToolError if the tool may not run.
+    """
     step, tool = action.step, action.tool
+    call = turn.call(step, action.attempt)
     if step.request is None:
         if must_be_approved(turn.agent, turn.thread, step, tool):
             raise ToolError("It needs approval and has none.")
-        return await prepare(turn, tool, turn.call(step, action.attempt))
-    if not still_binds(turn.thread.id, step.request):
-        raise ToolError("It differs from what was approved.")
-    if step.status == "approved":
-        await _check_approval(turn, step.request, tool)
-    return step.request.asked.facts
-
-
-async def _check_approval(turn: Turn, request: Request, tool: Tool) -> None:
-    """Time may have passed since the approval (a pause, no worker). Raises ToolError if it is no longer valid."""
-    now = turn.now()
-    if has_expired(request.terms, now):
-        raise ToolError("Its approval expired before it began. Ask for a new one if it is still wanted.")
-    if request.terms.standing:
-        grant = await turn.services.authority.standing_approval(call_to_approve(turn, request.chosen, tool, now))
-        if grant is None or grant.id != request.terms.standing:
-            raise ToolError("The standing approval behind it no longer covers it.")
+        return await prepare(turn, tool, call), ""
+    facts = step.request.asked.facts
+    if step.status == "due":  # It goes on with what has begun while its approval held.
+        if not still_binds(turn.thread.id, step.request):
+            raise ToolError("It differs from what was approved.")
+        return facts, ""
+    return facts, await judge_again(turn, step.request, tool, call)
 
 
 async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:

@@ -38,9 +38,9 @@ def is_unserved_notice(key: str) -> bool:
 async def give_up(turn: Turn, action: CannotServe) -> None:
     """Tell people. A step that nobody can begin is refused, so that the agent may choose another.
 
-    Not one that somebody approved, or that was begun: it waits for a worker that knows it.
+    Not one that was begun, nor one that was approved and whose tool is unknown: it waits for a worker that knows it.
     """
-    if action.step and action.step.status == "chosen":
+    if action.step and action.error:
         await turn.begin(refused(turn, action.step, action.error))
     else:
         event_id = keys.unserved(turn.thread.number)

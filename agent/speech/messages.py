@@ -83,11 +83,13 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
 
 def way(thread: Thread, unsent: Unsent) -> Way:
     """How the message relates to what was sent before. `thread` is the thread as it is now."""
+    is_lapse = False
     match unsent.kind:
         case "votes" | "settled" | "reminder":
-            request = thread.state.steps[unsent.step].request
-            assert request is not None
-            receipt = card_receipt(thread, request, unsent.surface)
+            step = thread.state.steps[unsent.step]
+            assert step.request is not None
+            receipt = card_receipt(thread, step.request, unsent.surface)
+            is_lapse = bool(step.lapsed) and thread.events[unsent.event] == step.ended
         case "answered":
             receipt = thread.receipt(MessageKey(unsent.step, "say"))
         case "progress" | "ended":
@@ -102,7 +104,8 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             assert_never(unsent.kind)
     if not receipt:
         return NEW  # Also if the earlier message was never sent.
-    return Under(receipt) if unsent.kind in ("reminder", "edit_ended") else Rewrite(receipt)
+    # That an approval did not hold is told in reply to the card, so that those who gave it are notified.
+    return Under(receipt) if unsent.kind in ("reminder", "edit_ended") or is_lapse else Rewrite(receipt)
 
 
 def _approval(thread: Thread, unsent: Unsent) -> Approval:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from agent.speech.requests import WAYS, groups_in_words, ways_in_words
+from channels.names import called
 from store.authority.terms import ANYONE, TEAM, counts_by, is_requester
 from store.events import AgentChanged, ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
 from store.state import Outcome, Request, StepState
@@ -53,7 +54,7 @@ def state_in_words(step: StepState) -> str:
         verb = "approved" if decision.approved else "rejected"
         whose = "the standing approval of " if decision.standing else ""
         why = f" — {decision.comment}" if decision.comment else ""
-        return f"Already {verb} by {whose}{decision.by.name} at {instant(decision.at)}{why}."
+        return f"Already {verb} by {whose}{called(decision.by)} at {instant(decision.at)}{why}."
     if step.status in ("requested", "expired"):
         return "This request has expired; it will not run."
     return f"This request is {step.status}, so there is nothing left to decide."
@@ -72,7 +73,7 @@ def ended_edit_in_words(thread: Thread) -> str:
             edit = open_edit.chosen
             why = f"was not checked, because {_why_not_checked(event)}."
     original = thread.step(edit.edits)
-    text = f"The edit by {edit.editor.name if edit.editor else 'somebody'} {why} "
+    text = f"The edit by {called(edit.editor) if edit.editor else 'somebody'} {why} "
     if original is None:
         return text.rstrip()
     if original.status != "requested":
@@ -98,7 +99,7 @@ def _not_counted_since(thread: Thread, edit: StepChosen) -> list[str]:
     request = thread.state.steps[edit.edits].request
     since = thread.events[thread.events.index(edit) :]
     decided = (e for e in since if isinstance(e, ApprovalDecided) and e.step == edit.edits)
-    names = (e.by.name for e in decided if request and request.outcomes[e.id] == "being_edited")
+    names = (called(e.by) for e in decided if request and request.outcomes[e.id] == "being_edited")
     return list(dict.fromkeys(names))
 
 

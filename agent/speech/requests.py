@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
+from channels.names import called
 from store.authority.terms import why_two
 from store.authority.words import words_behind
 from store.events import CRON, ApprovalRequested, Event, MessageReceived, TriggerReceived
 from store.keys import MessageKey
 from store.state import Request, StepState
 from store.thread import Thread
+from store.values import Person
 
 DOUBTS_MAX = 5
 WAYS: Mapping[str, str] = {
@@ -41,10 +43,13 @@ def approval(
         facts=asked.facts,
         requested_by=asked_by(thread, request),
         requested_at=asked.at,
+        asked_by=_asker(_before(thread, request)),
+        changed_by=request.chosen.editor,
+        asked_again=asked.asked_again,
         group=_who_decides(request, widened=request.widened or surface > len(asked.asks)),
         approvers=asked.approvers,
         quorum=terms.quorum,
-        votes=tuple(Vote(vote.by.name, vote.at) for vote in request.votes) if terms.quorum > 1 else (),
+        votes=tuple(Vote(called(vote.by), vote.at, vote.by) for vote in request.votes) if terms.quorum > 1 else (),
         expires_at=terms.expires_at,
         cautions=cautions(request, doubts=words_behind(thread, request.step).doubts),
         editable=asked.editable,
@@ -77,6 +82,7 @@ def ended(thread: Thread, step: StepState) -> Ended:
         at=changed.at if changed and editor else decision.at if decision else None,
         comment=decision.comment if decision else "",
         standing=decision.standing if decision else "",
+        lapsed=step.lapsed,
     )
 
 
@@ -95,7 +101,7 @@ def _ending(
 def asked_by(thread: Thread, request: Request) -> str:
     """Who asked for the call, and who edited it."""
     asked, editor = requester(_before(thread, request)), request.chosen.editor
-    return f"{asked}, changed by {editor.name}" if editor else asked
+    return f"{asked}, changed by {called(editor)}" if editor else asked
 
 
 def _before(thread: Thread, request: Request) -> Sequence[Event]:
@@ -103,17 +109,24 @@ def _before(thread: Thread, request: Request) -> Sequence[Event]:
 
 
 def requester(events: Sequence[Event]) -> str:
-    """The last sender in these events: a person, or the name of a trigger."""
-    for event in reversed(events):
-        match event:
-            case MessageReceived():
-                name = event.sender.name or event.sender.address
-                return name if event.sender.trust == "verified" else f"{name} ({event.sender.trust.replace('_', ' ')})"
-            case TriggerReceived():
-                return f"the schedule {event.name}" if event.source == CRON else event.source
-            case _:
-                pass
-    return "nobody"
+    """Who wrote last in these events: a person as in `channels.names`, or the name of a trigger."""
+    match _last_words(events):
+        case MessageReceived(sender=sender):
+            return called(sender)
+        case TriggerReceived() as trigger:
+            return f"the schedule {trigger.name}" if trigger.source == CRON else trigger.source
+        case None:
+            return "nobody"
+
+
+def _asker(events: Sequence[Event]) -> Person | None:
+    """The person who wrote last in these events; None: a machine did."""
+    last = _last_words(events)
+    return last.sender if isinstance(last, MessageReceived) else None
+
+
+def _last_words(events: Sequence[Event]) -> MessageReceived | TriggerReceived | None:
+    return next((event for event in reversed(events) if isinstance(event, MessageReceived | TriggerReceived)), None)
 
 
 def _who_decides(request: Request, *, widened: bool) -> str:

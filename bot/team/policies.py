@@ -7,8 +7,11 @@ if there are any. Decisions are judged by `store.authority.terms`; `bot.team.rul
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from functools import cached_property
 
 from pydantic import JsonValue
 
@@ -65,6 +68,19 @@ class Policies(Authority):
     def identified(self, person: Person) -> Person:
         return self._people.identified(person)
 
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return self._people.groups_of(person)
+
+    @cached_property
+    def _digest(self) -> str:
+        """The hash of all rules, and of who is who, for the record. Tokens are not part of it."""
+        who = [
+            [key, member.name, member.slack, member.emails, member.groups]
+            for key, member in sorted(self._people.members.items())
+        ]
+        rules = [rule.as_granted() for rule in self.rules.in_order]
+        return hashlib.sha256(json.dumps([rules, who], sort_keys=True).encode()).hexdigest()
+
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         rule = self.holding(call.intent, call.arguments, unverified=call.unverified)
         if rule is None:
@@ -91,7 +107,9 @@ class Policies(Authority):
         more = set(self._may(terms, deciders.then)) - set(self._may(terms, deciders.group))
         then_asks = [one for one in places_of(self._people, more, self._channels) if one not in asks]
         approvers = tuple(self._people.person(key) for key in self._may(terms, deciders.group)[:CALLED_MAX])
-        return ApprovalRule(terms, tuple(asks), tuple(then_asks), approvers, self._unsatisfiable(terms))
+        return ApprovalRule(
+            terms, tuple(asks), tuple(then_asks), approvers, self._unsatisfiable(terms), rules=self._digest
+        )
 
     def _may(self, terms: Terms, group: str) -> list[str]:
         """Keys of the members of a group who may approve."""

@@ -17,7 +17,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from pydantic import JsonValue
 
 from channels.messages import Approval, Notice, Question, Reminded, Text
-from channels.plain import count_of, fields, render, terms
+from channels.plain import counted, fields, render, terms
 from store.text import one_line, visible
 
 MARKDOWN_CHARS_MAX = 100_000
@@ -68,7 +68,7 @@ class Body:
     def add_update(self, request: Approval) -> Body:
         """An update about a waiting request: another approval, or a reminder."""
         reminds = isinstance(request.state, Reminded)
-        text = render(request) if reminds else f"{visible(request.intent)}: {count_of(request)}"
+        text = render(request) if reminds else f"{visible(request.intent)}: {counted(request)}"
         self._text.append(text)
         self._html.append(f"<p><b>{_escaped(text.partition(chr(10))[0])}</b></p>")
         if reminds:

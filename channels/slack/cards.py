@@ -7,20 +7,21 @@ Different requests must not look alike, and no value may look like another line 
 quoted, multi-line text is in a box, and values that are not text are JSON in code style.
 
 A button carries the thread, the step and the digest of the request that was shown, so an old card cannot decide a newer
-request. A reminder mentions only people whose Slack user id is in the data; text can never mention anybody.
+request. Only people whose Slack user id is in the data are mentioned; text can never mention anybody.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from pydantic import JsonValue
 
 from channels.messages import CALLED_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
-from channels.plain import count_of, given_by, names_of
+from channels.names import called
+from channels.plain import DIGEST_CHARS, count_of, names_of
 from channels.slack.blocks import (
     BOLD,
     CODE,
@@ -38,15 +39,16 @@ from channels.slack.blocks import (
     posts,
 )
 from channels.slack.buttons import ButtonValue, request_block_id
-from channels.slack.layout import Block, Part, Run, blocks_of, packed, weight
+from channels.slack.layout import Block, Part, Run, Style, blocks_of, packed, weight
 from channels.slack.text import is_safe, linked, plain
 from store.text import instant, one_line, visible
+from store.values import Person
 
 DETAILS_WEIGHT_MAX = 4_000
 """Longer details go into messages before the card, because every click sends the whole card back."""
 DETAILS_LINES_MAX = 60
 """Taller details go there too, because Slack folds a tall message, and the buttons are at its end."""
-DIGEST_CHARS = 16
+BUTTON_DIGEST_CHARS = 16
 CAUTION_CHARS_MAX = 600
 NESTING_MAX = 6
 """Facts nested deeper are shown as JSON."""
@@ -70,10 +72,9 @@ def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
 
 def _card(card: Approval, thread_id: str) -> list[Post]:
     title = f"Approval needed: {named(card.intent)}"
-    asked = f"{_asked(card)} · digest {card.digest[:12]}"
     parts = _details(card)
     details = blocks_of(parts)
-    value = ButtonValue(thread_id, card.step, card.digest[:DIGEST_CHARS])
+    value = ButtonValue(thread_id, card.step, card.digest[:BUTTON_DIGEST_CHARS])
     before: list[Post] = []
     if _is_long(parts):
         introduction = blocks_of([bold(f"Details of {named(card.intent)}")])
@@ -82,12 +83,15 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     buttons = [button("approve", "Approve", value, "primary"), button("reject", "Reject", value, "danger")]
     if card.editable:
         buttons.append(button("edit", "Edit…", value))
-    terms = linked("\n".join([asked, *_terms(card, names=True)]), ITALIC)
-    votes = [Run(f"\n{count_of(card, named)}")] if card.quorum > 1 else []
+    terms = [*_asked(card, ITALIC), *linked("".join(f"\n{line}" for line in _terms(card, names=True)), ITALIC)]
+    given = [Run(": "), *_given(card.votes)] if card.votes else []
+    votes = [Run(f"\n{count_of(card)}"), *given] if card.quorum > 1 else []
+    digest = Run(f"\nDigest {card.digest[:DIGEST_CHARS]}", ITALIC)
     blocks = [
         {"type": "header", "text": plain_text(title, 150)},
         *details,
-        *blocks_of([Part("section", [*terms, *votes])]),
+        *(blocks_of([bold(f"Asked again. {card.asked_again}")]) if card.asked_again else []),
+        *blocks_of([Part("section", [*terms, *votes, digest])]),
         {"type": "actions", "block_id": request_block_id(thread_id, card.step), "elements": buttons},
     ]
     return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
@@ -104,16 +108,32 @@ def _terms(request: Approval, *, names: bool) -> list[str]:
     return [*lines, *(one_line(caution, CAUTION_CHARS_MAX) for caution in request.cautions)]
 
 
-def _asked(request: Approval) -> str:
-    return f"Requested by {named(request.requested_by)} at {instant(request.requested_at)}"
+def _asked(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Run]:
+    """The line that says who asked for it: by a mention, so that no name can pose as another or continue the line."""
+    asker = _mention(request.asked_by)
+    if not asker:
+        who = [Run(named(request.requested_by), styles)]
+    elif request.changed_by:
+        editor = _mention(request.changed_by) or Run(named(called(request.changed_by)), styles)
+        who = [asker, Run(", changed by ", styles), editor]
+    else:
+        who = [asker]
+    return [Run("Asked for by ", styles), *who, Run(f" at {instant(request.requested_at)}", styles)]
+
+
+def _mention(person: Person | None) -> Run | None:
+    """None: nobody has verified that they have a Slack id."""
+    is_known = person and person.trust == "verified" and _USER_ID.fullmatch(person.address)
+    return Run(person.address, mentions=True) if person and is_known else None
 
 
 def _reminder(request: Approval, *, widened: bool) -> list[Post]:
     title = f"⏰ {named(request.intent)} is still waiting for approval"
-    lines = [_asked(request), *_terms(request, names=False)]
+    lines = _terms(request, names=False)
     if widened:
         lines.append("More people may decide from now on.")
-    (block,) = blocks_of([Part("section", [Run(title, BOLD), *linked("\n" + "\n".join(lines))])])
+    runs = [Run(title, BOLD), Run("\n"), *_asked(request), *linked("".join(f"\n{line}" for line in lines))]
+    (block,) = blocks_of([Part("section", runs)])
     called: list[Block] = []
     for person in request.approvers[:CALLED_MAX]:
         user = _USER_ID.fullmatch(person.address)
@@ -136,25 +156,36 @@ def _ended(request: Approval, end: Ended, thread_id: str, *, above: bool) -> lis
         details = elsewhere
     said = _ending(request, end)
     title = bold(named(request.intent))
-    before = blocks_of([line(f"Approved so far by {given_by(votes, named)}")]) if votes else []
-    blocks = [*blocks_of([title]), *blocks_of(details), *before, *blocks_of([line(said)])]
-    return [Post(plain(f"{request.intent}: {said}", FALLBACK_CHARS_MAX), one_message(blocks, thread_id))]
+    before = blocks_of([Part("section", [Run("Approved so far by "), *_given(votes)])]) if votes else []
+    blocks = [*blocks_of([title]), *blocks_of(details), *before, *blocks_of([Part("section", said)])]
+    text = "".join(run.text for run in said)
+    return [Post(plain(f"{request.intent}: {text}", FALLBACK_CHARS_MAX), one_message(blocks, thread_id))]
 
 
-def _ending(request: Approval, end: Ended) -> str:
+def _ending(request: Approval, end: Ended) -> list[Run]:
     mark = {"approved": "✅", "rejected": "❌", "changed": "✏️"}.get(end.outcome, "⏹")
-    said = f"{mark} {end.outcome}"
+    said = [Run(f"{mark} {end.outcome}")]
+    if end.lapsed:
+        return [*said, *linked(visible(f": {end.lapsed}"))]
     if end.by and end.at and end.outcome in ("approved", "rejected", "changed"):
-        by = given_by([Vote(end.by.name, end.at)], named)
+        by = [Vote(called(end.by), end.at, end.by)]
         if end.standing:
-            said += f" by the standing approval of {by}"
-        elif end.outcome == "approved" and request.votes:
-            said += f" by {given_by(request.votes, named)}"
+            said += [Run(" by the standing approval of "), *_given(by)]
         else:
-            said += f" by {by}"
+            said += [Run(" by "), *_given(request.votes if end.outcome == "approved" and request.votes else by)]
     elif end.outcome != "approved":
-        said += ": nothing was run"
-    return f"{said} — {end.comment}" if end.comment else said
+        said.append(Run(": nothing was run"))
+    return [*said, *linked(visible(f" — {end.comment}"))] if end.comment else said
+
+
+def _given(votes: Iterable[Vote]) -> list[Run]:
+    """By whom and when: members by their names in the team file, others by mentions."""
+    runs: list[Run] = []
+    for vote in votes:
+        stranger = vote.by if vote.by and not vote.by.member else None
+        who = _mention(stranger) or Run(named(vote.name))
+        runs += [*([Run(", ")] if runs else []), who, Run(f" at {instant(vote.at)}")]
+    return runs
 
 
 # The details
@@ -167,7 +198,7 @@ def _is_long(details: list[Part]) -> bool:
 
 def _details(request: Approval) -> list[Part]:
     """The arguments and then the facts, each as a line or a box. Raises TooLongToShow."""
-    names = {"tool": request.intent, "requested by": request.requested_by}
+    names = {"tool": request.intent, "asked for by": request.requested_by}
     clipped: dict[str, JsonValue] = {
         name: text for name, text in names.items() if one_line(text, NAME_CHARS_MAX) != text
     }

@@ -4,8 +4,8 @@ Text becomes Runs (pieces of one style), Runs become Parts (a paragraph, a list 
 of limited size, and blocks become messages. Text is never clipped, only split: preferably between blocks, then between
 items, after paragraphs, lines, sentences and words, and inside a word only if it is longer than a block.
 
-It never makes a mrkdwn object, or an element of type user, usergroup, channel, broadcast or emoji. Text is sanitised
-before it comes here, by `channels.slack.text`.
+It never makes a mrkdwn object, or an element of type usergroup, channel, broadcast or emoji, nor one of type user but
+for a Run that `mentions`. Text is sanitised before it comes here, by `channels.slack.text`.
 Sources: docs.slack.dev/reference/block-kit; the total for a message is bolt-js 2509; empty texts are refused with
 "must be more than 0 characters".
 """
@@ -45,6 +45,8 @@ class Run:
     text: str
     styles: frozenset[Style] = frozenset()
     url: str = ""
+    mentions: bool = False
+    """The text is the id of a user, whom Slack shows by name."""
 
     @property
     def weight(self) -> int:
@@ -183,6 +185,8 @@ def _inline(runs: list[Run]) -> list[Block]:
 
 
 def _run(run: Run) -> Block:
+    if run.mentions:
+        return {"type": "user", "user_id": run.text}
     style = {"style": dict.fromkeys(sorted(run.styles), True)} if run.styles else {}
     if not run.url:
         return {"type": "text", "text": run.text, **style}
@@ -194,11 +198,15 @@ def joined(runs: list[Run]) -> list[Run]:
     """Neighbours of one style as one run."""
     texts: list[tuple[Run, list[str]]] = []
     for run in runs:
-        if texts and (texts[-1][0].styles, texts[-1][0].url) == (run.styles, run.url):
+        if texts and _look(texts[-1][0]) == _look(run):
             texts[-1][1].append(run.text)
         else:
             texts.append((run, [run.text]))
     return [replace(run, text="".join(pieces)) for run, pieces in texts]
+
+
+def _look(run: Run) -> tuple[frozenset[Style], str, bool]:
+    return run.styles, run.url, run.mentions
 
 
 def _split_run(run: Run) -> Iterator[Run]:

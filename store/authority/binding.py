@@ -1,41 +1,72 @@
 """Binds an approval to exactly one call, by a digest that is shown, approved, and checked again at execution.
 
-The digest covers the thread, the step, the call, the facts that were shown and the terms. Who may approve is decided
-elsewhere (`store.authority.terms`).
+The digest covers the thread, the step, the call, the facts that were shown, the terms, and the configuration that the
+call would run with. Who may approve is decided elsewhere (`store.authority.terms`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import JsonValue
 
 from store.authority.terms import names_of, terms_of
-from store.events import StepChosen
+from store.events import ApprovalDecided, StepChosen
 from store.state import Request
+from store.values import Person
 
 
-def digest(thread_id: str, chosen: StepChosen, facts: dict[str, JsonValue], policy: dict[str, JsonValue]) -> str:
+def digest(
+    thread_id: str,
+    chosen: StepChosen,
+    facts: dict[str, JsonValue],
+    policy: dict[str, JsonValue],
+    configuration: Mapping[str, str] | None,
+) -> str:
     """SHA-256 over canonical JSON, in hex.
 
-    Any change to what was shown or to who may decide changes it, and so does a second request for the same call.
+    Any change to what was shown, to who may decide or to the configuration changes it, and so does a second request for
+    the same call. Without a configuration it is what it was before there was one, so that old requests still bind.
     """
     seen = [thread_id, chosen.step, chosen.intent, chosen.arguments, facts, policy]
-    whole = json.dumps(seen, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _hash(seen if configuration is None else [*seen, configuration])
+
+
+def hashed(parts: Mapping[str, JsonValue]) -> dict[str, str]:
+    """The hash of each part, so that the log tells which one has changed and holds none of them in clear."""
+    return {name: _hash(value) for name, value in parts.items()}
+
+
+def _hash(value: Any) -> str:
+    whole = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def still_binds(thread_id: str, request: Request) -> bool:
     """Whether the call about to run is exactly the one that was approved, by as many people as required."""
     asked, decision = request.asked, request.decision
-    seen = digest(thread_id, request.chosen, asked.facts, asked.policy)
+    seen = digest(thread_id, request.chosen, asked.facts, asked.policy, asked.configuration)
     terms = terms_of(asked.policy)
     if asked.digest != seen or decision is None or not decision.approved:
         return False
     needed = 1 if terms.standing else terms.quorum
-    people: list[frozenset[str]] = []
-    for names in (names_of(vote.by) for vote in request.votes if vote.digest == seen):
-        if all(names.isdisjoint(others) for others in people):
-            people.append(names)
-    return decision.digest == seen and len(people) >= needed
+    valid = [vote.by for vote in request.votes if vote.digest == seen and _is_valid(request, vote)]
+    return decision.digest == seen and len(different(valid)) >= needed
+
+
+def _is_valid(request: Request, vote: ApprovalDecided) -> bool:
+    """Whether the vote counts under the terms that were shown, as the fold has judged it."""
+    verdict = request.verdict(vote.by, vote.groups, vote.at, approved=True, way=vote.way, standing=vote.standing)
+    return vote.approved and verdict == "valid"
+
+
+def different(people: Iterable[Person]) -> list[Person]:
+    """Each person once, however many names they have."""
+    found: list[Person] = []
+    for person in people:
+        if all(names_of(person).isdisjoint(names_of(other)) for other in found):
+            found.append(person)
+    return found

@@ -60,7 +60,7 @@ async def test_the_card_shows_what_is_then_run() -> None:
     assert (card.arguments, card.facts, card.requested_by) == (
         {"target": "prod"},
         {"revision": "newest for prod"},
-        "Ann",
+        "U1",
     )
     world.desk.facts = {"revision": "one that nobody saw"}
     await world.approve(digest=card.digest)

@@ -149,7 +149,8 @@ Approval needed
     output:
       line one
         line two
-  requested by ann at 2026-11-21 04:36 UTC · digest 0123456789ab"""
+  asked for by ann at 2026-11-21 04:36 UTC
+  digest 0123456789ab"""
     )
 
 
@@ -158,10 +159,11 @@ def test_a_card_says_who_may_decide_until_when_and_who_has_approved_it() -> None
     votes = (Vote("Ann\nat 00:00", AT), Vote("Bob", AT))
     request = card(group="release", approvers=many, quorum=3, votes=votes, expires_at=AT)
     assert render(request).split("\n")[4:] == [
-        "  requested by ann at 2026-11-21 04:36 UTC · digest 0123456789ab",
+        "  asked for by ann at 2026-11-21 04:36 UTC",
         "  may decide: release (dex, dex, dex, dex, dex, and others)",
         "  expires at 2026-11-21 04:36 UTC",
         "  2 of 3 approvals: Ann at 00:00 at 2026-11-21 04:36 UTC, Bob at 2026-11-21 04:36 UTC",
+        "  digest 0123456789ab",
     ]
 
 
@@ -208,7 +210,7 @@ def test_a_fact_cannot_pose_as_another_one() -> None:
         ),
         (
             card(intent="push", group="release", approvers=(DEX,), expires_at=AT, state=Reminded(widened=True)),
-            "⏰ push is still waiting for approval\n  requested by ann at 2026-11-21 04:36 UTC\n"
+            "⏰ push is still waiting for approval\n  asked for by ann at 2026-11-21 04:36 UTC\n"
             "  may decide: release (dex)\n  expires at 2026-11-21 04:36 UTC\n  more people may decide from now on",
         ),
     ],

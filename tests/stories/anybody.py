@@ -300,7 +300,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                     assert decision is not None
                     assert decision.approved
                     assert decision.by.trust == "verified"
-                    seen = digest(before.id, step.chosen, request.asked.facts, request.asked.policy)
+                    asked = request.asked
+                    seen = digest(before.id, step.chosen, asked.facts, asked.policy, asked.configuration)
                     assert seen == decision.digest == request.digest
                     assert step.status == ("approved" if new.attempt == 1 else "due")
                 if step.chosen.acts:

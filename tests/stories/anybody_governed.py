@@ -86,6 +86,9 @@ class Release(Authority):
         self.group = "release"
         self.grants: list[StandingGranted] = []
 
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return PEOPLE.groups_of(person)
+
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         if call.arguments.get("target") == "staging" and call.unverified:
             return None
@@ -293,7 +296,7 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         story = [e for e in before.events if getattr(e, "step", "") == step.id]
         request = next(e for e in story if isinstance(e, ApprovalRequested))
         chosen = next(e for e in story if isinstance(e, StepChosen))
-        assert request.digest == digest(before.id, chosen, request.facts, request.policy)
+        assert request.digest == digest(before.id, chosen, request.facts, request.policy, request.configuration)
         decisions = [
             e
             for e in story

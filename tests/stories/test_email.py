@@ -229,7 +229,7 @@ async def test_from_a_mail_to_both_components_in_production(room: Mailroom, mode
         card = await room.gets("component: frontend")
         assert site.sha(MERGED) in text_of(card)
         rejection = await room.writes("reject: can you deploy the backend first?", answers=card)
-        settled = await room.gets("rejected by Ana")
+        settled = await room.gets("rejected by ana@")
         assert "can you deploy the backend first?" in text_of(settled)
 
         card = await room.gets("component: backend")
@@ -265,7 +265,7 @@ async def test_from_a_mail_to_an_approval_on_servers_from_pypi(bot: Bot, model: 
                 await room.writes(f"deploy {MERGED} to production, skip staging")
                 card = await room.gets("component: frontend")
                 await room.writes("reject: can you deploy the backend first?", answers=card)
-                await room.gets("rejected by Ana")
+                await room.gets("rejected by ana@")
                 assert "Approved" in await approves_by_link(await room.gets("component: backend"))
                 await room.gets("approved by")
                 await room.gets("Approval needed\n  deploy\n    component: frontend", count=2)

@@ -38,6 +38,10 @@ class Rules(Authority):
     """One policy for everything."""
 
     rule: ApprovalRule
+    people: People
+
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return self.people.groups_of(person)
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         return replace(self.rule, terms=self.rule.terms.model_copy(update={"requesters": call.requesters}))
@@ -58,7 +62,7 @@ class ReleaseOffice(Office):
             {name: Member(name.capitalize(), slack=workspace.user(name).id, groups=groups[name]) for name in groups}
         )
         super().__init__(slack, store, Inbox(store, people=self.people))
-        self.rules = Rules(ApprovalRule(Terms(group="release"), approvers=self.approvers("ana", "ben")))
+        self.rules = Rules(ApprovalRule(Terms(group="release"), approvers=self.approvers("ana", "ben")), self.people)
 
     def approvers(self, *names: str) -> tuple[Person, ...]:
         return tuple(

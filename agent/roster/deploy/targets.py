@@ -5,10 +5,13 @@ The only resource of deploybot's tools. It holds names and folders, and what the
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
+
+from pydantic import JsonValue
 
 from agent import NoNotes, Notes, ToolError
 from agent.roster.deploy.deployers.base import Deployer, Running
@@ -86,6 +89,19 @@ class Targets:
         if environment not in found.targets:
             raise ToolError(f"{component} has no target {environment}. It has {', '.join(found.targets)}.")
         return CommandDeployer(found, environment, state_dir=self.state_dir, notes=self.notes)
+
+    def bound_to(self, component: str, environment: str) -> dict[str, JsonValue]:
+        """What an approval of a deployment covers of the team file: see `Tool.bound_to`.
+
+        Of the values of `env`, which may be secret, only their hashes.
+        """
+        self.deployer(component, environment)
+        found = self.config.components[component]
+        target = found.targets[environment].model_dump(mode="json")
+        hashes = {
+            name: hashlib.sha256(value.encode()).hexdigest() for name, value in found.targets[environment].env.items()
+        }
+        return {**target, "env": {**hashes}, "repository": str(found.repository), "path": found.path}
 
     def places(self) -> list[tuple[str, str]]:
         return [(name, environment) for name, c in self.config.components.items() for environment in c.targets]

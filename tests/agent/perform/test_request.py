@@ -37,7 +37,7 @@ async def test_a_second_approval_changes_nothing() -> None:
     again = await world.approve()
     other = await world.approve(by=BOB)
     assert {again.outcome, other.outcome} == {"too_late"}
-    assert other.text == "Already approved by Ann at 2026-11-20 09:00 UTC. Nothing was changed."
+    assert other.text == "Already approved by U1 at 2026-11-20 09:00 UTC. Nothing was changed."
     assert await world.run() == ["settled: push approved by Ann", "ran: push(target: prod)", "said: Done."]
     assert max(world.desk.keys.values()) == 1
 

@@ -68,7 +68,7 @@ from tests.telling.story import (
 ROOM = Place(channel="room", address="/C1/")
 ASKED = (message(), chosen("s1", acts=True, target="prod"))
 TWO_OF_RELEASE = requested("s1", "d1", group="release", quorum=2, then="leads", remind_at=LATER, asks=(ROOM,))
-CARD = Approval("s1", "d1", "push", {"target": "prod"}, {}, "Ann", AT, group="release", quorum=2)
+CARD = Approval("s1", "d1", "push", {"target": "prod"}, {}, "U1", AT, group="release", quorum=2, asked_by=ANN)
 BUTTONS = asked("s1").model_copy(update={"closes": True})
 
 
@@ -91,7 +91,7 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     "card": ((*ASKED, TWO_OF_RELEASE), CARD),
     "votes": (
         (*ASKED, TWO_OF_RELEASE, sent("s1/card"), sent("s1/card/at/1"), approved("s1", BOB, "d1", groups=("release",))),
-        replace(CARD, votes=(Vote("Bob", AT),)),
+        replace(CARD, votes=(Vote("U2", AT, BOB),)),
     ),
     "reminder": (
         (*ASKED, TWO_OF_RELEASE, sent("s1/card"), sent("s1/card/at/1"), fired("s1/remind/0")),
@@ -115,7 +115,7 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     "edit_ended": (
         (message(), chosen("s1", acts=True), requested("s1"), edit_of("s1"), handed_to_human()),
         Notice(
-            "The edit by Ann was not checked, because I stopped and need a person. The original request is unchanged."
+            "The edit by U1 was not checked, because I stopped and need a person. The original request is unchanged."
         ),
     ),
     "undelivered": (

@@ -33,7 +33,7 @@ from tests.telling.story import (
 LATE = AT + timedelta(days=3)
 STRANGER = "You may not decide on this request. I cannot verify who you are. Your attempt is on record."
 OTHER = "That decision belongs to a different request. Nothing was changed."
-ALREADY = "Already approved by Ann at 2026-11-20 09:00 UTC. Nothing was changed."
+ALREADY = "Already approved by U1 at 2026-11-20 09:00 UTC. Nothing was changed."
 EXPIRED = "This request has expired; it will not run. Nothing was changed."
 
 
@@ -119,10 +119,10 @@ def test_each_outcome_has_words_also_where_nothing_was_asked(outcome: Outcome, a
 @pytest.mark.parametrize(
     ("events", "says"),
     [
-        ((yes(ANN),), "Already approved by Ann at 2026-11-20 09:00 UTC."),
+        ((yes(ANN),), "Already approved by U1 at 2026-11-20 09:00 UTC."),
         (
             (rejected("s1", BOB, "d1", at=LATE).model_copy(update={"comment": "not on a Friday"}),),
-            "Already rejected by Bob at 2026-11-23 09:00 UTC — not on a Friday.",
+            "Already rejected by U2 at 2026-11-23 09:00 UTC — not on a Friday.",
         ),
         ((fired("s1/expire/0"),), "This request has expired; it will not run."),
         ((withdrew("s2"),), "This request is withdrawn, so there is nothing left to decide."),
@@ -139,7 +139,7 @@ def test_a_standing_approval_is_named_as_one() -> None:
     by_grant = approved("s1", ANN, "d1", standing="g1")
     asked = thread(message(), chosen("s1", acts=True), requested("s1", "d1", standing="g1"), by_grant)
     assert state_in_words(asked.state.steps["s1"]) == (
-        "Already approved by the standing approval of Ann at 2026-11-20 09:00 UTC."
+        "Already approved by the standing approval of U1 at 2026-11-20 09:00 UTC."
     )
 
 

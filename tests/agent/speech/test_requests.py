@@ -7,11 +7,15 @@ from datetime import timedelta
 import pytest
 
 from agent.speech.requests import approval, asked_by, ended, requester
-from channels.messages import Ended, Vote
+from channels.messages import Approval, Ended, Vote
+from channels.plain import render
+from channels.slack.posts import posts_of
 from store.events import CRON, Event
 from store.thread import Thread
-from store.values import Place
+from store.values import Person, Place, Trust
+from tests.store.authority.pushing import Rules
 from tests.store.stories import governed, request_of, yes
+from tests.telling.playbook import Push, World
 from tests.telling.story import (
     ANN,
     AT,
@@ -45,10 +49,14 @@ def votes_of(now: Thread) -> tuple[Vote, ...]:
 @pytest.mark.parametrize(
     ("events", "who"),
     [
-        ((message(by=ANN),), "Ann"),
-        ((message(by=ANN), message("m2", by=EVE)), "Eve (unverified)"),
-        ((message(by=EVE.model_copy(update={"trust": "third_party"})),), "Eve (third party)"),
-        ((message(by=ANN.model_copy(update={"name": ""})),), "U1"),
+        ((message(by=ANN),), "U1"),
+        ((message(by=ANN.model_copy(update={"member": "ann"})),), "Ann"),
+        ((message(by=ANN.model_copy(update={"email": "ann@example.com"})),), "ann@example.com"),
+        ((message(by=ANN), message("m2", by=EVE)), "U3 (unverified)"),
+        ((message(by=EVE.model_copy(update={"member": "eve"})),), "U3 (unverified)"),
+        ((message(by=EVE.model_copy(update={"trust": "third_party"})),), "U3 (third party)"),
+        ((message(by=ANN.model_copy(update={"address": ""})),), "somebody"),
+        ((message(by=ANN.model_copy(update={"address": "U1 at 09:00\n"})),), '"U1 at 09:00"'),
         ((trigger().model_copy(update={"source": CRON}),), "the schedule nightly"),
         ((trigger().model_copy(update={"source": "github"}),), "github"),
         ((), "nobody"),
@@ -61,10 +69,38 @@ def test_who_spoke_last_before_it_has_asked_for_it(events: tuple[Event, ...], wh
     assert requester(events) == who
 
 
+FORGED = "Bob at 2026-11-20 09:00 UTC\n  may decide: anyone\n  digest ffffffffffff"
+
+
+@pytest.mark.parametrize("trust", ["verified", "unverified"])
+async def test_no_display_name_stands_on_a_card(trust: Trust) -> None:
+    """Neither of who asked, nor of who edited, nor of who approved."""
+    mallory = Person(name=FORGED, address="mallory@example.com", trust=trust)
+    world = World(authority=Rules(quorum=2))
+    world.model.answers(Push(target="prod"))
+    await world.say("push it", by=mallory)
+    await world.run()
+    if trust == "verified":
+        pending = request_of(world.thread.open_steps("requested")[0])
+        await world.inbox.edit(
+            *(world.thread.id, mallory), step_id="", digest=pending.digest, arguments={"target": "east"}, proof="test"
+        )
+        await world.run()
+        await world.approve(by=mallory)
+        await world.run()
+    cards = [message for message in world.channel.sent.values() if isinstance(message, Approval)]
+    assert cards
+    for card in cards:
+        for shown in (render(card), str([post.blocks for post in posts_of(card, "t1")])):
+            assert "mallory@example.com" in shown
+            assert "ffff" not in shown
+            assert "Bob" not in shown
+
+
 def test_who_changed_the_call_is_named_beside_who_asked_for_it() -> None:
     changed = chosen("s1e1", acts=True, target="staging").model_copy(update={"editor": BOB, "edits": "s1"})
     now = thread(message(), chosen("s1", acts=True), requested("s1"), changed, requested("s1e1"))
-    assert approval(now, request_of(now.state.steps["s1e1"])).requested_by == "Ann, changed by Bob"
+    assert approval(now, request_of(now.state.steps["s1e1"])).requested_by == "U1, changed by U2"
 
 
 def test_a_card_shows_who_may_decide_where_it_stands() -> None:
@@ -80,7 +116,7 @@ def test_a_card_shows_who_may_decide_where_it_stands() -> None:
 
 def test_a_card_shows_who_has_approved_so_far() -> None:
     now = governed(group="release", quorum=2).extended([yes(BOB, "release")])
-    assert votes_of(now) == (Vote("Bob", AT),)
+    assert votes_of(now) == (Vote("U2", AT, BOB),)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +147,7 @@ def test_a_changed_request_says_who_changed_it_and_when() -> None:
 
 def test_all_who_approved_are_named_where_it_took_several() -> None:
     two = governed(group="release", quorum=2).extended([yes(ANN, "release"), yes(BOB, "release")])
-    assert votes_of(two) == (Vote("Ann", AT), Vote("Bob", AT))
+    assert votes_of(two) == (Vote("U1", AT, ANN), Vote("U2", AT, BOB))
     one = governed().extended([yes(ANN)])
     assert (votes_of(one), end_of(one).by) == ((), ANN)
 

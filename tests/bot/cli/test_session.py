@@ -27,7 +27,9 @@ from tests.telling.story import ANN, AT, chosen, message, opened, started
 
 
 def requested(thread_id: str, step: StepChosen) -> ApprovalRequested:
-    return ApprovalRequested(id=f"{step.step}/requested", at=AT, step=step.step, digest=digest(thread_id, step, {}, {}))
+    return ApprovalRequested(
+        id=f"{step.step}/requested", at=AT, step=step.step, digest=digest(thread_id, step, {}, {}, None)
+    )
 
 
 class NoModel:

@@ -29,7 +29,7 @@ from store.events import (
     TriggerReceived,
 )
 from store.standing import StandingGranted
-from store.values import Place
+from store.values import Person, Place
 from tests.bot.desks.post_office import BOT, PostOffice, eventually, kinds, new_post_office, text_of
 from tests.fakes.mail.dovecot import DOMAIN, address
 from tests.fakes.wire import Wire
@@ -268,7 +268,7 @@ async def test_whoever_writes_in_somebodys_name_does_not_keep_them_from_writing(
             await post.gets(forged)
         await eventually(lambda: post.unread()[1:].count(False) == OTHERS_MAX, "the others are left")
         await post.writes("approve", answers=request)
-        await post.hears("approved by Ana")
+        await post.hears("approved by ana@")
 
 
 # Deciding
@@ -285,7 +285,7 @@ async def test_a_reply_of_nothing_but_approve_approves(post: PostOffice) -> None
         _, request = await card(post)
         post.model.answers(done("It is out."))
         await post.writes("Approve.", answers=request)
-        settled = await post.hears("approved by Ana")
+        settled = await post.hears("approved by ana@")
         await post.hears("It is out.")
     assert settled["In-Reply-To"] == request["Message-ID"]
     assert post.desk.ran == ["push(target: prod)"]
@@ -302,7 +302,7 @@ async def test_a_reply_to_a_card_of_before_the_key_was_changed_decides(post: Pos
     async with post.open():
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request)
-        await post.hears("approved by Ana")
+        await post.hears("approved by ana@")
         await post.hears("It is out.")
     assert post.desk.ran == ["push(target: prod)"]
 
@@ -312,7 +312,7 @@ async def test_a_reply_rejects_with_its_reason(post: PostOffice) -> None:
         _, request = await card(post)
         post.model.answers(done("Then not."))
         await post.writes("Reject: wait for QA", answers=request)
-        assert "wait for QA" in text_of(await post.hears("rejected by Ana"))
+        assert "wait for QA" in text_of(await post.hears("rejected by ana@"))
         await post.hears("Then not.")
     assert post.desk.ran == []
     assert "wait for QA" in post.model.prompts[-1]
@@ -388,7 +388,7 @@ async def test_whoever_is_late_is_told_who_decided(post: PostOffice) -> None:
         await post.writes("approve", answers=request)
         await post.hears("It is out.", "ben")
         await post.writes("reject: no", by="ben", answers=his)
-        late = await post.hears("Already approved by Ana", "ben")
+        late = await post.hears("Already approved by ana@", "ben")
     assert (late["To"], late["Cc"]) == (address("ben"), None)
     assert not any("already approved" in text_of(mail) for mail in post.mails_of("ana"))
     assert post.desk.ran == ["push(target: prod)"]
@@ -607,6 +607,9 @@ class Rules(Authority):
         self._remind = remind_seconds
         self._terms = terms
 
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return ()
+
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         remind_at = call.at + timedelta(seconds=self._remind) if self._remind else None
         expires_at = call.at + timedelta(hours=4)
@@ -625,7 +628,7 @@ async def test_each_of_two_approvals_is_told_to_everybody_in_reply_to_their_own_
         assert "0 of 2 approvals" in text_of(of_ben)
         await post.writes("approve", answers=of_ben, by="ben")
         for user, request in (("ana", of_ana), ("ben", of_ben)):
-            told = await post.hears("1 of 2 approvals: Ben", user)
+            told = await post.hears("1 of 2 approvals: ben@", user)
             assert (told["In-Reply-To"], told["Subject"]) == (request["Message-ID"], "Re: Release")
             assert "/decide/" not in text_of(told)
         # The same person's second one counts once.
@@ -634,8 +637,8 @@ async def test_each_of_two_approvals_is_told_to_everybody_in_reply_to_their_own_
         assert (await post.thread()).status == "waiting_for_approval"
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=of_ana)
-        settled = await post.hears("approved by Ben")
-        assert re.search(r"approved by Ben <ben@\S+> at \S+ \d\d:\d\d UTC, Ana <ana@", text_of(settled))
+        settled = await post.hears("approved by ben@")
+        assert re.search(r"approved by ben@\S+ at \S+ \d\d:\d\d UTC, ana@", text_of(settled))
         await post.hears("It is out.")
     assert post.desk.ran == ["push(target: prod)"]
 
@@ -671,12 +674,12 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
         assert kinds(await post.thread(), ApprovalDecided) == []
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request, by="ben")
-        settled = await post.hears("push approved by Ben", "ben")
+        settled = await post.hears("push approved by ben@", "ben")
         assert (settled["In-Reply-To"], settled["Subject"]) == (request["Message-ID"], "Re: Approval needed: push")
-        await post.hears("push approved by Ben")
+        await post.hears("push approved by ben@")
         out = await post.hears("It is out.")
     assert (out["To"], out["Cc"]) == (address("ana"), None)
-    assert [text_of(mail).count("approved by Ben") for mail in post.mails_of("ben")] == [0, 1]
+    assert [text_of(mail).count("approved by ben@") for mail in post.mails_of("ben")] == [0, 1]
 
 
 async def test_whoever_asks_back_from_beside_the_thread_is_answered_and_takes_nobodys_place(post: PostOffice) -> None:
@@ -744,9 +747,9 @@ async def test_a_request_says_that_nobody_knows_who_asked(post: PostOffice) -> N
         forged["From"] = f'"Bob bob@{DOMAIN}" <{address("ana")}>'
         await post.gets(forged)
         request = await post.hears("Approval needed")
-    asked_by = re.search(r"requested by (.*) at ", text_of(request))
+    asked_by = re.search(r"asked for by (.*) at ", text_of(request))
     assert asked_by
-    assert asked_by[1] == f"Bob bob {DOMAIN} <{address('ana')}> (unverified)"
+    assert asked_by[1] == f"{address('ana')} (unverified)"
 
 
 async def test_a_link_in_a_forwarded_request_reaches_neither_model_nor_log(post: PostOffice) -> None:

@@ -97,10 +97,10 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: look",
         "look: 2 tags",
         "agent: push tag=v3",
-        "bot: Approval needed\n  push\n    tag: v3\n  requested by Ann at 2026-11-20 09:00 UTC · digest digest of s2"
-        "\n  may decide: anyone",
+        "bot: Approval needed\n  push\n    tag: v3\n  asked for by U1 at 2026-11-20 09:00 UTC"
+        "\n  may decide: anyone\n  digest digest of s2",
         "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
-        "Ann: approved it: Already rejected by Bob at 2026-11-20 09:00 UTC. Nothing was changed.",
+        "Ann: approved it: Already rejected by U2 at 2026-11-20 09:00 UTC. Nothing was changed.",
         "bot: Which tag?",
         "Ann: v2",
         "agent: push tag=v2",
@@ -140,12 +140,12 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         fired("nothing"),
     )[2:]
     waits = (
-        "bot: ⏰ push is still waiting for approval\n  requested by Ann at 2026-11-20 09:00 UTC\n  may decide: release"
+        "bot: ⏰ push is still waiting for approval\n  asked for by U1 at 2026-11-20 09:00 UTC\n  may decide: release"
     )
     expires = "\n  expires at 2026-11-20 09:05 UTC"
     assert told == [
-        "bot: Approval needed\n  push\n  requested by Ann at 2026-11-20 09:00 UTC · digest digest of s1"
-        f"\n  may decide: release{expires}\n  0 of 2 approvals",
+        "bot: Approval needed\n  push\n  asked for by U1 at 2026-11-20 09:00 UTC"
+        f"\n  may decide: release{expires}\n  0 of 2 approvals\n  digest digest of s1",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
         "Ann: approved it: Your approval was already counted. Nothing was changed.",
         "Bob: approved it: You may not decide on this request. The approvers are: release. Your attempt is on record.",
@@ -154,7 +154,7 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         waits + expires,
         f"{waits} or leads{expires}\n  more people may decide from now on",
         "Bob: approved it: This request has expired; it will not run. Nothing was changed.",
-        "bot: ❌ push expired, after an approval by Ann at 2026-11-20 09:00 UTC: nothing was run",
+        "bot: ❌ push expired, after an approval by U1 at 2026-11-20 09:00 UTC: nothing was run",
     ]
 
 

@@ -129,7 +129,11 @@ def test_the_end_of_a_request_answers_the_mail_that_showed_it() -> None:
     assert one.recipients == (ANA.address, BEN.address)
     assert head(one)["In-Reply-To"] == of_ana
     for text in (plain(one), shown(one).text):
-        for part in ("deploy approved by Ben at 2026-11-20 04:36 UTC — go on", "production", "4af9ec024c7f"):
+        for part in (
+            "deploy approved by ben@team.example at 2026-11-20 04:36 UTC — go on",
+            "production",
+            "4af9ec024c7f",
+        ):
             assert part in text
 
 

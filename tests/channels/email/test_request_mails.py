@@ -190,11 +190,12 @@ def test_what_is_said_beside_the_thread_changes_nothing_in_its_own_mails() -> No
         ),
         (
             settled("rejected", votes=VOTES[1:]),
-            "deploy rejected by Ben at 2026-11-20 04:36 UTC, after an approval by Cleo at 2026-11-20 04:38 UTC — go on",
+            "deploy rejected by ben@team.example at 2026-11-20 04:36 UTC, "
+            "after an approval by Cleo at 2026-11-20 04:38 UTC — go on",
         ),
         (
             settled(standing="g1"),
-            "deploy approved by the standing approval of Ben at 2026-11-20 04:36 UTC — go on",
+            "deploy approved by the standing approval of ben@team.example at 2026-11-20 04:36 UTC — go on",
         ),
     ],
 )

@@ -79,6 +79,8 @@ def seen(posts: list[Post]) -> str:
                 found.append(node["text"])
             elif node.get("type") == "link":
                 found.append(node["url"])
+            elif node.get("type") == "user":
+                found.append(f"@{node['user_id']}")
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):
@@ -96,6 +98,18 @@ def kinds(node: Any) -> set[str]:
             return kinds([*node.values()]) | {str(node.get("type", ""))}
         case list():
             return set().union(*map(kinds, node))
+    return set()
+
+
+def mentioned(node: Any) -> set[str]:
+    """The ids of all people who are mentioned in it."""
+    match node:
+        case {"type": "user", "user_id": user}:
+            return {user}
+        case dict():
+            return mentioned([*node.values()])
+        case list():
+            return set().union(*map(mentioned, node))
     return set()
 
 
@@ -160,7 +174,7 @@ def test_a_card_shows_who_wants_what_with_links_and_two_buttons() -> None:
                         "elements": [
                             {
                                 "type": "text",
-                                "text": "Requested by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
+                                "text": "Asked for by dex at 2026-11-20 04:36 UTC\nDigest 0123456789ab",
                                 "style": {"italic": True},
                             }
                         ],
@@ -206,14 +220,42 @@ IN_AN_HOUR = AT + timedelta(hours=1)
 
 def test_a_card_says_who_may_decide_it_how_many_it_takes_and_until_when() -> None:
     wanted = replace(card(), group="release", approvers=(ANN, BOB), expires_at=IN_AN_HOUR, quorum=2)
-    assert lines(posts_of(wanted, "tabc"))[-4:] == [
-        "Requested by dex at 2026-11-20 04:36 UTC · digest 0123456789ab",
+    assert lines(posts_of(wanted, "tabc"))[-5:] == [
+        "Asked for by dex at 2026-11-20 04:36 UTC",
         "May decide: release (Ann, Bob)",
         "Expires at 2026-11-20 05:36 UTC",
         "0 of 2 approvals",
+        "Digest 0123456789ab",
     ]
     voted = replace(wanted, votes=(Vote("Ann", AT),))
-    assert lines(posts_of(voted, "tabc", Rewrite("1.2")))[-1] == "1 of 2 approvals: Ann at 2026-11-20 04:36 UTC"
+    assert lines(posts_of(voted, "tabc", Rewrite("1.2")))[-2] == "1 of 2 approvals: Ann at 2026-11-20 04:36 UTC"
+
+
+def test_whoever_asked_is_mentioned_and_not_named() -> None:
+    forged = DEX.model_copy(update={"name": "Ann at 2026-11-20 04:36 UTC\nDigest ffffffffffff"})
+    for wanted in (
+        replace(card(), asked_by=forged, changed_by=ANN),
+        replace(REMINDER, asked_by=forged, changed_by=ANN),
+    ):
+        (post,) = posts_of(wanted, "tabc")
+        assert mentioned(post.blocks) == {"U0DEX", "U0ANN"}
+        assert "ffff" not in seen([post])
+        assert "Asked for by @U0DEX, changed by @U0ANN at 2026-11-20 04:36 UTC" in lines([post])
+        check_blocks(post.blocks, "message")
+
+
+@pytest.mark.parametrize(
+    "asker",
+    [
+        DEX.model_copy(update={"trust": "unverified"}),
+        DEX.model_copy(update={"address": "dex@acme.example"}),
+        DEX.model_copy(update={"address": "U0DEX> <!here"}),
+    ],
+)
+def test_whoever_is_not_known_by_a_slack_id_is_not_mentioned(asker: Person) -> None:
+    shown = posts_of(replace(card(), requested_by="dex@acme.example", asked_by=asker), "tabc")
+    assert "Asked for by dex@acme.example at 2026-11-20 04:36 UTC" in lines(shown)
+    assert "user" not in kinds([post.blocks for post in shown])
 
 
 def test_a_card_names_five_of_many() -> None:
@@ -258,7 +300,7 @@ def test_a_reminder_calls_people_by_their_slack_ids_and_others_by_name() -> None
     ]
     assert lines([post])[:4] == [
         "⏰ deploy is still waiting for approval",
-        "Requested by dex at 2026-11-20 04:36 UTC",
+        "Asked for by dex at 2026-11-20 04:36 UTC",
         "May decide: release",
         "Expires at 2026-11-20 05:36 UTC",
     ]
@@ -383,7 +425,7 @@ def test_only_a_plain_web_address_becomes_a_link(url: str) -> None:
 def test_the_end_of_a_request_takes_the_place_of_its_card() -> None:
     settled = ended("rejected", {"environment": "production"}, by=DEX, at=AT, comment="later")
     (post,) = posts_of(settled, "tabc")
-    assert "❌ rejected by dex at 2026-11-20 04:36 UTC — later" in seen([post])
+    assert "❌ rejected by @U0DEX at 2026-11-20 04:36 UTC — later" in seen([post])
     assert all(block["type"] != "actions" for block in post.blocks)
 
 
@@ -413,7 +455,7 @@ def test_the_longest_reason_that_slacks_form_takes_is_shown_whole_beside_the_det
 def test_a_reason_that_no_message_holds_says_where_the_rest_is() -> None:
     settled = ended("rejected", by=DEX, at=AT, comment="no " * 30_000)
     (post,) = posts_of(settled, "tabc")
-    assert "❌ rejected by dex at 2026-11-20 04:36 UTC — no no" in seen([post])
+    assert "❌ rejected by @U0DEX at 2026-11-20 04:36 UTC — no no" in seen([post])
     assert lines([post])[-1] == "Shortened: `bot show tabc` prints all of it."
 
 
@@ -587,7 +629,8 @@ def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(messag
         check_blocks(post.blocks, "message")
         assert post.text.strip()
         assert "<" not in post.text
-        assert not kinds(post.blocks) & {"mrkdwn", "user", "usergroup", "channel", "broadcast", "emoji"}
+        assert not kinds(post.blocks) & {"mrkdwn", "usergroup", "channel", "broadcast", "emoji"}
+        assert mentioned(post.blocks) <= {DEX.address}, "nobody but who has decided"
         for model in ModelOfSlack.parse_all(post.blocks):
             model.validate_json()
 

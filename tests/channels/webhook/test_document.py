@@ -74,10 +74,13 @@ def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
             "group": "release",
             "approvers": [json.loads(ANN.model_dump_json())],
             "quorum": 2,
-            "votes": [{"name": "Ann", "at": "2026-11-20T09:05:00Z"}],
+            "votes": [{"name": "Ann", "at": "2026-11-20T09:05:00Z", "by": None}],
             "cautions": [],
             "expires_at": "2026-11-20T09:05:00Z",
             "editable": ["revision"],
+            "asked_by": None,
+            "changed_by": None,
+            "asked_again": "",
         },
         "decide": {"url": f"{API}/t1/decisions", "request": "s3", "digest": "ab" * 32},
     }
@@ -94,7 +97,7 @@ def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
         (replace(ANSWERED, state=Dropped()), "s3/answered", "question.answered", "s3", ""),
         (CARD, "s3/votes/7", "request.asked", "s3", "Approval needed"),
         (REMINDER, "s3/reminder/widen", "request.reminded", "s3", "still waiting"),
-        (SETTLED, "s3/settled/at/2", "request.settled", "s3", "deploy approved by Ann"),
+        (SETTLED, "s3/settled/at/2", "request.settled", "s3", "deploy approved by U1"),
         (Progress("It builds.", "done"), "s3/ended/9", "progress", "s3", "It builds.: done"),
     ],
 )

@@ -9,7 +9,7 @@ from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.steps import Step
 from store.authority.terms import Terms
 from store.standing import StandingGranted
-from store.values import Place
+from store.values import Person, Place
 from tests.stories.anybody_governed import DAN, PEOPLE
 from tests.telling.playbook import Push, World
 
@@ -25,6 +25,14 @@ class Rules(Authority):
         self.grant = grant
         self.call: list[CallToApprove] = []
         self.unsatisfiable = ""
+        self.people = PEOPLE
+        self.rules = ""
+
+    def identified(self, person: Person) -> Person:
+        return self.people.identified(person)
+
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return self.people.groups_of(person)
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         self.call.append(call)
@@ -37,7 +45,7 @@ class Rules(Authority):
         instants.pop("asks", None)
         then_asks = (LEADS,) if "then" in instants else ()
         terms = Terms(requesters=call.requesters, **instants)
-        return ApprovalRule(terms, asks=asks, then_asks=then_asks, unsatisfiable=self.unsatisfiable)
+        return ApprovalRule(terms, asks=asks, then_asks=then_asks, unsatisfiable=self.unsatisfiable, rules=self.rules)
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
         return self.grant

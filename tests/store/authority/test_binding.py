@@ -10,12 +10,14 @@ from store.authority.binding import digest, still_binds
 from store.events import ApprovalRequested
 from store.state import Request
 from tests.store.stories import request_of
-from tests.telling.story import ANN, BOB, approved, chosen, message, rejected, requested, thread
+from tests.telling.story import ANN, BOB, EVE, approved, chosen, message, rejected, requested, thread
 
 
 def bound(**terms: Any) -> ApprovalRequested:
     drafted = requested("s1", "", **terms)
-    return drafted.model_copy(update={"digest": digest("t1", chosen("s1", acts=True), drafted.facts, drafted.policy)})
+    return drafted.model_copy(
+        update={"digest": digest("t1", chosen("s1", acts=True), drafted.facts, drafted.policy, None)}
+    )
 
 
 def settled(*votes: Any, **terms: Any) -> Request:
@@ -31,9 +33,14 @@ def test_a_digest_is_what_it_was_in_any_version() -> None:
     step = chosen("s1", acts=True, arguments={"who": "Zoë", "count": 1})
     facts: dict[str, Any] = {"revision": "ü", "also": [1.5, None]}
     assert (
-        digest("t1", step, facts, {"quorum": 2}) == "aba5294175bd41d6a25c536e088d111a77f6017dc8d3e5f02ffd1a4a51669f2a"
+        digest("t1", step, facts, {"quorum": 2}, None)
+        == "aba5294175bd41d6a25c536e088d111a77f6017dc8d3e5f02ffd1a4a51669f2a"
     )
-    assert digest("t1", step, dict(reversed(facts.items())), {"quorum": 2}) == digest("t1", step, facts, {"quorum": 2})
+    bound = digest("t1", step, facts, {"quorum": 2}, None)
+    assert digest("t1", step, dict(reversed(facts.items())), {"quorum": 2}, None) == bound
+    configured = [digest("t1", step, facts, {"quorum": 2}, parts) for parts in ({}, {"deploy": "a"}, {"deploy": "b"})]
+    assert len({bound, *configured}) == 4
+    assert configured[1] == "a96ec0ca6348715b3eeff920283bf0b2e94445cf9ed2baea6f74fe2a982f9a0b"
 
 
 @pytest.mark.parametrize(("votes", "terms"), [((ANN, BOB), {"quorum": 2}), ((ANN,), {"quorum": 2, "standing": "g1"})])
@@ -43,6 +50,10 @@ def test_what_as_many_as_it_takes_have_approved_may_begin(votes: tuple[Any, ...]
     assert not still_binds("t2", request), "it is a call of another thread"
     assert not still_binds("t1", request._replace(votes=request.votes[1:])), "there is a vote less"
     assert not still_binds("t1", request._replace(decision=None))
+    strange = tuple(vote.model_copy(update={"by": EVE}) for vote in request.votes)
+    assert not still_binds("t1", request._replace(votes=strange)), "nobody knows who has voted"
+    configured = request.asked.model_copy(update={"configuration": {}})
+    assert not still_binds("t1", request._replace(asked=configured)), "its configuration is not what they approved"
     other = request.asked.model_copy(update={"facts": {"revision": "another"}})
     assert not still_binds("t1", request._replace(asked=other)), "it is not what they saw"
 

@@ -61,6 +61,9 @@ class Deploy(Tool):
     def takes_standing_approval(self) -> bool:
         return self.waiver is None
 
+    def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
+        return call.need(Targets).bound_to(self.component, self.environment)
+
     async def prepare(self, call: Call) -> Facts:
         return {**await self._facts(call), **COMMAND_RUNS}
 
@@ -106,6 +109,9 @@ class Rollback(Tool):
 
     def needs_approval(self) -> bool:
         return True
+
+    def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
+        return call.need(Targets).bound_to(self.component, self.environment)
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)

@@ -25,6 +25,7 @@ from store.base import Store, StoreUnavailable
 from store.events import Event
 from store.memory import MemoryStore
 from store.thread import Thread
+from store.values import Person
 from tests.patience import PATIENCE_SECONDS
 from tests.telling.playbook import Push, World, done
 
@@ -62,6 +63,9 @@ class Rules(AnyoneMay):
 
     def __init__(self, **terms: Any) -> None:
         self._terms = terms
+
+    def groups_of(self, person: Person) -> tuple[str, ...]:
+        return PEOPLE.groups_of(person)
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule:
         later = {name: call.at + value for name, value in self._terms.items() if isinstance(value, timedelta)}
