@@ -16,12 +16,12 @@ from agent.speech.outcomes import outcome_in_words, why_not
 from bot.fitting import fitting_decision
 from bot.team.people import People
 from channels.inbound import Refused
-from channels.names import called
 from store import keys
 from store.authority.terms import Way
 from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge
 from store.events import SEEN_AND_HELD, TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen
+from store.names import called
 from store.state import Outcome, Request, StepState
 from store.text import one_line
 from store.thread import Thread

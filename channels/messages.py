@@ -80,7 +80,7 @@ class Vote:
     """An approval that counts."""
 
     name: str
-    """See `channels.names`."""
+    """See `store.names`."""
     at: datetime
     by: Person | None = None
     """So that a channel can mention them."""
@@ -124,7 +124,7 @@ class Approval:
     arguments: dict[str, JsonValue]
     facts: dict[str, JsonValue]
     requested_by: str
-    """Who asked for the call, and who edited it: see `channels.names`. Never a display name."""
+    """Who asked for the call, and who edited it: see `store.names`. Never a display name."""
     requested_at: datetime
     group: str = ""
     """The group in the team file that may decide; empty: the request does not say."""

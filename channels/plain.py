@@ -27,7 +27,7 @@ from channels.messages import (
     Vote,
     Waiting,
 )
-from channels.names import called
+from store.names import called
 from store.text import instant, visible
 from store.values import Person
 

@@ -9,17 +9,19 @@ they decided on, and the agent may choose the call again, for which they are ask
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import structlog
 
-from agent.authority import ApprovalRule
+from agent.authority import ApprovalRule, CallToApprove
 from agent.perform.call_to_approve import call_to_approve
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import Call, Tool, ToolError
-from channels.names import called
 from store.authority.binding import different, hashed, still_binds
-from store.authority.terms import has_expired, judge
+from store.authority.terms import Terms, asked_by, has_expired, judge, may_stand
 from store.events import ApprovalDecided
+from store.names import called
+from store.standing import StandingGranted
 from store.state import Request
 
 THE_CALL = "the call itself"
@@ -39,6 +41,20 @@ def configuration_of(turn: Turn, tool: Tool, call: Call) -> dict[str, str]:
         raise ToolError(f"{type(error).__name__}: {' '.join(str(error).split())}"[:ERROR_CHARS_MAX]) from error
 
 
+def rule_for(turn: Turn, call: CallToApprove) -> ApprovalRule | None:
+    """Who may decide the call, which depends on who asked for it. None: nobody may."""
+    rule = turn.services.authority.rule_for(call)
+    return rule and replace(rule, terms=asked_by(rule.terms, call.requesters, call.strangers))
+
+
+async def grant_for(turn: Turn, call: CallToApprove, tool: Tool, terms: Terms) -> StandingGranted | None:
+    """The standing approval that decides the call now; None: people have to. Raises StoreUnavailable."""
+    if not tool.takes_standing_approval():
+        return None
+    grant = await turn.services.authority.standing_approval(call)
+    return grant if grant and may_stand(terms, grant.by) else None
+
+
 async def judge_again(turn: Turn, request: Request, tool: Tool, call: Call) -> str:
     """Raises ToolError if the approval does not hold any more. Returns the hash of the rules by which it does."""
     if not still_binds(turn.thread.id, request):
@@ -47,11 +63,13 @@ async def judge_again(turn: Turn, request: Request, tool: Tool, call: Call) -> s
         raise ToolError("Its approval expired before it began. It can be asked for anew.")
     whys = [*_changes(turn, request, tool, call)]
     # As if it were asked for by today's rules at the time when it was.
-    rule = turn.services.authority.rule_for(call_to_approve(turn, request.chosen, tool, request.asked.at))
+    rule = rule_for(turn, call_to_approve(turn, request.chosen, tool, request.asked.at))
     if rule is None:
         whys.append("nobody may approve it any more")
     elif request.terms.standing:
-        whys += await _standing(turn, request, tool)
+        grant = await grant_for(turn, call_to_approve(turn, request.chosen, tool, turn.now()), tool, rule.terms)
+        if grant is None or grant.id != request.terms.standing:
+            whys.append("the standing approval behind it no longer covers it")
     else:
         whys += _votes(turn, request, rule)
     if whys or rule is None:
@@ -77,13 +95,6 @@ def _changes(turn: Turn, request: Request, tool: Tool, call: Call) -> Iterator[s
         yield f"what it would run with has changed since it was approved: {', '.join(changed)}"
 
 
-async def _standing(turn: Turn, request: Request, tool: Tool) -> list[str]:
-    call = call_to_approve(turn, request.chosen, tool, turn.now())
-    grant = await turn.services.authority.standing_approval(call)
-    covers = grant is not None and grant.id == request.terms.standing
-    return [] if covers else ["the standing approval behind it no longer covers it"]
-
-
 def _votes(turn: Turn, request: Request, rule: ApprovalRule) -> Iterator[str]:
     """What is wrong with the votes, each of which has to count by the terms that were shown and by today's."""
     if has_expired(rule.terms, turn.now()):
@@ -99,6 +110,8 @@ def _votes(turn: Turn, request: Request, rule: ApprovalRule) -> Iterator[str]:
     counting = [vote.by for vote in request.votes if counts(vote)]
     left, needed = len(different(map(authority.identified, counting))), max(request.terms.quorum, rule.terms.quorum)
     if left < needed:
-        yield from (f"the approval by {called(vote.by)} does not count any more" for vote in request.votes if not counts(vote))
+        yield from (
+            f"the approval by {called(vote.by)} does not count any more" for vote in request.votes if not counts(vote)
+        )
         approvals = "1 approval" if needed == 1 else f"{needed} approvals"
         yield f"it takes {approvals}, and {left} of them {'is' if left == 1 else 'are'} left"

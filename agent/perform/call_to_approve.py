@@ -9,8 +9,9 @@ from agent.authority import CallToApprove
 from agent.perform.turn import Turn
 from agent.steps import Tool
 from store.authority.terms import names_of
-from store.authority.words import Words, in_words, is_nobody, is_theirs, words_behind
+from store.authority.words import Words, is_nobody, is_theirs, words_behind
 from store.events import StepChosen
+from store.names import called
 from store.values import Person
 
 STRANGERS_MAX = 5
@@ -41,4 +42,4 @@ def _strangers(words: Words, identified: Callable[[Person], Person]) -> tuple[st
         for person in words.authors
         if not is_nobody(person) and not (is_theirs(person) and (person.member or identified(person).member))
     )
-    return tuple(dict.fromkeys(map(in_words, unknown)))[:STRANGERS_MAX]
+    return tuple(dict.fromkeys(map(called, unknown)))[:STRANGERS_MAX]

@@ -6,18 +6,15 @@ refused. The `Authority` says who may approve; whether a decision counts is judg
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.authority import ApprovalRule
 from agent.decide import RequestApproval
-from agent.perform.again import configuration_of
+from agent.perform.again import configuration_of, grant_for, rule_for
 from agent.perform.call_to_approve import call_to_approve
 from agent.perform.run import prepare, refused
 from agent.perform.turn import Turn
 from agent.steps import Facts, Tool, ToolError
 from store import keys
 from store.authority.binding import digest
-from store.authority.terms import asked_by, may_stand
 from store.codec import EventTooLarge, decode, encode
 from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.standing import StandingGranted
@@ -31,15 +28,11 @@ async def request(turn: Turn, action: RequestApproval) -> None:
     try:
         facts = await prepare(turn, tool, turn.call(step, 1))
         call = call_to_approve(turn, chosen, tool, turn.now())
-        rule = turn.services.authority.rule_for(call)
+        rule = rule_for(turn, call)
         if rule is None:
             which = f"{chosen.intent} with these arguments"
             raise ToolError(f"It needs approval, and nobody may approve {which}: the team file has no rule for it.")
-        rule = replace(rule, terms=asked_by(rule.terms, call.requesters, call.strangers))
-        may_be_granted = tool.takes_standing_approval()
-        grant = await turn.services.authority.standing_approval(call) if may_be_granted else None
-        if grant and not may_stand(rule.terms, grant.by):
-            grant = None  # People decide.
+        grant = await grant_for(turn, call, tool, rule.terms)
         if rule.unsatisfiable and not grant:
             raise ToolError(rule.unsatisfiable)
         requested = _bound(turn, step, tool, facts, rule, grant)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from agent.speech.requests import WAYS, groups_in_words, ways_in_words
-from channels.names import called
 from store.authority.terms import ANYONE, TEAM, counts_by, is_requester
 from store.events import AgentChanged, ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
+from store.names import called
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
 from store.thread import Thread

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
-from channels.names import called
 from store.authority.terms import why_two
 from store.authority.words import words_behind
 from store.events import CRON, ApprovalRequested, Event, MessageReceived, TriggerReceived
 from store.keys import MessageKey
+from store.names import called
 from store.state import Request, StepState
 from store.thread import Thread
 from store.values import Person
@@ -109,7 +109,7 @@ def _before(thread: Thread, request: Request) -> Sequence[Event]:
 
 
 def requester(events: Sequence[Event]) -> str:
-    """Who wrote last in these events: a person as in `channels.names`, or the name of a trigger."""
+    """Who wrote last in these events: a person as in `store.names`, or the name of a trigger."""
     match _last_words(events):
         case MessageReceived(sender=sender):
             return called(sender)

@@ -20,7 +20,6 @@ from typing import assert_never
 from pydantic import JsonValue
 
 from channels.messages import CALLED_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
-from channels.names import called
 from channels.plain import DIGEST_CHARS, count_of, names_of
 from channels.slack.blocks import (
     BOLD,
@@ -41,6 +40,7 @@ from channels.slack.blocks import (
 from channels.slack.buttons import ButtonValue, request_block_id
 from channels.slack.layout import Block, Part, Run, Style, blocks_of, packed, weight
 from channels.slack.text import is_safe, linked, plain
+from store.names import called
 from store.text import instant, one_line, visible
 from store.values import Person
 

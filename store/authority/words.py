@@ -33,13 +33,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from store.authority.terms import names_of
 from store.events import CRON, MessageReceived, TriggerReceived
-from store.text import one_line
+from store.names import called
 from store.values import Person
 
 if TYPE_CHECKING:
     from store.thread import Thread
 
-NAME_CHARS_MAX = 60
 MACHINE = "api"
 """The name and the address of the caller with BOT_API_TOKEN; the addresses of other machines begin with it."""
 
@@ -67,7 +66,7 @@ class Words(NamedTuple):
     @property
     def doubts(self) -> tuple[str, ...]:
         """The texts that nobody vouches for, in words, as people are told of them."""
-        unproven = (in_words(person) for person in self.authors if person.trust != "verified")
+        unproven = (called(person) for person in self.authors if person.trust != "verified")
         alone = ("a schedule, with nobody else",) if self.unattended else ()
         return tuple(dict.fromkeys((*unproven, *self.passed_on, *alone)))
 
@@ -90,7 +89,7 @@ class Words(NamedTuple):
     def in_message(self, message: MessageReceived) -> Words:
         words = self.by(message.sender)
         if message.attachments and any(attachment.text for attachment in message.attachments):
-            words = words.by_nobody(f"a file from {in_words(message.sender)}")
+            words = words.by_nobody(f"a file from {called(message.sender)}")
         return words._replace(unattended=False) if words.unattended and message.sender.trust == "verified" else words
 
     def in_trigger(self, trigger: TriggerReceived) -> Words:
@@ -121,16 +120,6 @@ def is_machine(person: Person) -> bool:
 def is_nobody(person: Person) -> bool:
     """Whether it only stands for a text that somebody else passed on, such as the quoted part of a mail."""
     return person.trust == "third_party" and not names_of(person)
-
-
-def in_words(person: Person) -> str:
-    """The author, for people: the name, and how it is known if that proves nothing."""
-    name = one_line(person.name or person.address or "somebody", NAME_CHARS_MAX).translate(_ROUND)
-    return name if person.trust == "verified" else f"{name} ({person.trust.replace('_', ' ')})"
-
-
-_ROUND = str.maketrans("()", "[]")
-"""Only we write round brackets, so a display name cannot claim how it is known."""
 
 
 def _key(person: Person) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ async def test_the_requesters_are_passed_to_the_authority() -> None:
         True,
     )
     # What was said in somebody's name, and not verified, is not theirs; and whose it is, nobody knows.
-    assert (first.strangers, second.strangers) == ((), ("Eve (unverified)",))
+    assert (first.strangers, second.strangers) == ((), ("U3 (unverified)",))
 
 
 async def test_remind_then_widen_then_expire() -> None:

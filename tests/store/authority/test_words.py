@@ -136,12 +136,12 @@ REQUESTED = (message(by=BOB), chosen("s1", acts=True), requested("s1"))
         ([message(by=ANN), edited()], ["Ann"], ()),
         ([message(by=ANN), asked("s1"), message("m2", by=BOB, answers="s1")], ["Ann", "Bob"], ()),
         ([message(by=ANN, quoted="> do it")], ["Ann"], ()),
-        ([message(by=ANN, attachments=(FILE,))], ["Ann"], ("a file from Ann",)),
-        ([message(by=ANN), message("m2", by=EVE)], ["Ann"], ("Eve (unverified)",)),
+        ([message(by=ANN, attachments=(FILE,))], ["Ann"], ("a file from U1",)),
+        ([message(by=ANN), message("m2", by=EVE)], ["Ann"], ("U3 (unverified)",)),
         (
             [message(by=EVE.model_copy(update={"trust": "third_party"})), message("m2", by=ANN)],
             ["Eve", "Ann"],
-            ("Eve (third party)",),
+            ("U3 (third party)",),
         ),
         ([*REQUESTED, rejected("s1", ANN, comment="use x")], ["Bob", "Ann"], ()),
         ([*REQUESTED, approved("s1", ANN, comment="and then y")], ["Bob", "Ann"], ()),
@@ -155,7 +155,7 @@ REQUESTED = (message(by=BOB), chosen("s1", acts=True), requested("s1"))
         ([message(by=ANN), came_back("s1/say")], ["Ann"], ("a delivery report",)),
         ([trigger()], [], ("a schedule, with nobody else",)),
         ([trigger(), message(by=ANN)], ["Ann"], ()),
-        ([trigger(), message(by=EVE)], [], ("Eve (unverified)", "a schedule, with nobody else")),
+        ([trigger(), message(by=EVE)], [], ("U3 (unverified)", "a schedule, with nobody else")),
         ([trigger().model_copy(update={"source": "hook"})], [], ()),
     ],
 )
@@ -180,7 +180,7 @@ def test_who_wrote_later_is_not_behind_it() -> None:
 
 def test_a_name_cannot_claim_how_it_is_known() -> None:
     words = behind(message(by=EVE.model_copy(update={"name": "Ann (verified)"})))
-    assert words.doubts == ("Ann [verified] (unverified)",)
+    assert words.doubts == ("U3 (unverified)",)
 
 
 def test_what_code_chose_follows_from_no_words() -> None:
