@@ -18,8 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from store.events import Effect
-from store.values import Person
+from store.values import Effect, Person
 
 T = TypeVar("T")
 MINUTES_MAX = 30 * 24 * 60

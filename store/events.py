@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, JsonValue
 
 from store.recorded import Recorded
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
-from store.values import Attachment, Person, Place, Usage
+from store.values import Attachment, Effect, Person, Place, Usage
 
 TEXT_CHARS_MAX = 50_000
 """The longest text of one message. The inbox clips longer ones and says so."""
@@ -29,18 +29,6 @@ SEEN_AND_HELD = 2
 """The version of the schema that understands `StepChosen.seen` and `holds`. A reader of version 1 would take words for
 read, and count a decision on a request that is being edited.
 """
-
-Effect = Literal[
-    "says",  # reports the outcome, then stops
-    "updates",  # sends a message, then continues
-    "asks",  # asks people, then stops until they answer
-    "rests",  # stops
-    "withdraws",  # withdraws the request that waits for a decision
-    "waits",  # stops until a given time
-    "reminds",  # wakes the agent at a given time; other work continues meanwhile
-    "runs",  # runs a tool
-]
-"""What choosing a step does."""
 
 
 class ThreadOpened(Recorded):
@@ -168,8 +156,6 @@ class ApprovalRequested(Recorded):
     None: the request is older than that, and its digest covers none."""
     rules: str = ""
     """The hash of the team's rules and people by which the policy was made."""
-    asked_again: str = ""
-    """Why the approval of the same call did not hold, where it was approved before."""
     asks: tuple[Place, ...] = ()
     """Where the request is shown besides the thread's own place."""
     then_asks: tuple[Place, ...] = ()

@@ -17,7 +17,6 @@ from store.authority.words import NO_WORDS, Words
 from store.events import (
     ApprovalDecided,
     ApprovalRequested,
-    Effect,
     StepChosen,
     StepRefused,
     ToolFinished,
@@ -25,7 +24,7 @@ from store.events import (
     ToolNotBegun,
 )
 from store.outbox import Outbox
-from store.values import Person, Place
+from store.values import Effect, Person, Place
 
 StepStatus = Literal[
     "chosen",  # not begun

@@ -13,6 +13,18 @@ from pydantic import BaseModel, ConfigDict
 Trust = Literal["verified", "unverified", "third_party", "forwarded"]
 """How the sender was authenticated. Only `verified` people may decide requests."""
 
+Effect = Literal[
+    "says",  # reports the outcome, then stops
+    "updates",  # sends a message, then continues
+    "asks",  # asks people, then stops until they answer
+    "rests",  # stops
+    "withdraws",  # withdraws the request that waits for a decision
+    "waits",  # stops until a given time
+    "reminds",  # wakes the agent at a given time; other work continues meanwhile
+    "runs",  # runs a tool
+]
+"""What choosing a step does."""
+
 
 class Fact(BaseModel):
     """Frozen. Keeps unknown fields of newer versions, so that showing or copying a log loses nothing."""

@@ -16,7 +16,7 @@ from agent.steps import Facts, Tool, ToolError
 from store import keys
 from store.authority.binding import digest
 from store.codec import EventTooLarge, decode, encode
-from store.events import ApprovalDecided, ApprovalRequested, StepChosen
+from store.events import ApprovalDecided, ApprovalRequested
 from store.standing import StandingGranted
 from store.state import StepState
 from store.text import instant
@@ -61,7 +61,6 @@ def _bound(
             facts=facts,
             configuration=configuration,
             rules=rule.rules,
-            asked_again=_why_again(turn, chosen),
             policy=terms.model_dump(mode="json", exclude_defaults=True),
             asks=_elsewhere(turn, rule.asks if grant is None else (grant.tell,) if grant.tell else ()),
             then_asks=rule.then_asks if grant is None else (),
@@ -78,14 +77,6 @@ def _bound(
     assert isinstance(stored, ApprovalRequested)
     bound = digest(thread_id, chosen, stored.facts, stored.policy, stored.configuration)
     return stored.model_copy(update={"digest": bound})
-
-
-def _why_again(turn: Turn, chosen: StepChosen) -> str:
-    """Why the approval of the same call did not hold, if that is how it ended last; otherwise empty."""
-    same = (chosen.intent, chosen.arguments)
-    steps = (step for step in reversed(turn.thread.state.steps.values()) if step.id != chosen.step)
-    last = next((step for step in steps if (step.chosen.intent, step.chosen.arguments) == same), None)
-    return last.lapsed if last else ""
 
 
 def _elsewhere(turn: Turn, places: tuple[Place, ...]) -> tuple[Place, ...]:

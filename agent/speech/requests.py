@@ -45,7 +45,7 @@ def approval(
         requested_at=asked.at,
         asked_by=_asker(_before(thread, request)),
         changed_by=request.chosen.editor,
-        asked_again=asked.asked_again,
+        asked_again=_why_again(thread, request),
         group=_who_decides(request, widened=request.widened or surface > len(asked.asks)),
         approvers=asked.approvers,
         quorum=terms.quorum,
@@ -102,6 +102,14 @@ def asked_by(thread: Thread, request: Request) -> str:
     """Who asked for the call, and who edited it."""
     asked, editor = requester(_before(thread, request)), request.chosen.editor
     return f"{asked}, changed by {called(editor)}" if editor else asked
+
+
+def _why_again(thread: Thread, request: Request) -> str:
+    """Why the approval of the same call did not hold, if that is how it ended before; otherwise empty."""
+    asked = (request.chosen.intent, request.chosen.arguments)
+    earlier = [*thread.state.steps.values()][: [*thread.state.steps].index(request.step)]
+    same = (step for step in reversed(earlier) if (step.chosen.intent, step.chosen.arguments) == asked)
+    return last.lapsed if (last := next(same, None)) else ""
 
 
 def _before(thread: Thread, request: Request) -> Sequence[Event]:

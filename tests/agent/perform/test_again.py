@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
 from agent.steps import Call, ToolError
 from bot.team.people import Member, People
-from channels.messages import Approval, Ended, Under
+from channels.messages import Approval, Ended, Under, Waiting
 from store.authority.binding import digest, hashed
 from store.events import ApprovalRequested, StepChosen, StepRefused, ToolStarted
 from store.values import Person
@@ -163,8 +163,8 @@ async def test_it_is_asked_anew_with_the_reason_and_the_new_approval_counts() ->
     await team.approves()
     team.now_has(ann=())
     why = await team.refuses(PROD)
-    asked = [e for e in team.world.thread.events if isinstance(e, ApprovalRequested)]
-    assert [one.asked_again for one in asked] == ["", why]
+    cards = [m for m in team.world.channel.sent.values() if isinstance(m, Approval) and isinstance(m.state, Waiting)]
+    assert [card.asked_again for card in cards] == ["", why]
     shown = team.world.thread.pending
     assert shown is not None
     await team.world.approve(FAY)
