@@ -87,8 +87,9 @@ def test_doctor_says_that_the_channels_are_off(core: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(("extra", "settings"), [("slack", SLACK), ("email", EMAIL)])
 @pytest.mark.parametrize("command", [("run",), ("chat",), ("send", "hello"), ("doctor",)])
 def test_a_channel_without_its_libraries_is_told_by_the_name_of_the_extra(
-    core: Path, tmp_path: Path, extra: str, settings: Mapping[str, str], command: tuple[str, ...]
+    core: Path, tmp_path: Path, template: Path, extra: str, settings: Mapping[str, str], command: tuple[str, ...]
 ) -> None:
+    Bot(tmp_path).with_site(template)
     done = run(core, tmp_path, PROGRAM, *command, **MODEL, **settings)
     assert done.returncode == 1
     told = done.stdout + done.stderr
