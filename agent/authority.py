@@ -32,6 +32,8 @@ class CallToApprove:
     """`store.authority.terms.names_of` all requesters."""
     unverified: bool
     """Nobody vouches for some of the words that led to it (`store.authority.words.Words.doubtful`)."""
+    people: tuple[Person, ...] = ()
+    """All requesters, as the team file knows them."""
     strangers: tuple[str, ...] = ()
     """Those of its requesters who are nobody in the team file, or not verified, in words: each may be an approver."""
 

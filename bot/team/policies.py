@@ -24,7 +24,7 @@ from bot.team.rules import MEMBERS, Deciders, Rule, Rules
 from channels import places
 from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
-from store.authority.terms import ANYONE, TEAM, Terms, asked_by, is_login, may_stand, names_of, why_two
+from store.authority.terms import ANYONE, TEAM, Terms, asked_by, may_stand, names_of, why_two
 from store.base import Store
 from store.standing import StandingGranted
 from store.values import Person, Place
@@ -154,17 +154,21 @@ class Policies(Authority):
 
     def _may_profit(self, grant: StandingGranted, call: CallToApprove) -> bool:
         """Whether the grant is for these requesters: all of them are in the team file, or it is bound."""
-        people, askers = self._people, {one.lower() for one in grant.askers}
-        members = [key for key in people.members if not people.addresses_of(key).isdisjoint(call.requesters)]
-        theirs = {name for key in members for name in people.addresses_of(key)}
-        strangers = {name for name in call.requesters if not is_login(name)} - theirs
-        if not askers:
-            return not (strangers or call.strangers) or grant.is_bound
-        if ANYONE in askers:
+        if ANYONE in grant.askers:
             return True
-        of_the_team = {TEAM, *people.members, *map(str.lower, people.group_names())}
-        theirs_too = all(askers & {TEAM, key, *map(str.lower, people.members[key].groups)} for key in members)
-        return theirs_too and strangers <= askers - of_the_team
+        if grant.askers:
+            # Where nobody asked, none of them did.
+            return bool(call.people) and all(self._is_among(person, grant.askers) for person in call.people)
+        strangers = call.strangers or [person for person in call.people if not person.member]
+        return not strangers or grant.is_bound
+
+    def _is_among(self, person: Person, askers: Collection[str]) -> bool:
+        if person.member:
+            return not {TEAM, person.member, *self._people.groups_of(person)}.isdisjoint(askers)
+        # A name of the team file is no address.
+        ours = {TEAM, *self._people.members, *self._people.group_names()}
+        addresses = {one.lower() for one in askers if one not in ours}
+        return person.trust == "verified" and person.address.lower() in addresses
 
     def still_valid(self, grant: StandingGranted) -> bool:
         """Whether its rule is unchanged since the grant, and the person may still grant it."""

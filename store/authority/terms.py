@@ -78,14 +78,6 @@ def terms_of(policy: Mapping[str, Any]) -> Terms:
         return NOBODY
 
 
-_LOGIN = "login:"
-
-
-def is_login(name: str) -> bool:
-    """Whether one of `names_of` is what a terminal says of a person, who has other names besides."""
-    return name.startswith(_LOGIN)
-
-
 def names_of(person: Person) -> frozenset[str]:
     """All identifiers of a person; two persons who share one are the same person.
 
@@ -93,7 +85,7 @@ def names_of(person: Person) -> frozenset[str]:
     Whoever gives several names at one terminal is one person.
     """
     # A prefix, since OS users and hosts are not given out by us: one may look like somebody's mail address.
-    login = f"{_LOGIN}{person.login}" if person.login else ""
+    login = f"login:{person.login}" if person.login else ""
     return frozenset(filter(None, (person.member, person.address.lower(), person.email.lower(), login)))
 
 
