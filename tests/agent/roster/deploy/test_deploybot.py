@@ -7,7 +7,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from store.events import TriggerReceived
+import pytest
+
+from store.events import StepRefused, TriggerReceived
 from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, pending, without_environment, without_tests
@@ -41,6 +43,36 @@ async def test_failed_tests_of_production_hand_the_thread_to_the_rollback_agent(
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
     assert thread.agent == "rollback"
     assert thread.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"deploy": ["/bin/false", "{sha}"]}, "deploy"),
+        ({"env": {"DEPLOY_TO": "elsewhere"}}, "env"),
+        ({"timeout_seconds": 1}, "timeout_seconds"),
+    ],
+)
+async def test_a_target_that_was_changed_after_the_approval_is_asked_for_anew(
+    bot: Bot, changes: dict[str, Any], part: str
+) -> None:
+    def changed(table: dict[str, Any]) -> None:
+        table["components"]["backend"]["targets"]["production"] |= changes
+
+    before = len(bot.site.deployed())
+    async with bot.working():
+        thread = await bot.say("deploy the backend v1.1.0 to production")
+    shown = pending(thread).asked
+    assert shown.configuration
+    assert "elsewhere" not in shown.model_dump_json()
+    result = await bot.inbox.decide(thread.id, ANN, approved=True, digest=shown.digest)
+    assert result.outcome == "settled"
+    bot.set_up(changed)
+    async with bot.working(Scripted()):
+        thread = await bot.rest(result.thread)
+    [refused] = [event for event in thread.events if isinstance(event, StepRefused)]
+    assert f"what it would run with has changed since it was approved: {part}" in refused.error
+    assert len(bot.site.deployed()) == before
 
 
 async def test_without_tests_of_production_a_good_deployment_is_no_failure_and_people_hear_that_nothing_was_tested(
