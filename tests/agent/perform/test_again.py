@@ -83,6 +83,13 @@ async def test_who_is_not_in_the_team_file_any_more_has_approved_nothing() -> No
     )
 
 
+async def test_who_is_not_of_the_team_any_more_is_not_by_what_the_log_says() -> None:
+    team = Team(group="team")
+    await team.approves()
+    team.now_has(ann=None)
+    assert "the approval by Ann does not count any more" in await team.refuses()
+
+
 ANN_ALONE = Member(name="Ann", slack="U1", groups=("release",))
 DEL = Person(name="Del", address="del@example.com", trust="verified")
 TWO = People({"ann": ANN_ALONE, "del": Member(name="Del", emails=(DEL.address,), groups=("release",))})
