@@ -210,7 +210,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     asked_for = model.requests[0]["messages"][-1]["content"]
     assert "go on" in asked_for
     prompt, listed = await bot.all(("show", thread, "--prompt"), ("threads", "--status", "waiting_for_approval"))
-    assert 'waits_for_approval: "deploy component=backend environment=production' in prompt.succeeded().out
+    assert "waits_for_approval: deploy component=backend environment=production" in prompt.succeeded().out
     assert "deploy component=backend environment=production" in listed.out
 
     # Another request than that one is not decided, however it is named.
