@@ -86,6 +86,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
 
     reached: ClassVar[Counter[str]] = Counter()
     runner: ClassVar[asyncio.Runner]
+    opener: ClassVar[Person] = ANN
+    """Who opens the thread, and so is behind everything in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +160,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.world = self.make_world(plan=look_when_spoken_to if planned else no_plan, limits=limits)
         self.world.model.otherwise = lambda _: done()
         self.world.model.asked = self.check_prompt
-        self.says("hello", ANN)
+        self.says("hello", self.opener)
 
     def says(self, text: str, by: Person, **more: Any) -> None:
         self.do(self.world.say(f"{text}, {self.text_of(by)}", by=by, **more))
