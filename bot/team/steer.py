@@ -49,7 +49,7 @@ class Steering:
 
     def check_thread(self, by: Person, thread: Thread) -> Person:
         """The person, identified. Raises Refused if they may not steer this thread."""
-        return self._checked(by, thread.agent, "steer this thread", thread.state.words.requesters, "who wrote in it")
+        return self._checked(by, thread.agent, "steer this thread", thread.state.words.authors, "who wrote in it")
 
     def check_grant(self, by: Person, granted: StandingGranted) -> Person:
         """The person, identified. Raises Refused if they may not revoke this standing approval."""
