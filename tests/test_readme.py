@@ -1,4 +1,6 @@
-"""What the README says is true: its code runs, its configuration loads, and it names every command and setting."""
+"""What the README and the pages in docs/ say is true: their code runs, their configuration loads, and the README names
+every command and setting.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,12 @@ from tests import ROOT
 from tests.telling.playbook import World, done
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+SITE = (ROOT / "docs" / "site.md").read_text(encoding="utf-8")
 
 
-def block(language: str, containing: str) -> str:
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def block(language: str, containing: str, page: str = README) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     found = [body for body in blocks if containing in body]
     assert len(found) == 1, f"one {language} block with {containing!r}"
     return found[0]
@@ -90,7 +94,7 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
     shutil.copytree(Path(rollback.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = (folder / "__init__.py").read_text()
     (folder / "__init__.py").write_text(code.replace('NAME = "rollback"', 'NAME = "yours"'))
-    site = block("toml", "[agents.deploy.components.ledger]")
+    site = block("toml", "[agents.deploy.components.ledger]", SITE)
     (beside / "bot.toml").write_text(f"{site}\n[agents.yours]\n")
     setup = load(roster_problems)
     agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
@@ -98,17 +102,24 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
     assert agents["yours"].tools == agents["rollback"].tools
 
 
-def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
-    parts = re.findall(r"```toml\n(# bot.toml.*?)```", README, re.DOTALL)
-    assert len(parts) == 5
-    text = "\n".join(parts).replace('sha256 = "…"', f'sha256 = "{sha256_of("a random token")}"')
+@pytest.mark.parametrize(
+    ("pages", "parts", "components"),
+    [
+        pytest.param((README,), 5, ("payments",), id="README"),
+        pytest.param((POLICIES, SITE), 2, ("payments", "ledger"), id="docs"),
+    ],
+)
+def test_the_team_file_on_these_pages_loads(
+    tmp_path: Path, pages: tuple[str, ...], parts: int, components: tuple[str, ...]
+) -> None:
+    found = [part for page in pages for part in re.findall(r"```toml\n(# bot.toml.*?)```", page, re.DOTALL)]
+    assert len(found) == parts
+    text = "\n".join(found).replace('sha256 = "…"', f'sha256 = "{sha256_of("a random token")}"')
     team = Team.model_validate(tomllib.loads(text))
     assert token_problems(team.tokens, team.people) == []
     agent = deploy.build(team.agents["deploy"], tmp_path)
-    assert arguments_of(next(tool for tool in agent.tools if tool.intent_name() == "deploy"))["component"].values == (
-        "payments",
-        "ledger",
-    )
+    deploys = next(tool for tool in agent.tools if tool.intent_name() == "deploy")
+    assert arguments_of(deploys)["component"].values == components
     settings = Settings(
         bot_home=tmp_path,
         slack_bot_token=SecretStr("xoxb-1"),
@@ -117,9 +128,14 @@ def test_the_team_file_in_the_readme_loads(tmp_path: Path) -> None:
         smtp_url="smtps://bot:secret@smtp.example.com",
     )
     problems = roster_problems(Setup(settings, team))
-    # The example knows one person, who is in both of its groups.
+    # The example knows one person, who is in all of its groups.
     alone = ("quorum is", "may decide from the start")
     assert [text for text in problems if not any(words in text for words in alone)] == [], problems
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    for page in re.findall(r"\]\(((?:docs|\.github)/[^)#]*)\)", README):
+        assert (ROOT / page).exists(), page
 
 
 def test_every_command_is_named() -> None:

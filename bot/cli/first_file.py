@@ -30,8 +30,8 @@ def team_file(site: FirstSite, login: str) -> str:
 
 
 def _head() -> Iterable[str]:
-    yield "# What deploybot deploys, and who approves it. `bot doctor` checks this file; the README has all"
-    yield "# that may stand here."
+    yield "# What deploybot deploys, and who approves it. `bot doctor` checks this file; docs/site.md and"
+    yield "# docs/policies.md have all that may stand here."
     yield ""
 
 
