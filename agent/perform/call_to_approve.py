@@ -9,7 +9,7 @@ from agent.authority import CallToApprove
 from agent.perform.turn import Turn
 from agent.steps import Tool
 from store.authority.terms import names_of
-from store.authority.words import Words, is_nobody, is_theirs, words_behind
+from store.authority.words import Words, is_theirs, words_behind
 from store.events import StepChosen
 from store.names import called
 from store.values import Person
@@ -38,10 +38,10 @@ def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -
 
 
 def _strangers(words: Words, identified: Callable[[Person], Person]) -> tuple[str, ...]:
-    """The authors who may be an approver under another name."""
+    """Who may be an approver under another name, in words: authors who are not in the team file, and unknown ones."""
     unknown = (
-        person
+        called(person)
         for person in words.authors
-        if not is_nobody(person) and not (is_theirs(person) and (person.member or identified(person).member))
+        if not (is_theirs(person) and (person.member or identified(person).member))
     )
-    return tuple(dict.fromkeys(map(called, unknown)))[:STRANGERS_MAX]
+    return tuple(dict.fromkeys((*unknown, *words.passed_on)))[:STRANGERS_MAX]

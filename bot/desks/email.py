@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from channels.email.inbound import WINDOW_SECONDS
+from channels.email.inbound import WINDOW_SECONDS, SentMail
+from channels.email.letters import named_in
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
-from store.events import DeliveryFailed, MessageReceived, MessageSent
+from store.events import ApprovalDecided, ApprovalRequested, DeliveryFailed, MessageReceived, MessageSent
 from store.keys import MessageKey, SendKey, thread_id_of
 from store.state import StepState
 from store.thread import Thread
@@ -48,14 +49,14 @@ class EmailDesk:
         step = self._shown_by(thread, card, to)
         return (step.id, step.request.digest) if step and step.request else None
 
-    async def key_sent(self, thread_id: str, message_id: str) -> str:
+    async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
         try:
             thread = await self.store.load(thread_id)
         except UnknownThread:
-            return ""
+            return None
         key = self._key_of(thread, message_id)
         reports = sum(isinstance(event, DeliveryFailed) and event.key == key for event in thread.events)
-        return key if reports < REPORTS_MAX else ""
+        return SentMail(key, _written_to(thread)) if key and reports < REPORTS_MAX else None
 
     def _key_of(self, thread: Thread, message_id: str) -> str:
         """The key of the mail with this Message-ID; empty: not sent, or not recorded yet."""
@@ -79,3 +80,26 @@ class EmailDesk:
             if any(card.lower() in self.message_ids(thread.id, str(key)) for key in shown):
                 return step
         return None
+
+
+def _written_to(thread: Thread) -> frozenset[str]:
+    """The addresses that the thread may have written to: those of its places, of deciders, and in its verified mail.
+
+    Unverified mail chooses recipients only where there is no verified mail (`channels.email.letters`).
+    """
+    places = [thread.place]
+    mails, deciders = list[MessageReceived](), list[str]()
+    for event in thread.events:
+        match event:
+            case MessageReceived():
+                mails.append(event)
+            case ApprovalRequested():
+                places += [*event.asks, *event.then_asks]
+            case ApprovalDecided():
+                deciders.append(event.by.address)
+            case _:
+                pass
+    known = [mail for mail in mails if mail.sender.trust == "verified"] or mails
+    named = (one for mail in known for one in (mail.sender.address, *named_in(mail)))
+    own = (person_at(place) for place in places if place.channel == NAME)
+    return frozenset(one.lower() for one in (*own, *deciders, *named) if one)

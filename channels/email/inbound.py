@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -42,6 +42,16 @@ LOOKED_UP_MAX = 8
 _LINK = re.compile(r"/decide/[\w.=-]{20,}")
 
 
+@dataclass(frozen=True, slots=True)
+class SentMail:
+    """A mail of ours, as its thread remembers it."""
+
+    key: str
+    """The key that it was sent under."""
+    written_to: frozenset[str]
+    """The addresses that the thread has written to, in lower case."""
+
+
 class Desk(Protocol):
     """What email needs from the rest of the program. Every method but `agent_of` raises StoreUnavailable."""
 
@@ -54,8 +64,8 @@ class Desk(Protocol):
     async def request_shown(self, thread_id: str, card: str, to: Person) -> tuple[str, str] | None:
         """The step and digest of the request that the mail with Message-ID `card` showed to this person; None: none."""
 
-    async def key_sent(self, thread_id: str, message_id: str) -> str:
-        """The key that a mail of ours was sent under; empty: there is none, or it has bounced too often already."""
+    async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
+        """Our mail with this Message-ID; None: there is none, or it has bounced too often already."""
 
     def agent_of(self, addresses: Sequence[str], /) -> str:
         """The agent for the first of these addresses that has a route."""
@@ -198,6 +208,7 @@ class EmailInbound:
         """False: it is not about a mail of ours.
 
         Anybody can forge a delivery report, so one counts once per mail and recipient, and only for allowed addresses.
+        An address that we did not write to is left out: it would be text by whoever wrote the report.
         """
         bounce = mail.bounce
         assert bounce is not None
@@ -205,14 +216,15 @@ class EmailInbound:
             return False
         for one in bounce.originals:
             thread_id = self._writer.signer.thread_of_message(one)
-            if thread_id and (key := await self._desk.key_sent(thread_id, one)):
+            if thread_id and (sent := await self._desk.sent_mail(thread_id, one)):
+                recipient = bounce.recipient if bounce.recipient.lower() in sent.written_to else ""
                 await self._inbox.delivery_failed(
                     thread_id,
                     NAME,
-                    key=key,
-                    recipient=bounce.recipient,
+                    key=sent.key,
+                    recipient=recipient,
                     error=bounce.error,
-                    event_id=f"bounce {one} {bounce.recipient.lower()}",
+                    event_id=f"bounce {one} {recipient.lower()}",
                 )
                 return True
         return False

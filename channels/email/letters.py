@@ -156,15 +156,13 @@ class Writer:
         assert isinstance(last, MessageReceived)
         received = (e for e in so_far if isinstance(e, MessageReceived) and not _answers(e, apart))
         subject = next((e.subject for e in received if e.subject), "")
-        named = [*_strings(last.origin.get("to")), *_strings(last.origin.get("cc")), *asking]
-        named += _decider_to_tell(place, so_far)
-        sender = last.sender.address
+        named = [*named_in(last), *asking, *_decider_to_tell(place, so_far)]
         others = {one.lower(): one for one in reversed(named) if not self.is_ours(one) and self.allowed(one)}
-        others.pop(sender.lower(), None)
+        others.pop(last.sender.address.lower(), None)
         message_id = str(last.origin["message_id"])
         before = [one for one in _strings(last.origin.get("references")) if one != message_id]
         return Correspondence(
-            people=(sender, *reversed(others.values())),
+            people=(last.sender.address, *reversed(others.values())),
             subject=subject,
             in_reply_to=message_id,
             references=tuple(filter(None, (*before, message_id, *ours))),
@@ -309,6 +307,11 @@ class _Policy(EmailPolicy):
 
 
 _POLICY = _Policy(linesep="\r\n")
+
+
+def named_in(mail: MessageReceived) -> list[str]:
+    """The addresses in its To and Cc."""
+    return [*_strings(mail.origin.get("to")), *_strings(mail.origin.get("cc"))]
 
 
 def _is_valid_id(message_id: str) -> bool:

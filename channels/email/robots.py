@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
+from channels.email.identity.senders import is_plain_address
 from store.text import one_line
 
 _DAEMONS = {"mailer-daemon", "postmaster", "mail-daemon", "bounce", "bounces"}
@@ -35,7 +36,7 @@ class Bounce:
     originals: tuple[str, ...]
     """The Message-IDs that the report names."""
     recipient: str
-    """The address that was not reached; empty: the report does not say."""
+    """The plain address that was not reached; empty: the report does not give one."""
     error: str
 
 
@@ -92,10 +93,11 @@ def bounce_of(message: Message[Any, Any], body: str) -> Bounce | None:
     originals = [_clean(part.get("Message-ID", "")) for part in parts[1:]]
     originals += _ID.findall(_text_of(parts) + "\n" + body[:_LOOK_CHARS_MAX])
     recipient = _field(fields, "original-recipient") or _field(fields, "final-recipient")
+    address = recipient.rpartition(";")[2].strip().strip("<>")
     error = _field(fields, "diagnostic-code") or _field(fields, "status") or body.strip().partition("\n\n")[0]
     return Bounce(
         originals=tuple(dict.fromkeys(one for one in originals if one)),
-        recipient=one_line(recipient.rpartition(";")[2].strip().strip("<>"), 200),
+        recipient=address if is_plain_address(address) else "",
         error=_status_codes(error),
     )
 

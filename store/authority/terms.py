@@ -6,9 +6,10 @@ the team file. The fold, the inbox and every channel ask this module.
 
 With `requester_may = false` nobody gets their own request through alone. Some requesters cannot be told apart from the
 people who may approve: a machine's token, an address that is in no entry of the team file, a name typed at a terminal,
-an unverified message. Each of these may be any approver (`Terms.strangers`), so one approval proves nothing: it may be
-the requester's own. Two approvals by different people prove enough, because at most one of them is that requester. So
-such a request takes two approvals where its rule asks for one (`asked_by`), and no standing approval decides it.
+an unverified message, whoever wrote a text without a known author. Each of these may be any approver
+(`Terms.strangers`), so one approval proves nothing: it may be the requester's own. Two approvals by different people
+prove enough, because at most one of them is that requester. So such a request takes two approvals where its rule asks
+for one (`asked_by`), and no standing approval decides it.
 
 It takes no more than two, however many strangers there are. Two entitled people who ask under other names and both
 approve have agreed on it; and otherwise anybody could stop a request by writing under many names.
@@ -140,8 +141,8 @@ def why_two(terms: Terms) -> str:
         return ""
     names = ", ".join(terms.strangers)
     return (
-        f"Two different people have to approve, because the team file does not say who {names} is, whose words led to "
-        "this: it may be one of the approvers."
+        "Two different people have to approve, because the team file does not say who wrote some of the words that led "
+        f"to this ({names}): it may have been one of the approvers."
     )
 
 

@@ -16,6 +16,11 @@ ask it; none of them looks for senders in the log.
 | the task of a schedule, a signed trigger      | nobody: the team's | only a schedule alone        |
 | a tool's result, the note of a hand-over      | nobody: the team's | no                           |
 
+A text whose author is nobody may be by anybody, also by somebody who may approve what it leads to. So it counts as a
+stranger's (see `store.authority.terms`), even if a colleague has passed it on: they are a requester for their message
+and answer for having passed it on, but they need not have written it. The team's own tasks and triggers are no such
+text.
+
 Only the author can edit a message, so an edit has the author of its message. What the model never reads is not here: a
 rejection without a comment, a vote that did not settle a request, the reason of a standing approval, the quoted part of
 a mail in a thread that exists.
@@ -31,7 +36,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from store.authority.terms import names_of
 from store.events import CRON, MessageReceived, TriggerReceived
 from store.names import called
 from store.values import Person
@@ -49,7 +53,7 @@ class Words(NamedTuple):
     authors: tuple[Person, ...] = ()
     """Whoever wrote one of them, as the channel knew them."""
     passed_on: tuple[str, ...] = ()
-    """Texts whose author is unknown, in words."""
+    """Texts whose author is unknown, in words. Each may be by anybody."""
     unattended: bool = False
     """A schedule woke the thread, and no verified person has written since."""
     known: frozenset[tuple[str, ...]] = frozenset()
@@ -115,11 +119,6 @@ def is_theirs(person: Person) -> bool:
 def is_machine(person: Person) -> bool:
     """Whether it is a program with a token of its own, and not a person."""
     return not person.member and person.address.partition(":")[0] == MACHINE
-
-
-def is_nobody(person: Person) -> bool:
-    """Whether it only stands for a text that somebody else passed on, such as the quoted part of a mail."""
-    return person.trust == "third_party" and not names_of(person)
 
 
 def _key(person: Person) -> tuple[str, ...]:

@@ -374,7 +374,8 @@ async def test_what_people_call_themselves_says_nothing() -> None:
     world.model.answers(Push(target="prod"))
     await world.say("build 7 is green", by=Person(name="ann", address="", trust="third_party"))
     await world.run()
-    assert (await world.approve(ANN)).outcome == "settled"
+    assert (await world.approve(ANN)).outcome == "counted", "she has not asked for it; nobody knows who has"
+    assert (await world.approve(BOB)).outcome == "settled"
 
 
 async def test_a_click_that_did_not_count_does_not_keep_a_later_one_from_counting() -> None:
