@@ -1,9 +1,9 @@
 """The team's site: the schema of `[agents.deploy]` in the team file, and the order of its environments.
 
 The names of components and environments are the team's own; code knows none of them. The table is validated at startup:
-an unknown placeholder, an environment that nothing is deployed to, or an order that goes round in a circle is refused
-then, not during a deployment. Commands are lists of arguments and never pass through a shell. This module reads no file
-and runs nothing.
+an unknown placeholder, a deployment that does not name its commit, an environment that nothing is deployed to, or an
+order that goes round in a circle is refused then, not during a deployment. Commands are lists of arguments and never
+pass through a shell. This module reads no file and runs nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def _text(*known: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
-def _command(*known: str) -> AfterValidator:
-    """Require a program, and refuse other placeholders than the known ones."""
+def _command(*known: str, required: str = "") -> AfterValidator:
+    """Require a program and this placeholder, and refuse other placeholders than the known ones."""
 
     def checked(command: tuple[str, ...]) -> tuple[str, ...]:
         program, *arguments = command
@@ -44,6 +44,8 @@ def _command(*known: str) -> AfterValidator:
         if _PLACEHOLDER.search(program):
             raise ValueError(f"the program {program!r} must not contain a placeholder")
         _check_placeholders(arguments, known)
+        if required and not any(required in _PLACEHOLDER.findall(argument) for argument in arguments):
+            raise ValueError(f"{{{required}}} must stand in one of its arguments")
         return command
 
     return AfterValidator(checked)
@@ -64,10 +66,11 @@ class TargetConfig(_Config):
 
     kind: Literal["command"] = "command"
     """What carries it out. `command`: a command on the machine of the worker that begins the deployment."""
-    deploy: Annotated[Command, _command(*DEPLOY_PLACEHOLDERS)]
-    """Deploys `{sha}`; runs in the repository. `{name}` is the requested tag or branch (or the SHA), `{previous}` the
-    SHA that ran before (or nothing), `{key}` an idempotency key for the deployment, and `{component}` and
-    `{environment}` are the names. The first argument is the program; it takes no placeholder."""
+    deploy: Annotated[Command, _command(*DEPLOY_PLACEHOLDERS, required="sha")]
+    """Deploys `{sha}`, the commit that was approved; runs in the repository. Beside it, `{name}` is the requested tag
+    or branch (or the SHA), which may mean another commit by then, `{previous}` the SHA that ran before (or nothing),
+    `{key}` an idempotency key for the deployment, and `{component}` and `{environment}` are the names. The first
+    argument is the program; it takes no placeholder."""
     status: Annotated[Command, _command("component", "environment")]
     """Prints what runs there: a full SHA, or a JSON object with `sha` and optionally `since`, `by`, `url`; nothing, if
     nothing was deployed yet. May contain `{component}` and `{environment}`."""

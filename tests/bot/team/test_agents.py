@@ -18,7 +18,7 @@ from bot.team.problems import SettingsError
 
 SITE = {
     "environments": {"staging": {}},
-    "components": {"backend": {"repository": "/srv/shop", "targets": {"staging": {"deploy": ["d"], "status": ["s"]}}}},
+    "components": {"backend": {"repository": "/srv/shop", "targets": {"staging": {"deploy": ["d", "{sha}"], "status": ["s"]}}}},
 }
 AGENT = """
 from agent.definition import Agent

@@ -258,7 +258,7 @@ production = {}
 [agents.deploy.components.backend]
 repository = "/nowhere"
 [agents.deploy.components.backend.targets.production]
-deploy = ["true"]
+deploy = ["true", "{sha}"]
 status = ["true"]
 """
 TABLE = 'cron = "0 9 * * MON"\ntime_zone = "UTC"\n'

@@ -365,7 +365,7 @@ async def test_placeholders_are_filled_once_and_each_stays_one_argument(place: P
 
 @pytest.mark.parametrize("name", ["--force", "v1;rm -rf /", "{key}", "v1\nv2", "v1\u202e", "x" * 10_000])
 async def test_a_name_that_is_no_revision_never_reaches_the_command(place: Place, name: str) -> None:
-    deployer = place.deployer(deploy=["/bin/sh", "-c", 'echo "$0"', "{name}"])
+    deployer = place.deployer(deploy=["/bin/sh", "-c", 'echo "$0"', "{name}", "{sha}"])
     run = await ended(deployer, await start(deployer, name=name))
     assert (run.output, run.name) == (ONE, "")
 
@@ -543,6 +543,10 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
         ),
         ({"deploy": ["deploy", "${HOME}"]}, r"unknown placeholder \{HOME\}"),
         ({"deploy": ["{name}", "{sha}"]}, "must not contain a placeholder"),
+        ({"deploy": ["deploy", "{name}"]}, r"\{sha\} must stand in one of its arguments"),
+        ({"deploy": ["deploy", "production"]}, r"\{sha\} must stand in one of its arguments"),
+        ({"deploy": ["deploy", "sha"]}, r"\{sha\} must stand in one of its arguments"),
+        ({"deploy": ["{sha}"]}, "must not contain a placeholder"),
         ({"deploy": []}, "at least 1 item"),
         ({"deploy": [" "]}, "must not be empty"),
         ({"deploy": "deploy {sha}"}, "deploy"),
