@@ -1,7 +1,8 @@
 """The tools that change a target: deploy a revision, and roll back to an earlier one.
 
 The revision comes from a person or a model. `prepare` resolves it to a full commit; people are shown and approve that
-commit, and exactly that commit is deployed. These tools do not wait for the end.
+commit, and exactly that commit is deployed. What they were shown is looked up again before it begins: what has changed
+since, nobody has approved. These tools do not wait for the end.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from agent import Call, Facts, Result, Tool, ToolError
-from agent.roster.deploy.deployers.base import Run
+from agent.roster.deploy.deployers.base import Run, Running
+from agent.roster.deploy.deployers.command import CommandDeployer
+from agent.roster.deploy.repository import Repository
 from agent.roster.deploy.targets import Targets
-from agent.roster.deploy.tools.guards import Waiver, dangers, note, quoted, refusal
+from agent.roster.deploy.tools.guards import Waiver, as_change, changed, dangers, not_in, note, quoted, refusal
 from agent.roster.deploy.tools.rows import COMMAND_RUNS, FOR_PEOPLE, described, shown, since_and_by
 
 COMMITS_SHOWN_MAX = 20
@@ -72,7 +75,7 @@ class Deploy(Tool):
         repository = targets.repository(self.component)
         new = await repository.resolve(self.revision)
         running = await targets.deployer(self.component, self.environment).status()
-        found = await dangers(targets, self.component, self.environment, new, running)
+        found = await dangers(targets, self.component, self.environment, new.sha, running)
         facts: Facts = {}
         if self.waiver:
             facts["waived_by"] = quoted(self.waiver, call)
@@ -94,7 +97,12 @@ class Deploy(Tool):
         return facts
 
     async def run(self, call: Call) -> JsonValue:
-        return await _start(call, self.component, self.environment, call.facts)
+        targets, new = call.need(Targets), _new(call.facts)
+        running = await _still_running(call, self.component, self.environment)
+        found = await dangers(targets, self.component, self.environment, new, running)
+        if found := not_in(call.facts.get("note", ""), found):
+            raise changed(self.component, self.environment, as_change(new, found))
+        return await _start(call, self.component, self.environment, running)
 
 
 class Rollback(Tool):
@@ -119,12 +127,8 @@ class Rollback(Tool):
         running = await deployer.status()
         if running is None:
             raise ToolError(f"Nothing runs on {self.component} {self.environment}, so there is nothing to roll back.")
-        repository = targets.repository(self.component)
-        for sha in _candidates(await deployer.history(RUN_CANDIDATES)):
-            # Older than what runs: a second rollback must not bring the bad one back.
-            if sha != running.sha and await repository.is_ancestor(sha, running.sha):
-                break
-        else:
+        sha = await _earlier_good(deployer, targets.repository(self.component), running)
+        if not sha:
             raise ToolError(
                 f"No earlier good revision of {self.component} {self.environment} is on record. "
                 "Name one, and deploy it."
@@ -136,32 +140,61 @@ class Rollback(Tool):
         }
 
     async def run(self, call: Call) -> JsonValue:
-        return await _start(call, self.component, self.environment, call.facts)
+        targets, new = call.need(Targets), _new(call.facts)
+        running = await _still_running(call, self.component, self.environment)
+        deployer = targets.command_deployer(self.component, self.environment)
+        now = running and await _earlier_good(deployer, targets.repository(self.component), running)
+        if now != new:
+            to = f"it would go back to {now[:7]} now, and not to {new[:7]}" if now else f"{new[:7]} is no way back"
+            raise changed(self.component, self.environment, to)
+        return await _start(call, self.component, self.environment, running)
 
 
-async def _start(call: Call, component: str, environment: str, facts: Mapping[str, JsonValue]) -> JsonValue:
-    """Deploy the commit in the facts, if the target still runs what the facts say."""
-    targets = call.need(Targets)
-    deployer = targets.deployer(component, environment)
-    new, before = facts["new"], facts["running"]
+def _new(facts: Mapping[str, JsonValue]) -> str:
+    """The full SHA that people were shown."""
+    new = facts["new"]
     assert isinstance(new, dict)
+    return str(new["sha"])
+
+
+async def _still_running(call: Call, component: str, environment: str) -> Running | None:
+    """What runs on the target. Raises ToolError if the facts say something else."""
+    before = call.facts["running"]
     expected = str(before["sha"]) if isinstance(before, dict) else ""
-    running = await deployer.status()
+    running = await call.need(Targets).deployer(component, environment).status()
     now = running.sha if running else ""
     if now != expected:
-        raise ToolError(
-            f"Not started: {component} {environment} has changed since this was prepared, from "
-            f"{expected[:7] or 'nothing'} to {now[:7] or 'nothing'}. Look again before you propose it again."
+        was, runs = expected[:7] or "nothing", now[:7] or "nothing"
+        raise changed(component, environment, f"{runs} runs there now, and not {was}")
+    return running
+
+
+async def _start(call: Call, component: str, environment: str, running: Running | None) -> JsonValue:
+    """Deploy the commit in the facts."""
+    new = call.facts["new"]
+    assert isinstance(new, dict)
+    run = (
+        await call.need(Targets)
+        .deployer(component, environment)
+        .start(
+            _new(call.facts),
+            name=str(new.get("name") or ""),
+            previous=running.sha if running else "",
+            key=call.key,
+            by=call.requested_by,
+            thread_id=call.thread_id,
         )
-    run = await deployer.start(
-        str(new["sha"]),
-        name=str(new.get("name") or ""),
-        previous=expected,
-        key=call.key,
-        by=call.requested_by,
-        thread_id=call.thread_id,
     )
     return Started(run_id=run.id, state="started", run_link=run.url).as_json()
+
+
+async def _earlier_good(deployer: CommandDeployer, repository: Repository, running: Running) -> str:
+    """The commit to go back to; empty: none is on record."""
+    for sha in _candidates(await deployer.history(RUN_CANDIDATES)):
+        # Older than what runs: a second rollback must not bring the bad one back.
+        if sha != running.sha and await repository.is_ancestor(sha, running.sha):
+            return sha
+    return ""
 
 
 def _candidates(runs: list[Run]) -> list[str]:

@@ -1,5 +1,7 @@
 """Refuses deployments that make no sense now, and checks the one way past: a waiver, which quotes a person.
 
+It is asked twice: before people are, and when the deployment begins, since hours may lie between the two.
+
 A waiver names a message and quotes it. Code checks that a verified person wrote these words in this thread; people see
 who and which words, and approve the call or not. Whether the words mean it, people judge and not this module.
 """
@@ -45,8 +47,9 @@ UNKNOWN = Danger("cannot be compared: what runs there is not in the repository",
 
 
 async def dangers(
-    targets: Targets, component: str, environment: str, new: Revision, running: Running | None
+    targets: Targets, component: str, environment: str, new: str, running: Running | None
 ) -> list[Danger]:
+    """Those of deploying the commit `new`, a full SHA, as of now."""
     found = []
     if running and (danger := await _compared(targets, component, new, running)):
         found.append(danger)
@@ -55,25 +58,25 @@ async def dangers(
     return found
 
 
-async def _compared(targets: Targets, component: str, new: Revision, running: Running) -> Danger | None:
+async def _compared(targets: Targets, component: str, new: str, running: Running) -> Danger | None:
     repository = targets.repository(component)
-    if running.sha == new.sha:
+    if running.sha == new:
         return SAME
     try:
-        if await repository.is_ancestor(running.sha, new.sha):
+        if await repository.is_ancestor(running.sha, new):
             return None
-        return OLDER if await repository.is_ancestor(new.sha, running.sha) else OTHER_BRANCH
+        return OLDER if await repository.is_ancestor(new, running.sha) else OTHER_BRANCH
     except ToolError:
         return UNKNOWN
 
 
-async def _runs(targets: Targets, component: str, environment: str, new: Revision) -> bool:
+async def _runs(targets: Targets, component: str, environment: str, new: str) -> bool:
     """Whether it is known to run there."""
     try:
         running = await targets.deployer(component, environment).status()
     except ToolError:
         return False
-    return running is not None and running.sha == new.sha
+    return running is not None and running.sha == new
 
 
 def refusal(where: str, new: Revision, found: list[Danger]) -> ToolError:
@@ -87,6 +90,23 @@ def refusal(where: str, new: Revision, found: list[Danger]) -> ToolError:
 def note(found: list[Danger]) -> str:
     """For the card."""
     return f"it {_in_words(found)}"
+
+
+def not_in(note: JsonValue, found: list[Danger]) -> list[Danger]:
+    """Those that the card's note did not show."""
+    return [danger for danger in found if danger.what not in str(note)]
+
+
+def changed(component: str, environment: str, what: str) -> ToolError:
+    """What was prepared does not hold any more, at the moment when it would begin."""
+    return ToolError(
+        f"Not started: {component} {environment} has changed since this was prepared: {what}. "
+        "Look again before you propose it again."
+    )
+
+
+def as_change(new: str, found: list[Danger]) -> str:
+    return f"{new[:7]} {_in_words(found)}"
 
 
 def _in_words(found: list[Danger]) -> str:

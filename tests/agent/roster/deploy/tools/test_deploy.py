@@ -55,6 +55,59 @@ async def test_a_target_that_changed_since_the_approval_is_left_alone(bot: Bot) 
     assert "has changed since" in failed.error
 
 
+async def test_what_was_rolled_back_on_the_environment_before_is_not_deployed_any_more(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.say("deploy the backend v1.1.0 to production")
+        old = bot.site.sha("v1.0.0")
+        bot.by_hand(str(bot.site.home / "deploy"), "backend", "staging", old, "somebody")
+        thread = await bot.settle(thread, approved=True)
+    assert bot.site.running("backend", "production") == old
+    (failed,) = [event for event in events(thread, ToolFinished) if event.error]
+    assert failed.error == (
+        "Not started: backend production has changed since this was prepared: "
+        "8a1d8cc does NOT run on staging, which comes before. Look again before you propose it again."
+    )
+
+
+async def test_what_was_shown_and_waived_is_no_change(bot: Bot) -> None:
+    step = deploy("backend", "production", MERGED, message="m2", words="skip staging")
+    async with bot.working(Scripted(step)):
+        thread = await bot.settle(await bot.say("skip staging"), approved=True)
+    assert not [event for event in events(thread, ToolFinished) if event.error]
+    assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
+
+
+async def test_a_waiver_of_one_danger_is_none_of_another_that_came_later(bot: Bot) -> None:
+    step = deploy("backend", "production", "v1.1.0", message="m2", words="now")
+    async with bot.working(Scripted(step)):
+        thread = await bot.say("do it now")
+        assert "note" not in facts(thread)
+        bot.by_hand(str(bot.site.home / "deploy"), "backend", "staging", bot.site.sha("v1.0.0"), "somebody")
+        thread = await bot.settle(thread, approved=True)
+    (failed,) = [event for event in events(thread, ToolFinished) if event.error]
+    assert "does NOT run on staging" in failed.error
+
+
+async def test_a_rollback_to_another_revision_than_today_is_not_begun(bot: Bot) -> None:
+    """Others have deployed there meanwhile, and what runs is the same again."""
+    async with bot.working():
+        await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
+        await bot.settle(await bot.say(f"deploy the backend {MERGED} to production"), approved=True)
+        thread = await bot.say("roll back the backend")
+    shown = facts(thread)
+    assert shown["new"]["sha"] == bot.site.sha("v1.1.0")
+    for revision in ("v1.0.0", MERGED):
+        step = deploy("backend", "production", revision, message="m2", words="do it")
+        async with bot.working(Scripted(step)):
+            await bot.settle(await bot.say("do it", place=revision), approved=True)
+    assert bot.site.running("backend", "production") == shown["running"]["sha"]
+    async with bot.working():
+        thread = await bot.settle(thread, approved=True)
+    assert bot.site.running("backend", "production") == shown["running"]["sha"]
+    (failed,) = [event for event in events(thread, ToolFinished) if event.error]
+    assert "it would go back to 22ddc54 now" in failed.error
+
+
 @pytest.mark.parametrize(
     "revision", ["--upload-pack=touch hacked", "v1.0.0; touch hacked", "$(touch hacked)", "v9.9.9", ""]
 )
