@@ -18,7 +18,9 @@ from bot.team.problems import SettingsError
 
 SITE = {
     "environments": {"staging": {}},
-    "components": {"backend": {"repository": "/srv/shop", "targets": {"staging": {"deploy": ["d", "{sha}"], "status": ["s"]}}}},
+    "components": {
+        "backend": {"repository": "/srv/shop", "targets": {"staging": {"deploy": ["d", "{sha}"], "status": ["s"]}}}
+    },
 }
 AGENT = """
 from agent.definition import Agent
@@ -151,7 +153,7 @@ WRONG = [
     (
         "from agent.roster.deploy.tools import TOOLS" + AGENT.format(name="db").replace("tools=()", "tools=TOOLS[:1]"),
         {},
-        ": The agent 'db' cannot be built: its resources hold no Targets, which its tools need: ListGitTags.",
+        ": The agent 'db' cannot be built: its resources hold no Targets, which its tools need: LookUp.",
     ),
 ]
 
