@@ -255,6 +255,8 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
     match step:
         case HandOver():
             return ChangeAgent(step.agent, step.reason)
+        case Tool() if step.by_code and state.chosen.by != "code":  # Of a version that let the model choose it.
+            return RefuseStep(state, f"Only code chooses {state.chosen.intent}.")
         case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
             if _expired_unanswered(thread, state):
                 return RefuseStep(state, "Nobody decided on this in time. I will ask again when somebody writes here.")

@@ -134,7 +134,7 @@ class Tool(Step):
     repeatable: ClassVar[bool] = False
     """Running it again does no harm: the service deduplicates by the call's key. What only looks always is."""
     by_code: ClassVar[bool] = False
-    """Only code chooses it: the model is not offered it."""
+    """Only code chooses it: the model is not offered it, and it never runs by anybody else's choice."""
     timeout_seconds: ClassVar[float] = 60.0
     doing: ClassVar[str] = ""
     """What people see while it runs, after the agent's name: `is looking at the tags`. Empty: the intent."""

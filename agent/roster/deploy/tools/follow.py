@@ -1,6 +1,6 @@
 """The tools that follow deployments: wait for the end, list past runs, run the end-to-end tests.
 
-They start and stop no deployment: none of them acts.
+They start and stop no deployment: none of them acts by somebody's words.
 """
 
 from __future__ import annotations
@@ -96,10 +96,14 @@ class WaitForDeployment(Tool):
 
 
 class RunEndToEndTests(Tool):
-    """Run the end-to-end tests of an environment."""
+    """Run the end-to-end tests of an environment. Chosen by code after a deployment.
+
+    They run the team's command, in production too, so nobody's words lead to them: they belong to a deployment.
+    """
 
     environment: str
 
+    by_code: ClassVar[bool] = True
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     acts: ClassVar[bool] = False
     doing: ClassVar[str] = "is running the end-to-end tests"

@@ -82,6 +82,21 @@ async def test_of_a_machine_that_is_gone_people_are_told_and_a_person_frees_its_
     assert [wait["state"] for wait in _waits(asked) if isinstance(wait, dict)] == ["succeeded"]
 
 
+async def test_the_target_of_a_machine_that_is_heard_of_again_is_not_freed(bot: Bot) -> None:
+    thread = await under_way(bot)
+    other = bot.on_another_machine()
+    release = {"intent": "release_target", "component": "backend", "environment": "staging"}
+    model = Scripted({"intent": "nothing_to_do"}, release)
+    async with other.working(model, clock=lambda: datetime.now(UTC) + 2 * SILENT_AFTER):
+        await other.rest(await bot.store.load(thread.id))
+        asked = await other.say("it is over, I looked", place="released")
+    async with other.working(Scripted()):
+        asked = await other.settle(asked, approved=True)
+    assert "is alive. Wait for it." in _errors(asked)[-1]
+    (bot.site.home / "gate").touch()
+    await eventually(lambda: [*bot.site.home.parent.glob("deployments/*/runs/*/result.json")], "the first one's end")
+
+
 def _waits(thread: Thread) -> list[object]:
     waits = [s.id for s in thread.state.steps.values() if s.chosen.intent == WaitForDeployment.intent_name()]
     return [event.result for event in events(thread, ToolFinished) if event.step in waits]
