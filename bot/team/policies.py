@@ -1,7 +1,8 @@
 """Who may approve a call, until when, and where they are asked: the team's rules, people and hours taken together.
 
-`bot.team.rules` says which rule holds. When a request is made, its durations become instants, counted in business hours
-if there are any. Decisions are judged by `store.authority.terms`; `bot.team.rule_checks` checks the rules themselves.
+`bot.team.rules` says which rules may hold, and `bot.team.strictness` which of them decides. When a request is made, its
+durations become instants, counted in business hours if there are any. Decisions are judged by `store.authority.terms`;
+`bot.team.rule_checks` checks the rules themselves.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from functools import cached_property
 from pydantic import JsonValue
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
+from agent.steps import ToolError
 from bot.team import standing
 from bot.team.conditions import all_hold
 from bot.team.hours import Duration, Hours
 from bot.team.people import People
 from bot.team.rules import MEMBERS, Deciders, Rule, Rules
+from bot.team.strictness import strictest, why_undecided
 from channels import places
 from channels.messages import CALLED_MAX
 from channels.places import Approvals, NoPlace
@@ -49,9 +52,10 @@ class Policies(Authority):
         self._channels = channels
         self._store = store
 
-    def holding(self, intent: str, arguments: Mapping[str, JsonValue], *, unverified: bool = False) -> Rule | None:
-        """The rule that says who decides such a call. None: nobody may approve it."""
-        return self.rules.holding(intent, arguments, self._people, unverified=unverified)
+    def holding(self, intent: str, arguments: Mapping[str, JsonValue]) -> Rule | None:
+        """The rule that certainly says who decides such a call. None: there is none, or it cannot be told."""
+        found = self.rules.that_may_hold(intent, arguments)
+        return found[0] if len(found) == 1 else None
 
     def mails(self) -> list[str]:
         """The mail addresses of everybody in the team file."""
@@ -81,11 +85,24 @@ class Policies(Authority):
         rules = [rule.as_granted() for rule in self.rules.in_order]
         return hashlib.sha256(json.dumps([rules, who], sort_keys=True).encode()).hexdigest()
 
-    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
-        rule = self.holding(call.intent, call.arguments, unverified=call.unverified)
-        if rule is None:
+    def _deciders(self, call: CallToApprove) -> Deciders | None:
+        """Who decides the call. None: nobody, since there is no rule. Raises ToolError: it cannot be told."""
+        found = self.rules.that_may_hold(call.intent, call.arguments)
+        rules = [rule for rule in found if rule]
+        if not rules:
             return None
-        deciders = rule.deciders(unverified=call.unverified)
+        # What holds for doubtful words never lowers what holds otherwise, so it is compared with that as well.
+        doubts = (True, False) if call.unverified else (False,)
+        every = [rule.deciders(unverified=unverified) for unverified in doubts for rule in rules]
+        strict = strictest(every, self._people, self._hours) if None not in found else None
+        if strict is None:
+            raise ToolError(why_undecided(self.rules, found, call.arguments))
+        return strict
+
+    def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
+        deciders = self._deciders(call)
+        if deciders is None:
+            return None
         remind, widen, expires = deciders.escalation()
 
         def when(duration: Duration | None) -> datetime | None:
@@ -134,7 +151,7 @@ class Policies(Authority):
         return f"{needs} Somebody else has to request it, or the team file has to name more people."
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
-        rule = self.holding(call.intent, call.arguments, unverified=call.unverified)
+        rule = self.holding(call.intent, call.arguments)
         if self._store is None or call.unverified or rule is None or rule.standing is None:
             return None
         terms = asked_by(Terms(requester_may=rule.requester_may), call.requesters, call.strangers)

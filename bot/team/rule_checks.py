@@ -21,6 +21,7 @@ from bot.team.policies import Policies, places_of
 from bot.team.reach import Reach, out_of_reach
 from bot.team.rule_effects import Case, Tools, rules_about, tools_of, uncovered, without_effect
 from bot.team.rules import ASKS_MAX, MEMBERS, Deciders, Rule
+from bot.team.strictness import looser
 from bot.team.tokens import Token
 from channels import places
 from channels.places import Approvals, NoPlace
@@ -113,7 +114,7 @@ def rule_problems(
             of_it = [*_deciders_problems(deciders, people, hours, reach)]
             of_it += ways_problems(deciders, people, tokens, reach)
             found += ((part, text) for text in of_it if ("", text) not in found)
-        found += ((".unverified", text) for text in _weaker(rule))
+        found += ((".unverified", text) for text in _weaker(rule, people, hours))
         found += ((".standing", text) for text in _standing_problems(rule, people))
         found += ((part, text) for part, text in _idle(rule, people) if ("", text) not in found)
         where = where_in_file(rules, index)
@@ -207,21 +208,15 @@ def _escalation_problems(rule: Deciders, hours: Hours) -> Iterator[str]:
             yield f"{name}{twice} must be shorter than {later}."
 
 
-def _weaker(rule: Rule) -> Iterator[str]:
-    """Rules that would be weaker for unverified requesters."""
-    differs = rule.unverified
-    if differs is None:
+def _weaker(rule: Rule, people: People, hours: Hours) -> Iterator[str]:
+    """Parts that would let more happen where doubtful words led to the call."""
+    if rule.unverified is None:
         return
-    same = differs.group in (None, rule.group)
-    if same and differs.quorum is not None and differs.quorum < rule.quorum:
-        yield f"quorum is {differs.quorum}, but {rule.quorum} otherwise: it must not be weaker."
-    if differs.requester_may and not rule.requester_may:
-        yield "requester_may is true, but false otherwise: it must not be weaker."
-    if rule.decide_by and differs.decide_by and not set(differs.decide_by) <= set(rule.decide_by):
-        ways = ", ".join(rule.decide_by)
-        yield f"decide_by is {', '.join(differs.decide_by)}, but {ways} otherwise: it must not be weaker."
-    if differs.group == ANYONE and rule.group != ANYONE:
-        yield f"group is {ANYONE!r}, but {rule.group} otherwise: it must not be weaker."
+    otherwise = rule.deciders(unverified=False)
+    # For an unknown group, compare with the most similar one.
+    meant = {name: meant_group(group, people) for name in ("group", "then") if (group := getattr(otherwise, name))}
+    for part in looser(rule.deciders(unverified=True), otherwise.model_copy(update=meant), people, hours):
+        yield f"{part.what}: it must not be weaker. It takes {part.takes}."
 
 
 def _standing_problems(rule: Rule, people: People) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The team's rules: `[[rule]]` in the team file, an ordered list that says who may decide which calls.
 
 A rule matches a tool and any of its arguments; the first that matches a call holds. If it cannot be told whether an
-earlier one matches (a comparison with a value that is no number, say), the strictest of all that may match holds. A
-call that a rule names, by its tool or by a value of an argument, waits for an approval; a rule of nothing but
-`tool = "*"` only says who decides. No rule for a call means that nobody may approve it.
+earlier one matches (a comparison with a value that is no number, say), the strictest of all that may hold does, by
+`bot.team.strictness`. A call that a rule names, by its tool or by a value of an argument, waits for an approval; a rule
+of nothing but `tool = "*"` only says who decides. No rule for a call means that nobody may approve it.
 
 What is written in the team file is checked by `bot.team.rule_checks` and `bot.team.rule_effects`. Pure.
 """
@@ -19,10 +19,9 @@ from typing import Annotated, NamedTuple, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from agent.steps import Tool
-from bot.team.conditions import ANY, Given, all_hold, is_glob
+from bot.team.conditions import ANY, Given, all_hold, holds, is_glob
 from bot.team.hours import Duration, parse_duration, plain
-from bot.team.people import People
-from store.authority.terms import ANYONE, Way
+from store.authority.terms import Way
 
 MEMBERS = "members"
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -89,7 +88,7 @@ class Escalation(NamedTuple):
 
 
 class Override(BaseModel):
-    """What differs if a requester is unverified."""
+    """What differs where doubtful words led to the call: never weaker than what holds otherwise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -150,6 +149,10 @@ class Rule(Deciders):
             return False  # Of the tools that the glob matches, it is about those that have these arguments.
         return all_hold(self.when, arguments)
 
+    def unsure(self, arguments: Mapping[str, JsonValue]) -> dict[str, Given]:
+        """The conditions of which it cannot be told whether they hold."""
+        return {name: given for name, given in self.when.items() if holds(given, arguments.get(name)) is None}
+
     def deciders(self, *, unverified: bool) -> Deciders:
         differs = self.unverified.model_dump(exclude_none=True) if unverified and self.unverified else {}
         return Deciders(**{name: getattr(self, name) for name in Deciders.model_fields} | differs)
@@ -172,42 +175,13 @@ class Rules:
             rule.names_calls and rule.matches(tool.intent_name(), arguments) is not False for rule in self.in_order
         )
 
-    def holding(
-        self, intent: str, arguments: Mapping[str, JsonValue], people: People, *, unverified: bool
-    ) -> Rule | None:
-        """The rule that says who decides this call. None: nobody may."""
-        answers = [(rule, rule.matches(intent, arguments)) for rule in self.in_order]
-        may_match = [rule for rule, answer in answers if answer is not False]
-        first = next((answer for _, answer in answers if answer is not False), False)
-        if first is None:
-            return max(may_match, key=lambda rule: strictness(rule.deciders(unverified=unverified), people))
-        return may_match[0] if may_match else None
-
-
-class Strictness(NamedTuple):
-    """Compared from the first field to the last; what is larger is stricter. Of two that are equal, the earlier holds.
-
-    A rule that is at least as strict as another in every field is never the less strict one of the two.
-    """
-
-    quorum: int
-    not_by_requesters: bool
-    not_by_anyone: bool
-    fewness: int
-    """Minus the number of people who may ever decide, also after an escalation."""
-    fewness_of_ways: int
-    """Minus the number of ways by which decisions count."""
-    shortness: float
-    """Minus the seconds until it expires, in elapsed time."""
-
-
-def strictness(deciders: Deciders, people: People) -> Strictness:
-    groups = [group for group in (deciders.group, deciders.then) if group]
-    return Strictness(
-        quorum=deciders.quorum,
-        not_by_requesters=not deciders.requester_may,
-        not_by_anyone=ANYONE not in groups,
-        fewness=-len({key for group in groups for key in people.in_group(group)}),
-        fewness_of_ways=-len(set(deciders.decide_by or WAYS)),
-        shortness=-plain(parse_duration(deciders.expires)).total_seconds(),
-    )
+    def that_may_hold(self, intent: str, arguments: Mapping[str, JsonValue]) -> list[Rule | None]:
+        """The rules of which one decides this call: where there is only one, it does. None: maybe no rule does."""
+        found: list[Rule | None] = []
+        for rule in self.in_order:
+            answer = rule.matches(intent, arguments)
+            if answer is not False:
+                found.append(rule)
+            if answer is True:
+                return found
+        return [*found, None]

@@ -226,12 +226,12 @@ def test_a_stronger_rule_holds_where_it_is_not_sure_who_asked() -> None:
         [[rule]]
         tool = "deploy"
         when.environment = "production"
-        group = "release"
+        group = "team"
         expires = "4h"
         ask = ["slack:C0RELEASE"]
         unverified = { group = "leads", quorum = 2, requester_may = false, ask = [] }
     """
-    assert terms(text).group == "release"
+    assert terms(text).group == "team"
     found = policies(text).rule_for(call(unverified=True))
     assert found is not None
     assert (found.terms.group, found.terms.quorum, found.terms.requester_may) == ("leads", 2, False)
@@ -310,7 +310,7 @@ def test_rules_that_are_right_have_no_problems() -> None:
         ask = ["slack:C0RELEASE", "email:oncall@example.com", "members"]
         remind = "30m"
         then = "leads"
-        unverified = { group = "leads", quorum = 2 }
+        unverified = { quorum = 4, widen = "2h", expires = "20h" }
         standing = { group = "leads", max = "8h" }
         [[rule]]
         tool = "deploy"
@@ -509,7 +509,22 @@ def test_what_somebody_may_approve_is_not() -> None:
     [
         ("quorum = 2\nunverified = { quorum = 1 }", "quorum is 1, but 2 otherwise: it must not be weaker."),
         ("requester_may = false\nunverified = { requester_may = true }", "requester_may is true, but false otherwise"),
-        ('unverified = { group = "anyone" }', "group is 'anyone', but release otherwise"),
+        (
+            'unverified = { group = "anyone" }',
+            "group is 'anyone', but release otherwise, without anyone, eve: it must not be weaker. It takes a group of "
+            "people who are all in release.",
+        ),
+        ('unverified = { group = "leads", quorum = 2 }', "group is 'leads', but release otherwise, without eve: it"),
+        (
+            'unverified = { then = "leads", widen = "1h" }',
+            "then is 'leads', but only release may decide otherwise, without eve: it must not be weaker.",
+        ),
+        (
+            'then = "leads"\nwiden = "2h"\nunverified = { widen = "1h" }',
+            "widen is 1h, but 2h otherwise: it must not be weaker. It takes 2h or more.",
+        ),
+        ('unverified = { expires = "25h" }', "expires is 25h, but 24h otherwise: it must not be weaker. It takes 24h"),
+        ('decide_by = ["link"]\nunverified = { decide_by = ["link", "mail"] }', "decide_by is link, mail, but link"),
         ('standing = { group = "anyone", max = "1h" }', "approving in advance must not be easier"),
         ("quorum = true", "should be a valid integer"),
     ],

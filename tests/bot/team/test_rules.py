@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any, Literal
 
 import pytest
 
+from agent.authority import CallToApprove
 from agent.decide import RequestApproval, RunTool, decide
-from agent.steps import Tool
+from agent.steps import Tool, ToolError
 from bot.team.file import Team
 from bot.team.people import People
-from bot.team.rules import Deciders, Rule, strictness
+from bot.team.policies import Policies
+from bot.team.rules import Deciders, Rule
+from bot.team.strictness import looser, strictest
+from store.authority.terms import Terms
 from store.events import StepChosen
 from tests.telling.playbook import Look, Touch, World, done, ops
 from tests.telling.story import ANN
+
+START = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
 
 PEOPLE = """
 [people.ann]
@@ -46,11 +53,19 @@ def team(text: str) -> Team:
     return Team.model_validate(tomllib.loads(PEOPLE + text))
 
 
+def terms(text: str, tool: Tool, *, unverified: bool = False) -> Terms | None:
+    """None: nobody may, for want of a rule. Raises ToolError."""
+    found = team(text)
+    policies = Policies(People(found.people), found.rules, found.business_hours)
+    call = CallToApprove("t", "s", "ops", tool.intent_name(), tool.arguments, START, (), unverified)
+    rule = policies.rule_for(call)
+    return rule.terms if rule else None
+
+
 def holding(text: str, tool: Tool, *, unverified: bool = False) -> str:
     """The group of the rule that holds; empty: nobody may."""
-    found = team(text)
-    rule = found.rules.holding(tool.intent_name(), tool.arguments, People(found.people), unverified=unverified)
-    return rule.group if rule else ""
+    found = terms(text, tool, unverified=unverified)
+    return found.group if found else ""
 
 
 SMALL = '[[rule]]\ntool = "pay"\nwhen.amount = "<=100"\ngroup = "staff"\n'
@@ -72,11 +87,48 @@ def test_what_cannot_be_compared_takes_the_strictest_that_may_match(order: str, 
     assert holding(order, Pay(amount=amount)) == "leads"
 
 
-def test_the_strictest_is_looked_for_among_all_that_may_match_and_no_others() -> None:
+CFO = """
+[people.cleo]
+[people.bob]
+[people.zoe]
+groups = ["cfo"]
+[[rule]]
+tool = "pay"
+when = { amount = "<=1000" }
+group = "team"
+quorum = 2
+[[rule]]
+tool = "pay"
+when = { amount = ">1000" }
+group = "cfo"
+"""
+
+
+@pytest.mark.parametrize("amount", [None, float("nan"), float("inf"), 1e300])
+def test_two_sets_of_people_have_no_order_so_nobody_may(amount: float | None) -> None:
+    """Found: two who are not the CFO could approve whatever could not be compared, because two are more than one."""
+    is_what = "amount is missing" if amount is None else "amount is "
+    with pytest.raises(ToolError, match=rf'{is_what}.* cannot be compared with "?.<=1000. of rule 1 \(pay\)') as error:
+        holding(CFO, Pay(amount=amount))
+    assert "chosen again with a plain number" in str(error.value)
+    with pytest.raises(ToolError, match="none of the rules that may match is the strictest"):
+        holding(CFO + REST, Pay(amount=amount))
+
+
+def test_if_maybe_no_rule_matches_maybe_nobody_may() -> None:
+    with pytest.raises(ToolError, match="maybe no rule matches it"):
+        holding(SMALL, Pay())
+    assert holding(SMALL, Pay(amount=1)) == "staff"
+    assert holding(SMALL, Pay(amount=101)) == ""
+
+
+def test_the_strictest_is_looked_for_among_all_that_may_hold_and_no_others() -> None:
     assert holding(SMALL + URGENT + REST, Pay()) == "staff"
     assert holding(SMALL + URGENT + REST, Pay(urgent=True)) == "leads"
     elsewhere = '[[rule]]\ntool = "move"\ngroup = "leads"\nquorum = 2\n'
     assert holding(SMALL + elsewhere + REST, Pay()) == "staff"
+    # Behind one that certainly matches none can hold.
+    assert holding(SMALL + REST + '[[rule]]\ntool = "pay"\ngroup = "nobody"\n', Pay()) == "staff"
 
 
 def test_an_earlier_rule_that_certainly_matches_is_enough() -> None:
@@ -97,9 +149,30 @@ def test_a_glob_of_tools_is_about_those_that_have_the_argument() -> None:
 
 
 def test_where_it_is_not_sure_who_asked_the_strictest_is_that_of_then() -> None:
-    text = SMALL + LARGE.replace("quorum = 2", "") + 'unverified = { group = "staff" }\n' + REST
-    assert holding(text, Pay()) == "leads"
-    assert holding(text, Pay(), unverified=True) == "staff"
+    text = SMALL + 'unverified = { group = "leads", quorum = 2 }\n' + LARGE.replace("quorum = 2", "") + REST
+    sure, unsure = terms(text, Pay()), terms(text, Pay(), unverified=True)
+    assert sure
+    assert unsure
+    assert (sure.group, sure.quorum, unsure.group, unsure.quorum) == ("leads", 1, "leads", 2)
+
+
+@pytest.mark.parametrize("differs", ["quorum = 1", "requester_may = true", 'decide_by = ["api"]', 'group = "team"'])
+def test_doubt_lowers_nothing(differs: str) -> None:
+    """Found: `unverified = { group = "team" }` let somebody who may not approve a call do it by a forged mail."""
+    text = '[[rule]]\ntool = "move"\ngroup = "staff"\nquorum = 2\nrequester_may = false\n'
+    text += 'decide_by = ["slack", "api"]\n'
+    plain = terms(text, Move())
+    found = terms(f"[people.dan]\n{text}unverified = {{ {differs} }}\n", Move(), unverified=True)
+    assert plain
+    assert found == (plain.model_copy(update={"decide_by": ("api",)}) if "decide_by" in differs else plain)
+
+
+def test_where_doubt_would_change_the_people_for_others_nobody_may() -> None:
+    """A team file is checked at start; this is for one that was not."""
+    text = '[[rule]]\ntool = "move"\ngroup = "leads"\nunverified = { group = "staff", quorum = 2 }\n'
+    assert holding(text, Move()) == "leads"
+    with pytest.raises(ToolError, match=r"what rule 1 \(move\) says in `unverified` is weaker than what it says"):
+        holding(text, Move(), unverified=True)
 
 
 # What is stricter
@@ -113,9 +186,12 @@ LOOSE_AND_STRICT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"quorum": 1}, {"quorum": 2}),
     ({"requester_may": True}, {"requester_may": False}),
     ({"group": "anyone"}, {"group": "team"}),
-    ({"group": "team", "then": "leads"}, {"group": "leads"}),
-    ({"group": "leads", "then": "staff"}, {"group": "leads"}),
-    ({"group": "leads", "then": "anyone"}, {"group": "staff"}),
+    ({"group": "team", "then": "leads", "widen": "1h"}, {"group": "leads"}),
+    ({"group": "leads", "then": "staff", "widen": "1h"}, {"group": "leads"}),
+    ({"group": "leads", "then": "staff", "widen": "1h"}, {"group": "leads", "then": "staff", "widen": "2h"}),
+    ({"group": "leads", "then": "staff", "remind": "1h"}, {"group": "leads", "then": "staff", "widen": "3h"}),
+    ({"group": "leads", "then": "anyone", "widen": "1h"}, {"group": "leads", "then": "team", "widen": "1h"}),
+    ({"group": "staff"}, {"group": "leads", "then": "staff", "widen": "1h"}),
     ({"group": "staff"}, {"group": "leads"}),
     ({}, {"decide_by": ("slack", "link")}),
     ({"decide_by": ("slack", "link")}, {"decide_by": ("slack",)}),
@@ -123,25 +199,53 @@ LOOSE_AND_STRICT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+def at_least_as_strict(one: Deciders, other: Deciders) -> bool:
+    found = team("[people.dan]\n")
+    return not any(looser(one, other, People(found.people), found.business_hours))
+
+
 @pytest.mark.parametrize(("loose", "strict"), LOOSE_AND_STRICT)
 def test_each_difference_makes_a_rule_stricter(loose: dict[str, Any], strict: dict[str, Any]) -> None:
-    people = People(team("").people)
-    assert strictness(deciders(**strict), people) > strictness(deciders(**loose), people)
+    assert at_least_as_strict(deciders(**strict), deciders(**loose))
+    assert not at_least_as_strict(deciders(**loose), deciders(**strict))
 
 
-def test_the_order_is_total_and_never_puts_the_looser_of_two_first() -> None:
-    people = People(team("").people)
+WITHOUT_ORDER: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"group": "staff", "quorum": 2}, {"group": "leads"}),
+    ({"quorum": 2}, {"requester_may": False}),
+    ({"decide_by": ("slack",)}, {"decide_by": ("link", "mail")}),
+    ({"quorum": 2, "expires": "4h"}, {"expires": "2h"}),
+    ({"group": "leads", "then": "staff", "widen": "1h"}, {"group": "leads", "then": "team", "widen": "2h"}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), WITHOUT_ORDER)
+def test_of_two_that_differ_both_ways_none_is_stricter(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert not at_least_as_strict(deciders(**one), deciders(**other))
+    assert not at_least_as_strict(deciders(**other), deciders(**one))
+
+
+def test_the_strictest_lets_nothing_happen_that_another_forbids() -> None:
     every = [
-        deciders(group=group, quorum=quorum, requester_may=may, expires=expires)
-        for group, quorum, may, expires in product(
-            ["anyone", "team", "leads", "nobody"], [1, 2], [True, False], ["1h", "2h"]
+        deciders(group=group, quorum=quorum, requester_may=may, then=then, widen="1h")
+        for group, quorum, may, then in product(
+            ["anyone", "team", "staff", "leads", "nobody"], [1, 2], [True, False], ["", "staff"]
         )
     ]
+    people, hours = People(team("[people.dan]\n").people), team("").business_hours
+
+    def may(one: Deciders, groups: set[str]) -> set[str]:
+        keys = {key for group in groups for key in people.in_group(group)}
+        return keys | {*people.members, "a stranger"} if "anyone" in groups else keys
+
     for one, other in product(every, every):
-        left, right = strictness(one, people), strictness(other, people)
-        assert (left < right) or (right < left) or left == right
-        if all(a >= b for a, b in zip(left, right, strict=True)):
-            assert left >= right
+        found = strictest([one, other], people, hours)
+        for each in (one, other) if found else ():
+            assert found
+            assert found.quorum >= each.quorum
+            assert found.requester_may <= each.requester_may
+            assert may(found, {found.group}) <= may(each, {each.group})
+            assert may(found, {found.group, found.then}) <= may(each, {each.group, each.then})
 
 
 # Which calls wait
