@@ -10,6 +10,7 @@ Every command imports this module. So what only some of them need is imported wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import traceback
@@ -28,9 +29,6 @@ from store.text import one_line
 if TYPE_CHECKING:
     from bot.setup import Setup
 
-Ready = tuple[Settings, Coroutine[Any, Any, None]]
-"""The settings, and what is to be run."""
-
 
 class Failed(Explained):
     """The command failed; the message is one line."""
@@ -39,11 +37,11 @@ class Failed(Explained):
 def read(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     """For a command that only reads the store: it needs no team file, no agent and no log. Raises Exit."""
 
-    def ready() -> Ready:
+    def ready() -> Coroutine[Any, Any, None]:
         found = environment()
         if found.problems:
             raise SettingsError(found.problems)
-        return found.settings, work(found.settings)
+        return work(found.settings)
 
     _run(ready)
 
@@ -67,7 +65,7 @@ def run(
     if serves:  # Even what is wrong with the settings is said in the log.
         set_up_logging("info", console.LOG)
 
-    def ready() -> Ready:
+    def ready() -> Coroutine[Any, Any, None]:
         from bot.setup import load
 
         checks = _checks(agents=agents, any_agent=any_agent, model=model, channels=channels)
@@ -75,7 +73,7 @@ def run(
         setup = load(*checks, if_wrong=tuple(unread))
         level = setup.settings.bot_log_level
         set_up_logging("error" if level == "info" and not serves else level, console.LOG)
-        return setup.settings, work(setup)
+        return work(setup)
 
     _run(ready, log_failure if serves else None)
 
@@ -91,12 +89,10 @@ def _checks(*, agents: bool, any_agent: bool, model: bool, channels: bool) -> It
         yield lambda setup: setup.settings.channel_problems()
 
 
-def _run(ready: Callable[[], Ready], log_failure: Callable[[str], None] | None = None) -> None:
-    debug, say = False, log_failure or console.say
+def _run(ready: Callable[[], Coroutine[Any, Any, None]], log_failure: Callable[[str], None] | None = None) -> None:
+    say = log_failure or console.say
     try:
-        settings, work = ready()
-        debug = settings.bot_log_level == "debug"
-        uvloop.run(work)
+        uvloop.run(ready())
         sys.stdout.flush()
         return
     except Explained as failure:
@@ -110,8 +106,15 @@ def _run(ready: Callable[[], Ready], log_failure: Callable[[str], None] | None =
         say(exits.in_words(error))
     except Exception as error:
         where = "BOT_LOG_LEVEL=debug shows where"
-        if debug:
+        if _in_debug():
             say(traceback.format_exc())
             where = "see above"
         say(f"A bug in this program ({where}): {type(error).__name__}: {one_line(str(error), 300)}")
     raise typer.Exit(1)
+
+
+def _in_debug() -> bool:
+    """Also where the team file could not be read."""
+    with contextlib.suppress(Exception):  # Reading the environment may be what failed.
+        return environment().settings.bot_log_level == "debug"
+    return False

@@ -6,6 +6,8 @@ secrets and nothing specific to a machine: those are in the environment.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +19,7 @@ from bot.team.hours import Hours, HoursTable
 from bot.team.models import ModelTable, models_problems
 from bot.team.names import nearest
 from bot.team.people import Member, named, people_problems
-from bot.team.problems import SettingsError, what_is_wrong, why
+from bot.team.problems import SettingsError, causes, what_is_wrong, why
 from bot.team.rules import NO_TOOL, Override, Rule, Rules, Standing
 from bot.team.schedules import ScheduleTable
 from bot.team.steer import SteerTable
@@ -150,13 +152,21 @@ def _understood(data: dict[str, Any]) -> tuple[Team, list[str]]:
             return Team.model_validate(data), list(problems)
         except ValidationError as error:
             found = error.errors(include_url=False)
-        problems |= dict.fromkeys(_team_problem(item) for item in found)
+        problems |= dict.fromkeys(_team_problem(item) for item in causes(found))
+        before = copy.deepcopy(data)
         for item in reversed(found):  # In reverse, so that the indexes of list items stay valid.
-            _mend(data, item)
+            # What is missing now went with a value that held it.
+            with contextlib.suppress(LookupError, TypeError):
+                _mend(data, item)
+        if data == before:
+            del data[str(found[0]["loc"][0])]
 
 
 def _mend(data: dict[str, Any], item: Any) -> None:
-    """Remove an invalid value, or replace it by a placeholder so that the rest can be validated."""
+    """Remove an invalid value, or replace it by a placeholder so that the rest can be validated.
+
+    Raises LookupError or TypeError if the value does not stand there.
+    """
     *way, last = item["loc"]
     if way[:1] == ["hours"]:
         data.pop("hours", None)  # Its values are valid only together.

@@ -7,8 +7,10 @@ secret.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from bot.team.names import nearest
 from store.failures import Explained
 
 
@@ -20,22 +22,69 @@ class SettingsError(Explained):
         self.problems = problems
 
 
+def causes(found: list[Any]) -> list[Any]:
+    """Pydantic's errors without those that follow from others: a list is too short if its items are wrong."""
+    return [
+        item
+        for item in found
+        if item["type"] != "too_short"
+        or not any(other["loc"][: len(item["loc"])] == item["loc"] != other["loc"] for other in found)
+    ]
+
+
 def what_is_wrong(item: Any) -> str:
     """One of pydantic's errors as text that follows the name of the setting."""
-    match item["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            message = "is not known here"
-        case "missing":
-            message = "is missing"
-        case "dict_type" | "model_type" | "dataclass_type":
-            message = "must be a table"
-        case "tuple_type":
-            message = 'must be a list, such as ["one", "two"]'
-        case kind:
-            message = re.sub("^(Value error, |Input |String |Tuple )", "", item["msg"])
-            if kind.startswith(("int_", "float_", "greater_", "less_")):
-                message = f"{message.partition(',')[0]}, not {item['input']!r}"  # A number is never secret.
+    message = _in_words(item["type"], item["input"], item.get("ctx", {}))
+    message = message or re.sub("^(Value error, |Input |String |Tuple |List |Dictionary )", "", item["msg"])
     return message if message.endswith(("?", ".")) else f"{message}."
+
+
+def _in_words(kind: str, value: object, limits: Mapping[str, Any]) -> str:
+    """Empty: pydantic's own words do. Only numbers are shown, and what stands for one: they are never secret."""
+    match kind:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return "is not known here"
+        case "missing":
+            return "is missing"
+        case "dict_type" | "model_type" | "dataclass_type":
+            return "must be a table"
+        case "tuple_type" | "list_type":
+            return 'must be a list, such as ["one", "two"]'
+        case "too_short":
+            return f"must have at least {_counted(limits['min_length'])}"
+        case "too_long":
+            return f"must have at most {_counted(limits['max_length'])}"
+        case "string_type":
+            return "must be text, in quotes"
+        case "string_too_short" if limits["min_length"] == 1:
+            return "must not be empty"
+        case "string_too_long":
+            return f"must have at most {limits['max_length']} characters"
+        case "bool_type" | "bool_parsing":
+            return "must be true or false"
+        case "int_type" if isinstance(value, str):
+            return f"must be a whole number without quotes, not {value[:40]!r}"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return f"must be a whole number, not {value!r}"
+        case "float_type" | "float_parsing" | "finite_number":
+            return f"must be a number, not {value!r}"
+        case "greater_than_equal":
+            return f"must be at least {limits['ge']:g}, not {value!r}"
+        case "greater_than":
+            return f"must be more than {limits['gt']:g}, not {value!r}"
+        case "less_than_equal":
+            return f"must be at most {limits['le']:g}, not {value!r}"
+        case "less_than":
+            return f"must be less than {limits['lt']:g}, not {value!r}"
+        case "literal_error":
+            near = nearest(str(value), re.findall("'(.*?)'", limits["expected"]))
+            return f"must be {limits['expected']}{f'; did you mean {near}?' if near else ''}"
+        case _:
+            return ""
+
+
+def _counted(number: int) -> str:
+    return "one item" if number == 1 else f"{number} items"
 
 
 def why(error: OSError | UnicodeDecodeError) -> str:

@@ -77,9 +77,9 @@ def test_everything_wrong_is_told_at_once_and_no_secret_with_it(env: Callable[..
     assert problems(roster_problems, of_model) == [
         "REDIS_URL must begin with redis://, rediss:// or unix://.",
         "OPENAI_BASE_URL must be an http:// or https:// URL.",
-        "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
-        "BOT_LEASE_SECONDS should be a valid number, not 'soon'.",
-        "BOT_GRACE_SECONDS should be less than or equal to 3600, not 'nan'.",
+        "BOT_CONCURRENCY must be at least 1, not '0'.",
+        "BOT_LEASE_SECONDS must be a number, not 'soon'.",
+        "BOT_GRACE_SECONDS must be at most 3600, not 'nan'.",
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
         "BOT_CONFIG names 'none.toml', which does not exist.",
         "OPENAI_MODEL is not set: set it to the name of a model of your endpoint.",
@@ -141,7 +141,7 @@ def test_an_env_file_that_cannot_be_read_is_told_with_the_rest(tmp_path: Path, e
 
 def test_what_is_wrong_in_an_env_file_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BOT_CONCURRENCY=many\n")
-    assert problems() == ["BOT_CONCURRENCY should be a valid integer, not 'many'."]
+    assert problems() == ["BOT_CONCURRENCY must be a whole number, not 'many'."]
 
 
 def test_home_is_understood(env: Callable[..., None], tmp_path: Path) -> None:
@@ -436,9 +436,9 @@ def test_without_hours_people_are_there_always() -> None:
         ("[[rule]]\ntool = 'deploy'", "rule 1.group is missing."),
         ("[[rule]]\ngroup = 'a'", "rule 1.tool is missing."),
         ("[[rule]]\ntool = '**'\ngroup = 'a'", "rule 1.tool must be \"*\" for every tool, not '**'."),
-        ("[[rule]]\ntool = 'deploy'\ngroup = ''", "rule 1.group should have at least 1 character."),
+        ("[[rule]]\ntool = 'deploy'\ngroup = ''", "rule 1.group must not be empty."),
         (f"{RULE}quorom = 2", "rule 1.quorom is not known here; did you mean quorum?"),
-        (f"{RULE}quorum = 0", "rule 1.quorum should be greater than or equal to 1"),
+        (f"{RULE}quorum = 0", "rule 1.quorum must be at least 1"),
         (f"{RULE}remind = '2 hours'", "rule 1.remind must be a number and s, m, h"),
         (f"{RULE}expires = '200d'", "rule 1.expires must be 90d at most, not '200d'."),
         (f"{RULE}when = {{ environment = '*' }}", "rule 1.when.environment restricts nothing: leave it out"),
@@ -462,7 +462,7 @@ def test_without_hours_people_are_there_always() -> None:
         ("[people.dex]\ngroups = 'release'", 'people.dex.groups must be a list, such as ["one", "two"].'),
         ("people = 3", "people must be a table."),
         (f"{RULE}unverified = {{ max = 0 }}", "rule 1.unverified.max is not known here."),
-        ("[[rule]]\ntool = 'hours'\ngroup = 3", "rule 1.group should be a valid string."),
+        ("[[rule]]\ntool = 'hours'\ngroup = 3", "rule 1.group must be text, in quotes."),
         ("[hours]\ntime_zone = 'UTC'\nfrom = '22:00'\nto = '06:00'", "hours from must be at least an hour before to"),
         ("[hours]\ntime_zone = 'UTC'\nto = '06:00'", "hours.from is missing."),
         (
@@ -603,9 +603,9 @@ bot.toml: rule 2.ask must be a list
 bot.toml: rule 2.standing.max is missing.
 bot.toml: rule 2.standing.length is not known here.
 bot.toml: rule 3.group is missing.
-bot.toml: rule 3.quorum should be a valid integer, not 'two'.
+bot.toml: rule 3.quorum must be a whole number without quotes, not 'two'.
 bot.toml: hours.time_zone 'Europe/Berln' is no time zone; did you mean Europe/Berlin?
-bot.toml: hours.days.1 should be 'mon', 'tue', 'wed'
+bot.toml: hours.days.1 must be 'mon', 'tue', 'wed'
 bot.toml: hours.from must be like 09:00.
 bot.toml: schedules.a/b.cron must be due at some time, but '0 0 31 2 *' never is.
 bot.toml: schedules.a/b.time_zone is missing.
@@ -621,7 +621,7 @@ agents.deploi in the team file is not the name of an agent; the shipped ones are
 agents.deploy.components.backend.commit_url in the team file: unknown placeholder {commit}; known are sha.
 agents.deploy.components.backend.targets.production.deploy in the team file: unknown placeholder {tag}, {who}; known
 agents.deploy.components.backend.targets.production.status in the team file: unknown placeholder {sha}; known
-agents.deploy.components.backend.targets.production.timeout_seconds in the team file should be greater than 0, not 0.
+agents.deploy.components.backend.targets.production.timeout_seconds in the team file must be more than 0, not 0.
 agents.deploy.components.backend.targets.production.url in the team file: unknown placeholder {run}; known
 routes.C0123 in the team file: 'rolback' is no agent that is set up; did you mean rollback?
 schedules in the team file holds 'a/b', which must consist of lower-case letters, digits, - and _.
@@ -673,7 +673,7 @@ async def test_a_command_tells_them_all_and_does_nothing(tmp_path: Path) -> None
         if command == ("run",):
             lines = [json.loads(line)["text"] for line in lines]
         assert lines[:2] == [
-            "BOT_CONCURRENCY should be greater than or equal to 1, not '0'.",
+            "BOT_CONCURRENCY must be at least 1, not '0'.",
             "BOT_LOG_LEVEL must be debug, info, warning or error.",
         ]
         assert ("OPENAI_MODEL" in result.err) == (command[0] == "run")
