@@ -136,6 +136,9 @@ class CrashingDeployer:
                 run = await self._deployer.look(run_id)
             return run
 
+    async def confirm(self, run: Run) -> Run:
+        return await self._deployer.confirm(run)
+
     async def status(self) -> Running | None:
         return await self._deployer.status()
 

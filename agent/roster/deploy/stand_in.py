@@ -133,10 +133,9 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
         case "wait_for_deployment" if data.get("state") == "succeeded":
             plan.done.append(data)
         case "wait_for_deployment" if data.get("state"):
-            output = str(data.get("output") or data.get("note") or "").strip()
-            plan.give_up(
-                _ask(f"The deployment ended as {data['state']}. What shall I do?", output[-400:] or "No output.")
-            )
+            known = "\n".join(str(data[key]).strip()[-400:] for key in ("note", "output") if data.get(key))
+            state = str(data["state"]).replace("_", " ")
+            plan.give_up(_ask(f"The deployment ended as {state}. What shall I do?", known or "No output."))
         case "approval_expired":
             plan.give_up(
                 _done(f"Nobody decided on {data.get('step')} in time, so I did nothing. Write to me to ask again.")

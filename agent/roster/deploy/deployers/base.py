@@ -20,7 +20,9 @@ from agent.roster.deploy.deployers.process import (
 )
 from agent.roster.deploy.repository import FULL_SHA
 
-RunState = Literal["running", "succeeded", "failed", "timed_out", "lost"]
+RunState = Literal["running", "succeeded", "failed", "timed_out", "lost", "not_live", "unconfirmed"]
+DOUBTED: frozenset[RunState] = frozenset({"not_live", "unconfirmed"})
+"""The command succeeded, but `Deployer.confirm` found that it had not deployed, or could not find out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,9 @@ class Run:
     thread_id: str
     url: str
     state: RunState
-    """`lost`: the outcome is unknown; it is not run again."""
+    """`lost`: the outcome is unknown; it is not run again. `not_live`: the command succeeded, and the target runs
+    something else. `unconfirmed`: the command succeeded, and the target could not be asked what it runs.
+    """
     started_at: datetime
     ended_at: datetime | None = None
     exit_code: int | None = None
@@ -81,6 +85,13 @@ class Deployer(Protocol):
 
     async def look(self, run_id: str) -> Run:
         """The state of the run. Raises ToolError if there is no such run."""
+        ...
+
+    async def confirm(self, run: Run) -> Run:
+        """Ask the target whether it runs what this run has deployed, and record it with the run if that is in doubt.
+
+        Only a run whose command succeeded needs it.
+        """
         ...
 
     async def status(self) -> Running | None:

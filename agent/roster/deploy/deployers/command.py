@@ -29,7 +29,14 @@ from typing import TypeVar
 
 from agent import Notes, NotesUnavailable, ToolError
 from agent.roster.deploy.deployers import runner
-from agent.roster.deploy.deployers.base import Run, Running, TargetBusy, minute, parse_status
+from agent.roster.deploy.deployers.base import (
+    DOUBTED,
+    Run,
+    Running,
+    TargetBusy,
+    minute,
+    parse_status,
+)
 from agent.roster.deploy.deployers.local import LocalRuns
 from agent.roster.deploy.deployers.machine import Machine, Mark
 from agent.roster.deploy.deployers.process import (
@@ -125,7 +132,32 @@ class CommandDeployer:
         if run.state != "running":
             with contextlib.suppress(NotesUnavailable):  # It is told later, beside the work.
                 await self._local.tell(run_id)
+                return await self._as_confirmed(run)
         return run
+
+    async def confirm(self, run: Run) -> Run:
+        """See `Deployer.confirm`. Raises NotesUnavailable."""
+        if run.state != "succeeded":
+            return run
+        try:
+            running = await self.status()
+        except ToolError as error:
+            note = f"The command succeeded, but what runs there could not be asked: {error}"
+            doubted = replace(run, state="unconfirmed", note=one_line(note, 300))
+        else:
+            if running and running.sha == run.sha:
+                return run
+            found = running.sha[:7] if running else "nothing"
+            where = f"{self.component} {self.environment}"
+            note = f"The command succeeded, but {found} runs on {where}, not {run.sha[:7]}."
+            doubted = replace(run, state="not_live", note=note)
+        await self._shared.end(doubted)
+        return doubted
+
+    async def _as_confirmed(self, run: Run) -> Run:
+        """A run of this machine, whose record here says no more than how its command ended."""
+        stored = await self._shared.find(run.id) if run.state == "succeeded" else None
+        return replace(run, state=stored.state, note=stored.note) if stored and stored.state in DOUBTED else run
 
     async def _look_elsewhere(self, run_id: str) -> Run:
         run = await self._shared.find(run_id)

@@ -2,8 +2,8 @@
 
 It is kept in the store's notes, so any worker on any machine can tell how a deployment goes, and one deployment at a
 time holds a target over all machines: `claim` is a compare-and-set. Only workers of the machine that began a run write
-how it goes (see `local`); from a machine that is not heard of any more, nothing is guessed: its run keeps the target
-until a person releases it.
+how it goes (see `local`), and any worker whether the target then runs what was deployed. From a machine that is not
+heard of any more, nothing is guessed: its run keeps the target until a person releases it.
 
 It starts nothing and looks at no process.
 """
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from agent import Notes, ToolError
-from agent.roster.deploy.deployers.base import Run
+from agent.roster.deploy.deployers.base import DOUBTED, Run
 from agent.roster.deploy.deployers.process import one_line
 
 SILENT_AFTER = timedelta(seconds=90)
@@ -80,10 +80,15 @@ class SharedRuns:
         await self._change(held)
 
     async def end(self, run: Run) -> None:
-        """It has ended, and does not hold the target any more."""
+        """It has ended, and does not hold the target any more. A doubt that is stored already remains."""
         name = _record_name(run.id)
-        while (text := await self._notes.read(name)) != (new := _RUN.dump_json(run).decode()):
-            if await self._notes.change(name, new, expected=text):
+        while True:
+            text = await self._notes.read(name)
+            stored = self._parsed(name, text)
+            if run.state == "succeeded" and stored and stored.state in DOUBTED:
+                run = stored
+            new = _RUN.dump_json(run).decode()
+            if text == new or await self._notes.change(name, new, expected=text):
                 break
 
         def ended(target: _Target) -> _Target:
@@ -126,11 +131,14 @@ class SharedRuns:
         return last if self._notes.now() - last > SILENT_AFTER else None
 
     async def _record(self, run_id: str) -> Run | None:
-        text = await self._notes.read(_record_name(run_id))
+        name = _record_name(run_id)
+        return self._parsed(name, await self._notes.read(name))
+
+    def _parsed(self, name: str, text: str) -> Run | None:
         try:
             return _RUN.validate_json(text) if text else None
         except ValidationError:
-            raise self._unreadable(_record_name(run_id)) from None
+            raise self._unreadable(name) from None
 
     async def _change(self, change: Callable[[_Target], _Target]) -> None:
         while True:

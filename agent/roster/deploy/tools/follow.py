@@ -73,7 +73,7 @@ class GetWorkflowStatus(Tool):
 
 
 class WaitForDeployment(Tool):
-    """Wait until a deployment has ended, and say how. Chosen by code after each start."""
+    """Wait until a deployment has ended, and say how, and whether it runs. Chosen by code after each start."""
 
     component: str
     environment: str
@@ -86,13 +86,15 @@ class WaitForDeployment(Tool):
 
     async def run(self, call: Call) -> JsonValue | Wait:
         targets = call.need(Targets)
-        run = await targets.deployer(self.component, self.environment).look(self.run_id)
+        deployer = targets.deployer(self.component, self.environment)
+        run = await deployer.look(self.run_id)
         if run.state == "running":
             on = f" on {run.host}" if run.host else ""
             what = f"deployment of {self.component} to {self.environment}{on}, since {minute(run.started_at)}"
             return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
         targets.has_changed(self.component, self.environment)
-        return await _run_as_json(run, targets)
+        # A command that succeeds may have left something else running.
+        return await _run_as_json(await deployer.confirm(run), targets)
 
 
 class RunEndToEndTests(Tool):
