@@ -59,6 +59,10 @@ class Authority(Protocol):
         """The person, with what the team file knows of them."""
         return person
 
+    def decider(self, person: Person, at: datetime) -> Person | None:
+        """Somebody who decided earlier, as they are known at that time. None: they are not known by the same any more."""
+        return self.identified(person)
+
     def groups_of(self, person: Person) -> tuple[str, ...]:
         """The groups of an identified person, as of now."""
 

@@ -129,7 +129,7 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         if keeps_time:
             await stack.enter_async_context(kept(clock))
         writer = await _writer(setup, store) if setup.settings.has_email else None
-        people = People(setup.team.people)
+        people = People(setup.team.people, setup.team.tokens)
         steering = Steering(people, setup.team.steer)
         yield App(
             setup,
@@ -175,7 +175,8 @@ def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncE
 
 def policies_of(setup: Setup, store: Store | None = None) -> Policies:
     team, reach = setup.team, setup.settings.reach()
-    return Policies(People(team.people), team.rules, team.business_hours, channels=reach, store=store)
+    people = People(team.people, team.tokens)
+    return Policies(people, team.rules, team.business_hours, channels=reach, store=store)
 
 
 async def _writer(setup: Setup, store: Store) -> Writer:

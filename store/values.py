@@ -51,6 +51,8 @@ class Person(Fact):
     """A further mail address, verified by the channel (the one in a Slack profile, say)."""
     login: str = ""
     """At a terminal: the OS user and the host, `dex@build-1`, whatever name they gave."""
+    token: str = ""
+    """By the HTTP API: the name of the person's token in the team file."""
 
 
 class Attachment(Fact):

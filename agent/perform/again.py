@@ -102,7 +102,9 @@ def _votes(turn: Turn, request: Request, rule: ApprovalRule) -> Iterator[str]:
     authority = turn.services.authority
 
     def counts(vote: ApprovalDecided) -> bool:
-        by, terms = authority.identified(vote.by), rule.terms
+        by, terms = authority.decider(vote.by, turn.now()), rule.terms
+        if by is None:
+            return False
         widened = request.widened and terms.widen_at is not None and vote.at >= terms.widen_at
         judged = judge(terms, by, authority.groups_of(by), vote.at, approved=True, widened=widened, way=vote.way)
         return judged == "valid"

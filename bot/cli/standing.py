@@ -199,7 +199,7 @@ def _call(granted: StandingGranted) -> str:
 def _row(bot: App, grant: standing.Grant) -> tuple[str, ...]:
     granted, left = grant.granted, grant.uses_left
     # If not: the rule has changed, or the person may no longer grant it.
-    state = "valid" if bot.authority.still_valid(granted) else "no longer valid"
+    state = "valid" if bot.authority.still_valid(granted, bot.now()) else "no longer valid"
     return (
         granted.id,
         one_line(granted.intent, 60),
@@ -231,5 +231,5 @@ def _document(bot: App, grant: standing.Grant) -> dict[str, Any]:
         "granted_at": fields["at"],
         "until": fields["until"],
         "reason": granted.reason,
-        "holds": bot.authority.still_valid(granted),
+        "holds": bot.authority.still_valid(granted, bot.now()),
     }

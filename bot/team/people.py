@@ -1,7 +1,8 @@
-"""The team file's directory of people: maps all addresses of a person to one member.
+"""The team file's directory of people: says which member somebody is, by what they were authenticated with.
 
-Display names are ignored, because people choose them freely. It does not judge how a person was authenticated: that is
-`Person.trust`.
+That is an API token, a login at a terminal, a Slack id or a mail address. Names are ignored, because people choose them
+freely: display names, and also what somebody types at a terminal. It does not judge how a person was authenticated:
+that is `Person.trust`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from itertools import combinations
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, ConfigDict
 
+from bot.team.tokens import Token
 from channels.email.identity.senders import is_plain_address
 from store.authority.terms import ANYONE, TEAM
 from store.authority.words import MACHINE
@@ -114,27 +117,55 @@ def _shared_logins(members: Mapping[str, Member]) -> Iterator[str]:
 class People:
     members: Mapping[str, Member] = field(default_factory=dict)
     """By key, as in `[people.KEY]`."""
+    tokens: Mapping[str, Token] = field(default_factory=dict)
+    """By name, as in `[tokens.NAME]`."""
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        found = {address: key for key, member in self.members.items() for address in _addresses(member)}
-        return found | {key: key for key in self.members}
+        return {address: key for key, member in self.members.items() for address in _addresses(member)}
 
     def identified(self, person: Person) -> Person:
-        """The person with `member` and name from the team file, if it knows one of their addresses.
+        """The person with `member` and name from the team file, if it knows their token, login or address.
 
         It does not judge authenticity (`Person.trust`). An unverified person keeps the name that they gave.
 
         The mail address in somebody's Slack profile is not theirs, and is left out, where it belongs to a member with
         another Slack id: a company may give the address of somebody who left to somebody else.
         """
-        key = self._keys.get(_normal(person.address), "")
+        key = self._key_of(person)
         owner = self._keys.get(_normal(person.email), "")
         is_theirs = not owner or owner == key or (not key and not self.members[owner].slack)
         key = key or (owner if is_theirs else "")
         name = self.members[key].name if key and person.trust == "verified" else ""
         email = person.email if is_theirs else ""
         return person.model_copy(update={"member": key, "name": name or person.name, "email": email})
+
+    def _key_of(self, person: Person) -> str:
+        """The member whose token, login or address this is; empty: nobody's."""
+        if person.token:
+            token = self.tokens.get(person.token)
+            return token.owner if token and token.owner in self.members else ""
+        if person.login:
+            # The address was typed: it says only who they claim to be.
+            key = self.by_login(person.login)
+            return key if key == person.address else ""
+        return self._keys.get(_normal(person.address), "")
+
+    def still(self, person: Person) -> Person | None:
+        """Somebody whom a log names, as they are known now. None: what they were known by is not theirs any more."""
+        now = self.identified(person)
+        if person.member and now.member != person.member:
+            return None
+        # Before [people] named anybody, every terminal was trusted.
+        is_unknown_login = person.login and self.members and not now.member
+        return None if is_unknown_login and person.trust == "verified" else now
+
+    def decider(self, person: Person, at: datetime) -> Person | None:
+        """As `still`, for somebody who decided: a token has to be one that decides."""
+        token = self.tokens.get(person.token)
+        if person.token and (token is None or "decide" not in token.scopes or at >= token.until):
+            return None
+        return self.still(person)
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
         """The groups of an identified person."""
@@ -163,9 +194,9 @@ class People:
         return group == ANYONE or person.member in self.in_group(group)
 
     def person(self, key: str) -> Person:
-        """The member as a person, with their Slack id, or else their mail address, or else their key as address."""
+        """The member as a person, with their Slack id, or else their mail address, or else no address."""
         member = self.members[key]
-        address = member.slack or next(iter(member.emails), key)
+        address = member.slack or next(iter(member.emails), "")
         return Person(name=member.name or key, address=address, member=key, trust="verified")
 
 

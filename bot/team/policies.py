@@ -72,6 +72,9 @@ class Policies(Authority):
     def identified(self, person: Person) -> Person:
         return self._people.identified(person)
 
+    def decider(self, person: Person, at: datetime) -> Person | None:
+        return self._people.decider(person, at)
+
     def groups_of(self, person: Person) -> tuple[str, ...]:
         return self._people.groups_of(person)
 
@@ -157,7 +160,7 @@ class Policies(Authority):
         terms = asked_by(Terms(requester_may=rule.requester_may), call.requesters, call.strangers)
         for each in await standing.active(self._store, call.at):
             grant = each.granted
-            same_rule = rule.as_granted() == grant.rule and self.still_valid(grant)
+            same_rule = rule.as_granted() == grant.rule and self.still_valid(grant, call.at)
             for_them = may_stand(terms, grant.by) and self._may_profit(grant, call)
             # Last, since a use that was taken is gone.
             if (
@@ -187,14 +190,16 @@ class Policies(Authority):
         addresses = {one.lower() for one in askers if one not in ours}
         return person.trust == "verified" and person.address.lower() in addresses
 
-    def still_valid(self, grant: StandingGranted) -> bool:
-        """Whether its rule is unchanged since the grant, and the person may still grant it."""
+    def still_valid(self, grant: StandingGranted, at: datetime) -> bool:
+        """Whether its rule is unchanged since the grant, and the person may still grant it, known by the same."""
+        by = self.decider(grant.by, at)
         rule = next((rule for rule in self.rules.in_order if rule.as_granted() == grant.rule), None)
         return (
             rule is not None
             and rule.standing is not None
-            and grant.by.trust == "verified"
-            and self._people.belongs(grant.by, rule.standing.group)
+            and by is not None
+            and by.trust == "verified"
+            and self._people.belongs(by, rule.standing.group)
         )
 
 

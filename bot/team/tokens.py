@@ -25,7 +25,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from bot.team.names import unknown, unknown_agent
-from bot.team.people import Member
 from store.authority.words import MACHINE
 from store.text import instant
 
@@ -124,8 +123,8 @@ class Tokens:
         return found
 
 
-def token_problems(tokens: Mapping[str, Token], people: Mapping[str, Member]) -> list[str]:
-    """Problems of the tables, without the agents that they name."""
+def token_problems(tokens: Mapping[str, Token], people: Collection[str]) -> list[str]:
+    """Problems of the tables, without the agents that they name. `people`: the keys of [people]."""
     problems = []
     weak = {sha256_of(word + ending) for word in WORDS for ending in ("", "\n")}
     for name, token in tokens.items():

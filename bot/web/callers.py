@@ -50,7 +50,9 @@ def caller_of(name: str, token: Token, people: People) -> Caller:
     """The caller with the token of this name."""
     member = people.members.get(token.owner)
     if member:
-        person = Person(name=member.name or token.owner, address=token.owner, member=token.owner, trust="verified")
+        person = Person(
+            name=member.name or token.owner, address=token.owner, member=token.owner, token=name, trust="verified"
+        )
         addresses = people.addresses_of(token.owner)
         return Caller(name, token, person, f"API token {name} of {token.owner}", addresses, member.groups)
     # With its colon, the address of a machine is that of no person and of no mailbox.

@@ -123,5 +123,5 @@ def is_machine(person: Person) -> bool:
 
 def _key(person: Person) -> tuple[str, ...]:
     if person.address or person.member or person.email:
-        return (person.trust, person.address, person.member, person.email, person.login)
+        return (person.trust, person.address, person.member, person.email, person.login, person.token)
     return (person.trust, person.name)

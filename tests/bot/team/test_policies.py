@@ -276,7 +276,7 @@ def test_approvers_are_named_as_they_can_be_called() -> None:
     assert [(one.name, one.address, one.member, one.trust) for one in rule.approvers] == [
         ("Dex Example", "U0DEX", "dex", "verified"),
         ("ana", "ana@example.com", "ana", "verified"),
-        ("bob", "bob", "bob", "verified"),
+        ("bob", "", "bob", "verified"),
     ]
 
 

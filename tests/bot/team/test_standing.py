@@ -233,9 +233,9 @@ CHANGES: dict[str, Callable[[str], str]] = {
 async def test_it_holds_only_while_the_team_file_says_the_same(change: Callable[[str], str]) -> None:
     store = MemoryStore()
     grant = await granted(store)
-    assert policies(store).still_valid(grant)
+    assert policies(store).still_valid(grant, START)
     after = policies(store, change(TEAM + POLICY))
-    assert not after.still_valid(grant)
+    assert not after.still_valid(grant, START)
     assert await after.standing_approval(call()) is None
 
 
@@ -260,8 +260,10 @@ async def test_a_stranger_profits_from_no_grant_that_is_not_bound(store: Store) 
         assert await here.standing_approval(asked_for_by(*people)) is None
     assert await here.standing_approval(call(strangers=("somebody",))) is None
     # A member may have an address that the team file does not name.
-    other = ANA.model_copy(update={"email": "ana@elsewhere.example", "login": "ana@host"})
+    other = ANA.model_copy(update={"email": "ana@elsewhere.example"})
     assert await here.standing_approval(asked_for_by(other)) is not None
+    at_terminal = Person(name="Ana", address="ana", login="ana@host", trust="verified")
+    assert await here.standing_approval(asked_for_by(at_terminal)) is not None
 
 
 @pytest.mark.parametrize("bound", [{"uses": 3}, {"narrow": True}, {"askers": ("anyone",)}])
@@ -347,7 +349,7 @@ def test_a_grant_of_an_older_version_covers_nothing() -> None:
     older = StandingGranted(
         id="g1", at=START, agent="ops", intent="push", scope="prod", policy={"group": "release"}, by=EVE, until=START
     )
-    assert not policies(None).still_valid(older)
+    assert not policies(None).still_valid(older, START)
 
 
 # With an agent at work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
@@ -30,6 +30,9 @@ class Rules(Authority):
 
     def identified(self, person: Person) -> Person:
         return self.people.identified(person)
+
+    def decider(self, person: Person, at: datetime) -> Person | None:
+        return self.people.decider(person, at)
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
         return self.people.groups_of(person)

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import aiohttp
 
 from agent.authority import AnyoneMay, ApprovalRule, Authority, CallToApprove
+from bot.inbox import Inbox
 from bot.team.file import ApiTable, Team
 from bot.team.named_places import named_places
 from bot.team.people import Member, People
@@ -41,19 +43,20 @@ def token_of(token: str, owner: str = "", **more: Any) -> Token:
     return Token(**{"sha256": sha256_of(token), "owner": owner, "scopes": scopes, "until": date(2099, 1, 1), **more})
 
 
-PEOPLE = People(
-    {
-        "ana": Member("Ana Lee", slack="U0ANA", emails=("ana@team.example",), groups=("release",)),
-        "ben": Member("Ben", groups=("release",)),
-        "cat": Member("Cat"),
-    }
-)
 TOKENS = {
     "ana": token_of(ANA, "ana"),
     "ben": token_of(BEN, "ben"),
     "cat": token_of(CAT, "cat"),
     "audit": token_of(AUDIT, threads="all", scopes=("read",)),
 }
+PEOPLE = People(
+    {
+        "ana": Member("Ana Lee", slack="U0ANA", emails=("ana@team.example",), groups=("release",)),
+        "ben": Member("Ben", groups=("release",)),
+        "cat": Member("Cat"),
+    },
+    TOKENS,
+)
 TEAM = Team(people=dict(PEOPLE.members), api=ApiTable(places=("terminal:desk", "terminal:x")))
 """Threads of a World are at terminal:desk."""
 
@@ -153,11 +156,12 @@ async def serve(
     tokens: Mapping[str, Token] = TOKENS,
     team: Team = TEAM,
 ) -> AsyncIterator[Client]:
-    store = world.store.real
+    store, people = world.store.real, replace(PEOPLE, tokens=tokens)
+    world.inbox = Inbox(store, people=people, clock=world.clock)
     api = Api(
         store,
         world.inbox,
-        PEOPLE,
+        people,
         Tokens(with_machine(tokens, token)),
         agents=tuple(world.roster),
         agent="ops",

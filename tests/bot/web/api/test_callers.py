@@ -53,7 +53,7 @@ async def test_a_person_with_a_token_is_that_person(client: Client) -> None:
         assert isinstance(event, MessageReceived)
         return event.sender
 
-    assert await sender(ANA) == Person(name="Ana Lee", address="ana", member="ana", trust="verified")
+    assert await sender(ANA) == Person(name="Ana Lee", address="ana", member="ana", token="ana", trust="verified")
     assert await sender(MACHINE) == Person(name="api", address="api", trust="verified")
     header = {"Authorization": f"bearer  {ANA}"}
     assert (await client.ask("GET", "/api/threads", token="", headers=header)).status == 200

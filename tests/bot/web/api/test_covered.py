@@ -163,7 +163,7 @@ async def test_whoever_only_clicks_at_a_card_does_not_take_part() -> None:
     world.model.answers(Push(target="prod"))
     await world.say("push, please")
     await world.run()
-    result = await world.approve(PEOPLE.person("cat"))
+    result = await world.approve(Person(name="Cat", address="cat", token="cat", trust="verified"))
     assert result.outcome == "not_entitled"
     async with serve(world, team=PRIVATE) as client:
         assert await listed(client, CAT) == []
