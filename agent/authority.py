@@ -60,7 +60,7 @@ class Authority(Protocol):
         return person
 
     def decider(self, person: Person, at: datetime) -> Person | None:
-        """Somebody who decided earlier, as they are known at that time. None: they are not known by the same any more."""
+        """Somebody who decided earlier, as known at that time. None: what they were known by is not theirs any more."""
         return self.identified(person)
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
