@@ -246,6 +246,8 @@ def _not_done(row: _Row, tag: str, why: str) -> Block | None:
     text.reserve("error")
     text.put("step", step.chosen.intent)
     if not step.request:
+        if step.chosen.editor:
+            text.put("changed_by", _who(step.chosen.editor))
         text.put_all(step.chosen.arguments, apart="arguments")
     text.put("error", why)
     return Block(tag, str(text), step.chosen.intent, error=tag == "refused")

@@ -222,7 +222,7 @@ def _test(thread: Thread, site: DeployConfig, *, hands_over: bool) -> Step | Non
     """When the model is done: test each environment that has changed, in order; then report, ask or hand over."""
     done = _model_was_done(thread)
     changed = _changed(thread)
-    if done is None or not changed:
+    if done is None or not changed or _more_is_to_come(thread):
         return None
     reports = []
     for environment in (name for name in site.order if name in changed):
@@ -253,6 +253,12 @@ def _model_was_done(thread: Thread) -> int | None:
     done = next((index for index in reversed(range(len(taken))) if taken[index].id not in since), None)
     is_done = any(call.index == done and call.by_model for call in calls(thread, DoneForNow))
     return done if is_done else None
+
+
+def _more_is_to_come(thread: Thread) -> bool:
+    """A call waits for its approval, or is about to begin, or is under way: half of a deployment would be tested."""
+    followed = calls(thread, WaitForDeployment)
+    return bool(thread.open_steps("requested", "approved")) or any(wait.is_open for wait in followed)
 
 
 def _changed(thread: Thread) -> dict[str, int]:

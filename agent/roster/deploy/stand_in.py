@@ -140,6 +140,8 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             plan.give_up(
                 _done(f"Nobody decided on {data.get('step')} in time, so I did nothing. Write to me to ask again.")
             )
+        case "refused" if data.get("changed_by"):
+            pass  # A person's edit: the request that it edited still waits.
         case "refused" | "error":
             plan.give_up(_done(f"I stopped: {data.get('error')}"))
         case tag if data.get("error") and tag != "outcome_unknown":

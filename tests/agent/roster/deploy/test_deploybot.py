@@ -12,7 +12,7 @@ import pytest
 from store.events import StepRefused, TriggerReceived
 from store.thread import Thread
 from store.values import Place
-from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, pending, without_environment, without_tests
+from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, events, pending, without_environment, without_tests
 from tests.shop import MERGED
 from tests.stories.canonical import merge_of
 from tests.telling.story import ANN
@@ -238,6 +238,40 @@ async def test_never_mind_takes_the_request_back(bot: Bot) -> None:
         thread = await bot.say("never mind")
     assert thread.state.steps[card].status == "withdrawn"
     assert thread.pending is None
+
+
+async def test_nothing_is_tested_or_handed_over_while_a_request_waits(bot: Bot) -> None:
+    """Half of what was asked for is done: its tests would fail, and say nothing."""
+    async with bot.working():
+        thread = await bot.settle(await bot.say("deploy 4af9ec0 to production"), approved=True)
+        bot.fail_end_to_end_tests_in_production()
+        card = pending(thread)
+        thread = await bot.say("status")
+        assert "What runs now" in said(thread)[-1]
+        assert (thread.agent, pending(thread)) == ("deploy", card)
+        assert "run_end_to_end_tests" not in intents(thread)
+        thread = await bot.settle(thread, approved=True)
+    assert intents(thread).count("run_end_to_end_tests") > 0
+    assert thread.agent == "rollback", "tested when all is done"
+
+
+async def test_an_edit_that_is_refused_does_not_end_what_was_asked_for(bot: Bot) -> None:
+    async with bot.working():
+        thread = await bot.say("deploy v1.1.0 to production")
+        first = pending(thread)
+        changed = {"revision": "v9.9.9"}
+        await bot.inbox.edit(
+            thread.id, ANN, step_id=first.step, digest=first.digest, arguments=changed, proof="terminal"
+        )
+        thread = await bot.rest(await bot.store.load(thread.id))
+        assert any("v9.9.9" in event.error for event in events(thread, StepRefused))
+        thread = await bot.settle(thread, approved=True)
+        assert pending(thread).chosen.arguments["component"] != first.chosen.arguments["component"]
+        thread = await bot.settle(thread, approved=True)
+    assert bot.site.running("backend", "production") == bot.site.sha("v1.1.0")
+    assert bot.site.running("frontend", "production") == bot.site.sha("v1.1.0")
+    assert thread.status == "done"
+    assert not any("I stopped" in words for words in said(thread))
 
 
 async def test_what_is_missing_is_asked_for_and_the_answer_is_understood(bot: Bot) -> None:
