@@ -1,7 +1,7 @@
 """What the arguments of a tool can be: the kind of each, and its values if its class lists them.
 
-The team's rules are checked against it, and the program's log shows arguments whose values are listed. It reads classes
-only, never a call. Pure.
+The team's rules are checked against it and compare calls by it, and the program's log shows arguments whose values are
+listed. Pure.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from agent.steps import Tool
 
 Kind = Literal["text", "number", "truth", "other"]
 """`truth`: true or false. `other`: a list, a table, or of several kinds."""
+Value = JsonValue | Decimal
+"""Of an argument, as rules compare it. JSON has decimal numbers as text, which is no number to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ _NOTHING = Argument("other", may_be_missing=True)
 def arguments_of(tool: type[Tool]) -> dict[str, Argument]:
     """By name, without the intent."""
     return {name: _argument(field.annotation) for name, field in tool.model_fields.items() if name != "intent"}
+
+
+def values_of(tool: Tool) -> dict[str, Value]:
+    """The arguments of a call, for rules."""
+    values = {name: getattr(tool, name) for name in tool.arguments}
+    return {**tool.arguments, **{name: value for name, value in values.items() if isinstance(value, Decimal)}}
 
 
 def listed_values(tool: type[Tool], arguments: Mapping[str, JsonValue]) -> Iterator[str]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import JsonValue
-
+from agent.arguments import Value
 from store.authority.terms import ANYONE, Terms, asked_by
 from store.standing import StandingGranted
 from store.values import Person, Place
@@ -25,7 +24,7 @@ class CallToApprove:
     step: str
     agent: str
     intent: str
-    arguments: Mapping[str, JsonValue]
+    arguments: Mapping[str, Value]
     """All of them, by name: the team's rules match their values."""
     at: datetime
     requesters: tuple[str, ...]

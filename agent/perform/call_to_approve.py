@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from agent.arguments import values_of
 from agent.authority import CallToApprove
 from agent.perform.turn import Turn
 from agent.steps import Tool
@@ -28,7 +29,7 @@ def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -
         step=chosen.step,
         agent=turn.agent.name,
         intent=chosen.intent,
-        arguments=tool.arguments,
+        arguments=values_of(tool),
         at=now,
         requesters=tuple(sorted(frozenset().union(*names))),
         unverified=words.doubtful,

@@ -3,8 +3,9 @@
     when = { component = "pay*", dry_run = false, replicas = 3, amount = "<=10000" }
 
 Text is compared exactly or as a glob (`*`, `?`, `[abc]`), numbers and truth values exactly, and `<`, `<=`, `>` and `>=`
-compare numbers. Of a value that is missing, or of another kind than the condition, nobody can tell whether it holds:
-that is an answer of its own, never a yes and never a no. Pure.
+compare numbers. Sometimes nobody can tell whether a condition holds: of a value that is missing, of another kind (a
+list, a number in text), or written in another way (`Prod` for `prod`). That is an answer of its own, never a yes and
+never a no. Pure.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import BeforeValidator, JsonValue
+from pydantic import BeforeValidator
 
-from agent.arguments import Kind
+from agent.arguments import Kind, Value
+from bot.team.lookalikes import may_be_meant
 
-NUMBER_MAX = 10**15
-"""Beyond it, floating point numbers are no longer exact to the unit, so nothing is compared."""
+FLOAT_MAX = 10**15
+"""Beyond it, floating point numbers are no longer exact to the unit, so they are not compared."""
 ANY = "*"
 
 _COMPARISON = re.compile(r"(<=|>=|<|>)\s*(.*)", re.DOTALL)
-_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -33,11 +35,13 @@ def _given(value: object) -> object:
     if isinstance(value, str):
         if not value.strip("*"):
             raise ValueError("restricts nothing: leave it out, or name a value")
+        if "[!" in value:
+            raise ValueError(f"must say which values it is about, not which it is not about, as {value[:40]!r} does")
         if (found := _COMPARISON.fullmatch(value)) and not _NUMBER.fullmatch(found[2]):
             raise ValueError(f'must compare with a number, such as "<=10000", not {value[:40]!r}')
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if number_of(value) is None:
-            raise ValueError("must be a number of at most 15 digits")
+            raise ValueError("must be a finite number, with a point of at most 15 digits")
     elif not isinstance(value, bool):
         raise ValueError('must be a text, a number, true or false, such as "prod-*", 3 or "<=10000"')
     return value
@@ -68,21 +72,22 @@ def comparison(given: Given) -> tuple[str, Decimal] | None:
     return (found[1], Decimal(found[2])) if found else None
 
 
-def number_of(value: JsonValue) -> Decimal | None:
-    """The value as an exact number; None: it is none, or too large to be compared.
+def number_of(value: Value) -> Decimal | None:
+    """The value as an exact number; None: it is none, not finite, or no longer exact. Text is no number."""
+    match value:
+        case bool():
+            return None
+        case Decimal():
+            return value if value.is_finite() else None
+        case int():
+            return Decimal(value)
+        case float():
+            return Decimal(repr(value)) if math.isfinite(value) and abs(value) <= FLOAT_MAX else None
+        case _:
+            return None
 
-    Decimal numbers are text in JSON, so text that is nothing but a number counts as one.
-    """
-    if isinstance(value, str):
-        return Decimal(value) if _NUMBER.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return Decimal(repr(value)) if abs(value) <= NUMBER_MAX else None
 
-
-def holds(given: Given, value: JsonValue) -> bool | None:
+def holds(given: Given, value: Value) -> bool | None:
     """Whether the condition holds for the value. None: it cannot be told."""
     if isinstance(given, bool):
         return value is given if isinstance(value, bool) else None
@@ -94,10 +99,12 @@ def holds(given: Given, value: JsonValue) -> bool | None:
         return _compare(number, *compared) if compared else number == number_of(given)
     if not isinstance(value, str):
         return None
-    return fnmatchcase(value, given) if is_glob(given) else value == given
+    if fnmatchcase(value, given) if is_glob(given) else value == given:
+        return True
+    return None if may_be_meant(given, value, is_glob=is_glob(given)) else False
 
 
-def all_hold(when: Mapping[str, Given], arguments: Mapping[str, JsonValue]) -> bool | None:
+def all_hold(when: Mapping[str, Given], arguments: Mapping[str, Value]) -> bool | None:
     """Whether all conditions hold for the arguments of a call. One that certainly does not decides."""
     found = [holds(given, arguments.get(name)) for name, given in when.items()]
     return False if False in found else None if None in found else True
@@ -124,14 +131,14 @@ def excludes(one: Given, other: Given) -> bool:
     """Whether both certainly never hold for the same value. False: nobody can be sure."""
     for exact, given in ((one, other), (other, one)):
         if comparison(exact) is None and not (isinstance(exact, str) and is_glob(exact)):
-            return holds(given, exact) is not True
+            return holds(given, exact) is False
     left, right = comparison(one), comparison(other)
     if left and right:
         (low, high) = (left, right) if left[0][0] == ">" else (right, left)
         apart = low[1] > high[1] or (low[1] == high[1] and not (len(low[0]) == len(high[0]) == 2))
         return low[0][0] != high[0][0] and apart
     if left or right:
-        return False  # A decimal number is text, so a glob may match it.
+        return False
     begins = [_WILDCARD.split(text)[0] for text in (str(one), str(other))]
     return not (begins[0].startswith(begins[1]) or begins[1].startswith(begins[0]))
 

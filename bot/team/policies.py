@@ -14,8 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 
-from pydantic import JsonValue
-
+from agent.arguments import Value
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.steps import ToolError
 from bot.team import standing
@@ -52,7 +51,7 @@ class Policies(Authority):
         self._channels = channels
         self._store = store
 
-    def holding(self, intent: str, arguments: Mapping[str, JsonValue]) -> Rule | None:
+    def holding(self, intent: str, arguments: Mapping[str, Value]) -> Rule | None:
         """The rule that certainly says who decides such a call. None: there is none, or it cannot be told."""
         found = self.rules.that_may_hold(intent, arguments)
         return found[0] if len(found) == 1 else None

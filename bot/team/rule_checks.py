@@ -79,7 +79,10 @@ def _nobody_may_approve(roster: Mapping[str, Agent], policies: Policies) -> Iter
 
 
 def _in_words(cases: Sequence[Case]) -> str:
-    words = [", ".join(f"{name} {value}" for name, value in case.items()) for case in cases[:EXAMPLES_MAX]]
+    words = [
+        ", ".join(f"no {name}" if value is None else f"{name} {value}" for name, value in case.items())
+        for case in cases[:EXAMPLES_MAX]
+    ]
     if not any(words):
         return "some of its calls"
     more = f" and {len(cases) - EXAMPLES_MAX} more" if len(cases) > EXAMPLES_MAX else ""

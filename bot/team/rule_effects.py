@@ -75,7 +75,7 @@ def uncovered(rules: Sequence[Rule], tool: type[Tool]) -> list[Case]:
     """The listed values of the calls that maybe no rule matches. Empty: there are none."""
     about = rules_about(rules, tool)
     names = {name for rule in about for name in rule.when}
-    return [case for case in _cases(tool, names, {}) if not any(_may_match(rule, case) for rule in about)]
+    return [case for case in _cases(tool, names, {}) if not any(_covers(rule, case, {}) for rule in about)]
 
 
 def may_hold(rules: Sequence[Rule], tool: type[Tool], when: Mapping[str, Given]) -> list[Rule | None]:
@@ -100,10 +100,6 @@ def _is_apart(rule: Rule, case: Case, when: Mapping[str, Given]) -> bool:
         holds(given, case[name]) is False if name in case else name in when and excludes(when[name], given)
         for name, given in rule.when.items()
     )
-
-
-def _may_match(rule: Rule, case: Case) -> bool:
-    return all(name in case and holds(given, case[name]) is not False for name, given in rule.when.items())
 
 
 def _no_tool(rule: Rule, matched: Sequence[type[Tool]], tools: Tools) -> list[str]:

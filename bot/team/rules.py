@@ -18,6 +18,7 @@ from typing import Annotated, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from agent.arguments import Value, values_of
 from agent.steps import Tool
 from bot.team.conditions import ANY, Given, all_hold, holds, is_glob
 from bot.team.hours import Duration, parse_duration, plain
@@ -141,7 +142,7 @@ class Rule(Deciders):
         """Whether it matches the tool, whatever the arguments."""
         return fnmatchcase(intent, self.tool)
 
-    def matches(self, intent: str, arguments: Mapping[str, JsonValue]) -> bool | None:
+    def matches(self, intent: str, arguments: Mapping[str, Value]) -> bool | None:
         """Whether it matches the call. None: it cannot be told."""
         if not self.is_about(intent):
             return False
@@ -149,7 +150,7 @@ class Rule(Deciders):
             return False  # Of the tools that the glob matches, it is about those that have these arguments.
         return all_hold(self.when, arguments)
 
-    def unsure(self, arguments: Mapping[str, JsonValue]) -> dict[str, Given]:
+    def unsure(self, arguments: Mapping[str, Value]) -> dict[str, Given]:
         """The conditions of which it cannot be told whether they hold."""
         return {name: given for name, given in self.when.items() if holds(given, arguments.get(name)) is None}
 
@@ -170,12 +171,12 @@ class Rules:
 
     def names(self, tool: Tool) -> bool:
         """Whether a rule names this call. If that cannot be told, it does."""
-        arguments = tool.arguments
+        arguments = values_of(tool)
         return any(
             rule.names_calls and rule.matches(tool.intent_name(), arguments) is not False for rule in self.in_order
         )
 
-    def that_may_hold(self, intent: str, arguments: Mapping[str, JsonValue]) -> list[Rule | None]:
+    def that_may_hold(self, intent: str, arguments: Mapping[str, Value]) -> list[Rule | None]:
         """The rules of which one decides this call: where there is only one, it does. None: maybe no rule does."""
         found: list[Rule | None] = []
         for rule in self.in_order:

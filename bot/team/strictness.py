@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from pydantic import JsonValue
-
+from agent.arguments import Value
 from bot.team.hours import Hours
 from bot.team.people import People
 from bot.team.rules import WAYS, Deciders, Rule, Rules
@@ -37,7 +36,7 @@ def strictest(every: Sequence[Deciders], people: People, hours: Hours) -> Decide
     return next((one for one in every if not any(any(looser(one, other, people, hours)) for other in every)), None)
 
 
-def why_undecided(rules: Rules, found: Sequence[Rule | None], arguments: Mapping[str, JsonValue]) -> str:
+def why_undecided(rules: Rules, found: Sequence[Rule | None], arguments: Mapping[str, Value]) -> str:
     """Why nobody may approve a call for which one of these rules holds, and what would make it run, in sentences."""
     unsure = [
         f"{name} is {_shown(arguments.get(name))}, which cannot be compared with {given!r} of {_called(rules, rule)}"
@@ -100,8 +99,12 @@ def _called(rules: Rules, rule: Rule) -> str:
     return f"rule {rules.in_order.index(rule) + 1} ({rule.tool})"
 
 
-def _shown(value: JsonValue) -> str:
-    return "missing" if value is None else one_line(repr(value), VALUE_CHARS_MAX)
+def _shown(value: Value) -> str:
+    return (
+        "missing"
+        if value is None
+        else one_line(ascii(value) if isinstance(value, str) else str(value), VALUE_CHARS_MAX)
+    )
 
 
 def _who(group: str, people: People) -> set[str]:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.team.conditions import NUMBER_MAX, all_hold, as_condition, excludes, holds, implies
+from bot.team.conditions import FLOAT_MAX, all_hold, as_condition, excludes, holds, implies
 
 
 @pytest.mark.parametrize(
     ("condition", "value", "answer"),
     [
         ("prod", "prod", True),
-        ("prod", "Prod", False),
+        ("prod", "staging", False),
         ("prod", "prod-eu", False),
         ("prod*", "prod-eu", True),
         ("*-eu", "prod-eu", True),
@@ -38,7 +38,13 @@ from bot.team.conditions import NUMBER_MAX, all_hold, as_condition, excludes, ho
         (0.1, 0.1, True),
         ("<=10000", 10_000, True),
         ("<=10000", 10_000.01, False),
-        ("<=10000", "10000.00", True),
+        ("<=10000", Decimal("10000.00"), True),
+        ("<=1000", Decimal("1E+5"), False),
+        (">1000", Decimal("1E+999999"), True),
+        (">1000", Decimal("99999999999999999.5"), True),
+        (">1000", 99_999_999_999_999_999, True),
+        ("<=99999999999999999", 99_999_999_999_999_998, True),
+        ("<=99999999999999999", 10**400, False),
         ("<=0.1", 0.1, True),
         ("< 5", 5, False),
         ("<5", 4.999, True),
@@ -54,13 +60,75 @@ def test_a_condition_holds_or_does_not(condition: Any, value: Any, answer: bool 
 @pytest.mark.parametrize(
     "value",
     [
-        *(None, "", "much", "1e3", " 5", "5\n", True, [5], {"amount": 5}, float("nan"), float("inf"), -float("inf")),
-        *(10**400, -(10**400), 2.0 * NUMBER_MAX, "9" * 16, "\N{ARABIC-INDIC DIGIT FIVE}"),
+        *(
+            None,
+            "",
+            "much",
+            "1e3",
+            "5",
+            " 5",
+            "5\n",
+            True,
+            [5],
+            {"amount": 5},
+            float("nan"),
+            float("inf"),
+            -float("inf"),
+        ),
+        *(2.0 * FLOAT_MAX, "9" * 16, "\N{ARABIC-INDIC DIGIT FIVE}"),
+        *(Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), -Decimal("Infinity")),
     ],
 )
 @pytest.mark.parametrize("condition", ["<=10000", "<10000", ">=0", ">0", 5])
 def test_what_cannot_be_compared_is_neither_more_nor_less(condition: Any, value: Any) -> None:
     assert holds(condition, value) is None
+
+
+@pytest.mark.parametrize("condition", ["payments", "p?yments", "p*yments", "[p]ay[m]ents"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "PAYMENTS",
+            " payments",
+            "payme\N{ZERO WIDTH SPACE}nts",
+            "\N{ZERO WIDTH NO-BREAK SPACE}payments",
+        ),
+        *(
+            "p\N{CYRILLIC SMALL LETTER A}yment\N{CYRILLIC SMALL LETTER DZE}",
+            "\N{FULLWIDTH LATIN SMALL LETTER P}ayments",
+            "paym\xe9nts",
+        ),
+        *("payment\N{LATIN SMALL LETTER LONG S}", "paymen\x00ts", "\N{GREEK SMALL LETTER RHO}ayments"),
+    ],
+)
+def test_what_is_written_in_another_way_is_neither_it_nor_another(condition: str, value: str) -> None:
+    """Found: a rule about `payments` passed over `Payments`, and over one with a Cyrillic letter."""
+    assert holds(condition, value) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        *(
+            ("petty cash", "M\xfcller GmbH"),
+            ("petty cash", "\u041c\u044e\u043b\u043b\u0435\u0440"),
+            ("pay*", "M\xfcller"),
+        ),
+        *(("k\xf6ln", "bern"), ("\u043a\u0430\u0437\u043d\u0430", "\u0431\u0430\u043d\u043a\u0430")),
+        *(("prod-eu", "prod_eu"), ("v1", "vl"), ("payments", ""), ("pay*", "")),
+    ],
+)
+def test_what_is_another_text_for_certain_is_another(condition: str, value: str) -> None:
+    assert holds(condition, value) is False
+
+
+def test_what_a_rule_says_in_other_letters_is_compared_too() -> None:
+    assert holds("k\xf6ln", "k\xf6ln") is True
+    assert holds("k\xf6ln", "koln") is None
+    assert holds("\u043a\u0430\u0437\u043d\u0430", "\u043aa\u0437\u043d\u0430") is None
+    assert holds("pr\N{HYPHEN}od", "pr-od") is None
+    assert holds("prod-eu", "prod\N{HYPHEN}eu") is None
 
 
 def test_one_condition_that_does_not_hold_is_enough() -> None:
@@ -83,9 +151,9 @@ def test_a_condition_is_read_from_text(text: str, kind: Any, condition: Any) -> 
     assert (found, type(found)) == (condition, type(condition))
 
 
-@pytest.mark.parametrize("text", ["*", "**", "", "<ten", "<=", ">1e5"])
+@pytest.mark.parametrize("text", ["*", "**", "", "<ten", "<=", ">1e5", "[!p]*"])
 def test_a_condition_that_says_nothing_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match=r"restricts nothing|compare with a number"):
+    with pytest.raises(ValueError, match=r"restricts nothing|compare with a number|must say which values"):
         as_condition(text, "text")
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import product
 from typing import Any, Literal
 
 import pytest
 
+from agent.arguments import values_of
 from agent.authority import CallToApprove
 from agent.decide import RequestApproval, RunTool, decide
+from agent.roster.deploy.tools.deploy import Deploy
 from agent.steps import Tool, ToolError
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
+from bot.team.rule_effects import impossible
 from bot.team.rules import Deciders, Rule
 from bot.team.strictness import looser, strictest
 from store.authority.terms import Terms
@@ -57,7 +61,7 @@ def terms(text: str, tool: Tool, *, unverified: bool = False) -> Terms | None:
     """None: nobody may, for want of a rule. Raises ToolError."""
     found = team(text)
     policies = Policies(People(found.people), found.rules, found.business_hours)
-    call = CallToApprove("t", "s", "ops", tool.intent_name(), tool.arguments, START, (), unverified)
+    call = CallToApprove("t", "s", "ops", tool.intent_name(), values_of(tool), START, (), unverified)
     rule = policies.rule_for(call)
     return rule.terms if rule else None
 
@@ -113,6 +117,48 @@ def test_two_sets_of_people_have_no_order_so_nobody_may(amount: float | None) ->
     assert "chosen again with a plain number" in str(error.value)
     with pytest.raises(ToolError, match="none of the rules that may match is the strictest"):
         holding(CFO + REST, Pay(amount=amount))
+
+
+class Wire(Tool):
+    """Pay somebody, to the cent."""
+
+    amount: Decimal
+    to: str = ""
+    copies: tuple[str, ...] = ()
+    note: str | None = None
+
+
+@pytest.mark.parametrize("amount", ["5000", "1E+5", "99999999999999999", "1000.000000000000000001"])
+def test_decimal_numbers_are_compared_in_full(amount: str) -> None:
+    """Found: `1E+5` and 17 digits were no numbers to the rules."""
+    text = CFO.replace('"pay"', '"wire"')
+    assert holding(text, Wire(amount=Decimal(amount))) == "cfo"
+    assert holding(text, Wire(amount=Decimal("1E+3"))) == "team"
+
+
+TO = '[[rule]]\ntool = "p*"\nwhen.to = "payments"\ngroup = "leads"\n'
+
+
+@pytest.mark.parametrize("to", ["payments", "Payments", " payments", "p\N{CYRILLIC SMALL LETTER A}yments"])
+def test_a_value_that_is_written_in_another_way_is_named_and_takes_the_strictest(to: str) -> None:
+    assert asked(TO, Pay(to=to))
+    assert holding(TO + REST, Pay(to=to)) == "leads"
+    assert not asked(TO, Pay(to="petty cash"))
+
+
+def test_a_list_and_a_missing_value_are_named_and_take_the_strictest() -> None:
+    for name in ("copies", "note"):
+        rule = f'[[rule]]\ntool = "w*"\nwhen.{name} = "ann"\ngroup = "leads"\n'
+        wire = Wire(amount=Decimal(1), copies=("ann",))
+        assert asked(rule, wire)
+        assert holding(rule + REST, wire) == "leads"
+        with pytest.raises(ToolError, match=f"{name} is .* cannot be compared with 'ann'"):
+            holding(rule, wire)
+
+
+def test_a_rule_about_a_list_or_a_waiver_is_refused() -> None:
+    assert "copies of wire is a list, a table or of several kinds" in impossible({"copies": "ann"}, Wire)[0]
+    assert "waiver of deploy is a list, a table or of several kinds" in impossible({"waiver": "ann"}, Deploy)[0]
 
 
 def test_if_maybe_no_rule_matches_maybe_nobody_may() -> None:
