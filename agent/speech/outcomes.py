@@ -47,6 +47,27 @@ def outcome_in_words(
     assert_never(outcome)
 
 
+def uncounted_in_words(step: StepState, outcome: Outcome, by: Person, *, approved: bool, way: str) -> str:
+    """Why a decision did not count, to others than the one who made it."""
+    match outcome:
+        case "not_entitled" if step.request and by.trust == "verified":
+            if _may_not_as_requester(step.request, by, approved=approved):
+                return "somebody who requested it may not approve it."
+            why = why_not(step.request, by, approved=approved, way=way)
+            return f"{why[0].lower()}{why[1:]}"
+        case "not_entitled" if step.request:
+            return "nobody can verify who that is."
+        case "being_edited":
+            return "somebody had just edited the request."
+        case "too_late" if step.status == "requested":
+            return "their approval was already counted."
+        case "too_late" | "expired":
+            text = state_in_words(step)
+            return f"{text[0].lower()}{text[1:]}"
+        case _:
+            return "it belongs to a different request."
+
+
 def state_in_words(step: StepState) -> str:
     """The state of a closed request, as a sentence."""
     decision = step.request.decision if step.request else None
@@ -107,12 +128,16 @@ def why_not(request: Request, by: Person, *, approved: bool, way: str) -> str:
     """Why this person may not decide, as a sentence to them."""
     if by.trust != "verified":
         return "I cannot verify who you are."
-    if approved and not request.terms.requester_may and is_requester(request.terms, by):
+    if _may_not_as_requester(request, by, approved=approved):
         return "You are one of its requesters, so somebody else has to approve it."
     if not counts_by(request.terms, way):
-        it_came = f"yours came by {WAYS[way]}" if way in WAYS else "nobody can tell how yours came"
+        it_came = f"this one came by {WAYS[way]}" if way in WAYS else "nobody can tell how this one came"
         return f"Decisions on it count only by {ways_in_words(request.terms.decide_by)}, and {it_came}."
     return f"The approvers are: {may_decide(request)}."
+
+
+def _may_not_as_requester(request: Request, by: Person, *, approved: bool) -> bool:
+    return approved and not request.terms.requester_may and is_requester(request.terms, by)
 
 
 def may_decide(request: Request) -> str:

@@ -18,8 +18,20 @@ from store.thread import Thread
 from store.values import Person
 
 
-async def report(bot: App, thread: Thread, me: Person, *, wait: bool = False, as_json: bool = False, line: str) -> None:
-    """Print `line`, or the thread as JSON. With `wait`, first run a worker until it is a person's turn or nobody's."""
+async def report(
+    bot: App,
+    thread: Thread,
+    me: Person,
+    *,
+    wait: bool = False,
+    as_json: bool = False,
+    line: str,
+    decided: bool = False,
+) -> Thread:
+    """Print `line`, or the thread as JSON. With `wait`, first run a worker until it is a person's turn or nobody's.
+
+    `decided`: the person decided on a call, and may expect that it runs. Returns the thread as it is then.
+    """
     if not as_json:
         print(line, flush=True)
     if wait:
@@ -35,7 +47,8 @@ async def report(bot: App, thread: Thread, me: Person, *, wait: bool = False, as
     if as_json:
         console.print_json(document(thread))
     else:
-        say_what_next(thread)
+        say_what_next(thread, decided=decided and not wait)
+    return thread
 
 
 def _unseen(_: Entry) -> None:

@@ -21,8 +21,9 @@ from bot.setup import Setup
 from bot.views.transcript import Entry
 from channels.inbound import Refused
 from channels.plain import fields, render
-from store.events import ThreadReopened
+from store.events import StepChosen, StepRefused, ThreadReopened
 from store.text import call_in_words, one_line
+from store.thread import Thread
 from store.values import Person
 
 CALL_CHARS_MAX = 200
@@ -75,7 +76,8 @@ def _settle(thread: str, approved: bool, comment: str, digest: str, name: str, w
             )
             if not result.counts:
                 raise Refused(result.text, "not_entitled" if result.outcome == "not_entitled" else "moved")
-            await report(bot, result.thread, me, wait=wait, as_json=as_json, line=_what_was_decided(result))
+            line = _what_was_decided(result)
+            await report(bot, result.thread, me, wait=wait, as_json=as_json, line=line, decided=True)
 
     command.run(work, model=wait)
 
@@ -137,10 +139,24 @@ def edit(
                 proof=person.proof_of(me),
                 way="terminal",
             )
-            done = f"Accepted. The new request: {console.program()} show {thread}"
-            await report(bot, changed, me, wait=wait, as_json=as_json, line=done)
+            done = f"Passed on. Whether it is possible, `{console.program()} show {thread}` says once it was checked."
+            after = await report(bot, changed, me, wait=wait, as_json=as_json, line=done, decided=True)
+            if wait:
+                _say_what_came_of(changed, after, as_json=as_json)
 
     command.run(work, model=wait)
+
+
+def _say_what_came_of(changed: Thread, after: Thread, *, as_json: bool) -> None:
+    """Say how the last edit in `changed` came out. Raises Failed if it did not become a request."""
+    edit = after.step(next(one.step for one in reversed(changed.events) if isinstance(one, StepChosen) and one.edits))
+    if edit and edit.request:
+        if not as_json:
+            print("The edit is possible: it has a request of its own.")
+        return
+    if edit and isinstance(edit.ended, StepRefused):
+        raise command.Failed(f"The edit is not possible: {edit.ended.error} The request is as it was.")
+    raise command.Failed("The edit was not checked; the request is as it was.")
 
 
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:

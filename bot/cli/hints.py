@@ -1,4 +1,4 @@
-"""Tells people at a terminal which command comes next for a thread. It prints nothing for programs."""
+"""Tells people at a terminal which command comes next for a thread, and after a decision what works on it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from bot.cli import console
 from store.thread import Thread
 
 
-def say_what_next(thread: Thread) -> None:
-    """A hint for people; nothing is printed if stdout is not a terminal."""
+def say_what_next(thread: Thread, *, decided: bool = False) -> None:
+    """A hint for people; if stdout is not a terminal, only what a decision still needs."""
+    if decided and thread.status == "working":
+        print(f"A running `{console.program()} run` goes on with it; or give --wait, to work on it here.")
+        return
     if not sys.stdout.isatty():
         return
     program, pending = console.program(), thread.pending

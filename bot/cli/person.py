@@ -63,13 +63,15 @@ async def acting(setup: Setup, name: str) -> AsyncIterator[tuple[App, Person]]:
         try:
             yield bot, me
         except Refused as refused:
-            raise Refused(f"{refused}{how_to_be_known(me, refused.reason)}", refused.reason) from None
+            raise Refused(f"{refused}{how_to_be_known(me, refused.reason, bot.people)}", refused.reason) from None
 
 
-def how_to_be_known(me: Person, reason: Reason) -> str:
-    """Added to a refusal: what somebody can do whose login is not in the team file. Empty: it is not about that."""
+def how_to_be_known(me: Person, reason: Reason, people: People) -> str:
+    """Added to a refusal: what somebody can do whom their login does not make who they say. Empty: it is not that."""
     if me.trust == "verified" or reason != "not_entitled":
         return ""
+    if member := people.by_login(me.login):
+        return f" You are {people.members[member].name} here: leave out --as."
     return f" You are {me.login} here: add that to `logins` of a person in bot.toml, and use no other --as."
 
 

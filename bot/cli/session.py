@@ -130,7 +130,7 @@ class Session:
                 case _:
                     await self._act(typed)
         except Refused as refusal:
-            self._problem(f"{refusal}{how_to_be_known(self._me, refusal.reason)}")
+            self._problem(f"{refusal}{how_to_be_known(self._me, refusal.reason, self._app.people)}")
         except StoreUnavailable as error:
             self._problem(f"{error} Check whether it arrived before you type it again.")
         finally:
@@ -153,7 +153,7 @@ class Session:
                 self._show_new(result.thread)
                 if not result.counts:
                     reason: Reason = "not_entitled" if result.outcome == "not_entitled" else "moved"
-                    self._problem(f"{result.text}{how_to_be_known(self._me, reason)}")
+                    self._problem(f"{result.text}{how_to_be_known(self._me, reason, self._app.people)}")
             case "edit":
                 edited = await inbox.edit(
                     thread_id,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from agent.speech.messages import outgoing, question
-from agent.speech.outcomes import outcome_in_words
+from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
 from channels.messages import Text
 from channels.plain import fields, render
@@ -187,9 +187,9 @@ def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
         return Entry("problem", event.by.name, f"{verb} it{comment}: there was no request. Nothing was changed.")
     outcome, request = step.request.outcomes[event.id], step.request
     if outcome not in ("settled", "counted"):
-        paused = at.then.state.paused
-        told = outcome_in_words(step, outcome, event.by, approved=event.approved, way=event.way, paused=paused)
-        return Entry("problem", event.by.name, f"{verb} it{comment}: {told}")
+        tried = f"tried to {'approve' if event.approved else 'reject'} it{comment}"
+        why = uncounted_in_words(step, outcome, event.by, approved=event.approved, way=event.way)
+        return Entry("problem", event.by.name, f"{tried}; it does not count: {why}")
     text = f"{'✅' if event.approved else '❌'} {verb} {step.chosen.intent}"
     if event.approved and request.terms.quorum > 1 and not event.standing:
         text += f" ({len(request.votes)} of {request.terms.quorum})"

@@ -89,7 +89,7 @@ async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(b
     for no in ("", "n", "what?"):
         async with bot.terminal("approve", thread) as person:
             card = await person.sees("Approve it as dex? [y/N]")
-            for words in (bot.site.sha(TAG), "environment: production", "requested by dex", digest[:12]):
+            for words in (bot.site.sha(TAG), "environment: production", "asked for by dex", digest[:12]):
                 assert words in card
             person.types(no)
             await person.sees("Nothing was decided.")
@@ -123,13 +123,28 @@ async def test_what_changed_after_it_was_shown_is_not_decided(bot: Bot, model: M
     assert pending["arguments"]["component"] == "frontend", "it still waits"
 
 
+async def test_an_edit_is_passed_on_and_said_what_came_of_it(bot: Bot, model: ModelServer) -> None:
+    model.script(deploy(), DONE)
+    thread = await asked(bot)
+    digest = (await bot.run("show", thread, "--json")).document["pending"]["digest"][:12]
+    edited = await bot.run("edit", thread, "revision=v9.9.9", "--digest", digest)
+    assert edited.succeeded().out.startswith("Passed on. Whether it is possible, `")
+    assert "goes on with it; or give --wait" in edited.out
+    (await bot.run("send", "--thread", thread, "and?", "--wait")).succeeded()
+    impossible = await bot.run("edit", thread, "revision=v8.8.8", "--digest", digest, "--wait")
+    assert impossible.code == 1
+    assert "The edit is not possible: " in impossible.err
+    assert "v8.8.8" in impossible.err
+    (await bot.run("show", thread, "--json")).succeeded()
+
+
 async def test_one_login_is_one_person_whatever_it_says(bot: Bot, model: ModelServer) -> None:
     with_team(bot, "quorum = 2")
     model.script(deploy(), DONE)
     thread = await asked(bot, "ana")
     assert "Counted, 1 of 2" in (await bot.approve(thread, "--as", "ben", login="ben")).succeeded().out
     refused = await bot.approve(thread, "--as", "cat", login="ben")
-    refused.failed("I cannot verify who you are.", f"You are ben@{HOST} here", "`logins`")
+    refused.failed("I cannot verify who you are.", "You are ben here: leave out --as")
     for name in ("cat", "ana"):  # The name of no login of hers, and of nobody in the group.
         (await bot.approve(thread, login=name)).failed("You may not decide")
     assert (await bot.run("show", thread, "--json")).document["status"] == "waiting_for_approval"

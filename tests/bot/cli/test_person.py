@@ -52,7 +52,11 @@ def test_everybody_else_is_an_unverified_stranger(here: str, claims: str, name: 
     assert (me.name, me.trust, me.login) == (name, "unverified", here)
     assert PEOPLE.identified(me).member == ""
     assert names_of(me).isdisjoint(name for key in PEOPLE.members for name in names_of(PEOPLE.person(key)))
-    assert f"You are {here} here" in how_to_be_known(me, "not_entitled")
+    hint = how_to_be_known(me, "not_entitled", PEOPLE)
+    if owner := PEOPLE.by_login(here):
+        assert hint == f" You are {PEOPLE.members[owner].name} here: leave out --as."
+    else:
+        assert f"You are {here} here: add that" in hint
 
 
 def test_where_the_team_file_names_nobody_people_are_who_they_say() -> None:
@@ -61,7 +65,7 @@ def test_where_the_team_file_names_nobody_people_are_who_they_say() -> None:
         ("Ann", "Ann", "verified", "dex@laptop"),
         ("Bob", "Bob", "verified", "dex@laptop"),
     ]
-    assert how_to_be_known(ann, "not_entitled") == ""
+    assert how_to_be_known(ann, "not_entitled", People()) == ""
     assert proof_of(ann) == "terminal dex@laptop"
     assert not names_of(ann).isdisjoint(names_of(bob)), "one person, for a quorum"
 

@@ -100,7 +100,7 @@ def test_a_story_reads_in_its_order() -> None:
         "bot: Approval needed\n  push\n    tag: v3\n  asked for by U1 at 2026-11-20 09:00 UTC"
         "\n  may decide: anyone\n  digest digest of s2",
         "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
-        "Ann: approved it: Already rejected by U2 at 2026-11-20 09:00 UTC. Nothing was changed.",
+        "Ann: tried to approve it; it does not count: already rejected by U2 at 2026-11-20 09:00 UTC.",
         "bot: Which tag?",
         "Ann: v2",
         "agent: push tag=v2",
@@ -147,13 +147,13 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         "bot: Approval needed\n  push\n  asked for by U1 at 2026-11-20 09:00 UTC"
         f"\n  may decide: release{expires}\n  0 of 2 approvals\n  digest digest of s1",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
-        "Ann: approved it: Your approval was already counted. Nothing was changed.",
-        "Bob: approved it: You may not decide on this request. The approvers are: release. Your attempt is on record.",
-        "Eve: approved it: You may not decide on this request. I cannot verify who you are. Your attempt is on record.",
-        "Bob: approved it: That decision belongs to a different request. Nothing was changed.",
+        "Ann: tried to approve it; it does not count: their approval was already counted.",
+        "Bob: tried to approve it; it does not count: the approvers are: release.",
+        "Eve: tried to approve it; it does not count: nobody can verify who that is.",
+        "Bob: tried to approve it; it does not count: it belongs to a different request.",
         waits + expires,
         f"{waits} or leads{expires}\n  more people may decide from now on",
-        "Bob: approved it: This request has expired; it will not run. Nothing was changed.",
+        "Bob: tried to approve it; it does not count: this request has expired; it will not run.",
         "bot: ❌ push expired, after an approval by U1 at 2026-11-20 09:00 UTC: nothing was run",
     ]
 

@@ -80,7 +80,7 @@ async def test_an_edit_comes_by_a_way_that_counts_too() -> None:
     world = await waiting()
     pending = world.thread.pending
     assert pending is not None
-    with pytest.raises(Refused, match="only by a click in Slack or the link in a mail, and yours came by the HTTP"):
+    with pytest.raises(Refused, match="only by a click in Slack or the link in a mail, and this one came by the HTTP"):
         await world.inbox.edit(
             world.thread.id,
             BOB,
