@@ -32,7 +32,7 @@ class CallToApprove:
     unverified: bool
     """Nobody vouches for some of the words that led to it (`store.authority.words.Words.doubtful`)."""
     people: tuple[Person, ...] = ()
-    """All requesters, as the team file knows them."""
+    """All requesters, as the log knows them: what they may today, the team file says."""
     strangers: tuple[str, ...] = ()
     """Those of its requesters who are nobody in the team file, or not verified, in words: each may be an approver."""
 

@@ -52,7 +52,7 @@ async def grant_for(turn: Turn, call: CallToApprove, tool: Tool, terms: Terms) -
     if not tool.takes_standing_approval():
         return None
     grant = await turn.services.authority.standing_approval(call)
-    return grant if grant and may_stand(terms, grant.by) else None
+    return grant if grant and may_stand(terms, turn.services.authority.identified(grant.by)) else None
 
 
 async def judge_again(turn: Turn, request: Request, tool: Tool, call: Call) -> str:

@@ -22,8 +22,7 @@ STRANGERS_MAX = 5
 def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -> CallToApprove:
     """The call, and whose words led to it, as far as the team file knows these people now."""
     words, identified = words_behind(turn.thread, chosen.step), turn.services.authority.identified
-    people = tuple(identified(person) for person in words.requesters)
-    names = (names_of(person) for person in (*words.requesters, *people))
+    names = (names_of(person) for one in words.requesters for person in (one, identified(one)))
     return CallToApprove(
         thread=turn.thread.id,
         step=chosen.step,
@@ -33,7 +32,7 @@ def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -
         at=now,
         requesters=tuple(sorted(frozenset().union(*names))),
         unverified=words.doubtful,
-        people=people,
+        people=words.requesters,
         strangers=_strangers(words, identified),
     )
 

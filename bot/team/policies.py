@@ -160,7 +160,7 @@ class Policies(Authority):
         for each in await standing.active(self._store, call.at):
             grant = each.granted
             same_rule = rule.as_granted() == grant.rule and self.still_valid(grant, call.at)
-            for_them = may_stand(terms, grant.by) and self._may_profit(grant, call)
+            for_them = may_stand(terms, self.identified(grant.by)) and self._may_profit(grant, call)
             # Last, since a use that was taken is gone.
             if (
                 same_rule
@@ -175,15 +175,18 @@ class Policies(Authority):
         """Whether the grant is for these requesters: all of them are in the team file, or it is bound."""
         if ANYONE in grant.askers:
             return True
+        people = [self._people.still(person) for person in call.people]
         if grant.askers:
             # Where nobody asked, none of them did.
-            return bool(call.people) and all(self._is_among(person, grant.askers) for person in call.people)
-        strangers = call.strangers or [person for person in call.people if not person.member]
+            return bool(people) and all(person and self._is_among(person, grant.askers) for person in people)
+        strangers = call.strangers or [person for person in people if not (person and person.member)]
         return not strangers or grant.is_bound
 
     def _is_among(self, person: Person, askers: Collection[str]) -> bool:
         if person.member:
             return not {TEAM, person.member, *self._people.groups_of(person)}.isdisjoint(askers)
+        if person.login:
+            return False  # The address was typed.
         # A name of the team file is no address.
         ours = {TEAM, *self._people.members, *self._people.group_names()}
         addresses = {one.lower() for one in askers if one not in ours}

@@ -1,7 +1,8 @@
 """Who may steer: pause, resume, cancel, reopen and fork a thread, and revoke a standing approval.
 
 `[steer]` in the team file names the group; without it, that is everybody in `[people]`, or every verified person where
-that is empty. Who wrote in the thread may always steer it, and who granted a standing approval may always revoke it.
+that is empty. Who wrote in the thread may always steer it, and who granted a standing approval may always revoke it, as
+long as they are known by the same (`People.still`).
 Every way asks `Steering`: the terminal, Slack, the HTTP API. It steers nothing itself, and judges no approval.
 `bot.team.check` checks the table.
 """
@@ -59,7 +60,7 @@ class Steering:
         """`theirs`: those who may always do it, `whose` in words."""
         by, group = self.people.identified(by), self.group_of(agent)
         may_not = f"{one_line(by.name, NAME_CHARS_MAX)} may not {act}"
-        if _is_one_of(by, theirs):
+        if _is_one_of(by, filter(None, map(self.people.still, theirs))):
             return by
         if by.trust != "verified":
             raise Refused(f"{may_not}: I cannot verify who that is. Nothing was changed.", "not_entitled")

@@ -16,7 +16,8 @@ from bot.team import standing
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
-from bot.team.steer import Steering
+from bot.team.steer import Steering, SteerTable
+from bot.team.tokens import sha256_of
 from channels.inbound import Refused
 from store.authority.terms import names_of
 from store.base import Store
@@ -57,7 +58,7 @@ START = Clock().now
 
 def policies(store: Store | None, text: str = TEAM + POLICY) -> Policies:
     team = Team.model_validate(tomllib.loads(text))
-    return Policies(People(team.people), team.rules, team.business_hours, store=store)
+    return Policies(People(team.people, team.tokens), team.rules, team.business_hours, store=store)
 
 
 def call(**more: Any) -> CallToApprove:
@@ -73,14 +74,14 @@ def asked_for_by(*people: Person) -> CallToApprove:
 
 async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any) -> StandingGranted:
     text = more.pop("text", TEAM + POLICY)
-    rule = policies(store, text).holding("push", {"target": "prod"})
+    team, rule = Team.model_validate(tomllib.loads(text)), policies(store, text).holding("push", {"target": "prod"})
     assert rule is not None
     given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "reason": "a migration"}
     given["way"] = "terminal"
     bounds: dict[str, Any] = {name: more.pop(name) for name in ("when", "askers", "uses", "narrow") if name in more}
     return await standing.grant(
         store,
-        People(Team.model_validate(tomllib.loads(text)).people),
+        People(team.people, team.tokens),
         by,
         bounds=standing.Bounds(**{"when": {"target": "prod"}} | bounds),
         rule=rule,
@@ -155,6 +156,19 @@ async def test_any_member_who_is_known_for_sure_may_revoke(store: Store) -> None
     assert await active(store, START) == [second]
     with pytest.raises(Refused, match="There is no standing approval 'g0'"):
         await revoked(store, "g0")
+
+
+async def test_who_granted_it_may_revoke_it_while_they_are_still_who_they_were(store: Store) -> None:
+    grant = await granted(store)
+    table = SteerTable(group="release")
+    for text, by in ((TEAM.replace("U0EVE", "U0NEW"), "U0NEW"), (TEAM.replace('slack = "U0EVE"', ""), "U0EVE")):
+        people = People(Team.model_validate(tomllib.loads(text)).people)
+        with pytest.raises(Refused, match="only who granted it, and members of release, may"):
+            await standing.revoke(
+                store, Steering(people, table), EVE.model_copy(update={"address": by}), grant.id, at=START
+            )
+    people = People(Team.model_validate(tomllib.loads(TEAM)).people)
+    assert await standing.revoke(store, Steering(people, table), EVE, grant.id, at=START)
 
 
 async def test_where_nothing_was_ever_granted_nothing_stands(store: Store) -> None:
@@ -297,6 +311,75 @@ async def test_it_covers_only_what_those_ask_for_whom_it_names(
     await granted(store, askers=askers)
     found = await policies(store).standing_approval(asked_for_by(*people))
     assert (found is not None) == covered
+
+
+AT_TERMINAL = Person(name="Eve", address="eve", login="eve@host", trust="verified")
+BY_TOKEN = Person(name="Eve", address="eve", token="eve-ci", trust="verified")
+TOKEN = f"""
+[tokens.eve-ci]
+sha256 = "{sha256_of("a token of Eve's")}"
+owner = "eve"
+scopes = ["decide"]
+until = 2027-01-31
+"""
+
+
+@pytest.mark.parametrize(
+    ("by", "old", "new"),
+    [
+        (EVE, "U0EVE", "U0NEW"),
+        (EVE, 'slack = "U0EVE"', ""),
+        (AT_TERMINAL, 'slack = "U0EVE"', "logins = []"),
+        (BY_TOKEN, TOKEN, ""),
+        (BY_TOKEN, 'owner = "eve"', 'owner = "dex"'),
+        (BY_TOKEN, '"decide"', '"read"'),
+        (BY_TOKEN, "2027-01-31", "2026-11-01"),
+    ],
+)
+async def test_it_holds_while_what_it_was_granted_by_is_still_theirs(by: Person, old: str, new: str) -> None:
+    store, text = MemoryStore(), TEAM + TOKEN + POLICY
+    grant = await granted(store, by, text=text)
+    assert await policies(store, text).standing_approval(call()) == grant
+    after = policies(store, text.replace(old, new))
+    assert not after.still_valid(grant, START)
+    assert await after.standing_approval(call()) is None
+
+
+@pytest.mark.parametrize(
+    ("askers", "new"),
+    [
+        (("ana",), {"U0ANA": "U0NEW"}),
+        (("team",), {"U0ANA": "U0NEW"}),
+        ((), {"U0ANA": "U0NEW"}),
+        (("leads",), {"U0ANA": "U0NEW", "U0DEX": "U0ANA"}),
+        ((), {"U0ANA": "U0NEW", "U0DEX": "U0ANA"}),
+    ],
+)
+async def test_who_asked_profits_while_they_are_still_who_they_were(
+    askers: tuple[str, ...], new: dict[str, str]
+) -> None:
+    """Ana asked; then her account is nobody's, or somebody else's."""
+    store, text = MemoryStore(), TEAM + POLICY
+    await granted(store, askers=askers)
+    recorded = call(people=(policies(None).identified(ANA),))
+    assert (await policies(store).standing_approval(recorded) is None) == (askers == ("leads",))
+    for old, other in new.items():
+        text = text.replace(old, other)
+    assert await policies(store, text).standing_approval(recorded) is None
+
+
+async def test_an_address_that_was_typed_profits_from_nothing(store: Store) -> None:
+    await granted(store, askers=("U0ZOE",))
+    typed = Person(name="U0ZOE", address="U0ZOE", login="mallory@pc", trust="verified")
+    assert await policies(store).standing_approval(call(people=(typed,))) is None
+
+
+async def test_who_granted_it_before_the_team_file_knew_them_has_not_granted_what_they_ask_for(store: Store) -> None:
+    anyone = POLICY.replace('"leads"', '"anyone"').replace("standing =", "requester_may = false\nstanding =")
+    grant = await granted(store, STRANGER, text=TEAM + anyone)
+    now = policies(store, TEAM + '[people.gus]\nslack = "U0XXX"\nemails = ["gus@example.com"]\n' + anyone)
+    assert await now.standing_approval(call()) == grant
+    assert await now.standing_approval(call(requesters=("gus", "gus@example.com"))) is None
 
 
 async def test_it_covers_only_revisions_of_its_pattern(store: Store) -> None:

@@ -124,6 +124,32 @@ async def test_words_that_nobody_vouches_for_make_nobody_a_requester() -> None:
     assert (await inbox.pause(thread_id, BEN)).status == "paused"
 
 
+@pytest.mark.parametrize(
+    ("then", "by"),
+    [
+        (TEAM.replace("U0BEN", "U0NEW"), Person(name="Ben", address="U0NEW", trust="verified")),
+        (TEAM.replace("U0BEN", "U0NEW"), BEN),
+        (TEAM.replace("U0BEN", "U0NEW").replace("U0ANA", "U0BEN"), BEN),
+        (TEAM.replace('slack = "U0BEN"', ""), BEN),
+    ],
+)
+async def test_who_wrote_steers_while_they_are_still_who_they_were(then: str, by: Person) -> None:
+    table = '[steer]\ngroup = "release"\n'
+    store = MemoryStore()
+    thread_id = await inbox_of(TEAM + table, store).message(PLACE, InboundMessage(BEN, "do it", "m1"), agent="deploy")
+    with pytest.raises(Refused, match="may not steer this thread"):
+        await inbox_of(then + table, store).pause(thread_id, by)
+    assert (await inbox_of(TEAM + table, store).pause(thread_id, BEN)).status == "paused"
+
+
+async def test_who_wrote_under_a_typed_name_is_not_whose_name_it_is() -> None:
+    typed = Person(name="ben", address="U0BEN", login="mallory@pc", trust="verified")
+    store = MemoryStore()
+    thread_id = await inbox_of("", store).message(PLACE, InboundMessage(typed, "do it", "m1"), agent="deploy")
+    with pytest.raises(Refused, match="may not steer this thread"):
+        await inbox_of(TEAM + '[steer]\ngroup = "release"\n', store).pause(thread_id, BEN)
+
+
 async def test_who_steered_is_recorded_as_the_team_knows_them() -> None:
     store = MemoryStore()
     inbox = inbox_of(TEAM, store)
