@@ -74,7 +74,12 @@ class Step(BaseModel):
 
 
 class ToolError(Exception):
-    """The tool changed nothing. The text is for the model: short, and says what would work."""
+    """The tool changed nothing. The reason is short: people read it, and so does the model."""
+
+    def __init__(self, reason: str = "", *, hint: str = "") -> None:
+        """`hint`: what the model could do instead. People do not read it."""
+        super().__init__(reason)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,9 @@ class ToolFinished(Recorded):
     step: str
     result: JsonValue = None
     error: str = ""
-    """Short, for the model to act on. Empty: the tool succeeded."""
+    """Short, for people and the model. Empty: the tool succeeded."""
+    hint: str = ""
+    """What the model could do instead. Older logs have it in `error`."""
 
 
 class ToolInterrupted(Recorded):
@@ -246,6 +248,8 @@ class StepRefused(Recorded):
     kind: Literal["step_refused"] = "step_refused"
     step: str
     error: str
+    hint: str = ""
+    """As in `ToolFinished`."""
 
 
 class TimerFired(Recorded):

@@ -211,11 +211,12 @@ def _finished(row: _Row, event: ToolFinished) -> Block | None:
     if step is None:
         return None
     chosen = step.chosen
-    text.reserve("error", "result")
+    text.reserve("error", "hint", "result")
     if not step.request:
         text.put_all(_without(chosen.arguments, row.for_people), apart="arguments")
     if event.error:
         text.put("error", event.error)
+        _put_hint(text, event.hint)
     elif isinstance(event.result, dict) and (news := _not_in_arguments(event.result, chosen.arguments)) is not None:
         text.put_all(_without(news, row.for_people), apart="result")
     elif event.result is not None:
@@ -236,20 +237,21 @@ def _not_begun(row: _Row, event: ToolNotBegun) -> Block | None:
 
 
 def _refused(row: _Row, event: StepRefused) -> Block | None:
-    return _not_done(row, "refused", event.error)
+    return _not_done(row, "refused", event.error, event.hint)
 
 
-def _not_done(row: _Row, tag: str, why: str) -> Block | None:
+def _not_done(row: _Row, tag: str, why: str, hint: str = "") -> Block | None:
     step, text = row.step, row.text
     if step is None:
         return None
-    text.reserve("error")
+    text.reserve("error", "hint")
     text.put("step", step.chosen.intent)
     if not step.request:
         if step.chosen.editor:
             text.put("changed_by", _who(step.chosen.editor))
         text.put_all(step.chosen.arguments, apart="arguments")
     text.put("error", why)
+    _put_hint(text, hint)
     return Block(tag, str(text), step.chosen.intent, error=tag == "refused")
 
 
@@ -353,6 +355,11 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
 
 
 # Small parts
+
+
+def _put_hint(text: Writer, hint: str) -> None:
+    if hint:
+        text.put("hint", hint)
 
 
 def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:

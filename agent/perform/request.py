@@ -39,7 +39,7 @@ async def request(turn: Turn, action: RequestApproval) -> None:
     except EventTooLarge as error:
         await turn.begin(refused(turn, step, f"It is too large to be shown completely: {error}"))
     except ToolError as error:
-        await turn.begin(refused(turn, step, str(error)))
+        await turn.begin(refused(turn, step, str(error), hint=error.hint))
     else:
         await turn.begin(requested, *([_granted(requested, grant)] if grant else []))
 

@@ -48,7 +48,7 @@ async def run(turn: Turn, action: RunTool) -> None:
     try:
         facts, rules = await _facts_to_run_with(turn, action)
     except ToolError as error:
-        await turn.begin(refused(turn, step, str(error)))
+        await turn.begin(refused(turn, step, str(error), hint=error.hint))
         return
     started = ToolStarted(
         id=keys.started(step.id, step.starts + 1),
@@ -113,7 +113,8 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
     except LeaseLost:
         raise
     except ToolError as error:
-        await turn.note(_finished(turn, step, error=str(error) or "It failed without giving a reason."))
+        reason = str(error) or "It failed without giving a reason."
+        await turn.note(_finished(turn, step, error=reason, hint=error.hint))
     except Exception as error:
         # Only a ToolError guarantees that the tool changed nothing.
         why = _in_one_line(error, tool)
@@ -148,8 +149,9 @@ async def prepare(turn: Turn, tool: Tool, call: Call) -> Facts:
         raise ToolError(_in_one_line(error, tool)) from error
 
 
-def refused(turn: Turn, step: StepState, error: str) -> StepRefused:
-    return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error[:ERROR_CHARS_MAX])
+def refused(turn: Turn, step: StepState, error: str, *, hint: str = "") -> StepRefused:
+    error, hint = error[:ERROR_CHARS_MAX], hint[:ERROR_CHARS_MAX]
+    return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error, hint=hint)
 
 
 def what_is_known(turn: Turn, step: StepState) -> str:
@@ -180,10 +182,13 @@ def _waiting(turn: Turn, step: StepState, wait: Wait) -> ToolWaiting:
     )
 
 
-def _finished(turn: Turn, step: StepState, *, result: JsonValue = None, error: str = "") -> ToolFinished:
+def _finished(
+    turn: Turn, step: StepState, *, result: JsonValue = None, error: str = "", hint: str = ""
+) -> ToolFinished:
     at, event_id = turn.now(), keys.finished(step.id)
+    error, hint = error[:ERROR_CHARS_MAX], hint[:ERROR_CHARS_MAX]
     try:
-        event = ToolFinished(id=event_id, at=at, step=step.id, result=result, error=error[:ERROR_CHARS_MAX])
+        event = ToolFinished(id=event_id, at=at, step=step.id, result=result, error=error, hint=hint)
         size = len(encode(event))
     except ValueError as problem:
         text = f"It was done, but its result could not be stored: {problem}"

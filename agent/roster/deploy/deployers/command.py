@@ -294,7 +294,8 @@ class CommandDeployer:
         where = f"{self.component} {self.environment}"
         if run is None or run.state not in ("running", "lost"):
             return TargetBusy(
-                f"Another deployment of {where} is just starting. Look at what runs there, then try again."
+                f"Another deployment of {where} is just starting.",
+                hint="Look at what runs there, then try again.",
             )
         since = run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
         on = f" on {run.host}" if run.machine and run.machine != self._identity() else ""
@@ -302,7 +303,8 @@ class CommandDeployer:
         if silent_since:
             return TargetBusy(
                 f"{where} is locked by {what}: no worker there has been heard of since {minute(silent_since)}, so its "
-                "outcome is unknown. Ask a person to check; when they say that it is over, choose release_target."
+                "outcome is unknown.",
+                hint="Ask a person to check; when they say that it is over, choose release_target.",
             )
         if run.state == "running":
             return TargetBusy(f"{where} is busy with {what}. Wait for it to end.")

@@ -82,8 +82,9 @@ async def _runs(targets: Targets, component: str, environment: str, new: str) ->
 def refusal(where: str, new: Revision, found: list[Danger]) -> ToolError:
     name = f"{new.name} ({new.short})" if new.name else new.short
     return ToolError(
-        f"Not deployed to {where}: {name} {_in_words(found)}. {' '.join(danger.instead for danger in found)} "
-        "Only if a person asks for exactly this in plain words, choose it again with a waiver that quotes them."
+        f"Not deployed to {where}: {name} {_in_words(found)}.",
+        hint=f"{' '.join(danger.instead for danger in found)} Only if a person asks for exactly this in plain words, "
+        "choose it again with a waiver that quotes them.",
     )
 
 
@@ -100,8 +101,8 @@ def not_in(note: JsonValue, found: list[Danger]) -> list[Danger]:
 def changed(component: str, environment: str, what: str) -> ToolError:
     """What was prepared does not hold any more, at the moment when it would begin."""
     return ToolError(
-        f"Not started: {component} {environment} has changed since this was prepared: {what}. "
-        "Look again before you propose it again."
+        f"Not started: {component} {environment} has changed since this was prepared: {what}.",
+        hint="Look again before you propose it again.",
     )
 
 
@@ -118,14 +119,14 @@ def quoted(waiver: Waiver, call: Call) -> dict[str, JsonValue]:
     said = call.said(waiver.message)
     if said is None:
         raise ToolError(
-            f"The waiver names {waiver.message[:20]!r}, which is no message of a verified person. The names stand "
-            "behind the senders, as in: Ann (verified), m7."
+            f"The waiver names {waiver.message[:20]!r}, which is no message of a verified person.",
+            hint="The names stand behind the senders, as in: Ann (verified), m7.",
         )
     words, text = _plain(waiver.words), _plain(said.text)
     if not words or len(words) > QUOTE_CHARS_MAX or not re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text):
         raise ToolError(
-            f"{waiver.message} does not say {words[:80]!r}. Quote whole words of it exactly as they stand there, "
-            f"{QUOTE_CHARS_MAX} characters at most."
+            f"{waiver.message} does not say {words[:80]!r}.",
+            hint=f"Quote whole words of it exactly as they stand there, {QUOTE_CHARS_MAX} characters at most.",
         )
     # Who is in the team file has a name that nobody else can take; of others the address tells more than the name.
     by = said.by.member or ", ".join(dict.fromkeys(filter(None, (said.by.name, said.by.address))))

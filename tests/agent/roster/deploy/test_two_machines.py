@@ -71,7 +71,8 @@ async def test_of_a_machine_that_is_gone_people_are_told_and_a_person_frees_its_
         assert lost["state"] == "lost"
         assert "has been heard of since" in str(lost["note"])
         again = await other.say("deploy it again", place="again")
-        assert "Ask a person to check" in _errors(again)[-1]
+        assert "no worker there has been heard of since" in _errors(again)[-1]
+        assert any("Ask a person to check" in event.hint for event in again.events if isinstance(event, ToolFinished))
         asked = await other.say("it is over, I looked", place="released")
         assert facts(asked)["run"] == lost["run_id"]
         assert "STILL RUN" in facts(asked)["note"]

@@ -102,8 +102,9 @@ async def test_what_a_machine_that_is_gone_ran_is_lost_and_locked_until_a_person
     seen = await there.look(run.id)
     assert seen.state == "lost"
     assert f"No worker on {run.host}, where it was begun, has been heard of since" in seen.note
-    with pytest.raises(TargetBusy, match=r"locked by run .* Ask a person to check; .* choose release_target"):
+    with pytest.raises(TargetBusy, match=r"locked by run .* its outcome is unknown") as busy:
         await start(there, TWO, key="t2/s1")
+    assert "Ask a person to check; when they say that it is over, choose release_target." in busy.value.hint
     await there.release(run.id, "Dex")
     with pytest.raises(ToolError, match="does not hold web production any more"):
         await there.release(run.id, "Dex")

@@ -65,8 +65,9 @@ async def test_what_was_rolled_back_on_the_environment_before_is_not_deployed_an
     (failed,) = [event for event in events(thread, ToolFinished) if event.error]
     assert failed.error == (
         "Not started: backend production has changed since this was prepared: "
-        "8a1d8cc does NOT run on staging, which comes before. Look again before you propose it again."
+        "8a1d8cc does NOT run on staging, which comes before."
     )
+    assert failed.hint == "Look again before you propose it again."
 
 
 async def test_what_was_shown_and_waived_is_no_change(bot: Bot) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bot.views.transcript import entries
 from channels.inbound import InboundMessage
 from store.events import StepRefused
 from store.thread import Thread
@@ -17,24 +18,40 @@ from tests.telling.story import ANN, deleted
 WAY_PAST = "Only if a person asks for exactly this in plain words, choose it again with a waiver that quotes them."
 
 
-async def refused(bot: Bot, step: dict[str, object]) -> str:
+async def refused(bot: Bot, step: dict[str, object]) -> StepRefused:
     before = bot.site.deployed()
     async with bot.working(Scripted(step)):
         thread = await bot.say("do it")
     assert thread.pending is None
     assert bot.site.deployed() == before
-    return str(events(thread, StepRefused)[-1].error)
+    refusal = events(thread, StepRefused)[-1]
+    assert isinstance(refusal, StepRefused)
+    return refusal
 
 
 async def test_what_runs_there_already_is_not_deployed_again(bot: Bot) -> None:
-    assert await refused(bot, deploy("backend", "staging", "v1.1.0")) == (
-        f"Not deployed to backend staging: v1.1.0 (8a1d8cc) runs there already. There is nothing to deploy. {WAY_PAST}"
-    )
+    refusal = await refused(bot, deploy("backend", "staging", "v1.1.0"))
+    assert refusal.error == "Not deployed to backend staging: v1.1.0 (8a1d8cc) runs there already."
+    assert refusal.hint == f"There is nothing to deploy. {WAY_PAST}"
+
+
+async def test_what_is_for_the_model_is_not_shown_to_people(bot: Bot) -> None:
+    model = Scripted(deploy("backend", "staging", "v1.1.0"))
+    async with bot.working(model):
+        thread = await bot.say("do it")
+    assert WAY_PAST in " ".join(model.prompts[1].split())
+    assert WAY_PAST not in "\n".join(entry.text for entry in entries(thread, everything=True))
+    async with bot.working():
+        thread = await bot.say("deploy the backend v1.0.0 to staging", "another desk")
+    told = "\n".join(str(step.chosen.arguments) for step in thread.state.steps.values())
+    assert "I stopped: Not deployed to backend staging" in told
+    assert WAY_PAST not in told
 
 
 async def test_what_is_older_is_not_deployed_although_nobody_has_to_approve(bot: Bot) -> None:
-    error = await refused(bot, deploy("backend", "staging", "v1.0.0"))
-    assert "v1.0.0 (22ddc54) is OLDER than what runs there. To go back after a bad deployment, use rollback." in error
+    refusal = await refused(bot, deploy("backend", "staging", "v1.0.0"))
+    assert "v1.0.0 (22ddc54) is OLDER than what runs there." in refusal.error
+    assert "To go back after a bad deployment, use rollback." in refusal.hint
 
 
 async def test_what_is_on_another_branch_is_not_deployed(bot: Bot) -> None:
@@ -42,26 +59,27 @@ async def test_what_is_on_another_branch_is_not_deployed(bot: Bot) -> None:
     author = ("-c", "user.name=Lin", "-c", "user.email=lin@example.com")
     tree = bot.output(*git, "rev-parse", "v1.1.0^{tree}")
     other = bot.output(*git, *author, "commit-tree", tree, "-p", bot.site.sha("v1.0.0"), "-m", "Elsewhere")
-    error = await refused(bot, deploy("backend", "staging", other))
-    assert "is on ANOTHER BRANCH than what runs there" in error
+    refusal = await refused(bot, deploy("backend", "staging", other))
+    assert "is on ANOTHER BRANCH than what runs there" in refusal.error
 
 
 async def test_what_cannot_be_compared_is_not_deployed(bot: Bot) -> None:
     (bot.site.home / "status").write_text(f"#!/bin/sh\necho {'d' * 40}\n")
-    error = await refused(bot, deploy("backend", "staging", "v1.1.0"))
-    assert "cannot be compared: what runs there is not in the repository" in error
+    refusal = await refused(bot, deploy("backend", "staging", "v1.1.0"))
+    assert "cannot be compared: what runs there is not in the repository" in refusal.error
 
 
 async def test_what_does_not_run_on_the_environment_before_is_not_deployed(bot: Bot) -> None:
-    error = await refused(bot, deploy("backend", "production", MERGED))
-    assert "4af9ec0 does NOT run on staging, which comes before. Deploy it to staging first." in error
+    refusal = await refused(bot, deploy("backend", "production", MERGED))
+    assert "4af9ec0 does NOT run on staging, which comes before." in refusal.error
+    assert "Deploy it to staging first." in refusal.hint
 
 
 async def test_an_environment_before_that_does_not_answer_counts_as_one_where_it_does_not_run(bot: Bot) -> None:
     script = (bot.site.home / "status").read_text()
     (bot.site.home / "status").write_text(script.replace("set -eu", 'set -eu; [ "$2" = production ] || exit 1'))
-    error = await refused(bot, deploy("backend", "production", "v1.1.0"))
-    assert "does NOT run on staging" in error
+    refusal = await refused(bot, deploy("backend", "production", "v1.1.0"))
+    assert "does NOT run on staging" in refusal.error
 
 
 # The way past
