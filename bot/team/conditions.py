@@ -41,7 +41,7 @@ def _given(value: object) -> object:
             raise ValueError(f'must compare with a number, such as "<=10000", not {value[:40]!r}')
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if number_of(value) is None:
-            raise ValueError("must be a finite number, with a point of at most 15 digits")
+            raise ValueError("must be a number of at most 15 digits")
     elif not isinstance(value, bool):
         raise ValueError('must be a text, a number, true or false, such as "prod-*", 3 or "<=10000"')
     return value
