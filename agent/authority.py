@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from agent.arguments import Value
+from agent.steps import Meaning
 from store.authority.terms import ANYONE, Terms, asked_by
 from store.standing import StandingGranted
 from store.values import Person, Place
@@ -33,6 +34,8 @@ class CallToApprove:
     """Nobody vouches for some of the words that led to it (`store.authority.words.Words.doubtful`)."""
     people: tuple[Person, ...] = ()
     """All requesters, as the log knows them: what they may today, the team file says."""
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    """What names in its arguments stand for, as its facts say."""
     strangers: tuple[str, ...] = ()
     """Those of its requesters who are nobody in the team file, or not verified, in words: each may be an approver."""
 

@@ -8,7 +8,7 @@ code. Asking a person and being done are steps like any other. This module does 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar
@@ -100,6 +100,22 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name in an argument stands for now, such as a tag: tomorrow it may stand for something else."""
+
+    name: str
+    """The name that a pattern of a standing approval may match. Empty: there is none."""
+    where: str
+    """Where the name is known: elsewhere it may stand for something else."""
+    thing: str
+    """What it stands for, by a name that never moves, such as a full commit."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} of {self.where}"
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What a tool gets besides its arguments."""
 
@@ -172,6 +188,18 @@ class Tool(Step):
     def takes_standing_approval(self) -> bool:
         """Whether this call may be approved beforehand, or must be shown to people."""
         return True
+
+    def meanings(self, facts: Facts) -> Mapping[str, Meaning]:
+        """By argument, what its name stands for by the facts of this call. Standing approvals are judged by it."""
+        return {}
+
+    @classmethod
+    async def meanings_now(cls, argument: str, value: str, resources: Mapping[type, object]) -> Sequence[Meaning]:
+        """What this value of the argument stands for now, wherever it is known, for a standing approval that names it.
+
+        `resources`: those that the tool `needs`.
+        """
+        return ()
 
     def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
         """What of the team's configuration it would run with, by name: a command, say.

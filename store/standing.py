@@ -34,6 +34,8 @@ class StandingGranted(Recorded):
     """How many calls it approves. 0: any number."""
     narrow: bool = False
     """`when` binds an argument of free values, such as a revision."""
+    pins: dict[str, str] = {}
+    """What the names in `when` stood for at the time: a tag's commit, say. It covers nothing else of that name."""
     tell: Place | None = None
     """Where each use is told, besides the thread that uses it."""
     by: Person
@@ -51,7 +53,8 @@ class StandingGranted(Recorded):
 
 
 class StandingUsed(Recorded):
-    """A call takes one of the uses of a grant that has a number of them, before it is approved.
+    """A call takes one of the uses of a grant that has a number of them, or is the first with a name, and is not yet
+    approved.
 
     It counts only if the grant had one left: of several at the same moment, the first in the log.
     """
@@ -60,6 +63,8 @@ class StandingUsed(Recorded):
     grant: str
     thread: str
     step: str
+    pins: dict[str, str] = {}
+    """What the names that it is the first to use stood for. Later calls of the grant must mean the same."""
 
 
 class StandingRevoked(Recorded):

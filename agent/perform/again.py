@@ -63,11 +63,13 @@ async def judge_again(turn: Turn, request: Request, tool: Tool, call: Call) -> s
         raise ToolError("Its approval expired before it began. It can be asked for anew.")
     whys = [*_changes(turn, request, tool, call)]
     # As if it were asked for by today's rules at the time when it was.
-    rule = rule_for(turn, call_to_approve(turn, request.chosen, tool, request.asked.at))
+    facts = request.asked.facts
+    rule = rule_for(turn, call_to_approve(turn, request.chosen, tool, facts, request.asked.at))
     if rule is None:
         whys.append("nobody may approve it any more")
     elif request.terms.standing:
-        grant = await grant_for(turn, call_to_approve(turn, request.chosen, tool, turn.now()), tool, rule.terms)
+        now = call_to_approve(turn, request.chosen, tool, facts, turn.now())
+        grant = await grant_for(turn, now, tool, rule.terms)
         if grant is None or grant.id != request.terms.standing:
             whys.append("the standing approval behind it no longer covers it")
     else:
@@ -82,7 +84,7 @@ def _changes(turn: Turn, request: Request, tool: Tool, call: Call) -> Iterator[s
     """What has changed of the tool and of the configuration that it would run with."""
     shown = request.asked.configuration
     if shown is None:
-        return  # The request is older than configurations are.
+        return  # The request is older than configurations are: until it expires, it runs by the one of today.
     try:
         now = configuration_of(turn, tool, call)
     except ToolError as error:

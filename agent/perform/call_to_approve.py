@@ -8,7 +8,7 @@ from datetime import datetime
 from agent.arguments import values_of
 from agent.authority import CallToApprove
 from agent.perform.turn import Turn
-from agent.steps import Tool
+from agent.steps import Facts, Tool
 from store.authority.terms import names_of
 from store.authority.words import Words, is_theirs, words_behind
 from store.events import StepChosen
@@ -19,7 +19,7 @@ STRANGERS_MAX = 5
 """The most that a request names."""
 
 
-def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -> CallToApprove:
+def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, facts: Facts, now: datetime) -> CallToApprove:
     """The call, and whose words led to it, as far as the team file knows these people now."""
     words, identified = words_behind(turn.thread, chosen.step), turn.services.authority.identified
     names = (names_of(person) for one in words.requesters for person in (one, identified(one)))
@@ -33,6 +33,7 @@ def call_to_approve(turn: Turn, chosen: StepChosen, tool: Tool, now: datetime) -
         requesters=tuple(sorted(frozenset().union(*names))),
         unverified=words.doubtful,
         people=words.requesters,
+        meanings=tool.meanings(facts),
         strangers=_strangers(words, identified),
     )
 

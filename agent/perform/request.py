@@ -27,7 +27,7 @@ async def request(turn: Turn, action: RequestApproval) -> None:
     step, tool, chosen = action.step, action.tool, action.step.chosen
     try:
         facts = await prepare(turn, tool, turn.call(step, 1))
-        call = call_to_approve(turn, chosen, tool, turn.now())
+        call = call_to_approve(turn, chosen, tool, facts, turn.now())
         rule = rule_for(turn, call)
         if rule is None:
             which = f"{chosen.intent} with these arguments"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from bot.cli import command, console, exits, person
 from bot.cli.options import As, AsJson
 from bot.setup import Setup
 from bot.team import standing
-from bot.team.conditions import Given, as_condition
+from bot.team.conditions import Given, as_condition, is_glob
 from bot.team.hours import parse_duration, plain
 from bot.team.names import unknown
 from bot.team.policies import places_of
@@ -91,6 +92,7 @@ def grant(
         async with person.acting(setup, name) as (bot, me):
             chosen, cls = _tool(bot, tool, agent)
             bounds = _bounds_of(cls, conditions or [], asked_by or [], uses)
+            bounds = replace(bounds, pins=await _pins(bot, chosen, cls, bounds.when))
             granted = await standing.grant(
                 bot.store,
                 bot.people,
@@ -107,7 +109,7 @@ def grant(
                 way="terminal",
             )
         if as_json:
-            console.print_json(_document(bot, standing.Grant(granted)))
+            console.print_json(_document(bot, standing.Grant(granted, pins=granted.pins)))
         else:
             print(f"{granted.id}: {_call(granted)} is approved until {instant(granted.until)}.")
 
@@ -172,6 +174,16 @@ def _bounds_of(tool: type[Tool], conditions: list[str], askers: list[str], uses:
     return standing.Bounds(when, askers, uses, narrow=any(arguments[name].values is None for name in when))
 
 
+async def _pins(bot: App, agent: str, tool: type[Tool], when: Mapping[str, Given]) -> dict[str, str]:
+    """What the names in the conditions stand for now. What cannot be found is pinned by its first use."""
+    resources, found = bot.roster[agent].resources_of(tool.intent_name()), dict[str, str]()
+    for argument, given in when.items():
+        if isinstance(given, str) and not is_glob(given):
+            for meaning in await tool.meanings_now(argument, given, resources):
+                found |= standing.pins_of(when, {argument: meaning})
+    return found
+
+
 def _own_place(bot: App, person: Person) -> Place | None:
     """Where this person is told of its uses; None: nowhere that is set up."""
     return next(places_of(bot.people, [bot.people.identified(person).member], bot.channels), None)
@@ -227,6 +239,7 @@ def _document(bot: App, grant: standing.Grant) -> dict[str, Any]:
         "asked_by": fields["askers"],
         "uses": granted.uses or None,
         "uses_left": grant.uses_left,
+        "pins": dict(grant.pins),
         "by": fields["by"],
         "granted_at": fields["at"],
         "until": fields["until"],

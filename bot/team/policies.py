@@ -18,7 +18,7 @@ from agent.arguments import Value
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.steps import ToolError
 from bot.team import standing
-from bot.team.conditions import all_hold
+from bot.team.conditions import Given, holds
 from bot.team.hours import Duration, Hours
 from bot.team.people import People
 from bot.team.rules import MEMBERS, Deciders, Rule, Rules
@@ -161,12 +161,13 @@ class Policies(Authority):
             grant = each.granted
             same_rule = rule.as_granted() == grant.rule and self.still_valid(grant, call.at)
             for_them = may_stand(terms, self.identified(grant.by)) and self._may_profit(grant, call)
+            pins = standing.pins_of(grant.when, call.meanings)
             # Last, since a use that was taken is gone.
             if (
                 same_rule
                 and _covers(grant, call)
                 and for_them
-                and await standing.take_use(self._store, each, call.thread, call.step, call.at)
+                and await standing.take_use(self._store, each, call.thread, call.step, call.at, pins)
             ):
                 return grant
         return None
@@ -206,7 +207,16 @@ class Policies(Authority):
 
 
 def _covers(grant: StandingGranted, call: CallToApprove) -> bool:
-    return (grant.agent, grant.intent) == (call.agent, call.intent) and all_hold(grant.when, call.arguments) is True
+    is_such = (grant.agent, grant.intent) == (call.agent, call.intent)
+    return is_such and all(_fits(given, name, call) for name, given in grant.when.items())
+
+
+def _fits(given: Given, argument: str, call: CallToApprove) -> bool:
+    """Where the argument is a name, the name that its facts found counts, or the thing itself."""
+    meaning = call.meanings.get(argument)
+    if meaning is None:
+        return holds(given, call.arguments.get(argument)) is True
+    return given == meaning.thing or (bool(meaning.name) and holds(given, meaning.name) is True)
 
 
 def _places(people: People, deciders: Deciders, channels: Collection[str]) -> list[Place]:

@@ -10,10 +10,12 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from agent.reporting import report_posted
 from agent.speech.requests import ways_in_words
+from agent.steps import Meaning
 from bot.team.conditions import Given
 from bot.team.names import unknown
 from bot.team.people import People
@@ -40,6 +42,8 @@ class Grant(NamedTuple):
     revoked: StandingRevoked | None = None
     used: tuple[str, ...] = ()
     """The ids of its uses, the first ones of which count."""
+    pins: Mapping[str, str] = MappingProxyType({})
+    """What each name that it names stood for, when it was granted or else when it was first used."""
 
     def is_active(self, at: datetime) -> bool:
         return self.revoked is None and at < self.granted.until
@@ -60,12 +64,13 @@ def fold(events: Iterable[Event]) -> dict[str, Grant]:
     for event in events:
         match event:
             case StandingGranted():
-                grants.setdefault(event.id, Grant(event))
+                grants.setdefault(event.id, Grant(event, pins=event.pins))
             case StandingRevoked() if event.grant in grants:
                 grants[event.grant] = grants[event.grant]._replace(revoked=event)
             case StandingUsed() if event.grant in grants:
                 grant = grants[event.grant]
-                grants[event.grant] = grant._replace(used=(*grant.used, event.id))
+                pins = grant.pins if grant.uses_left == 0 else {**event.pins, **grant.pins}
+                grants[event.grant] = grant._replace(used=(*grant.used, event.id), pins=pins)
             case _:
                 pass
     return grants
@@ -76,19 +81,34 @@ async def active(store: Store, at: datetime) -> list[Grant]:
     return [grant for grant in (await _grants(store)).values() if grant.is_active(at)]
 
 
-async def take_use(store: Store, grant: Grant, thread_id: str, step_id: str, at: datetime) -> bool:
+def pins_of(when: Mapping[str, Given], meanings: Mapping[str, Meaning]) -> dict[str, str]:
+    """What the names that a grant asks for exactly stand for. A pattern or the thing itself pins nothing."""
+    named = ((given, meanings[argument]) for argument, given in when.items() if argument in meanings)
+    return {one.key: one.thing for given, one in named if given == one.name and given != one.thing}
+
+
+async def take_use(
+    store: Store, grant: Grant, thread_id: str, step_id: str, at: datetime, pins: Mapping[str, str]
+) -> bool:
     """Take one of the uses of this grant for a call; a call takes no second one. False: there is none left.
 
+    `pins`: what the names of the grant stand for in this call. False, too, where they stood for something else before.
     Durable when it returns: a call that then is not made has used it up. Raises StoreUnavailable.
     """
     use = keys.used(grant.granted.id, thread_id, step_id)
-    if not grant.granted.uses or grant.is_used_by(use):
+    new = {name: thing for name, thing in pins.items() if grant.pins.get(name) != thing}
+    if not new.keys().isdisjoint(grant.pins):
+        return False  # A name has moved.
+    counts = not grant.granted.uses or grant.is_used_by(use)
+    if counts and not new:
         return True
-    if not grant.uses_left:
+    if not counts and not grant.uses_left:
         return False
-    await _post(store, StandingUsed(id=use, at=at, grant=grant.granted.id, thread=thread_id, step=step_id))
+    await _post(store, StandingUsed(id=use, at=at, grant=grant.granted.id, thread=thread_id, step=step_id, pins=new))
     now = (await _grants(store)).get(grant.granted.id)
-    return now is not None and now.revoked is None and now.is_used_by(use)
+    if now is None or now.revoked or (now.granted.uses and not now.is_used_by(use)):
+        return False
+    return pins.items() <= now.pins.items()
 
 
 async def _grants(store: Store) -> dict[str, Grant]:
@@ -108,6 +128,7 @@ class Bounds:
     askers: Sequence[str] = ()
     uses: int = 0
     narrow: bool = False
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 async def grant(
@@ -142,6 +163,7 @@ async def grant(
         askers=tuple(bounds.askers),
         uses=bounds.uses,
         narrow=bounds.narrow,
+        pins=dict(bounds.pins),
         rule=rule.as_granted(),
         tell=tell,
         by=by,

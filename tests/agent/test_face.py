@@ -11,7 +11,7 @@ import agent
 
 ROSTER = Path(agent.__file__).parent / "roster"
 FACE = """\
-Agent AgentError Call Called DoneForNow Facts HandOver KeepsNotes Limits LookAgain MessageReceived NoNotes Notes
+Agent AgentError Call Called DoneForNow Facts HandOver KeepsNotes Limits LookAgain Meaning MessageReceived NoNotes Notes
 NotesUnavailable NothingToDo RequestHumanInput
 Result Said SendUpdate SetReminder Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question calls
 opening_of steps_taken

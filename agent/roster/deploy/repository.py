@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent import ToolError
@@ -33,6 +33,7 @@ FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
 _LIKE_A_SHA = re.compile(r"[0-9a-f]{7,64}")
 """Git abbreviates SHAs to seven digits or more. Shorter names (`2024`, `face`) are names, unless a commit has them."""
+TAGS = "refs/tags/"
 _SPACES = ("refs/tags", "refs/heads", "refs/remotes")
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,/+@#=%-]*")
 # Names that git forbids (git-check-ref-format) and the pattern above allows.
@@ -54,6 +55,8 @@ class Revision:
     subject: str
     name: str = ""
     """The tag or branch that was requested or listed; empty for a SHA."""
+    ref: str = ""
+    """The full name of what was requested, such as `refs/tags/v1`; empty for a SHA."""
 
 
 class Repository:
@@ -102,7 +105,7 @@ class Repository:
             raise ToolError(f"{shown} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.")
         if found := next(iter(refs.values()), "") or next(iter(hashed), ""):
             revision = (await self.revisions([found]))[found]
-            return _with_name(revision, text) if refs else revision
+            return replace(_with_name(revision, text), ref=next(iter(refs))) if refs else revision
         if refs:
             raise ToolError(f"{text!r} is a tag of something that is not a commit.")
         usable = [tag.name for tag in await self.tags(10) if is_revision_text(tag.name)][:3]
@@ -230,8 +233,7 @@ def _meanings(refs: Mapping[str, str], hashed: Collection[str]) -> str:
 
 
 def _with_name(revision: Revision, name: bytes | str) -> Revision:
-    shown = one_line(name, REVISION_CHARS_MAX)
-    return Revision(revision.sha, revision.short, revision.author, revision.date, revision.subject, shown)
+    return replace(revision, name=one_line(name, REVISION_CHARS_MAX))
 
 
 def _clamped(limit: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.authority import CallToApprove
+from agent.steps import Meaning
 from bot.team import standing
 from bot.team.file import Team
 from bot.team.people import People
@@ -78,7 +79,9 @@ async def granted(store: Store, by: Person = EVE, hours: float = 4, **more: Any)
     assert rule is not None
     given: dict[str, Any] = {"agent": "ops", "intent": "push", "at": START, "reason": "a migration"}
     given["way"] = "terminal"
-    bounds: dict[str, Any] = {name: more.pop(name) for name in ("when", "askers", "uses", "narrow") if name in more}
+    bounds: dict[str, Any] = {
+        name: more.pop(name) for name in ("when", "askers", "uses", "narrow", "pins") if name in more
+    }
     return await standing.grant(
         store,
         People(team.people, team.tokens),
@@ -391,6 +394,63 @@ async def test_it_covers_only_revisions_of_its_pattern(store: Store) -> None:
         assert await here.standing_approval(call(arguments={"target": other})) is None
 
 
+ANY_TARGET = TEAM + POLICY.replace('when.target = "prod"\n', "")
+ONE, TWO = "1" * 40, "2" * 40
+
+
+def meant(name: str, thing: str, where: str = "shop", **more: Any) -> CallToApprove:
+    """A call whose facts say what its target stands for."""
+    return call(**{"arguments": {"target": "v1.4"}, "meanings": {"target": Meaning(name, where, thing)}} | more)
+
+
+async def test_a_pattern_matches_the_name_that_the_facts_found_and_not_what_was_written(store: Store) -> None:
+    grant = await granted(store, text=ANY_TARGET, when={"target": "v1.*"}, narrow=True)
+    here = policies(store, ANY_TARGET)
+    assert await here.standing_approval(meant("v1.4", ONE)) == grant
+    assert await here.standing_approval(meant("v1.4", TWO, step="s2")) == grant
+    assert await here.standing_approval(meant("", ONE)) is None, "a branch, or a bare commit"
+    assert await here.standing_approval(meant("v2.0", ONE)) is None
+
+
+async def test_no_pattern_matches_a_commit_and_its_full_name_does(store: Store) -> None:
+    await granted(store, text=ANY_TARGET, when={"target": "1*"}, narrow=True)
+    here = policies(store, ANY_TARGET)
+    assert await here.standing_approval(meant("", ONE)) is None
+    grant = await granted(store, text=ANY_TARGET, when={"target": ONE}, narrow=True)
+    assert await here.standing_approval(meant("", ONE)) == grant
+    assert await here.standing_approval(meant("v1.4", ONE)) == grant
+    assert await here.standing_approval(meant("v1.4", TWO)) is None
+
+
+async def test_a_name_covers_what_it_stood_for_when_it_was_granted(store: Store) -> None:
+    grant = await granted(store, text=ANY_TARGET, when={"target": "v1.4"}, pins={"v1.4 of shop": ONE})
+    here = policies(store, ANY_TARGET)
+    assert await here.standing_approval(meant("v1.4", TWO)) is None
+    assert await here.standing_approval(meant("v1.4", ONE)) == grant
+
+
+@pytest.mark.parametrize("uses", [0, 5])
+async def test_a_name_that_was_unknown_then_covers_what_it_stood_for_first(uses: int, store: Store) -> None:
+    grant = await granted(store, text=ANY_TARGET, when={"target": "v1.4"}, uses=uses)
+    here = policies(store, ANY_TARGET)
+    assert await here.standing_approval(meant("v1.4", ONE)) == grant
+    assert await here.standing_approval(meant("v1.4", TWO)) is None
+    assert await here.standing_approval(meant("v1.4", TWO, step="s2")) is None
+    assert await here.standing_approval(meant("v1.4", ONE)) == grant, "the same call, before it begins"
+    assert await here.standing_approval(meant("v1.4", ONE, step="s2")) == grant
+    assert await here.standing_approval(meant("v1.4", TWO, where="docs", step="s3")) == grant, "it is another one there"
+    (found,) = await standing.active(store, START)
+    assert dict(found.pins) == {"v1.4 of shop": ONE, "v1.4 of docs": TWO}
+
+
+async def test_of_two_first_uses_at_the_same_moment_one_says_what_the_name_stands_for(store: Store) -> None:
+    await granted(store, text=ANY_TARGET, when={"target": "v1.4"})
+    here = policies(store, ANY_TARGET)
+    calls = [meant("v1.4", thing, step=f"s{number}") for number, thing in enumerate((ONE, TWO, ONE, TWO))]
+    found = await asyncio.gather(*map(here.standing_approval, calls))
+    assert [one is not None for one in found] in ([True, False, True, False], [False, True, False, True])
+
+
 async def test_it_covers_as_many_calls_as_it_says_each_once(store: Store) -> None:
     grant = await granted(store, uses=2)
     here = policies(store)
@@ -552,3 +612,19 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     none, listed = await bot.all(("standing",), ("standing", "--json"))
     assert (none.code, none.out, none.err) == (0, "", "There are none.\n")
     assert listed.succeeded().document == []
+
+
+@pytest.mark.slow
+async def test_a_tag_is_looked_up_when_it_is_granted(tmp_path: Path, template: Path, server: Server) -> None:
+    bot = Bot(tmp_path, {"REDIS_URL": server.url}).with_site(template)
+    file = tmp_path / "bot.toml"
+    site = file.read_text().partition("[[rule]]")[0].partition("[people")[0]
+    team = (TEAM + POLICY).replace('"push"', '"deploy"').replace('target = "prod"', 'environment = "production"')
+    file.write_text(site + team)
+    given = ("standing", "grant", "deploy", "environment=production", "--for", "4h", "--json")
+    pins = {}
+    for revision in ("v1.1.0", "v1.*", "v9.9.9", "main"):
+        found = await bot.run(*given, f"revision={revision}", login="eve")
+        pins[revision] = found.succeeded().document["pins"]
+    assert pins["v1.1.0"] == {f"v1.1.0 of {one}": bot.site.sha("v1.1.0") for one in ("backend", "frontend")}
+    assert pins["v1.*"] == pins["v9.9.9"] == pins["main"] == {}

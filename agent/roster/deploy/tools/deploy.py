@@ -8,15 +8,16 @@ since, nobody has approved. These tools do not wait for the end.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from agent import Call, Facts, Result, Tool, ToolError
+from agent import Call, Facts, Meaning, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Run, Running
 from agent.roster.deploy.deployers.command import CommandDeployer
-from agent.roster.deploy.repository import Repository
+from agent.roster.deploy.repository import TAGS, Repository, Revision
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.guards import Waiver, as_change, changed, dangers, not_in, note, quoted, refusal
 from agent.roster.deploy.tools.rows import COMMAND_RUNS, FOR_PEOPLE, described, shown, since_and_by
@@ -67,6 +68,23 @@ class Deploy(Tool):
     def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
         return call.need(Targets).bound_to(self.component, self.environment)
 
+    def meanings(self, facts: Facts) -> Mapping[str, Meaning]:
+        new = facts["new"]
+        assert isinstance(new, dict)
+        return {"revision": _meaning(self.component, str(new.get("ref") or ""), str(new["sha"]))}
+
+    @classmethod
+    async def meanings_now(cls, argument: str, value: str, resources: Mapping[type, object]) -> Sequence[Meaning]:
+        targets = resources.get(Targets)
+        if argument != "revision" or not isinstance(targets, Targets):
+            return ()
+        components, found = targets.config.components, dict[Path, Revision]()
+        for name in targets.config.one_of_each_repository:
+            with contextlib.suppress(ToolError):  # It is not known there.
+                found[components[name].repository] = await targets.repository(name).resolve(value)
+        known = ((name, found.get(one.repository)) for name, one in components.items())
+        return [_meaning(name, revision.ref, revision.sha) for name, revision in known if revision]
+
     async def prepare(self, call: Call) -> Facts:
         return {**await self._facts(call), **COMMAND_RUNS}
 
@@ -83,7 +101,7 @@ class Deploy(Tool):
             raise refusal(f"{self.component} {self.environment}", new, found)
         if found:
             facts["note"] = note(found)
-        facts["new"] = shown(new, targets, self.component)
+        facts["new"] = {**shown(new, targets, self.component), **({"ref": new.ref} if new.ref else {})}
         if running is None:
             facts["running"] = "nothing yet"
             return facts
@@ -148,6 +166,11 @@ class Rollback(Tool):
             to = f"it would go back to {now[:7]} now, and not to {new[:7]}" if now else f"{new[:7]} is no way back"
             raise changed(self.component, self.environment, to)
         return await _start(call, self.component, self.environment, running)
+
+
+def _meaning(component: str, ref: str, sha: str) -> Meaning:
+    """Only a tag has a name that a pattern may match: anybody who may push names a branch."""
+    return Meaning(ref.removeprefix(TAGS) if ref.startswith(TAGS) else "", component, sha)
 
 
 def _new(facts: Mapping[str, JsonValue]) -> str:

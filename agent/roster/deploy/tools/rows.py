@@ -14,7 +14,7 @@ from agent.roster.deploy.targets import TAGS_MAX, Targets
 
 LISTED = 10
 COMMAND_RUNS: Facts = {"command_runs": "on the machine of the worker that begins it"}
-FOR_PEOPLE = frozenset({"link", "date", "since", *COMMAND_RUNS})
+FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *COMMAND_RUNS})
 """The model gets these from the lists, with a template for links; a card shows each link in full."""
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
+from agent import Call, Meaning
 from channels.inbound import InboundMessage
 from store.events import StepRefused, ToolFinished
 from store.values import Place
@@ -21,12 +23,30 @@ async def test_what_a_person_sees_is_the_full_commit_and_what_it_replaces(bot: B
     seen = facts(thread)
     assert seen["new"]["sha"] == bot.site.sha("v1.1.0")
     assert seen["new"]["name"] == "v1.1.0"
+    assert seen["new"]["ref"] == "refs/tags/v1.1.0"
     assert seen["new"]["subject"] == "Show delivery dates in the basket"
     assert seen["new"]["author"] == "Lin Berg"
     assert seen["running"]["sha"] == bot.site.sha("v1.0.0")
     assert seen["adds"] == ["8a1d8cc Show delivery dates in the basket (Lin Berg)"]
     assert "note" not in seen
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
+
+
+async def test_what_a_revision_stands_for_is_a_tag_or_a_commit(bot: Bot) -> None:
+    bot.by_hand("git", "-C", str(bot.site.repository), "branch", "v1.9-branch", "v1.1.0")
+    sha = bot.site.sha("v1.1.0")
+    agent = bot.roster["deploy"]
+    resources = agent.resources_of("deploy")
+    (tool,) = [tool for tool in agent.tools if tool.intent_name() == "deploy"]
+    for revision, name in {"v1.1.0": "v1.1.0", "refs/tags/v1.1.0": "v1.1.0", "v1.9-branch": "", sha: ""}.items():
+        step = tool.model_validate({"component": "backend", "environment": "production", "revision": revision})
+        call = Call("t1", "k", 1, datetime.now(UTC), "Ann", resources=resources)
+        facts = await step.prepare(call)
+        assert step.meanings(facts) == {"revision": Meaning(name, "backend", sha)}
+        both = [Meaning(name, component, sha) for component in ("backend", "frontend")]
+        assert await tool.meanings_now("revision", revision, resources) == both
+    assert await tool.meanings_now("revision", "v9.9.9", resources) == []
+    assert list(await tool.meanings_now("environment", "production", resources)) == []
 
 
 async def test_what_is_deployed_nowhere_before_need_not_run_there(bot: Bot) -> None:
