@@ -105,7 +105,7 @@ async def _agents(setup: Setup) -> Finding:
         return Finding("agents", "failed", " ".join(error.problems))
     if not roster:
         return Finding("agents", "failed", NO_AGENT)
-    found = await asyncio.gather(*map(_wrong_with, roster.values()))
+    found = await asyncio.gather(*map(wrong_with, roster.values()))
     if problems := [problem for each in found for problem in each]:
         return Finding("agents", "failed", " ".join(problems))
     return Finding("agents", "ok", ", ".join(roster))
@@ -117,7 +117,8 @@ def _not_set_up(setup: Setup) -> Iterator[Finding]:
             yield Finding(name, "off", what)
 
 
-async def _wrong_with(agent: Agent) -> list[str]:
+async def wrong_with(agent: Agent) -> list[str]:
+    """What the agent's own check finds."""
     if agent.check is None:
         return []
     try:

@@ -16,10 +16,12 @@ import typer
 
 from bot.app import App, model_of, opened
 from bot.cli import command, exits
+from bot.cli.doctor import wrong_with
 from bot.cli.store_checks import judged
 from bot.clock import ticking
 from bot.setup import Setup
 from bot.stores import facts_of
+from bot.team.modules import where
 from bot.team.rule_checks import rule_warnings
 from bot.team.tokens import token_warnings
 from bot.web.listen import listen
@@ -59,6 +61,8 @@ def run(
                 log.info("stopped", text="Stopped.")
                 return
             await _warn(bot)
+            checking = asyncio.create_task(_check_agents(bot), name="check")
+            stack.callback(checking.cancel)
             if "web" in chosen:
                 await listen(bot, stack, always="web" in (roles or []))
             if "clock" in chosen:
@@ -92,6 +96,17 @@ async def _warn(bot: App) -> None:
     texts += token_warnings(bot.setup.team.tokens, bot.now())
     for text in texts:
         log.warning("setup_warning", text=text)
+
+
+async def _check_agents(bot: App) -> None:
+    """Say what keeps the agents' tools from working, while the program already runs."""
+    for agent in bot.roster.values():
+        try:
+            found = await wrong_with(agent)
+        except Exception as error:  # It is the team's code.
+            found = [f"{agent.name}: its check failed: {where(error)}."]
+        for text in found:
+            log.warning("setup_warning", text=text)
 
 
 async def _opened(setup: Setup, stack: contextlib.AsyncExitStack, stopping: asyncio.Event) -> App | None:

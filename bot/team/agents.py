@@ -30,7 +30,7 @@ from bot.team.modules import (
     shipped_module,
     where,
 )
-from bot.team.names import unknown_agent
+from bot.team.names import nearest, unknown_agent
 from bot.team.problems import SettingsError, what_is_wrong
 
 
@@ -113,6 +113,8 @@ def _named(name: str, table: Mapping[str, Any], team_folder: Path, ships: Mappin
         return own_folder(name, team_folder)
     if name not in ships:
         known = ", ".join(one for one, module in ships.items() if not module.shares)
+        if near := nearest(name, ships):
+            raise Unusable(f" is not the name of an agent; did you mean {near}?")
         own = f"Put your own agent into agents/{name}/ next to it, or name its `module`."
         raise Unusable(f" is not the name of an agent; the shipped ones are {known}. {own}")
     if ships[name].shares:

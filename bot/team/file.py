@@ -174,7 +174,7 @@ def _mend(data: dict[str, Any], item: Any) -> None:
     if item["loc"][0] == "tokens" and way:
         data["tokens"].pop(item["loc"][1], None)  # A token without all that is said of it lets nobody in.
         return
-    if way[:1] == ["rule"] and (last == "tool" or "when" in way):
+    if way[:1] == ["rule"] and (last in ("tool", "when") or "when" in way):
         # What it matches is not known, so it must not seem to match more than it says.
         data["rule"][way[1]]["tool"] = NO_TOOL
         data["rule"][way[1]].pop("when", None)

@@ -133,7 +133,9 @@ def token_problems(tokens: Mapping[str, Token], people: Collection[str]) -> list
                 f"tokens holds {name[:60]!r}, which must consist of lower-case letters, digits, . _ and -, "
                 f"and not be {MACHINE}, which is BOT_API_TOKEN."
             )
-        if token.sha256 in weak or len(set(token.sha256)) < DIGITS_MIN:
+        if len(set(token.sha256)) < DIGITS_MIN:
+            problems.append(f"tokens.{name}.sha256 was typed, not computed: `printf %s TOKEN | sha256sum` prints it.")
+        elif token.sha256 in weak:
             problems.append(
                 f"tokens.{name}.sha256 is of a token that anybody guesses: make one with `openssl rand -hex 32`."
             )

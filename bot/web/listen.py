@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from typing import TYPE_CHECKING
 
 import structlog
 
 from bot.app import App
+from bot.team.problems import SettingsError
 from channels.base import AnswersHttp
 from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import imap_server
@@ -46,7 +48,12 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
 
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, bot.now, bot.writer.allowed, bot.people)
         app = application(bot.store, over_http, decisions, _api(bot) if has_api else None)
-        url = await stack.enter_async_context(serving(app, settings.host, settings.port))
+        try:
+            url = await stack.enter_async_context(serving(app, settings.host, settings.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise SettingsError([f"PORT {settings.port} is in use: set PORT to another."]) from None
         log.info("serving", text=f"Serving {url}{' with the API under /api' if has_api else ''}.", url=url)
 
 

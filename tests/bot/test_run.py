@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
@@ -309,6 +310,25 @@ async def test_what_the_store_cannot_promise_is_said_at_the_start(bot: Bot, serv
         assert worker.texts[0] == (
             "durability: DURABLE_BEFORE_ACTING is replica, and no replica is online: no tool that acts begins."
         )
+
+
+async def test_what_an_agent_lacks_is_said_while_it_runs(bot: Bot) -> None:
+    file = bot.folder / "bot.toml"
+    text = file.read_text()
+    file.write_text(text.replace(str(bot.site.repository), str(bot.folder / "gone")))
+    assert file.read_text() != text
+    async with bot.started("run") as worker:
+        await working(bot, worker)
+        await worker.told(str(bot.folder / "gone"))
+        assert any(line["event"] == "setup_warning" and "gone" in line["text"] for line in worker.log)
+
+
+async def test_a_port_in_use_is_said_with_what_to_do(bot: Bot) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = await bot.run("run", "web", HOST="127.0.0.1", PORT=port)
+    assert ended.code == 1
+    assert f"PORT {port} is in use: set PORT to another." in ended.err
 
 
 async def test_times_are_the_stores_and_a_wrong_clock_is_logged_once(

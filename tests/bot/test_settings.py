@@ -617,7 +617,7 @@ bot.toml: schedules.nightly.place must be slack:
 bot.toml: colour is not known here; known are agents, routes
 bot.toml: people holds 'Zoe', which must consist of lower-case letters
 bot.toml: people must not overlap: dex and ana both claim dex@example.com.
-agents.deploi in the team file is not the name of an agent; the shipped ones are deploy.
+agents.deploi in the team file is not the name of an agent; did you mean deploy?
 agents.deploy.components.backend.commit_url in the team file: unknown placeholder {commit}; known are sha.
 agents.deploy.components.backend.targets.production.deploy in the team file: unknown placeholder {tag}, {who}; known
 agents.deploy.components.backend.targets.production.status in the team file: unknown placeholder {sha}; known
