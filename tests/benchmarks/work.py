@@ -60,6 +60,7 @@ def _answered_at_once(tool: type[Tool]) -> type[Tool]:
 
     def body(namespace: dict[str, Any]) -> None:
         namespace |= {"__doc__": tool.__doc__, "__module__": __name__, "needs": (), "run": run}
+        namespace["bound_to"] = Tool.bound_to
         if tool.prepare is not Tool.prepare:
             namespace["prepare"] = prepare
 

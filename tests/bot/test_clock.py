@@ -327,7 +327,6 @@ time_zone = "Europe/Berlin"
 agent = "deploy"
 place = "terminal:ops"
 opening = "waiting_commits"
-quiet = "ignore"
 """
 
 

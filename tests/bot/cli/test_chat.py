@@ -143,10 +143,10 @@ async def test_a_newer_request_is_shown_and_the_older_one_cannot_be_approved(bot
         await ann.sees("Type to talk.")
         ann.types("deploy v1.1.0 of the backend")
         card = await ann.sees("Type: /approve")
-        digest = re.findall(r"· digest ([0-9a-f]{12})", card)[0]
+        digest = re.findall(r"digest ([0-9a-f]{12})", card)[0]
         thread = (await bot.run("threads", "--json")).document[0]["id"]
         (await bot.run("send", "--thread", thread, f"rather {MERGED}")).succeeded()
-        newer = re.findall(r"· digest ([0-9a-f]{12})", await ann.sees("Type: /approve"))[0]
+        newer = re.findall(r"digest ([0-9a-f]{12})", await ann.sees("Type: /approve"))[0]
         assert newer != digest
         late = await bot.run("approve", thread, "--digest", digest)
         late.failed("a different request")

@@ -381,9 +381,9 @@ async def test_channels_that_we_cannot_speak_in_are_told_with_what_to_do(bot: Bo
     unknown = "is no channel, or a private one that I am not in: correct the id, or say `/invite @deploybot` there."
     assert found == (
         "failed",
-        f"{random.id} (rule 1, schedules.monday) is a channel that I am not in: "
+        f"{random.id} (rule 2, schedules.monday) is a channel that I am not in: "
         "say `/invite @deploybot` there. "
-        f"{hidden.id} (rule 1) {unknown} "
+        f"{hidden.id} (rule 2) {unknown} "
         f"deploys (routes) {unknown}",
     )
 
