@@ -33,7 +33,7 @@ from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
 from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_email import text_of
-from tests.stories.test_governed import LOOK_SECONDS, PEOPLE, Company, policy
+from tests.stories.test_governed import LOOK_SECONDS, PEOPLE, Company, address, policy
 from tests.stories.test_slack import MANIFEST
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,9 @@ class Story:
         company.rules(policy(company, quorum="2", requester_may="false", remind='"1s"'))
         file = company.bot.folder / "bot.toml"
         # Three may decide: one of them will not, having edited it.
-        file.write_text(file.read_text().replace("groups = ['leads']", "groups = ['leads', 'release']"))
+        text, lea = file.read_text(), f'emails = ["{address("lea")}"]\ngroups = '
+        assert f"{lea}[]" in text
+        file.write_text(text.replace(f"{lea}[]", f"{lea}['release']"))
 
     async def runs(self, point: Point) -> bool:
         """Whether the program was killed in it."""
