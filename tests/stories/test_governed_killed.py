@@ -23,6 +23,7 @@ from agent.roster.deploy.stand_in import next_step, read
 from store.events import ApprovalDecided, MessageFailed, MessageSent, ToolInterrupted, ToolStarted
 from store.redis.store import RedisStore
 from store.thread import Thread
+from tests.fakes.mail.dovecot import address
 from tests.fakes.mail.light import Light
 from tests.fakes.model_server import ModelServer, Reply, step
 from tests.fakes.servers import Server
@@ -33,7 +34,7 @@ from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
 from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_email import text_of
-from tests.stories.test_governed import LOOK_SECONDS, PEOPLE, Company, address, policy
+from tests.stories.test_governed import LOOK_SECONDS, PEOPLE, Company, policy
 from tests.stories.test_slack import MANIFEST
 
 pytestmark = pytest.mark.slow
