@@ -443,7 +443,10 @@ def test_without_hours_people_are_there_always() -> None:
         (f"{RULE}expires = '200d'", "rule 1.expires must be 90d at most, not '200d'."),
         (f"{RULE}when = {{ environment = '*' }}", "rule 1.when.environment restricts nothing: leave it out"),
         (f"{RULE}when = {{ amount = '<= ten' }}", "rule 1.when.amount must compare with a number, such as"),
-        (f"{RULE}when = {{ amount = nan }}", "rule 1.when.amount must be a number of at most 15 digits."),
+        (
+            f"{RULE}when = {{ amount = nan }}",
+            "rule 1.when.amount must be a finite number, with a point of at most 15 digits.",
+        ),
         (f"{RULE}when = {{ amount = ['a'] }}", "rule 1.when.amount must be a text, a number, true or false"),
         (f"{RULE}unverified = {{ stand = 1 }}", "rule 1.unverified.stand is not known"),
         (f"{RULE}standing = {{ group = 'a' }}", "rule 1.standing.max is missing."),

@@ -137,7 +137,7 @@ async def test_each_endpoint_gets_its_own_key_and_no_other(
         ('[models.default]\ntimeout = "90"', "must be a number and s, m, h or d"),
         ('[models.default]\ntimeout = "1h"', "models.default.timeout must be 600s at most."),
         ("[models.default]\nprice_in = 2", "models.default needs both price_in and price_out, or neither."),
-        ("[models.default]\nprice_in = -2\nprice_out = 1", "greater than or equal to 0, not -2"),
+        ("[models.default]\nprice_in = -2\nprice_out = 1", "models.default.price_in must be at least 0, not -2."),
     ],
 )
 def test_a_table_that_is_wrong_is_told(text: str, told: str, team_file: TeamFile) -> None:
