@@ -445,7 +445,7 @@ def test_without_hours_people_are_there_always() -> None:
         (f"{RULE}when = {{ amount = '<= ten' }}", "rule 1.when.amount must compare with a number, such as"),
         (
             f"{RULE}when = {{ amount = nan }}",
-            "rule 1.when.amount must be a finite number, with a point of at most 15 digits.",
+            "rule 1.when.amount must be a number of at most 15 digits.",
         ),
         (f"{RULE}when = {{ amount = ['a'] }}", "rule 1.when.amount must be a text, a number, true or false"),
         (f"{RULE}unverified = {{ stand = 1 }}", "rule 1.unverified.stand is not known"),
