@@ -128,7 +128,7 @@ async def test_two_people_in_one_thread_see_each_other(bot: Bot, model: ModelSer
             await ann.sees("Bob:         ✅ approved deploy")
             ann.types("/reject no, wait")
             await ann.sees("Already approved by Bob")
-            await bob.sees("Ann:         rejected it — no, wait: Already approved by Bob")
+            await bob.sees("Ann:         tried to reject it — no, wait; it does not count: already approved by Bob")
             bob.presses("C")
             await bob.sees("Continue with:")
             assert await bob.ends() == 130

@@ -290,8 +290,8 @@ async def test_a_thread_from_its_opening_to_its_end(
     shown = await bot.run("show", thread)
     assert "dex:         cancelled the thread: that will do" in shown.out
     assert f"{thread}: cancelled, whose turn: nobody" in shown.out
-    assert "Cleo:        approved it: Already approved by Bob at" in shown.out
-    assert shown.out.count("Already approved by Bob at") == 2, "of the one too late and of the other way round"
+    assert "Cleo:        tried to approve it; it does not count: already approved by Bob at" in shown.out
+    assert shown.out.count("already approved by Bob at") == 2, "of the one too late and of the other way round"
 
     # And reopened, once.
     (await bot.run("send", "--thread", thread, "hi")).failed(f"`bot resume {thread}` reopens it")

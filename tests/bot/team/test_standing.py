@@ -599,7 +599,9 @@ async def test_it_is_granted_listed_and_revoked(tmp_path: Path, template: Path, 
     soon = await bot.run("standing", "grant", *arguments[:3], "soon")
     soon.failed("--for must be a number and s, m, h or d", code=2)
     stranger = await bot.run("standing", "revoke", grant["id"], "--as", "zoe", login="eve")
-    stranger.failed(f"zoe may not revoke {grant['id']}: I cannot verify who that is.", "You are eve@")
+    stranger.failed(
+        f"zoe may not revoke {grant['id']}: I cannot verify who that is.", "You are eve here: leave out --as."
+    )
     # What only reads asks nothing of channels.
     file.write_text(site + both.replace("standing =", 'ask = ["slack:C0123"]\nstanding ='))
     changed, threads, run = await bot.all(("standing",), ("threads",), ("run", "clock"))
