@@ -315,6 +315,11 @@ async def test_two_votes_at_the_same_moment_in_two_processes_settle_it_once(comp
     assert len(deployed(company)) - before <= 2
 
 
+def _ran(shown: dict[str, Any]) -> bool:
+    gated = _gated(shown)
+    return any(e["kind"] in ("tool_finished", "step_refused") and e["step"] == gated for e in shown["events"])
+
+
 def _has_ended(shown: dict[str, Any]) -> bool:
     """Whether the deployment is followed to its end, or was refused."""
     waits = {e["step"] for e in shown["events"] if e.get("intent") == "wait_for_deployment"}
