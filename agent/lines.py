@@ -2,7 +2,9 @@
 
 The line's name is the event's kind. It says who did what, where, how long it took and what it cost. It never holds what
 people or the model wrote, nor a step's arguments but those whose values are from a list (`scope`): a log is read in
-more X"""
+more places than a conversation, and by other people. The texts that it does hold are names, and errors in one short
+line. Pure; `agent.reporting` writes the lines.
+"""
 
 from __future__ import annotations
 

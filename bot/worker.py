@@ -116,8 +116,10 @@ class Worker:
                 await self._sleep(wait, stopped, idle=down_since is None)
         finally:
             stopped.cancel()
-            await self._drain()
-            tending.cancel()
+            try:
+                await self._drain()
+            finally:
+                tending.cancel()
 
     async def _tend(self) -> None:
         while True:

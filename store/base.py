@@ -214,7 +214,7 @@ class Store(Lists, Protocol):
         """A small value kept beside the threads (how far a mailbox was read, say); empty: not set."""
 
     async def set_note(self, name: str, text: str, *, expected: str) -> bool:
-        """Compare and set: store `text` if the value is `expected` (empty: not set). False: it is not.
+        """Compare and set: store `text` if the value is `expected` (empty: not set), or `text` already. False: neither.
 
         Confirmed like a post. Raises NotReplicated when it is stored but not confirmed.
         """

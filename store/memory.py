@@ -219,7 +219,7 @@ class MemoryStore:
         return self._notes.get(name, "")
 
     async def set_note(self, name: str, text: str, *, expected: str) -> bool:
-        if self._notes.get(name, "") != expected:
+        if self._notes.get(name, "") not in (expected, text):
             return False
         self._notes[name] = text
         return True

@@ -20,15 +20,13 @@ from bot.deciding import DecisionResult
 from bot.setup import Setup
 from bot.views.transcript import Entry
 from channels.inbound import Refused
-from channels.plain import fields, render
+from channels.plain import DIGEST_CHARS, fields, render
 from store.events import StepChosen, StepRefused, ThreadReopened
 from store.text import call_in_words, one_line
 from store.thread import Thread
 from store.values import Person
 
 CALL_CHARS_MAX = 200
-DIGEST_CHARS = 12
-"""As many digits as a card shows."""
 
 
 def approve(

@@ -59,7 +59,7 @@ class Deciders(BaseModel):
     quorum: Quorum = 1
     """How many different people must approve. One rejection is enough."""
     requester_may: bool = True
-    """Whether a requester (anybody who wrote in the thread before) may also approve."""
+    """Whether a requester (anybody whose words led to the call) may also approve."""
     expires: DurationText = "24h"
     remind: DurationText | None = None
     widen: DurationText | None = None

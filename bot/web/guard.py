@@ -36,10 +36,10 @@ class GuardedConfig(uvicorn.Config):
         # Without WebSockets, whose protocol would take over a connection and leave its guard behind.
         super().__init__(app, http=GuardedProtocol, ws="none", **more)
         self.admission = admission
-        self.refusals = Refusals()
+        self.refusals = SeldomLog()
 
 
-class Refusals:
+class SeldomLog:
     """Logs what was refused, seldom: a caller must not be able to fill the log."""
 
     def __init__(self) -> None:

@@ -249,7 +249,10 @@ end
 SET_NOTE = Script(
     """
 -- KEYS notes   ARGV name text expected
-if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[3] then return 0 end
+-- It holds the text already if this runs a second time, because the reply to the first run was lost. It is written
+-- again, so that there is something to confirm.
+local known = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if known ~= ARGV[3] and known ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """

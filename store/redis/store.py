@@ -324,11 +324,15 @@ class RedisStore:
 
     async def set_note(self, name: str, text: str, *, expected: str) -> bool:
         async with self._redis.errors():
-            outcome = await self._redis.run(
-                SET_NOTE, keys=[self.keys.notes], args=[name, text, expected], confirm=self._confirms, is_written=bool
+            return bool(
+                await self._redis.run(
+                    SET_NOTE,
+                    keys=[self.keys.notes],
+                    args=[name, text, expected],
+                    confirm=self._confirms,
+                    is_written=bool,
+                )
             )
-        # The script may have run twice, if the reply to the first run was lost.
-        return bool(outcome) or await self.get_note(name) == text
 
     async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         async with self._redis.errors():

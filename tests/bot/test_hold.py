@@ -261,6 +261,19 @@ async def test_nothing_is_confirmed_of_an_append_that_wrote_nothing(server: Serv
         await store.aclose()
 
 
+async def test_a_note_that_is_set_again_is_no_more_confirmed_than_the_first_time(server: Server) -> None:
+    """There is no replica. A lock whose holder takes it twice, say: the second try promises no less."""
+    store = await RedisStore.open(server.url, "bot", confirms="replica", command_seconds=0.4)
+    try:
+        for _ in range(2):
+            with pytest.raises(NotReplicated):
+                await store.set_note("lock", "mine", expected="")
+        assert not await store.set_note("lock", "theirs", expected="")
+        assert await store.get_note("lock") == "mine"
+    finally:
+        await store.aclose()
+
+
 async def test_a_server_that_cannot_confirm_is_no_confirmation(server: Server) -> None:
     """The disk of a server without an append-only file."""
     server.command("CONFIG", "SET", "appendonly", "no")

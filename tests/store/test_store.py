@@ -354,6 +354,7 @@ async def test_a_note_is_changed_only_by_who_knows_what_stands_there(store: Stor
     assert not await store.set_note("email/read", "7 50", expected="7 99")
     assert await store.get_note("email/read") == "7 100"
     assert await store.set_note("email/read", "7 101 ✓", expected="7 100")
+    assert await store.set_note("email/read", "7 101 ✓", expected="7 100")  # Again: its first reply may have been lost.
     assert await store.get_note("email/read") == "7 101 ✓"
     assert await store.get_note("other") == ""
 

@@ -95,14 +95,15 @@ def _after_merge(thread: Thread, site: DeployConfig) -> Step | None:
     if not isinstance(concerned, tuple):
         return concerned
     for environment in site.unattended:
-        for component in (name for name in site.having(environment) if name in concerned):
+        here = [component for component in site.having(environment) if component in concerned]
+        for component in here:
             step = Deploy(component=component, environment=environment, revision=revision)
             asked = [call for call in calls(thread, Deploy) if call.by_code and call.step == step]
             if not asked:
                 return step
             if not _succeeded(thread, asked[-1].result(Started)):
                 return None
-        if environment in site.tested and concerned:
+        if here and environment in site.tested:
             tests = _tests_by_code(thread, environment)
             if not tests:
                 return _say_what_is_not_done(thread, site, concerned) or RunEndToEndTests(environment=environment)

@@ -306,7 +306,7 @@ class Api:
             return f"api-{uuid.uuid4().hex}"
         once = f"api-{_hash(by.proof, key)}"
         what = _hash(request.url.path, asked.model_dump_json())
-        if not await self.store.set_note(once, what, expected="") and await self.store.get_note(once) != what:
+        if not await self.store.set_note(once, what, expected=""):
             raise HTTPException(422, "This Idempotency-Key was used for another request.")
         return once
 

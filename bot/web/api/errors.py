@@ -35,11 +35,7 @@ async def _unknown(request: Request, _: Exception) -> Response:
     return problem(404, f"There is no thread {one_line(str(request.path_params.get('thread_id', '')), 100)}.")
 
 
-async def _away(_: Request, error: Exception) -> Response:
-    return problem(503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
-
-
-async def _too_many(_: Request, error: Exception) -> Response:
+async def _later(_: Request, error: Exception) -> Response:
     return problem(503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
 
 
@@ -66,9 +62,9 @@ async def _broken(_: Request, __: Exception) -> Response:
 HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     Refused: _refused,
     UnknownThread: _unknown,
-    StoreUnavailable: _away,
-    ThreadDiverged: _away,
-    TooManyStreams: _too_many,
+    StoreUnavailable: _later,
+    ThreadDiverged: _later,
+    TooManyStreams: _later,
     EventTooLarge: _too_large,
     HTTPException: _http,
     RequestValidationError: _invalid,

@@ -145,6 +145,26 @@ async def test_a_merge_deploys_only_what_has_a_staging_and_people_hear_of_the_re
     assert "run_end_to_end_tests" in intents(thread)
 
 
+async def test_after_a_merge_an_environment_to_which_nothing_was_deployed_is_not_tested(bot: Bot) -> None:
+    other = bot.site.home / "other.git"
+    bot.by_hand("git", "init", "--quiet", "--bare", str(other))
+
+    def only_another_repository_has_a_staging(table: dict[str, Any]) -> None:
+        table["components"]["docs"] = {**table["components"]["backend"], "repository": str(other)}
+        for component in ("backend", "frontend"):
+            targets = table["components"][component]["targets"]
+            table["components"][component]["targets"] = {k: v for k, v in targets.items() if k != "staging"}
+
+    bot.set_up(only_another_repository_has_a_staging)
+    async with bot.working(Scripted()):
+        thread = await bot.rest(await bot.trigger(Place(channel="terminal", address="merge"), merge_of(bot.site)))
+    assert deployed(thread) == []
+    assert "run_end_to_end_tests" not in intents(thread)
+    (told,) = said(thread)
+    assert "backend has no target staging" in told
+    assert "frontend has no target staging" in told
+
+
 async def test_a_merge_where_all_needs_an_approval_is_left_to_the_model_and_people_hear_of_it(bot: Bot) -> None:
     bot.set_up(without_environment("staging"))
     model = Scripted()
