@@ -26,6 +26,12 @@ log = structlog.get_logger(__name__)
 CLAIMS_WITHOUT_RELEASE_MAX = 5
 """After this many worker deaths in a row, a thread is handed to a person."""
 STORE_RETRY_SECONDS = 0.5
+RETURN_LEASES = 5 / 3
+"""For so many leases after the store came back, or after another server answered, holders have the time to come back.
+
+A lease that nobody renews has ended after one. The rest is for a holder whose command hung (two thirds of a lease at
+most), and for one whose thread still counts as held by a lease that was given up: it tries each third of a lease.
+"""
 FAILURES_IN_ROW_MAX = 3
 """After so many bugs in a row, of which people cannot even be told, a thread rests until something happens to it."""
 
@@ -55,6 +61,7 @@ class Hold:
         self._stopping = False
         self._broken_off = False
         """Cancelled because the lease was lost."""
+        self._other_server_at = float("-inf")
         self.cannot_serve = False
         """The thread was handed back for a worker that knows its agent, its tools and its events."""
 
@@ -95,26 +102,31 @@ class Hold:
 
     async def renew(self) -> bool:
         """Extend the lease. If it is lost, break off what may be broken off. Raises StoreUnavailable."""
-        is_ours = await self._store.renew(self.lease)
-        if not is_ours:
-            self._lost()
-        return is_ours
-
-    async def take_again(self) -> None:
-        """Another server answers, which may have lost the lease and nothing else. Raises StoreUnavailable."""
-        if await self._store.renew(self.lease):
-            return
-        # Only if nobody else has it.
-        claimed = await self._store.claim(1, self.lease.seconds, self.lease.thread_id, expired=False)
-        if claimed:
-            self.lease.become(claimed[0])
-        else:
-            self._lost()
-
-    def _lost(self) -> None:
+        if await self._store.renew(self.lease) or await self._claim_again():
+            return True
         if self._turn.can_be_broken_off and self._task:
             self._broken_off = True
             self._task.cancel()
+        return False
+
+    async def take_again(self) -> None:
+        """Another server answers, which may have lost the lease and nothing else. Raises StoreUnavailable.
+
+        It may know an older lease, which was given up after the last that it saw. So this goes on while others wait.
+        """
+        self._other_server_at = self.lease.clock()
+        await self.renew()
+
+    async def _claim_again(self) -> bool:
+        since = self.lease.clock() - self._other_server_at
+        if since >= self.lease.seconds * RETURN_LEASES:
+            return False
+        # For one lease, one that stands may be that of a worker that has taken the thread over.
+        expired = since >= self.lease.seconds
+        claimed = await self._store.claim(1, self.lease.seconds, self.lease.thread_id, expired=expired)
+        if claimed:
+            self.lease.become(claimed[0])
+        return bool(claimed)
 
     async def _keep(self) -> None:
         while True:

@@ -21,7 +21,7 @@ import structlog
 
 from agent.loop import Loop
 from agent.reporting import report
-from bot.hold import STORE_RETRY_SECONDS, Hold
+from bot.hold import RETURN_LEASES, STORE_RETRY_SECONDS, Hold
 from bot.memory import Memory, Remembered
 from store.base import Lease, Store, StoreUnavailable, ThreadDiverged, boot_seconds
 from store.recovery import write_back
@@ -66,6 +66,7 @@ class Worker:
         self._loop = loop
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
+        self._return_seconds = lease_seconds * RETURN_LEASES
         self._grace_seconds = grace_seconds
         self._only = only
         """The only thread that this worker claims; empty: all."""
@@ -129,8 +130,8 @@ class Worker:
     async def _look_after(self, away_seconds: float) -> None:
         """Before anything is claimed: renew what is held, and see whether the store still knows what we know.
 
-        Another server may have lost what some worker did. For the length of a lease nothing is claimed, so that every
-        worker that remembers something can write it back first.
+        Another server may have lost what some worker did. For a time (`RETURN_LEASES`) nothing is claimed, so that
+        every worker that remembers something can write it back first.
         """
         if not self._has_arrived:
             await self._arrive()
@@ -192,14 +193,14 @@ class Worker:
         if room <= 0:
             return POLL_SECONDS_MAX
         now = self._seconds()
-        if (early := self._changed_at + self._lease_seconds - now) > 0:
+        if (early := self._changed_at + self._return_seconds - now) > 0:
             return min(early, POLL_SECONDS_MAX)
         if self._settled_on != self._server_id:
             await self._settle()
         skip = self._skipped()
         age = min(self._store.server.age_seconds, now - self._back_at)
-        expired = age >= self._lease_seconds
-        grace = 0.0 if expired else self._lease_seconds - age
+        expired = age >= self._return_seconds
+        grace = 0.0 if expired else self._return_seconds - age
         leases = await self._store.claim(room, self._lease_seconds, self._only, skip=skip, expired=expired)
         if self._store.server.id != self._server_id:
             # This claim was the first to reach it. See first what it lost, and let others write back what they know.

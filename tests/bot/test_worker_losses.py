@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
+from bot.hold import RETURN_LEASES
 from bot.worker import UNSERVED_RETRY_AFTER, Worker
 from store.base import Lease, NotReplicated, Server, StoreUnavailable
 from store.events import ToolStarted
@@ -21,6 +22,8 @@ from tests.fakes.clock import Clock
 from tests.patience import PATIENCE_SECONDS
 from tests.telling.playbook import LEASE_SECONDS, Push, Touch, World, done
 from tests.telling.story import message, opened
+
+RETURN_SECONDS = LEASE_SECONDS * RETURN_LEASES
 
 
 class Watched(MemoryStore):
@@ -117,7 +120,7 @@ async def test_it_never_claims_what_it_holds_itself_also_when_its_lease_expired(
     assert world.lines == ["ran: touch", "said: Done."]
 
 
-async def test_what_others_held_is_theirs_for_one_lease_after_the_store_was_away() -> None:
+async def test_what_others_held_x_the_store_was_away() -> None:
     clock = Clock()
     store = Watched(clock)
     world = World(store=store, clock=clock)
@@ -127,18 +130,18 @@ async def test_what_others_held_is_theirs_for_one_lease_after_the_store_was_away
     worker = driven(world)
     store.calls.clear()
     await worker.round(was_away=True)
-    clock.advance(LEASE_SECONDS - 1)
+    clock.advance(RETURN_SECONDS - 1)
     await worker.round()
     assert store.calls == []
     assert await store.renew(lease)
-    clock.advance(LEASE_SECONDS + 1)
+    clock.advance(RETURN_SECONDS + 1)
     world.model.answers(done())
     await worker.round()
     assert store.calls[-1] == "claimed t1"
     await ended(worker)
 
 
-async def test_when_another_server_answers_what_it_lost_is_written_back_and_nothing_is_claimed_for_one_lease() -> None:
+async def test_when_another_server_answers_what_it_lost_is_written_back_and_nothing_is_claimed_for_a_time() -> None:
     clock = Clock()
     store = Watched(clock)
     world = World(store=store, clock=clock)
@@ -159,7 +162,7 @@ async def test_when_another_server_answers_what_it_lost_is_written_back_and_noth
     restored = await store.load(thread.id)
     assert restored.events[: thread.version] == thread.events
     assert restored.events[-1].kind == "events_lost"
-    clock.advance(LEASE_SECONDS - 1)
+    clock.advance(RETURN_SECONDS - 1)
     await worker.round()
     assert store.calls == []
     clock.advance(2)
@@ -190,6 +193,54 @@ async def test_what_it_holds_stays_its_own_when_another_server_has_lost_the_leas
     assert "tool_interrupted" not in world.kinds
 
 
+async def test_what_it_holds_is_taken_again_when_a_lease_ends_that_another_server_still_knows() -> None:
+    """That server never heard that it was given up: the worker that gave it up will not renew it."""
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    worker, other = driven(world), driven(world)
+    end = await hanging(world, worker)
+    held = worker._holds[world.thread.id]
+    store._leases[world.thread.id] = "given up"
+    store.server = Server("another", float("-inf"))
+    assert not await held.renew(), "its own round may be later than the time to renew"
+    await worker.round()
+    await other.round()
+    for _ in range(2):
+        assert not await held.renew()
+        clock.advance(LEASE_SECONDS / 2)
+    store.calls.clear()
+    assert await held.renew()
+    assert store.calls == [f"renewed {world.thread.id}", f"claimed {world.thread.id}"]
+    clock.advance(RETURN_SECONDS - LEASE_SECONDS)
+    await other.round()
+    assert other._holds == {}
+    end.set()
+    world.model.answers(done())
+    await ended(worker)
+    assert world.lines == ["ran: touch", "said: Done."]
+
+
+async def test_a_lease_that_another_renews_is_not_taken_from_it_after_a_failover() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    worker = driven(world)
+    end = await hanging(world, worker)
+    held = worker._holds[world.thread.id]
+    theirs = Lease(world.thread.id, "theirs", 1, LEASE_SECONDS, 0.0)
+    store._leases[world.thread.id] = "theirs"
+    store.server = Server("another", float("-inf"))
+    await worker.round()
+    for _ in range(6):
+        clock.advance(LEASE_SECONDS / 3)
+        assert await store.renew(theirs)
+        assert not await held.renew()
+    assert not any(call.startswith("claimed") for call in store.calls[1:])
+    end.set()
+    await ended(worker)
+
+
 async def test_a_claim_that_reaches_another_server_first_begins_nothing() -> None:
     """Another worker may know what that server lost, and must be able to write it back."""
     clock = Clock()
@@ -203,7 +254,7 @@ async def test_a_claim_that_reaches_another_server_first_begins_nothing() -> Non
     world = World(store=store, clock=clock)
     worker = driven(world)
     await begun(store, "t1")
-    for seconds in (0, 0, LEASE_SECONDS - 1):
+    for seconds in (0, 0, RETURN_SECONDS - 1):
         clock.advance(seconds)
         await worker.round()
         assert worker._holds == {}
@@ -224,7 +275,7 @@ async def test_a_worker_that_starts_after_a_failover_leaves_time_to_those_that_r
     await begun(store, "t1")
     worker = driven(world)
     await worker.round()
-    clock.advance(LEASE_SECONDS - 1)
+    clock.advance(RETURN_SECONDS - 1)
     await worker.round()
     assert store.calls == []
     clock.advance(1)
@@ -251,7 +302,7 @@ async def test_a_server_that_was_just_started_may_have_holders_that_are_on_their
     class JustStarted(Server):
         @property
         def age_seconds(self) -> float:
-            return LEASE_SECONDS - 1
+            return RETURN_SECONDS - 1
 
     store.server = JustStarted("memory", 0)
     await driven(world).round()

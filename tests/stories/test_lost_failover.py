@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.hold import RETURN_LEASES
 from store.base import NotReplicated
 from store.events import EventsLost, ToolFinished, ToolInterrupted, ToolStarted
 from store.redis.store import RedisStore
@@ -27,8 +28,6 @@ pytestmark = pytest.mark.slow
 
 LEASE_SECONDS = 3
 LONG_LEASE_SECONDS = 10
-LONGER_LEASE_SECONDS = 30
-"""Longer than a command that hangs and the time between two renewals together: the holder comes back first."""
 """Where one worker has to be in time for another, however slow the machine is."""
 
 
@@ -150,7 +149,7 @@ async def test_a_worker_that_starts_after_the_failover_lets_the_one_that_remembe
 @matrix("workers", [1, 2], sample=1)
 async def test_what_is_running_goes_on_and_its_outcome_lands(yard: Yard, servers: Pair, workers: int) -> None:
     if workers == 2:
-        yard.bot.environment["BOT_LEASE_SECONDS"] = str(LONGER_LEASE_SECONDS)
+        yard.bot.environment["BOT_LEASE_SECONDS"] = str(LONG_LEASE_SECONDS)
     async with yard.bot.started("run", "worker") as worker:
         await working(worker)
         thread_id = await asked(yard, servers)
@@ -171,7 +170,7 @@ async def loses(yard: Yard, servers: Pair, thread_id: str) -> None:
     refused = await yard.bot.approve(thread_id)
     assert refused.code != 0, refused
     lease_seconds = int(yard.bot.environment["BOT_LEASE_SECONDS"])
-    await pass_time(lease_seconds + LEASE_SECONDS)  # Another worker claims by then what is free.
+    await pass_time(lease_seconds * RETURN_LEASES + LEASE_SECONDS)  # Another worker claims by then what is free.
     yard.let_go()
     await until(servers.replica, thread_id, lambda thread: endings(thread) == 1, "the outcome")
     await ends_well(yard, servers, thread_id)
