@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from store.text import call_in_words
 from store.values import Effect, Person
 
 T = TypeVar("T")
@@ -165,6 +166,8 @@ class Tool(Step):
     """Its arguments may name messages: the agent's model then reads a name with each one that can be quoted."""
     for_people: ClassVar[frozenset[str]] = frozenset()
     """Keys of its arguments, facts and results that are shown to people but not to the model."""
+    dangers: ClassVar[tuple[str, ...]] = ()
+    """Keys of its facts that warn people: a request shows them first, and in bold."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -208,6 +211,13 @@ class Tool(Step):
         as a hash of your own. Raise ToolError if it cannot run at all.
         """
         return {}
+
+    def title(self, facts: Facts) -> str:
+        """What a request asks people to approve, in a few words on one line. `facts`: from `prepare`.
+
+        Every card, mail and list begins with it. It may be clipped, so the arguments are shown beside it.
+        """
+        return call_in_words(self.intent, self.arguments)
 
     async def prepare(self, call: Call) -> Facts:
         """Look up and check what the call depends on, before people are asked. Must change nothing.

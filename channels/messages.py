@@ -14,12 +14,15 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from store.text import one_line
 from store.values import Person
 
 APPROVERS_MAX = 5
 """Names shown of the people who may decide a request."""
 CALLED_MAX = 20
 """People whom a request lists, and whom its reminder mentions."""
+HEADLINE_CHARS_MAX = 130
+"""With `Approval needed: ` before it, it fits into the 150 of a header in Slack and of a mail's subject."""
 YES_NO = ("yes", "no")
 
 
@@ -146,6 +149,28 @@ class Approval:
     """The person who edited it."""
     asked_again: str = ""
     """Why an earlier approval of the same call did not hold; empty: there was none."""
+    title: str = ""
+    """What is asked for, on one line, as its tool says it; empty: the request is older than titles are."""
+    dangers: tuple[str, ...] = ()
+    """The keys of the facts that warn people."""
+
+    @property
+    def headline(self) -> str:
+        """The words with which every message about it begins."""
+        return one_line(self.title, HEADLINE_CHARS_MAX) or self.intent
+
+    @property
+    def names_its_tool(self) -> bool:
+        return f"{self.headline} ".startswith(f"{self.intent} ")
+
+    @property
+    def warnings(self) -> dict[str, JsonValue]:
+        """The facts that come first, and in bold."""
+        return {name: self.facts[name] for name in self.dangers if name in self.facts}
+
+    @property
+    def other_facts(self) -> dict[str, JsonValue]:
+        return {name: value for name, value in self.facts.items() if name not in self.dangers}
 
 
 @dataclass(frozen=True, slots=True)

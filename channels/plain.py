@@ -75,7 +75,7 @@ def _approval(request: Approval) -> str:
         case Waiting():
             return "\n".join(_card(request))
         case Reminded():
-            title = f"⏰ {visible(request.intent)} is still waiting for approval"
+            title = f"⏰ {_inline(request.headline)} is still waiting for approval"
             return "\n".join([title, *(f"  {line}" for line in terms(request))])
         case Ended() as end:
             return _ended(request, end)
@@ -83,9 +83,13 @@ def _approval(request: Approval) -> str:
 
 
 def _card(card: Approval) -> list[str]:
-    rows = ["Approval needed", f"  {visible(card.intent)}"]
+    rows = ["Approval needed", f"  {_inline(card.headline)}"]
+    if card.warnings:
+        rows += ["  WARNING", *fields(card.warnings, "    ")]
+    if card.warnings or not card.names_its_tool:
+        rows.append(f"  {_inline(card.intent)}")
     rows += fields(card.arguments, "    ")
-    rows += fields(card.facts, "    ")
+    rows += fields(card.other_facts, "    ")
     return [*rows, *(f"  {line}" for line in terms(card))]
 
 
@@ -114,7 +118,7 @@ def terms(request: Approval) -> list[str]:
 def _ended(request: Approval, end: Ended) -> str:
     """The comment comes last, because it is a person's own text."""
     mark = {"approved": "✅", "changed": "✏️"}.get(end.outcome, "❌")
-    text = f"{mark} {visible(request.intent)} {end.outcome}"
+    text = f"{mark} {_inline(request.headline)} {end.outcome}"
     if end.lapsed:
         return f"{text}: {visible(end.lapsed)}"
     if end.outcome == "approved" and request.votes:

@@ -146,9 +146,13 @@ class ApprovalRequested(Recorded):
     kind: Literal["approval_requested"] = "approval_requested"
     step: str
     digest: str
-    """Over intent, arguments, facts, policy and configuration: see `store.authority.binding.digest`."""
+    """Over the call and all that is shown and bound with it: see `store.authority.binding.digest`."""
     facts: dict[str, JsonValue] = {}
     """What the tool looked up for the approver and is then bound to (the full SHA behind a tag, say)."""
+    title: str = ""
+    """What is asked for, on one line, as its tool says it. Older logs: empty."""
+    dangers: tuple[str, ...] = ()
+    """The keys of the facts that warn people."""
     policy: dict[str, JsonValue] = {}
     """Who may decide, and until when: `store.authority.terms.Terms`."""
     configuration: dict[str, str] | None = None

@@ -13,7 +13,7 @@ from store.authority.terms import names_of
 from store.events import ApprovalDecided, MessageReceived, ThreadForked, TriggerReceived
 from store.rows import Row
 from store.state import Request
-from store.text import call_in_words, one_line
+from store.text import one_line
 from store.thread import Thread
 from store.values import Person
 
@@ -46,7 +46,7 @@ def row_of(thread: Thread) -> Row:
 def title_of(thread: Thread) -> str:
     """What the thread is about, on one line: the open request or question, or else the last message."""
     if pending := thread.pending:
-        return one_line(call_in_words(pending.chosen.intent, pending.chosen.arguments), TITLE_CHARS_MAX)
+        return one_line(pending.title, TITLE_CHARS_MAX)
     if asked := thread.step(thread.state.question):
         return one_line(str(asked.chosen.arguments.get("question", "")), TITLE_CHARS_MAX)
     for event in reversed(thread.events):

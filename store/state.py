@@ -24,6 +24,7 @@ from store.events import (
     ToolNotBegun,
 )
 from store.outbox import Outbox
+from store.text import call_in_words
 from store.values import Effect, Person, Place
 
 StepStatus = Literal[
@@ -95,6 +96,11 @@ class Request(NamedTuple):
     @property
     def digest(self) -> str:
         return self.asked.digest
+
+    @property
+    def title(self) -> str:
+        """What it asks for, on one line: as its tool says it, or in an old log the call in words."""
+        return self.asked.title or call_in_words(self.chosen.intent, self.chosen.arguments)
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -6,6 +6,8 @@ refused. The `Authority` says who may approve; whether a decision counts is judg
 
 from __future__ import annotations
 
+import structlog
+
 from agent.authority import ApprovalRule
 from agent.decide import RequestApproval
 from agent.perform.again import configuration_of, grant_for, rule_for
@@ -13,14 +15,17 @@ from agent.perform.call_to_approve import call_to_approve
 from agent.perform.run import prepare, refused
 from agent.perform.turn import Turn
 from agent.steps import Facts, Tool, ToolError
+from channels.messages import HEADLINE_CHARS_MAX
 from store import keys
-from store.authority.binding import digest
+from store.authority.binding import digest, digest_of
 from store.codec import EventTooLarge, decode, encode
 from store.events import ApprovalDecided, ApprovalRequested
 from store.standing import StandingGranted
 from store.state import StepState
-from store.text import instant
+from store.text import instant, one_line
 from store.values import Place
+
+log = structlog.get_logger(__name__)
 
 
 async def request(turn: Turn, action: RequestApproval) -> None:
@@ -59,6 +64,8 @@ def _bound(
             step=chosen.step,
             digest=digest(thread_id, chosen, {}, {}, None),
             facts=facts,
+            title=_title(turn, tool, facts),
+            dangers=tuple(name for name in tool.dangers if name in facts),
             configuration=configuration,
             rules=rule.rules,
             policy=terms.model_dump(mode="json", exclude_defaults=True),
@@ -75,8 +82,16 @@ def _bound(
     except ValueError as error:
         raise ToolError(f"The facts for the approval cannot be shown: {error}") from error
     assert isinstance(stored, ApprovalRequested)
-    bound = digest(thread_id, chosen, stored.facts, stored.policy, stored.configuration)
-    return stored.model_copy(update={"digest": bound})
+    return stored.model_copy(update={"digest": digest_of(thread_id, chosen, stored)})
+
+
+def _title(turn: Turn, tool: Tool, facts: Facts) -> str:
+    """The tool's own words, which may hold names from outside, on one line. Raises ToolError."""
+    try:
+        return one_line(tool.title(facts), HEADLINE_CHARS_MAX)
+    except Exception as error:
+        log.exception("title_failed", thread=turn.thread.id, intent=tool.intent)
+        raise ToolError(f"What it does cannot be said: {type(error).__name__}") from error
 
 
 def _elsewhere(turn: Turn, places: tuple[Place, ...]) -> tuple[Place, ...]:

@@ -22,7 +22,7 @@ def outcome_in_words(
 ) -> str:
     """The reply to the person who decided. `step` is its state after the decision; `paused`: the thread was paused."""
     request = step.request
-    call = call_in_words(step.chosen.intent, step.chosen.arguments)
+    call = request.title if request else call_in_words(step.chosen.intent, step.chosen.arguments)
     match outcome:
         case "settled":
             return f"{'Approved' if approved else 'Rejected'}: {call}"

@@ -90,7 +90,7 @@ async def _digest_seen(bot: App, thread_id: str, me: Person, *, approved: bool) 
     if request is None or thread.pending is None:
         return request.digest if request else ""
     if not asking.attended():
-        call = one_line(call_in_words(request.chosen.intent, request.chosen.arguments), CALL_CHARS_MAX)
+        call = one_line(request.title, CALL_CHARS_MAX)
         raise Refused(
             f"Nothing was decided: {call} waits, and there is no terminal to show it on. Look at it with "
             f"`bot show {thread_id}`, then name it: `bot {verb} {thread_id} --digest {request.digest[:DIGEST_CHARS]}`."

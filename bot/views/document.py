@@ -22,8 +22,10 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
             "request": pending.step,
             "digest": pending.digest,
             "intent": pending.chosen.intent,
+            "title": pending.title,
             "arguments": pending.chosen.arguments,
             "facts": pending.asked.facts,
+            "dangers": list(pending.asked.dangers),
             "group": groups_in_words(pending, widened=pending.widened),
             "quorum": pending.terms.quorum,
             "votes": [

@@ -25,6 +25,8 @@ TITLE_CHARS_MAX = 150
 
 _BODY = 'style="font-family:sans-serif;font-size:14px;line-height:1.45;color:#1d1c1d"'
 _CELL = 'style="text-align:left;vertical-align:top;padding:3px 14px 3px 0;border-bottom:1px solid #ddd"'
+_TABLE = "border-collapse:collapse"
+_BOLD = f"{_TABLE};font-weight:bold"
 _BUTTON = 'style="display:inline-block;margin:4px 12px 4px 0;padding:8px 16px;border:1px solid #666;color:#1d1c1d"'
 
 
@@ -60,15 +62,15 @@ class Body:
     def add_request(self, request: Approval) -> Body:
         """The request with all arguments and facts, in full."""
         self._text.append(render(request))
-        self._html.append(f"<h3>Approval needed: {_escaped(request.intent)}</h3>")
-        self._html.append(table(request.arguments, request.facts))
+        self._html.append(f"<h3>Approval needed: {_escaped(request.headline)}</h3>")
+        self._html.append(details(request))
         self._html.append(terms_of(request))
         return self
 
     def add_update(self, request: Approval) -> Body:
         """An update about a waiting request: another approval, or a reminder."""
         reminds = isinstance(request.state, Reminded)
-        text = render(request) if reminds else f"{visible(request.intent)}: {counted(request)}"
+        text = render(request) if reminds else f"{one_line(request.headline, TITLE_CHARS_MAX)}: {counted(request)}"
         self._text.append(text)
         self._html.append(f"<p><b>{_escaped(text.partition(chr(10))[0])}</b></p>")
         if reminds:
@@ -78,7 +80,7 @@ class Body:
     def add_outcome(self, request: Approval) -> Body:
         rows = "\n".join((*fields(request.arguments, "  "), *fields(request.facts, "  ")))
         self._text.append(f"{render(request)}\n{rows}".rstrip())
-        self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{table(request.arguments, request.facts)}")
+        self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{details(request)}")
         return self
 
     def add_links(self, links: Sequence[tuple[str, str]]) -> Body:
@@ -98,14 +100,21 @@ def terms_of(request: Approval) -> str:
     return f"<p><small>{'<br>'.join(map(_escaped, terms(request)))}</small></p>"
 
 
-def table(*data: dict[str, JsonValue]) -> str:
+def details(request: Approval) -> str:
+    """What warns people, in bold, and then the arguments and the other facts, as HTML."""
+    warnings = f"<p><b>Warning</b></p>{table(request.warnings, style=_BOLD)}" if request.warnings else ""
+    tool: dict[str, JsonValue] = {} if request.names_its_tool else {"tool": request.intent}
+    return warnings + table(tool, request.arguments, request.other_facts)
+
+
+def table(*data: dict[str, JsonValue], style: str = _TABLE) -> str:
     """The data in full, as an HTML table."""
     rows = [
         f"<tr><th {_CELL}>{_escaped(name)}</th><td {_CELL}>{_value(value)}</td></tr>"
         for part in data
         for name, value in part.items()
     ]
-    return f'<table style="border-collapse:collapse">{"".join(rows)}</table>' if rows else ""
+    return f'<table style="{style}">{"".join(rows)}</table>' if rows else ""
 
 
 def _value(value: JsonValue) -> str:

@@ -119,7 +119,7 @@ class Writer:
                 cards = self._by_card(place, request, way, thread_id, so_far)
                 return [self._letter(thread_id, str(sent.to(one.people[0])), one, body, so_far) for one in cards]
             case Ended(outcome):
-                body = Body(f"{request.intent} {outcome}").add_outcome(request)
+                body = Body(f"{request.headline} {outcome}").add_outcome(request)
                 if _receipts(way) and (cards := self._by_card(place, request, way, thread_id, so_far)):
                     mails = _joined(mails, cards)
                 return self._one_mail(sent, mails, body, so_far)
@@ -363,7 +363,7 @@ def _receipts(way: Way) -> list[str]:
 
 
 def _request_subject(request: Approval) -> str:
-    return f"Approval needed: {request.intent}"
+    return f"Approval needed: {request.headline}"
 
 
 def _links_expire_at(since: datetime, expires_at: datetime | None) -> datetime:

@@ -15,11 +15,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from pydantic import JsonValue
 
-from channels.messages import CALLED_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
+from channels.messages import CALLED_MAX, HEADLINE_CHARS_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
 from channels.plain import DIGEST_CHARS, count_of, names_of
 from channels.slack.blocks import (
     BOLD,
@@ -71,14 +72,17 @@ def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
 
 
 def _card(card: Approval, thread_id: str) -> list[Post]:
-    title = f"Approval needed: {named(card.intent)}"
-    parts = _details(card)
+    title = f"Approval needed: {one_line(card.headline, HEADLINE_CHARS_MAX)}"
+    warnings, parts = _warnings(card), _details(card)
+    if _is_long(warnings):
+        warnings, parts = [], [*warnings, *parts]
     details = blocks_of(parts)
     value = ButtonValue(thread_id, card.step, card.digest[:BUTTON_DIGEST_CHARS])
     before: list[Post] = []
     if _is_long(parts):
-        introduction = blocks_of([bold(f"Details of {named(card.intent)}")])
-        before = posts(f"Details of {card.intent}", packed([*introduction, *details]))
+        heading = f"Details of {one_line(card.headline, HEADLINE_CHARS_MAX)}"
+        introduction = blocks_of([bold(heading)])
+        before = posts(heading, packed([*introduction, *details]))
         details = blocks_of([line("All details are in the messages above, and the approval covers them.")])
     buttons = [button("approve", "Approve", value, "primary"), button("reject", "Reject", value, "danger")]
     if card.editable:
@@ -89,6 +93,7 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     digest = Run(f"\nDigest {card.digest[:DIGEST_CHARS]}", ITALIC)
     blocks = [
         {"type": "header", "text": plain_text(title, 150)},
+        *blocks_of(warnings),
         *details,
         *(blocks_of([bold(f"Asked again. {card.asked_again}")]) if card.asked_again else []),
         *blocks_of([Part("section", [*terms, *votes, digest])]),
@@ -128,7 +133,7 @@ def _mention(person: Person | None) -> Run | None:
 
 
 def _reminder(request: Approval, *, widened: bool) -> list[Post]:
-    title = f"⏰ {named(request.intent)} is still waiting for approval"
+    title = f"⏰ {one_line(request.headline, HEADLINE_CHARS_MAX)} is still waiting for approval"
     lines = _terms(request, names=False)
     if widened:
         lines.append("More people may decide from now on.")
@@ -150,16 +155,16 @@ def _ended(request: Approval, end: Ended, thread_id: str, *, above: bool) -> lis
     where = "are in the messages above" if above else f"are long: see `bot show {thread_id}`"
     elsewhere = [line(f"The details {where}.")]
     try:
-        details = _details(request)
+        details = [*_warnings(request), *_details(request)]
         details = elsewhere if _is_long(details) else details
     except TooLongToShow:
         details = elsewhere
     said = _ending(request, end)
-    title = bold(named(request.intent))
+    title = bold(one_line(request.headline, HEADLINE_CHARS_MAX))
     before = blocks_of([Part("section", [Run("Approved so far by "), *_given(votes)])]) if votes else []
     blocks = [*blocks_of([title]), *blocks_of(details), *before, *blocks_of([Part("section", said)])]
     text = "".join(run.text for run in said)
-    return [Post(plain(f"{request.intent}: {text}", FALLBACK_CHARS_MAX), one_message(blocks, thread_id))]
+    return [Post(plain(f"{request.headline}: {text}", FALLBACK_CHARS_MAX), one_message(blocks, thread_id))]
 
 
 def _ending(request: Approval, end: Ended) -> list[Run]:
@@ -198,13 +203,28 @@ def _is_long(details: list[Part]) -> bool:
 
 def _details(request: Approval) -> list[Part]:
     """The arguments and then the facts, each as a line or a box. Raises TooLongToShow."""
-    names = {"tool": request.intent, "asked for by": request.requested_by}
-    clipped: dict[str, JsonValue] = {
-        name: text for name, text in names.items() if one_line(text, NAME_CHARS_MAX) != text
-    }
+    tool, asker = request.intent, request.requested_by
+    apart: dict[str, JsonValue] = {}
+    if not request.names_its_tool or one_line(tool, NAME_CHARS_MAX) != tool:
+        apart["tool"] = tool
+    if one_line(asker, NAME_CHARS_MAX) != asker:
+        apart["asked for by"] = asker
+    return _parts(apart, request.arguments, request.other_facts)
+
+
+def _warnings(request: Approval) -> list[Part]:
+    """The facts that warn people, in bold. Raises TooLongToShow."""
+    if not request.warnings:
+        return []
+    for part in (parts := _parts(request.warnings)):
+        part.runs[:] = [replace(run, styles=run.styles | BOLD) for run in part.runs]
+    return [bold("⚠️ Warning"), *parts]
+
+
+def _parts(*data: Mapping[str, JsonValue]) -> list[Part]:
     parts: list[Part] = []
-    for data in (clipped, request.arguments, request.facts):
-        for field in _detail_rows(data):
+    for one in data:
+        for field in _detail_rows(one):
             if isinstance(field, Part) or not parts or parts[-1].kind != "section":
                 parts.append(field if isinstance(field, Part) else Part("section", field))
             else:

@@ -1,20 +1,20 @@
 """Binds an approval to exactly one call, by a digest that is shown, approved, and checked again at execution.
 
-The digest covers the thread, the step, the call, the facts that were shown, the terms, and the configuration that the
-call would run with. Who may approve is decided elsewhere (`store.authority.terms`).
+The digest covers the thread, the step, the call, the title and the facts that were shown, the terms, and the
+configuration that the call would run with. Who may approve is decided elsewhere (`store.authority.terms`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
 
 from store.authority.terms import names_of, terms_of
-from store.events import ApprovalDecided, StepChosen
+from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.state import Request
 from store.values import Person
 
@@ -25,14 +25,24 @@ def digest(
     facts: dict[str, JsonValue],
     policy: dict[str, JsonValue],
     configuration: Mapping[str, str] | None,
+    title: str = "",
+    dangers: Sequence[str] = (),
 ) -> str:
     """SHA-256 over canonical JSON, in hex.
 
     Any change to what was shown, to who may decide or to the configuration changes it, and so does a second request for
-    the same call. Without a configuration it is what it was before there was one, so that old requests still bind.
+    the same call. Without a configuration or a title it is what it was before there was one, so that old requests still
+    bind.
     """
     seen = [thread_id, chosen.step, chosen.intent, chosen.arguments, facts, policy]
+    if title:
+        return _hash([*seen, configuration, title, list(dangers)])
     return _hash(seen if configuration is None else [*seen, configuration])
+
+
+def digest_of(thread_id: str, chosen: StepChosen, asked: ApprovalRequested) -> str:
+    """The digest of all that the request holds."""
+    return digest(thread_id, chosen, asked.facts, asked.policy, asked.configuration, asked.title, asked.dangers)
 
 
 def hashed(parts: Mapping[str, JsonValue]) -> dict[str, str]:
@@ -48,7 +58,7 @@ def _hash(value: Any) -> str:
 def still_binds(thread_id: str, request: Request) -> bool:
     """Whether the call about to run is exactly the one that was approved, by as many people as required."""
     asked, decision = request.asked, request.decision
-    seen = digest(thread_id, request.chosen, asked.facts, asked.policy, asked.configuration)
+    seen = digest_of(thread_id, request.chosen, asked)
     terms = terms_of(asked.policy)
     if asked.digest != seen or decision is None or not decision.approved:
         return False

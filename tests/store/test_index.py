@@ -20,6 +20,7 @@ from tests.telling.strategies import events_of
         ((message(text="deploy\nv3, please"),), "deploy v3, please"),
         ((message(text="a" * 200),), "a" * 99 + "…"),
         ((message(), chosen("s1", acts=True, tag="v3"), requested("s1")), "push tag=v3"),
+        ((message(), chosen("s1", acts=True, tag="v3"), requested("s1", title="Push v3 to prod")), "Push v3 to prod"),
         ((message(), asked("s1")), "Which tag?"),
         ((message(), chosen("s1"), message("m2", "stop")), "stop"),
         ((TriggerReceived(id="t", at=AT, source="cron", name="nightly"),), "cron nightly"),

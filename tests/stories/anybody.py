@@ -22,7 +22,7 @@ from agent.model.base import ModelFailure
 from agent.steps import Step
 from channels.base import SendFailed
 from channels.inbound import Refused
-from store.authority.binding import digest
+from store.authority.binding import digest_of
 from store.events import (
     CRON,
     ApprovalRequested,
@@ -303,7 +303,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                     assert decision.approved
                     assert decision.by.trust == "verified"
                     asked = request.asked
-                    seen = digest(before.id, step.chosen, asked.facts, asked.policy, asked.configuration)
+                    seen = digest_of(before.id, step.chosen, asked)
                     assert seen == decision.digest == request.digest
                     assert step.status == ("approved" if new.attempt == 1 else "due")
                 if step.chosen.acts:

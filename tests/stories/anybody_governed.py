@@ -17,7 +17,7 @@ from hypothesis.stateful import rule
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from bot.team.people import Member, People
 from channels.inbound import EarlierMessage, Refused
-from store.authority.binding import digest
+from store.authority.binding import digest_of
 from store.authority.terms import Terms
 from store.events import (
     CRON,
@@ -297,7 +297,7 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         story = [e for e in before.events if getattr(e, "step", "") == step.id]
         request = next(e for e in story if isinstance(e, ApprovalRequested))
         chosen = next(e for e in story if isinstance(e, StepChosen))
-        assert request.digest == digest(before.id, chosen, request.facts, request.policy, request.configuration)
+        assert request.digest == digest_of(before.id, chosen, request)
         decisions = [
             e
             for e in story

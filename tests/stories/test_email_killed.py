@@ -182,11 +182,14 @@ class Story:
         await eventually(lambda: len(self._mails()) == LETTERS, STORY_SECONDS_MAX)
 
     async def _card(self, component: str, other_than: EmailMessage | None = None) -> EmailMessage:
-        shown = f"Approval needed\n  deploy\n    component: {component}\n"
+        shown = f"\n  deploy\n    component: {component}\n"
+
+        def is_card(text: str) -> bool:
+            return text.startswith("Approval needed\n") and shown in text
 
         def found() -> list[EmailMessage]:
             known = other_than and other_than["Message-ID"]
-            return [m for m in self.room.mails_of() if text_of(m).startswith(shown) and m["Message-ID"] != known]
+            return [m for m in self.room.mails_of() if is_card(text_of(m)) and m["Message-ID"] != known]
 
         return (await eventually(found, STORY_SECONDS_MAX))[-1]
 

@@ -112,8 +112,10 @@ class Pending(_ResponseBody):
     request: str
     digest: str
     intent: str
+    title: str = Field(description="What is asked for, on one line, for people.")
     arguments: dict[str, Any]
     facts: dict[str, Any]
+    dangers: list[str] = Field(description="The keys of the facts that warn people.")
     group: str = Field(description="Who may decide it now.")
     quorum: int = Field(description="How many approvals are needed.")
     votes: list[dict[str, Any]] = Field(description="The approvals so far.")

@@ -23,7 +23,7 @@ from agent.speech.requests import approval
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
-from channels.email.body import table, terms_of
+from channels.email.body import details, terms_of
 from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
 from channels.messages import YES_NO
@@ -119,7 +119,7 @@ class Decisions:
         request = step.request
         assert request is not None
         shown = approval(thread, request)
-        body = f"<h1>{_escaped(shown.intent)}</h1>{table(shown.arguments, shown.facts)}{terms_of(shown)}"
+        body = f"<h1>{_escaped(shown.headline)}</h1>{details(shown)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
             return "Settled", body + f"<p><b>{_escaped(state_in_words(step))}</b></p>", 200
         if why_not := self._why_not(step, request, link):

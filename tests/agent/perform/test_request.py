@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
+from agent.speech.requests import approval
 from agent.steps import Call, Facts
 from channels.inbound import Refused
 from store.events import StepChosen
 from store.values import Person
 from tests.agent.pushing import PROD, STAGING, asked_to_push
 from tests.telling.playbook import NOTHING, Push, World, done
-from tests.telling.story import ANN, BOB, EVE, approved, requested
+from tests.telling.story import ANN, BOB, EVE, approved, chosen, message, requested, thread
 
 
 class Counted(Push):
@@ -18,6 +21,20 @@ class Counted(Push):
 
     async def prepare(self, call: Call) -> Facts:
         return {"attempt": call.attempt}
+
+
+class Titled(Push):
+    """Push, with words of its own."""
+
+    dangers: ClassVar[tuple[str, ...]] = ("note", "other")
+
+    async def prepare(self, call: Call) -> Facts:
+        return {"note": "it is OLDER", "revision": "4af9ec0"}
+
+    def title(self, facts: Facts) -> str:
+        if self.target == "unsayable":
+            raise KeyError("name")
+        return f"Push {facts['revision']} to {self.target}\n" + "!" * 200
 
 
 async def test_what_is_shown_is_looked_up_for_the_first_run() -> None:
@@ -140,3 +157,42 @@ async def test_a_request_that_is_too_large_to_be_shown_is_refused() -> None:
     await world.say("push")
     assert await world.run() == ["said: Too large."]
     assert "too large to be shown completely" in world.model.prompts[-1]
+
+
+async def test_a_request_says_in_the_words_of_its_tool_what_it_asks_for_and_what_is_dangerous() -> None:
+    world = World(tools=(Titled,))
+    world.model.answers(Titled(target="prod\u202e"), done("It is out."))
+    await world.say("push to prod, please")
+    await world.run()
+    assert world.thread.pending
+    asked = world.thread.pending.asked
+    assert asked.title.startswith("Push 4af9ec0 to prod\\u{202e} !!!")
+    assert (len(asked.title), asked.dangers) == (130, ("note",)), "clipped, and only what there is"
+    card = approval(world.thread, world.thread.pending)
+    assert (card.headline, card.warnings) == (asked.title, {"note": "it is OLDER"})
+    assert (await world.approve()).text == f"Approved: {asked.title}"
+    await world.run()
+    assert len(world.model.prompts) == 2
+    assert "!!!" not in world.model.prompts[-1], "the model reads the call and the facts"
+
+
+async def test_a_tool_without_words_of_its_own_asks_by_its_call() -> None:
+    world = World()
+    await asked_to_push(world)
+    assert world.thread.pending
+    assert world.thread.pending.asked.title == "push target=prod"
+
+
+async def test_a_call_that_cannot_be_said_is_refused_before_anybody_is_asked() -> None:
+    world = World(tools=(Titled,))
+    world.model.answers(Titled(target="unsayable"), done("It cannot be said."))
+    await world.say("push")
+    assert await world.run() == ["said: It cannot be said."]
+    assert "What it does cannot be said: KeyError" in world.model.prompts[-1]
+
+
+def test_a_request_of_an_old_log_is_shown_by_its_intent_and_listed_by_its_call() -> None:
+    waiting = thread(message(), chosen("s1", acts=True, tag="v3"), requested("s1"))
+    assert waiting.pending
+    assert waiting.pending.title == "push tag=v3"
+    assert approval(waiting, waiting.pending).headline == "push"

@@ -666,7 +666,11 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
     async with post.open():
         await card(post)
         request = await post.hears("Approval needed", "ben")
-        assert (request["To"], request["Subject"], request["Cc"]) == (address("ben"), "Approval needed: push", None)
+        assert (request["To"], request["Subject"], request["Cc"]) == (
+            address("ben"),
+            "Approval needed: push target=prod",
+            None,
+        )
         # It was not shown to Ana there, so it is not hers to answer.
         post.model.answers(done("That was Ben's."))
         await post.writes("approve", answers=request)
@@ -675,7 +679,10 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request, by="ben")
         settled = await post.hears("push approved by ben@", "ben")
-        assert (settled["In-Reply-To"], settled["Subject"]) == (request["Message-ID"], "Re: Approval needed: push")
+        assert (settled["In-Reply-To"], settled["Subject"]) == (
+            request["Message-ID"],
+            "Re: Approval needed: push target=prod",
+        )
         await post.hears("push approved by ben@")
         out = await post.hears("It is out.")
     assert (out["To"], out["Cc"]) == (address("ana"), None)

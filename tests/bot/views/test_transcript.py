@@ -291,14 +291,19 @@ def test_the_document_has_the_same_names_always() -> None:
         "request": "s1",
         "digest": "digest of s1",
         "intent": "push",
+        "title": "push tag=v3",
         "arguments": {"tag": "v3"},
         "facts": {},
+        "dangers": [],
         "group": "anyone",
         "quorum": 1,
         "votes": [],
         "expires_at": None,
         "editable": [],
     }
+    titled = requested("s1", title="Push v3 to prod", facts={"note": "it is OLDER"}, dangers=("note",))
+    pending = document(thread(message(), chosen("s1", acts=True, tag="v3"), titled))["pending"]
+    assert (pending["title"], pending["dangers"]) == ("Push v3 to prod", ["note"])
     voted = document(
         thread(
             message(),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.authority.binding import digest, still_binds
+from store.authority.binding import digest, digest_of, still_binds
 from store.events import ApprovalRequested
 from store.state import Request
 from tests.store.stories import request_of
@@ -67,3 +67,13 @@ def test_a_rejection_lets_nothing_begin() -> None:
     asked = bound()
     told = thread(message(), chosen("s1", acts=True), asked, rejected("s1", ANN, asked.digest))
     assert not still_binds("t1", request_of(told.state.steps["s1"]))
+
+
+def test_a_title_and_what_warns_people_are_bound_too() -> None:
+    asked = requested("s1", title="Push v3 to prod", dangers=("note",), facts={"note": "it is OLDER"})
+    call = chosen("s1", acts=True)
+    others = [{"title": "Push v3 to staging"}, {"title": ""}, {"dangers": ()}]
+    digests = {digest_of("t1", call, asked.model_copy(update=change)) for change in ({}, *others)}
+    assert len(digests) == 4
+    old = requested("s1", facts={"note": "it is OLDER"})
+    assert digest_of("t1", call, old) == digest("t1", call, old.facts, old.policy, None), "as before there were titles"

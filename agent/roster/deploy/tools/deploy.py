@@ -20,7 +20,7 @@ from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.repository import TAGS, Repository, Revision
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.guards import Waiver, as_change, changed, dangers, not_in, note, quoted, refusal
-from agent.roster.deploy.tools.rows import COMMAND_RUNS, FOR_PEOPLE, described, shown, since_and_by
+from agent.roster.deploy.tools.rows import COMMAND_RUNS, FOR_PEOPLE, described, in_short, shown, since_and_by
 
 COMMITS_SHOWN_MAX = 20
 RUN_CANDIDATES = 50
@@ -51,6 +51,7 @@ class Deploy(Tool):
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     quotes: ClassVar[bool] = True
     editable: ClassVar[tuple[str, ...]] = ("revision",)
+    dangers: ClassVar[tuple[str, ...]] = ("note", "waived_by")
 
     def needs_approval(self) -> bool:
         return self.environment not in self.free or self.waiver is not None
@@ -85,6 +86,9 @@ class Deploy(Tool):
         known = ((name, found.get(one.repository)) for name, one in components.items())
         return [_meaning(name, revision.ref, revision.sha) for name, revision in known if revision]
 
+    def title(self, facts: Facts) -> str:
+        return f"Deploy {self.component} {in_short(facts['new'])} to {self.environment}"
+
     async def prepare(self, call: Call) -> Facts:
         return {**await self._facts(call), **COMMAND_RUNS}
 
@@ -105,13 +109,13 @@ class Deploy(Tool):
         if running is None:
             facts["running"] = "nothing yet"
             return facts
-        facts["running"] = {**await described(targets, self.component, running.sha), **since_and_by(running)}
         with contextlib.suppress(ToolError):  # What runs there may not be in the repository, as the note says.
             added = await repository.commits_between(running.sha, new.sha, COMMITS_SHOWN_MAX + 1)
             if added:
                 facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
             if len(added) > COMMITS_SHOWN_MAX:
                 facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
+        facts["running"] = {**await described(targets, self.component, running.sha), **since_and_by(running)}
         return facts
 
     async def run(self, call: Call) -> JsonValue:
@@ -138,6 +142,9 @@ class Rollback(Tool):
 
     def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
         return call.need(Targets).bound_to(self.component, self.environment)
+
+    def title(self, facts: Facts) -> str:
+        return f"Roll back {self.component} on {self.environment} to {in_short(facts['new'])}"
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)

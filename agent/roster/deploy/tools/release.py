@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from agent import Call, Facts, Tool, ToolError
 from agent.roster.deploy.deployers.base import Run, minute
 from agent.roster.deploy.targets import Targets
-from agent.roster.deploy.tools.rows import FOR_PEOPLE, described
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, in_short
 
 
 class ReleaseTarget(Tool):
@@ -25,9 +25,13 @@ class ReleaseTarget(Tool):
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is releasing a target"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    dangers: ClassVar[tuple[str, ...]] = ("note",)
 
     def needs_approval(self) -> bool:
         return True
+
+    def title(self, facts: Facts) -> str:
+        return f"Free {self.component} on {self.environment}, locked by a deployment of {in_short(facts['commit'])}"
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)

@@ -5,6 +5,9 @@ It queries the repository for commits; it queries no target and starts nothing.
 
 from __future__ import annotations
 
+import json
+import re
+
 from pydantic import JsonValue
 
 from agent import Facts, Result, ToolError
@@ -13,6 +16,10 @@ from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import TAGS_MAX, Targets
 
 LISTED = 10
+SHORT_CHARS = 7
+NAME_CHARS_MAX = 50
+"""Of a tag or a branch in a sentence."""
+_PLAIN_NAME = re.compile(r"[\w./@+-]+")
 COMMAND_RUNS: Facts = {"command_runs": "on the machine of the worker that begins it"}
 FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *COMMAND_RUNS})
 """The model gets these from the lists, with a template for links; a card shows each link in full."""
@@ -48,6 +55,19 @@ def shown(revision: Revision, targets: Targets, component: str) -> dict[str, Jso
     if link := targets.link(component, revision.sha):
         fields["link"] = link
     return fields
+
+
+def in_short(commit: JsonValue) -> str:
+    """A commit, as `described` or `shown` made it, in a few words: `v1.3.0 (4af9ec0)`.
+
+    A name with other characters than names usually have stands in quotes, so that it cannot continue the sentence.
+    """
+    assert isinstance(commit, dict)
+    short, name = str(commit["sha"])[:SHORT_CHARS], str(commit.get("name", ""))
+    if not name:
+        return short
+    clipped = name if len(name) <= NAME_CHARS_MAX else name[: NAME_CHARS_MAX - 1] + "…"
+    return f"{clipped if _PLAIN_NAME.fullmatch(name) else json.dumps(clipped)} ({short})"
 
 
 def row(revision: Revision) -> CommitRow:

@@ -76,6 +76,9 @@ async def test_of_a_machine_that_is_gone_people_are_told_and_a_person_frees_its_
         asked = await other.say("it is over, I looked", place="released")
         assert facts(asked)["run"] == lost["run_id"]
         assert "STILL RUN" in facts(asked)["note"]
+        assert (request := asked.pending)
+        assert request.asked.title.startswith("Free backend on staging, locked by a deployment of ")
+        assert request.asked.dangers == ("note",)
         (bot.site.home / "free").replace(bot.site.home / "deploy")
         asked = await other.settle(asked, approved=True)
     (bot.site.home / "gate").touch()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agent import Call, Meaning
+from agent.roster.deploy.tools.rows import in_short
 from channels.inbound import InboundMessage
 from store.events import StepRefused, ToolFinished
 from store.values import Place
@@ -29,6 +30,8 @@ async def test_what_a_person_sees_is_the_full_commit_and_what_it_replaces(bot: B
     assert seen["running"]["sha"] == bot.site.sha("v1.0.0")
     assert seen["adds"] == ["8a1d8cc Show delivery dates in the basket (Lin Berg)"]
     assert "note" not in seen
+    assert [*seen] == ["new", "adds", "running", "command_runs"]
+    assert pending(thread).title == "Deploy backend v1.1.0 (8a1d8cc) to production"
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
 
 
@@ -154,6 +157,8 @@ async def test_a_rollback_goes_back_to_what_ran_before_and_not_forward_again(bot
         await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
         thread = await bot.say("roll back the backend")
         assert facts(thread)["new"]["sha"] == bot.site.sha("v1.0.0")
+        short = bot.site.sha("v1.0.0")[:7]
+        assert pending(thread).title == f"Roll back backend on production to v1.0.0 ({short})"
         assert facts(thread)["running"]["sha"] == bot.site.sha("v1.1.0")
         await bot.settle(thread, approved=True)
         assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
@@ -183,3 +188,18 @@ async def test_one_target_is_deployed_by_one_thread_at_a_time(bot: Bot) -> None:
     (failed,) = [event for event in events(second, ToolFinished) if event.error]
     assert "busy" in failed.error
     assert len(bot.site.deployed()) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "4af9ec0"),
+        ("v1.3.0", "v1.3.0 (4af9ec0)"),
+        ("release/größe+1", "release/größe+1 (4af9ec0)"),
+        ("v1\u00a0(bad1234)\u00a0to\u00a0staging.", '"v1\\u00a0(bad1234)\\u00a0to\\u00a0staging." (4af9ec0)'),
+        ('v1" now', '"v1\\" now" (4af9ec0)'),
+        ("v" * 80, "v" * 49 + "… (4af9ec0)"),
+    ],
+)
+def test_the_name_of_a_commit_cannot_continue_the_sentence(name: str, said: str) -> None:
+    assert in_short({"sha": "4af9ec0" + "0" * 33, "name": name}) == said

@@ -97,6 +97,7 @@ async def test_a_persons_words_lead_to_a_request_that_shows_them(bot: Bot) -> No
         assert "from: Ann (verified), m2\n" in model.prompts[0]
         assert facts(thread)["waived_by"] == {"by": "Ann, U1", "words": "skip staging this once"}
         assert facts(thread)["note"] == "it does NOT run on staging, which comes before"
+        assert pending(thread).asked.dangers == ("note", "waived_by")
         await bot.settle(thread, approved=True)
     assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
 
