@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
-from agent.steps import RequestHumanInput, as_question
+from agent.steps import Call, Facts, RequestHumanInput, as_question
 from bot.team.people import Member, People
 from bot.web.page.decide import FORM_BYTES_MAX, Decisions
 from bot.web.server import application, serving
@@ -218,6 +218,29 @@ def decisions(events: tuple[Event, ...]) -> list[ApprovalDecided]:
 
 
 # A request
+
+
+class Risky(Push):
+    """Push, with a warning."""
+
+    dangers: ClassVar[tuple[str, ...]] = ("note",)
+
+    async def prepare(self, call: Call) -> Facts:
+        return {**await super().prepare(call), "note": "it is <b>OLDER"}
+
+    def title(self, facts: Facts) -> str:
+        return f"Push <i>{facts['revision']}</i>\nto {self.target}"
+
+
+async def test_a_page_says_what_happens_then_what_is_dangerous_and_then_the_rest() -> None:
+    world = World(tools=(Risky,))
+    world.model.answers(Risky(target="prod"))
+    await world.say("push, please")
+    await world.run()
+    async with browsing(world) as browser:
+        words = (await browser.look(browser.link())).words
+    found = [words.index(text) for text in ("Push <i>newest for prod</i> to prod", "Warning", "it is <b>OLDER", "tool")]
+    assert found == sorted(found)
 
 
 async def test_to_look_at_a_link_again_and_again_decides_nothing() -> None:
