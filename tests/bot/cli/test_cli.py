@@ -211,7 +211,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "go on" in asked_for
     prompt, listed = await bot.all(("show", thread, "--prompt"), ("threads", "--status", "waiting_for_approval"))
     assert "waits_for_approval: deploy component=backend environment=production" in prompt.succeeded().out
-    assert "deploy component=backend environment=production" in listed.out
+    assert "Deploy backend" in listed.out
 
     # Another request than that one is not decided, however it is named.
     wrong = await bot.all(
@@ -223,7 +223,7 @@ async def test_a_thread_from_its_opening_to_its_end(
         result.failed("a different request", "Nothing was changed")
     words = ("--reason", "use v1.1.0", "--as", "Bob")
     rejected = await bot.run("reject", thread, "--digest", digest[:8], "--wait", *words)
-    assert "Rejected: deploy" in rejected.succeeded().out
+    assert "Rejected: Deploy" in rejected.succeeded().out
     assert "revision: v1.1.0" in rejected.out
     assert "subject: Show delivery dates in the basket" in rejected.out, "all that the new request shows"
     assert "go on" not in rejected.out, "what was there before is not told again"
@@ -370,11 +370,11 @@ async def test_a_person_who_looks_on_is_told_what_to_do_next(
         assert await ann.ends() == 0
     async with bot.terminal("threads") as ann:
         await ann.sees("ID ")
-        row = await ann.sees("deploy component=backend environment=production")
+        row = await ann.sees("Deploy backend")
         assert f"{thread}  waiting_for_approval  deploy" in row
         assert await ann.ends() == 0
     async with bot.terminal("reject", thread, "--digest", digest, "--wait") as ann:
-        await ann.sees("Rejected: deploy")
+        await ann.sees("Rejected: Deploy")
         await ann.sees(f"answer {thread} TEXT")
         assert await ann.ends() == 0
     async with bot.terminal("pause", thread) as ann:

@@ -74,12 +74,12 @@ async def test_without_a_terminal_only_what_is_named_is_decided(bot: Bot, model:
         refused = await bot.run(command, thread, stdin=b"y\n")
         refused.failed(
             "Nothing was decided",
-            "deploy component=backend environment=production",
+            "Deploy backend",
             f"{command} {thread} --digest {digest[:12]}",
         )
     assert await events(bot, thread, "approval_decided") == []
     approved = await bot.run("approve", thread, "--digest", digest[:12], "--wait")
-    assert "Approved: deploy" in approved.succeeded().out
+    assert "Approved: Deploy" in approved.succeeded().out
 
 
 async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(bot: Bot, model: ModelServer) -> None:
@@ -103,7 +103,7 @@ async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(b
     async with bot.terminal("approve", thread) as person:
         await person.sees("Approve it as dex? [y/N]")
         person.types("y")
-        await person.sees("Approved: deploy")
+        await person.sees("Approved: Deploy")
         assert await person.ends() == 0
     [decision] = await events(bot, thread, "approval_decided")
     assert (decision["digest"], decision["approved"]) == (digest, True)

@@ -678,12 +678,12 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
         assert kinds(await post.thread(), ApprovalDecided) == []
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request, by="ben")
-        settled = await post.hears("push approved by ben@", "ben")
+        settled = await post.hears("push target=prod approved by ben@", "ben")
         assert (settled["In-Reply-To"], settled["Subject"]) == (
             request["Message-ID"],
             "Re: Approval needed: push target=prod",
         )
-        await post.hears("push approved by ben@")
+        await post.hears("push target=prod approved by ben@")
         out = await post.hears("It is out.")
     assert (out["To"], out["Cc"]) == (address("ana"), None)
     assert [text_of(mail).count("approved by ben@") for mail in post.mails_of("ben")] == [0, 1]
