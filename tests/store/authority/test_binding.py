@@ -72,8 +72,8 @@ def test_a_rejection_lets_nothing_begin() -> None:
 def test_a_title_and_what_warns_people_are_bound_too() -> None:
     asked = requested("s1", title="Push v3 to prod", dangers=("note",), facts={"note": "it is OLDER"})
     call = chosen("s1", acts=True)
-    others = [{"title": "Push v3 to staging"}, {"title": ""}, {"dangers": ()}]
-    digests = {digest_of("t1", call, asked.model_copy(update=change)) for change in ({}, *others)}
+    others: list[dict[str, Any]] = [{"title": "Push v3 to staging"}, {"title": ""}, {"dangers": ()}]
+    digests = {digest_of("t1", call, asked.model_copy(update=change)) for change in [{}, *others]}
     assert len(digests) == 4
     old = requested("s1", facts={"note": "it is OLDER"})
     assert digest_of("t1", call, old) == digest("t1", call, old.facts, old.policy, None), "as before there were titles"
