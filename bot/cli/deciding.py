@@ -22,7 +22,7 @@ from bot.views.transcript import Entry
 from channels.inbound import Refused
 from channels.plain import DIGEST_CHARS, fields, render
 from store.events import StepChosen, StepRefused, ThreadReopened
-from store.text import call_in_words, one_line
+from store.text import one_line
 from store.thread import Thread
 from store.values import Person
 
