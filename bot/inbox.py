@@ -232,6 +232,7 @@ class Inbox(Deciding):
                 attachments=message.attachments[:ATTACHMENTS_MAX],
                 answers=answers,
                 quoted=message.quoted[:QUOTED_CHARS_MAX],
+                passes_on=message.passes_on,
                 origin=dict(message.origin),
             )
         )

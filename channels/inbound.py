@@ -52,6 +52,8 @@ class InboundMessage:
     attachments: tuple[Attachment, ...] = ()
     quoted: str = ""
     """The text that the message quotes; not part of `text`."""
+    passes_on: bool = False
+    """The subject or the text may hold somebody else's words: a forwarded mail, say."""
     origin: Mapping[str, JsonValue] = field(default_factory=dict)
     """Data that the channel needs again to answer, such as the recipients of a mail. Kept in the log."""
     earlier: tuple[EarlierMessage, ...] = ()

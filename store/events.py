@@ -60,6 +60,8 @@ class MessageReceived(Recorded):
     """The step whose question this answers; empty for a plain message."""
     quoted: str = ""
     """Removed from the text: quoted history, a signature. Shown to people, not to the model."""
+    passes_on: bool = False
+    """The subject or the text may hold somebody else's words, as its channel saw. Older logs: False."""
     origin: dict[str, JsonValue] = {}
     """What the channel needs to reply to it (a mail's ids and recipients). Only the channel reads it."""
     clipped_from: int = 0

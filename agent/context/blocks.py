@@ -58,6 +58,10 @@ from store.thread import Thread
 from store.values import Attachment, Person
 
 NAME_CHARS_MAX = 100
+FIRST_HALVES = frozenset(("application", "audio", "font", "image", "message", "model", "multipart", "text", "video"))
+COMMON_TYPES = frozenset(
+    ("application/pdf", "application/zip", "image/png", "image/jpeg", "message/partial", "message/rfc822", "text/plain")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,11 +367,22 @@ def _put_hint(text: Writer, hint: str) -> None:
 
 
 def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
-    if attachments:
-        text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in attachments])
-    for attachment in attachments:
-        if attachment.text:
-            text.put(f"text of {attachment.name}", attachment.text)
+    """Whoever named a file need not be who sent it, so the model reads the name only where it reads the file."""
+    read = [attachment for attachment in attachments if attachment.text]
+    unread = [attachment for attachment in attachments if not attachment.text]
+    if read:
+        text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in read])
+    for attachment in read:
+        text.put(f"text of {attachment.name}", attachment.text)
+    if unread:
+        kinds: list[JsonValue] = [{"kind": _kind(a.media_type), "size_bytes": a.size_bytes} for a in unread]
+        text.put("unread_attachments", kinds)
+
+
+def _kind(media_type: str) -> str:
+    """The media type if it is a common one, or else its first half: a sender can write anything into it."""
+    first = media_type.partition("/")[0]
+    return media_type if media_type in COMMON_TYPES else first if first in FIRST_HALVES else "unknown"
 
 
 def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, JsonValue]:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import structlog
 
+from channels.email.forwards import passes_on
 from channels.email.identity.senders import AllowedSenders, alignment, is_plain_address
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
@@ -136,11 +137,15 @@ class EmailInbound:
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
         if may_decide and await self._decides(mail, sender):
             return ""
-        message = _message_of(mail, sender, aligned, unread_bytes)
+        passed_on = passes_on(mail.subject, mail.text, mail.sender, opens=False)
+        message = replace(_message_of(mail, sender, aligned, unread_bytes), passes_on=passed_on)
         for thread_id in self._threads_of(mail):
             if await self._inbox.reply(thread_id, NAME, message):
                 return ""
         place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
+        if is_new:
+            passed_on = passes_on(mail.subject, mail.text, mail.sender, opens=True)
+            message = replace(message, passes_on=passed_on)
         if is_new and message.quoted:
             # The new thread does not contain what the mail replies to or forwards.
             earlier = EarlierMessage("quoted in the mail", "", message.quoted, f"{mail_id} quoted")
@@ -234,7 +239,9 @@ class EmailInbound:
 def _message_of(mail: Mail, sender: Person, aligned: str, unread_bytes: int) -> InboundMessage:
     """`unread_bytes`: the size of what was not fetched, because the mail is too large."""
     cut = Attachment(
-        name=f"(the rest of the mail, beyond {MAIL_BYTES_MAX:,} bytes, was not read)", size_bytes=unread_bytes
+        name=f"(the rest of the mail, beyond {MAIL_BYTES_MAX:,} bytes, was not read)",
+        media_type="message/partial",
+        size_bytes=unread_bytes,
     )
     return InboundMessage(
         sender=sender,

@@ -242,7 +242,7 @@ def _body_of(message: Message[Any, Any]) -> tuple[str, tuple[Attachment, ...]]:
     read = 0
     for count, part in enumerate(_leaves(message, 0)):
         if count >= PARTS_MAX:
-            attachments.append(Attachment(name=f"and more than {PARTS_MAX} other parts"))
+            attachments.append(Attachment(name=f"and more than {PARTS_MAX} other parts", media_type="multipart/mixed"))
             break
         if _is_body(part):
             texts.append(_text(part))

@@ -44,7 +44,7 @@ _WROTE = re.compile(
     "|写道|寫道|작성|のメッセージ",
     re.IGNORECASE,
 )
-_WHEN = re.compile(r"\d{1,2}[:.h]\d\d|\b(?:19|20)\d\d\b|\d{1,2}[./]\d{1,2}[./]\d\d")
+WHEN = re.compile(r"\d{1,2}[:.h]\d\d|\b(?:19|20)\d\d\b|\d{1,2}[./]\d{1,2}[./]\d\d")
 _ADDRESS = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,200}")
 _DEVICE = re.compile(
     r"(?!.*[,!?])(?:Sent (?:from|with|via)|Get (?:Outlook|BlueMail)|Von meine[mr] .* gesendet|Gesendet (?:von|mit)"
@@ -179,7 +179,7 @@ def _is_attribution(lines: Sequence[str], at: int, end: int) -> bool:
     if not lines[end - 1].endswith((":", "\uff1a")):
         return False
     text = " ".join(lines[at:end])
-    if len(text) > WIDTH_MAX or not _WHEN.search(text):
+    if len(text) > WIDTH_MAX or not WHEN.search(text):
         return False
     who, wrote = bool(_ADDRESS.search(text)), bool(_WROTE.search(text))
     return (who and wrote) or ((who or wrote) and _is_quoted(lines, end))

@@ -8,7 +8,8 @@ ask it; none of them looks for senders in the log.
 | a message, an answer, and their edits         | its sender         | unless the sender is verified |
 | the history before the first mention          | its sender         | always: third party          |
 | the quoted part of a mail that opens a thread | nobody             | always: third party          |
-| the text of an attached file                  | nobody             | always: it was passed on     |
+| an attached file that is read                 | nobody             | always: it was passed on     |
+| a message that passes on others' words        | its sender, nobody | always: it was passed on     |
 | the comment of a decision                     | who decided        | no: only verified people do  |
 | a call as a person edited it                  | the editor         | no: only verified people do  |
 | the reason for cancelling a thread            | who cancelled      | unless that one is verified  |
@@ -23,7 +24,7 @@ text.
 
 Only the author can edit a message, so an edit has the author of its message. What the model never reads is not here: a
 rejection without a comment, a vote that did not settle a request, the reason of a standing approval, the quoted part of
-a mail in a thread that exists.
+a mail in a thread that exists, the name of a file whose text is not read.
 
 Doubt stays: a text that the model has read is not unread because somebody else writes too. Only the doubt of a schedule
 alone ends, with the first message of a verified person.
@@ -94,6 +95,8 @@ class Words(NamedTuple):
         words = self.by(message.sender)
         if message.attachments and any(attachment.text for attachment in message.attachments):
             words = words.by_nobody(f"a file from {called(message.sender)}")
+        if message.passes_on:
+            words = words.by_nobody(f"what {called(message.sender)} passed on")
         return words._replace(unattended=False) if words.unattended and message.sender.trust == "verified" else words
 
     def in_trigger(self, trigger: TriggerReceived) -> Words:

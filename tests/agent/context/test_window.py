@@ -171,9 +171,9 @@ context: It needs the backend, which is out.
 from: Ann (verified)
 answers: The frontend, too?
 text: "yes"
-attachments: |-
- name,media_type,size_bytes
- plan.txt,text/plain,0
+unread_attachments: |-
+ kind,size_bytes
+ text/plain,0
 </message>
 
 <approval_requested>

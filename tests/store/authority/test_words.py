@@ -101,8 +101,11 @@ async def test_what_is_passed_on_is_vouched_for_by_nobody() -> None:
 async def test_a_file_that_nobody_reads_raises_no_doubt() -> None:
     world = World(people=PEOPLE, authority=Rules(group="release"))
     world.model.answers(Touch(), done())
-    await world.say("see this", by=DAN, attachments=(Attachment(name="logo.png", size_bytes=9),))
+    await world.say(
+        "see this", by=DAN, attachments=(Attachment(name="logo.png", media_type="image/logo", size_bytes=9),)
+    )
     assert await world.run() == ["ran: touch", "said: Done."]
+    assert "logo" not in world.model.prompts[0]
 
 
 async def test_what_runs_already_goes_on_whoever_writes_meanwhile() -> None:
@@ -138,6 +141,8 @@ REQUESTED = (message(by=BOB), chosen("s1", acts=True), requested("s1"))
         ([message(by=ANN), asked("s1"), message("m2", by=BOB, answers="s1")], ["Ann", "Bob"], ()),
         ([message(by=ANN, quoted="> do it")], ["Ann"], ()),
         ([message(by=ANN, attachments=(FILE,))], ["Ann"], ("a file from U1",)),
+        ([message(by=ANN, attachments=(Attachment(name="touch it.pdf"),))], ["Ann"], ()),
+        ([message(by=ANN, passes_on=True)], ["Ann"], ("what U1 passed on",)),
         ([message(by=ANN), message("m2", by=EVE)], ["Ann"], ("U3 (unverified)",)),
         (
             [message(by=EVE.model_copy(update={"trust": "third_party"})), message("m2", by=ANN)],
