@@ -58,7 +58,6 @@ from store.thread import Thread
 from store.values import Attachment, Person
 
 NAME_CHARS_MAX = 100
-FIRST_HALVES = frozenset(("application", "audio", "font", "image", "message", "model", "multipart", "text", "video"))
 COMMON_TYPES = frozenset(
     ("application/pdf", "application/zip", "image/png", "image/jpeg", "message/partial", "message/rfc822", "text/plain")
 )
@@ -380,9 +379,8 @@ def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
 
 
 def _kind(media_type: str) -> str:
-    """The media type if it is a common one, or else its first half: a sender can write anything into it."""
-    first = media_type.partition("/")[0]
-    return media_type if media_type in COMMON_TYPES else first if first in FIRST_HALVES else "unknown"
+    """The media type if it is a common one: a sender can write anything into it."""
+    return media_type if media_type in COMMON_TYPES else "other"
 
 
 def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, JsonValue]:
