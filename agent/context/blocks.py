@@ -7,12 +7,13 @@ fit is decided by `compaction`; ongoing work is rendered by `now`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
 
+from agent.context.attachments import put_attachments
 from agent.context.writer import Table, Writer
 from agent.definition import Agent
 from agent.quoting import name_of
@@ -55,12 +56,9 @@ from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import OPEN, StepState
 from store.text import one_line
 from store.thread import Thread
-from store.values import Attachment, Person
+from store.values import Person
 
 NAME_CHARS_MAX = 100
-COMMON_TYPES = frozenset(
-    ("application/pdf", "application/zip", "image/png", "image/jpeg", "message/partial", "message/rfc822", "text/plain")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ def _message(row: _Row, event: MessageReceived) -> Block:
         text.put("text", words)
         if event.clipped_from > len(event.text):
             text.put("clipped", f"the message had {event.clipped_from:,} characters")
-        _put_attachments(text, event.attachments)
+        put_attachments(text, event.attachments)
     return Block("message", str(text))
 
 
@@ -363,24 +361,6 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
 def _put_hint(text: Writer, hint: str) -> None:
     if hint:
         text.put("hint", hint)
-
-
-def _put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
-    """Whoever named a file need not be who sent it, so the model reads the name only where it reads the file."""
-    read = [attachment for attachment in attachments if attachment.text]
-    unread = [attachment for attachment in attachments if not attachment.text]
-    if read:
-        text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in read])
-    for attachment in read:
-        text.put(f"text of {attachment.name}", attachment.text)
-    if unread:
-        kinds: list[JsonValue] = [{"kind": _kind(a.media_type), "size_bytes": a.size_bytes} for a in unread]
-        text.put("unread_attachments", kinds)
-
-
-def _kind(media_type: str) -> str:
-    """The media type if it is a common one: a sender can write anything into it."""
-    return media_type if media_type in COMMON_TYPES else "other"
 
 
 def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, JsonValue]:
