@@ -155,6 +155,11 @@ class Tool(Step):
     """False: it only looks, so it needs no approval, whatever led to it, and no rule of the team can ask for one."""
     repeatable: ClassVar[bool] = False
     """Running it again does no harm: the service deduplicates by the call's key. What only looks always is."""
+    third_party: ClassVar[bool] = False
+    """Its facts or results hold text that people outside the team may write: titles, comments, alerts, web pages.
+
+    Whatever is chosen after it needs an approval, as after a stranger's message.
+    """
     by_code: ClassVar[bool] = False
     """Only code chooses it: the model is not offered it, and it never runs by anybody else's choice."""
     timeout_seconds: ClassVar[float] = 60.0

@@ -211,6 +211,7 @@ class Deciding:
             editor=by,
             proof=proof,
             acts=True,
+            third_party=chosen.third_party,
             holds=True,
             v=SEEN_AND_HELD,
         )

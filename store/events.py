@@ -117,6 +117,8 @@ class StepChosen(Recorded):
     """How the editor was authenticated, as in `ApprovalDecided`."""
     acts: bool = False
     """It may change something outside, as its class said at the time."""
+    third_party: bool = False
+    """What it looks up holds text of third parties, as its class said at the time. Older logs: False."""
     begun: bool = False
     """A read-only tool, started by this very event: its first attempt has no `ToolStarted`."""
     closes: bool = False

@@ -135,6 +135,8 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
         state.words = state.words.by(event.editor)
     supersede_chosen(state, event, index)
     step = state.steps[event.step] = _after_choice(state, event, index)
+    if event.third_party:  # From now on the model may read its facts, its result or its error.
+        state.words = state.words.by_nobody(f"what {event.intent} looked up")
     if step.status in OPEN:
         # Drop ended steps now: a fold of many events would otherwise scan all of them at each step.
         still_open = (step_id for step_id in state.open_steps if state.steps[step_id].status in OPEN)

@@ -28,7 +28,7 @@ from agent.notes import Notes, StoredNotes, bound
 from agent.quoting import said
 from agent.reporting import report
 from agent.speech.requests import requester
-from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step
+from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool
 from channels.base import Channel
 from store import keys
 from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
@@ -268,6 +268,7 @@ class Turn:
                 "effect": None if step.effect == "runs" else step.effect,
                 "by": by,
                 "acts": step.acts,
+                "third_party": isinstance(step, Tool) and step.third_party,
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
                 "until": step.until(self.now()) if isinstance(step, LookAgain | SetReminder) else None,
             }

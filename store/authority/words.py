@@ -16,6 +16,7 @@ ask it; none of them looks for senders in the log.
 | a delivery report                             | nobody             | always: anybody can forge it |
 | the task of a schedule, a signed trigger      | nobody: the team's | only a schedule alone        |
 | a tool's result, the note of a hand-over      | nobody: the team's | no                           |
+| what a tool of third parties' texts looked up | nobody             | always: `Tool.third_party`   |
 
 A text whose author is nobody may be by anybody, also by somebody who may approve what it leads to. So it counts as a
 stranger's (see `store.authority.terms`), even if a colleague has passed it on: they are a requester for their message
@@ -97,7 +98,9 @@ class Words(NamedTuple):
             words = words.by_nobody(f"a file from {called(message.sender)}")
         if message.passes_on:
             words = words.by_nobody(f"what {called(message.sender)} passed on")
-        return words._replace(unattended=False) if words.unattended and message.sender.trust == "verified" else words
+        if words.unattended and message.sender.trust == "verified" and not is_machine(message.sender):
+            words = words._replace(unattended=False)
+        return words
 
     def in_trigger(self, trigger: TriggerReceived) -> Words:
         return self._replace(unattended=trigger.source == CRON)

@@ -340,7 +340,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             match event:
                 case TriggerReceived():
                     return event.source == CRON
-                case MessageReceived() if event.sender.trust == "verified":
+                case MessageReceived() if event.sender.trust == "verified" and event.sender.address != "api":
                     return False
                 case _:
                     pass

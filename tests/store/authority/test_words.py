@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,7 +17,7 @@ from store.thread import Thread
 from store.values import Attachment, Person
 from tests.store.authority.pushing import Rules, pushing
 from tests.stories.anybody_governed import CAT, DAN, PEOPLE
-from tests.telling.playbook import Push, Rollout, Touch, World, done, ops
+from tests.telling.playbook import Look, Push, Rollout, Touch, World, done, ops
 from tests.telling.story import (
     ANN,
     BOB,
@@ -98,6 +98,21 @@ async def test_what_is_passed_on_is_vouched_for_by_nobody() -> None:
     assert await world.run() == ["requested: touch"]
 
 
+class ReadTickets(Look):
+    """Read what customers write."""
+
+    third_party: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize(("look", "ends"), [(ReadTickets(), "requested: touch"), (Look(), "said: Done.")])
+async def test_what_third_parties_wrote_raises_doubt_whichever_tool_looks_it_up(look: Look, ends: str) -> None:
+    world = World(people=PEOPLE, authority=Rules(group="release"), tools=(Look, ReadTickets, Touch))
+    world.model.answers(look, Touch(), done())
+    await world.say("see what they write", by=DAN)
+    assert (await world.run())[-1] == ends
+    assert not words_behind(world.thread, "s2").doubtful, "the look itself follows from what Dan wrote"
+
+
 async def test_a_file_that_nobody_reads_raises_no_doubt() -> None:
     world = World(people=PEOPLE, authority=Rules(group="release"))
     world.model.answers(Touch(), done())
@@ -161,6 +176,8 @@ REQUESTED = (message(by=BOB), chosen("s1", acts=True), requested("s1"))
         ([message(by=ANN), came_back("s1/say")], ["Ann"], ("a delivery report",)),
         ([trigger()], [], ("a schedule, with nobody else",)),
         ([trigger(), message(by=ANN)], ["Ann"], ()),
+        ([trigger(), message(by=MACHINE)], ["api"], ("a schedule, with nobody else",)),
+        ([trigger(), message(by=MACHINE), message("m2", by=ANN)], ["api", "Ann"], ()),
         ([trigger(), message(by=EVE)], [], ("U3 (unverified)", "a schedule, with nobody else")),
         ([trigger().model_copy(update={"source": "hook"})], [], ()),
     ],
