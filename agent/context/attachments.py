@@ -1,4 +1,4 @@
-"""What the model reads of attached files: of those that were read, name and text; of the others, only what kind they are.
+"""What the model reads of attached files: of those that were read, name and text; of the others, only their kind.
 
 Whoever named a file need not be who sent it, and a name that is read is words. The text of a file raises doubt
 (`store.authority.words`), so its name may stand beside it; a file that is not read raises none.
