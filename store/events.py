@@ -160,8 +160,7 @@ class ApprovalRequested(Recorded):
     policy: dict[str, JsonValue] = {}
     """Who may decide, and until when: `store.authority.terms.Terms`."""
     configuration: dict[str, str] | None = None
-    """The hash of each part of the configuration that the call would run with: see `store.authority.binding.hashed`.
-    None: the request is older than that, and its digest covers none."""
+    """The hash of each part of what the call would run with (`store.authority.binding.hashed`). None: an older log."""
     rules: str = ""
     """The hash of the team's rules and people by which the policy was made."""
     asks: tuple[Place, ...] = ()
