@@ -115,6 +115,8 @@ class Ended:
     """The id of the standing approval that approved it; empty: a person decided."""
     lapsed: str = ""
     """Why it was refused although it had been approved; empty: it was not."""
+    why: str = ""
+    """Why it was closed, where nobody decided it, as a sentence; empty: the outcome says it."""
 
 
 @dataclass(frozen=True, slots=True)

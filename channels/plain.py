@@ -130,6 +130,8 @@ def _ended(request: Approval, end: Ended) -> str:
         text += f", after an approval by {given_by(request.votes)}"
     if end.outcome == "expired":
         text += ": nothing was run"
+    if end.why:
+        text += f": {_inline(end.why)}"
     return f"{text} — {visible(end.comment)}" if end.comment and end.by else text
 
 

@@ -11,10 +11,20 @@ from typing import Literal
 from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
 from store.authority.terms import why_two
 from store.authority.words import words_behind
-from store.events import CRON, ApprovalRequested, Event, MessageReceived, TriggerReceived
+from store.events import (
+    CRON,
+    AgentChanged,
+    ApprovalRequested,
+    Event,
+    MessageReceived,
+    StepChosen,
+    ThreadCancelled,
+    TriggerReceived,
+)
 from store.keys import MessageKey
 from store.names import called
-from store.state import Request, StepState
+from store.state import Request, StepState, effect_of
+from store.text import call_in_words
 from store.thread import Thread
 from store.values import Person
 
@@ -85,7 +95,23 @@ def ended(thread: Thread, step: StepState) -> Ended:
         comment=decision.comment if decision else "",
         standing=decision.standing if decision else "",
         lapsed=step.lapsed,
+        why=why_closed(event) if step.status in ("superseded", "withdrawn", "cancelled") else "",
     )
+
+
+def why_closed(event: Event) -> str:
+    """Why this event closed a request that nobody decided; empty: it needs no reason."""
+    match event:
+        case AgentChanged(agent=agent, reason=reason):
+            return f"The agent {agent} took over. {reason}".rstrip()
+        case StepChosen() if effect_of(event) == "withdraws":
+            return str(event.arguments.get("reason", ""))
+        case StepChosen(by="model" | "code", acts=True):
+            return f"Instead of it, this was chosen: {call_in_words(event.intent, event.arguments)}"
+        case ThreadCancelled(reason=reason):
+            return reason
+        case _:
+            return ""
 
 
 def _ending(

@@ -249,7 +249,11 @@ def _handed(at: _Moment, event: HandedToHuman | EventsLost) -> Entry:
 
 
 def _agent_changed(at: _Moment, event: AgentChanged) -> Entry:
-    return Entry("step", "code", f"the agent {event.agent!r} takes over: {visible(event.reason)}")
+    text = f"the agent {event.agent!r} takes over: {visible(event.reason)}"
+    for step in at.before.open_steps("requested", "approved"):
+        call = call_in_words(step.chosen.intent, step.chosen.arguments)
+        text += f"\nthe request for {call} is closed because of that: nothing was run"
+    return Entry("step", "code", text)
 
 
 def _paused(at: _Moment, event: ThreadPaused) -> Entry:

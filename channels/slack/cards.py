@@ -180,6 +180,8 @@ def _ending(request: Approval, end: Ended) -> list[Run]:
             said += [Run(" by "), *_given(request.votes if end.outcome == "approved" and request.votes else by)]
     elif end.outcome != "approved":
         said.append(Run(": nothing was run"))
+    if end.why:
+        said += linked(visible(f". {end.why}"))
     return [*said, *linked(visible(f" — {end.comment}"))] if end.comment else said
 
 

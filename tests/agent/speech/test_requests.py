@@ -25,6 +25,7 @@ from tests.telling.story import (
     cancelled,
     chosen,
     fired,
+    handed_over_to,
     message,
     refused,
     rejected,
@@ -134,6 +135,22 @@ def test_a_card_shows_who_has_approved_so_far() -> None:
 def test_each_end_of_a_request_has_its_name(events: tuple[Event, ...], outcome: str) -> None:
     now = governed(expires_at=AT + timedelta(hours=1)).extended(events)
     assert end_of(now).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (handed_over_to("rollback"), "The agent rollback took over."),
+        (withdrew("s2"), "no longer wanted"),
+        (chosen("s2", acts=True, target="x"), "Instead of it, this was chosen: push target=x"),
+    ],
+)
+def test_a_request_that_nobody_decided_says_why_it_is_closed(event: Event, why: str) -> None:
+    now = governed().extended([event])
+    assert end_of(now).why == why
+    step = now.state.steps["s1"]
+    assert step.request
+    assert render(approval(now, step.request, ended(now, step))).endswith(f": {why}")
 
 
 def test_a_changed_request_says_who_changed_it_and_when() -> None:
