@@ -17,20 +17,18 @@ from typing import Any
 from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
-    DeliveryFailed,
     Event,
     EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
-    MessageFailed,
     MessageReceived,
-    MessageSent,
     StepChosen,
     StepRefused,
     ThreadCancelled,

@@ -18,14 +18,13 @@ from bot.team.steer import Steering
 from channels.inbound import InboundMessage, Refused
 from store import keys
 from store.base import Store, ThreadMoved
+from store.deliveries import DeliveryFailed, MessageSent
 from store.events import (
     TEXT_CHARS_MAX,
-    DeliveryFailed,
     Event,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
-    MessageSent,
     ThreadCancelled,
     ThreadForked,
     ThreadOpened,

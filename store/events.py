@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, JsonValue
 
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.recorded import Recorded
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.values import Attachment, Effect, Person, Place, Usage
@@ -262,40 +263,6 @@ class StepRefused(Recorded):
 class TimerFired(Recorded):
     kind: Literal["timer_fired"] = "timer_fired"
     timer: str
-
-
-class MessageSent(Recorded):
-    """The outbox message with this key was sent."""
-
-    kind: Literal["message_sent"] = "message_sent"
-    key: str
-    receipt: str = ""
-    """The channel's reference to it (a Slack ts, a Message-ID)."""
-    place: Place | None = None
-    """The thread's place from now on: it was opened before it had one, and this message starts it."""
-
-
-class MessageFailed(Recorded):
-    """A message could not be sent."""
-
-    kind: Literal["message_failed"] = "message_failed"
-    key: str
-    attempt: int
-    error: str
-    retry_at: AwareDatetime | None = None
-    """None: it is not retried."""
-    elsewhere: bool = False
-    """The requester is notified at another place."""
-
-
-class DeliveryFailed(Recorded):
-    """A sent message bounced."""
-
-    kind: Literal["delivery_failed"] = "delivery_failed"
-    key: str
-    """As in `MessageSent`."""
-    recipient: str
-    error: str
 
 
 class AgentChanged(Recorded):

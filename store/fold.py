@@ -18,20 +18,18 @@ from typing import Any
 
 from store import running
 from store.authority.terms import terms_of
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
-    DeliveryFailed,
     Event,
     EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
-    MessageFailed,
     MessageReceived,
-    MessageSent,
     StepChosen,
     StepRefused,
     ThreadCancelled,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from store.events import MessageFailed
+from store.deliveries import MessageFailed
 from store.keys import MessageKey
 from store.values import Place
 

@@ -12,7 +12,8 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from store.events import Event, MessageSent
+from store.deliveries import MessageSent
+from store.events import Event
 from store.fold import fold
 from store.keys import MessageKey, TimerKey
 from store.state import Request, State, StepState, StepStatus

@@ -19,20 +19,18 @@ from agent.definition import Agent
 from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
 from agent.steps import Tool
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
-    DeliveryFailed,
     Event,
     EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
-    MessageFailed,
     MessageReceived,
-    MessageSent,
     StepChosen,
     StepRefused,
     ThreadCancelled,

@@ -22,10 +22,10 @@ from agent.steps import Step, Tool
 from store import keys
 from store.base import ThreadMoved
 from store.codec import EventTooLarge
+from store.deliveries import DeliveryFailed
 from store.events import (
     SEEN_AND_HELD,
     ChoiceFailed,
-    DeliveryFailed,
     MessageDeleted,
     MessageEdited,
     MessageReceived,

@@ -18,7 +18,7 @@ from agent.speech.messages import outgoing, person_to_notify, way
 from channels.base import Channel, SendFailed, SentInPart
 from store import keys
 from store.base import LeaseLost
-from store.events import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.keys import SendKey
 from store.outbox import Unsent
 from store.values import Place

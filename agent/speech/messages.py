@@ -26,12 +26,11 @@ from channels.messages import (
     Under,
     Way,
 )
+from store.deliveries import DeliveryFailed, MessageFailed
 from store.events import (
     ApprovalDecided,
-    DeliveryFailed,
     EventsLost,
     HandedToHuman,
-    MessageFailed,
     MessageReceived,
     StepChosen,
     StepRefused,

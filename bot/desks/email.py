@@ -12,7 +12,8 @@ from channels.email.inbound import WINDOW_SECONDS, SentMail
 from channels.email.letters import named_in
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
-from store.events import ApprovalDecided, ApprovalRequested, DeliveryFailed, MessageReceived, MessageSent
+from store.deliveries import DeliveryFailed, MessageSent
+from store.events import ApprovalDecided, ApprovalRequested, MessageReceived
 from store.keys import MessageKey, SendKey, thread_id_of
 from store.state import StepState
 from store.thread import Thread

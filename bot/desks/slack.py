@@ -16,7 +16,8 @@ from channels.slack.home import Home, HomeItem
 from channels.slack.place import NAME, Address, address_of, thread_at
 from store.authority.terms import ANYONE, TEAM
 from store.base import Store
-from store.events import Event, MessageReceived, MessageSent
+from store.deliveries import MessageSent
+from store.events import Event, MessageReceived
 from store.index import people_of
 from store.keys import OutsideId
 from store.rows import EVERY_THREAD, Filter, Row

@@ -17,20 +17,18 @@ from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
 from channels.messages import Text
 from channels.plain import fields, render
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
-    DeliveryFailed,
     Event,
     EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
-    MessageFailed,
     MessageReceived,
-    MessageSent,
     StepChosen,
     StepRefused,
     ThreadCancelled,

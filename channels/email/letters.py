@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import EmailPolicy
 from email.utils import format_datetime
 from typing import Any, assert_never
 
 from pydantic import JsonValue
 
 from channels.email.body import Body
+from channels.email.heads import LETTERS
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
 from channels.email.place import person_at, private_recipient
@@ -37,7 +37,8 @@ from channels.messages import (
     Waiting,
     Way,
 )
-from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived, MessageSent
+from store.deliveries import MessageSent
+from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived
 from store.keys import MessageKey, SendKey
 from store.text import instant, one_line
 from store.values import Place
@@ -49,7 +50,6 @@ REFERENCES_MAX = 100
 """Message-IDs in References: the first one, and the last of the others."""
 
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-_IDS = ("message-id", "in-reply-to", "references")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ class Writer:
                 return body.add_note("Reply to this mail to answer.")
 
     def _letter(self, thread_id: str, key: str, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> Letter:
-        message = EmailMessage(policy=_POLICY)
+        message = EmailMessage(policy=LETTERS)
         message["From"] = Address(self.name, addr_spec=self.address)
         message["To"] = Address(addr_spec=mails.people[0])
         if len(mails.people) > 1:
@@ -285,28 +285,6 @@ class Writer:
         # The default boundary is random.
         message.set_boundary(f"=_{message_id[1:].partition('@')[0]}")
         return Letter(message_id, mails.people, message.as_bytes())
-
-
-class _Policy(EmailPolicy):
-    """CRLF line ends, and Message-IDs verbatim: the standard library would decode them, or break long ones."""
-
-    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
-        if name.lower() in _IDS:
-            return name, str(value)
-        stored: tuple[str, Any] = super().header_store_parse(name, value)
-        return stored
-
-    def fold(self, name: str, value: Any) -> str:
-        if name.lower() in _IDS:
-            return f"{name}: " + "\r\n ".join(str(value).split()) + "\r\n"
-        folded: str = super().fold(name, value)
-        return folded
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        return self.fold(name, value).encode("ascii", "surrogateescape")
-
-
-_POLICY = _Policy(linesep="\r\n")
 
 
 def named_in(mail: MessageReceived) -> list[str]:

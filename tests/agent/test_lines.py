@@ -9,7 +9,8 @@ import structlog.testing
 
 from agent.lines import ERROR_CHARS_MAX, level_of, line_of
 from agent.model.base import ModelFailure
-from store.events import ApprovalRequested, HandedToHuman, MessageFailed, ThreadPaused, ToolFinished, UnknownEvent
+from store.deliveries import MessageFailed
+from store.events import ApprovalRequested, HandedToHuman, ThreadPaused, ToolFinished, UnknownEvent
 from store.memory import MemoryStore
 from store.recovery import write_back
 from store.thread import Thread

@@ -13,7 +13,8 @@ from agent.model.base import ModelBusy
 from agent.steps import Step
 from bot.hold import CLAIMS_WITHOUT_RELEASE_MAX
 from store.base import Lease, StoreUnavailable
-from store.events import MessageSent, StepChosen, ToolFinished
+from store.deliveries import MessageSent
+from store.events import StepChosen, ToolFinished
 from store.memory import MemoryStore
 from store.thread import Thread
 from store.values import Place

@@ -23,13 +23,12 @@ from agent.steps import Step
 from channels.base import SendFailed
 from channels.inbound import Refused
 from store.authority.binding import digest_of
+from store.deliveries import MessageFailed, MessageSent
 from store.events import (
     CRON,
     ApprovalRequested,
     Event,
-    MessageFailed,
     MessageReceived,
-    MessageSent,
     StepChosen,
     ThreadCancelled,
     ThreadReopened,

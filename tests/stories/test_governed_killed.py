@@ -20,7 +20,8 @@ import aiohttp
 import pytest
 
 from agent.roster.deploy.stand_in import next_step, read
-from store.events import ApprovalDecided, MessageFailed, MessageSent, ToolInterrupted, ToolStarted
+from store.deliveries import MessageFailed, MessageSent
+from store.events import ApprovalDecided, ToolInterrupted, ToolStarted
 from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.fakes.mail.dovecot import address

@@ -22,7 +22,7 @@ from channels import places
 from channels.places import Command
 from channels.webhook.channel import WebhookChannel
 from channels.webhook.endpoints import endpoints_of
-from store.events import MessageSent
+from store.deliveries import MessageSent
 from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
 from tests.fakes.webhooks import Receiver, Reply

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from store.events import (
-    DeliveryFailed,
-    Event,
-    MessageFailed,
-    MessageReceived,
-    MessageSent,
-    TimerFired,
-    TriggerReceived,
-)
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.events import Event, MessageReceived, TimerFired, TriggerReceived
 from store.keys import EventId, MessageKey, OutsideId, TimerKey
 
 

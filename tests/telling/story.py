@@ -14,20 +14,18 @@ from typing import Any, Literal
 from store import keys
 from store.authority.terms import Terms
 from store.codec import encode
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
     ChoiceFailed,
-    DeliveryFailed,
     Event,
     EventsLost,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
-    MessageFailed,
     MessageReceived,
-    MessageSent,
     StepChosen,
     StepRefused,
     ThreadCancelled,

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.events import AgentChanged, Event, HandedToHuman, MessageFailed, TriggerReceived
+from store.deliveries import MessageFailed
+from store.events import AgentChanged, Event, HandedToHuman, TriggerReceived
 from store.values import Attachment, Person
 from tests.agent.context.logs import told
 from tests.agent.context.prompts import as_read, assert_reads, data_of, prompt_of, tags

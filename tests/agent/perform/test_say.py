@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from agent.definition import Limits
 from channels.base import SendFailed
-from store.events import MessageFailed, MessageSent
+from store.deliveries import MessageFailed, MessageSent
 from store.values import Place
 from tests.agent.pushing import PROD
 from tests.telling.playbook import World, done, killed

@@ -19,15 +19,8 @@ from channels.email.inbound import MAILS_MAX, OTHERS_MAX
 from channels.inbound import InboundMessage
 from store.authority.terms import Terms
 from store.base import StoreUnavailable
-from store.events import (
-    ApprovalDecided,
-    DeliveryFailed,
-    MessageFailed,
-    MessageReceived,
-    MessageSent,
-    StepChosen,
-    TriggerReceived,
-)
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.events import ApprovalDecided, MessageReceived, StepChosen, TriggerReceived
 from store.standing import StandingGranted
 from store.values import Person, Place
 from tests.bot.desks.post_office import BOT, PostOffice, eventually, kinds, new_post_office, text_of

@@ -21,7 +21,8 @@ from channels.slack.connection import SCOPES
 from channels.slack.place import place_of
 from channels.slack.reading import is_slack_url
 from store.base import StoreUnavailable
-from store.events import Event, MessageFailed, MessageReceived, MessageSent
+from store.deliveries import MessageFailed, MessageSent
+from store.events import Event, MessageReceived
 from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.pages import Page

@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from bot.cli import console
 from bot.views.document import document
 from bot.views.transcript import Entry, entries, markdown
-from store.events import (
-    KINDS,
-    Event,
-    MessageReceived,
-    MessageSent,
-    StepChosen,
-    ThreadOpened,
-    ToolFinished,
-    TriggerReceived,
-)
+from store.deliveries import MessageSent
+from store.events import KINDS, Event, MessageReceived, StepChosen, ThreadOpened, ToolFinished, TriggerReceived
 from store.standing import StandingGranted
 from store.values import Attachment, Person
 from tests.telling.story import (

@@ -17,7 +17,8 @@ from channels.email.identity.senders import AllowedSenders
 from channels.email.identity.tokens import Link, Signer
 from channels.email.letters import Letter, Writer
 from channels.messages import NEW, Approval, Ended, Outgoing, Question, Vote, Way
-from store.events import Event, MessageReceived, MessageSent
+from store.deliveries import MessageSent
+from store.events import Event, MessageReceived
 from store.text import visible
 from store.values import Person, Place
 from tests.telling import story

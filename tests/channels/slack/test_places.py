@@ -22,7 +22,8 @@ from channels.slack.inbound import SlackInbound
 from channels.slack.marks import METADATA, thread_in
 from channels.slack.place import place_of, thread_at
 from channels.slack.sweep import Sweep
-from store.events import MessageDeleted, MessageEdited, MessageReceived, MessageSent, TriggerReceived
+from store.deliveries import MessageSent
+from store.events import MessageDeleted, MessageEdited, MessageReceived, TriggerReceived
 from store.keys import thread_id_of
 from store.thread import Thread
 from store.values import Person, Place

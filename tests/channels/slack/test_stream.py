@@ -18,7 +18,8 @@ from channels.messages import Notice, Text
 from channels.slack.channel import SlackChannel
 from channels.slack.marks import METADATA
 from channels.slack.place import place_of
-from store.events import Event, MessageReceived, MessageSent
+from store.deliveries import MessageSent
+from store.events import Event, MessageReceived
 from store.values import Person, Place
 from tests.bot.desks.office import Office, kinds, new_office
 from tests.fakes.slack import Message

@@ -18,12 +18,12 @@ from bot.team.people import Member, People
 from channels.base import SendFailed
 from channels.inbound import Refused
 from store import keys
+from store.deliveries import MessageSent
 from store.events import (
     CRON,
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    MessageSent,
     StepChosen,
     ThreadOpened,
     TriggerReceived,
