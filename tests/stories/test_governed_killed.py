@@ -309,7 +309,7 @@ class Story:
             messages = self._from_bot(self.slack.workspace.channel(channel).id)
             marks += [(m.metadata or {})["event_payload"] for m in messages]
             texts = [self.slack.text_of(message) for message in messages]
-            cards = [text for text in texts if text.startswith("deploy\n")]
+            cards = [text for text in texts if text.startswith("Deploy ")]
             assert ["✏️ changed by" in card for card in cards] == [True, False], "how each of them ended"
             assert ["✅ approved by ben" in card for card in cards] == [False, True]
             assert [f"revision: {one}" in card for one, card in zip((MERGED, EDITED), cards, strict=True)] == [True] * 2
