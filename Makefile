@@ -1,7 +1,7 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Needs Python 3.11+, make and git.
 PYTHON ?= python3
-# How many tests run at once: two for each processor, for many of them wait for other processes. Or what you say.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# How many tests run at once: three for each processor, for many of them wait for other processes. Or what you say.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 BIN := .venv/bin
 # Tests start hundreds of processes: let them keep what they compiled, also where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=

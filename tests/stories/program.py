@@ -17,8 +17,10 @@ import fcntl
 import functools
 import gc
 import hashlib
+import importlib
 import json
 import os
+import pkgutil
 import pty
 import pwd
 import re
@@ -30,11 +32,16 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+import traceback
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
+import agent
+import bot
+import channels
+import store
 from bot.cli.main import main
 from store.embedded.keeper import embedded
 from store.embedded.supervisor import SERVER_LOCK
@@ -452,6 +459,32 @@ def _become(order: dict[str, Any], streams: list[int]) -> list[str]:
     return command
 
 
+def _import_all() -> None:
+    """Also what the program imports only when it is needed."""
+    for package in (agent, bot, channels, store):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+
+
+def _exit(program: Callable[[], None]) -> NoReturn:
+    """Run it to its end. Nothing is cleared away: what is shared with the nursery would be copied for that."""
+    code: int | str | None = 0
+    try:
+        program()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+    os._exit(code if isinstance(code, int) else bool(code))
+
+
 def _log_in(name: str) -> None:
     """Be this OS user, as far as the program asks the OS: only root could really become another one."""
     here = pwd.struct_passwd((name, "x", os.getuid(), os.getgid(), "", os.environ.get("HOME", "/"), "/bin/sh"))
@@ -461,7 +494,9 @@ def _log_in(name: str) -> None:
 if __name__ == "__main__":
     from tests.stories import crash_worker  # which starts its workers by this module
 
+    _import_all()
+
     PROGRAMS = {"bot": main, "crash_worker": crash_worker.main}
     if command := _serve(sys.argv[1]):
         sys.argv = command
-        PROGRAMS[command[0]]()
+        _exit(PROGRAMS[command[0]])
