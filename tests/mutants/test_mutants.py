@@ -26,6 +26,10 @@ def test_what_is_left_out_is_known_as_long_as_its_line_stands() -> None:
     assert stale([stands, edited]) == [edited]
 
 
+def test_every_one_that_is_the_same_to_every_user_is_still_in_the_code() -> None:
+    assert stale(equivalents()) == []
+
+
 def test_a_seed_takes_the_same_faults_and_more_of_them_are_the_same_ones_first() -> None:
     faults = all_faults(["store/timers.py", "agent/loop.py"])
     three, six, others = (list(sample(faults, seed, size)) for seed, size in ((1, 3), (1, 6), (2, 3)))
