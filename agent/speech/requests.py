@@ -63,14 +63,15 @@ def approval(
         quorum=terms.quorum,
         votes=tuple(Vote(called(vote.by), vote.at, vote.by) for vote in request.votes) if terms.quorum > 1 else (),
         expires_at=terms.expires_at,
-        cautions=cautions(request, doubts=words_behind(thread, request.step).doubts),
+        cautions=cautions(thread, request),
         editable=asked.editable,
         state=state,
     )
 
 
-def cautions(request: Request, *, doubts: Sequence[str]) -> tuple[str, ...]:
-    """What is unusual about who asked for it. `doubts`: the words behind it that nobody vouches for."""
+def cautions(thread: Thread, request: Request) -> tuple[str, ...]:
+    """What is unusual about who asked for it."""
+    doubts = words_behind(thread, request.step).doubts
     more = f" and {len(doubts) - DOUBTS_MAX} more" if len(doubts) > DOUBTS_MAX else ""
     named = f"{', '.join(doubts[:DOUBTS_MAX])}{more}"
     unproven = f"Words behind this that nobody vouches for: {named}." if doubts else ""

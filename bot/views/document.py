@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.speech.requests import groups_in_words
+from agent.speech.requests import cautions, groups_in_words
 from store.index import row_of
 from store.rows import Row
 from store.thread import Thread
@@ -32,6 +32,7 @@ def document(thread: Thread, *, with_events: bool = False) -> dict[str, Any]:
                 {"name": vote.by.name, "member": vote.by.member, "at": _instant(vote.at)} for vote in pending.votes
             ],
             "expires_at": _instant(pending.terms.expires_at),
+            "cautions": list(cautions(thread, pending)),
             "editable": list(pending.asked.editable),
         }
     if asked := thread.step(thread.state.question):

@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import to_json
 
 from bot.deciding import DIGEST_CHARS_MIN
 from bot.fitting import NAME_CHARS_MAX
+from channels import places
 from store.codec import EVENT_BYTES_MAX
 from store.events import TEXT_CHARS_MAX
 from store.status import ThreadStatus, Turn
@@ -46,13 +47,24 @@ class Where(_RequestBody):
     address: NonEmptyName
 
 
+def _split(value: Any) -> Any:
+    """A place as people write it: `slack:C0123`."""
+    if not isinstance(value, str):
+        return value
+    channel, address = places.split(value)
+    return {"channel": channel, "address": address}
+
+
+WhereInWords = Annotated[Where | None, BeforeValidator(_split, json_schema_input_type=Where | str | None)]
+
+
 class NewThread(_RequestBody):
     text: Words
     agent: Name = Field("", description="Default: the team's default agent.")
-    place: Where | None = Field(
+    place: WhereInWords = Field(
         None,
-        description="Where the conversation takes place and the agent's messages are sent. "
-        "Default: only here. If there is a thread at the place, the text is added to it.",
+        description="Where the conversation takes place and the agent's messages are sent: `slack:C0123`, or its two "
+        "parts. Default: only here. If there is a thread at the place, the text is added to it.",
     )
 
 
@@ -120,6 +132,7 @@ class Pending(_ResponseBody):
     quorum: int = Field(description="How many approvals are needed.")
     votes: list[dict[str, Any]] = Field(description="The approvals so far.")
     expires_at: datetime | None
+    cautions: list[str] = Field(description="What is unusual about who asked for it.")
     editable: list[str] = Field(description="The arguments that may be edited.")
 
 

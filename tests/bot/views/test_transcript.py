@@ -291,11 +291,14 @@ def test_the_document_has_the_same_names_always() -> None:
         "quorum": 1,
         "votes": [],
         "expires_at": None,
+        "cautions": [],
         "editable": [],
     }
     titled = requested("s1", title="Push v3 to prod", facts={"note": "it is OLDER"}, dangers=("note",))
     pending = document(thread(message(), chosen("s1", acts=True, tag="v3"), titled))["pending"]
     assert (pending["title"], pending["dangers"]) == ("Push v3 to prod", ["note"])
+    unproven = document(thread(message(by=EVE), chosen("s1", acts=True, tag="v3"), requested("s1")))["pending"]
+    assert unproven["cautions"] == ["Words behind this that nobody vouches for: U3 (unverified)."]
     voted = document(
         thread(
             message(),

@@ -109,12 +109,7 @@ class Deploy(Tool):
         if running is None:
             facts["running"] = "nothing yet"
             return facts
-        with contextlib.suppress(ToolError):  # What runs there may not be in the repository, as the note says.
-            added = await repository.commits_between(running.sha, new.sha, COMMITS_SHOWN_MAX + 1)
-            if added:
-                facts["adds"] = [f"{c.short} {c.subject} ({c.author})" for c in added[:COMMITS_SHOWN_MAX]]
-            if len(added) > COMMITS_SHOWN_MAX:
-                facts["adds_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
+        facts |= await _commits(targets, self.component, "adds", running.sha, new.sha)
         facts["running"] = {**await described(targets, self.component, running.sha), **since_and_by(running)}
         return facts
 
@@ -160,6 +155,7 @@ class Rollback(Tool):
             )
         return {
             "new": await described(targets, self.component, sha),
+            **await _commits(targets, self.component, "takes_back", sha, running.sha),
             "running": {**await described(targets, self.component, running.sha), **since_and_by(running)},
             **COMMAND_RUNS,
         }
@@ -178,6 +174,20 @@ class Rollback(Tool):
 def _meaning(component: str, ref: str, sha: str) -> Meaning:
     """Only a tag has a name that a pattern may match: anybody who may push names a branch."""
     return Meaning(ref.removeprefix(TAGS) if ref.startswith(TAGS) else "", component, sha)
+
+
+async def _commits(targets: Targets, component: str, name: str, older: str, newer: str) -> dict[str, JsonValue]:
+    """What lies between two commits, for a card, under this name."""
+    try:
+        commits = await targets.repository(component).commits_between(older, newer, COMMITS_SHOWN_MAX + 1)
+    except ToolError:  # What runs there may not be in the repository, as its row says.
+        return {}
+    facts: dict[str, JsonValue] = {}
+    if commits:
+        facts[name] = [f"{c.short} {c.subject} ({c.author})" for c in commits[:COMMITS_SHOWN_MAX]]
+    if len(commits) > COMMITS_SHOWN_MAX:
+        facts[f"{name}_more"] = f"and older commits: only the newest {COMMITS_SHOWN_MAX} are listed"
+    return facts
 
 
 def _new(facts: Mapping[str, JsonValue]) -> str:

@@ -83,10 +83,12 @@ async def test_a_thread_can_be_held_elsewhere(client: Client) -> None:
     opened = await client.post("/api/threads", {"text": "hello", "place": place, "agent": "ops"})
     thread = await client.world.store.load(opened.body["id"])
     assert thread.place == Place(channel="terminal", address="desk")
-    assert (await client.post("/api/threads", {"text": "more", "place": place})).body == opened.body
+    for same in (place, "terminal:desk"):
+        assert (await client.post("/api/threads", {"text": "more", "place": same})).body == opened.body
     for wrong, known in (
         ({"agent": "nobody"}, "there are: ops"),
         ({"place": {"channel": "pager", "address": "x"}}, "there are: terminal"),
+        ({"place": "pager:x"}, "there are: terminal"),
     ):
         reply = await client.post("/api/threads", {"text": "hello", **wrong})
         assert (reply.status, known in reply.detail) == (422, True)

@@ -160,6 +160,8 @@ async def test_a_rollback_goes_back_to_what_ran_before_and_not_forward_again(bot
         short = bot.site.sha("v1.0.0")[:7]
         assert pending(thread).title == f"Roll back backend on production to v1.0.0 ({short})"
         assert facts(thread)["running"]["sha"] == bot.site.sha("v1.1.0")
+        assert facts(thread)["takes_back"][0].startswith(f"{bot.site.sha('v1.1.0')[:7]} ")
+        assert not any(bot.site.sha("v1.0.0")[:7] in row for row in facts(thread)["takes_back"])
         await bot.settle(thread, approved=True)
         assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
         thread = await bot.say("roll back the backend")
