@@ -137,9 +137,8 @@ def decide_without_agent(thread: Thread) -> Action | None:
         found = next(((str(key), unsent) for key in unserved if (unsent := state.outbox.get(str(key)))), None)
         can_be_sent = found and not found[1].retry_at
         return Say(*found) if found and can_be_sent else CannotServe("A newer version of me wrote to this thread.")
-    stopped = state.paused or state.cancelled or state.handed_to_human
     # A call that runs nowhere any more is to be asked about, also in a thread that is stopped.
-    waits = bool(thread.open_steps("running")) or (not stopped and thread.turn == "agent")
+    waits = bool(thread.open_steps("running")) or thread.turn == "agent"
     return say_next(thread) or (CannotServe(f"No worker here knows the agent {thread.agent!r}.") if waits else None)
 
 

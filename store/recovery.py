@@ -72,8 +72,7 @@ async def write_back(store: Store, remembered: Thread, *facts: Event, now: Calla
             lost = Loss(known.missing, new.conflicting)
             events, record = list(new.missing), None
             if lost.missing or lost.conflicting:
-                numbered_from = max(remembered.number, log.number + len(events)) + len(facts) + 1
-                record = _record(lost, now(), numbered_from)
+                record = _record(lost, now(), numbered_from=remembered.number + len(facts) + 1)
                 events.append(record)
             return Recovery(await store.append(log, *events, if_unmoved=True) if events else log, record)
         except (ThreadMoved, ThreadDiverged):

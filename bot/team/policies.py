@@ -68,6 +68,14 @@ class Policies(Authority):
             {address for address in asks if not self._people.identified(Person(name="", address=address)).member}
         )
 
+    def left_alone(self, deciders: Deciders) -> list[str]:
+        """Keys of the members whose own requests nobody may approve, because too few people are left without them."""
+        groups = {*filter(None, (deciders.group, deciders.then))}
+        may = {key for group in groups for key in self._people.in_group(group)}
+        if deciders.requester_may or ANYONE in groups or len(may) > deciders.quorum:
+            return []
+        return sorted(may)
+
     def identified(self, person: Person) -> Person:
         return self._people.identified(person)
 

@@ -50,6 +50,12 @@ def rule_warnings(
             f"Nobody may approve {', '.join(calls.values())}: bot.toml has no rule for {them}. Add a [[rule]] with "
             f'tool = "{tool}" and a group, or one with tool = "*" as the last.'
         )
+    for index, rule in enumerate(policies.rules.in_order):
+        if alone := policies.left_alone(rule.deciders(unverified=False)):
+            warnings.append(
+                f"{where_in_file(policies.rules.in_order, index)}: nobody may approve what {' or '.join(alone)} asks "
+                f"for, because requester_may = false and it takes {rule.quorum} of the others. Name more people."
+            )
     warnings += (
         f"{address} is asked by mail but belongs to nobody in [people], so it cannot decide."
         for address in policies.unknown_mails()
@@ -183,6 +189,8 @@ def _member_problems(group: str, people: People, reach: Reach) -> Iterator[str]:
 
 def _idle(rule: Rule, people: People) -> Iterator[tuple[str, str]]:
     """Parts of the rule that change nothing."""
+    if "when" in rule.model_fields_set and not rule.when:
+        yield "", "when is empty, so it asks for nothing: leave it out."
     base, theirs = rule.deciders(unverified=False), rule.deciders(unverified=True)
     differs = rule.unverified.model_dump(exclude_none=True) if rule.unverified else {}
     if differs and theirs == base:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bot.hold import FAILURES_IN_ROW_MAX, Hold
+from bot.hold import FAILURES_IN_ROW_MAX, STORE_RETRY_SECONDS, Hold
 from bot.memory import Remembered
 from store.base import LeaseLost, NotReplicated, StoreUnavailable
 from store.events import Event, HandedToHuman, StepChosen, ToolInterrupted, ToolNotBegun, ToolStarted
@@ -188,8 +188,18 @@ async def test_a_bug_in_which_people_cannot_even_be_told_ends_in_rest() -> None:
     assert await world.store.due_in_seconds() is None
 
 
-async def test_a_bug_in_reading_a_thread_ends_in_rest_too() -> None:
+async def test_a_bug_in_reading_a_thread_ends_in_rest_too(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def paused(seconds: float) -> None:
+        if seconds <= STORE_RETRY_SECONDS:  # and not the time to the next renewal
+            pauses.append(seconds)
+            seconds = 0
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", paused)
     await world.say("hello")
     rounds = 0
 
@@ -204,6 +214,7 @@ async def test_a_bug_in_reading_a_thread_ends_in_rest_too() -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         await Hold(world.store, world.loop, lease, known, clock=world.clock).run()
     assert rounds == FAILURES_IN_ROW_MAX + 1
+    assert [pause for pause in pauses if pause] == [STORE_RETRY_SECONDS] * FAILURES_IN_ROW_MAX
     assert await world.store.due_in_seconds() is None
 
 

@@ -6,6 +6,7 @@ What a hold does about a lost lease or a lost log, at each point, is in `tests.s
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -138,6 +139,45 @@ async def test_what_others_held_x_the_store_was_away() -> None:
     world.model.answers(done())
     await worker.round()
     assert store.calls[-1] == "claimed t1"
+    await ended(worker)
+
+
+async def test_a_short_absence_of_the_store_makes_nobody_wait() -> None:
+    """Or one that comes and goes would let no worker take over what a dead one left."""
+    clock = Clock()
+
+    class AwayOnce(Watched):
+        async def claim(self, *limits: Any, **how: Any) -> list[Lease]:
+            self.away, was = True, self.away
+            if not was:
+                raise StoreUnavailable("gone for lunch")
+            return await MemoryStore.claim(self, *limits, **how)
+
+    store = AwayOnce(clock)
+    world = World(store=store, clock=clock)
+    world.model.answers(done())
+    await world.say("hello")
+    await MemoryStore.claim(store, 1, LEASE_SECONDS)
+    clock.advance(LEASE_SECONDS + 5)
+    worker = world.worker()
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for now in store.follow(world.thread):
+            if now.status == "done":
+                break
+        worker.stop()
+        await running
+
+
+async def test_it_looks_again_when_the_next_thread_is_due() -> None:
+    clock = Clock()
+    store = Watched(clock)
+    world = World(store=store, clock=clock)
+    for thread_id in ("t1", "t2"):
+        await begun(store, thread_id)
+    store._due["t2"] = clock() + timedelta(seconds=0.3)
+    worker = driven(world)
+    assert await worker._claim() == pytest.approx(0.3)
     await ended(worker)
 
 

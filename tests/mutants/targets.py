@@ -40,7 +40,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "store/authority/terms.py": (f"{_STORE}/test_fold.py", _APPROVALS, f"{_TEAM}/test_policies.py"),
     "agent/decide.py": ("tests/agent/test_decide.py", *_LOOP),
     "agent/loop.py": _LOOP,
-    **{f"agent/perform/{path.name}": _LOOP for path in sorted((ROOT / "agent" / "perform").glob("[a-z]*.py"))},
+    **{
+        f"agent/perform/{path.name}": (*_LOOP, "tests/bot/test_hold.py")
+        for path in sorted((ROOT / "agent" / "perform").glob("[a-z]*.py"))
+    },
     "bot/hold.py": ("tests/bot/test_hold.py", "tests/bot/test_worker.py", _LOSSES),
     "bot/memory.py": ("tests/bot/test_memory.py", _LOSSES),
     "bot/worker.py": ("tests/bot/test_worker.py", _LOSSES, "tests/bot/test_hanging_models.py"),
@@ -49,7 +52,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bot/team/people.py": (f"{_TEAM}/test_people.py", f"{_TEAM}/test_policies.py", _APPROVALS),
     "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", _APPROVALS),
     "bot/team/conditions.py": (f"{_TEAM}/test_conditions.py", f"{_TEAM}/test_rules.py"),
-    "bot/team/rule_effects.py": (f"{_TEAM}/test_wrong.py", f"{_TEAM}/test_policies.py"),
+    "bot/team/rule_effects.py": (*(f"{_TEAM}/test_{part}.py" for part in ("wrong", "policies", "rules")),),
     "bot/team/rules.py": (f"{_TEAM}/test_rules.py", f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py"),
     "bot/team/schedules.py": (f"{_TEAM}/test_schedules.py", "tests/bot/test_clock.py", "tests/agent/test_openings.py"),
     "bot/team/standing.py": (f"{_TEAM}/test_standing.py", _APPROVALS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.events import Event
+from store.events import Event, EventsLost
 from store.thread import Thread
 from store.values import Person, Trust
 from tests.store.stories import CARD, RUNNING, SHOWN, but_for_outcomes, request_of, step, timers, unsent
@@ -367,3 +367,11 @@ def test_a_schedule_is_nobody_who_asked_for_anything() -> None:
     assert begun.extended([message(by=EVE)]).state.words.unattended
     assert not begun.extended([message(by=EVE), message("m2", by=ANN)]).state.words.unattended
     assert not begun.extended([message(by=ANN)]).state.words.doubtful
+
+
+def test_numbers_go_on_from_where_those_of_lost_events_may_have_ended() -> None:
+    lost = EventsLost(id="lost/0a1b2c3d4e5f", at=AT, restored=2, numbered_from=20)
+    now = thread(message(), lost)
+    assert now.number == 20
+    assert now.extended([done("s20")]).number == 21
+    assert thread(message(), lost.model_copy(update={"numbered_from": 1})).number == 3

@@ -472,6 +472,23 @@ def test_what_nobody_may_approve_is_told() -> None:
     ]
 
 
+def test_whoever_is_alone_in_deciding_is_told_that_nobody_may_approve_what_they_ask_for() -> None:
+    people = '[people.eli]\ngroups = ["one"]\n[people.fay]\ngroups = ["other"]\n'
+    rule = '[[rule]]\ntool = "*"\ngroup = "one"\nrequester_may = false\n'
+
+    def told(text: str) -> list[str]:
+        return rule_warnings(ROSTER, policies(people + text))
+
+    assert told(rule) == [
+        "rule 1 (*) in the team file: nobody may approve what eli asks for, because requester_may = false and it takes "
+        "1 of the others. Name more people."
+    ]
+    (both,) = told(rule + 'quorum = 2\nthen = "other"\nwiden = "1h"\n')
+    assert "what eli or fay asks for, because requester_may = false and it takes 2 of the others" in both
+    assert told(rule + 'then = "other"\nwiden = "1h"\n') == []
+    assert told(rule.replace("false", "true")) == []
+
+
 async def test_doctor_tells_it_too(template: Path, tmp_path: Path) -> None:
     async def found(text: str) -> Finding | None:
         site = Site(template)

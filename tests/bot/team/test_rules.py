@@ -19,7 +19,7 @@ from agent.steps import Tool, ToolError
 from bot.team.file import Team
 from bot.team.people import People
 from bot.team.policies import Policies
-from bot.team.rule_effects import impossible
+from bot.team.rule_effects import impossible, may_hold
 from bot.team.rules import Deciders, Rule
 from bot.team.strictness import looser, strictest
 from store.authority.terms import Terms
@@ -76,6 +76,7 @@ SMALL = '[[rule]]\ntool = "pay"\nwhen.amount = "<=100"\ngroup = "staff"\n'
 LARGE = '[[rule]]\ntool = "pay"\nwhen.amount = ">100"\ngroup = "leads"\nquorum = 2\n'
 URGENT = '[[rule]]\ntool = "pay"\nwhen.urgent = true\ngroup = "leads"\nrequester_may = false\n'
 REST = '[[rule]]\ntool = "*"\ngroup = "team"\n'
+THERE = '[[rule]]\ntool = "move"\nwhen.place = "there"\ngroup = "leads"\nquorum = 2\n'
 
 
 @pytest.mark.parametrize(
@@ -177,15 +178,31 @@ def test_the_strictest_is_looked_for_among_all_that_may_hold_and_no_others() -> 
     assert holding(SMALL + REST + '[[rule]]\ntool = "pay"\ngroup = "nobody"\n', Pay()) == "staff"
 
 
+@pytest.mark.parametrize(
+    ("text", "when", "groups"),
+    [
+        (THERE + REST, {"place": "there"}, ["leads"]),
+        (THERE + REST, {"place": "here"}, ["team"]),
+        (THERE + REST, {}, ["team", "leads"]),
+        (THERE, {}, [None, "leads"]),
+        (THERE, {"place": "here"}, [None]),
+    ],
+)
+def test_calls_of_one_kind_may_be_decided_by_these_rules(
+    text: str, when: dict[str, Any], groups: list[str | None]
+) -> None:
+    rules = Team.model_validate(tomllib.loads(PEOPLE + text)).rule
+    assert [rule.group if rule else None for rule in may_hold(rules, Move, when)] == groups
+
+
 def test_an_earlier_rule_that_certainly_matches_is_enough() -> None:
     assert holding(URGENT + SMALL + LARGE, Pay(urgent=True)) == "leads"
     assert holding('[[rule]]\ntool = "pay"\ngroup = "staff"\n' + LARGE, Pay()) == "staff"
 
 
 def test_a_value_that_is_missing_is_no_other_value() -> None:
-    there = '[[rule]]\ntool = "move"\nwhen.place = "there"\ngroup = "leads"\nquorum = 2\n'
-    assert holding(there + REST, Move(place="here")) == "team"
-    assert holding(there + REST, Move()) == "leads"
+    assert holding(THERE + REST, Move(place="here")) == "team"
+    assert holding(THERE + REST, Move()) == "leads"
 
 
 def test_a_glob_of_tools_is_about_those_that_have_the_argument() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from store.base import StoreAway, StoreUnavailable
+from store.redis.store import RedisStore
 from tests.fakes.servers import ClusterServer, LoadingServer, Server, TcpServer, opened_store
-from tests.patience import wait_until
+from tests.patience import PATIENCE_SECONDS, wait_until
 from tests.ports import HeldPort
 from tests.store.threads import begun
 
@@ -29,6 +32,13 @@ async def refusal(url: str) -> StoreUnavailable:
             await begun(store)
     assert "\n" not in str(refused.value)
     return refused.value
+
+
+async def begun_without_end(store: RedisStore) -> None:
+    """A disk that writes only after the answer takes one more, or some if it is still busy."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for number in itertools.count():
+            await begun(store, f"more-{number}")
 
 
 async def test_a_server_that_loads_is_worth_waiting_for(loading: LoadingServer) -> None:
@@ -61,11 +71,10 @@ async def test_a_full_disk_is_told_and_what_is_there_can_be_read() -> None:
         async with opened_store(server.url, "bot") as store:
             await begun(store)
             with server.full_disk():
-                await begun(store, "taken")  # It is written only after the answer.
                 with pytest.raises(
                     StoreUnavailable, match=r"cannot write to its disk and accepts no writes .*Free space"
                 ):
-                    await begun(store, "refused")
+                    await begun_without_end(store)
                 async with opened_store(server.url, "bot") as other:
                     assert await other.load("t1")
     finally:
