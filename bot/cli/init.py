@@ -68,10 +68,16 @@ def init(
         path = team_path(settings.bot_config)
         if path.exists():
             raise Refused(f"{path} exists already, so nothing was written. `bot doctor` says what is wrong with it.")
-        answers = await _answered(given, asks=asking.attended() and not yes, suggests=yes)
-        site = _site(answers)
-        text = team_file(site, person.login())
-        _check(text, settings, path)
+        asks = asking.attended() and not yes
+        answers = await _answered(given, asks=asks, suggests=yes)
+        try:
+            site = _site(answers)
+            text = team_file(site, person.login())
+            _check(text, settings, path)
+        except (Refused, SettingsError) as error:
+            if not asks:
+                raise
+            raise Refused(f"{error}\nTo correct an answer: {_command_for(answers)}") from None
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
@@ -119,6 +125,19 @@ async def _answer(lines: AsyncIterator[str], question: Question) -> str:
     raise Refused("Nothing was written.")
 
 
+def _command_for(answers: dict[str, str]) -> str:
+    """The command that says all of it, so that nobody has to type it again."""
+    words = [console.program(), "init"]
+    for option, answer in answers.items():
+        for value in _environments(answer) if option == "--environment" else [answer]:
+            words += [option, value]
+    return shlex.join(words)
+
+
+def _environments(answer: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(re.split(r"[\s,]+", answer.strip(", \t"))))
+
+
 def _site(answers: dict[str, str]) -> FirstSite:
     """Raises Refused."""
     commands = {}
@@ -129,7 +148,7 @@ def _site(answers: dict[str, str]) -> FirstSite:
             raise Refused(f"{option} cannot be split into arguments ({error}).") from None
     return FirstSite(
         component=answers["--component"].strip(),
-        environments=tuple(dict.fromkeys(re.split(r"[\s,]+", answers["--environment"].strip(", \t")))),
+        environments=_environments(answers["--environment"]),
         repository=str(Path(answers["--repository"]).expanduser().absolute()),
         deploy=commands["--deploy"],
         status=commands["--status"],

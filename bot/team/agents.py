@@ -31,7 +31,7 @@ from bot.team.modules import (
     where,
 )
 from bot.team.names import nearest, unknown_agent
-from bot.team.problems import SettingsError, what_is_wrong
+from bot.team.problems import SettingsError, causes, what_is_wrong
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def inspect_agents(team: Team, home: Path, team_folder: Path) -> Agents:
         except ValidationError as error:
             # The problems of a shared table are reported once, for its owner.
             if not module.shares:
-                problems += (_of_table(module.name, item) for item in error.errors(include_url=False))
+                problems += (_of_table(module.name, item) for item in causes(error.errors(include_url=False)))
         except Unusable as wrong:
             problems.append(f"agents.{module.name} in the team file{wrong}")
     built = {name: replace(agent, named_by_rule=team.rules.names) for name, agent in built.items()}

@@ -51,7 +51,7 @@ class ModelTable(BaseModel):
     model: str = Field(default="", max_length=200)
     """As the endpoint calls it."""
     base_url: str = ""
-    api_key_env: str = Field(default="", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
+    api_key_env: str = ""
     """The name of the environment variable that holds the key."""
     timeout: str = TIMEOUT
     fallback: str = ""
@@ -59,6 +59,13 @@ class ModelTable(BaseModel):
     agents: tuple[str, ...] = ()
     price_in: Amount | None = None
     price_out: Amount | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", name):
+            raise ValueError("must be the name of a variable: letters, digits and _, no digit first")
+        return name
 
     @field_validator("base_url")
     @classmethod

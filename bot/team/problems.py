@@ -23,12 +23,18 @@ class SettingsError(Explained):
 
 
 def causes(found: list[Any]) -> list[Any]:
-    """Pydantic's errors without those that follow from others: a list is too short if its items are wrong."""
+    """Pydantic's errors without those that follow from others.
+
+    A list is too short if its items are wrong, and what is named by the key of its table has a wrong name too.
+    """
+    places = {item["loc"] for item in found}
     return [
         item
         for item in found
-        if item["type"] != "too_short"
-        or not any(other["loc"][: len(item["loc"])] == item["loc"] != other["loc"] for other in found)
+        if not (
+            (item["type"] == "too_short" and any(place[: len(item["loc"])] == item["loc"] != place for place in places))
+            or (item["loc"][-1:] == ("name",) and (*item["loc"][:-1], "[key]") in places)
+        )
     ]
 
 

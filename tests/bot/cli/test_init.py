@@ -124,6 +124,18 @@ async def test_it_asks_and_suggests_what_it_finds(bot: Bot) -> None:
 
 
 @pytest.mark.slow
+async def test_nobody_types_an_answer_again_to_correct_another(bot: Bot) -> None:
+    async with bot.terminal("init", *FLAGS[2:]) as person:
+        await person.sees("The name of what is deployed")
+        person.types("Sh op")
+        await person.sees("a name has lower-case letters, digits, - and _")
+        await person.sees("To correct an answer: ")
+        await person.sees("init --component 'Sh op' --environment staging --environment production --repository ")
+        assert await person.ends() == 1
+    assert not (bot.folder / "bot.toml").exists()
+
+
+@pytest.mark.slow
 async def test_who_leaves_before_the_last_answer_has_written_nothing(bot: Bot) -> None:
     async with bot.terminal("init") as person:
         await person.sees("The git repository: ")
