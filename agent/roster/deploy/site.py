@@ -234,8 +234,8 @@ def _of_environments(site: DeployConfig) -> Iterator[Problem]:
         path = ("environments", name)
         if one.after and one.after not in site.environments:
             yield (*path, "after"), f"no environment {one.after!r} is declared; known are {known}"
-        elif name in _circle_from(site, name):
-            yield (*path, "after"), f"the order goes round in a circle: {' after '.join(_circle_from(site, name))}"
+        elif (circle := _circle_from(site, name)) and name == min(circle):
+            yield (*path, "after"), f"the order goes round in a circle: {' after '.join(circle)}"
         if not site.having(name):
             yield path, "it has no effect, because no component has this target; add one, or leave it out"
         if one.on_failed_test and not one.test:
