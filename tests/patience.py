@@ -33,6 +33,14 @@ async def eventually(look: Callable[[], T | Awaitable[T]], what: str = "it", sec
         await asyncio.sleep(LOOK_SECONDS)
 
 
+async def reached_in(story: asyncio.Task[None], point: asyncio.Task[object]) -> None:
+    """Wait until the point of a story is reached. People may see the last of it a moment sooner than we hear of it."""
+    await asyncio.wait({story, point}, return_when=asyncio.FIRST_COMPLETED)
+    if story.done():
+        story.result()
+    await point
+
+
 def wait_until(look: Callable[[], T], what: str = "it", seconds: float = PATIENCE_SECONDS) -> T:
     """The same, for threads and fixtures that have no loop."""
     deadline = time.monotonic() + seconds

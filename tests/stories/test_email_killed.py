@@ -27,7 +27,7 @@ from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
 from tests.fakes.wire import Direction, Wire
 from tests.matrices import matrix
-from tests.patience import STORY_SECONDS_MAX
+from tests.patience import STORY_SECONDS_MAX, reached_in
 from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_email import Mailroom, approves_by_link, eventually, imap_url, text_of
@@ -108,7 +108,7 @@ async def told(bot: Bot, point: Point | None) -> list[str]:
         async with Wire(dovecot.imap_port) as imap, Wire(postfix.port) as smtp:
             story = Story(Mailroom(dovecot, postfix, bot), imap, smtp)
             try:
-                assert await story.runs(point) is bool(point)
+                await story.runs(point)
                 return await story.ending()
             except (TimeoutError, AssertionError) as error:
                 said = "\n".join(f"--- {mail['Message-ID']}\n{text_of(mail)}" for mail in story.room.mails_of())
@@ -136,8 +136,8 @@ class Story:
         # The same after a restart: links lead there.
         room.bot.environment |= room.settings() | {"BOT_LEASE_SECONDS": "1"}
 
-    async def runs(self, point: Point | None) -> bool:
-        """Whether the program was killed in it."""
+    async def runs(self, point: Point | None) -> None:
+        """The program is killed at this point."""
         async with asyncio.timeout(STORY_SECONDS_MAX), contextlib.AsyncExitStack() as stack:
             process = await stack.enter_async_context(self.room.bot.started("run"))
             await process.told("mailbox_first_seen")
@@ -145,7 +145,7 @@ class Story:
             stack.callback(tells.cancel)
             if not point:
                 await tells
-                return False
+                return
             wire = self._wires[point.wire]
             async with contextlib.AsyncExitStack() as held:
                 if point.wire == "imap":
@@ -155,17 +155,13 @@ class Story:
                 gate = await held.enter_async_context(
                     wire.hold(point.pattern, point.number, point.direction, point.after)
                 )
-                reached = asyncio.create_task(gate.reached())
-                await asyncio.wait({tells, reached}, return_when=asyncio.FIRST_COMPLETED)
-                killed = reached.done()
-                reached.cancel()
+                await reached_in(tells, asyncio.create_task(gate.reached()))
                 process.kill()
                 await process.ends()
                 for one in self._wires.values():
                     one.cut()
             async with self.room.bot.started("run"):
                 await tells
-        return killed
 
     async def _tell(self) -> None:
         """The person's part, who acts on what there is to see."""

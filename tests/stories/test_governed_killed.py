@@ -31,7 +31,7 @@ from tests.fakes.servers import Server
 from tests.fakes.slack import Message, SlackServer
 from tests.fakes.wire import Wire
 from tests.matrices import matrix
-from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX
+from tests.patience import PATIENCE_SECONDS, STORY_SECONDS_MAX, reached_in
 from tests.shop import MERGED
 from tests.stories.program import Bot
 from tests.stories.test_email import text_of
@@ -101,7 +101,7 @@ async def test_a_governed_request_ends_the_same_wherever_the_program_is_killed(
 ) -> None:
     async with ModelServer(decider) as model, installed(Bot(tmp_path).with_site(template).with_model(model)) as story:
         try:
-            assert await story.runs(point)
+            await story.runs(point)
             await story.has_ended_well()
         except (TimeoutError, AssertionError) as error:
             raise AssertionError(f"killed at {point}: {error}\n{story.said()}") from error
@@ -148,23 +148,19 @@ class Story:
         assert f"{lea}[]" in text
         file.write_text(text.replace(f"{lea}[]", f"{lea}['release']"))
 
-    async def runs(self, point: Point) -> bool:
-        """Whether the program was killed in it."""
+    async def runs(self, point: Point) -> None:
+        """The program is killed at this point."""
         company = self.company
         async with asyncio.timeout(STORY_SECONDS_MAX), contextlib.AsyncExitStack() as stack:
             tells = asyncio.create_task(self._tell(), name="the people")
             stack.callback(tells.cancel)
             async with company.running() as process, self._held(point) as held:
-                reached = asyncio.create_task(held)
-                await asyncio.wait({tells, reached}, return_when=asyncio.FIRST_COMPLETED)
-                killed = reached.done()
-                reached.cancel()
+                await reached_in(tells, asyncio.create_task(held))
                 process.kill()
                 await process.ends()
                 self._smtp.cut()
             async with company.running():
                 await tells
-        return killed
 
     @contextlib.asynccontextmanager
     async def _held(self, point: Point) -> AsyncIterator[Coroutine[Any, Any, object]]:
