@@ -53,7 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", _APPROVALS),
     "bot/team/conditions.py": (f"{_TEAM}/test_conditions.py", f"{_TEAM}/test_rules.py"),
     "bot/team/rule_effects.py": (*(f"{_TEAM}/test_{part}.py" for part in ("wrong", "policies", "rules")),),
-    "bot/team/rules.py": (f"{_TEAM}/test_rules.py", f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py"),
+    "bot/team/rules.py": tuple(f"{_TEAM}/test_{part}.py" for part in ("rules", "policies", "standing", "named_places")),
     "bot/team/schedules.py": (f"{_TEAM}/test_schedules.py", "tests/bot/test_clock.py", "tests/agent/test_openings.py"),
     "bot/team/standing.py": (f"{_TEAM}/test_standing.py", _APPROVALS),
     "bot/team/named_places.py": (f"{_TEAM}/test_named_places.py",),

@@ -30,6 +30,7 @@ from tests.telling.story import (
     handed_to_human,
     interrupted,
     message,
+    not_begun,
     nothing_to_do,
     opened,
     refused,
@@ -375,3 +376,14 @@ def test_numbers_go_on_from_where_those_of_lost_events_may_have_ended() -> None:
     assert now.number == 20
     assert now.extended([done("s20")]).number == 21
     assert thread(message(), lost.model_copy(update={"numbered_from": 1})).number == 3
+
+
+def test_what_was_not_begun_can_begin_again_as_often_as_it_was_not() -> None:
+    now = thread(*CARD, approved("s1"), started("s1"), not_begun("s1"))
+    assert (step(now).status, step(now).attempt, step(now).starts) == ("approved", 0, 1)
+    now = now.extended([started("s1", 1).model_copy(update={"id": "s1/started/2"}), not_begun("s1", 2)])
+    assert (step(now).status, step(now).attempt, step(now).starts) == ("approved", 0, 2)
+
+
+def test_in_a_cancelled_thread_what_was_not_begun_is_cancelled() -> None:
+    assert step(thread(*CARD, approved("s1"), started("s1"), cancelled(), not_begun("s1"))).status == "cancelled"

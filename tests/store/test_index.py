@@ -10,7 +10,7 @@ from store import rows
 from store.events import KINDS, Event, ThreadForked, TriggerReceived
 from store.index import row_of, title_of
 from tests.store.stories import governed
-from tests.telling.story import ANN, AT, BOB, EVE, approved, asked, chosen, fired, message, requested, thread
+from tests.telling.story import ANN, AT, BOB, EVE, LATER, approved, asked, chosen, fired, message, requested, thread
 from tests.telling.strategies import events_of
 
 
@@ -37,6 +37,11 @@ def test_who_may_decide_is_kept_by_group_and_follows_the_escalation() -> None:
     assert row_of(waiting).groups == ("sre",)
     assert row_of(waiting.extended([fired(str(timer))])).groups == ("sre", "leads")
     assert row_of(governed(group="sre", standing="g1")).groups == (), "only the standing approval decides it"
+
+
+def test_a_thread_changed_with_its_last_event() -> None:
+    later = message("m2").model_copy(update={"at": LATER})
+    assert row_of(thread(message(), later)).updated_at == LATER
 
 
 def test_who_asked_first_has_asked() -> None:

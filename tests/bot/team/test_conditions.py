@@ -196,6 +196,16 @@ def test_what_never_meets_is_found(one: Any, other: Any) -> None:
     assert excludes(other, one)
 
 
+def test_up_to_a_size_each_whole_number_is_told_from_the_next() -> None:
+    assert [holds(f">={FLOAT_MAX}", value) for value in (float(FLOAT_MAX), FLOAT_MAX + 0.5)] == [True, None]
+
+
+@pytest.mark.parametrize(("one", "other"), [("<=5", ">=5"), ("<6", ">5"), ("<5", "<4"), ("prod*", "prod-eu*")])
+def test_what_may_meet_is_not_taken_apart(one: Any, other: Any) -> None:
+    assert not excludes(one, other)
+    assert not excludes(other, one)
+
+
 @given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
 def test_numbers_are_compared_as_they_are_written(value: float, bound: float) -> None:
     text = f"{Decimal(repr(round(bound, 6))):f}"

@@ -188,5 +188,15 @@ def test_bad_keys_and_what_two_claim_are_told_together() -> None:
     ]
 
 
+def test_a_decider_counts_as_long_as_what_they_were_known_by_is_theirs() -> None:
+    guest = Person(name="Gus", address="U0GUEST", trust="verified")
+    typed = Person(name="Sam", address="sam", login="sam@build-1", trust="verified")
+    gone = Person(name="Eve", address="U0EVE", member="eve", trust="verified")
+    assert PEOPLE.still(guest) == guest, "whoever was nobody in the team file is nobody still"
+    assert PEOPLE.still(typed) is None, "a login that the team file does not name"
+    assert PEOPLE.still(gone) is None
+    assert read("").still(typed) == typed, "before it names anybody, a terminal is trusted"
+
+
 def test_one_person_may_name_an_address_twice() -> None:
     assert list(read("[people.dex]\nemails = ['a@x.example', 'A@x.example']").members) == ["dex"]

@@ -186,3 +186,6 @@ def test_a_token_that_has_ended_or_soon_will_is_told() -> None:
         "tokens.soon in the team file ends at 2027-02-01 00:00 UTC: make a new one, or take it out.",
     ]
     assert len(token_warnings(tokens, NOW + timedelta(days=40))) == 3
+    ends = tokens["soon"].until
+    for days, told in ((7, 1), (7.01, 0)):
+        assert len(token_warnings({"soon": tokens["soon"]}, ends - timedelta(days=days))) == told
