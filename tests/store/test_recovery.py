@@ -41,3 +41,19 @@ async def test_people_are_told_of_a_call_that_ran_once_more_on_the_log_that_had_
         (told,) = [event for event in now.events if isinstance(event, EventsLost)]
         assert (now.version, told.restored) == (there.version + 1, 0)
         assert "started" in str(told.conflicting)
+
+
+OTHERS = (message(), chosen("s1", acts=True, tag="v2"))
+
+
+def test_what_is_about_a_step_whose_id_is_anothers_now_is_a_conflict_too() -> None:
+    found = loss(thread(*RAN).events, thread(*OTHERS))
+    assert (found.missing, found.conflicting) == ((), RAN[1:])
+
+
+async def test_no_number_is_given_again_that_a_lost_event_may_have_had() -> None:
+    store = MemoryStore()
+    await store.append(Thread("t1"), *thread(*OTHERS).events)
+    remembered = thread(*RAN)
+    now = (await write_back(store, remembered, now=lambda: AT)).thread
+    assert now.number == remembered.number + 1
