@@ -275,3 +275,9 @@ def test_no_comment_or_value_of_a_stranger_makes_a_failure_a_pass(text: str) -> 
     commented = text.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
     for rest in (f'smtp.mailfrom="{quoted}"', f"({commented}) smtp.mailfrom=x"):
         assert alignment([f"{OURS}; spf=fail {rest}; dmarc=fail header.from=team.example"], OURS, ANA) != "aligned"
+
+
+def test_only_the_topmost_header_has_to_be_of_a_size_that_is_read() -> None:
+    huge = f"{PASS} ({'x' * HEADER_CHARS_MAX})"
+    assert alignment([PASS, huge], OURS, ANA) == "aligned"
+    assert alignment([huge, PASS], OURS, ANA) == "unknown"
