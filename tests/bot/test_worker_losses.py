@@ -13,7 +13,7 @@ import pytest
 
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
 from bot.hold import RETURN_LEASES
-from bot.worker import UNSERVED_RETRY_AFTER, Worker
+from bot.worker import POLL_SECONDS_MAX, UNSERVED_RETRY_AFTER, Worker
 from store.base import Lease, NotReplicated, Server, StoreUnavailable
 from store.events import ToolStarted
 from store.memory import MemoryStore
@@ -131,6 +131,7 @@ async def test_what_others_held_x_the_store_was_away() -> None:
     worker = driven(world)
     store.calls.clear()
     await worker.round(was_away=True)
+    assert await worker._claim() == POLL_SECONDS_MAX, "it does not look again and again at what is theirs"
     clock.advance(RETURN_SECONDS - 1)
     await worker.round()
     assert store.calls == []
