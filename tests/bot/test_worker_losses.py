@@ -121,7 +121,7 @@ async def test_it_never_claims_what_it_holds_itself_also_when_its_lease_expired(
     assert world.lines == ["ran: touch", "said: Done."]
 
 
-async def test_what_others_held_x_the_store_was_away() -> None:
+async def test_what_others_held_is_theirs_for_a_time_after_the_store_was_away() -> None:
     clock = Clock()
     store = Watched(clock)
     world = World(store=store, clock=clock)
