@@ -568,9 +568,9 @@ def test_a_wrong_target_is_refused_when_it_is_read(change: dict[str, object], sa
 @pytest.mark.parametrize(
     ("component", "change", "said"),
     [
-        ("Web", {}, "pattern"),
-        ("../web", {}, "pattern"),
-        ("web\n", {}, "pattern"),
+        ("Web", {}, "lower-case letters, digits"),
+        ("../web", {}, "lower-case letters, digits"),
+        ("web\n", {}, "lower-case letters, digits"),
         ("web", {"name": "api"}, "it is 'api', but the table's key says 'web'"),
         ("web", {"path": "../other"}, "inside the repository"),
         ("web", {"path": "/etc"}, "inside the repository"),
