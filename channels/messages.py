@@ -159,7 +159,7 @@ class Approval:
     @property
     def headline(self) -> str:
         """The words with which every message about it begins."""
-        return one_line(self.title, HEADLINE_CHARS_MAX) or self.intent
+        return one_line(self.title, HEADLINE_CHARS_MAX) or one_line(self.intent, HEADLINE_CHARS_MAX)
 
     @property
     def names_its_tool(self) -> bool:

@@ -55,7 +55,9 @@ class Failures:
         self._names = names
 
     def of_time(self, limit_seconds: float) -> ModelFailure:
-        return ModelFailure("unavailable", f"{self._where} did not answer in time (limit {limit_seconds:.2g} s).")
+        return ModelFailure(
+            "unavailable", f"{self._where} did not answer in time (limit {round(limit_seconds, 2):g} s)."
+        )
 
     def of_connection(self, error: BaseException) -> ModelFailure:
         return ModelFailure("unavailable", self._explain_connection(error))

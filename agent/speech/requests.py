@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from channels.messages import WAITING, Approval, Ended, Reminded, Vote, Waiting
+from channels.messages import HEADLINE_CHARS_MAX, WAITING, Approval, Ended, Reminded, Vote, Waiting
 from store.authority.terms import why_two
 from store.authority.words import words_behind
 from store.events import (
@@ -24,7 +24,7 @@ from store.events import (
 from store.keys import MessageKey
 from store.names import called
 from store.state import Request, StepState, effect_of
-from store.text import call_in_words
+from store.text import call_in_words, one_line
 from store.thread import Thread
 from store.values import Person
 
@@ -108,7 +108,8 @@ def why_closed(event: Event) -> str:
         case StepChosen() if effect_of(event) == "withdraws":
             return str(event.arguments.get("reason", ""))
         case StepChosen(by="model" | "code", acts=True):
-            return f"Instead of it, this was chosen: {call_in_words(event.intent, event.arguments)}"
+            chosen = one_line(call_in_words(event.intent, event.arguments), HEADLINE_CHARS_MAX)
+            return f"Instead of it, this was chosen: {chosen}"
         case ThreadCancelled(reason=reason):
             return reason
         case _:

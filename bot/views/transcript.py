@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from agent.speech.messages import outgoing, question
 from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
-from channels.messages import Text
+from channels.messages import HEADLINE_CHARS_MAX, Text
 from channels.plain import fields, render
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
@@ -249,8 +249,8 @@ def _handed(at: _Moment, event: HandedToHuman | EventsLost) -> Entry:
 def _agent_changed(at: _Moment, event: AgentChanged) -> Entry:
     text = f"the agent {event.agent!r} takes over: {visible(event.reason)}"
     for step in at.before.open_steps("requested", "approved"):
-        call = call_in_words(step.chosen.intent, step.chosen.arguments)
-        text += f"\nthe request for {call} is closed because of that: nothing was run"
+        call = one_line(step.request.title, HEADLINE_CHARS_MAX) if step.request else step.chosen.intent
+        text += f"\nthe request is closed because of that, and nothing was run: {call}"
     return Entry("step", "code", text)
 
 

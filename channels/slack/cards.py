@@ -20,7 +20,7 @@ from typing import assert_never
 
 from pydantic import JsonValue
 
-from channels.messages import CALLED_MAX, HEADLINE_CHARS_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
+from channels.messages import CALLED_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
 from channels.plain import DIGEST_CHARS, count_of, names_of
 from channels.slack.blocks import (
     BOLD,
@@ -72,7 +72,7 @@ def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
 
 
 def _card(card: Approval, thread_id: str) -> list[Post]:
-    title = f"Approval needed: {one_line(card.headline, HEADLINE_CHARS_MAX)}"
+    title = f"Approval needed: {card.headline}"
     warnings, parts = _warnings(card), _details(card)
     if _is_long(warnings):
         warnings, parts = [], [*warnings, *parts]
@@ -80,7 +80,7 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     value = ButtonValue(thread_id, card.step, card.digest[:BUTTON_DIGEST_CHARS])
     before: list[Post] = []
     if _is_long(parts):
-        heading = f"Details of {one_line(card.headline, HEADLINE_CHARS_MAX)}"
+        heading = f"Details of {card.headline}"
         introduction = blocks_of([bold(heading)])
         before = posts(heading, packed([*introduction, *details]))
         details = blocks_of([line("All details are in the messages above, and the approval covers them.")])
@@ -133,7 +133,7 @@ def _mention(person: Person | None) -> Run | None:
 
 
 def _reminder(request: Approval, *, widened: bool) -> list[Post]:
-    title = f"⏰ {one_line(request.headline, HEADLINE_CHARS_MAX)} is still waiting for approval"
+    title = f"⏰ {request.headline} is still waiting for approval"
     lines = _terms(request, names=False)
     if widened:
         lines.append("More people may decide from now on.")
@@ -160,7 +160,7 @@ def _ended(request: Approval, end: Ended, thread_id: str, *, above: bool) -> lis
     except TooLongToShow:
         details = elsewhere
     said = _ending(request, end)
-    title = bold(one_line(request.headline, HEADLINE_CHARS_MAX))
+    title = bold(request.headline)
     before = blocks_of([Part("section", [Run("Approved so far by "), *_given(votes)])]) if votes else []
     blocks = [*blocks_of([title]), *blocks_of(details), *before, *blocks_of([Part("section", said)])]
     text = "".join(run.text for run in said)

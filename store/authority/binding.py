@@ -35,7 +35,7 @@ def digest(
     bind.
     """
     seen = [thread_id, chosen.step, chosen.intent, chosen.arguments, facts, policy]
-    if title:
+    if title or dangers:
         return _hash([*seen, configuration, title, list(dangers)])
     return _hash(seen if configuration is None else [*seen, configuration])
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.definition import Agent
 from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure, Prompt
 from agent.model.endpoint import BODY_BYTES_MAX
+from agent.model.failures import Failures, SettingNames
 from agent.model.openai import OpenAIModel
 from agent.model.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
@@ -569,6 +570,12 @@ async def test_an_endpoint_that_does_not_answer_is_given_up_in_time(again: bool)
 
     assert failed.reason == "unavailable"
     assert failed.error == f"{server.url} did not answer in time (limit 0.3 s)."
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "0.2"), (1.49135, "1.49"), (120.0, "120"), (1_500.0, "1500")])
+def test_a_limit_is_said_as_people_say_it(seconds: float, said: str) -> None:
+    failed = Failures(where="The endpoint", model="m", secrets=(), names=SettingNames()).of_time(seconds)
+    assert failed.error == f"The endpoint did not answer in time (limit {said} s)."
 
 
 @pytest.mark.parametrize("again", [False, True])
