@@ -20,7 +20,7 @@ from store.values import Person
 APPROVERS_MAX = 5
 """Names shown of the people who may decide a request."""
 CALLED_MAX = 20
-"""People whom a request lists, and whom its reminder mentions."""
+"""People whom a request lists, and whom its card and its reminder mention."""
 HEADLINE_CHARS_MAX = 130
 """With `Approval needed: ` before it, it fits into the 150 of a header in Slack and of a mail's subject."""
 YES_NO = ("yes", "no")
@@ -68,6 +68,12 @@ class Question:
     choices: tuple[str, ...] = ()
     urgency: Literal["low", "medium", "high"] = "medium"
     state: Unanswered | Answered | Dropped = Unanswered()
+    calls: tuple[Person, ...] = ()
+    """Whom to notify of it: those who take part, if it is urgent."""
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.urgency == "high"
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ message is answered from the thread as it is now. Pure. How a message looks is t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
@@ -29,6 +30,7 @@ from channels.messages import (
 from store.deliveries import DeliveryFailed, MessageFailed
 from store.events import (
     ApprovalDecided,
+    Event,
     EventsLost,
     HandedToHuman,
     MessageReceived,
@@ -41,12 +43,15 @@ from store.events import (
     ToolWaiting,
 )
 from store.keys import MessageKey
+from store.names import called
 from store.outbox import Unsent
 from store.state import StepState
 from store.text import call_in_words
 from store.thread import Thread
 from store.values import Person
 
+ASKED_MAX = 5
+"""People who are notified of an urgent question."""
 EVENTS_PER_THREAD = "events_per_thread"
 """The limit after which the thread cannot continue."""
 
@@ -60,7 +65,8 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             return Text(str(event.arguments.get("message", "")))
         case "question":
             assert isinstance(event, StepChosen)
-            return question(event)
+            asked = question(event)
+            return replace(asked, calls=_taking_part(thread.events[: unsent.event])) if asked.is_urgent else asked
         case "card" | "votes" | "reminder" | "settled":
             return _approval(thread, unsent)
         case "answered":
@@ -133,6 +139,17 @@ def question(event: StepChosen) -> Question:
         choices=tuple(str(choice) for choice in options.get("choices") or ()),
         urgency=options.get("urgency", "medium"),
     )
+
+
+def _taking_part(events: Sequence[Event]) -> tuple[Person, ...]:
+    """The people who wrote or decided in these events, the last one first; none whom nobody has verified."""
+    said = (
+        event.sender if isinstance(event, MessageReceived) else event.by
+        for event in reversed(events)
+        if isinstance(event, MessageReceived | ApprovalDecided)
+    )
+    by_name = {called(person): person for person in said if person.trust == "verified" and person.address}
+    return tuple(by_name.values())[:ASKED_MAX]
 
 
 def _answered(thread: Thread, unsent: Unsent) -> Question:

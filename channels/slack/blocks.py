@@ -7,14 +7,17 @@ message says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from channels.messages import CALLED_MAX
 from channels.slack.buttons import ButtonValue
 from channels.slack.layout import MESSAGE_WEIGHT_MAX, Block, Part, Run, Style, blocks_of, packed, weight
 from channels.slack.text import linked, plain
 from store.text import one_line, visible
+from store.values import Person
 
 FALLBACK_CHARS_MAX = 500
 """Limit of a post's `text`, which notifications show."""
@@ -26,6 +29,8 @@ VALUE_CHARS_MAX = 2_000
 BOLD: frozenset[Style] = frozenset({"bold"})
 CODE: frozenset[Style] = frozenset({"code"})
 ITALIC: frozenset[Style] = frozenset({"italic"})
+
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,30}")
 
 
 class TooLongToShow(ValueError):
@@ -52,6 +57,22 @@ def bold(text: str) -> Part:
 
 def line(text: str, *runs: Run) -> Part:
     return Part("section", [*linked(visible(text)), *runs])
+
+
+def mention(person: Person | None) -> Run | None:
+    """None: nobody has verified that they have a Slack id."""
+    is_known = person and person.trust == "verified" and _USER_ID.fullmatch(person.address)
+    return Run(person.address, mentions=True) if person and is_known else None
+
+
+def called_people(people: Sequence[Person]) -> list[Run]:
+    """People whom the program itself names: by a mention, or by name if they have no Slack id."""
+    runs: list[Run] = []
+    for person in people[:CALLED_MAX]:
+        has_id = bool(_USER_ID.fullmatch(person.address))
+        who = Run(person.address, mentions=True) if has_id else Run(named(person.name) or "(no name)")
+        runs += [*([Run(", ")] if runs else []), who]
+    return runs
 
 
 def named(name: str) -> str:

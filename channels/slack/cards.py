@@ -7,7 +7,8 @@ Different requests must not look alike, and no value may look like another line 
 quoted, multi-line text is in a box, and values that are not text are JSON in code style.
 
 A button carries the thread, the step and the digest of the request that was shown, so an old card cannot decide a newer
-request. Only people whose Slack user id is in the data are mentioned; text can never mention anybody.
+request. Only people whose Slack user id is in the data are mentioned; text can never mention anybody. A card mentions
+those who may decide, so that Slack notifies them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import assert_never
 
 from pydantic import JsonValue
 
-from channels.messages import CALLED_MAX, Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
-from channels.plain import DIGEST_CHARS, count_of, names_of
+from channels.messages import Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
+from channels.plain import DIGEST_CHARS, count_of
 from channels.slack.blocks import (
     BOLD,
     CODE,
@@ -32,18 +33,19 @@ from channels.slack.blocks import (
     TooLongToShow,
     bold,
     button,
+    called_people,
     line,
+    mention,
     named,
     one_message,
     plain_text,
     posts,
 )
 from channels.slack.buttons import ButtonValue, request_block_id
-from channels.slack.layout import Block, Part, Run, Style, blocks_of, packed, weight
+from channels.slack.layout import Part, Run, Style, block_of, blocks_of, packed, weight
 from channels.slack.text import is_safe, linked, plain
 from store.names import called
 from store.text import instant, one_line, visible
-from store.values import Person
 
 DETAILS_WEIGHT_MAX = 4_000
 """Longer details go into messages before the card, because every click sends the whole card back."""
@@ -54,7 +56,6 @@ CAUTION_CHARS_MAX = 600
 NESTING_MAX = 6
 """Facts nested deeper are shown as JSON."""
 
-_USER_ID = re.compile(r"[UW][A-Z0-9]{2,30}")
 _PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
 """No dot: `new.sha` is the `sha` of `new`."""
 
@@ -87,7 +88,7 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     buttons = [button("approve", "Approve", value, "primary"), button("reject", "Reject", value, "danger")]
     if card.editable:
         buttons.append(button("edit", "Edit…", value))
-    terms = [*_asked(card, ITALIC), *linked("".join(f"\n{line}" for line in _terms(card, names=True)), ITALIC)]
+    terms = [*_asked(card, ITALIC), *_deciders(card), *_until(card, ITALIC)]
     given = [Run(": "), *_given(card.votes)] if card.votes else []
     votes = [Run(f"\n{count_of(card)}"), *given] if card.quorum > 1 else []
     digest = Run(f"\nDigest {card.digest[:DIGEST_CHARS]}", ITALIC)
@@ -102,50 +103,42 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
 
 
-def _terms(request: Approval, *, names: bool) -> list[str]:
-    """Lines that say who may decide, and until when."""
-    lines = []
-    if request.group:
-        people = f" ({names_of(request.approvers, named)})" if names and request.approvers else ""
-        lines.append(f"May decide: {named(request.group)}{people}")
-    if request.expires_at:
-        lines.append(f"Expires at {instant(request.expires_at)}")
-    return [*lines, *(one_line(caution, CAUTION_CHARS_MAX) for caution in request.cautions)]
+def _deciders(request: Approval) -> list[Run]:
+    """The line that says who may decide, and calls them."""
+    if not request.group:
+        return []
+    called = called_people(request.approvers)
+    people = [Run(" (", ITALIC), *called, Run(")", ITALIC)] if called else []
+    return [Run("\nMay decide: ", ITALIC), *linked(named(request.group), ITALIC), *people]
+
+
+def _until(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Run]:
+    """The lines that say until when, and what is unusual about who asked."""
+    lines = [f"Expires at {instant(request.expires_at)}"] if request.expires_at else []
+    lines += (one_line(caution, CAUTION_CHARS_MAX) for caution in request.cautions)
+    return linked("".join(f"\n{line}" for line in lines), styles)
 
 
 def _asked(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Run]:
     """The line that says who asked for it: by a mention, so that no name can pose as another or continue the line."""
-    asker = _mention(request.asked_by)
+    asker = mention(request.asked_by)
     if not asker:
         who = [Run(named(request.requested_by), styles)]
     elif request.changed_by:
-        editor = _mention(request.changed_by) or Run(named(called(request.changed_by)), styles)
+        editor = mention(request.changed_by) or Run(named(called(request.changed_by)), styles)
         who = [asker, Run(", changed by ", styles), editor]
     else:
         who = [asker]
     return [Run("Asked for by ", styles), *who, Run(f" at {instant(request.requested_at)}", styles)]
 
 
-def _mention(person: Person | None) -> Run | None:
-    """None: nobody has verified that they have a Slack id."""
-    is_known = person and person.trust == "verified" and _USER_ID.fullmatch(person.address)
-    return Run(person.address, mentions=True) if person and is_known else None
-
-
 def _reminder(request: Approval, *, widened: bool) -> list[Post]:
     title = f"⏰ {request.headline} is still waiting for approval"
-    lines = _terms(request, names=False)
-    if widened:
-        lines.append("More people may decide from now on.")
-    runs = [Run(title, BOLD), Run("\n"), *_asked(request), *linked("".join(f"\n{line}" for line in lines))]
-    (block,) = blocks_of([Part("section", runs)])
-    called: list[Block] = []
-    for person in request.approvers[:CALLED_MAX]:
-        user = _USER_ID.fullmatch(person.address)
-        name = {"type": "text", "text": named(person.name) or "(no name)"}
-        called += [{"type": "text", "text": ", "}, {"type": "user", "user_id": user[0]} if user else name]
-    if called:
-        block["elements"][0]["elements"] += [{"type": "text", "text": "\n"}, *called[1:]]
+    group = [Run(f"\nMay decide: {named(request.group)}")] if request.group else []
+    more = [Run("\nMore people may decide from now on.")] if widened else []
+    called = called_people(request.approvers)
+    runs = [Run(title, BOLD), Run("\n"), *_asked(request), *group, *_until(request), *more]
+    block = block_of([Part("section", [*runs, Run("\n"), *called] if called else runs)])
     return [Post(plain(title, FALLBACK_CHARS_MAX), [block])]
 
 
@@ -190,7 +183,7 @@ def _given(votes: Iterable[Vote]) -> list[Run]:
     runs: list[Run] = []
     for vote in votes:
         stranger = vote.by if vote.by and not vote.by.member else None
-        who = _mention(stranger) or Run(named(vote.name))
+        who = mention(stranger) or Run(named(vote.name))
         runs += [*([Run(", ")] if runs else []), who, Run(f" at {instant(vote.at)}")]
     return runs
 

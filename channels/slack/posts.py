@@ -30,6 +30,7 @@ from channels.slack.blocks import (
     TooLongToShow,
     bold,
     button,
+    called_people,
     line,
     one_message,
     plain_text,
@@ -87,6 +88,8 @@ def _asked(question: Question, thread_id: str) -> list[Post]:
     parts = [bold(f"{mark}{question.question}")]
     if question.context:
         parts.append(line(question.context))
+    if question.calls:
+        parts.append(Part("section", called_people(question.calls)))
     # A free-text question has no buttons, because any reply answers it.
     choices = question.offers if question.format != "free_text" else ()
     actions: list[Block] = []

@@ -157,7 +157,9 @@ async def test_it_takes_two_people_and_the_card_counts_them(office: ReleaseOffic
     async with office.open():
         asked, card = await office.asked_for_prod()
         text = office.slack.text_of(card)
-        assert "May decide: release (Ana, Ben)" in text
+        ana, ben = (office.slack.workspace.user(name).id for name in ("ana", "ben"))
+        assert f"<@{ana}>" in text
+        assert f"<@{ben}>" in text
         assert "0 of 2 approvals" in text
         await office.clicks("ana", card, "Approve")
         await office.reads(card, "1 of 2 approvals: Ana at")

@@ -269,6 +269,14 @@ def test_what_is_kept_up_to_date_takes_the_place_of_the_message_that_said_it(kin
     assert way(showing(QUESTIONED, part), Unsent(kind, 2, "s1")) == Rewrite("1.2")
 
 
+def test_an_urgent_question_calls_those_who_take_part_and_whom_somebody_verified() -> None:
+    urgent = chosen("s1", "request_human_input", question="Which?", options={"urgency": "high"})
+    before = (message("a", by=ANN), message("e", by=EVE), message("b", by=BOB), message("a2", by=ANN))
+    said = unsent_of(thread(*before, urgent), "question")
+    assert isinstance(said, Question)
+    assert said.calls == (ANN, BOB)
+
+
 @pytest.mark.parametrize("kind", ["text", "question", "handed_to_human", "notice", "undelivered"])
 def test_everything_else_is_a_message_of_its_own(kind: Kind) -> None:
     assert way(showing(QUESTIONED, "say"), Unsent(kind, 2, "s1")) == NEW
