@@ -5,10 +5,12 @@ Implements `channels.slack.inbound.Desk`. It reads threads and writes nothing: p
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from agent.speech.messages import question
+from agent.speech.requests import approval
 from bot import listing
 from bot.team.people import People
 from channels.slack.events import Installation
@@ -57,7 +59,7 @@ class SlackDesk:
                 break
         newest = sorted(waiting.values(), key=lambda row: row.updated_at, reverse=True)
         return Home(
-            waiting=tuple(map(self._item, newest[:HOME_ITEMS_MAX])),
+            waiting=await self._with_what_they_ask(newest[:HOME_ITEMS_MAX], by),
             asked=tuple(map(self._item, asked[:HOME_ITEMS_MAX])),
             recent=tuple(map(self._item, recent[:HOME_ITEMS_MAX])),
             more=max(map(len, (waiting, asked, recent))) > HOME_ITEMS_MAX,
@@ -81,6 +83,20 @@ class SlackDesk:
                 found += 1
             if found > HOME_ITEMS_MAX:
                 break
+
+    async def _with_what_they_ask(self, rows: Sequence[Row], by: Person) -> tuple[HomeItem, ...]:
+        """Requests that this person may decide, and questions in threads in which they take part, with all details."""
+        threads = {thread.id: thread async for thread in self.store.load_each([row.id for row in rows])}
+        items = []
+        for row in rows:
+            item, thread = self._item(row), threads[row.id]
+            asked = thread.step(thread.state.question)
+            if thread.pending and self._may_decide(thread, by):
+                item = replace(item, asks=approval(thread, thread.pending))
+            elif asked and not thread.state.cancelled and await self._takes_part(row, by.address):
+                item = replace(item, asks=question(asked.chosen))
+            items.append(item)
+        return tuple(items)
 
     async def _taking_part(self, address: str, wanted: Filter) -> AsyncIterator[Row]:
         """The threads in which they wrote or decided: to others of these they may have no access."""

@@ -1,7 +1,8 @@
 """Handles clicks and modal submissions: passes them to the inbox, and tells the result to that person in private.
 
 Slack does not redeliver clicks, so if nothing was recorded, the person is asked to click again. This module judges no
-decision: the button names the request, and the inbox judges.
+decision: the button names the request, and the inbox judges. A click in App Home goes the same way as one on a card;
+only the answer is shown there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from channels.slack.clicks import (
     ARGUMENT,
     Answer,
     Approve,
+    AskAnswer,
     AskEdit,
     AskReason,
     Clicker,
@@ -29,7 +31,8 @@ from channels.slack.clicks import (
     parse_click,
 )
 from channels.slack.events import Ignored, Installation
-from channels.slack.modals import edit_modal, fits_modal, reject_modal
+from channels.slack.home_tab import HomeTab
+from channels.slack.modals import answer_modal, edit_modal, fits_modal, reject_modal
 from channels.slack.reading import MessageReader
 from channels.slack.text import escape
 from store.base import StoreUnavailable, UnknownThread
@@ -43,12 +46,19 @@ _UNKNOWN_PERSON = "I could not look up who you are in Slack, so nothing was reco
 
 class ClickHandler:
     def __init__(
-        self, client: AsyncWebClient, me: Installation, inbox: Inbox, reader: MessageReader, background: BackgroundCalls
+        self,
+        client: AsyncWebClient,
+        me: Installation,
+        inbox: Inbox,
+        reader: MessageReader,
+        home: HomeTab,
+        background: BackgroundCalls,
     ) -> None:
         self._client = client
         self._me = me
         self._inbox = inbox
         self._reader = reader
+        self._home = home
         self._background = background
 
     async def click(self, body: dict[str, Any], ack: AsyncAck) -> None:
@@ -56,11 +66,8 @@ class ClickHandler:
         wrong: dict[str, str] = {}
         if isinstance(clicked, Ignored):
             log.debug("slack_ignored", why=clicked.why)
-        elif isinstance(clicked, AskReason):
-            # Before anything else, because the trigger expires after 3 seconds.
-            view = reject_modal(_with_place(clicked.value, clicked.by))
-            if not await try_call("views.open", self._client.views_open(trigger_id=clicked.trigger, view=view)):
-                self.tell_privately(clicked.by, "Slack did not open the form in time. Please press Reject again.")
+        elif isinstance(clicked, AskReason | AskAnswer):
+            await self._open_text_form(clicked)
         else:
             try:
                 match clicked:
@@ -68,6 +75,8 @@ class ClickHandler:
                         self.tell_privately(clicked.by, await self._open_edit_form(clicked))
                     case EditCall():
                         wrong = await self._edit(clicked)
+                        if not wrong and clicked.by.is_at_home:
+                            self.tell_privately(clicked.by, "Edited. A new request follows once it is checked.")
                     case _:
                         self.tell_privately(clicked.by, await self._record(clicked))
             except StoreUnavailable:
@@ -77,6 +86,15 @@ class ClickHandler:
                 )
                 raise
         await (ack(response_action="errors", errors=wrong) if wrong else ack())
+
+    async def _open_text_form(self, asked: AskReason | AskAnswer) -> None:
+        # Before anything else, because the trigger expires after 3 seconds.
+        value = _with_place(asked.value, asked.by)
+        view, button = (
+            (reject_modal(value), "Reject") if isinstance(asked, AskReason) else (answer_modal(value), "Answer")
+        )
+        if not await try_call("views.open", self._client.views_open(trigger_id=asked.trigger, view=view)):
+            self.tell_privately(asked.by, f"Slack did not open the form in time. Please press {button} again.")
 
     async def _open_edit_form(self, asked: AskEdit) -> str:
         """Open the edit form. Returns what to tell the person; empty: nothing."""
@@ -132,7 +150,7 @@ class ClickHandler:
             await self._inbox.answer(answer.thread_id, by, answer.text, step=answer.step, number=number)
         except (Refused, UnknownThread):
             return "This question no longer needs an answer."
-        return ""
+        return "Your answer is in the thread." if answer.by.is_at_home else ""
 
     async def _decide(self, decided: Approve | Reject, by: Person) -> str:
         try:
@@ -148,8 +166,9 @@ class ClickHandler:
             )
         except (Refused, UnknownThread):
             return "There is nothing left to decide here."
-        # If the decision counts, the updated card shows it.
-        return "" if result.outcome in ("settled", "counted") else result.text
+        # If the decision counts, the updated card shows it; App Home only loses the request.
+        is_shown = result.outcome in ("settled", "counted") and not decided.by.is_at_home
+        return "" if is_shown else result.text
 
     async def _person(self, clicker: Clicker) -> Person | None:
         return await self._reader.person_who_decides(clicker.user, external=clicker.external)
@@ -158,8 +177,10 @@ class ClickHandler:
         return f"slack {self._me.team}/{by.address}"
 
     def tell_privately(self, clicker: Clicker, text: str) -> None:
-        """Tell the person who clicked in private, in the background."""
-        if text and clicker.channel:
+        """Tell the person who clicked in private, in the background: where they clicked, also in their App Home."""
+        if clicker.is_at_home:
+            self._home.show_soon(clicker.user, text)
+        elif text:
             call = self._client.chat_postEphemeral(
                 channel=clicker.channel,
                 user=clicker.user,

@@ -26,7 +26,12 @@ class Clicker:
     name: str
     external: bool
     channel: str = ""
+    """Empty: they clicked in their App Home."""
     thread: str = ""
+
+    @property
+    def is_at_home(self) -> bool:
+        return not self.channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAnswer:
+    """A modal asks for the answer to a question, in words."""
+
+    by: Clicker
+    value: ButtonValue
+    """The modal carries it and brings it back with `Answer`."""
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskEdit:
     """Edit was clicked: a modal shows the editable arguments."""
 
@@ -93,7 +108,7 @@ class EditCall:
     """Their initial values in the form."""
 
 
-Clicked = Approve | AskReason | Reject | Answer | AskEdit | EditCall | Ignored
+Clicked = Approve | AskReason | Reject | Answer | AskAnswer | AskEdit | EditCall | Ignored
 
 
 def parse_click(body: Payload, me: Installation) -> Clicked:
@@ -108,6 +123,8 @@ def parse_click(body: Payload, me: Installation) -> Clicked:
             return _rejected(by, value, view)
         case {"type": "view_submission", "view": {"callback_id": "edit", "private_metadata": str(value), **view}}:
             return _edited(by, value, view)
+        case {"type": "view_submission", "view": {"callback_id": "answer", "private_metadata": str(value), **view}}:
+            return _answered(by, value, view)
         case {"type": str(kind)}:
             return Ignored(f"interaction {kind[:60]}")
         case _:
@@ -129,6 +146,8 @@ def _action(by: Clicker, action: str, rest: Payload, trigger: str) -> Clicked:
         return Approve(by, value.thread_id, value.step, value.digest)
     if action == "edit" and value.digest and trigger:
         return AskEdit(by, value.thread_id, value.step, value.digest, value, trigger)
+    if action == "words" and trigger:
+        return AskAnswer(by, value, trigger)
     answers = action == "answer" or action.startswith("answer:")
     if answers and (value.answer is not None or value.number is not None):
         return Answer(by, value.thread_id, value.step, value.answer or "", value.number)
@@ -139,13 +158,25 @@ def _rejected(by: Clicker, text: str, view: Payload) -> Clicked:
     value = ButtonValue.read(text)
     if value is None or not value.digest:
         return Ignored("a rejection of nothing")
-    reason = ""
+    return Reject(_back_at(by, value), value.thread_id, value.step, value.digest, _typed(view, "reason"))
+
+
+def _answered(by: Clicker, text: str, view: Payload) -> Clicked:
+    value = ButtonValue.read(text)
+    typed = _typed(view, "answer")
+    if value is None or not typed:
+        return Ignored("an answer to nothing")
+    return Answer(_back_at(by, value), value.thread_id, value.step, typed)
+
+
+def _typed(view: Payload, block_id: str) -> str:
+    """The text in the input of this block."""
     match view:
-        case {"state": {"values": {"reason": {"text": {"value": str(typed)}}}}}:
-            reason = typed
-        case _:
-            pass
-    return Reject(_back_at(by, value), value.thread_id, value.step, value.digest, reason.strip())
+        case {"state": {"values": {**values}}}:
+            match values.get(block_id):
+                case {"text": {"value": str(typed)}}:
+                    return typed.strip()
+    return ""
 
 
 def _edited(by: Clicker, text: str, view: Payload) -> Clicked:

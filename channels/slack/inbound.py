@@ -31,7 +31,8 @@ from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
 from channels.slack.clicking import ClickHandler
 from channels.slack.clicks import Clicker
 from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Installation, Posted, Stopped, parse_event
-from channels.slack.home import Home, home_view
+from channels.slack.home import Home
+from channels.slack.home_tab import HomeTab
 from channels.slack.marks import thread_in
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.reading import MessageReader
@@ -55,7 +56,8 @@ class Desk(Protocol):
     def agent_in(self, channel: str, /) -> str:
         """The agent that answers in this channel."""
 
-    async def home_of(self, by: Person) -> Home: ...
+    async def home_of(self, by: Person) -> Home:
+        """Only what this person may see."""
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads of the last days, each with the ts of its newest known message."""
@@ -69,7 +71,8 @@ class SlackInbound:
         self._desk = desk
         self._reader = MessageReader(client, me)
         self._background = BackgroundCalls()
-        self._clicks = ClickHandler(client, me, inbox, self._reader, self._background)
+        self._home = HomeTab(client, self._reader, desk.home_of, self._background)
+        self._clicks = ClickHandler(client, me, inbox, self._reader, self._home, self._background)
         self._changed: dict[str, Edited | Deleted] = {}
         """The latest edits and deletions by message id, because one may arrive before its message."""
         self._parents: dict[tuple[str, str], str] = {}
@@ -97,9 +100,7 @@ class SlackInbound:
                     self._changed.pop(next(iter(self._changed)))
                 await self._change(event)
             case HomeOpened(tab="home"):
-                by = await self._reader.person(event.user, external=False)
-                view = home_view(await self._desk.home_of(by))
-                await try_call("views.publish", self._client.views_publish(user_id=event.user, view=view))
+                await self._home.show(event.user)
             case HomeOpened():
                 pass  # the manifest has the suggested prompts
             case Stopped():

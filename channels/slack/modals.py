@@ -1,4 +1,4 @@
-"""The modals that a click on a card opens: one for the reason of a rejection, one for changes to the call. Pure.
+"""The modals that a click opens: for the reason of a rejection, for changes to the call, for an answer in words. Pure.
 
 A submission brings back the button's value (`channels.slack.buttons`) in the modal's private metadata. This module
 decides nothing; `channels.slack.clicking` handles submissions.
@@ -19,16 +19,28 @@ TYPED_CHARS_MAX = 3_000
 
 def reject_modal(value: ButtonValue) -> Block:
     """Asks for the reason. The submission brings back `value`."""
-    reason = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": TYPED_CHARS_MAX}
-    label = plain_text("Reason. The agent reads it before it plans again.", 150)
+    label = "Reason. The agent reads it before it plans again."
+    return _text_modal("reject", "Reject", value, "reason", label, optional=True)
+
+
+def answer_modal(value: ButtonValue) -> Block:
+    """Asks for the answer to a question. The submission brings back `value`."""
+    return _text_modal("answer", "Answer", value, "answer", "Your answer. It goes to the thread.", optional=False)
+
+
+def _text_modal(
+    callback_id: str, title: str, value: ButtonValue, block_id: str, label: str, *, optional: bool
+) -> Block:
+    typed = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": TYPED_CHARS_MAX}
+    block = {"type": "input", "block_id": block_id, "optional": optional, "label": plain_text(label, 150)}
     return {
         "type": "modal",
-        "callback_id": "reject",
+        "callback_id": callback_id,
         "private_metadata": value.write(),
-        "title": plain_text("Reject", 24),
-        "submit": plain_text("Reject", 24),
+        "title": plain_text(title, 24),
+        "submit": plain_text(title, 24),
         "close": plain_text("Back", 24),
-        "blocks": [{"type": "input", "block_id": "reason", "optional": True, "label": label, "element": reason}],
+        "blocks": [block | {"element": typed}],
     }
 
 

@@ -84,33 +84,50 @@ def _question(question: Question, thread_id: str) -> list[Post]:
 
 
 def _asked(question: Question, thread_id: str) -> list[Post]:
-    mark = {"high": "🔴 Urgent: ", "medium": "", "low": ""}[question.urgency]
-    parts = [bold(f"{mark}{question.question}")]
+    choices = choices_of(question, thread_id)
+    or_words = line("Or reply here in your own words." if choices else "Reply here in this thread.")
+    messages = packed(blocks_of([*question_parts(question), or_words]))
+    if choices:
+        if not _fit_buttons(question):
+            messages.append([])  # a select may fill half a message
+        block_id = question_block_id(thread_id, question.step)
+        messages[-1].append({"type": "actions", "block_id": block_id, "elements": choices})
+    return posts(f"{_urgency(question)}{question.question}", messages)
+
+
+def question_parts(question: Question) -> list[Part]:
+    """The question, what one needs to know to answer it, and the choices that buttons do not show in full."""
+    parts = [bold(f"{_urgency(question)}{question.question}")]
     if question.context:
         parts.append(line(question.context))
     if question.calls:
         parts.append(Part("section", called_people(question.calls)))
-    # A free-text question has no buttons, because any reply answers it.
-    choices = question.offers if question.format != "free_text" else ()
-    actions: list[Block] = []
-    as_buttons = True
-    if choices:
-        as_buttons = len(choices) <= BUTTONS_MAX and all(len(visible(c)) <= BUTTON_CHARS_MAX for c in choices)
-        if not as_buttons:
-            # In full here, because a select clips its options.
-            parts += [Part("item", _runs(choice), number=n) for n, choice in enumerate(choices, 1)]
-        if as_buttons:
-            actions = [_choice(question, thread_id, n, choice) for n, choice in enumerate(choices)]
-        elif len(choices) <= OPTIONS_MAX:
-            actions = [_select(choices)]
-    parts.append(line("Or reply here in your own words." if actions else "Reply here in this thread."))
-    messages = packed(blocks_of(parts))
-    if actions:
-        block_id = question_block_id(thread_id, question.step)
-        if not as_buttons:
-            messages.append([])  # a select may fill half a message
-        messages[-1].append({"type": "actions", "block_id": block_id, "elements": actions})
-    return posts(f"{mark}{question.question}", messages)
+    if not _fit_buttons(question):
+        # In full here, because a select clips its options.
+        parts += [Part("item", _runs(choice), number=n) for n, choice in enumerate(_choices(question), 1)]
+    return parts
+
+
+def choices_of(question: Question, thread_id: str) -> list[Block]:
+    """A button for each choice, or a select; empty: it is answered in words only."""
+    choices = _choices(question)
+    if _fit_buttons(question):
+        return [_choice(question, thread_id, n, choice) for n, choice in enumerate(choices)]
+    return [_select(choices)] if len(choices) <= OPTIONS_MAX else []
+
+
+def _choices(question: Question) -> tuple[str, ...]:
+    """A free-text question has none, because any reply answers it."""
+    return question.offers if question.format != "free_text" else ()
+
+
+def _fit_buttons(question: Question) -> bool:
+    choices = _choices(question)
+    return len(choices) <= BUTTONS_MAX and all(len(visible(choice)) <= BUTTON_CHARS_MAX for choice in choices)
+
+
+def _urgency(question: Question) -> str:
+    return "🔴 Urgent: " if question.is_urgent else ""
 
 
 def _runs(text: str) -> list[Run]:

@@ -13,6 +13,7 @@ import pytest
 
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.loop import Loop
+from agent.steps import as_question
 from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
 from bot.team.people import Member, People
@@ -20,10 +21,11 @@ from bot.worker import Worker
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import identify, listening
 from store.authority.terms import Terms
-from store.base import Store
+from store.base import Store, StoreUnavailable
 from store.events import ApprovalDecided, MessageReceived, StepChosen
 from store.memory import MemoryStore
 from store.standing import StandingGranted
+from store.thread import Thread
 from store.values import Person, Place
 from tests.bot.desks.office import MANIFEST, Office, kinds
 from tests.fakes.slack import Message, SlackServer, View
@@ -375,3 +377,161 @@ async def waits_for(office: ReleaseOffice, name: str) -> str:
     home = office.slack.home_of(name)
     assert home
     return office.slack.text_of(home).partition("Requested by you")[0]
+
+
+# Deciding in App Home
+
+
+async def home(office: ReleaseOffice, name: str, shows: str = "") -> View:
+    """That person's App Home: opened now, or as soon as it shows this."""
+    if not shows:
+        return await opened_home(office, name)
+
+    def now() -> list[View]:
+        view = office.slack.home_of(name)
+        return [view] if view and shows in office.slack.text_of(view) else []
+
+    return (await office.slack.wait_for(now, PATIENCE_SECONDS))[0]
+
+
+async def opened_home(office: ReleaseOffice, name: str) -> View:
+    opened = await office.slack.open_home(name)
+    assert opened
+    await office.slack.acknowledged(opened)
+    view = office.slack.home_of(name)
+    assert view
+    return view
+
+
+async def presses(office: ReleaseOffice, name: str, view: View, button: str) -> None:
+    await office.slack.acknowledged(await office.slack.click(name, view, button))
+
+
+async def test_a_request_is_approved_in_app_home_as_on_its_card(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod("cy")
+        await office.until(asked, "waiting_for_approval")
+        view = await home(office, "ana")
+        assert office.slack.buttons_of(view) == ["Approve", "Reject", "Edit…"]
+        assert "target: prod" in office.slack.text_of(view)
+        assert office.slack.buttons_of(await home(office, "cy")) == [], "he may not decide"
+        office.model.answers(done("It is out."))
+        await presses(office, "ana", view, "Approve")
+        await office.says("It is out.", asked)
+        assert "✅ approved by Ana at" in await office.reads(card, "✅ approved")
+        after = await home(office, "ana", "Approved: push target=prod")
+        assert office.slack.buttons_of(after) == []
+        # A page that was opened before holds the buttons still.
+        await presses(
+            office, "ana", replace(view, content=after.content | {"blocks": view.content["blocks"]}), "Reject"
+        )
+        [form] = await office.slack.wait_for(lambda: office.slack.views, PATIENCE_SECONDS)
+        await office.submits("ana", form, {"text": "no"})
+        await home(office, "ana", "Nothing was changed.")
+        thread = await office.until(asked, "done")
+    [decision] = [e for e in kinds(thread, ApprovalDecided) if isinstance(e, ApprovalDecided) and e.approved]
+    assert (decision.by.member, decision.way) == ("ana", "slack")
+    assert decision.proof == f"slack {office.slack.workspace.team_id}/{decision.by.address}"
+    assert office.desk.ran == ["push(target: prod)"]
+    assert office.slack.calls_of("chat.postEphemeral") == []
+
+
+async def test_a_request_is_rejected_in_app_home_with_a_reason(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, card = await office.asked_for_prod("cy")
+        await office.until(asked, "waiting_for_approval")
+        await presses(office, "ana", await home(office, "ana"), "Reject")
+        [form] = await office.slack.wait_for(lambda: office.slack.views, PATIENCE_SECONDS)
+        office.model.answers(done("As you wish."))
+        await office.submits("ana", form, {"text": "not on a Friday"})
+        await office.says("As you wish.", asked)
+        assert "not on a Friday" in await office.reads(card, "❌ rejected by Ana")
+        await home(office, "ana", "Rejected: push target=prod")
+    assert office.desk.ran == []
+
+
+async def test_a_request_is_edited_in_app_home(office: ReleaseOffice) -> None:
+    async with office.open():
+        asked, _ = await office.asked_for_prod("cy")
+        await office.until(asked, "waiting_for_approval")
+        await presses(office, "ana", await home(office, "ana"), "Edit…")
+        [form] = await office.slack.wait_for(lambda: office.slack.views, PATIENCE_SECONDS)
+        await office.submits("ana", form, {"target": "staging"})
+        await office.says("newest for staging", asked)
+
+
+async def test_a_decision_in_app_home_that_does_not_count_is_told_there(office: ReleaseOffice) -> None:
+    office.policy(quorum=2)
+    async with office.open():
+        asked, card = await office.asked_for_prod("cy")
+        await office.until(asked, "waiting_for_approval")
+        view = await home(office, "ana")
+        await presses(office, "ana", view, "Approve")
+        after = await home(office, "ana", "Counted, 1 of 2 approvals: push target=prod")
+        await office.reads(card, "1 of 2 approvals")
+        await presses(
+            office, "ana", replace(view, content=after.content | {"blocks": view.content["blocks"]}), "Approve"
+        )
+        await home(office, "ana", "Your approval was already counted. Nothing was changed.")
+    assert office.desk.ran == []
+
+
+async def test_a_question_is_answered_in_app_home_by_its_buttons_and_in_words(office: ReleaseOffice) -> None:
+    office.model.answers(as_question("Now?", yes_no=True), as_question("Why?"))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "push")
+        await office.until(asked, "waiting_for_answer")
+        view = await home(office, "ana")
+        assert office.slack.buttons_of(view) == ["yes", "no", "Answer in words…"]
+        assert office.slack.buttons_of(await home(office, "ben")) == [], "it is no thread of his"
+        await presses(office, "ana", view, "yes")
+        await home(office, "ana", "Your answer is in the thread.")
+        await office.says("Why?", asked)
+        await office.until(asked, "waiting_for_answer")
+        await office.slack.acknowledged(await office.slack.click("ana", view, "no"))
+        view = await home(office, "ana")
+        assert office.slack.buttons_of(view) == ["Answer in words…"]
+        await presses(office, "ana", view, "Answer in words…")
+        [form] = await office.slack.wait_for(lambda: office.slack.views, PATIENCE_SECONDS)
+        office.model.answers(done("Thank you."))
+        await office.submits("ana", form, {"text": "because of a fix"})
+        await office.says("Thank you.", asked)
+        thread = await office.until(asked, "done")
+    answers = [e for e in kinds(thread, MessageReceived) if isinstance(e, MessageReceived) and e.answers]
+    assert [(answer.text, answer.sender.member) for answer in answers] == [("yes", "ana"), ("because of a fix", "ana")]
+
+
+async def test_what_is_too_long_for_app_home_has_no_buttons_there(office: ReleaseOffice) -> None:
+    office.model.answers(Push(target="\n".join("p" * 50 for _ in range(200))))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "cy", "push")
+        await office.says("Approval needed", asked)
+        await office.until(asked, "waiting_for_approval")
+        view = await home(office, "ana")
+    assert "waiting for approval" in office.slack.text_of(view)
+    assert office.slack.buttons_of(view) == []
+
+
+async def test_whoever_clicks_in_app_home_hears_that_the_store_is_away(
+    office: ReleaseOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = asyncio.Event()
+    load = office.store.load
+
+    async def loads(thread_id: str) -> Thread:
+        if away.is_set():
+            raise StoreUnavailable("Redis is away.")
+        return await load(thread_id)
+
+    monkeypatch.setattr(office.store, "load", loads)
+    async with office.open():
+        asked, _ = await office.asked_for_prod("cy")
+        await office.until(asked, "waiting_for_approval")
+        view = await home(office, "ana")
+        away.set()
+        await office.slack.click("ana", view, "Approve")
+        await home(office, "ana", "That was not recorded: I cannot reach my database.")
+        away.clear()
+        office.model.answers(done("It is out."))
+        await presses(office, "ana", view, "Approve")
+        await office.says("It is out.", asked)

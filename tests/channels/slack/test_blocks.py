@@ -32,10 +32,10 @@ from channels.messages import (
 )
 from channels.slack.blocks import Post, TooLongToShow
 from channels.slack.buttons import ButtonValue
-from channels.slack.clicks import Answer, Approve, AskEdit, AskReason, parse_click
+from channels.slack.clicks import Answer, Approve, AskAnswer, AskEdit, AskReason, parse_click
 from channels.slack.events import Installation
-from channels.slack.home import Home, HomeItem, home_view
-from channels.slack.modals import edit_modal, reject_modal
+from channels.slack.home import IN_FULL_MAX, Home, HomeItem, home_view
+from channels.slack.modals import answer_modal, edit_modal, reject_modal
 from channels.slack.posts import POSTS_MAX, posts_of
 from store.text import visible
 from store.values import Person
@@ -661,12 +661,57 @@ def test_a_reminder_is_one_message_whoever_is_called() -> None:
 def test_home_is_within_the_limits_whatever_is_in_it() -> None:
     link = "https://acme.slack.example/" + "a" * 1_900
     hostile = HomeItem("", "<!here> " * 40, "done\u202e" * 900, link, AT, "x" * 500)
-    items = (hostile, replace(hostile, title="", link="javascript:alert(1)")) * 100
+    request = replace(card({"text": "&" * 700}, {"why": "<" * 200}), group="&" * 500, approvers=(ANN,) * 30)
+    asks: list[Approval | Question] = [
+        *(replace(request, step=f"s{n}", title="<" * 500, cautions=("&" * 900,) * 2) for n in range(3)),
+        *(replace(question(*("&" * 70,) * 5), step=f"s{n}", context="<" * 900) for n in range(3, 8)),
+    ]
+    here = tuple(replace(hostile, thread_id=f"t{n}", asks=one) for n, one in enumerate(asks))
+    items = (*here, *(hostile, replace(hostile, title="", link="javascript:alert(1)")) * 100)
     view = home_view(Home(items, items, items, more=True))
     check_view(view)
     assert "javascript" not in str(view)
     assert "(no title): done" in seen([Post("", view["blocks"])])
     assert "There are more: these are the newest of each." in seen([Post("", view["blocks"])])
+    decide = [block for block in view["blocks"] if block["type"] == "actions"]
+    assert len(decide) == IN_FULL_MAX
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ({"action_id": "words", "value": ButtonValue("tabc", "s5").write()}, AskAnswer),
+        ({"action_id": "answer:1", "value": ButtonValue("tabc", "s5", answer="blue").write()}, Answer),
+        ({"action_id": "approve", "value": ButtonValue("tabc", "s4", DIGEST[:16]).write()}, Approve),
+        ({"action_id": "reject", "value": ButtonValue("tabc", "s4", DIGEST[:16]).write()}, AskReason),
+    ],
+)
+def test_what_is_clicked_in_app_home_is_what_it_is_on_a_card(action: dict[str, Any], expected: type) -> None:
+    body = {
+        "type": "block_actions",
+        "user": {"id": "U0ANN", "team_id": "T0ACME"},
+        "container": {"type": "view", "view_id": "V0HOME"},
+        "trigger_id": "1.2",
+        "actions": [action],
+    }
+    asked = parse_click(body, ME)
+    assert isinstance(asked, expected)
+    assert isinstance(asked, AskAnswer | Answer | Approve | AskReason)
+    assert asked.by.is_at_home
+
+
+def test_a_form_that_was_opened_in_app_home_is_answered_there() -> None:
+    value = replace(ButtonValue("tabc", "s5"), channel="", thread="")
+    form = answer_modal(value)
+    check_view(form)
+    body = {
+        "type": "view_submission",
+        "user": {"id": "U0ANN", "team_id": "T0ACME"},
+        "view": form | {"state": {"values": {"answer": {"text": {"type": "plain_text_input", "value": " blue "}}}}},
+    }
+    answer = parse_click(body, ME)
+    assert isinstance(answer, Answer)
+    assert (answer.thread_id, answer.step, answer.text, answer.by.is_at_home) == ("tabc", "s5", "blue", True)
 
 
 def test_home_leads_to_each_thread() -> None:
