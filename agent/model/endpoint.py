@@ -1,9 +1,9 @@
 """Posts a prepared body to an endpoint, with the retries and the errors of the openai SDK at a fraction of its cost.
 
-The SDK builds every request anew: headers, URL and options cost it as much as sending them. So the first request goes
-through the SDK, and later ones are copies of it with another body. Only what is not a good answer is given to the SDK,
-as the outcome of its own first attempt: it decides whether to try again, waits, and raises its errors. Nothing here
-knows what a body says.
+The SDK and its HTTP client build every request and every response anew: headers, URL, options and checks cost them
+several times as much as the bytes. So the first request goes through the SDK, and later ones are copies of it with
+another body, on the SDK's own connections. Only what is not a good answer is given to the SDK, as the outcome of its
+own first attempt: it decides whether to try again, waits, and raises its errors. Nothing here knows what a body says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 
@@ -32,6 +33,14 @@ BODY_BYTES_MAX = 4_000_000
 
 class BodyTooLarge(OpenAIError):
     """The answer is larger than BODY_BYTES_MAX. An OpenAIError, because the SDK neither wraps nor retries those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A good answer (2xx)."""
+
+    content: bytes
+    content_type: str
 
 
 class Endpoint:
@@ -55,58 +64,91 @@ class Endpoint:
     async def close(self) -> None:
         await self._sdk.close()
 
-    async def post(self, body: bytes) -> httpx2.Response:
+    async def post(self, body: bytes) -> Answered:
         """Raises APIStatusError for a status other than 2xx, after the retry, BodyTooLarge, and errors of transport."""
-        if self._http.template is None:
+        if self._http.direct is None:
             return await self._through_sdk(body)
         outcome: httpx2.Response | Exception
         try:
-            outcome = await self._http.send(self._http.template.with_body(body))
+            answered = await self._http.direct.post(body)
         except OpenAIError:
             raise
         except Exception as error:
             outcome = error
         else:
-            if outcome.is_success:
-                return outcome
+            if isinstance(answered, Answered):
+                return answered
+            if answered.has_redirect_location:
+                return await self._through_sdk(body)
+            outcome = answered
         resumed = _first_outcome.set(outcome)
         try:
             return await self._through_sdk(body)
         finally:
             _first_outcome.reset(resumed)
 
-    async def _through_sdk(self, body: bytes) -> httpx2.Response:
-        return await self._sdk.post(PATH, content=body, cast_to=httpx2.Response)
+    async def _through_sdk(self, body: bytes) -> Answered:
+        response = await self._sdk.post(PATH, content=body, cast_to=httpx2.Response)
+        return Answered(response.content, response.headers.get("content-type", ""))
 
 
 _first_outcome: ContextVar[httpx2.Response | Exception | None] = ContextVar("first_outcome", default=None)
 """Of the attempt that was made before the SDK was called; the SDK takes it for its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A request of the SDK without its body."""
+class _Direct:
+    """Sends copies of a request that the SDK has sent, with other bodies, over the same connections."""
 
-    url: httpx2.URL
-    headers: list[tuple[bytes, bytes]]
-    extensions: dict[str, Any]
+    def __init__(self, session: aiohttp.ClientSession, sent: httpx2.Request) -> None:
+        limits = sent.extensions.get("timeout", {})
+        self._session = session
+        self._url = str(sent.url)
+        self._headers = {name: value for name, value in sent.headers.items() if name.lower() != "content-length"}
+        self._headers["x-stainless-retry-count"] = "0"  # The one that was sent may have been a retry.
+        self._timeout = aiohttp.ClientTimeout(
+            sock_connect=limits.get("connect"), sock_read=limits.get("read"), connect=limits.get("pool")
+        )
 
-    @classmethod
-    def of(cls, request: httpx2.Request) -> _Template:
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
-        return cls(request.url, headers, request.extensions)
+    async def post(self, body: bytes) -> Answered | httpx2.Response:
+        """A response, if it is no good answer. Raises BodyTooLarge, and errors as the SDK expects them."""
+        try:
+            async with self._session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+                auto_decompress=False,
+                compress=False,
+                timeout=self._timeout,
+            ) as response:
+                content = await _read(response)
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+            kind = httpx2.TimeoutException if isinstance(error, TimeoutError) else httpx2.NetworkError
+            raise kind(str(error)) from error
+        if 200 <= response.status < 300:
+            return Answered(content, response.headers.get("content-type", ""))
+        request = httpx2.Request("POST", self._url, headers=self._headers, content=body)
+        refused = httpx2.Response(response.status, headers=response.raw_headers, content=content, request=request)
+        _limit_waiting(refused)
+        return refused
 
-    def with_body(self, body: bytes) -> httpx2.Request:
-        extensions = dict(self.extensions)
-        request = httpx2.Request("POST", self.url, headers=self.headers, content=body, extensions=extensions)
-        request.headers.encoding = "ascii"  # Otherwise each look at a header tries to decode all of them.
-        return request
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Raises BodyTooLarge."""
+    size, chunks = 0, []
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            response.close()
+            raise BodyTooLarge
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 class _Http(DefaultAioHttpClient):
-    """Keeps the SDK's first request as a template."""
+    """Notes how the SDK's first good answer was asked for."""
 
-    template: _Template | None = None
+    direct: _Direct | None = None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         if outcome := _first_outcome.get():
@@ -114,9 +156,18 @@ class _Http(DefaultAioHttpClient):
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
-        if self.template is None:
-            self.template = _Template.of(request)
-        return await super().send(request, **options)
+        response = await super().send(request, **options)
+        if self.direct is None and response.is_success and not response.history:
+            self.direct = self._direct_as(response.request)
+        return response
+
+    def _direct_as(self, sent: httpx2.Request) -> _Direct | None:
+        """None: only the SDK knows the way, such as through a proxy."""
+        transport = self._transport_for_url(sent.url)
+        session = getattr(transport, "client", None)
+        if isinstance(session, aiohttp.ClientSession) and getattr(transport, "proxy", None) is None:
+            return _Direct(session, sent)
+        return None
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
@@ -138,8 +189,11 @@ class _BoundedStream(httpx2.AsyncByteStream):
 async def _before_reading(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     response.stream = _BoundedStream(response.stream)
-    if response.is_success:
-        return
+    if not response.is_success:
+        _limit_waiting(response)
+
+
+def _limit_waiting(response: httpx2.Response) -> None:
     if response.status_code == 501 or (retry_after(response.headers) or 0) > WAIT_HERE_SECONDS_MAX:
         # The SDK obeys this header; otherwise it would wait up to two minutes.
         response.headers["x-should-retry"] = "false"

@@ -22,7 +22,7 @@ from openai import APIStatusError, OpenAIError
 
 from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
-from agent.model.endpoint import BODY_BYTES_MAX, BodyTooLarge, Endpoint
+from agent.model.endpoint import BODY_BYTES_MAX, Answered, BodyTooLarge, Endpoint
 from agent.model.failures import ENVIRONMENT, Failures, SettingNames, error_text, rejects_format
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
 from agent.model.schema import step_schema
@@ -126,8 +126,8 @@ class OpenAIModel:
 
     async def _reply_to(self, prompt: Prompt, mode: Mode, spent: list[Usage]) -> _Reply:
         """One answer, in this mode or in the first looser one that the endpoint accepts. Raises ModelFailure."""
-        response, used = await self._post_in_supported_mode(prompt, mode)
-        completion = completion_of(response.content, response.headers.get("content-type", ""), self._names.url)
+        answered, used = await self._post_in_supported_mode(prompt, mode)
+        completion = completion_of(answered.content, answered.content_type, self._names.url)
         if used != mode:
             # Remember only a mode that worked: a wrong guess costs one request.
             self._remember(used)
@@ -140,7 +140,7 @@ class OpenAIModel:
                 self._remember(_looser(used))
         return _Reply(used, completion, read)
 
-    async def _post_in_supported_mode(self, prompt: Prompt, mode: Mode) -> tuple[httpx2.Response, Mode]:
+    async def _post_in_supported_mode(self, prompt: Prompt, mode: Mode) -> tuple[Answered, Mode]:
         while True:
             try:
                 return await self._post(self._request(prompt, mode)), mode
@@ -161,7 +161,7 @@ class OpenAIModel:
             frame = self._frames[prompt.agent.name, mode] = _frame(prompt.agent, mode, self.name)
         return frame.before + _json(prompt.user) + frame.after
 
-    async def _post(self, body: bytes) -> httpx2.Response:
+    async def _post(self, body: bytes) -> Answered:
         """Raises ModelFailure, and APIStatusError for a status other than 2xx, after the retry."""
         try:
             return await self._endpoint.post(body)
