@@ -643,6 +643,28 @@ async def test_something_that_speaks_no_http_is_unavailable(said: bytes) -> None
     assert f"http://127.0.0.1:{port}/v1" in failed.error
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_redirect_is_followed(again: bool) -> None:
+    moved = error(307, headers={"Location": "/v1/chat/completions"})
+    async with talk(moved, NOTHING, moved, NOTHING, again=again) as (server, model):
+        for _ in range(2):
+            answer = await model.answer(PROMPT)
+            assert answer.step == NothingToDo()
+
+    assert len(set(server.bodies)) == 1
+
+
+async def test_every_request_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ModelServer(NOTHING, NOTHING, NOTHING) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        model = OpenAIModel(base_url="http://no-such-host.invalid/v1", api_key=KEY, model="gpt-test")
+        for _ in range(3):
+            await model.answer(PROMPT)
+        await model.close()
+
+    assert [headers["Host"] for headers in proxy.headers] == ["no-such-host.invalid"] * 3
+
+
 # Secrets
 
 
@@ -690,7 +712,7 @@ async def test_credentials_in_the_url_are_sent_and_not_shown(caplog: pytest.LogC
             failed = await failure(model)
         await model.close()
 
-    assert server.headers[0]["Authorization"] == "Basic Ym90Omh1bnRlcjI="
+    assert [headers["Authorization"] for headers in server.headers] == ["Basic Ym90Omh1bnRlcjI="] * 2
     assert "hunter2" not in f"{caplog.text} {failed.error} {logs}"
 
 
