@@ -1,4 +1,4 @@
-"""Take every figure and print one table: `python -m tests.benchmarks [--quick]`."""
+"""Take every figure and print one table: `python -m tests.benchmarks [--quick] [--before DIR …]`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import gc
 import os
 import platform
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
+from tests.benchmarks.before import Rounds, compared
 from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.first_look import first_look
 from tests.benchmarks.lists import lists
@@ -42,6 +44,7 @@ class Size:
 
 
 QUICK = Size(30, 3, 20, 3, 100, 60, 60, 20, 5, 1_000, with_peer=False)
+QUICK_ROUNDS = Rounds(loops=8, long=2, floods=2, flood=50, parked=20, commands=3)
 
 
 @contextlib.asynccontextmanager
@@ -88,9 +91,26 @@ async def main(size: Size) -> None:
     print(f"It took {time.monotonic() - began:.0f} s.")
 
 
+async def compare(folders: Sequence[Path], rounds: Rounds) -> None:
+    async with site() as place:
+        print(await compared(place, folders, rounds))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything, in half a minute")
+    parser.add_argument(
+        "--before",
+        metavar="DIR",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="instead: the same work on these checkouts and on this one, in turns, with the ratios to the first",
+    )
     chosen = parser.parse_args()
-    with log_as_the_program_does():
-        uvloop.run(main(QUICK if chosen.quick else Size()))
+    if chosen.before:
+        folders = [folder.resolve() for folder in chosen.before]
+        uvloop.run(compare(folders, QUICK_ROUNDS if chosen.quick else Rounds()))
+    else:
+        with log_as_the_program_does():
+            uvloop.run(main(QUICK if chosen.quick else Size()))

@@ -41,10 +41,11 @@ def _row(figure: Figure) -> tuple[str, str, str, str, str]:
     elif figure.at_least is not None:
         target = f">= {figure.at_least:g} {figure.unit}"
     holds = {None: "", True: "holds", False: "MISSED"}[figure.holds]
-    return figure.name, f"{_short(figure.value)} {figure.unit}", target, holds, figure.note
+    return figure.name, f"{short(figure.value)} {figure.unit}", target, holds, figure.note
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """With about three digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
