@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -47,10 +48,16 @@ def values_of(tool: Tool) -> dict[str, Value]:
 
 def listed_values(tool: type[Tool], arguments: Mapping[str, JsonValue]) -> Iterator[str]:
     """The values of a call's arguments that are from a list: names that the team or the code chose, never free text."""
-    for name, argument in arguments_of(tool).items():
+    for name, values in _listed(tool):
         value = arguments.get(name)
-        if argument.values is not None and isinstance(value, str) and value in argument.values:
+        if isinstance(value, str) and value in values:
             yield value
+
+
+@lru_cache(maxsize=512)
+def _listed(tool: type[Tool]) -> tuple[tuple[str, tuple[str | bool | int, ...]], ...]:
+    """Cached, because the program's log asks it for each event."""
+    return tuple((name, each.values) for name, each in arguments_of(tool).items() if each.values is not None)
 
 
 def _argument(annotation: Any) -> Argument:

@@ -6,8 +6,9 @@ Plain data, computed by `store.fold` only and never persisted. It knows no agent
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
@@ -275,9 +276,14 @@ class State:
         return next((step for step in chosen if step.chosen.holds), None)
 
     def copy(self) -> State:
-        return replace(self, steps=dict(self.steps), outbox=self.outbox.copy(), edits=self.edits.copy())
+        copied = State(*_all_fields(self))  # `dataclasses.replace` takes five times as long, at each append.
+        copied.steps, copied.outbox, copied.edits = dict(self.steps), self.outbox.copy(), self.edits.copy()
+        return copied
 
     def ongoing_call(self, intent: str, arguments: Mapping[str, JsonValue]) -> StepState | None:
         """The ongoing step with the same call, if there is one."""
         held = (step for i in self.open_steps if (step := self.steps[i]).status in ONGOING)
         return next((s for s in held if (s.chosen.intent, s.chosen.arguments) == (intent, arguments)), None)
+
+
+_all_fields = attrgetter(*(each.name for each in fields(State)))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
 from typing import Any, Literal, Self
 
 import hiredis
@@ -234,24 +235,45 @@ class Connection:
         async with self.errors():
             return await read_facts(self.client)
 
-    @contextlib.asynccontextmanager
-    async def errors(self) -> AsyncIterator[None]:
+    def errors(self) -> _Errors:
         """Turns every failure into StoreUnavailable, and limits the block to the time of a command."""
-        try:
-            async with asyncio.timeout(self.command_seconds):
-                yield
-        except (RedisError, OSError) as error:
-            text = explained(error, self.where, self.command_seconds)
-            if not is_away(error):
-                raise StoreUnavailable(text) from error
-            if self.why_away and not isinstance(error, BusyLoadingError):
-                text = self.why_away()
-            raise StoreAway(text) from error
+        return _Errors(self)
+
+    def unavailable(self, error: RedisError | OSError) -> StoreUnavailable:
+        text = explained(error, self.where, self.command_seconds)
+        if not is_away(error):
+            return StoreUnavailable(text)
+        if self.why_away and not isinstance(error, BusyLoadingError):
+            text = self.why_away()
+        return StoreAway(text)
 
     async def aclose(self) -> None:
         while self._held:
             await self._close(self._held.pop())
         await self.client.aclose()
+
+
+class _Errors:
+    """A class and no generator: every call of the store enters it."""
+
+    __slots__ = ("_connection", "_limit")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._limit = asyncio.timeout(connection.command_seconds)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._limit.__aexit__(kind, error, traceback)
+        except TimeoutError as late:
+            error = late
+        if isinstance(error, RedisError | OSError):
+            raise self._connection.unavailable(error) from error
 
 
 async def _ask(connection: redis.asyncio.Connection, packed: bytes, replies: int = 1) -> list[Any]:
