@@ -25,6 +25,7 @@ from store.events import (
     ChoiceFailed,
     Event,
     EventsLost,
+    FeedbackGiven,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
@@ -262,6 +263,10 @@ def _by_a_person(row: _Row, event: ThreadPaused | ThreadResumed | ThreadCancelle
     return _person(event.by)
 
 
+def _feedback_given(row: _Row, event: FeedbackGiven) -> Fields:
+    return {"helpful": event.helpful, **_person(event.by)}
+
+
 def _standing_granted(row: _Row, event: StandingGranted) -> Fields:
     scope = call_in_words(event.scope, event.when).strip()
     covers = {"agent": _name(event.agent), "intent": _name(event.intent), "scope": _name(scope)}
@@ -309,6 +314,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ThreadResumed: _by_a_person,
     ThreadCancelled: _by_a_person,
     ThreadReopened: _by_a_person,
+    FeedbackGiven: _feedback_given,
     StandingGranted: _standing_granted,
     StandingRevoked: _standing_revoked,
     StandingUsed: _standing_used,

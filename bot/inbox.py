@@ -22,6 +22,7 @@ from store.deliveries import DeliveryFailed, MessageSent
 from store.events import (
     TEXT_CHARS_MAX,
     Event,
+    FeedbackGiven,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -159,6 +160,16 @@ class Inbox(Deciding):
         except ThreadMoved:
             # Somebody may have answered in the meantime; check again.
             return await self.answer(thread_id, sender, text, step=step, number=number)
+
+    async def rate(self, thread_id: str, channel: str, by: Person, *, step: str, helpful: bool, event_id: str) -> bool:
+        event = FeedbackGiven(
+            id=str(OutsideId(channel, event_id)),
+            at=self._clock(),
+            step=step[:NAME_CHARS_MAX],
+            by=self._people.identified(by),
+            helpful=helpful,
+        )
+        return await self._post(thread_id, event, opens=False)
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
         """Raises UnknownThread, Refused. Like `resume`, `cancel` and `fork`, it takes the right to steer."""

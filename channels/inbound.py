@@ -146,5 +146,8 @@ class Inbox(Protocol):
     ) -> object:
         """Answer the open question, with text or with the choice of that number. Raises UnknownThread, Refused."""
 
+    async def rate(self, thread_id: str, channel: str, by: Person, *, step: str, helpful: bool, event_id: str) -> bool:
+        """Note whether a message of the agent helped this person. False: there is no such thread."""
+
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> object:
         """End the thread. Raises UnknownThread, Refused."""

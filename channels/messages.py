@@ -31,6 +31,8 @@ class Text:
     """Text by the agent, in Markdown."""
 
     text: str
+    step: str = ""
+    """The step that says it, where people may say whether it helped; empty: they are not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,16 @@ class ThreadReopened(Recorded):
     by: Person
 
 
+class FeedbackGiven(Recorded):
+    """Somebody said whether a message of the agent helped. A note for people: nothing follows from it."""
+
+    kind: Literal["feedback_given"] = "feedback_given"
+    step: str
+    """The step that said it."""
+    by: Person
+    helpful: bool
+
+
 class UnknownEvent(Recorded):
     """An event that this version cannot read. It is shown, but no agent acts on a thread that holds one."""
 
@@ -361,6 +371,7 @@ KnownEvent = (
     | ThreadResumed
     | ThreadCancelled
     | ThreadReopened
+    | FeedbackGiven
     | StandingGranted
     | StandingRevoked
     | StandingUsed

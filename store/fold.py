@@ -26,6 +26,7 @@ from store.events import (
     ChoiceFailed,
     Event,
     EventsLost,
+    FeedbackGiven,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
@@ -341,6 +342,10 @@ def _mark_unreadable(state: State, event: UnknownEvent, index: int) -> None:
     state.unreadable = True
 
 
+def _feedback_given(state: State, event: FeedbackGiven, index: int) -> None:
+    """Changes nothing."""
+
+
 def _ignore(state: State, event: StandingGranted | StandingRevoked | StandingUsed, index: int) -> None:
     """Standing approvals have their own log: see `bot.team.standing`."""
 
@@ -374,6 +379,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadResumed: _thread_resumed,
     ThreadCancelled: _thread_cancelled,
     ThreadReopened: _thread_reopened,
+    FeedbackGiven: _feedback_given,
     StandingGranted: _ignore,
     StandingRevoked: _ignore,
     StandingUsed: _ignore,

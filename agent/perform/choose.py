@@ -26,6 +26,7 @@ from store.deliveries import DeliveryFailed
 from store.events import (
     SEEN_AND_HELD,
     ChoiceFailed,
+    FeedbackGiven,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -37,7 +38,7 @@ from store.thread import Thread
 
 OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
-TALK = (MessageReceived, MessageEdited, MessageDeleted)
+TALK = (MessageReceived, MessageEdited, MessageDeleted, FeedbackGiven)
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 """All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""
 

@@ -45,7 +45,7 @@ from store.events import (
 from store.keys import MessageKey
 from store.names import called
 from store.outbox import Unsent
-from store.state import StepState
+from store.state import StepState, effect_of
 from store.text import call_in_words
 from store.thread import Thread
 from store.values import Person
@@ -62,7 +62,8 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
     match unsent.kind:
         case "text":
             assert isinstance(event, StepChosen)
-            return Text(str(event.arguments.get("message", "")))
+            rated = event.step if effect_of(event) == "says" else ""
+            return Text(str(event.arguments.get("message", "")), rated)
         case "question":
             assert isinstance(event, StepChosen)
             asked = question(event)

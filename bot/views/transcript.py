@@ -25,6 +25,7 @@ from store.events import (
     ChoiceFailed,
     Event,
     EventsLost,
+    FeedbackGiven,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
@@ -275,6 +276,14 @@ def _forked(at: _Moment, event: ThreadForked) -> Entry:
     return Entry("step", event.by.name, f"forked this from {event.source} after its event {event.at_event}")
 
 
+def _feedback(at: _Moment, event: FeedbackGiven) -> Entry:
+    step = at.then.step(event.step)
+    said = one_line(str(step.chosen.arguments.get("message", "")), DETAIL_CHARS_MAX) if step else event.step
+    return Entry(
+        "person", event.by.name, f"{'found this helpful' if event.helpful else 'did not find this helpful'}: {said}"
+    )
+
+
 def _unknown(at: _Moment, event: UnknownEvent) -> Entry:
     return Entry("problem", event.kind, "this version cannot read the event; see it with `bot show --json`")
 
@@ -304,6 +313,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     HandedToHuman: _handed,
     EventsLost: _handed,
     ThreadUnserved: _nothing,
+    FeedbackGiven: _feedback,
     ThreadPaused: _paused,
     ThreadResumed: _resumed,
     ThreadCancelled: _cancelled,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from channels.messages import CALLED_MAX
-from channels.slack.buttons import ButtonValue
+from channels.slack.buttons import HELPFUL, UNHELPFUL, ButtonValue
 from channels.slack.layout import MESSAGE_WEIGHT_MAX, Block, Part, Run, Style, blocks_of, packed, weight
 from channels.slack.text import linked, plain
 from store.text import one_line, visible
@@ -101,6 +101,24 @@ def button(action: str, text: str, carries: ButtonValue, style: str = "") -> Blo
         "value": value,
     }
     return button | ({"style": style} if style else {})
+
+
+def feedback_buttons(thread_id: str, step: str) -> Block:
+    """Asks whether the message of this step helped."""
+    faces = {
+        "positive_button": ("👍", "This helped", HELPFUL),
+        "negative_button": ("👎", "This did not help", UNHELPFUL),
+    }
+    buttons = {
+        name: {
+            "text": plain_text(face, BUTTON_CHARS_MAX),
+            "accessibility_label": label,
+            "value": ButtonValue(thread_id, step, answer=answer).write(),
+        }
+        for name, (face, label, answer) in faces.items()
+    }
+    element = {"type": "feedback_buttons", "action_id": "feedback", **buttons}
+    return {"type": "context_actions", "elements": [element]}
 
 
 def plain_text(text: str, chars_max: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 BLOCK_ID_CHARS_MAX = 255
+HELPFUL, UNHELPFUL = "helpful", "unhelpful"
+"""The answers of feedback buttons."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 from slack_bolt.async_app import AsyncAck
@@ -27,12 +27,14 @@ from channels.slack.clicks import (
     AskReason,
     Clicker,
     EditCall,
+    Rate,
     Reject,
     parse_click,
 )
 from channels.slack.events import Ignored, Installation
 from channels.slack.home_tab import HomeTab
 from channels.slack.modals import answer_modal, edit_modal, fits_modal, reject_modal
+from channels.slack.place import NAME
 from channels.slack.reading import MessageReader
 from channels.slack.text import escape
 from store.base import StoreUnavailable, UnknownThread
@@ -137,12 +139,26 @@ class ClickHandler:
             return str(refused)
         return ""
 
-    async def _record(self, clicked: Approve | Reject | Answer) -> str:
+    async def _record(self, clicked: Approve | Reject | Answer | Rate) -> str:
         """Record the click. Returns what to tell the person; empty: nothing."""
         by = await self._person(clicked.by)
         if by is None:
             return _UNKNOWN_PERSON
-        return await (self._answer(clicked, by) if isinstance(clicked, Answer) else self._decide(clicked, by))
+        match clicked:
+            case Answer():
+                return await self._answer(clicked, by)
+            case Rate():
+                return await self._rate(clicked, by)
+            case Approve() | Reject():
+                return await self._decide(clicked, by)
+        assert_never(clicked)
+
+    async def _rate(self, rated: Rate, by: Person) -> str:
+        event_id = f"{rated.by.user}:{rated.ts}"
+        known = await self._inbox.rate(
+            rated.thread_id, NAME, by, step=rated.step, helpful=rated.helpful, event_id=event_id
+        )
+        return "Noted on this thread. Reply here to say more." if known else "That thread is not kept any more."
 
     async def _answer(self, answer: Answer, by: Person) -> str:
         number = -1 if answer.number is None else answer.number

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from channels.slack.buttons import ButtonValue, chosen_in
+from channels.slack.buttons import HELPFUL, UNHELPFUL, ButtonValue, chosen_in
 from channels.slack.events import Ignored, Installation, Payload, text_in
 
 ARGUMENT = "argument:"
@@ -73,6 +73,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Feedback on a message of the agent."""
+
+    by: Clicker
+    thread_id: str
+    step: str
+    helpful: bool
+    ts: str
+    """Tells several clicks apart: the last one counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskAnswer:
     """A modal asks for the answer to a question, in words."""
 
@@ -108,7 +120,7 @@ class EditCall:
     """Their initial values in the form."""
 
 
-Clicked = Approve | AskReason | Reject | Answer | AskAnswer | AskEdit | EditCall | Ignored
+Clicked = Approve | AskReason | Reject | Answer | Rate | AskAnswer | AskEdit | EditCall | Ignored
 
 
 def parse_click(body: Payload, me: Installation) -> Clicked:
@@ -146,6 +158,8 @@ def _action(by: Clicker, action: str, rest: Payload, trigger: str) -> Clicked:
         return Approve(by, value.thread_id, value.step, value.digest)
     if action == "edit" and value.digest and trigger:
         return AskEdit(by, value.thread_id, value.step, value.digest, value, trigger)
+    if action == "feedback" and value.answer in (HELPFUL, UNHELPFUL):
+        return Rate(by, value.thread_id, value.step, value.answer == HELPFUL, text_in(rest, "action_ts"))
     if action == "words" and trigger:
         return AskAnswer(by, value, trigger)
     answers = action == "answer" or action.startswith("answer:")

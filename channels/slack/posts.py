@@ -31,6 +31,7 @@ from channels.slack.blocks import (
     bold,
     button,
     called_people,
+    feedback_buttons,
     line,
     one_message,
     plain_text,
@@ -55,8 +56,10 @@ def posts_of(message: Outgoing, thread_id: str, way: Way = NEW) -> list[Post]:
     TooLongToShow.
     """
     match message:
-        case Text(text):
+        case Text(text, step):
             made = posts(text, messages_of(text) or [rich("(nothing)")])
+            if step:
+                made[-1].blocks.append(feedback_buttons(thread_id, step))
         case Notice(text):
             made = posts(text, packed(rich(f"ℹ️ {text}")))
         case Approval():

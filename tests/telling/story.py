@@ -22,6 +22,7 @@ from store.events import (
     ChoiceFailed,
     Event,
     EventsLost,
+    FeedbackGiven,
     HandedToHuman,
     MessageDeleted,
     MessageEdited,
@@ -189,6 +190,10 @@ def not_begun(step: str, start: int = 1) -> ToolNotBegun:
 def events_lost(*conflicting: Event) -> EventsLost:
     raw = tuple(json.loads(encode(event)) for event in conflicting)
     return EventsLost(id="lost/0a1b2c3d4e5f", at=AT, restored=2, conflicting=raw)
+
+
+def rated(step: str, *, by: Person = ANN, helpful: bool = True) -> FeedbackGiven:
+    return FeedbackGiven(id=f"from/slack/{by.address}:{step}", at=AT, step=step, by=by, helpful=helpful)
 
 
 def unserved() -> ThreadUnserved:

@@ -86,7 +86,7 @@ WAITS = (
 """A step that takes long; people were shown that it is under way."""
 
 EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
-    "text": ((message(), done("s1")), Text("It is out.")),
+    "text": ((message(), done("s1")), Text("It is out.", "s1")),
     "question": ((message(), asked("s1")), Question("s1", "Which tag?", "")),
     "card": ((*ASKED, TWO_OF_RELEASE), CARD),
     "votes": (

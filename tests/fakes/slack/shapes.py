@@ -192,6 +192,8 @@ def texts_in(node: Any) -> list[str]:
             return [f":{node.get('name')}:"]
         case "rich_text_section" | "rich_text_preformatted" | "rich_text_quote":
             return ["".join(texts_in(node.get("elements", [])))]
+        case "context_actions":
+            return []  # pictures under the message; a click finds them by name
         case _:
             plain = [node[key] for key in ("alt_text", "title") if isinstance(node.get(key), str)]
             return plain + [text for key, item in node.items() if key not in _UNSEEN for text in texts_in(item)]
