@@ -101,8 +101,10 @@ class Channel(Protocol):
         """Whether people who read `other` also see the messages sent to `place`."""
         return place == other
 
-    def busy(self, place: Place, doing: str) -> None:
+    def busy(self, place: Place, doing: str, *, about: str = "") -> None:
         """Show that the agent is working (`is looking at the tags`), until the next message or `at_rest`.
+
+        `about`: the newest message, by this channel's own id; empty: it came another way.
 
         Best effort: it returns at once and never raises.
         """

@@ -33,7 +33,8 @@ from channels.base import Channel
 from store import keys
 from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
 from store.codec import encode
-from store.events import Event, StepChosen, ToolNotBegun, ToolStarted
+from store.events import Event, MessageReceived, StepChosen, ToolNotBegun, ToolStarted
+from store.keys import OutsideId
 from store.recovery import write_back
 from store.state import StepState
 from store.thread import Thread
@@ -253,7 +254,7 @@ class Turn:
     def busy(self, doing: str) -> None:
         """Show people what the agent is doing."""
         if channel := self.channel:
-            channel.busy(self.thread.place, doing)
+            channel.busy(self.thread.place, doing, about=_newest_by(channel.name, self.thread))
 
     def chosen(self, step: Step, *, by: str, step_id: str = "") -> StepChosen:
         """The event that records the choice of this step."""
@@ -286,6 +287,13 @@ class Turn:
             said=functools.partial(said, self.thread),
             resources=bound(self.agent.resources_of(step.chosen.intent), self.services.notes),
         )
+
+
+def _newest_by(channel: str, thread: Thread) -> str:
+    """The channel's own id of the newest message, if it came by this channel; otherwise empty."""
+    message = next((event for event in reversed(thread.events) if isinstance(event, MessageReceived)), None)
+    outside = OutsideId.parse(message.id) if message else None
+    return outside.event_id if outside and outside.source == channel else ""
 
 
 def _not_begun(started: ToolStarted, at: datetime, why: str) -> ToolNotBegun:

@@ -205,8 +205,8 @@ class SlackChannel(Channel):
             self._user, self._team = str(answer["user_id"]), str(answer["team_id"])
         return self._user, self._team
 
-    def busy(self, place: Place, doing: str) -> None:
-        self._status.busy(place, doing)
+    def busy(self, place: Place, doing: str, *, about: str = "") -> None:
+        self._status.busy(place, doing, about)
 
     def at_rest(self, place: Place, turn: Turn) -> None:
         self._status.at_rest(place, turn)

@@ -39,6 +39,7 @@ SCOPES = frozenset(
         "im:history",
         "im:write",
         "mpim:history",
+        "reactions:write",
         "users:read",
         "users:read.email",
     }

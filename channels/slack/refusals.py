@@ -85,6 +85,11 @@ def is_refusal(error: SlackApiError) -> bool:
     return response.status_code == 200 and bool(code) and code not in _FOR_NOW and code not in _UNTIL_REPAIRED
 
 
+def is_lasting(error: BaseException) -> bool:
+    """Whether the same call would be refused again until somebody changes something."""
+    return isinstance(error, SlackApiError) and (is_refusal(error) or code_of(error) in _UNTIL_REPAIRED)
+
+
 def failure_of(error: SlackApiError) -> SendFailed:
     response: Any = error.response
     code = code_of(error)

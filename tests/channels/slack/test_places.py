@@ -203,7 +203,7 @@ def _after(count: int) -> Any:
 async def test_nothing_is_shown_as_under_way_where_no_thread_is(office: Office, channel: SlackChannel) -> None:
     for place in (in_channel(office), in_channel(office, thread="#monday@1"), to_user(office, thread="#monday@1")):
         assert thread_at(place) is None
-        channel.busy(place, "is thinking…")
+        channel.busy(place, "is thinking…", about="C1:1.2")
         await channel.send(place, Notice("hello"), key=f"t1/{place.address}")
         channel.at_rest(place, "human")
     await channel.aclose()
