@@ -1,6 +1,7 @@
 """The names of all our keys and channels in Redis.
 
 The keys of a thread share the hash tag of its shard, so that one script can change them together on a cluster as well.
+The scripts make the names of most of them from one: a name here is a name there.
 Keys inside a log are not defined here but in `store.keys`.
 """
 
@@ -55,8 +56,21 @@ class Keys:
         """Hash: thread id -> its row (see `store.index`)."""
         return f"{self._tag(shard)}:rows"
 
+    def all_of(self, thread_id: str) -> tuple[str, ...]:
+        """Every key that may hold something of the thread."""
+        shard = self.shard(thread_id)
+        return (
+            self.log(thread_id),
+            self.ids(thread_id),
+            self.due(shard),
+            self.leases(shard),
+            self.claims(shard),
+            self.threads(shard),
+            self.rows(shard),
+        )
+
     def moved(self, thread_id: str) -> str:
-        """Pub/sub channel: one message for every append to the thread. The script that appends knows its form."""
+        """Pub/sub channel: one message for every append to the thread."""
         return f"{self._prefix}:moved:{thread_id}"
 
     @property

@@ -1,6 +1,6 @@
 """Tries the store for real: every operation, with the real scripts, on every shard, for `bot doctor`.
 
-It works under a prefix of its own, so no worker hears of it, and deletes each key that a script was given. The prefix
+It works under a prefix of its own, so no worker hears of it, and deletes each key that it may have written. The prefix
 begins like that of the real keys, so the same access rules apply, and has the same shards, so the same cluster slots
 are tried.
 """
@@ -9,37 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from store.base import LeaseLost, StoreUnavailable
 from store.events import MessageReceived, ThreadOpened
 from store.keys import OPENED
 from store.redis.connection import Confirmation, Connection
 from store.redis.keys import SHARDS, Keys
-from store.redis.scripts import Script
 from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Person, Place
 
 LEASE_SECONDS = 30.0
+NAME = "probe"
 
 
 class ProbeFailed(Exception):
     """The server answered, but not as the store needs it. The message is one line."""
-
-
-class _Recording(Connection):
-    """Remembers the keys that scripts were given."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.keys: set[str] = set()
-
-    async def run(self, script: Script, keys: list[str], *more: Any, **how: Any) -> Any:
-        self.keys.update(keys)
-        return await super().run(script, keys, *more, **how)
 
 
 async def probe(
@@ -49,16 +36,17 @@ async def probe(
 
     `confirms`: what a write waits for before something acts on it.
     """
-    recording = await _Recording.open(url, why_away=why_away)
-    store = RedisStore(recording, f"{prefix}:doctor-{uuid.uuid4().hex[:12]}", confirms)
+    redis = await Connection.open(url, why_away=why_away)
+    store = RedisStore(redis, f"{prefix}:doctor-{uuid.uuid4().hex[:12]}", confirms)
+    thread_ids = _one_per_shard(store.keys).values()
     try:
         # The small one first: a server whose disk is full may take one write, and then lets nobody delete it.
         await _try_notes(store)
-        for thread_id in _one_per_shard(store.keys).values():
+        for thread_id in thread_ids:
             await _try_thread(store, thread_id)
         await _try_lists(store)
     finally:
-        await _delete(recording)
+        await _delete(redis, store.keys, thread_ids)
         await store.aclose()
 
 
@@ -100,10 +88,10 @@ async def _try_lists(store: RedisStore) -> None:
 
 async def _try_notes(store: RedisStore) -> None:
     async with _trying(store, "notes"):
-        _need(await store.set_note("probe", "1", expected=""), "a note cannot be set")
-        _need(not await store.set_note("probe", "2", expected=""), "a note is overwritten")
-        _need(await store.get_note("probe") == "1", "a note is not read back")
-        _need(await store.count_distinct("probe", "1", LEASE_SECONDS) == 1, "nothing can be counted")
+        _need(await store.set_note(NAME, "1", expected=""), "a note cannot be set")
+        _need(not await store.set_note(NAME, "2", expected=""), "a note is overwritten")
+        _need(await store.get_note(NAME) == "1", "a note is not read back")
+        _need(await store.count_distinct(NAME, "1", LEASE_SECONDS) == 1, "nothing can be counted")
 
 
 @contextlib.asynccontextmanager
@@ -123,9 +111,9 @@ def _need(holds: bool, otherwise: str) -> None:
         raise ProbeFailed(f"{otherwise}. Is this a Redis or Valkey server, and does nothing stand between?")
 
 
-async def _delete(recording: _Recording) -> None:
+async def _delete(redis: Connection, keys: Keys, thread_ids: Iterable[str]) -> None:
     # One by one: on a cluster they belong to different slots, and a node deletes only its own.
-    for key in sorted(recording.keys):
+    for key in (keys.notes, keys.counted(NAME), *(key for name in thread_ids for key in keys.all_of(name))):
         with contextlib.suppress(StoreUnavailable):
-            async with recording.errors():
-                await recording.client.delete(key)
+            async with redis.errors():
+                await redis.client.delete(key)

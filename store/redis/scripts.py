@@ -1,5 +1,8 @@
 """The Lua scripts that run in Redis. Each changes one thread, or one note, atomically.
 
+A script is given one key of a thread, and names the others after it: to send them would take as many bytes as an event.
+They are in the slot of that key (see `store.redis.keys`), so a cluster and an ACL by prefix let it.
+
 When a reply is lost, the client runs the script again, so every script is safe to repeat: an append deduplicates by
 event id, and a claimed lease whose reply was lost expires. Time is the server's. No script knows what an event means.
 """
@@ -10,6 +13,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from store.marks import MARK_CHARS
+from store.redis.shorthand import LUA
 
 ID_BYTES_MAX = 64
 """The longest id that is kept as it stands: Redis packs a set of short members (set-max-listpack-value)."""
@@ -37,27 +41,44 @@ end
 """
 
 
+_NAMED = """
+local tag, prefix, thread = string.match(KEYS[1], '^((.-):{%d+}):log:(.*)$')
+local ids, due, leases = tag .. ':ids:' .. thread, tag .. ':due', tag .. ':leases'
+local function wake(at)
+  redis.call('ZADD', due, at, thread)
+  redis.call('PUBLISH', prefix .. ':bell', '')
+end
+"""
+
+
 APPEND = Script(
     _NOW
     + _WHOLE
+    + _NAMED
+    + LUA
     + f"""
 local ID_MAX = {ID_BYTES_MAX}
 """
     + """
--- KEYS log ids due leases threads   ARGV thread known mark if_unmoved token wake_channel confirm (id line)*
+-- KEYS log   ARGV how (id? line)*
+-- how: 'known mark moved confirm token forms'. `moved`: 1: not if the thread has moved. `forms`: '+' for each event
+-- whose id comes before its line, to be looked up among the ids; '-' for each without: the caller knows that it is not
+-- in what it has read, so look at the rest.
+-- line: in shorthand (see `store.redis.shorthand`).
 -- known: the events that the caller has read; -1: none, and return the ids that were new instead of events; -2: the
 -- same, and do not open the thread.
--- id: to be looked up among the ids; '': the caller knows that it is not in what it has read, so look at the rest.
 -- Returns the outcome and the lines that the caller has not read; 1 instead of lines: they are the given ones.
-local thread, known, token = ARGV[1], tonumber(ARGV[2]), ARGV[5]
+local known, mark, moved, confirm, token, forms = string.match(ARGV[1], '^(%S+) (%S*) (%d) (%d) (%S*) (%S*)$')
+known = tonumber(known)
+local threads = tag .. ':threads'
 local length = redis.call('LLEN', KEYS[1])
 if known == -2 and length == 0 then return {'unknown', {}} end
 -- First: the lease may be lost with the events.
-if not whole(KEYS[1], known, ARGV[3]) then return {'diverged', {}} end
-if token ~= '' and redis.call('HGET', KEYS[4], thread) ~= token then return {'lease lost', {}} end
+if not whole(KEYS[1], known, mark) then return {'diverged', {}} end
+if token ~= '' and redis.call('HGET', leases, thread) ~= token then return {'lease lost', {}} end
 -- Also for a repetition that is to be confirmed: WAIT waits for what this connection wrote.
-if ARGV[7] == '1' then redis.call('ZADD', KEYS[5], now, thread) end
-if ARGV[4] == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
+if confirm == '1' then redis.call('ZADD', threads, now, thread) end
+if moved == '1' and length ~= known then return {'moved', redis.call('LRANGE', KEYS[1], known, -1)} end
 local function id_in(line) return string.match(line, '^{"v":%d+,"kind":"[%w_]+","id":"([^"]*)"') end
 local unread = {}
 if length > known and known >= 0 then
@@ -72,29 +93,29 @@ local function is_new(id, line)
   end
   if #id > ID_MAX then
     -- As a hash: one long member makes the set of a short thread four times as large.
-    if redis.call('SISMEMBER', KEYS[2], id) == 1 then return false end -- An older version wrote it.
+    if redis.call('SISMEMBER', ids, id) == 1 then return false end -- An older version wrote it.
     id = '#' .. redis.sha1hex(id)
   end
-  return redis.call('SADD', KEYS[2], id) == 1
+  return redis.call('SADD', ids, id) == 1
 end
-local added, given = {}, 0
-for i = 8, #ARGV, 2 do
-  given = given + 1
-  if is_new(ARGV[i], ARGV[i + 1]) then
-    redis.call('RPUSH', KEYS[1], ARGV[i + 1])
-    added[#added + 1] = ARGV[i]
+local added, at = {}, 2
+for form in string.gmatch(forms, '.') do
+  local id = ''
+  if form == '+' then id, at = ARGV[at], at + 1 end
+  local line = written_out(ARGV[at])
+  if is_new(id, line) then
+    redis.call('RPUSH', KEYS[1], line)
+    added[#added + 1] = id
   end
+  at = at + 1
 end
 if #added > 0 then
-  redis.call('ZADD', KEYS[5], now, thread)
-  redis.call('PUBLISH', string.match(ARGV[6], '^(.*):') .. ':moved:' .. thread, '')
-  if token == '' and redis.call('HEXISTS', KEYS[4], thread) == 0 then
-    redis.call('ZADD', KEYS[3], now, thread)
-    redis.call('PUBLISH', ARGV[6], '')
-  end
+  redis.call('ZADD', threads, now, thread)
+  redis.call('PUBLISH', prefix .. ':moved:' .. thread, '')
+  if token == '' and redis.call('HEXISTS', leases, thread) == 0 then wake(now) end
 end
 if known < 0 then return {'ok', added} end
-if #added == given and length == known then return {'ok', 1} end
+if #added == #forms and length == known then return {'ok', 1} end
 return {'ok', redis.call('LRANGE', KEYS[1], known, -1)}
 """
 )
@@ -113,12 +134,14 @@ return redis.call('LRANGE', KEYS[1], ARGV[1], -1)
 CLAIM = Script(
     _NOW
     + """
--- KEYS due leases claims   ARGV token limit lease_ms only expired skip*
+-- KEYS due   ARGV token limit lease_ms only expired skip*
 -- A thread that is due and has a lease is one whose lease expired; expired 0: leave it alone.
+local tag = string.match(KEYS[1], '^(.*):due$')
+local leases, tries = tag .. ':leases', tag .. ':tries'
 local limit, only, skip = tonumber(ARGV[2]), ARGV[4], {}
 for i = 6, #ARGV do skip[ARGV[i]] = true end
 local function free(thread)
-  return not skip[thread] and (ARGV[5] == '1' or redis.call('HEXISTS', KEYS[2], thread) == 0)
+  return not skip[thread] and (ARGV[5] == '1' or redis.call('HEXISTS', leases, thread) == 0)
 end
 local due, from, page = {}, 0, {}
 if only ~= '' then
@@ -135,9 +158,9 @@ else
 end
 local claims = {}
 for _, thread in ipairs(due) do
-  redis.call('HSET', KEYS[2], thread, ARGV[1])
+  redis.call('HSET', leases, thread, ARGV[1])
   redis.call('ZADD', KEYS[1], now + ARGV[3], thread)
-  claims[#claims + 1] = {thread, redis.call('HINCRBY', KEYS[3], thread, 1)}
+  claims[#claims + 1] = {thread, redis.call('HINCRBY', tries, thread, 1)}
 end
 return claims
 """
@@ -146,10 +169,11 @@ return claims
 
 RENEW = Script(
     _NOW
+    + _NAMED
     + """
--- KEYS due leases   ARGV thread token lease_ms
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+-- KEYS log   ARGV token lease_ms
+if redis.call('HGET', leases, thread) ~= ARGV[1] then return 0 end
+redis.call('ZADD', due, now + ARGV[2], thread)
 return 1
 """
 )
@@ -158,24 +182,21 @@ return 1
 RELEASE = Script(
     _NOW
     + _WHOLE
+    + _NAMED
     + """
--- KEYS due leases claims log rows   ARGV thread token seen mark wake_in_ms wake_channel row
--- seen -1: any version. wake_in_ms -1: not due until the next append. row: of the thread as seen; '': none.
-local seen = tonumber(ARGV[3])
+-- KEYS log   ARGV how row?
+-- how: 'seen mark wake_in_ms token'. seen -1: any version. wake_in_ms -1: not due until the next append.
+-- row: of the thread as seen.
+local seen, mark, wake_in, token = string.match(ARGV[1], '^(%S+) (%S*) (%S+) (%S+)$')
+seen, wake_in = tonumber(seen), tonumber(wake_in)
 -- First: the lease may be lost with the events.
-if seen >= 0 and not whole(KEYS[4], seen, ARGV[4]) then return 0 end
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 1 end
-if seen >= 0 and redis.call('LLEN', KEYS[4]) ~= seen then return 0 end
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[5], ARGV[1], ARGV[7]) end
-local wake_in = tonumber(ARGV[5])
-if wake_in < 0 then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-else
-  redis.call('ZADD', KEYS[1], now + wake_in, ARGV[1])
-  redis.call('PUBLISH', ARGV[6], '')
-end
+if seen >= 0 and not whole(KEYS[1], seen, mark) then return 0 end
+if redis.call('HGET', leases, thread) ~= token then return 1 end
+if seen >= 0 and redis.call('LLEN', KEYS[1]) ~= seen then return 0 end
+redis.call('HDEL', leases, thread)
+redis.call('HDEL', tag .. ':tries', thread)
+if ARGV[2] then redis.call('HSET', tag .. ':rows', thread, ARGV[2]) end
+if wake_in < 0 then redis.call('ZREM', due, thread) else wake(now + wake_in) end
 return 1
 """
 )
@@ -183,12 +204,10 @@ return 1
 
 WAKE = Script(
     _NOW
+    + _NAMED
     + """
--- KEYS due leases log   ARGV thread wake_channel
-if redis.call('EXISTS', KEYS[3]) == 1 and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then
-  redis.call('ZADD', KEYS[1], now, ARGV[1])
-  redis.call('PUBLISH', ARGV[2], '')
-end
+-- KEYS log
+if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HEXISTS', leases, thread) == 0 then wake(now) end
 """
 )
 

@@ -34,6 +34,7 @@ from store.redis.index import RedisIndex
 from store.redis.keys import PREFIX, SHARDS, Keys
 from store.redis.known import KnownIds, is_in_the_log_alone
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
+from store.redis.shorthand import shortened
 from store.rows import EVERY_THREAD, Filter
 from store.thread import Thread
 
@@ -123,22 +124,19 @@ class RedisStore:
         confirm: bool = False,
     ) -> tuple[bytes, list[bytes]]:
         """The outcome, and the lines from `known` on; without `known`, the ids that were new."""
-        keys, shard = self.keys, self.keys.shard(thread_id)
         confirms: Confirmation = self._confirms if confirm else ""
-        args: list[Any] = [thread_id, known, mark, int(if_unmoved), token, keys.wake_channel, int(bool(confirms))]
         lines = [encode(event) for event in events]
+        forms, args = "", list[Any]([""])
         for event, line in zip(events, lines, strict=True):
-            args += ("" if known >= 0 and is_in_the_log_alone(event) else event.id, line)
+            if known >= 0 and is_in_the_log_alone(event):
+                forms, args = f"{forms}-", [*args, shortened(line)]
+            else:
+                forms, args = f"{forms}+", [*args, event.id, shortened(line)]
+        args[0] = f"{known} {mark} {int(if_unmoved)} {int(bool(confirms))} {token} {forms}"
         async with self._redis.errors():
             outcome, tail = await self._redis.run(
                 APPEND,
-                keys=[
-                    keys.log(thread_id),
-                    keys.ids(thread_id),
-                    keys.due(shard),
-                    keys.leases(shard),
-                    keys.threads(shard),
-                ],
+                keys=[self.keys.log(thread_id)],
                 args=args,
                 confirm=confirms,
                 is_written=lambda answer: _are_written(events, answer),
@@ -200,18 +198,14 @@ class RedisStore:
             heads = await self._heads(skips)
             shards = sorted((s for s, (at, now) in heads.items() if at <= now), key=lambda s: heads[s][0])
         leases: list[Lease] = []
-        token, good_until = secrets.token_hex(8), boot_seconds() + lease_seconds
+        token, good_until = secrets.token_urlsafe(8), boot_seconds() + lease_seconds
         for shard in shards:
             if len(leases) >= limit:
                 break
             async with self._redis.errors():
                 claimed = await self._redis.run(
                     CLAIM,
-                    keys=[
-                        self.keys.due(shard),
-                        self.keys.leases(shard),
-                        self.keys.claims(shard),
-                    ],
+                    keys=[self.keys.due(shard)],
                     args=[
                         token,
                         limit - len(leases),
@@ -225,12 +219,12 @@ class RedisStore:
         return leases
 
     async def renew(self, lease: Lease) -> bool:
-        shard, sent_at = self.keys.shard(lease.thread_id), boot_seconds()
+        sent_at = boot_seconds()
         async with self._redis.errors():
             is_ours = await self._redis.run(
                 RENEW,
-                keys=[self.keys.due(shard), self.keys.leases(shard)],
-                args=[lease.thread_id, lease.token, int(lease.seconds * 1000)],
+                keys=[self.keys.log(lease.thread_id)],
+                args=[lease.token, int(lease.seconds * 1000)],
             )
         if is_ours:
             lease.good_until = sent_at + lease.seconds
@@ -247,21 +241,9 @@ class RedisStore:
         await self._let_go(lease, -1, "", 0)
 
     async def _let_go(self, lease: Lease, seen: int, mark: str, wake_in_ms: int, row: bytes = b"") -> bool:
-        shard = self.keys.shard(lease.thread_id)
+        args: list[Any] = [f"{seen} {mark} {wake_in_ms} {lease.token}", *([row] if row else [])]
         async with self._redis.errors():
-            return bool(
-                await self._redis.run(
-                    RELEASE,
-                    keys=[
-                        self.keys.due(shard),
-                        self.keys.leases(shard),
-                        self.keys.claims(shard),
-                        self.keys.log(lease.thread_id),
-                        self.keys.rows(shard),
-                    ],
-                    args=[lease.thread_id, lease.token, seen, mark, wake_in_ms, self.keys.wake_channel, row],
-                )
-            )
+            return bool(await self._redis.run(RELEASE, keys=[self.keys.log(lease.thread_id)], args=args))
 
     async def due_in_seconds(self, skip: Collection[str] = ()) -> float | None:
         heads = await self._heads(self._by_shard(skip))
@@ -309,13 +291,8 @@ class RedisStore:
                 await asyncio.sleep(0.5)
 
     async def wake(self, thread_id: str) -> None:
-        shard = self.keys.shard(thread_id)
         async with self._redis.errors():
-            await self._redis.run(
-                WAKE,
-                keys=[self.keys.due(shard), self.keys.leases(shard), self.keys.log(thread_id)],
-                args=[thread_id, self.keys.wake_channel],
-            )
+            await self._redis.run(WAKE, keys=[self.keys.log(thread_id)], args=[])
 
     async def get_note(self, name: str) -> str:
         async with self._redis.errors():
