@@ -44,6 +44,8 @@ class Post:
     text: str
     """Escaped, for notifications and screen readers. The blocks hold the full content."""
     blocks: list[Block]
+    file: str = ""
+    """The content of the file that this post shares; it says nothing else. See `channels.slack.files`."""
 
 
 def posts(text: str, messages: Iterable[list[Block]]) -> list[Post]:

@@ -20,6 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels.base import Channel, SendFailed
 from channels.messages import NEW, New, Outgoing, Question, Rewrite, Text, Unanswered, Under, Way
 from channels.slack.blocks import Post, TooLongToShow
+from channels.slack.files import sharing_text
 from channels.slack.marks import is_abandoned_stream, mark, parts_in
 from channels.slack.place import NAME, address_of, is_user, place_of, thread_at
 from channels.slack.posts import posts_of
@@ -86,7 +87,8 @@ class SlackChannel(Channel):
                     return await self._begin_thread(place, channel, posts, key, since)
                 case New() | Under():
                     # In a thread, every message is a reply.
-                    reader = self._reader(place, so_far) if isinstance(message, Text) and len(posts) > 1 else None
+                    is_long = isinstance(message, Text) and len(posts) > 1 and not posts[-1].file
+                    reader = self._reader(place, so_far) if is_long else None
                     ts = (await self._post(channel, address.thread, posts, key, since, reader))[-1]
                     self._status.said(place)
                     return ts
@@ -145,14 +147,17 @@ class SlackChannel(Channel):
         for number, post in enumerate(posts, first):
             ts = sent.get(number, "")
             if not ts:
+                text = post.text
+                if post.file:
+                    text = await sharing_text(self._client, post.file, SendKey.parse(key).thread_id)
                 answer = await self._client.chat_postMessage(
                     channel=channel,
                     thread_ts=thread or None,
-                    text=post.text,
-                    blocks=post.blocks,
+                    text=text,
+                    blocks=post.blocks or None,
                     metadata=mark(key, number),
-                    unfurl_links=False,
-                    unfurl_media=False,
+                    unfurl_links=bool(post.file),
+                    unfurl_media=bool(post.file),
                 )
                 ts = str(answer["ts"])
             said.append(ts)

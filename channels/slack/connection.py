@@ -35,6 +35,7 @@ SCOPES = frozenset(
         "channels:history",
         "chat:write",
         "files:read",
+        "files:write",
         "groups:history",
         "im:history",
         "im:write",

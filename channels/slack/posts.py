@@ -45,6 +45,9 @@ from channels.slack.text import linked, rich
 from store.text import one_line, visible
 
 POSTS_MAX = 20
+FILE_CHARS_MIN = 40_000
+"""A longer text becomes a file, and so does one that takes more than POSTS_MAX messages."""
+EXCERPT_CHARS_MAX = 3_000
 BUTTONS_MAX = 5
 OPTIONS_MAX = 100
 
@@ -56,10 +59,8 @@ def posts_of(message: Outgoing, thread_id: str, way: Way = NEW) -> list[Post]:
     TooLongToShow.
     """
     match message:
-        case Text(text, step):
-            made = posts(text, messages_of(text) or [rich("(nothing)")])
-            if step:
-                made[-1].blocks.append(feedback_buttons(thread_id, step))
+        case Text():
+            return _text(message, thread_id)
         case Notice(text):
             made = posts(text, packed(rich(f"ℹ️ {text}")))
         case Approval():
@@ -73,6 +74,27 @@ def posts_of(message: Outgoing, thread_id: str, way: Way = NEW) -> list[Post]:
     if len(made) > POSTS_MAX:
         raise TooLongToShow(f"it takes {len(made)} messages; the limit is {POSTS_MAX}")
     return made
+
+
+def _text(message: Text, thread_id: str) -> list[Post]:
+    """All of it, or its beginning and a file with all of it."""
+    text, file = message.text, []
+    made = posts(text, messages_of(text) or [rich("(nothing)")]) if len(text) <= FILE_CHARS_MIN else []
+    if not made or len(made) > POSTS_MAX:
+        excerpt = text[: _paragraphs_end(text, EXCERPT_CHARS_MAX)].rstrip()
+        made = posts(text, messages_of(excerpt))[:1]
+        note = f"… This is the beginning. All {len(text):,} characters are in the file below."
+        made[0].blocks.extend(blocks_of([line(note)]))
+        file = [Post("", [], visible(text))]
+    if message.step:
+        made[-1].blocks.append(feedback_buttons(thread_id, message.step))
+    return [*made, *file]
+
+
+def _paragraphs_end(text: str, chars_max: int) -> int:
+    """Where the last whole paragraph of the beginning ends, or else its last line."""
+    ends = (text.rfind(mark, 1, chars_max) for mark in ("\n\n", "\n", " "))
+    return next((end for end in ends if end > 0), chars_max)
 
 
 def _question(question: Question, thread_id: str) -> list[Post]:

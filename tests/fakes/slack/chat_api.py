@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fakes.slack import limits
 from tests.fakes.slack.limits import Refused, check_blocks, check_metadata
-from tests.fakes.slack.shapes import message_json
+from tests.fakes.slack.shapes import file_json, message_json
 from tests.fakes.slack.web_api import method, truth
-from tests.fakes.slack.workspace import Channel, Json, Message
+from tests.fakes.slack.workspace import Channel, File, Json, Message
 
 if TYPE_CHECKING:
     from tests.fakes.slack.server import SlackServer
@@ -88,12 +88,19 @@ def by_bot(server: SlackServer, channel: Channel, **fields: Any) -> Message:
     return Message(channel.id, ts, bot.id, bot_id=bot.bot_id, app_id=bot.app_id, **fields)
 
 
+def _shared_by(server: SlackServer, text: str) -> tuple[File, ...]:
+    """The bot's own files whose permalinks are in the text."""
+    mine = [file for file in server.workspace.files.values() if file.user == server.workspace.bot.id]
+    return tuple(file for file in mine if file_json(server.workspace, file)["permalink"] in text)
+
+
 @method("chat.postMessage", "chat:write", required="channel")
 def post_message(server: SlackServer, arguments: Json) -> Json:
     channel = place(server, arguments["channel"], writing=True)
     message = by_bot(
         server,
         channel,
+        files=_shared_by(server, str(arguments.get("text") or "")),
         thread_ts=root_ts(server, channel, arguments.get("thread_ts")),
         username=arguments.get("username"),
         broadcast=truth(arguments, "reply_broadcast"),

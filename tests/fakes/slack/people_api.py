@@ -1,4 +1,4 @@
-"""auth.*, users.*, files.*, agents.*, assistant.*, apps.connections.open and blocks.validate."""
+"""auth.*, users.*, agents.*, assistant.*, apps.connections.open and blocks.validate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.fakes.slack.chat_api import place
 from tests.fakes.slack.limits import Refused, check_blocks, check_view
-from tests.fakes.slack.shapes import file_json, user_json
+from tests.fakes.slack.shapes import user_json
 from tests.fakes.slack.web_api import method
 from tests.fakes.slack.workspace import Json
 
@@ -90,16 +90,6 @@ def look_up_user(server: SlackServer, arguments: Json) -> Json:
         if user.email and user.email.lower() == str(arguments["email"]).lower() and not user.deleted:
             return {"user": user_json(server.workspace, user, with_email=True)}
     raise Refused("users_not_found")
-
-
-@method("files.info", "files:read", required="file")
-def file_info(server: SlackServer, arguments: Json) -> Json:
-    file = server.workspace.files.get(str(arguments["file"]))
-    if file is None:
-        raise Refused("file_not_found")
-    if file.deleted:
-        raise Refused("file_deleted")
-    return {"file": file_json(server.workspace, file), "comments": []}
 
 
 # Sessions and the assistant's thread

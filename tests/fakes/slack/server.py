@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from tests.fakes.slack import conversations_api, people_api, streams_api, views_api, web_api
+from tests.fakes.slack import conversations_api, files_api, people_api, streams_api, views_api, web_api
 from tests.fakes.slack.delivery import ACKNOWLEDGE_SECONDS, RETRY_WAITS_SECONDS, Deliveries, Delivery
 from tests.fakes.slack.driver import People
 from tests.fakes.slack.effects import Installation, elements_of
@@ -29,6 +29,7 @@ from tests.patience import PATIENCE_SECONDS
 
 # Importing these is what fills the table of methods.
 assert conversations_api
+assert files_api
 assert people_api
 assert streams_api
 
@@ -76,6 +77,8 @@ class SlackServer(People):
         self.deliveries = Deliveries(self)
         self.calls: list[Call] = []
         """Every call that came in, refused ones included, in the order of their coming."""
+        self.uploads: dict[str, files_api.Upload] = {}
+        """Begun and not completed, by file id."""
         self.faults: list[Fault] = []
         self.holds: list[Hold] = []
         self._port = port
@@ -100,6 +103,7 @@ class SlackServer(People):
         app.router.add_get("/link/", self.sockets.handle)
         app.router.add_get("/files-pri/{file}/{name}", self._file)
         app.router.add_get("/files-pri/download/{file}/{name}", self._file)
+        app.router.add_post("/upload/v1/{file}", self._upload)
         app.router.add_post("/actions/{key:.+}", self._response)
         # A handler ends when its client goes: a call that is held before its effect dies with the bot.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -292,6 +296,14 @@ class SlackServer(People):
         if file is None or file.deleted:
             raise web.HTTPNotFound
         return web.Response(body=file.content, content_type=file.mimetype)
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        upload = self.uploads.get(request.match_info["file"])
+        content = await request.read()
+        if upload is None or len(content) != upload.length:
+            return web.Response(text="error", status=400)
+        self.uploads[upload.file_id] = replace(upload, content=content)
+        return web.Response(text=f"OK - {upload.length}")
 
     async def _response(self, request: web.Request) -> web.StreamResponse:
         try:

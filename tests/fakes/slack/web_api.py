@@ -52,7 +52,17 @@ def method(name: str, *scopes: str, required: str = "", app_token: bool = False)
 
 
 # Arguments that are JSON inside a form or a query.
-_JSON_ARGUMENTS = {"blocks", "attachments", "metadata", "view", "chunks", "prompts", "loading_messages", "message"}
+_JSON_ARGUMENTS = {
+    "blocks",
+    "attachments",
+    "metadata",
+    "view",
+    "chunks",
+    "prompts",
+    "loading_messages",
+    "message",
+    "files",
+}
 # What counts for the rate of posting, about one message per second and channel.
 POSTING = {"chat.postMessage", "chat.postEphemeral", "chat.startStream"}
 
