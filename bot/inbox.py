@@ -71,14 +71,10 @@ class Inbox(Deciding):
 
     async def message(self, place: Place, message: InboundMessage, *, agent: str) -> str:
         """See `channels.inbound`. The thread is not read, so the cost does not depend on its length."""
-        earlier = (
-            InboundMessage(Person(name=e.name, address=e.address, trust="third_party"), e.text, e.event_id)
-            for e in message.earlier
-        )
-        return await self._open(place, agent, *(self._received(place.channel, one) for one in (*earlier, message)))
+        return await self._open(place, agent, *self._with_earlier(place.channel, message))
 
     async def reply(self, thread_id: str, channel: str, message: InboundMessage) -> bool:
-        return await self._post(thread_id, self._received(channel, message), opens=False)
+        return await self._post(thread_id, *self._with_earlier(channel, message), opens=False)
 
     async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
@@ -92,11 +88,14 @@ class Inbox(Deciding):
         )
         await self._post(thread_id, event, opens=False)
 
-    async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
+    async def edited(
+        self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str, passes_on: bool = False
+    ) -> bool:
         """See `channels.inbound`. The fold decides whether the edit takes effect."""
         message = str(OutsideId(channel, event_id))
         fitting = self._message(InboundMessage(Person(name=""), text, event_id), message).text
-        event = MessageEdited(id=keys.edited(message, edit_id), at=self._clock(), message=message, text=fitting)
+        edit, at = keys.edited(message, edit_id), self._clock()
+        event = MessageEdited(id=edit, at=at, message=message, text=fitting, passes_on=passes_on)
         return await self._post(thread_id, event, opens=False)
 
     async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
@@ -226,6 +225,20 @@ class Inbox(Deciding):
         thread = await self._conversation(thread_id)
         return thread, self._steering.check_thread(by, thread)
 
+    def _with_earlier(self, channel: str, message: InboundMessage) -> list[MessageReceived]:
+        """The message, after those that others wrote before it."""
+        earlier = (
+            InboundMessage(
+                Person(name=e.name, address=e.address, trust="third_party"),
+                e.text,
+                e.event_id,
+                attachments=e.attachments,
+                left_out=e.left_out,
+            )
+            for e in message.earlier
+        )
+        return [self._received(channel, one) for one in (*earlier, message)]
+
     def _received(self, channel: str, message: InboundMessage) -> MessageReceived:
         return self._message(message, str(OutsideId(channel, message.event_id)))
 
@@ -244,6 +257,7 @@ class Inbox(Deciding):
                 quoted=message.quoted[:QUOTED_CHARS_MAX],
                 passes_on=message.passes_on,
                 origin=dict(message.origin),
+                left_out=message.left_out[:SUBJECT_CHARS_MAX],
             )
         )
 

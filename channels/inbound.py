@@ -38,6 +38,9 @@ class EarlierMessage:
     address: str
     text: str
     event_id: str
+    attachments: tuple[Attachment, ...] = ()
+    left_out: str = ""
+    """As in `InboundMessage`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,9 @@ class InboundMessage:
     origin: Mapping[str, JsonValue] = field(default_factory=dict)
     """Data that the channel needs again to answer, such as the recipients of a mail. Kept in the log."""
     earlier: tuple[EarlierMessage, ...] = ()
-    """The conversation so far. `message` keeps it, `reply` ignores it."""
+    """What others said before it, and the log does not have: the conversation so far, or what programs wrote since."""
+    left_out: str = ""
+    """What people see of it, or of the conversation before it, and is not here, in the channel's own words."""
 
 
 class DecisionResult(Protocol):
@@ -89,10 +94,13 @@ class Inbox(Protocol):
     async def reply(self, thread_id: str, channel: str, message: InboundMessage) -> bool:
         """Append to an existing thread. False: there is no such thread, and nothing happened."""
 
-    async def edited(self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str) -> bool:
+    async def edited(
+        self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str, passes_on: bool = False
+    ) -> bool:
         """The author edited a message. False: there is no such thread.
 
-        `event_id` is the message's; `edit_id` tells several edits of one message apart.
+        `event_id` is the message's; `edit_id` tells several edits of one message apart; `passes_on` as in
+        `InboundMessage`.
         """
 
     async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:

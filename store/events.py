@@ -67,6 +67,8 @@ class MessageReceived(Recorded):
     """What the channel needs to reply to it (a mail's ids and recipients). Only the channel reads it."""
     clipped_from: int = 0
     """The original length in characters, if it exceeded TEXT_CHARS_MAX; 0: the text is complete."""
+    left_out: str = ""
+    """What people see of it, or of the conversation before it, and is not in the log, in the channel's own words."""
 
 
 class MessageEdited(Recorded):
@@ -76,6 +78,8 @@ class MessageEdited(Recorded):
     message: str
     """Its event id."""
     text: str
+    passes_on: bool = False
+    """The text holds somebody else's words now, as its channel saw. Older logs: False."""
 
 
 class MessageDeleted(Recorded):

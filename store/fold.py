@@ -103,6 +103,8 @@ def _message_received(state: State, event: MessageReceived, index: int) -> None:
 
 def _message_edited(state: State, event: MessageEdited, index: int) -> None:
     edit_message(state, event.message, event.text, index)
+    if event.passes_on:
+        state.words = state.words.by_nobody("what an edited message passes on")
 
 
 def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:

@@ -138,6 +138,8 @@ def _message(row: _Row, event: MessageReceived) -> Block:
         if event.clipped_from > len(event.text):
             text.put("clipped", f"the message had {event.clipped_from:,} characters")
         put_attachments(text, event.attachments)
+        if event.left_out:
+            text.put("not_shown_here", event.left_out)
     return Block("message", str(text))
 
 

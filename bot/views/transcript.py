@@ -117,6 +117,8 @@ def _message(at: _Moment, event: MessageReceived) -> Entry:
     parts = [event.subject, event.text, *(f"[{file.name}]" for file in event.attachments)]
     if event.clipped_from:
         parts.append(f"[… the first {len(event.text):,} of {event.clipped_from:,} characters]")
+    if event.left_out:
+        parts.append(f"[not shown here: {event.left_out}]")
     who, trust = event.sender.name or event.sender.address, event.sender.trust
     who += "" if trust == "verified" else f" ({trust.replace('_', ' ')})"
     return Entry("person", who, "\n".join(filter(None, parts)))

@@ -1,7 +1,6 @@
 """Checks with Slack that we can reach the channels and people in the team file. It changes nothing.
 
-It reads each channel's history, which shows whether the channel exists and whether we are in it. `conversations.info`
-would need two more scopes, channels:read and groups:read.
+It reads each channel's history, which shows whether the channel exists and whether we are in it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Payloads are untrusted: an unknown or malformed one becomes `Ignored` with a reason for the log, never an exception.
 Messages by bots (including ourselves), joins and other notices, and unfurls are ignored too.
 
-This module does not decide whether an event concerns us, or which thread it belongs to.
+What a message says is read by `channels.slack.seen`. This module does not decide whether an event concerns us, or which
+thread it belongs to.
 
 The shapes: https://docs.slack.dev/reference/events
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from channels.slack.seen import File, own_words, seen
 
 Payload = Mapping[Any, Any]
 
@@ -32,16 +35,6 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    id: str
-    name: str
-    media_type: str = ""
-    size_bytes: int = 0
-    url: str = ""
-    """Requires our token."""
-
-
-@dataclass(frozen=True, slots=True)
 class Posted:
     channel: str
     ts: str
@@ -58,6 +51,10 @@ class Posted:
     files: tuple[File, ...] = ()
     parent: str = ""
     """The author of the thread's first message, if this is a reply and Slack says so."""
+    passes_on: bool = False
+    """The text holds somebody else's words: see `channels.slack.seen`."""
+    left_out: str = ""
+    """What people see of it and the text does not say, in words."""
 
     @property
     def id(self) -> str:
@@ -74,6 +71,10 @@ class Edited:
     edit: str
     """The ts of the edit, which tells several edits apart."""
     parent: str = ""
+    passes_on: bool = False
+    """The text holds somebody else's words."""
+    posted: Posted | None = None
+    """The message as it is now, if only this edit addresses it to us: then it is a new message for us."""
 
     @property
     def id(self) -> str:
@@ -147,21 +148,27 @@ def _message(kind: str, event: Payload, me: Installation) -> SlackEvent:
     if subtype not in TALK:
         return Ignored(f"message {subtype[:60]}")
     user = text_in(event, "user")
-    if not user or _is_bot(event, me):
+    if not user or is_bot(event, me):
         return Ignored("a bot's message")
-    text = text_in(event, "text")
+    return _posted(event, channel, ts, me, mentions=kind == "app_mention")
+
+
+def _posted(event: Payload, channel: str, ts: str, me: Installation, *, mentions: bool = False) -> Posted:
+    shown = seen(event)
     direct = text_in(event, "channel_type") == "im" or channel.startswith("D")
     return Posted(
         channel=channel,
         ts=ts,
         thread=text_in(event, "thread_ts") or ts,
-        user=user,
-        text=text,
-        to_us=kind == "app_mention" or direct or f"<@{me.user}>" in text or f"<@{me.user}|" in text,
+        user=text_in(event, "user"),
+        text=shown.text,
+        to_us=mentions or direct or _mentions(own_words(event), me),
         direct=direct,
         external=_is_external(event, me),
-        files=files_of(event),
+        files=shown.files,
         parent=text_in(event, "parent_user_id"),
+        passes_on=shown.passes_on,
+        left_out=shown.left_out,
     )
 
 
@@ -169,48 +176,40 @@ def _changed(channel: str, event: Payload, me: Installation) -> SlackEvent:
     match event:
         case {"message": {"ts": str(ts), **message}}:
             previous = event.get("previous_message")
-            before = text_in(previous, "text") if isinstance(previous, Mapping) else None
+            before = own_words(previous) if isinstance(previous, Mapping) else None
             thread, parent = text_in(message, "thread_ts") or ts, text_in(message, "parent_user_id")
             if text_in(message, "subtype") == "tombstone":
                 return Deleted(channel, ts, thread, parent)
-            if _is_bot(message, me):
+            if is_bot(message, me):
                 return Ignored("a bot's edit")
-            text = text_in(message, "text")
-            if text == before:
+            now = own_words(message)
+            if now == before:
                 return Ignored("a change of something else than the text")  # an unfurl, a reply count
-            return Edited(channel, ts, thread, text, text_in(event, "ts"), parent)
+            posted = _posted({**event, **message}, channel, ts, me)
+            # Only the author can edit a message, so the mention is theirs, too.
+            adds = bool(posted.user) and _mentions(now, me) and before is not None and not _mentions(before, me)
+            adds = adds and text_in(message, "subtype") in TALK
+            edit = text_in(event, "ts")
+            return Edited(channel, ts, thread, posted.text, edit, parent, posted.passes_on, posted if adds else None)
         case _:
             return Ignored("a change of no message")
+
+
+def _mentions(text: str, me: Installation) -> bool:
+    return f"<@{me.user}>" in text or f"<@{me.user}|" in text
 
 
 def _deleted(channel: str, event: Payload, me: Installation) -> SlackEvent:
     previous = event.get("previous_message")
     message: Payload = previous if isinstance(previous, Mapping) else {}
     ts = text_in(event, "deleted_ts") or text_in(message, "ts")
-    if not ts or _is_bot(message, me):
+    if not ts or is_bot(message, me):
         return Ignored("a deletion that is none of ours")
     return Deleted(channel, ts, text_in(message, "thread_ts") or ts, text_in(message, "parent_user_id"))
 
 
-def files_of(event: Payload) -> tuple[File, ...]:
-    files = event.get("files")
-    found = []
-    for file in files if isinstance(files, list) else ():
-        if isinstance(file, Mapping) and text_in(file, "id"):
-            size = file.get("size")
-            found.append(
-                File(
-                    id=text_in(file, "id"),
-                    name=text_in(file, "name") or text_in(file, "title") or text_in(file, "id"),
-                    media_type=text_in(file, "mimetype"),
-                    size_bytes=size if isinstance(size, int) and size >= 0 else 0,
-                    url=text_in(file, "url_private_download") or text_in(file, "url_private"),
-                )
-            )
-    return tuple(found)
-
-
-def _is_bot(event: Payload, me: Installation) -> bool:
+def is_bot(event: Payload, me: Installation) -> bool:
+    """Whether a program wrote it: we, Slack itself, or another app."""
     return bool(text_in(event, "bot_id") or event.get("bot_profile")) or text_in(event, "user") in (
         me.user,
         "USLACKBOT",

@@ -99,6 +99,8 @@ class SlackInbound:
                 if len(self._changed) > CHANGES_MAX:
                     self._changed.pop(next(iter(self._changed)))
                 await self._change(event)
+                if isinstance(event, Edited) and event.posted:
+                    await self.receive(event.posted)
             case HomeOpened(tab="home"):
                 await self._home.show(event.user)
             case HomeOpened():
@@ -126,8 +128,14 @@ class SlackInbound:
         if not thread_id:
             return
         if isinstance(changed, Edited):
-            text = await self._reader.readable(changed.text)
-            await self._inbox.edited(thread_id, NAME, event_id=changed.id, text=text, edit_id=changed.edit)
+            await self._inbox.edited(
+                thread_id,
+                NAME,
+                event_id=changed.id,
+                text=await self._reader.readable(changed.text),
+                edit_id=changed.edit,
+                passes_on=changed.passes_on,
+            )
         else:
             await self._inbox.deleted(thread_id, NAME, event_id=changed.id)
 
@@ -148,7 +156,8 @@ class SlackInbound:
         if isinstance(changed, Deleted):
             return False  # deleted before the message, or its redelivery, was handled
         if changed:
-            message = replace(message, text=await self._reader.readable(changed.text))
+            text = await self._reader.readable(changed.text)
+            message = replace(message, text=text, passes_on=message.passes_on or changed.passes_on)
         place = place_of(self._me.team, posted.channel, posted.thread)
         if thread_id and thread_id != thread_id_of(place):
             # Record the place if it is not the thread's own, for the sweep.

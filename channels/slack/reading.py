@@ -1,8 +1,8 @@
 """Reads a Slack message as a person sees it: its author, its text with names instead of ids, its files, its history.
 
-All of it but the text comes from Slack's API, within the time left before the acknowledgement (`channels.slack.calls`).
-What Slack does not return in time is left out; the message itself is never lost. This module does not decide which
-thread a message belongs to, or whether it is for us.
+All of it but the text comes from Slack's API, within a short time (`channels.slack.calls`). What Slack does not return
+in time is left out, and that is said; the message itself is never lost. What a message shows is read by
+`channels.slack.seen`. This module does not decide which thread a message belongs to, or whether it is for us.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import EarlierMessage, InboundMessage
 from channels.slack.calls import call_or
-from channels.slack.events import File, Installation, Posted
+from channels.slack.events import Installation, Payload, Posted, is_bot, text_in
+from channels.slack.history import read_history
+from channels.slack.references import References
+from channels.slack.seen import File, Seen, author_of, seen
 from channels.slack.text import unescaped
+from store.text import one_line
 from store.values import Attachment, Person
 
 log = structlog.get_logger(__name__)
 
-HISTORY_MAX = 30
-"""Earlier messages read when the agent is first mentioned in a thread, the newest ones."""
+EARLIER_CHARS_MAX = 8_000
+"""The longest text of an earlier message; the rest is left out, which is said."""
 FILE_BYTES_MAX = 100_000
 """The text of a larger file is not read."""
 FILES_READ_MAX = 3
+FILE_NAME_CHARS_MAX = 100
 USERS_MAX = 5_000
 USER_SECONDS = 600.0
 """How long a user's name and membership are cached. A removed member is trusted for at most this long."""
@@ -56,16 +61,25 @@ class MessageReader:
         self._client = client
         self._me = me
         self._users: dict[str, _User] = {}
+        self._references = References(client)
 
     async def message_of(self, posted: Posted, *, with_history: bool) -> InboundMessage:
         """`with_history`: include the earlier messages of the thread."""
-        sender, text, attachments, earlier = await asyncio.gather(
+        sender, text, attachments, (earlier, missing) = await asyncio.gather(
             self.person(posted.user, external=posted.external),
             self.readable(posted.text),
             self._attachments(posted.files),
-            self._history_of(posted) if with_history else _no_history(),
+            self._earlier(posted) if with_history else _no_history(),
         )
-        return InboundMessage(sender, text, posted.id, attachments=attachments, earlier=tuple(earlier))
+        return InboundMessage(
+            sender,
+            text,
+            posted.id,
+            attachments=attachments,
+            earlier=tuple(earlier),
+            passes_on=posted.passes_on,
+            left_out="; ".join(filter(None, (posted.left_out, missing))),
+        )
 
     async def person(self, user: str, *, external: bool) -> Person:
         """The user as a person; unverified if users.info fails."""
@@ -104,9 +118,9 @@ class MessageReader:
         """The text with names instead of ids, without a mention of us at its beginning."""
         text = text.removeprefix(f"<@{self._me.user}>").lstrip()
         users = list(dict.fromkeys(_MENTION.findall(text)))[:20]
-        if users:
-            await asyncio.gather(*(call_or("users.info", self._name(user), "") for user in users))
-        return unescaped(text, {user: known.name for user in users if (known := self._users.get(user))})
+        people = asyncio.gather(*(call_or("users.info", self._name(user), "") for user in users))
+        names, _ = await asyncio.gather(self._references.names_in(text), people)
+        return unescaped(text, names | {user: known.name for user in users if (known := self._users.get(user))})
 
     async def _attachments(self, files: Iterable[File]) -> tuple[Attachment, ...]:
         files = list(files)
@@ -142,21 +156,40 @@ class MessageReader:
                     return ""
         return data.decode(errors="replace")
 
-    async def _history_of(self, posted: Posted) -> list[EarlierMessage]:
-        return await call_or("conversations.replies", self._replies(posted), [])
+    async def _earlier(self, posted: Posted) -> tuple[list[EarlierMessage], str]:
+        """What was said in the thread before this message, and what is left out of it, in words."""
+        call = read_history(self._client, self._me, channel=posted.channel, thread=posted.thread, before=posted.ts)
+        history = await call_or("conversations.replies", call, None)
+        if history is None:
+            return [], "what was said here before, which Slack did not return"
+        shown = [(message, seen(message, by_person=not is_bot(message, self._me))) for message in history.messages]
+        # The newest files: of a long thread, what is being talked about.
+        files = [file for _, what in reversed(shown) for file in what.files]
+        attached = dict(zip(files, await self._attachments(files), strict=True))
+        earlier = [
+            await self._earlier_message(posted.channel, message, what, [attached[file] for file in what.files])
+            for message, what in shown
+            if what.text or what.files
+        ]
+        return earlier, history.left_out
 
-    async def _replies(self, posted: Posted) -> list[EarlierMessage]:
-        answer: Any = await self._client.conversations_replies(
-            channel=posted.channel, ts=posted.thread, latest=posted.ts, inclusive=False, limit=200
+    async def _earlier_message(
+        self, channel: str, message: Payload, shown: Seen, files: list[Attachment]
+    ) -> EarlierMessage:
+        by_program = is_bot(message, self._me)
+        user = "" if by_program else text_in(message, "user")
+        name = await call_or("users.info", self._name(user), user) if user else author_of(message)
+        text = await self.readable(shown.text)
+        unread = [f"[file: {one_line(file.name, FILE_NAME_CHARS_MAX)}]" for file in files if not file.text]
+        cut = f"{len(text) - EARLIER_CHARS_MAX:,} characters" if len(text) > EARLIER_CHARS_MAX else ""
+        return EarlierMessage(
+            name,
+            user,
+            "\n".join(filter(None, [text[:EARLIER_CHARS_MAX], *unread])),
+            f"{channel}:{text_in(message, 'ts')}",
+            tuple(files),
+            "; ".join(filter(None, (shown.left_out, cut))),
         )
-        earlier = []
-        for message in answer["messages"][-HISTORY_MAX:]:
-            ts, user, text = (str(message.get(key) or "") for key in ("ts", "user", "text"))
-            if ts == posted.ts or not text or user == self._me.user:
-                continue
-            name = await self._name(user) if user else str(message.get("username") or "a bot")
-            earlier.append(EarlierMessage(name, user, await self.readable(text), f"{posted.channel}:{ts}"))
-        return earlier
 
 
 def is_slack_url(url: str, base_url: str) -> bool:
@@ -170,8 +203,8 @@ def is_slack_url(url: str, base_url: str) -> bool:
         return False
 
 
-async def _no_history() -> list[EarlierMessage]:
-    return []
+async def _no_history() -> tuple[list[EarlierMessage], str]:
+    return [], ""
 
 
 def _as_person(address: str, user: _User, *, external: bool) -> Person:

@@ -6,10 +6,12 @@ ask it; none of them looks for senders in the log.
 | Text                                          | Author             | Doubt                        |
 |-----------------------------------------------|--------------------|------------------------------|
 | a message, an answer, and their edits         | its sender         | unless the sender is verified |
+| what another program wrote, an alert          | the program        | always: third party          |
 | the history before the first mention          | its sender         | always: third party          |
 | the quoted part of a mail that opens a thread | nobody             | always: third party          |
 | an attached file that is read                 | nobody             | always: it was passed on     |
 | a message that passes on others' words        | its sender, nobody | always: it was passed on     |
+| an edit that passes on others' words          | its sender, nobody | always: it was passed on     |
 | the comment of a decision                     | who decided        | no: only verified people do  |
 | a call as a person edited it                  | the editor         | no: only verified people do  |
 | the reason for cancelling a thread            | who cancelled      | unless that one is verified  |

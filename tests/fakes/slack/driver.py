@@ -32,8 +32,10 @@ class People(Interactions):
         *,
         files: Sequence[File] | Mapping[str, bytes] = (),
         broadcast: bool = False,
+        attachments: Sequence[Json] = (),
     ) -> Message:
-        """A message, or a reply when `thread` is a message or a ts of that thread. Files make it a `file_share`."""
+        """A message, or a reply when `thread` is a message or a ts of that thread. Files make it a `file_share`, and
+        attachments what it forwards."""
         place, person = self._there(channel, user)
         if isinstance(files, Mapping):
             files = [self.workspace.add_file(person, name, content) for name, content in files.items()]
@@ -47,6 +49,7 @@ class People(Interactions):
             subtype="file_share" if files else None,
             files=tuple(files),
             broadcast=broadcast,
+            attachments=tuple(attachments),
             client_msg_id=str(uuid.uuid4()),
         )
         return await self._posted(message)
@@ -59,10 +62,12 @@ class People(Interactions):
         thread: Message | str | None = None,
         *,
         files: Sequence[File] | Mapping[str, bytes] = (),
+        attachments: Sequence[Json] = (),
     ) -> Message:
         """The bot's name is put in front unless the text has it. Where both events are subscribed to, both come."""
         name = f"<@{self.workspace.bot.id}>"
-        return await self.say(channel, user, text if name in text else f"{name} {text}", thread, files=files)
+        text = text if name in text else f"{name} {text}"
+        return await self.say(channel, user, text, thread, files=files, attachments=attachments)
 
     async def dm(
         self,
@@ -96,6 +101,8 @@ class People(Interactions):
         thread: Message | str | None = None,
         *,
         classic: bool = False,
+        blocks: Sequence[Json] = (),
+        attachments: Sequence[Json] = (),
     ) -> Message:
         """Another app's bot speaks; it is made if there is none of that name. `classic`: an incoming webhook's
         `bot_message`, which has a subtype and no user."""
@@ -113,6 +120,8 @@ class People(Interactions):
             username=other.name if classic else None,
             subtype="bot_message" if classic else None,
             thread_ts=self._thread(place, thread),
+            blocks=tuple(blocks),
+            attachments=tuple(attachments),
         )
         return await self._posted(message)
 

@@ -92,6 +92,12 @@ def look_up_user(server: SlackServer, arguments: Json) -> Json:
     raise Refused("users_not_found")
 
 
+@method("usergroups.list", "usergroups:read")
+def list_user_groups(server: SlackServer, arguments: Json) -> Json:
+    named = server.workspace.user_groups.items()
+    return {"usergroups": [{"id": key, "handle": handle, "name": handle.capitalize()} for key, handle in named]}
+
+
 # Sessions and the assistant's thread
 
 STATUSES = ("active", "processing", "suspended", "closed")

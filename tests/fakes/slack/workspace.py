@@ -111,6 +111,8 @@ class Workspace:
     users: dict[str, User] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
+    user_groups: dict[str, str] = field(default_factory=dict)
+    """The handles of user groups, by id."""
     base_url: str = ""
     """Where files are served; the server sets it."""
 
