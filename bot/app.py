@@ -251,6 +251,7 @@ def _option(setup: ModelSetup, calls_max: int) -> Option:
             model=setup.model,
             timeout_seconds=table.timeout_seconds,
             names=names,
+            takes_images=table.images,
         )
     except ValueError as error:
         raise SettingsError([str(error)]) from None

@@ -16,7 +16,7 @@ from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJE
 from bot.team.people import People
 from bot.team.steer import Steering
 from channels.inbound import InboundMessage, Refused
-from store import keys
+from store import images, keys
 from store.base import Store, ThreadMoved
 from store.deliveries import DeliveryFailed, MessageSent
 from store.events import (
@@ -169,6 +169,9 @@ class Inbox(Deciding):
             helpful=helpful,
         )
         return await self._post(thread_id, event, opens=False)
+
+    async def keep_image(self, content: bytes) -> str:
+        return await images.keep(self._store, content)
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
         """Raises UnknownThread, Refused. Like `resume`, `cancel` and `fork`, it takes the right to steer."""

@@ -157,5 +157,8 @@ class Inbox(Protocol):
     async def rate(self, thread_id: str, channel: str, by: Person, *, step: str, helpful: bool, event_id: str) -> bool:
         """Note whether a message of the agent helped this person. False: there is no such thread."""
 
+    async def keep_image(self, content: bytes) -> str:
+        """Keep an image for an attachment (`Attachment.image`). Returns its id: the same content has the same."""
+
     async def cancel(self, thread_id: str, by: Person, reason: str = "") -> object:
         """End the thread. Raises UnknownThread, Refused."""

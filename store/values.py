@@ -61,6 +61,8 @@ class Attachment(Fact):
     size_bytes: int = 0
     text: str = ""
     """The content, where the channel could read it as text; otherwise empty."""
+    image: str = ""
+    """The id under which `store.images` keeps it, where it is an image for models that look at images."""
 
 
 class Usage(Fact):

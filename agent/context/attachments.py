@@ -1,5 +1,7 @@
 """What the model reads of attached files: of those that were read, name and text; of the others, only their kind.
 
+An image has a name of ours as well, because a model that looks at images gets it after the text.
+
 Whoever named a file need not be who sent it, and a name that is read is words. The text of a file raises doubt
 (`store.authority.words`), so its name may stand beside it; a file that is not read raises none.
 """
@@ -10,6 +12,7 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
+from agent.context.images import name_of_image
 from agent.context.writer import Writer
 from store.values import Attachment
 
@@ -20,11 +23,16 @@ COMMON_TYPES = frozenset(
 
 def put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
     read = [attachment for attachment in attachments if attachment.text]
-    unread = [attachment for attachment in attachments if not attachment.text]
+    images: list[JsonValue] = [
+        {"image": name_of_image(a), "name": a.name, "size_bytes": a.size_bytes} for a in attachments if a.image
+    ]
+    unread = [attachment for attachment in attachments if not attachment.text and not attachment.image]
     if read:
-        text.put("attachments", [a.model_dump(mode="json", exclude={"text"}) for a in read])
+        text.put("attachments", [a.model_dump(mode="json", exclude={"text", "image"}) for a in read])
     for attachment in read:
         text.put(f"text of {attachment.name}", attachment.text)
+    if images:
+        text.put("images", images)
     if unread:
         kinds: list[JsonValue] = [{"kind": _kind(a.media_type), "size_bytes": a.size_bytes} for a in unread]
         text.put("unread_attachments", kinds)

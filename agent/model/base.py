@@ -5,6 +5,7 @@ It does not know how a model is reached. A stand-in, a script in a test and a re
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -24,10 +25,20 @@ ERROR_CHARS_MAX = 400
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    name: str
+    """What the prompt calls it."""
+    data_url: Callable[[], Awaitable[str]]
+    """The image as a `data:` URL; empty: it is not kept any more. Raises StoreUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     agent: Agent
     """Its `prompt` is the system message; the answer must be one of its steps."""
     user: str
+    images: tuple[Image, ...] = ()
+    """For models that look at images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ TIMEOUT_SECONDS = 90.0
 IGNORED_MAX = 2
 """After this many answers that ignore the schema, the schema is put into the prompt for good."""
 
+CANNOT_SEE = "\n\nYou cannot see the images that are named above."
 IN_PROMPT = (
     "\n\nAnswer with one JSON object and nothing else: no prose, no code fence. It must be valid against this schema:\n"
 )
@@ -71,6 +72,7 @@ class OpenAIModel:
         model: str,
         timeout_seconds: float = TIMEOUT_SECONDS,
         names: SettingNames = ENVIRONMENT,
+        takes_images: bool = False,
     ) -> None:
         """`timeout_seconds` limits a whole call. Raises ValueError for unusable settings."""
         key, url = api_key.strip(), httpx2.URL(base_url)
@@ -82,6 +84,7 @@ class OpenAIModel:
         self.name = model
         self._names = names
         self._timeout_seconds = timeout_seconds
+        self._takes_images = takes_images
         self._failures = Failures(
             where=self._where,
             model=model,
@@ -116,17 +119,18 @@ class OpenAIModel:
 
     async def _ask(self, prompt: Prompt, spent: list[Usage]) -> Answer:
         """Appends the cost of each request to `spent`, even if there is no step. Raises ModelFailure."""
-        reply = await self._reply_to(prompt, self.mode, spent)
+        user = await _with_images(prompt) if prompt.images and self._takes_images else _json(_only_text(prompt))
+        reply = await self._reply_to(prompt, user, self.mode, spent)
         if reply.read.step is None and reply.mode == "json_schema" and not reply.read.keeps_to_schema:
             # The endpoint ignored the schema, so the model never saw it. Ask again with the schema in the prompt.
-            reply = await self._reply_to(prompt, _looser(reply.mode), spent)
+            reply = await self._reply_to(prompt, user, _looser(reply.mode), spent)
         if reply.read.step is None:
             raise ModelFailure("invalid", reply.read.problem)
         return Answer(reply.read.step, total_of(spent), str(reply.completion.get("model") or self.name)[:200])
 
-    async def _reply_to(self, prompt: Prompt, mode: Mode, spent: list[Usage]) -> _Reply:
+    async def _reply_to(self, prompt: Prompt, user: bytes, mode: Mode, spent: list[Usage]) -> _Reply:
         """One answer, in this mode or in the first looser one that the endpoint accepts. Raises ModelFailure."""
-        answered, used = await self._post_in_supported_mode(prompt, mode)
+        answered, used = await self._post_in_supported_mode(prompt, user, mode)
         completion = completion_of(answered.content, answered.content_type, self._names.url)
         if used != mode:
             # Remember only a mode that worked: a wrong guess costs one request.
@@ -140,10 +144,10 @@ class OpenAIModel:
                 self._remember(_looser(used))
         return _Reply(used, completion, read)
 
-    async def _post_in_supported_mode(self, prompt: Prompt, mode: Mode) -> tuple[Answered, Mode]:
+    async def _post_in_supported_mode(self, prompt: Prompt, user: bytes, mode: Mode) -> tuple[Answered, Mode]:
         while True:
             try:
-                return await self._post(self._request(prompt, mode)), mode
+                return await self._post(self._request(prompt, user, mode)), mode
             except APIStatusError as error:
                 if mode == MODES[-1] or not rejects_format(error):
                     raise self._failures.of_status(error) from None
@@ -155,11 +159,11 @@ class OpenAIModel:
         """Use this mode from now on. Never returns to a stricter one, since threads ask concurrently."""
         self.mode = max(self.mode, mode, key=MODES.index)
 
-    def _request(self, prompt: Prompt, mode: Mode) -> bytes:
+    def _request(self, prompt: Prompt, user: bytes, mode: Mode) -> bytes:
         frame = self._frames.get((prompt.agent.name, mode))
         if frame is None or frame.agent is not prompt.agent:
             frame = self._frames[prompt.agent.name, mode] = _frame(prompt.agent, mode, self.name)
-        return frame.before + _json(prompt.user) + frame.after
+        return frame.before + user + frame.after
 
     async def _post(self, body: bytes) -> Answered:
         """Raises ModelFailure, and APIStatusError for a status other than 2xx, after the retry."""
@@ -189,6 +193,21 @@ def _frame(agent: Agent, mode: Mode, model: str) -> _Frame:
     before = b'{"model":%b,"messages":[{"role":"system","content":%b},{"role":"user","content":'
     after = b'}],"response_format":%b}' % _json(response_format) if mode != "prompt" else b"}]}"
     return _Frame(agent, before % (_json(model), _json(system)), after)
+
+
+def _only_text(prompt: Prompt) -> str:
+    return f"{prompt.user}{CANNOT_SEE}" if prompt.images else prompt.user
+
+
+async def _with_images(prompt: Prompt) -> bytes:
+    """The user message in parts: the text, and each image after its name. Raises StoreUnavailable."""
+    parts: list[dict[str, Any]] = [{"type": "text", "text": prompt.user}]
+    for image in prompt.images:
+        url = await image.data_url()
+        parts.append({"type": "text", "text": f"image {image.name}:" if url else f"image {image.name} is lost."})
+        if url:
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+    return _json(parts)
 
 
 def _json(value: Any) -> bytes:

@@ -9,11 +9,13 @@ agent from ever answering. It says how much it had read (`StepChosen.seen`), and
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import timedelta
 from typing import Literal
 
-from agent.model.base import Answer, ModelFailure, Prompt
+from agent.context.images import images_of, name_of_image
+from agent.model.base import Answer, Image, ModelFailure, Prompt
 from agent.perform.listen import PeopleAreWriting, listening_seconds
 from agent.perform.outage import FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX, unavailable
 from agent.perform.run import doing, finish
@@ -34,6 +36,7 @@ from store.events import (
     TriggerReceived,
 )
 from store.fold import NOT_BEGUN
+from store.images import data_url_of
 from store.thread import Thread
 
 OUTDATED_IN_ROW_MAX = 2
@@ -48,7 +51,7 @@ async def ask(turn: Turn) -> None:
     if seconds := listening_seconds(turn.thread, turn.now()):
         raise PeopleAreWriting(seconds)
     asked = turn.thread
-    prompt = Prompt(agent=turn.agent, user=turn.context.render(asked))
+    prompt = Prompt(agent=turn.agent, user=turn.context.render(asked), images=_images(turn, asked))
     began = time.monotonic()
     try:
         with turn.may_be_broken_off():
@@ -69,6 +72,14 @@ async def ask(turn: Turn) -> None:
         await turn.note(_dropped(turn, event_id, "invalid", answer, f"The step is too large. {error}"))
     except ThreadMoved:
         await turn.note(_dropped(turn, keys.choice_outdated(asked.number), "outdated", answer))
+
+
+def _images(turn: Turn, asked: Thread) -> tuple[Image, ...]:
+    """Their contents are read only if the model looks at images."""
+    return tuple(
+        Image(name_of_image(one), functools.partial(data_url_of, turn.services.store, one.image))
+        for one in images_of(asked)
+    )
 
 
 def _makes_no_sense(thread: Thread, step: Step) -> str:

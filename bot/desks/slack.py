@@ -43,6 +43,8 @@ class SlackDesk:
     people: People = field(default_factory=People)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     home_threads_max: int = HOME_THREADS_MAX
+    reads_images: bool = False
+    """Some model of the team looks at images."""
 
     async def home_of(self, by: Person) -> Home:
         by = self.people.identified(by)

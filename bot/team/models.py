@@ -10,6 +10,7 @@
     base_url = "https://llm.example.com/v1"
     api_key_env = "CHEAP_API_KEY"  # the name of the variable with the key: the key itself never stands in the file
     agents = ["rollback"]
+    images = true             # it looks at images: those that people attach in Slack are passed on to it
     price_in = 0.25           # for a million tokens, in any currency
     price_out = 2
 
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
 from agent.model.base import DEFAULT
 from agent.model.price import Price
@@ -57,6 +58,8 @@ class ModelTable(BaseModel):
     fallback: str = ""
     """The name of another model; empty: none."""
     agents: tuple[str, ...] = ()
+    images: StrictBool = False
+    """It looks at images."""
     price_in: Amount | None = None
     price_out: Amount | None = None
 

@@ -81,12 +81,13 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
     settings = bot.setup.settings
     client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
     me, _ = await identify(client)
+    reads_images = any(model.images for model in bot.setup.team.models.values())
     slack = await stack.enter_async_context(
         listening(
             client,
             me,
             bot.inbox,
-            SlackDesk(bot.store, bot.routes.of_place, me, bot.people, bot.now),
+            SlackDesk(bot.store, bot.routes.of_place, me, bot.people, bot.now, reads_images=reads_images),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
         )

@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import SendFailed
-from channels.slack.reading import is_slack_url
+from channels.slack.downloads import is_slack_url
 from channels.slack.refusals import RETRY_SECONDS, code_of, is_lasting
 
 NAME = "answer.md"

@@ -53,6 +53,10 @@ PARENTS_MAX = 5_000
 class Desk(Protocol):
     """What Slack needs from the rest of the program. Every method but `agent_in` raises StoreUnavailable."""
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether the images of messages are kept for a model that looks at them."""
+
     def agent_in(self, channel: str, /) -> str:
         """The agent that answers in this channel."""
 
@@ -69,7 +73,7 @@ class SlackInbound:
         self._me = me
         self._inbox = inbox
         self._desk = desk
-        self._reader = MessageReader(client, me)
+        self._reader = MessageReader(client, me, inbox.keep_image if desk.reads_images else None)
         self._background = BackgroundCalls()
         self._home = HomeTab(client, self._reader, desk.home_of, self._background)
         self._clicks = ClickHandler(client, me, inbox, self._reader, self._home, self._background)

@@ -13,23 +13,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
-import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import EarlierMessage, InboundMessage
 from channels.slack.calls import call_or
+from channels.slack.downloads import Downloads, is_slack_url
 from channels.slack.events import Installation, Payload, Posted, is_bot, text_in
 from channels.slack.history import read_history
+from channels.slack.images import Keep, read_images
 from channels.slack.references import References
 from channels.slack.seen import File, Seen, author_of, seen
 from channels.slack.text import unescaped
 from store.text import one_line
 from store.values import Attachment, Person
-
-log = structlog.get_logger(__name__)
 
 EARLIER_CHARS_MAX = 8_000
 """The longest text of an earlier message; the rest is left out, which is said."""
@@ -57,8 +54,11 @@ class _User:
 
 
 class MessageReader:
-    def __init__(self, client: AsyncWebClient, me: Installation) -> None:
+    def __init__(self, client: AsyncWebClient, me: Installation, keep_image: Keep | None = None) -> None:
+        """`keep_image`: None if no model looks at images, so nobody needs them."""
         self._client = client
+        self._download = Downloads(client)
+        self._keep_image = keep_image
         self._me = me
         self._users: dict[str, _User] = {}
         self._references = References(client)
@@ -131,29 +131,25 @@ class MessageReader:
             and 0 < file.size_bytes <= FILE_BYTES_MAX
             and is_slack_url(file.url, self._client.base_url)
         ][:FILES_READ_MAX]
-        read = await asyncio.gather(*(call_or("the file", self._text_of(file), "") for file in readable))
+        read, images = await asyncio.gather(
+            asyncio.gather(*(call_or("the file", self._text_of(file), "") for file in readable)),
+            read_images(files, self._download, self._keep_image),
+        )
         texts = dict(zip(readable, read, strict=True))
         return tuple(
-            Attachment(name=file.name, media_type=file.media_type, size_bytes=file.size_bytes, text=texts.get(file, ""))
+            Attachment(
+                name=file.name,
+                media_type=file.media_type,
+                size_bytes=file.size_bytes,
+                text=texts.get(file, ""),
+                image=images.get(file.id, ""),
+            )
             for file in files
         )
 
     async def _text_of(self, file: File) -> str:
-        headers = {"Authorization": f"Bearer {self._client.token}"}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(file.url, headers=headers, allow_redirects=False) as response,
-        ):
-            # Without permission, Slack answers 200 with a login page.
-            if response.status != 200 or (response.content_type == "text/html" and file.media_type != "text/html"):
-                log.warning("slack_file_not_read", file=file.id, status=response.status, type=response.content_type)
-                return ""
-            data = b""
-            async for chunk in response.content.iter_chunked(65_536):
-                data += chunk
-                if len(data) > FILE_BYTES_MAX:
-                    log.warning("slack_file_not_read", file=file.id, why="it is larger than it said")
-                    return ""
+        is_html = file.media_type == "text/html"
+        data = await self._download(file.id, file.url, bytes_max=FILE_BYTES_MAX, is_html=is_html)
         return data.decode(errors="replace")
 
     async def _earlier(self, posted: Posted) -> tuple[list[EarlierMessage], str]:
@@ -180,27 +176,17 @@ class MessageReader:
         user = "" if by_program else text_in(message, "user")
         name = await call_or("users.info", self._name(user), user) if user else author_of(message)
         text = await self.readable(shown.text)
-        unread = [f"[file: {one_line(file.name, FILE_NAME_CHARS_MAX)}]" for file in files if not file.text]
+        unread = [file for file in files if not file.text and not file.image]
+        names = [f"[file: {one_line(file.name, FILE_NAME_CHARS_MAX)}]" for file in unread]
         cut = f"{len(text) - EARLIER_CHARS_MAX:,} characters" if len(text) > EARLIER_CHARS_MAX else ""
         return EarlierMessage(
             name,
             user,
-            "\n".join(filter(None, [text[:EARLIER_CHARS_MAX], *unread])),
+            "\n".join(filter(None, [text[:EARLIER_CHARS_MAX], *names])),
             f"{channel}:{text_in(message, 'ts')}",
             tuple(files),
             "; ".join(filter(None, (shown.left_out, cut))),
         )
-
-
-def is_slack_url(url: str, base_url: str) -> bool:
-    """Whether the URL is Slack's own, so that we may send our token to it. An external file may have any URL."""
-    try:
-        parts, base = urlsplit(url), urlsplit(base_url)
-        if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
-            return True
-        return parts.scheme == "https" and (parts.hostname or "").endswith((".slack.com", ".slack-gov.com"))
-    except ValueError:
-        return False
 
 
 async def _no_history() -> tuple[list[EarlierMessage], str]:

@@ -22,6 +22,8 @@ from channels.slack.shown import Reading, Shape, labels, link, literal, quoted, 
 from channels.slack.text import unescaped
 
 ATTACHMENTS_MAX = 50
+PREVIEWS = (1024, 960, 720, 480, 360)
+"""The sizes of Slack's previews of an image."""
 _LABEL = re.compile(r"<([@#!][^<>|]*)\|[^<>]*>")
 _NO_WORDS = re.compile(r"[\W_]+")
 _NO_PREVIEW = {"[no preview available]", "no preview available"}
@@ -35,6 +37,8 @@ class File:
     size_bytes: int = 0
     url: str = ""
     """Requires our token."""
+    preview_url: str = ""
+    """Of an image: the largest preview that Slack made. Requires our token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def files_of(message: Shape) -> tuple[File, ...]:
                     media_type=string(file, "mimetype"),
                     size_bytes=size if isinstance(size, int) and size >= 0 else 0,
                     url=string(file, "url_private_download") or string(file, "url_private"),
+                    preview_url=next(filter(None, (string(file, f"thumb_{pixels}") for pixels in PREVIEWS)), ""),
                 )
             )
     return tuple(found)

@@ -9,7 +9,7 @@ ask it; none of them looks for senders in the log.
 | what another program wrote, an alert          | the program        | always: third party          |
 | the history before the first mention          | its sender         | always: third party          |
 | the quoted part of a mail that opens a thread | nobody             | always: third party          |
-| an attached file that is read                 | nobody             | always: it was passed on     |
+| an attached file or image that is read        | nobody             | always: it was passed on     |
 | a message that passes on others' words        | its sender, nobody | always: it was passed on     |
 | an edit that passes on others' words          | its sender, nobody | always: it was passed on     |
 | the comment of a decision                     | who decided        | no: only verified people do  |
@@ -96,7 +96,7 @@ class Words(NamedTuple):
 
     def in_message(self, message: MessageReceived) -> Words:
         words = self.by(message.sender)
-        if message.attachments and any(attachment.text for attachment in message.attachments):
+        if message.attachments and any(attachment.text or attachment.image for attachment in message.attachments):
             words = words.by_nobody(f"a file from {called(message.sender)}")
         if message.passes_on:
             words = words.by_nobody(f"what {called(message.sender)} passed on")

@@ -188,6 +188,7 @@ class ModelServer:
             given = self._function(asked)
             return _reply(await given if isinstance(given, Awaitable) else given)
         said = asked["messages"][-1]["content"]
+        said = said if isinstance(said, str) else json.dumps(said)  # in parts, with images
         index = next((i for i, reply in enumerate(self._replies) if reply.when in said), None)
         if index is None:
             return error(418, "The script of this test has no reply for this request.")

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -23,10 +24,10 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.definition import Agent
-from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, ModelFailure, Prompt
+from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, Image, ModelFailure, Prompt
 from agent.model.endpoint import BODY_BYTES_MAX
 from agent.model.failures import Failures, SettingNames
-from agent.model.openai import OpenAIModel
+from agent.model.openai import CANNOT_SEE, OpenAIModel
 from agent.model.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
 from store.values import Usage
@@ -139,6 +140,36 @@ async def test_a_request_is_one_system_and_one_user_message_and_a_strict_schema(
     assert request.keys() == {"model", "messages", "response_format"}
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert server.headers[0]["Content-Type"] == "application/json"
+
+
+async def _png() -> str:
+    return "data:image/png;base64,iVBORw0KGgo="
+
+
+async def _lost() -> str:
+    return ""
+
+
+IMAGES = (Image("3f2a9c81", _png), Image("77aa0b1c", _lost))
+
+
+async def test_a_model_that_takes_images_gets_each_after_its_name() -> None:
+    async with ModelServer(NOTHING) as server:
+        model = OpenAIModel(base_url=server.url, api_key=KEY, model="gpt-test", takes_images=True)
+        await model.answer(replace(PROMPT, images=IMAGES))
+        await model.close()
+    assert server.requests[0]["messages"][1]["content"] == [
+        {"type": "text", "text": PROMPT.user},
+        {"type": "text", "text": "image 3f2a9c81:"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "text", "text": "image 77aa0b1c is lost."},
+    ]
+
+
+async def test_a_model_that_takes_none_is_told_that_it_cannot_see_them() -> None:
+    async with talk(NOTHING) as (server, model):
+        await model.answer(replace(PROMPT, images=IMAGES))
+    assert server.requests[0]["messages"][1]["content"] == f"{PROMPT.user}{CANNOT_SEE}"
 
 
 async def test_later_requests_are_those_of_the_sdk_with_another_body() -> None:

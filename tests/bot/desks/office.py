@@ -46,11 +46,12 @@ class Office:
         self.model = ScriptedModel()
         self.client = client_of(slack.bot_token, slack.api_url)
         self.limits = Limits()
+        self.reads_images = False
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
         me, _ = await identify(self.client)
-        desk = SlackDesk(self.store, lambda _: "ops", me)
+        desk = SlackDesk(self.store, lambda _: "ops", me, reads_images=self.reads_images)
         async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()
             yield

@@ -18,8 +18,8 @@ from channels.messages import Notice
 from channels.places import Alerts
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES
+from channels.slack.downloads import is_slack_url
 from channels.slack.place import place_of
-from channels.slack.reading import is_slack_url
 from store.base import StoreUnavailable
 from store.deliveries import MessageFailed, MessageSent
 from store.events import Event, MessageReceived

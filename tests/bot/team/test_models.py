@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.model.base import Image
 from agent.model.choice import Models
 from bot.app import model_of, model_problems, roster_problems
 from bot.cli.doctor import examine
@@ -237,6 +239,22 @@ def test_the_name_of_a_key_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OPENAI_API_KEYS", "sk-1")
     assert misspelt() == ["OPENAI_API_KEYS is not known; did you mean OPENAI_API_KEY?"]
     assert misspelt({"OPENAI_API_KEYS"}) == []
+
+
+async def test_a_model_that_looks_at_images_is_one_that_the_team_file_says_it_of(
+    team_file: TeamFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def picture() -> str:
+        return "data:image/png;base64,iVBORw0KGgo="
+
+    async with ModelServer(NOTHING) as default, ModelServer(NOTHING) as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", default.url)
+        team_file(CHEAP.replace("https://llm.example.com/v1", other.url) + "images = true\n")
+        async with model_of(load(model_problems)) as found:
+            for agent in ("rollback", "deploy"):
+                await found.answer(replace(prompt(agent=agent), images=(Image("3f2a9c81", picture),)))
+    assert isinstance(default.requests[0]["messages"][1]["content"], str)
+    assert other.requests[0]["messages"][1]["content"][-1]["type"] == "image_url"
 
 
 async def test_doctor_asks_each_model_itself(team_file: TeamFile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,7 @@ class SlackServer(People):
         app.router.add_get("/link/", self.sockets.handle)
         app.router.add_get("/files-pri/{file}/{name}", self._file)
         app.router.add_get("/files-pri/download/{file}/{name}", self._file)
+        app.router.add_get("/files-tmb/{file}/{name}", self._file)
         app.router.add_post("/upload/v1/{file}", self._upload)
         app.router.add_post("/actions/{key:.+}", self._response)
         # A handler ends when its client goes: a call that is held before its effect dies with the bot.
@@ -295,7 +296,8 @@ class SlackServer(People):
             return web.Response(text="<!DOCTYPE html><title>Sign in | Slack</title>", content_type="text/html")
         if file is None or file.deleted:
             raise web.HTTPNotFound
-        return web.Response(body=file.content, content_type=file.mimetype)
+        content = file.preview if request.path.startswith("/files-tmb/") else file.content
+        return web.Response(body=content, content_type=file.mimetype)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         upload = self.uploads.get(request.match_info["file"])

@@ -64,8 +64,10 @@ def channel_json(workspace: Workspace, channel: Channel) -> Json:
 
 def file_json(workspace: Workspace, file: File) -> Json:
     url = f"{workspace.base_url}/files-pri/{workspace.team_id}-{file.id}/{file.name}"
+    preview = {"thumb_1024": url.replace("/files-pri/", "/files-tmb/", 1)} if file.preview else {}
     return {
         "id": file.id,
+        **preview,
         "created": file.created,
         "timestamp": file.created,
         "name": file.name,

@@ -60,6 +60,8 @@ class File:
     user: str
     created: int
     deleted: bool = False
+    preview: bytes = b""
+    """Of an image, as Slack makes it smaller; without it there is none."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,10 @@ class Workspace:
         names = sorted(known.name for known in self.channels.values() if known.kind != "im")
         raise KeyError(f"no channel {channel!r}; there are {names}")
 
-    def add_file(self, user: User | str, name: str, content: bytes, mimetype: str = "text/plain") -> File:
-        file = File(self.new_id("F"), name, content, mimetype, self.user(user).id, int(self.clock()))
+    def add_file(
+        self, user: User | str, name: str, content: bytes, mimetype: str = "text/plain", *, preview: bytes = b""
+    ) -> File:
+        file = File(self.new_id("F"), name, content, mimetype, self.user(user).id, int(self.clock()), preview=preview)
         self.files[file.id] = file
         return file
 

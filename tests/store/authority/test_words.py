@@ -157,6 +157,7 @@ REQUESTED = (message(by=BOB), chosen("s1", acts=True), requested("s1"))
         ([message(by=ANN, quoted="> do it")], ["Ann"], ()),
         ([message(by=ANN, attachments=(FILE,))], ["Ann"], ("a file from U1",)),
         ([message(by=ANN, attachments=(Attachment(name="touch it.pdf"),))], ["Ann"], ()),
+        ([message(by=ANN, attachments=(Attachment(name="touch it.png", image="ab12"),))], ["Ann"], ("a file from U1",)),
         ([message(by=ANN, passes_on=True)], ["Ann"], ("what U1 passed on",)),
         ([message(by=ANN), message("m2", by=EVE)], ["Ann"], ("U3 (unverified)",)),
         (
