@@ -19,7 +19,7 @@ from store.status import Turn
 from store.values import Person, Place
 
 AnswersHttp = Callable[[Mapping[str, str], Mapping[str, str], bytes], Awaitable[tuple[int, dict[str, str], str]]]
-"""An HTTP handler: (query, headers, body) of a request -> (status, headers, body). Raises UnicodeDecodeError."""
+"""An HTTP handler: (query, headers, body) of a request -> (status, headers, body)."""
 
 
 class ChannelUnavailable(Explained):

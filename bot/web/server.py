@@ -59,10 +59,7 @@ def application(
                 body += chunk
                 if len(body) > BODY_BYTES_MAX:  # Before any signature is checked.
                     return JSONResponse({"status": "too large"}, 413)
-            try:
-                status, headers, answer = await slack(request.query_params, request.headers, body)
-            except UnicodeDecodeError:
-                return JSONResponse({"status": "not UTF-8"}, 400)
+            status, headers, answer = await slack(request.query_params, request.headers, body)
             return Response(answer, status, headers)
 
         routes.append(Route("/slack/events", events, methods=["POST"]))

@@ -24,6 +24,7 @@ from channels.inbound import Inbox
 from channels.slack.events import Installation
 from channels.slack.inbound import Desk, SlackInbound
 from channels.slack.refusals import CALL_FAILED
+from channels.slack.signed import is_signed
 from channels.slack.sweep import Sweep
 
 log = structlog.get_logger(__name__)
@@ -137,7 +138,7 @@ async def listening(
         await socket.connect_async()  # type: ignore[no-untyped-call]
     keeping = asyncio.create_task(_keep_up(sweep, socket.client if socket else None), name="slack")
     try:
-        yield functools.partial(_over_http, app)
+        yield functools.partial(_over_http, app, signing_secret)
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
@@ -147,10 +148,17 @@ async def listening(
 
 
 async def _over_http(
-    app: AsyncApp, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    app: AsyncApp, secret: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], str]:
-    # Bolt verifies the signature.
-    asked = AsyncBoltRequest(body=body.decode(), query=dict(query), headers=dict(headers))
+    # Bolt verifies it too, but parses the body first.
+    if not is_signed(body, headers, secret):
+        return 401, {"content-type": "application/json"}, '{"error":"invalid request"}'
+    try:
+        asked = AsyncBoltRequest(body=body.decode(), query=dict(query), headers=dict(headers))
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        # Slack is not known to send such a thing; to send it again would not help.
+        log.warning("slack_not_understood", error=f"{type(error).__name__}: {error}"[:200])
+        return 400, {"content-type": "application/json"}, '{"error":"not understood"}'
     answer = await app.async_dispatch(asked)
     return answer.status, dict(answer.first_headers_without_set_cookie()), answer.body or ""
 

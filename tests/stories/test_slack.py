@@ -7,10 +7,12 @@ Scopes, events and features are those of manifest.yml, so what it forgets does n
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from agent.roster.deploy.stand_in import next_step
@@ -137,3 +139,18 @@ async def test_from_a_mention_to_both_components_in_production(team: Team, mode:
         await team.approves(second[0])
         await team.hears("end-to-end tests on production passed")
     assert site.running("backend", "production") == site.running("frontend", "production") == site.sha(MERGED)
+
+
+async def test_whatever_is_posted_to_it_each_line_of_its_log_is_json(team: Team) -> None:
+    strange = ('{"type":"event_callback","authorizations":"x"}', "[", "payload=%7B", "{")
+    async with team.running("http", "web") as process, aiohttp.ClientSession() as session:
+        for body in strange:
+            for signature in ({}, team.slack.deliveries.signature(body)):
+                headers = {"Content-Type": "application/json", **signature}
+                async with session.post(team.slack.http_target or "", data=body, headers=headers) as answer:
+                    assert answer.status in (400, 401)
+        process.signal(signal.SIGTERM)
+        await process.ends()
+        names = [line["event"] for line in process.log]
+    assert "slack_not_understood" in names
+    assert not {"library", "uncaught"} & set(names)
