@@ -29,7 +29,6 @@ def set_up_logging(level: str, stream: TextIO) -> None:
     for_a_person = stream.isatty()
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_a_person else "iso", utc=not for_a_person),
             structlog.processors.format_exc_info,

@@ -43,6 +43,18 @@ def encode(event: Event) -> bytes:
 
     Half surrogate pairs, which UTF-8 cannot encode, become U+FFFD. Raises EventTooLarge.
     """
+    global _last
+    event_before, line = _last
+    if event is not event_before:  # Whoever looks at the size of an event appends it next.
+        line = _encoded(event)
+        _last = event, line
+    return line
+
+
+_last: tuple[Event | None, bytes] = None, b""
+
+
+def _encoded(event: Event) -> bytes:
     if isinstance(event, UnknownEvent):
         return json.dumps(event.raw).encode()
     try:

@@ -49,6 +49,8 @@ def visible(text: str) -> str:
 
     All text from outside goes through here before a person or the model sees it.
     """
+    if text.isascii() and text.isprintable():
+        return text  # Most of it, and at once.
     return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
 
 

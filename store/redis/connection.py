@@ -132,12 +132,15 @@ class Connection:
         args: list[Any],
         confirm: Confirmation = "",
         is_written: Callable[[Any], bool] = lambda _: True,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> Any:
         """Run a script in one round trip. Call it inside `errors`.
 
         `confirm`: raises NotReplicated if what was written (`is_written` sees that in the answer) is not confirmed in
         half of the time that a command may take. The script must write something, also when it runs a second time: only
         that is waited for.
+
+        `meanwhile` is called while the server works. It may be called again, and must not raise.
 
         It packs the command itself: `execute_command`, which packs in Python, is half as slow again, and every step
         runs three scripts.
@@ -146,7 +149,7 @@ class Connection:
 
         async def call(connection: redis.asyncio.Connection) -> Any:
             try:
-                [answer] = await _ask(connection, command)
+                [answer] = await _ask(connection, command, meanwhile=meanwhile)
             except NoScriptError:
                 [answer] = await _ask(connection, hiredis.pack_command(("EVAL", script.text, len(keys), *keys, *args)))
             if confirm and is_written(answer):
@@ -276,9 +279,15 @@ class _Errors:
             raise self._connection.unavailable(error) from error
 
 
-async def _ask(connection: redis.asyncio.Connection, packed: bytes, replies: int = 1) -> list[Any]:
+async def _ask(
+    connection: redis.asyncio.Connection,
+    packed: bytes,
+    replies: int = 1,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[Any]:
     """Reads every reply, also after one that is an error."""
     await connection.send_packed_command([packed], check_health=False)
+    meanwhile()
     answers: list[Any] = []
     refused: ResponseError | None = None
     for _ in range(replies):

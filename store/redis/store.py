@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from math import ceil
 from typing import Any, cast
 
@@ -79,7 +79,7 @@ class RedisStore:
         lease: Lease | None = None,
         confirm: bool = False,
     ) -> Thread:
-        token = lease.token if lease else ""
+        token, expected = lease.token if lease else "", _Expected(thread)
         outcome, tail = await self._appended(
             thread.id,
             thread.version,
@@ -88,13 +88,13 @@ class RedisStore:
             if_unmoved=if_unmoved,
             token=token,
             confirm=confirm,
+            meanwhile=expected.compute,
         )
         if outcome == b"lease lost":
             raise LeaseLost(thread.id)
         if outcome == b"diverged":
             raise ThreadDiverged(thread.id)
-        # Our own events are decoded, too: the log may hold them slightly changed (half surrogates are replaced).
-        now = _extended(thread, tail)
+        now = expected.if_it_is(tail)
         if outcome == b"moved" and not {event.id for event in events} <= {e.id for e in now.events[thread.version :]}:
             raise ThreadMoved(now)
         return now
@@ -122,8 +122,12 @@ class RedisStore:
         if_unmoved: bool = False,
         token: str = "",
         confirm: bool = False,
+        meanwhile: Callable[[list[bytes]], None] = lambda _: None,
     ) -> tuple[bytes, list[bytes]]:
-        """The outcome, and the lines from `known` on; without `known`, the ids that were new."""
+        """The outcome, and the lines from `known` on; without `known`, the ids that were new.
+
+        `meanwhile`: called with the events' lines while the server works. If they are the answer, it is that list.
+        """
         confirms: Confirmation = self._confirms if confirm else ""
         lines = [encode(event) for event in events]
         forms, args = "", list[Any]([""])
@@ -140,6 +144,7 @@ class RedisStore:
                 args=args,
                 confirm=confirms,
                 is_written=lambda answer: _are_written(events, answer),
+                meanwhile=lambda: meanwhile(lines),
             )
         return outcome, lines if tail == 1 else tail
 
@@ -340,6 +345,26 @@ def _scored(members: list[Any]) -> list[tuple[bytes, float]]:
     """Members with their scores: pairs in RESP3, one after the other in RESP2."""
     pairs = members if members and isinstance(members[0], list) else zip(members[::2], members[1::2], strict=True)
     return [(name, float(score)) for name, score in pairs]
+
+
+class _Expected:
+    """The thread as it will be if nobody else has appended. It is computed while the server works, which takes as long.
+
+    Our own events are decoded, too: the log may hold them slightly changed (half surrogates are replaced).
+    """
+
+    def __init__(self, thread: Thread) -> None:
+        self._thread = thread
+        self._lines: list[bytes] | None = None
+        self._after = thread
+
+    def compute(self, lines: list[bytes]) -> None:
+        with contextlib.suppress(Exception):  # It is raised by `if_it_is`, when the reply is read.
+            self._after = _extended(self._thread, lines)
+            self._lines = lines
+
+    def if_it_is(self, lines: list[bytes]) -> Thread:
+        return self._after if lines is self._lines else _extended(self._thread, lines)
 
 
 def _extended(thread: Thread, tail: list[bytes]) -> Thread:
