@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     # For the signatures alone: whoever reads a list, or catches an error of the store, needs no event.
     from store.events import Event
     from store.pages import Page
+    from store.tail import Tail
     from store.thread import Thread
 
 
@@ -85,6 +86,8 @@ class Lease:
     good_until: float
     """By `clock`: counted from the moment before the claim or the renewal was sent."""
     clock: Callable[[], float] = field(default=boot_seconds, repr=False, compare=False)
+    tail: Tail | None = field(default=None, repr=False, compare=False)
+    """The end of the log at the claim, for the first look at it; None: it was not read, or it was looked at."""
 
     @property
     def is_good(self) -> bool:

@@ -132,8 +132,10 @@ class Turn:
 
     async def refresh(self) -> None:
         """See what has happened meanwhile. Raises StoreUnavailable."""
+        tail, self.lease.tail = self.lease.tail, None
         try:
-            self.thread = await self.services.store.refresh(self.thread)
+            read = tail.extending(self.thread) if tail else None
+            self.thread = read or await self.services.store.refresh(self.thread)
         except ThreadDiverged:
             await self._recover()
         if not self._is_fresh:

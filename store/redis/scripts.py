@@ -18,6 +18,9 @@ from store.redis.shorthand import LUA
 ID_BYTES_MAX = 64
 """The longest id that is kept as it stands: Redis packs a set of short members (set-max-listpack-value)."""
 
+TAIL_LINES = 8
+"""How many lines a claim reads: a new thread, or what happened to one that is remembered, has fewer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -133,8 +136,12 @@ return redis.call('LRANGE', KEYS[1], ARGV[1], -1)
 
 CLAIM = Script(
     _NOW
+    + f"""
+local TAIL_LINES = {TAIL_LINES}
+"""
     + """
 -- KEYS due   ARGV token limit lease_ms only expired skip*
+-- Returns for each thread its id, its claims, the length of its log and the last lines.
 -- A thread that is due and has a lease is one whose lease expired; expired 0: leave it alone.
 local tag = string.match(KEYS[1], '^(.*):due$')
 local leases, tries = tag .. ':leases', tag .. ':tries'
@@ -160,7 +167,8 @@ local claims = {}
 for _, thread in ipairs(due) do
   redis.call('HSET', leases, thread, ARGV[1])
   redis.call('ZADD', KEYS[1], now + ARGV[3], thread)
-  claims[#claims + 1] = {thread, redis.call('HINCRBY', tries, thread, 1)}
+  local log, count = tag .. ':log:' .. thread, redis.call('HINCRBY', tries, thread, 1)
+  claims[#claims + 1] = {thread, count, redis.call('LLEN', log), redis.call('LRANGE', log, -TAIL_LINES, -1)}
 end
 return claims
 """

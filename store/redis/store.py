@@ -36,6 +36,7 @@ from store.redis.known import KnownIds, is_in_the_log_alone
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
 from store.redis.shorthand import shortened
 from store.rows import EVERY_THREAD, Filter
+from store.tail import Tail
 from store.thread import Thread
 
 FOLLOW_POLL_SECONDS = 1.0
@@ -220,7 +221,9 @@ class RedisStore:
                         *skips.get(shard, ()),
                     ],
                 )
-            leases += (Lease(name.decode(), token, count, lease_seconds, good_until) for name, count in claimed)
+            for name, count, length, lines in claimed:
+                tail = Tail(length, tuple(lines))
+                leases.append(Lease(name.decode(), token, count, lease_seconds, good_until, tail=tail))
         return leases
 
     async def renew(self, lease: Lease) -> bool:
