@@ -8,9 +8,10 @@ address, and only channels make addresses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from store.values import Place
+if TYPE_CHECKING:
+    from store.values import Place
 
 
 @dataclass(frozen=True, slots=True)
