@@ -9,8 +9,9 @@ import pytest
 
 from agent.context.window import Context
 from store.events import StepChosen, ToolFinished, ToolStarted
+from tests import ROOT
 from tests.benchmarks.__main__ import site as benchmark_site
-from tests.benchmarks.before import HERE, Rounds, compared
+from tests.benchmarks.before import Rounds, compared
 from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.first_look import first_look
 from tests.benchmarks.lists import lists
@@ -119,7 +120,7 @@ def test_the_table_says_what_holds_and_what_is_missed() -> None:
 
 async def test_this_checkout_is_compared_with_another(site: Site) -> None:
     rounds = Rounds(loops=1, loops_at_once=1, long=1, floods=1, flood=2, parked=2, commands=1)
-    table = await compared(site, [HERE], rounds)
+    table = await compared(site, [ROOT], rounds)
     heads, *rows = table.splitlines()
     assert len(heads.split()) == 2, "this one and the other"
     assert len(rows) > 10

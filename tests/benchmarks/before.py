@@ -1,6 +1,6 @@
 """The same work on several checkouts of this repository, in turns: `python -m tests.benchmarks --before DIR …`.
 
-Every checkout has a process of its own (`tests.benchmarks.checkout`), on the same server and the same stub. In each
+Every checkout has a process of its own (`tests.benchmarks.checkout`) and its own stub, on the same server. In each
 round each of them does a little, so what else the machine does falls on all of them; the ratios are of the two halves
 of a round. CPU is what the process itself took, and says more than the time on a machine that is busy.
 """
@@ -19,13 +19,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import ROOT
 from tests.benchmarks import checkout
 from tests.benchmarks.figures import short
+from tests.benchmarks.process import environment_of
 from tests.benchmarks.steps import Site
-from tests.benchmarks.stub import STEPS
+from tests.benchmarks.stub import STEPS, running_stub
 from tests.fakes.servers import Server
 
-HERE = Path(__file__).parents[2]
 COMMANDS = (("--help",), ("threads",))
 
 
@@ -70,7 +71,7 @@ async def compared(site: Site, folders: Sequence[Path], rounds: Rounds) -> str:
     async with contextlib.AsyncExitStack() as stack:
         sides = [
             await stack.enter_async_context(_side(site, folder, f"v{number:02}"))
-            for number, folder in enumerate([*folders, HERE])
+            for number, folder in enumerate([*folders, ROOT])
         ]
         for side in sides:
             await side.do("loops", 10)  # warm
@@ -101,24 +102,21 @@ def _in_turn(sides: list[Side], number: int) -> list[Side]:
 
 @contextlib.asynccontextmanager
 async def _side(site: Site, folder: Path, prefix: str) -> AsyncIterator[Side]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", checkout.__file__, site.server.url, site.stub.url("steps"), prefix),
-        env=_environment(folder),
-        stdin=PIPE,
-        stdout=PIPE,
-    )
-    try:
-        assert process.stdout
-        assert await process.stdout.readline() == b"ready\n", f"the benchmarks of {folder} do not run"
-        yield Side(folder, _name(folder), prefix, process)
-    finally:
-        assert process.stdin
-        process.stdin.close()
-        await process.wait()
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+    async with running_stub(folder) as stub:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", checkout.__file__, site.server.url, stub.url("steps"), prefix),
+            env=environment_of(folder),
+            stdin=PIPE,
+            stdout=PIPE,
+        )
+        try:
+            assert process.stdout
+            assert await process.stdout.readline() == b"ready\n", f"the benchmarks of {folder} do not run"
+            yield Side(folder, _name(folder), prefix, process)
+        finally:
+            assert process.stdin
+            process.stdin.close()
+            await process.wait()
 
 
 def _name(folder: Path) -> str:
@@ -168,7 +166,7 @@ def _command_seconds(folder: Path, redis_url: str, words: Sequence[str]) -> floa
     code = "import sys; from bot.cli import main; sys.argv[0] = 'bot'; main()"
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", code, *words],
-        env=_environment(folder) | {"REDIS_URL": redis_url},
+        env=environment_of(folder) | {"REDIS_URL": redis_url},
         stdout=subprocess.DEVNULL,
     )
     _, status, used = os.wait4(process.pid, 0)

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
+
+from tests import ROOT
+
+
+def environment_of(checkout: Path) -> dict[str, str]:
+    """In which a Python with `-P` imports the modules of this checkout."""
+    paths = [str(checkout), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 @contextlib.asynccontextmanager
-async def spoken(module: str, *arguments: str) -> AsyncIterator[AsyncIterator[str]]:
-    """Run the module, and give the lines that it says. It is ended when the block ends."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE)
+async def spoken(module: str, *arguments: str, checkout: Path = ROOT) -> AsyncIterator[AsyncIterator[str]]:
+    """Run the module of a checkout, and give the lines that it says. It is ended when the block ends."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", module, *arguments), env=environment_of(checkout), stdin=PIPE, stdout=PIPE
+    )
     stdin, stdout = process.stdin, process.stdout
     assert stdin
     assert stdout

@@ -17,10 +17,12 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import uvloop
 
+from tests import ROOT
 from tests.benchmarks.process import spoken, until_stdin_ends
 
 LOOKS: tuple[dict[str, str], ...] = (
@@ -57,8 +59,8 @@ class Stub:
 
 
 @contextlib.asynccontextmanager
-async def running_stub() -> AsyncIterator[Stub]:
-    async with spoken("tests.benchmarks.stub") as lines:
+async def running_stub(checkout: Path = ROOT) -> AsyncIterator[Stub]:
+    async with spoken("tests.benchmarks.stub", checkout=checkout) as lines:
         yield Stub(f"http://127.0.0.1:{await anext(lines)}")
 
 
