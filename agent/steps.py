@@ -283,6 +283,21 @@ class SendUpdate(Step):
     message: str
 
 
+class PlannedTask(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    does: str = Field(description="the intent of the step that will do it")
+
+
+class ShowTasks(Step):
+    """Show the people what you will do, before work of several steps. The list keeps itself up to date."""
+
+    effect: ClassVar[Effect] = "lists"
+
+    tasks: list[PlannedTask]
+
+
 class NothingToDo(Step):
     """The newest message needs no answer and changes nothing. Nobody is told; what is under way goes on."""
 
@@ -332,6 +347,7 @@ OWN_STEPS: tuple[type[Step], ...] = (
     RequestHumanInput,
     DoneForNow,
     SendUpdate,
+    ShowTasks,
     NothingToDo,
     WithdrawRequest,
     LookAgain,

@@ -1,9 +1,9 @@
 """The messages that agents send to people, as plain data, and how each relates to earlier ones.
 
-There are five kinds of message. A question, a request for approval and progress have a state; when it changes, the same
-message is sent again with the new state. A `Way` beside the message says whether it replaces an earlier message,
-replies to one, or is new. `agent.speech` chooses both, and each channel renders them. This module reads no log, does no
-I/O and knows no medium.
+There are six kinds of message. A question, a request for approval, progress and tasks have a state; when it changes,
+the same message is sent again with the new state. A `Way` beside the message says whether it replaces an earlier
+message, replies to one, or is new. `agent.speech` chooses both, and each channel renders them. This module reads no
+log, does no I/O and knows no medium.
 """
 
 from __future__ import annotations
@@ -192,7 +192,20 @@ class Progress:
     error: str = ""
 
 
-Outgoing = Text | Notice | Question | Approval | Progress
+@dataclass(frozen=True, slots=True)
+class ListedTask:
+    title: str
+    state: Literal["to_do", "waiting_for_approval", "under_way", "done", "not_done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """What the agent will do and has done, in one message that is updated. A channel may leave it out."""
+
+    tasks: tuple[ListedTask, ...]
+
+
+Outgoing = Text | Notice | Question | Approval | Progress | Tasks
 
 
 # How a message relates to earlier ones

@@ -22,6 +22,7 @@ from channels.messages import (
     Progress,
     Question,
     Reminded,
+    Tasks,
     Text,
     Unanswered,
     Vote,
@@ -33,6 +34,8 @@ from store.values import Person
 
 DIGEST_CHARS = 12
 """The digits of a digest that people compare."""
+
+TASK_MARKS = {"to_do": "◻", "waiting_for_approval": "✋", "under_way": "⏳", "done": "✅", "not_done": "❌"}
 
 Shown = Callable[[str], str]
 """Renders a name safely, on one line."""
@@ -49,6 +52,8 @@ def render(message: Outgoing) -> str:
             return _approval(message)
         case Progress():
             return f"{visible(message.what)}: {message.state.replace('_', ' ')} {visible(message.error)}".rstrip()
+        case Tasks():
+            return "\n".join(f"  {TASK_MARKS[task.state]} {_inline(task.title)}" for task in message.tasks)
     assert_never(message)
 
 

@@ -73,6 +73,7 @@ from store.moves import (
 )
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
+from store.tasks import follow_tasks, tasks_of
 
 NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
 """A call that waits for a decision, or is approved, and has not begun."""
@@ -82,7 +83,11 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
     """The state after these events, the first of which has this index. `before` is not changed."""
     state = before.copy()
     for event in events:
+        listed = state.tasks
+        tasks = tasks_of(state, listed) if listed else ()
         ROWS[type(event)](state, event, index)
+        if listed and listed == state.tasks:
+            follow_tasks(state, tasks, index)
         index += 1
     state.open_steps = tuple(step_id for step_id in state.open_steps if state.steps[step_id].status in OPEN)
     return state
@@ -153,6 +158,9 @@ def _after_choice(state: State, event: StepChosen, index: int) -> StepState:
             if effect == "updates":
                 state.news_at = index
             state.outbox.put(MessageKey(event.step, "say"), "text", index, event.step)
+        case "lists":
+            state.news_at, state.tasks = index, event.step
+            state.outbox.put(MessageKey(event.step, "say"), "tasks", index, event.step)
         case "asks":
             state.question = event.step
             state.outbox.put(MessageKey(event.step, "say"), "question", index, event.step)
@@ -264,6 +272,8 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
         return
     if lost.kind == "card":
         state.outbox.forget_followers(lost)
+    if lost.kind == "tasks" and lost.step == state.tasks:
+        state.tasks = ""
     state.outbox.put(MessageKey(event.key, "undelivered"), "undelivered", index, lost.step)
     request = state.steps[lost.step].request if lost.kind == "card" else None
     unseen = request and not request.shown_at and not state.outbox.has_card(lost.step)

@@ -41,8 +41,9 @@ MessagePart = Literal[
     "ended",
     "notice",
     "undelivered",
+    "tasks",
 ]
-_NUMBERED: frozenset[MessagePart] = frozenset({"votes", "reminder", "ended"})
+_NUMBERED: frozenset[MessagePart] = frozenset({"votes", "reminder", "ended", "tasks"})
 """Parts that may occur several times for one step; a number at the end of the key distinguishes them."""
 _PARTS: frozenset[str] = frozenset(get_args(MessagePart))
 
@@ -248,7 +249,7 @@ class MessageKey:
     """A step, or an event without a step; for `undelivered`, the key or the event of the lost message."""
     part: MessagePart
     number: str = ""
-    """Distinguishes several: the event's index for `votes` and `ended`; `remind` or `widen` for a reminder."""
+    """Distinguishes several: the event's index for `votes`, `ended` and `tasks`; `remind` or `widen` for a reminder."""
     surface: int = 0
     """See above."""
 

@@ -95,7 +95,7 @@ def begin_copy(state: State, index: int) -> None:
     state.outbox = Outbox()
     drop_words(state, index)
     state.handed_to_human = state.paused = state.cancelled = False
-    state.current = state.question = ""
+    state.current = state.question = state.tasks = ""
 
 
 def cancel(state: State, index: int) -> None:

@@ -26,12 +26,14 @@ Kind = Literal[
     "answered",
     "progress",
     "ended",
+    "tasks",  # the list of what the agent will do
+    "tasks_moved",  # the same list, as it stands now
     "handed_to_human",
     "notice",
     "edit_ended",  # a person's edit did not become a request
     "undelivered",
 ]
-MINOR: frozenset[Kind] = frozenset({"progress", "ended", "answered", "undelivered", "votes", "reminder"})
+MINOR: frozenset[Kind] = frozenset({"progress", "ended", "tasks_moved", "answered", "undelivered", "votes", "reminder"})
 """If one of these cannot be sent, nobody is notified, and it holds back no later message."""
 
 
@@ -79,6 +81,13 @@ class Outbox:
     def put(self, key: MessageKey, kind: Kind, event: int, step: str = "") -> None:
         """Add a message to the thread's own place."""
         self._unsent[str(key)] = Unsent(kind, event, step)
+
+    def put_instead(self, key: MessageKey, kind: Kind, event: int, step: str) -> None:
+        """Like `put`, in place of earlier ones of this kind and step: nobody needs to see what is over."""
+        for earlier, unsent in list(self._unsent.items()):
+            if (unsent.kind, unsent.step) == (kind, step):
+                del self._unsent[earlier]
+        self.put(key, kind, event, step)
 
     def put_card(self, step: str, event: int, places: Sequence[Place | None], first: int = 0) -> None:
         """Add a request's card for each place; `first` is the surface of the first one."""

@@ -233,6 +233,8 @@ class State:
     """Everything that the model can read here now."""
     question: str = ""
     """Id of the step that waits for a person's answer; empty: none."""
+    tasks: str = ""
+    """Id of the step whose list of tasks is kept up to date; empty: none."""
     errors_in_row: int = 0
     steps_in_turn: int = 0
     """Steps chosen since the last message, trigger or decision."""

@@ -16,6 +16,7 @@ Trust = Literal["verified", "unverified", "third_party", "forwarded"]
 Effect = Literal[
     "says",  # reports the outcome, then stops
     "updates",  # sends a message, then continues
+    "lists",  # shows people its tasks, then continues
     "asks",  # asks people, then stops until they answer
     "rests",  # stops
     "withdraws",  # withdraws the request that waits for a decision

@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import Literal
 
 from agent.context.images import images_of, name_of_image
+from agent.definition import Agent
 from agent.model.base import Answer, Image, ModelFailure, Prompt
 from agent.perform.listen import PeopleAreWriting, listening_seconds
 from agent.perform.outage import FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX, unavailable
 from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
-from agent.steps import Step, Tool
+from agent.steps import ShowTasks, Step, Tool
 from store import keys
 from store.base import ThreadMoved
 from store.codec import EventTooLarge
@@ -41,6 +42,7 @@ from store.thread import Thread
 
 OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
+TASKS_MAX = 20
 TALK = (MessageReceived, MessageEdited, MessageDeleted, FeedbackGiven)
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 """All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""
@@ -62,7 +64,7 @@ async def ask(turn: Turn) -> None:
         is_away = failure.reason == "unavailable" and failure.concerns != "request"
         await turn.note(unavailable(turn, failure) if is_away else _failed(turn, asked.number, failure))
         return
-    if why := _makes_no_sense(asked, answer.step):
+    if why := _makes_no_sense(asked, turn.agent, answer.step):
         await turn.note(_dropped(turn, keys.choice_failed(asked.number), "invalid", answer, why))
         return
     try:
@@ -82,11 +84,21 @@ def _images(turn: Turn, asked: Thread) -> tuple[Image, ...]:
     )
 
 
-def _makes_no_sense(thread: Thread, step: Step) -> str:
+def _makes_no_sense(thread: Thread, agent: Agent, step: Step) -> str:
     """Why the answer would change nothing, for the model; empty: it is a step."""
+    if isinstance(step, ShowTasks):
+        return _unlistable(agent, step)
     if step.effect == "withdraws" and not thread.open_steps(*NOT_BEGUN):
         return "Nothing waits for an approval or is about to begin, so nothing can be withdrawn. Choose another step."
     return ""
+
+
+def _unlistable(agent: Agent, step: ShowTasks) -> str:
+    tools = [intent for intent, cls in agent.steps.items() if issubclass(cls, Tool)]
+    if not 2 <= len(step.tasks) <= TASKS_MAX:
+        return f"A list has 2 to {TASKS_MAX} tasks. Do what is to be done instead."
+    unknown = next((task.does for task in step.tasks if task.does not in tools), "")
+    return f"`does` must be one of {', '.join(tools)}, not {unknown[:100]!r}." if unknown else ""
 
 
 async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:

@@ -18,11 +18,13 @@ from channels.messages import (
     Answered,
     Approval,
     Dropped,
+    ListedTask,
     Notice,
     Outgoing,
     Progress,
     Question,
     Rewrite,
+    Tasks,
     Text,
     Under,
     Way,
@@ -46,6 +48,7 @@ from store.keys import MessageKey
 from store.names import called
 from store.outbox import Unsent
 from store.state import StepState, effect_of
+from store.tasks import tasks_of
 from store.text import call_in_words
 from store.thread import Thread
 from store.values import Person
@@ -74,6 +77,9 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             return _answered(thread, unsent)
         case "progress" | "ended":
             return _progress(thread, unsent)
+        case "tasks" | "tasks_moved":
+            then = thread.at(unsent.event + 1)
+            return Tasks(tuple(ListedTask(task.title, task.state) for task in tasks_of(then.state, unsent.step)))
         case "undelivered":
             assert isinstance(event, MessageFailed | DeliveryFailed)
             return Notice(_undelivered(thread.at(unsent.event + 1), event, unsent.step))
@@ -100,11 +106,13 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             receipt = thread.receipt(MessageKey(unsent.step, "say"))
         case "progress" | "ended":
             receipt = thread.receipt(MessageKey(unsent.step, "progress"))
+        case "tasks_moved":
+            receipt = thread.receipt(MessageKey(unsent.step, "say"))
         case "edit_ended" if unsent.surface:
             request = thread.state.steps[unsent.step].request
             assert request is not None
             receipt = card_receipt(thread, request, unsent.surface)
-        case "text" | "question" | "card" | "handed_to_human" | "notice" | "edit_ended" | "undelivered":
+        case "text" | "question" | "tasks" | "card" | "handed_to_human" | "notice" | "edit_ended" | "undelivered":
             receipt = ""
         case _:
             assert_never(unsent.kind)

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from agent.speech.messages import outgoing, question
 from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
-from channels.messages import HEADLINE_CHARS_MAX, Text
+from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
@@ -52,6 +52,7 @@ from store.keys import TimerKey
 from store.outbox import Unsent
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import StepState
+from store.tasks import tasks_of
 from store.text import call_in_words, instant, one_line, visible
 from store.thread import Thread
 
@@ -142,6 +143,9 @@ def _chosen(at: _Moment, event: StepChosen) -> Entry:
             return Entry("bot", "bot", render(Text(str(event.arguments.get("message", "")))))
         case "asks":
             return Entry("bot", "bot", render(question(event)))
+        case "lists":
+            listed = (ListedTask(task.title, task.state) for task in tasks_of(at.then.state, event.step))
+            return Entry("bot", "bot", render(Tasks(tuple(listed))))
         case _:
             pass
     call = call_in_words(event.intent, {name: _shortened(value) for name, value in event.arguments.items()})

@@ -32,6 +32,7 @@ from channels.messages import (
     Progress,
     Question,
     Reminded,
+    Tasks,
     Text,
     Unanswered,
     Waiting,
@@ -103,7 +104,7 @@ class Writer:
                 return self._asking_mails(message, mails, sent, so_far) if is_mailed(message) else []
             case Approval():
                 return self._request_mails(place, message, way, mails, sent, so_far)
-            case Progress():
+            case Progress() | Tasks():
                 return []
         assert_never(message)
 
@@ -326,7 +327,7 @@ def _decider_to_tell(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
 def is_mailed(message: Outgoing) -> bool:
     """False for messages that only update an earlier one, because a mail cannot be edited."""
     match message:
-        case Progress():
+        case Progress() | Tasks():
             return False
         case Question():
             return isinstance(message.state, Unanswered)

@@ -19,11 +19,14 @@ from channels.messages import (
     Outgoing,
     Progress,
     Question,
+    Tasks,
     Text,
     Unanswered,
     Way,
 )
+from channels.plain import TASK_MARKS
 from channels.slack.blocks import (
+    BOLD,
     BUTTON_CHARS_MAX,
     FALLBACK_CHARS_MAX,
     Post,
@@ -48,6 +51,8 @@ POSTS_MAX = 20
 FILE_CHARS_MIN = 40_000
 """A longer text becomes a file, and so does one that takes more than POSTS_MAX messages."""
 EXCERPT_CHARS_MAX = 3_000
+TASK_CHARS_MAX = 200
+_WAITS = {"waiting_for_approval": " (waits for approval)", "not_done": " (not done)"}
 BUTTONS_MAX = 5
 OPTIONS_MAX = 100
 
@@ -69,6 +74,8 @@ def posts_of(message: Outgoing, thread_id: str, way: Way = NEW) -> list[Post]:
             made = _question(message, thread_id)
         case Progress():
             made = _progress(message)
+        case Tasks():
+            made = _tasks(message, thread_id)
         case _:
             assert_never(message)
     if len(made) > POSTS_MAX:
@@ -185,6 +192,17 @@ def _closed(question: Question, said: str, thread_id: str) -> list[Post]:
         # Shorten the question to make room for the answer. Earlier posts still show the question in full.
         parts[0] = bold(one_line(question.question, FALLBACK_CHARS_MAX))
     return posts(said, [one_message(blocks_of(parts), thread_id)])
+
+
+def _tasks(tasks: Tasks, thread_id: str) -> list[Post]:
+    done = sum(task.state == "done" for task in tasks.tasks)
+    heading = f"Tasks: {done} of {len(tasks.tasks)} done"
+    lines = [
+        f"\n{TASK_MARKS[task.state]} {one_line(task.title, TASK_CHARS_MAX)}{_WAITS.get(task.state, '')}"
+        for task in tasks.tasks
+    ]
+    part = Part("section", [Run(heading, BOLD), *linked("".join(lines))])
+    return posts(heading, [one_message(blocks_of([part]), thread_id)])
 
 
 def _progress(progress: Progress) -> list[Post]:

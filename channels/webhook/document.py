@@ -23,6 +23,7 @@ from channels.messages import (
     Progress,
     Question,
     Reminded,
+    Tasks,
     Text,
     Unanswered,
     Waiting,
@@ -70,7 +71,7 @@ def _data_of(message: Outgoing) -> Any:
     match message:
         case Question() | Approval():
             return to_jsonable_python(message, exclude={"state"}) | to_jsonable_python(message.state)
-        case Text() | Notice() | Progress():
+        case Text() | Notice() | Progress() | Tasks():
             return to_jsonable_python(message)
     assert_never(message)
 
@@ -87,6 +88,8 @@ def _type_of(message: Outgoing, about: MessageKey | None) -> str:
             return _type_of_request(message)
         case Progress():
             return "progress"
+        case Tasks():
+            return "tasks"
     assert_never(message)
 
 

@@ -13,8 +13,8 @@ ROSTER = Path(agent.__file__).parent / "roster"
 FACE = """\
 Agent AgentError Call Called DoneForNow Facts HandOver KeepsNotes Limits LookAgain Meaning MessageReceived NoNotes Notes
 NotesUnavailable NothingToDo RequestHumanInput
-Result Said SendUpdate SetReminder Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question calls
-opening_of steps_taken
+Result Said SendUpdate SetReminder ShowTasks Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question
+calls opening_of steps_taken
 """
 """Teams import these: taking one away, or renaming it, breaks their agents."""
 SMALL_AGENT = '''

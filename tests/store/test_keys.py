@@ -27,7 +27,7 @@ OUTSIDE = st.builds(OutsideId, st.sampled_from(["slack", "email", "cron"]), st.t
 ABOUT = (
     STEPS | OUTSIDE.map(str) | st.sampled_from(["h12/handed", "cancel/2f", "s4/refused", "s4/decided/no/verified/U1"])
 )
-NUMBERED = ("votes", "reminder", "ended")
+NUMBERED = ("votes", "reminder", "ended", "tasks")
 
 
 @st.composite

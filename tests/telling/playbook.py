@@ -63,6 +63,7 @@ from channels.messages import (
     Progress,
     Question,
     Reminded,
+    Tasks,
     Text,
     Unanswered,
     Waiting,
@@ -698,7 +699,7 @@ def heard(message: Outgoing, way: Way) -> str:
             return f"asked: {message.question}" if isinstance(message.state, Unanswered) else ""
         case Approval():
             return _heard_of_request(message, way)
-        case Progress():
+        case Progress() | Tasks():
             return ""  # it changes a message that is there
     assert_never(message)
 

@@ -92,6 +92,12 @@ def asked(step: str) -> StepChosen:
     return chosen(step, "request_human_input", question="Which tag?")
 
 
+def listed(step: str, *tasks: tuple[str, str]) -> StepChosen:
+    """Each task with the intent that does it."""
+    shown = [{"title": title, "does": intent} for title, intent in tasks or (("Push it", "push"), ("Look", "look"))]
+    return chosen(step, "show_tasks", tasks=shown).model_copy(update={"effect": "lists"})
+
+
 def done(step: str) -> StepChosen:
     return chosen(step, "done_for_now", message="It is out.")
 

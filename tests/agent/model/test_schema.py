@@ -369,7 +369,7 @@ def test_a_field_left_out_takes_its_default() -> None:
         (
             {"intent": "destroy"},
             "Unknown intent 'destroy'. Known are: deploy, restart, request_human_input, done_for_now, send_update, "
-            "nothing_to_do, withdraw_request, look_again, set_reminder.",
+            "show_tasks, nothing_to_do, withdraw_request, look_again, set_reminder.",
         ),
         ({"intent": "hand_over", "agent": "x", "reason": "y"}, "Unknown intent 'hand_over'."),
         ({"intent": ["deploy"]}, "The step names no intent. Known are: deploy,"),

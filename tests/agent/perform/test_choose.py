@@ -8,7 +8,7 @@ import pytest
 
 from agent.definition import Limits
 from agent.model.base import ModelFailure
-from agent.steps import Step, WithdrawRequest
+from agent.steps import PlannedTask, ShowTasks, Step, WithdrawRequest
 from store.events import ChoiceFailed, StepChosen
 from store.text import instant
 from tests.telling.playbook import Look, Push, Touch, World, done
@@ -164,3 +164,22 @@ async def test_whether_a_step_may_have_side_effects_is_in_the_log(tool: Step, ac
     await world.say("do it")
     await world.run()
     assert next(event for event in world.thread.events if isinstance(event, StepChosen)).acts is acts
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ([("Push it", "push"), ("Fly", "fly")], "`does` must be one of"),
+        ([("Push it", "push"), ("Say so", "done_for_now")], "not 'done_for_now'"),
+        ([("Push it", "push")], "A list has 2 to 20 tasks."),
+    ],
+)
+async def test_a_list_of_tasks_that_no_step_will_do_is_chosen_again(tasks: list[tuple[str, str]], said: str) -> None:
+    world = World()
+    await world.say("push it")
+    shown = ShowTasks(tasks=[PlannedTask(title=title, does=intent) for title, intent in tasks])
+    world.model.answers(shown, done("No list, then."))
+    await world.run()
+    [failed] = [event for event in world.thread.events if isinstance(event, ChoiceFailed)]
+    assert said in failed.error
+    assert failed.reason == "invalid"

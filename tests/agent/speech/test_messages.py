@@ -16,12 +16,14 @@ from channels.messages import (
     Approval,
     Dropped,
     Ended,
+    ListedTask,
     Notice,
     Outgoing,
     Progress,
     Question,
     Reminded,
     Rewrite,
+    Tasks,
     Text,
     Under,
     Vote,
@@ -52,6 +54,7 @@ from tests.telling.story import (
     fired,
     handed_to_human,
     interrupted,
+    listed,
     message,
     not_sent,
     paused,
@@ -107,6 +110,11 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     ),
     "progress": (WAITS[:-1], Progress("deployment of backend", "under_way")),
     "ended": ((*WAITS, finished("s1")), Progress("deployment of backend", "done")),
+    "tasks": ((message(), listed("s1")), Tasks((ListedTask("Push it", "to_do"), ListedTask("Look", "to_do")))),
+    "tasks_moved": (
+        (message(), listed("s1"), sent("s1/say"), chosen("s2", acts=True), requested("s2")),
+        Tasks((ListedTask("Push it", "waiting_for_approval"), ListedTask("Look", "to_do"))),
+    ),
     "handed_to_human": (
         (message(), handed_to_human()),
         Notice("I stopped and need a person: Three errors in a row. Write to me and I will continue."),
@@ -263,7 +271,9 @@ def test_what_follows_a_card_refers_to_it_once_it_is_out(kind: Kind, expected: W
     assert way(showing(REQUESTED, "card"), Unsent(kind, 2, "s1")) == expected
 
 
-@pytest.mark.parametrize(("kind", "part"), [("answered", "say"), ("progress", "progress"), ("ended", "progress")])
+@pytest.mark.parametrize(
+    ("kind", "part"), [("answered", "say"), ("progress", "progress"), ("ended", "progress"), ("tasks_moved", "say")]
+)
 def test_what_is_kept_up_to_date_takes_the_place_of_the_message_that_said_it(kind: Kind, part: MessagePart) -> None:
     assert way(QUESTIONED, Unsent(kind, 2, "s1")) == NEW
     assert way(showing(QUESTIONED, part), Unsent(kind, 2, "s1")) == Rewrite("1.2")
