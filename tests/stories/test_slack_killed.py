@@ -79,7 +79,7 @@ async def story(team: Team, point: Point) -> bool:
     """Whether the program was killed in it."""
     slack = team.slack
     told = asyncio.create_task(tell(team), name="the person")
-    gate_is = slack.hold(point.method, after_effect=point.after, when=_nth(point.number))
+    gate_is = slack.hold(point.method, after_effect=point.after, when=nth(point.number))
     async with gate_is as gate, asyncio.timeout(STORY_SECONDS_MAX):
         async with team.running() as process:
             reached = asyncio.create_task(gate.reached(seconds=STORY_SECONDS_MAX))
@@ -120,7 +120,7 @@ async def story(team: Team, point: Point) -> bool:
     return killed
 
 
-def _nth(number: int):  # type: ignore[no-untyped-def]
+def nth(number: int):  # type: ignore[no-untyped-def]
     seen = 0
 
     def is_it(_: dict[str, object]) -> bool:
