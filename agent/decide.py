@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
-from agent.steps import HandOver, Step, Tool, as_question
+from agent.speech.stopping import ended_since_stop
+from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_question
 from store.authority.words import words_behind
 from store.events import (
     ChoiceFailed,
@@ -183,10 +184,22 @@ def _choose(agent: Agent, thread: Thread) -> Action | None:
     state = thread.state
     if limit := _limit_reached(agent, thread):
         return limit
+    if state.stopped:
+        return ChooseStep(_after_stop(agent, thread))
     if state.retry_choice_at:
         return None
     step = opening_step(thread) or agent.plan(thread)
     return ChooseStep(step) if step else AskModel()
+
+
+def _after_stop(agent: Agent, thread: Thread) -> Step:
+    """What had begun has moved on since people stopped the agent: follow it to its end, and tell them how it ended."""
+    step = agent.plan(thread)
+    if isinstance(step, Tool) and step.follows:
+        return step
+    following = [name for name, kind in agent.all_steps.items() if issubclass(kind, Tool) and kind.follows]
+    told = ended_since_stop(thread, following)
+    return DoneForNow(message=told) if told else NothingToDo()
 
 
 def _limit_reached(agent: Agent, thread: Thread) -> HandToHuman | None:

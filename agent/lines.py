@@ -47,6 +47,7 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
+    WorkStopped,
 )
 from store.keys import MessageKey, OutsideId
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
@@ -259,7 +260,9 @@ def _thread_unserved(row: _Row, event: ThreadUnserved) -> Fields:
     return {"error": _error(event.why)}
 
 
-def _by_a_person(row: _Row, event: ThreadPaused | ThreadResumed | ThreadCancelled | ThreadReopened) -> Fields:
+def _by_a_person(
+    row: _Row, event: ThreadPaused | ThreadResumed | ThreadCancelled | WorkStopped | ThreadReopened
+) -> Fields:
     return _person(event.by)
 
 
@@ -313,6 +316,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ThreadPaused: _by_a_person,
     ThreadResumed: _by_a_person,
     ThreadCancelled: _by_a_person,
+    WorkStopped: _by_a_person,
     ThreadReopened: _by_a_person,
     FeedbackGiven: _feedback_given,
     StandingGranted: _standing_granted,

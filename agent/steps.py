@@ -162,6 +162,9 @@ class Tool(Step):
     """
     by_code: ClassVar[bool] = False
     """Only code chooses it: the model is not offered it, and it never runs by anybody else's choice."""
+    follows: ClassVar[bool] = False
+    """It follows what another call has begun until that ends: the plan may choose it also after people stopped the
+    agent, so that they hear the end."""
     timeout_seconds: ClassVar[float] = 60.0
     doing: ClassVar[str] = ""
     """What people see while it runs, after the agent's name: `is looking at the tags`. Empty: the intent."""

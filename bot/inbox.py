@@ -33,6 +33,7 @@ from store.events import (
     ThreadReopened,
     ThreadResumed,
     TriggerReceived,
+    WorkStopped,
 )
 from store.keys import OutsideId, thread_id_of
 from store.thread import Thread
@@ -197,6 +198,12 @@ class Inbox(Deciding):
             raise _cancelled(thread)
         event = ThreadCancelled(id=keys.new("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
         return await self._append(thread, event)
+
+    async def stop(self, thread_id: str, channel: str, by: Person, *, event_id: str) -> Thread:
+        thread, by = await self._steered(thread_id, by)
+        if thread.state.cancelled:
+            raise _cancelled(thread)
+        return await self._append(thread, WorkStopped(id=str(OutsideId(channel, event_id)), at=self._clock(), by=by))
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
         """Open a thread at `place` with the first `at` events of this one. Ongoing work does not continue there."""

@@ -160,5 +160,5 @@ class Inbox(Protocol):
     async def keep_image(self, content: bytes) -> str:
         """Keep an image for an attachment (`Attachment.image`). Returns its id: the same content has the same."""
 
-    async def cancel(self, thread_id: str, by: Person, reason: str = "") -> object:
-        """End the thread. Raises UnknownThread, Refused."""
+    async def stop(self, thread_id: str, channel: str, by: Person, *, event_id: str) -> object:
+        """Stop what the agent is doing there; the next words go on. Raises UnknownThread, Refused."""

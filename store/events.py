@@ -323,6 +323,16 @@ class ThreadCancelled(Recorded):
     reason: str = ""
 
 
+class WorkStopped(Recorded):
+    """A person stopped what is under way, and the open request is withdrawn. The next words go on.
+
+    What has begun outside goes on to its end, which is recorded and told.
+    """
+
+    kind: Literal["work_stopped"] = "work_stopped"
+    by: Person
+
+
 class ThreadReopened(Recorded):
     """A cancelled thread goes on with the next message. What was cancelled stays cancelled."""
 
@@ -374,6 +384,7 @@ KnownEvent = (
     | ThreadPaused
     | ThreadResumed
     | ThreadCancelled
+    | WorkStopped
     | ThreadReopened
     | FeedbackGiven
     | StandingGranted

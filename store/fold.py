@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from store import running
+from store import running, whole
 from store.authority.terms import terms_of
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import (
@@ -48,14 +48,12 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
+    WorkStopped,
 )
 from store.keys import MessageKey, TimerKey
 from store.moves import (
-    begin_copy,
-    cancel,
     count_failure,
     edit_message,
-    end_edit,
     end_open_steps,
     end_outage,
     escalate,
@@ -64,19 +62,14 @@ from store.moves import (
     note_outage,
     note_reading,
     outcome_of,
-    reopen,
     settle,
     start_turn,
-    stop_choosing,
     supersede_chosen,
     update_request,
 )
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
-from store.state import OPEN, Request, State, StepState, StepStatus, effect_of
+from store.state import NOT_BEGUN, OPEN, Request, State, StepState, effect_of
 from store.tasks import follow_tasks, tasks_of
-
-NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
-"""A call that waits for a decision, or is approved, and has not begun."""
 
 
 def fold(before: State, events: tuple[Event, ...], index: int) -> State:
@@ -248,7 +241,7 @@ def _timer_fired(state: State, event: TimerFired, index: int) -> None:
             if not step.chosen.until:
                 move_step(state, step_id, {"waiting"}, status="due", until=None)
             elif move_step(state, step_id, {"waiting"}, status="finished", until=None) and not state.cancelled:
-                state.news_at = index
+                state.news_at, state.stopped = index, False
         case TimerKey(_, step_id) if (step := state.steps.get(step_id)) and step.status == "requested" and step.request:
             escalate(state, step.request, key, index)
         case _:
@@ -290,64 +283,7 @@ def _delivery_failed(state: State, event: DeliveryFailed, index: int) -> None:
         state.outbox.put(MessageKey(event.id, "undelivered"), "undelivered", index)
 
 
-# The thread as a whole
-
-
-def _thread_opened(state: State, event: ThreadOpened, index: int) -> None:
-    state.agent, state.place = event.agent, event.place
-
-
-def _agent_changed(state: State, event: AgentChanged, index: int) -> None:
-    state.agent = event.agent
-    end_edit(state, event.id, index)
-    end_open_steps(state, "finished", {"chosen"}, index)
-    # The approval was for a call of the other agent, even if this one has a tool of the same name.
-    end_open_steps(state, "superseded", NOT_BEGUN, index)
-    start_turn(state, index)
-
-
-def _handed_to_human(state: State, event: HandedToHuman | EventsLost, index: int) -> None:
-    stop_choosing(state, index)
-    end_edit(state, event.id, index)
-    state.handed_to_human = True
-    state.errors_in_row = state.steps_in_turn = 0
-    state.outbox.put(MessageKey(event.id, "say"), "handed_to_human", index)
-
-
-def _events_lost(state: State, event: EventsLost, index: int) -> None:
-    state.ahead = max(state.ahead, event.numbered_from - index - 1)
-    _handed_to_human(state, event, index)
-
-
-def _unserved(state: State, event: ThreadUnserved, index: int) -> None:
-    state.unserved = True
-    state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
-
-
-def _thread_paused(state: State, event: ThreadPaused, index: int) -> None:
-    state.paused = True
-
-
-def _thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
-    state.paused = False
-    end_outage(state)  # Nobody asked the model meanwhile.
-
-
-def _thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
-    cancel(state, index)
-    if event.reason:
-        state.words = state.words.by(event.by)
-    state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
-
-
-def _thread_reopened(state: State, event: ThreadReopened, index: int) -> None:
-    if state.cancelled:
-        reopen(state, index)
-        state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
-
-
-def _thread_forked(state: State, event: ThreadForked, index: int) -> None:
-    begin_copy(state, index)
+# What is only noted
 
 
 def _mark_unreadable(state: State, event: UnknownEvent, index: int) -> None:
@@ -363,8 +299,8 @@ def _ignore(state: State, event: StandingGranted | StandingRevoked | StandingUse
 
 
 ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
-    ThreadOpened: _thread_opened,
-    ThreadForked: _thread_forked,
+    ThreadOpened: whole.thread_opened,
+    ThreadForked: whole.thread_forked,
     MessageReceived: _message_received,
     MessageEdited: _message_edited,
     MessageDeleted: _message_deleted,
@@ -383,14 +319,15 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     MessageSent: _message_sent,
     MessageFailed: _message_failed,
     DeliveryFailed: _delivery_failed,
-    AgentChanged: _agent_changed,
-    HandedToHuman: _handed_to_human,
-    EventsLost: _events_lost,
-    ThreadUnserved: _unserved,
-    ThreadPaused: _thread_paused,
-    ThreadResumed: _thread_resumed,
-    ThreadCancelled: _thread_cancelled,
-    ThreadReopened: _thread_reopened,
+    AgentChanged: whole.agent_changed,
+    HandedToHuman: whole.handed_to_human,
+    EventsLost: whole.events_lost,
+    ThreadUnserved: whole.thread_unserved,
+    ThreadPaused: whole.thread_paused,
+    ThreadResumed: whole.thread_resumed,
+    ThreadCancelled: whole.thread_cancelled,
+    WorkStopped: whole.work_stopped,
+    ThreadReopened: whole.thread_reopened,
     FeedbackGiven: _feedback_given,
     StandingGranted: _ignore,
     StandingRevoked: _ignore,

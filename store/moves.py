@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from store.events import ApprovalDecided, ChoiceFailed, StepChosen
-from store.keys import MessageKey, MessagePart, TimerKey
+from store.keys import MessageKey, MessagePart, TimerKey, question_about
 from store.outbox import Kind, Outbox
-from store.state import OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
+from store.state import NOT_BEGUN, OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
 
 
 def move_step(state: State, step_id: str, allowed: Iterable[StepStatus], **changes: Any) -> bool:
@@ -46,7 +46,7 @@ def start_turn(state: State, index: int) -> None:
         state.news_at = index
     close_question(state, index)
     state.steps_in_turn = state.errors_in_row = 0
-    state.handed_to_human, state.retry_choice_at = False, None
+    state.handed_to_human, state.retry_choice_at, state.stopped = False, None, False
 
 
 def stop_choosing(state: State, index: int) -> None:
@@ -94,7 +94,7 @@ def begin_copy(state: State, index: int) -> None:
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
     drop_words(state, index)
-    state.handed_to_human = state.paused = state.cancelled = False
+    state.handed_to_human = state.paused = state.cancelled = state.stopped = False
     state.current = state.question = state.tasks = ""
 
 
@@ -106,6 +106,27 @@ def cancel(state: State, index: int) -> None:
     state.cancelled = True
 
 
+def stop(state: State, index: int) -> None:
+    """End what has not begun and what the agent meant to look at again. What has begun outside goes on to its end.
+
+    Reminders stay: they are for later. The question how something ended stays too, because nobody else knows.
+    """
+    end_open_steps(state, "superseded", {"chosen"}, index)
+    end_open_steps(state, "withdrawn", NOT_BEGUN, index)
+    for step_id in state.open_steps:
+        if state.steps[step_id].effect == "waits":
+            end_step(state, step_id, "superseded", {"waiting", "due"}, index)
+    if not _asks_how_it_ended(state):
+        close_question(state, index)
+    drop_words(state, index)
+    state.stopped, state.current = True, ""
+
+
+def _asks_how_it_ended(state: State) -> bool:
+    unknown = (step.id for step in state.steps.values() if step.status == "interrupted")
+    return any(question_about(step_id) == state.question for step_id in unknown)
+
+
 def reopen(state: State, index: int) -> None:
     """A cancelled thread goes on with the next message, and nothing from before goes on by itself."""
     # Also what a tool that was running when the thread was cancelled has left open since.
@@ -113,7 +134,7 @@ def reopen(state: State, index: int) -> None:
     for step_id in state.open_steps:
         move_step(state, step_id, {"running"}, abandoned=True)
     drop_words(state, index)
-    state.cancelled = state.paused = False
+    state.cancelled = state.paused = state.stopped = False
     state.current = ""
 
 

@@ -48,6 +48,8 @@ StepStatus = Literal[
     "duplicate",  # the same call as an ongoing one, which continues
 ]
 OPEN: frozenset[StepStatus] = frozenset({"chosen", "requested", "approved", "running", "waiting", "due"})
+NOT_BEGUN: frozenset[StepStatus] = frozenset({"requested", "approved"})
+"""A call that waits for a decision, or is approved, and has not begun."""
 ONGOING: frozenset[StepStatus] = frozenset({"requested", "approved", "waiting", "due"})
 """Choosing the same call again while it has one of these is a duplicate."""
 
@@ -248,6 +250,9 @@ class State:
     """The agent stopped and waits for a person."""
     paused: bool = False
     cancelled: bool = False
+    stopped: bool = False
+    """People stopped the work, and nothing has moved the thread since: the agent only follows and tells what had begun.
+    """
     outbox: Outbox = field(default_factory=Outbox)
     unreadable: bool = False
     ahead: int = 0

@@ -49,6 +49,7 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
+    WorkStopped,
 )
 from store.keys import TimerKey
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
@@ -308,6 +309,12 @@ def _cancelled(row: _Row, event: ThreadCancelled) -> Block:
     return Block("cancelled", str(row.text))
 
 
+def _stopped(row: _Row, event: WorkStopped) -> Block:
+    row.text.put("by", _who(event.by))
+    row.text.put("what", "what was under way and any request; what has begun goes on to its end. Wait for new words")
+    return Block("stopped", str(row.text))
+
+
 def _reopened(row: _Row, event: ThreadReopened) -> Block:
     row.text.put("by", _who(event.by))
     row.text.put("what", "what was cancelled stays cancelled; nothing from before is under way")
@@ -347,6 +354,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ThreadPaused: _nothing,
     ThreadResumed: _nothing,
     ThreadCancelled: _cancelled,
+    WorkStopped: _stopped,
     ThreadReopened: _reopened,
     FeedbackGiven: _nothing,
     StandingGranted: _nothing,

@@ -36,8 +36,8 @@ from store.events import (
     StepChosen,
     TriggerReceived,
 )
-from store.fold import NOT_BEGUN
 from store.images import data_url_of
+from store.state import NOT_BEGUN
 from store.thread import Thread
 
 OUTDATED_IN_ROW_MAX = 2

@@ -13,6 +13,7 @@ from typing import Any, Literal, assert_never, cast
 from agent.speech.loss import loss_in_words
 from agent.speech.outcomes import ended_edit_in_words, outcome_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
+from agent.speech.stopping import stop_in_words
 from channels.messages import (
     NEW,
     Answered,
@@ -43,6 +44,7 @@ from store.events import (
     ThreadUnserved,
     ToolFinished,
     ToolWaiting,
+    WorkStopped,
 )
 from store.keys import MessageKey
 from store.names import called
@@ -230,6 +232,8 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
         case ThreadCancelled():
             why = f": {event.reason}" if event.reason else ""
             return f"Cancelled by {event.by.name}{why}. I will not start anything else."
+        case WorkStopped():
+            return stop_in_words(thread, event)
         case ThreadReopened():
             return f"Reopened by {event.by.name}. What was cancelled stays cancelled. Write to me to go on."
         case ThreadUnserved():

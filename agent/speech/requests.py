@@ -20,6 +20,7 @@ from store.events import (
     StepChosen,
     ThreadCancelled,
     TriggerReceived,
+    WorkStopped,
 )
 from store.keys import MessageKey
 from store.names import called
@@ -112,6 +113,8 @@ def why_closed(event: Event) -> str:
             return f"Instead of it, this was chosen: {chosen}"
         case ThreadCancelled(reason=reason):
             return reason
+        case WorkStopped(by=by):
+            return f"{by.name} stopped the agent."
         case _:
             return ""
 

@@ -47,6 +47,7 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
+    WorkStopped,
 )
 from store.keys import TimerKey
 from store.outbox import Unsent
@@ -235,7 +236,7 @@ def _sent(at: _Moment, event: MessageSent) -> Entry | None:
     unsent = at.before.state.outbox.get(event.key)
     if unsent is None or unsent.kind not in ("notice", "edit_ended"):
         return None
-    if isinstance(at.before.events[unsent.event], ThreadCancelled | ThreadReopened):
+    if isinstance(at.before.events[unsent.event], ThreadCancelled | WorkStopped | ThreadReopened):
         return None
     return Entry("bot", "bot", render(outgoing(at.before, unsent)))
 
@@ -272,6 +273,10 @@ def _resumed(at: _Moment, event: ThreadResumed) -> Entry:
 def _cancelled(at: _Moment, event: ThreadCancelled) -> Entry:
     reason = f": {event.reason}" if event.reason else ""
     return Entry("person", event.by.name, f"cancelled the thread{visible(reason)}")
+
+
+def _stopped(at: _Moment, event: WorkStopped) -> Entry:
+    return Entry("person", event.by.name, "stopped what was under way; the next words go on")
 
 
 def _reopened(at: _Moment, event: ThreadReopened) -> Entry:
@@ -323,6 +328,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ThreadPaused: _paused,
     ThreadResumed: _resumed,
     ThreadCancelled: _cancelled,
+    WorkStopped: _stopped,
     ThreadReopened: _reopened,
     StandingGranted: _granted,
     StandingRevoked: _revoked,

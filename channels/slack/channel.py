@@ -170,7 +170,7 @@ class SlackChannel(Channel):
         if address is None or said is None or not said.sender.address:
             return None
         # Keep the session's status: by default, the end of a stream removes the stop button while the agent works on.
-        session = self._status.session(place) if address.is_direct else ""
+        session = self._status.session(place)
         return Reader(address.team, said.sender.address, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:

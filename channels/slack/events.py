@@ -109,6 +109,12 @@ class Stopped:
     channel: str
     thread: str
     user: str
+    ts: str = ""
+    """Of the event: the same for each redelivery."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.channel}:{self.thread}:stopped:{self.ts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,9 @@ def parse_event(body: Payload, me: Installation) -> SlackEvent:
         case {"event": {"type": "agent_session_stopped", **event}}:
             channel = text_in(event, "channel") or text_in(event, "channel_id")
             thread, user = text_in(event, "thread_ts"), text_in(event, "user") or text_in(event, "user_id")
-            return Stopped(channel, thread, user) if channel and thread and user else Ignored("a stop of no session")
+            if not (channel and thread and user):
+                return Ignored("a stop of no session")
+            return Stopped(channel, thread, user, text_in(event, "event_ts") or text_in(body, "event_id"))
         case {"event": {"type": str(kind)}}:
             return Ignored(f"event {kind[:60]}")
         case _:

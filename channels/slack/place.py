@@ -45,11 +45,6 @@ class Address:
         return is_user(self.channel)
 
     @property
-    def is_direct(self) -> bool:
-        """Whether it is a direct message channel."""
-        return self.channel.startswith("D")
-
-    @property
     def begins_thread(self) -> bool:
         """Whether the thread's first message is not posted yet."""
         return self.thread.startswith("#")

@@ -79,8 +79,8 @@ class Status:
         try:
             while wanted := self._wanted.pop(place, None):
                 before = self._shown.get(place, _Shown())
-                # Only direct messages are agent sessions, with a stop button.
-                if wanted.session != before.session and address.is_direct:
+                # Slack shows the stop button while the session is processing.
+                if wanted.session != before.session:
                     await self._try(
                         place,
                         self._client.agents_sessions_setStatus(

@@ -529,7 +529,7 @@ def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
         *("push started", "touch started", "slow started", "compacted", "stood over words"),
         "an approval while code asks",
         *("paused", "waiting_for_approval", "waiting_for_answer", "waiting", "done", "cancelled", "handed_to_human"),
-        "thread_reopened",
+        *("thread_reopened", "work_stopped"),
         *(f"step {status}" for status in ("finished", "failed", "rejected", "refused", "interrupted", "superseded")),
         *(f"step {status}" for status in ("withdrawn", "cancelled", "complete", "duplicate", "waiting", "requested")),
     }

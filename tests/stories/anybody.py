@@ -34,6 +34,7 @@ from store.events import (
     ThreadReopened,
     ToolStarted,
     TriggerReceived,
+    WorkStopped,
 )
 from store.state import StepState
 from store.thread import Thread
@@ -136,6 +137,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                         await world.pause()
                     case "resumes":
                         await world.resume()
+                    case "stops":
+                        await world.stop()
                     case "cancels":
                         await world.cancel(self.text_of(writes), writes)
 
@@ -144,7 +147,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
     does = st.sampled_from(
         (
             *("speaks", "speaks", "approves", "approves", "approves what is gone", "approves something else"),
-            *("rejects", "answers", "pauses", "resumes", "resumes"),
+            *("rejects", "answers", "pauses", "resumes", "resumes", "stops"),
         )
     )
     points = st.integers(1, 8)
@@ -290,6 +293,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         match new:
             case ToolStarted():
                 step = state.steps[new.step]
+                assert not state.stopped or step.attempt, f"{new.id} was begun after a stop"
                 assert not was_cancelled(before, new.step), f"{new.id}, which was cancelled"
                 assert may_begin(before), f"{new.id} while {before.status}"
                 doubted = step.chosen.acts and step.chosen.by == "model" and self.is_doubtful(before, step.chosen)
@@ -310,6 +314,8 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
             case StepChosen(by="model") | StepChosen(begun=True) | ApprovalRequested():
                 assert not was_cancelled(before, new.step), f"{new.id}, which was cancelled"
                 assert words_came_after_the_reopening(before), f"{new.id} with no word since it was reopened"
+                assert not before.state.stopped or not isinstance(new, ApprovalRequested), f"{new.id} after a stop"
+                assert not (before.state.stopped and isinstance(new, StepChosen) and new.by == "model")
                 assert may_begin(before), f"{new.id} while {before.status}"
                 if isinstance(new, StepChosen) and new.by == "model":
                     self.check_seen(before, new)
@@ -436,7 +442,7 @@ def all_words_were_read(before: Thread) -> bool:
         match past:
             case StepChosen(by="model", seen=seen):
                 return not any(isinstance(event, MessageReceived) for event in before.events[seen or index :])
-            case ThreadReopened():
+            case ThreadReopened() | WorkStopped():
                 return True  # What was written before is not acted on, and people know.
             case MessageReceived():
                 return False

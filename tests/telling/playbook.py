@@ -600,6 +600,10 @@ class World:
         self.thread = await self.inbox.resume(self.thread.id, ANN)
         return self.thread
 
+    async def stop(self, by: Person = ANN) -> Thread:
+        self.thread = await self.inbox.stop(self.thread.id, "terminal", by, event_id=str(self.thread.version))
+        return self.thread
+
     async def cancel(self, reason: str = "", by: Person = ANN) -> Thread:
         self.thread = await self.inbox.cancel(self.thread.id, by, reason)
         return self.thread

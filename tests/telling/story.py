@@ -44,6 +44,7 @@ from store.events import (
     ToolWaiting,
     TriggerReceived,
     UnknownEvent,
+    WorkStopped,
 )
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.thread import (
@@ -262,6 +263,10 @@ def resumed(number: int = 1) -> ThreadResumed:
 
 def cancelled() -> ThreadCancelled:
     return ThreadCancelled(id="cancel/1", at=AT, by=ANN)
+
+
+def stopped(number: int = 1) -> WorkStopped:
+    return WorkStopped(id=f"from/slack/stop:{number}", at=AT, by=ANN)
 
 
 def reopened(number: int = 1) -> ThreadReopened:

@@ -19,6 +19,7 @@ from channels.places import Alerts
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import SCOPES
 from channels.slack.downloads import is_slack_url
+from channels.slack.events import Stopped
 from channels.slack.place import place_of
 from store.base import StoreUnavailable
 from store.deliveries import MessageFailed, MessageSent
@@ -369,14 +370,55 @@ async def test_the_stop_button_ends_what_is_under_way(office: Office) -> None:
         assert stopped
         await office.slack.acknowledged(stopped)
         thinking.set()
-        await office.says("Cancelled by", said)
-        thread = await office.until(said, "cancelled")
-    assert thread.state.steps == {}
+        await office.says("Stopped by ana", said)
+        thread = await office.until(said, "done")
+        assert thread.state.steps == {}
+        office.model.answers(done("Hello again."))
+        await office.slack.say(said.channel, "ana", "are you there?", said)
+        await office.says("Hello again.", said)
     assert office.desk.ran == []
 
 
+async def test_the_stop_button_withdraws_a_request_in_a_channel_too(office: Office) -> None:
+    async with office.open():
+        asked, card = await asked_for_prod(office)
+        await office.slack.wait_for(lambda: office.slack.session_status(asked.channel, asked) == "suspended")
+        thinking = asyncio.Event()
+
+        async def thinks(_: str) -> Step:
+            await thinking.wait()
+            return done("Not said.")
+
+        office.model.answers(thinks)
+        await office.slack.say("deploys", "ana", "hm", asked)
+        await office.slack.wait_for(lambda: office.slack.session_status(asked.channel, asked) == "processing")
+        stopped = await office.slack.stop_session("ana", "deploys", asked)
+        assert stopped
+        await office.slack.acknowledged(stopped)
+        thinking.set()
+        await office.says("Withdrawn, and not run: push", asked)
+        thread = await office.until(asked, "done")
+        await office.slack.wait_for(lambda: "withdrawn" in office.slack.text_of(office.slack.now(card)))
+    assert [step.status for step in thread.state.steps.values()] == ["withdrawn"]
+    assert not any("Not said." in text for text in office.of_bot(asked))
+
+
+async def test_a_stop_that_slack_delivers_again_does_not_end_what_was_asked_since(office: Office) -> None:
+    office.model.answers(done("Hello."), PROD)
+    async with office.open():
+        said = await office.slack.dm("ana", "are you there?")
+        await office.says("Hello.", said)
+        thread = await office.until(said, "done")
+        stop = Stopped(said.channel, said.ts, "U1", "17.4")
+        await office.inbox.stop(thread.id, "slack", ANN, event_id=stop.id)
+        await office.slack.say(said.channel, "ana", "push to prod", said)
+        await office.says("Approval needed", said)
+        await office.inbox.stop(thread.id, "slack", ANN, event_id=stop.id)
+    assert (await office.thread(said)).status == "waiting_for_approval"
+
+
 class _Refusing(Inbox):
-    async def cancel(self, thread_id: str, by: Person, reason: str = "") -> Thread:
+    async def stop(self, thread_id: str, channel: str, by: Person, *, event_id: str) -> Thread:
         raise Refused(f"{by.name} may not steer this thread. Nothing was changed.", "not_entitled")
 
 

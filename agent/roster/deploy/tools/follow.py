@@ -81,6 +81,7 @@ class WaitForDeployment(Tool):
 
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     acts: ClassVar[bool] = False
+    follows: ClassVar[bool] = True
     doing: ClassVar[str] = "is waiting for a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE | {"run_id"}
 
