@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
@@ -72,10 +72,11 @@ class Block:
     """A tool's result. It can be looked up again, so it is left out before people's messages are."""
     tables: tuple[Table, ...] = ()
     """The tables in it."""
+    text: str = field(init=False, compare=False, repr=False)
+    """As the model reads it. It is made once, because every prompt of a long thread has a thousand blocks."""
 
-    @property
-    def text(self) -> str:
-        return f"<{self.tag}>\n{self.body}</{self.tag}>"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", f"<{self.tag}>\n{self.body}</{self.tag}>")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ def without_seen_rows(blocks: Iterable[Block]) -> Iterator[str]:
     """The texts of the blocks. A repeated table holds only the rows that have changed."""
     last: dict[tuple[str, str], Table] = {}
     for block in blocks:
+        if not block.tables:
+            yield block.text
+            continue
         before = tuple(last.get((block.tag, table.path)) for table in block.tables)
         yield _without_rows_of(block, before) if any(before) else block.text
         last |= {(block.tag, table.path): table for table in block.tables}

@@ -19,6 +19,7 @@ import aiohttp
 import httpx2
 import structlog
 from openai import APIStatusError, OpenAIError
+from pydantic_core import to_json
 
 from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
@@ -211,4 +212,7 @@ async def _with_images(prompt: Prompt) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    try:
+        return to_json(value)  # In a quarter of the time of `json`.
+    except ValueError:  # Half surrogates, which UTF-8 cannot encode.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
