@@ -56,7 +56,7 @@ async def test_every_figure_that_needs_a_server_can_be_taken(site: Site) -> None
     assert all(math.isfinite(figure.value) for figure in figures)
     tasks = next(figure for figure in figures if figure.name == "parked thread, tasks in a worker")
     assert tasks.holds
-    written = [figure for figure in figures if figure.name.startswith("bytes of events")]
+    written = [figure for figure in figures if figure.name.startswith("bytes sent")]
     assert all(figure.holds for figure in written)
     assert written[-1].value < written[0].value * 1.1, "as much at any length"
 

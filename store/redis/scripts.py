@@ -20,6 +20,8 @@ ID_BYTES_MAX = 64
 
 TAIL_LINES = 8
 """How many lines a claim reads: a new thread, or what happened to one that is remembered, has fewer."""
+TAIL_BYTES_MAX = 16_000
+"""Fewer lines, if they are long: a claim may be of many threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ return redis.call('LRANGE', KEYS[1], ARGV[1], -1)
 CLAIM = Script(
     _NOW
     + f"""
-local TAIL_LINES = {TAIL_LINES}
+local TAIL_LINES, TAIL_BYTES_MAX = {TAIL_LINES}, {TAIL_BYTES_MAX}
 """
     + """
 -- KEYS due   ARGV token limit lease_ms only expired skip*
@@ -149,6 +151,14 @@ local limit, only, skip = tonumber(ARGV[2]), ARGV[4], {}
 for i = 6, #ARGV do skip[ARGV[i]] = true end
 local function free(thread)
   return not skip[thread] and (ARGV[5] == '1' or redis.call('HEXISTS', leases, thread) == 0)
+end
+local function tail(log)
+  local lines, bytes = redis.call('LRANGE', log, -TAIL_LINES, -1), 0
+  for i = #lines, 1, -1 do
+    bytes = bytes + #lines[i]
+    if bytes > TAIL_BYTES_MAX then return {unpack(lines, i + 1)} end
+  end
+  return lines
 end
 local due, from, page = {}, 0, {}
 if only ~= '' then
@@ -168,7 +178,7 @@ for _, thread in ipairs(due) do
   redis.call('HSET', leases, thread, ARGV[1])
   redis.call('ZADD', KEYS[1], now + ARGV[3], thread)
   local log, count = tag .. ':log:' .. thread, redis.call('HINCRBY', tries, thread, 1)
-  claims[#claims + 1] = {thread, count, redis.call('LLEN', log), redis.call('LRANGE', log, -TAIL_LINES, -1)}
+  claims[#claims + 1] = {thread, count, redis.call('LLEN', log), tail(log)}
 end
 return claims
 """

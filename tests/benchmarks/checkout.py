@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import json
 import os
-import statistics
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -48,17 +46,11 @@ async def long(bot: Bot, length: int) -> Samples:
     gc.collect()
     took, thread = await bot.approve_loop(place)
     return {
-        "marginal_ms": [statistics.median(_between_looks(thread)) * 1000],
+        "chosen_at": [event.at.timestamp() for event in thread.events if isinstance(event, StepChosen)],
         "whole_ms": [took.whole * 1000 / STEPS],
         "cpu_ms": [took.cpu * 1000 / STEPS],
         "resume_ms": [took.resume * 1000],
     }
-
-
-def _between_looks(thread: Thread) -> list[float]:
-    """The seconds from one look-up to the next, each with its own question to the model."""
-    chosen = [event.at for event in thread.events if isinstance(event, StepChosen)][-STEPS:-2]
-    return [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(chosen)]
 
 
 async def flood(bot: Bot, count: int) -> Samples:

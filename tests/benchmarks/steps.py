@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+import itertools
+import statistics
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -121,6 +123,7 @@ class _Grown:
     """What the approve-loop took on threads of one length."""
 
     steps: list[float] = field(default_factory=list)
+    marginal: list[float] = field(default_factory=list)
     resumes: list[float] = field(default_factory=list)
     resumes_elsewhere: list[float] = field(default_factory=list)
     events: float = 0.0
@@ -154,6 +157,11 @@ async def growth(site: Site, rounds: int, *, with_peer: bool) -> list[Figure]:
         for length in LENGTHS
     ]
     figures.append(Figure("  1,000 against 10 events", step[1000] / step[10], "x", note="reading the thread included"))
+    more = {length: median_ms(of_length.marginal) for length, of_length in grown.items()}
+    figures += [
+        Figure("one more step at 10 events", more[10], "ms", note="from one look-up to the next"),
+        Figure("  at 1,000 events, against that", more[1000] / more[10], "x", at_most=1.5, note=f"{more[1000]:.2f} ms"),
+    ]
     for length, of_length in grown.items():
         figures += _figures_of(length, of_length)
     return figures
@@ -176,8 +184,18 @@ async def _grow(server: Server, bot: Bot, length: int, grown: _Grown, *, counted
     elsewhere, _ = await bot.approve_loop(place, elsewhere=True)
     if counted:
         grown.steps.append(loop.whole / STEPS)
+        grown.marginal.append(marginal([e.at.timestamp() for e in thread.events if isinstance(e, StepChosen)]))
         grown.resumes.append(loop.resume)
         grown.resumes_elsewhere.append(elsewhere.resume)
+
+
+def marginal(chosen_at: Sequence[float]) -> float:
+    """Seconds that one more step takes: the median from one look-up of the last loop to the next.
+
+    `chosen_at`: when each step was chosen, in seconds.
+    """
+    looks = chosen_at[-STEPS:-2]
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(looks))
 
 
 def _figures_of(length: int, grown: _Grown) -> list[Figure]:
@@ -186,10 +204,12 @@ def _figures_of(length: int, grown: _Grown) -> list[Figure]:
     return [
         Figure(f"approval recorded -> tool started {at}", median_ms(grown.resumes), "ms", at_most=at_most),
         Figure("  by a worker that has not seen it", median_ms(grown.resumes_elsewhere), "ms", note="it loads the log"),
-        Figure(f"bytes of events a step {at}", grown.events, "B", at_most=1000),
-        Figure("  sent to Redis", grown.sent, "B", at_most=1000, note="at the socket: keys, scripts' names and all"),
+        Figure(
+            f"bytes sent to Redis a step {at}", grown.sent, "B", at_most=1000, note="by all commands, at the socket"
+        ),
         Figure("  received from Redis", grown.received, "B", note="what is read of the thread is in it"),
-        Figure("  in the append-only file", grown.kept, "B", at_most=1000, note="with ids, leases and indexes"),
+        Figure("  of events", grown.events, "B", note="as they stand in the log"),
+        Figure("  in the append-only file", grown.kept, "B", note="with ids, leases and indexes"),
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from store.base import ThreadDiverged
 from store.codec import encode
 from store.events import Event
-from store.redis.scripts import TAIL_LINES
+from store.redis.scripts import TAIL_BYTES_MAX, TAIL_LINES
 from store.redis.store import RedisStore
 from store.tail import Tail
 from store.thread import Thread
@@ -68,6 +68,12 @@ async def test_a_claim_brings_the_end_of_the_log(redis_store: RedisStore) -> Non
     lease = await claimed(redis_store)
     assert lease.tail == Tail(12, LINES[-TAIL_LINES:])
     assert lease.tail.extending(thread) is None
+
+
+async def test_a_claim_brings_no_long_events(redis_store: RedisStore) -> None:
+    events = (*EVENTS[:3], message("long", "x" * TAIL_BYTES_MAX), *EVENTS[3:5])
+    await redis_store.append(T1, *events)
+    assert (await claimed(redis_store)).tail == Tail(6, LINES[3:5])
 
 
 async def test_a_claim_of_a_log_that_is_lost_brings_nothing(redis_store: RedisStore) -> None:
