@@ -11,14 +11,13 @@ import io
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from bot import extras
 from bot.secret_files import SUFFIX, secret_of
-from bot.store_settings import LEASE_SECONDS_MAX, LEASE_SECONDS_MIN, SCHEMES, Durable
 from bot.team.names import nearest
 from bot.team.problems import SettingsError, what_is_wrong, why
 from bot.team.reach import Reach
@@ -88,9 +87,9 @@ class Settings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
     """The calls that a worker process makes to one model at once, and the threads that it holds beside those."""
-    bot_lease_seconds: Annotated[float, Field(ge=LEASE_SECONDS_MIN, le=LEASE_SECONDS_MAX)] = 15
+    bot_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15
     """How long a dead worker keeps its threads."""
-    durable_before_acting: Durable = ""
+    durable_before_acting: Literal["", "disk", "replica"] = ""
     """What confirms a start before the tool begins: Redis alone, its disk (WAITAOF), or one of its replicas (WAIT)."""
     bot_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
     """How long `bot run` may finish its work after SIGTERM."""
@@ -99,7 +98,7 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str) -> str:
-        if url and _split(url).scheme not in SCHEMES:
+        if url and _split(url).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.settings import Settings
 from store.embedded import losses
 from store.embedded.server import visited, why_down
 from store.redis.connection import COMMAND_SECONDS, Connection
@@ -20,14 +21,13 @@ from store.redis.index import RedisIndex
 from store.redis.keys import Keys
 
 if TYPE_CHECKING:
-    from bot.store_settings import StoreSettings
     from store.base import Store
     from store.redis.facts import ServerFacts
     from store.redis.store import RedisStore
 
 
 @contextlib.asynccontextmanager
-async def store_of(settings: StoreSettings, *, stays: bool = True) -> AsyncIterator[RedisStore]:
+async def store_of(settings: Settings, *, stays: bool = True) -> AsyncIterator[RedisStore]:
     """The configured store, or the embedded server. Raises StoreUnavailable, EmbeddedRedisError.
 
     After events were cut off its end, people are told before anybody gets it. `stays`: an embedded server that is
@@ -60,14 +60,14 @@ async def facts_of(store: Store) -> ServerFacts | None:
 
 
 @contextlib.asynccontextmanager
-async def index_of(settings: StoreSettings) -> AsyncIterator[RedisIndex]:
+async def index_of(settings: Settings) -> AsyncIterator[RedisIndex]:
     """The lists of the configured store. Raises StoreUnavailable, EmbeddedRedisError."""
     async with connected(settings, stays=False) as connection:
         yield RedisIndex(connection, Keys())
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: StoreSettings, *, stays: bool = True) -> AsyncIterator[Connection]:
+async def connected(settings: Settings, *, stays: bool = True) -> AsyncIterator[Connection]:
     """A connection to the configured server, or to the embedded one. Raises StoreUnavailable, EmbeddedRedisError."""
     async with contextlib.AsyncExitStack() as stack:
         # A lease outlives any command: a reply that comes late is no lost lease.
@@ -81,7 +81,7 @@ async def connected(settings: StoreSettings, *, stays: bool = True) -> AsyncIter
         yield connection
 
 
-def _embedded(settings: StoreSettings, stays: bool) -> contextlib.AbstractAsyncContextManager[str]:
+def _embedded(settings: Settings, stays: bool) -> contextlib.AbstractAsyncContextManager[str]:
     if not stays:
         return visited(settings.bot_home)
     from store.embedded.keeper import embedded

@@ -8,10 +8,9 @@ address, and only channels make addresses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from store.values import Place
+from store.values import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,45 +21,29 @@ import typer
 import uvloop
 
 from bot.cli import console, exits
+from bot.settings import Settings, environment
 from bot.team.problems import SettingsError
 from store.failures import Explained
 from store.text import one_line
 
 if TYPE_CHECKING:
-    from bot.settings import Settings
     from bot.setup import Setup
-    from bot.store_settings import StoreSettings
 
 
 class Failed(Explained):
     """The command failed; the message is one line."""
 
 
-def read_lists(work: Callable[[StoreSettings], Coroutine[Any, Any, None]]) -> None:
-    """For a command that only reads lists: it needs no setting but those of the store. Raises Exit."""
-
-    def ready() -> Coroutine[Any, Any, None]:
-        from bot.store_settings import plain_settings
-
-        return work(plain_settings() or _settings())
-
-    _run(ready)
-
-
 def read(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     """For a command that only reads the store: it needs no team file, no agent and no log. Raises Exit."""
 
-    _run(lambda: work(_settings()))
+    def ready() -> Coroutine[Any, Any, None]:
+        found = environment()
+        if found.problems:
+            raise SettingsError(found.problems)
+        return work(found.settings)
 
-
-def _settings() -> Settings:
-    """Raises SettingsError."""
-    from bot.settings import environment
-
-    found = environment()
-    if found.problems:
-        raise SettingsError(found.problems)
-    return found.settings
+    _run(ready)
 
 
 def run(
@@ -132,7 +116,5 @@ def _run(ready: Callable[[], Coroutine[Any, Any, None]], log_failure: Callable[[
 def _in_debug() -> bool:
     """Also where the team file could not be read."""
     with contextlib.suppress(Exception):  # Reading the environment may be what failed.
-        from bot.settings import environment
-
         return environment().settings.bot_log_level == "debug"
     return False

@@ -11,8 +11,9 @@ import typer
 
 from bot.cli import command, console, exits
 from bot.cli.options import AsJson
-from bot.store_settings import StoreSettings
+from bot.settings import Settings
 from bot.stores import index_of
+from bot.team.hours import parse_duration, plain
 from channels import places
 from store.base import Lists
 from store.pages import PAGE_MAX, Cursor, NotACursor, Page
@@ -61,7 +62,7 @@ def threads(
     asked = {"status": status, "turn": turn, "agent": agent, "requester": requester, "place": place}
     asked |= {"newer-than": newer_than, "older-than": older_than}
 
-    async def work(settings: StoreSettings) -> None:
+    async def work(settings: Settings) -> None:
         async with index_of(settings) as lists:
             listed = await _listed(lists, wanted, limit, start)
             documents = await _documents(lists, listed, wanted) if as_json else []
@@ -74,7 +75,7 @@ def threads(
         if listed.after:
             console.say(f"There are more. To see them, repeat the command with --after {listed.after}")
 
-    command.read_lists(work)
+    command.read(work)
 
 
 async def _listed(lists: Lists, wanted: Filter, limit: int, after: str) -> Page:
@@ -123,12 +124,8 @@ def _one_of(known: tuple[str, ...], what: str, given: str) -> str:
 
 
 def _ago(option: str, age: str) -> datetime | None:
-    if not age:
-        return None
-    from bot.team.hours import parse_duration, plain
-
     try:
-        return datetime.now(UTC) - plain(parse_duration(age))
+        return datetime.now(UTC) - plain(parse_duration(age)) if age else None
     except ValueError as error:
         raise exits.Misused(f"{option} {error}.") from None
 
