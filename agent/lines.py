@@ -17,7 +17,7 @@ from typing import Any
 from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
-from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -284,6 +284,10 @@ def _standing_used(row: _Row, event: StandingUsed) -> Fields:
     return {"standing": _name(event.grant), "used_by": _name(event.thread), "step": _name(event.step)}
 
 
+def _plain(row: _Row, event: PlaceRegained) -> Fields:
+    return {}
+
+
 def _nothing(row: _Row, event: Event) -> None:
     return None
 
@@ -309,6 +313,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     MessageSent: _message_sent,
     MessageFailed: _message_failed,
     DeliveryFailed: _delivery_failed,
+    PlaceRegained: _plain,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed_to_human,
     EventsLost: _events_lost,

@@ -18,7 +18,7 @@ from bot.team.steer import Steering
 from channels.inbound import InboundMessage, Refused
 from store import images, keys
 from store.base import Store, ThreadMoved
-from store.deliveries import DeliveryFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
 from store.events import (
     TEXT_CHARS_MAX,
     Event,
@@ -173,6 +173,10 @@ class Inbox(Deciding):
 
     async def keep_image(self, content: bytes) -> str:
         return await images.keep(self._store, content)
+
+    async def place_regained(self, thread_id: str, channel: str, *, event_id: str) -> bool:
+        event = PlaceRegained(id=str(OutsideId(channel, event_id)), at=self._clock())
+        return await self._post(thread_id, event, opens=False)
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
         """Raises UnknownThread, Refused. Like `resume`, `cancel` and `fork`, it takes the right to steer."""

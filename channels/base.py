@@ -97,6 +97,10 @@ class Channel(Protocol):
         """
         return beside
 
+    async def link(self, place: Place) -> str:
+        """A link that opens this place; empty: there is none, or it is not known now. Never raises."""
+        return ""
+
     def covers(self, place: Place, other: Place) -> bool:
         """Whether people who read `other` also see the messages sent to `place`."""
         return place == other

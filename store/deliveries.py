@@ -1,4 +1,4 @@
-"""The events of what was sent from a thread: it arrived, it could not be sent, it bounced.
+"""The events of what was sent from a thread: it arrived, it could not be sent, it bounced; now it can be sent again.
 
 What is to be sent is derived from all events of the thread (`store.outbox`); these say what became of it.
 """
@@ -35,6 +35,14 @@ class MessageFailed(Recorded):
     """None: it is not retried."""
     elsewhere: bool = False
     """The requester is notified at another place."""
+    instead: tuple[Place, ...] = ()
+    """Of a request's card that nobody sees: where it is shown to those who may decide, in private."""
+
+
+class PlaceRegained(Recorded):
+    """The agent can post to the thread's own place again, where it could not: it was invited there."""
+
+    kind: Literal["place_regained"] = "place_regained"
 
 
 class DeliveryFailed(Recorded):

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, JsonValue
 
-from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.recorded import Recorded
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.values import Attachment, Effect, Person, Place, Usage
@@ -377,6 +377,7 @@ KnownEvent = (
     | MessageSent
     | MessageFailed
     | DeliveryFailed
+    | PlaceRegained
     | AgentChanged
     | HandedToHuman
     | EventsLost

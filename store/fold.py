@@ -18,7 +18,7 @@ from typing import Any
 
 from store import running, whole
 from store.authority.terms import terms_of
-from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -205,7 +205,7 @@ def _approval_requested(state: State, event: ApprovalRequested, index: int) -> N
     if step is None:
         return
     told = frozenset(range(1, 1 + len(event.asks))) if event.tells else frozenset[int]()
-    request = Request(step.chosen, event, terms_of(event.policy), {}, shown_at=told)
+    request = Request(step.chosen, event, terms_of(event.policy), {}, shown_at=told, asked_at=index)
     if move_step(state, event.step, {"chosen"}, status="requested", request=request) and not request.terms.standing:
         # No card if a standing approval decides: nobody has to look first.
         state.outbox.put_card(event.step, index, (None, *event.asks))
@@ -269,6 +269,10 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
         state.tasks = ""
     state.outbox.put(MessageKey(event.key, "undelivered"), "undelivered", index, lost.step)
     request = state.steps[lost.step].request if lost.kind == "card" else None
+    if request:
+        first, not_shown = 1 + len(request.places), {**request.not_shown, lost.surface: event.attempt}
+        update_request(state, request, instead=(*request.instead, *event.instead), not_shown=not_shown)
+        state.outbox.put_card(lost.step, lost.event, event.instead, first=first)
     unseen = request and not request.shown_at and not state.outbox.has_card(lost.step)
     # No card arrived anywhere, so nobody can approve it.
     if unseen and move_step(state, lost.step, {"requested"}, status="refused"):
@@ -281,6 +285,13 @@ def _delivery_failed(state: State, event: DeliveryFailed, index: int) -> None:
     key = MessageKey.parse(event.key)
     if key is None or key.part != "undelivered":
         state.outbox.put(MessageKey(event.id, "undelivered"), "undelivered", index)
+
+
+def _place_regained(state: State, event: PlaceRegained, index: int) -> None:
+    for step in (state.steps[step_id] for step_id in state.open_steps):
+        request = step.request
+        if step.status == "requested" and request and 0 in request.not_shown and 0 not in request.shown_at:
+            state.outbox.put_card(step.id, request.asked_at, (None,), failures=request.not_shown[0])
 
 
 # What is only noted
@@ -319,6 +330,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     MessageSent: _message_sent,
     MessageFailed: _message_failed,
     DeliveryFailed: _delivery_failed,
+    PlaceRegained: _place_regained,
     AgentChanged: whole.agent_changed,
     HandedToHuman: whole.handed_to_human,
     EventsLost: whole.events_lost,

@@ -89,11 +89,13 @@ class Outbox:
                 del self._unsent[earlier]
         self.put(key, kind, event, step)
 
-    def put_card(self, step: str, event: int, places: Sequence[Place | None], first: int = 0) -> None:
-        """Add a request's card for each place; `first` is the surface of the first one."""
+    def put_card(
+        self, step: str, event: int, places: Sequence[Place | None], first: int = 0, *, failures: int = 0
+    ) -> None:
+        """Add a request's card for each place; `first` is the surface of the first one, `failures` counts on."""
         for surface, place in enumerate(places, first):
             key = str(MessageKey(step, "card", surface=surface))
-            self._unsent[key] = Unsent("card", event, step, surface, place)
+            self._unsent[key] = Unsent("card", event, step, surface, place, failures)
 
     def put_wherever_shown(
         self,

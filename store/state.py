@@ -91,6 +91,12 @@ class Request(NamedTuple):
     """It was escalated: more people may decide than at first."""
     shown_at: frozenset[int] = frozenset()
     """The surfaces (see `store.keys`) at which its card was sent."""
+    instead: tuple[Place, ...] = ()
+    """Where it is shown in private, because its card could not be shown at the other places."""
+    not_shown: Mapping[int, int] = {}
+    """The surfaces at which its card could not be shown, each with the number of attempts."""
+    asked_at: int = 0
+    """The index of `asked`."""
 
     @property
     def step(self) -> str:
@@ -107,8 +113,8 @@ class Request(NamedTuple):
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """The places besides the thread's own, surface 1 first. The last ones are used only after an escalation."""
-        return (*self.asked.asks, *self.asked.then_asks)
+        """The places besides the thread's own, surface 1 first: those of an escalation follow, then private ones."""
+        return (*self.asked.asks, *self.asked.then_asks, *self.instead)
 
     @property
     def editable(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from agent.definition import Agent
 from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
 from agent.steps import Tool
-from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -348,6 +348,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     MessageSent: _nothing,
     MessageFailed: _message_failed,
     DeliveryFailed: _came_back,
+    PlaceRegained: _nothing,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed,
     EventsLost: _lost,

@@ -8,18 +8,21 @@ owns the text of a message, the channel its appearance.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from agent.decide import Say
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
-from agent.speech.messages import outgoing, person_to_notify, way
+from agent.speech.messages import outgoing, way
+from agent.speech.undelivered import person_to_notify, place_of_lost
 from channels.base import Channel, SendFailed, SentInPart
 from store import keys
 from store.base import LeaseLost
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
-from store.keys import SendKey
+from store.keys import MessageKey, SendKey
 from store.outbox import Unsent
 from store.values import Place
 
@@ -33,6 +36,7 @@ log = structlog.get_logger(__name__)
 async def say(turn: Turn, action: Say) -> None:
     unsent = action.unsent
     try:
+        await _tell_the_person_too(turn, action)
         place = _place(turn, unsent)
         channel = _channel(turn, place)
         receipt = await _send(turn, action, channel, place)
@@ -57,12 +61,31 @@ def _place(turn: Turn, unsent: Unsent) -> Place:
     own, alerts = turn.thread.place, turn.services.alerts
     if unsent.kind != "undelivered":
         return unsent.place or own
-    if alerts:
-        return alerts
-    place = _channel(turn, own).place_for(person_to_notify(turn.thread, unsent), own)
+    place = alerts or _in_private(turn, unsent)
     if place is None:
         raise SendFailed("No person asked for it, so there is nobody to tell elsewhere.")
     return place
+
+
+def _in_private(turn: Turn, unsent: Unsent) -> Place | None:
+    """Where the person who is to hear of the lost message can be told alone. None: nowhere. Raises SendFailed."""
+    own = turn.thread.place
+    return _channel(turn, own).place_for(person_to_notify(turn.thread, unsent), own)
+
+
+async def _tell_the_person_too(turn: Turn, action: Say) -> None:
+    """Where lost messages are reported to others, tell the person what theirs said. Raises SendFailed to try again."""
+    if action.unsent.kind != "undelivered" or not turn.services.alerts:
+        return
+    with contextlib.suppress(SentInPart):
+        try:
+            place = _in_private(turn, action.unsent)
+            if place and place not in (turn.thread.place, turn.services.alerts):
+                await _send(turn, action, _channel(turn, place), place, also=True)
+        except SendFailed as error:
+            if error.retry_after_seconds is not None:
+                raise
+            log.info("nobody_told_in_private", thread=turn.thread.id, key=action.key, error=str(error))
 
 
 def _channel(turn: Turn, place: Place) -> Channel:
@@ -72,8 +95,12 @@ def _channel(turn: Turn, place: Place) -> Channel:
     return channel
 
 
-async def _send(turn: Turn, action: Say, channel: Channel, place: Place) -> str:
+async def _send(turn: Turn, action: Say, channel: Channel, place: Place, *, also: bool = False) -> str:
+    """`also`: the same is said at another place too, under the key of the action."""
     thread, unsent = turn.thread, action.unsent
+    about = MessageKey.parse(action.key)
+    key = str(replace(about, surface=1)) if also and about else action.key
+    in_private = unsent.kind == "undelivered" and place not in (thread.place, turn.services.alerts)
     turn.check_lease()
     async with asyncio.timeout(turn.agent.limits.send_seconds):
         so_far = thread.events[: unsent.event + 1]
@@ -81,12 +108,22 @@ async def _send(turn: Turn, action: Say, channel: Channel, place: Place) -> str:
             so_far = so_far[-1:]  # The conversation here is not for people elsewhere.
         return await channel.send(
             place,
-            outgoing(thread, unsent),
+            outgoing(thread, unsent, in_private=in_private, link=await _link(turn, unsent)),
             way(thread, unsent),
-            key=str(SendKey(thread.id, action.key)),
+            key=str(SendKey(thread.id, key)),
             since=_since(turn, unsent),
             so_far=so_far,
         )
+
+
+async def _link(turn: Turn, unsent: Unsent) -> str:
+    """To the place where a message was lost; empty: unknown, or nothing was lost."""
+    failed = turn.thread.events[unsent.event]
+    if not isinstance(failed, MessageFailed | DeliveryFailed):
+        return ""
+    place = place_of_lost(turn.thread, failed, unsent.step)
+    channel = turn.services.channels.get(place.channel)
+    return await channel.link(place) if channel else ""
 
 
 def _since(turn: Turn, unsent: Unsent) -> datetime | None:
@@ -106,6 +143,24 @@ async def _sent_in_part(turn: Turn, key: str, partly: SentInPart) -> None:
     )
 
 
+def _approvers_in_private(turn: Turn, unsent: Unsent) -> tuple[Place, ...]:
+    """Where to show a request whose last card was lost to those who may decide it."""
+    thread = turn.thread
+    request = thread.state.steps[unsent.step].request if unsent.kind == "card" else None
+    others = (each for key, each in thread.state.outbox.items() if each != unsent)
+    if (
+        request is None
+        or request.shown_at
+        or request.instead
+        or any(each.kind == "card" and each.step == unsent.step for each in others)
+    ):
+        return ()
+    channel = turn.channel
+    places = [channel.place_for(person, thread.place) for person in request.asked.approvers] if channel else []
+    new = (place for place in places if place and place not in (thread.place, *request.places))
+    return tuple(dict.fromkeys(new))
+
+
 async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None) -> None:
     now, attempt = turn.now(), action.unsent.failures + 1
     again = retry_after is not None and attempt < turn.agent.limits.send_attempts
@@ -119,5 +174,6 @@ async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None
         error=error[:ERROR_CHARS_MAX],
         retry_at=now + timedelta(seconds=max(retry_after or 0, backoff)) if again else None,
         elsewhere=not again and not action.unsent.is_minor,
+        instead=() if again else _approvers_in_private(turn, action.unsent),
     )
     await turn.note(failed)

@@ -14,6 +14,7 @@ from agent.speech.loss import loss_in_words
 from agent.speech.outcomes import ended_edit_in_words, outcome_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from agent.speech.stopping import stop_in_words
+from agent.speech.undelivered import lost_in_words
 from channels.messages import (
     NEW,
     Answered,
@@ -61,8 +62,12 @@ EVENTS_PER_THREAD = "events_per_thread"
 """The limit after which the thread cannot continue."""
 
 
-def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
-    """The message. `thread` is the thread as it is now."""
+def outgoing(thread: Thread, unsent: Unsent, *, in_private: bool = False, link: str = "") -> Outgoing:
+    """The message. `thread` is the thread as it is now.
+
+    `in_private`: only the person who is notified of a lost message reads this, so it may say what that message said.
+    `link`: to the place where the message was lost.
+    """
     event = thread.events[unsent.event]
     match unsent.kind:
         case "text":
@@ -84,7 +89,8 @@ def outgoing(thread: Thread, unsent: Unsent) -> Outgoing:
             return Tasks(tuple(ListedTask(task.title, task.state) for task in tasks_of(then.state, unsent.step)))
         case "undelivered":
             assert isinstance(event, MessageFailed | DeliveryFailed)
-            return Notice(_undelivered(thread.at(unsent.event + 1), event, unsent.step))
+            said = _lost(thread, unsent, event) if in_private else None
+            return Notice(lost_in_words(thread.at(unsent.event + 1), event, unsent.step, said=said, link=link))
         case "handed_to_human":
             assert isinstance(event, HandedToHuman | EventsLost)
             return Notice(_handed_over(thread.at(unsent.event + 1), event))
@@ -193,28 +199,11 @@ def _progress_heading(thread: Thread, step: StepState) -> str:
     return first.note or call_in_words(step.chosen.intent, step.chosen.arguments)
 
 
-def _undelivered(thread: Thread, failed: MessageFailed | DeliveryFailed, about: str) -> str:
-    lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
-    what = f"My message to {lost} bounced" if lost else "I could not send a message"
-    place, key = thread.place, MessageKey.parse(failed.key)
-    step = thread.step(about or key.about) if key and key.surface else None
-    if key and step and step.request:
-        place = step.request.places[key.surface - 1]
-    where, why = f"{place.channel}:{place.address}", failed.error.rstrip(".")
-    return f"{what} in {where} ({why}). `bot show {thread.id}` prints the thread."
-
-
-def person_to_notify(thread: Thread, undelivered: Unsent) -> Person:
-    """The person to notify of a lost message: the last verified sender, unless it was lost on its way to them.
-
-    A person without an address if there is none.
-    """
-    failed = thread.events[undelivered.event]
-    lost = failed.recipient if isinstance(failed, DeliveryFailed) else ""
-    before = reversed(thread.events[: undelivered.event])
-    senders = (event.sender for event in before if isinstance(event, MessageReceived))
-    known = (sender for sender in senders if sender.trust == "verified" and sender.address != lost)
-    return next(known, Person(name="nobody"))
+def _lost(thread: Thread, unsent: Unsent, failed: MessageFailed | DeliveryFailed) -> Outgoing | None:
+    """The message that this failure has lost. None: it was sent, or says nothing."""
+    before = thread.at(unsent.event)
+    lost = before.state.outbox.get(failed.key)
+    return outgoing(before, lost) if lost else None
 
 
 def _handed_over(thread: Thread, event: HandedToHuman | EventsLost) -> str:

@@ -59,7 +59,7 @@ def approval(
         asked_by=_asker(_before(thread, request)),
         changed_by=request.chosen.editor,
         asked_again=_why_again(thread, request),
-        group=_who_decides(request, widened=request.widened or surface > len(asked.asks)),
+        group=_who_decides(request, widened=request.widened or _is_escalated(request, surface)),
         approvers=asked.approvers,
         quorum=terms.quorum,
         votes=tuple(Vote(called(vote.by), vote.at, vote.by) for vote in request.votes) if terms.quorum > 1 else (),
@@ -68,6 +68,12 @@ def approval(
         editable=asked.editable,
         state=state,
     )
+
+
+def _is_escalated(request: Request, surface: int) -> bool:
+    """Whether the request is shown at this surface only after an escalation."""
+    asked = request.asked
+    return len(asked.asks) < surface <= len(asked.asks) + len(asked.then_asks)
 
 
 def cautions(thread: Thread, request: Request) -> tuple[str, ...]:

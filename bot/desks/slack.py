@@ -15,7 +15,7 @@ from bot import listing
 from bot.team.people import People
 from channels.slack.events import Installation
 from channels.slack.home import Home, HomeItem
-from channels.slack.place import NAME, Address, address_of, thread_at
+from channels.slack.place import NAME, Address, address_of, link_to, thread_at
 from store.authority.terms import ANYONE, TEAM
 from store.base import Store
 from store.deliveries import MessageSent
@@ -127,7 +127,7 @@ class SlackDesk:
 
     def _item(self, row: Row) -> HomeItem:
         at = thread_at(Place(channel=row.channel, address=row.address))
-        link = f"{self.me.url}archives/{at.channel}/p{at.thread.replace('.', '')}" if self.me.url and at else ""
+        link = link_to(self.me.url, at) if at else ""
         return HomeItem(
             thread_id=row.id,
             title=row.title,
@@ -136,6 +136,15 @@ class SlackDesk:
             at=row.updated_at,
             requested_by=row.requester[0] if row.requester else "",
         )
+
+    async def threads_not_shown_in(self, channel: str) -> list[str]:
+        found = []
+        wanted = Filter(channel=NAME, address=f"{self.me.team}/{channel}/")
+        async for _, thread in self._loaded(wanted):
+            request = thread.pending
+            if request and 0 in request.not_shown and 0 not in request.shown_at:
+                found.append(thread.id)
+        return found
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads in Slack that changed lately, newest first, each with the ts of the newest known message."""

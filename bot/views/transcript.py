@@ -17,7 +17,7 @@ from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
-from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -250,6 +250,10 @@ def _came_back(at: _Moment, event: DeliveryFailed) -> Entry:
     return Entry("problem", "channel", visible(f"A message to {event.recipient} bounced: {event.error}"))
 
 
+def _regained(at: _Moment, event: PlaceRegained) -> Entry:
+    return Entry("note", "channel", "I can post here again")
+
+
 def _handed(at: _Moment, event: HandedToHuman | EventsLost) -> Entry:
     return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed_to_human", at.index))))
 
@@ -320,6 +324,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     MessageSent: _sent,
     MessageFailed: _message_failed,
     DeliveryFailed: _came_back,
+    PlaceRegained: _regained,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed,
     EventsLost: _handed,

@@ -20,9 +20,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels.base import Channel, SendFailed
 from channels.messages import NEW, New, Outgoing, Question, Rewrite, Text, Unanswered, Under, Way
 from channels.slack.blocks import Post, TooLongToShow
+from channels.slack.calls import try_call
 from channels.slack.files import sharing_text
 from channels.slack.marks import is_abandoned_stream, mark, parts_in
-from channels.slack.place import NAME, address_of, is_user, place_of, thread_at
+from channels.slack.place import NAME, address_of, is_user, link_to, place_of, thread_at
 from channels.slack.posts import posts_of
 from channels.slack.refusals import failure_of
 from channels.slack.status import Status
@@ -51,7 +52,7 @@ class SlackChannel(Channel):
         self._client = client
         self._streams = Streams(client)
         self._status = Status(client)
-        self._user = self._team = ""
+        self._user = self._team = self._url = ""
         self._direct: dict[str, str] = {}
         """The ids of our direct message channels, by user."""
         self._anchors: dict[tuple[Place, str], Place] = {}
@@ -99,6 +100,12 @@ class SlackChannel(Channel):
     def place_for(self, person: Person, beside: Place) -> Place | None:
         """Our direct messages with that person."""
         return place_of("", person.address, "") if is_user(person.address) else None
+
+    async def link(self, place: Place) -> str:
+        address = address_of(place)
+        if address is None or await try_call("auth.test", self._identity()) is False:
+            return ""
+        return link_to(self._url, address)
 
     def covers(self, place: Place, other: Place) -> bool:
         """Whether both are in the same channel, where a second card would be redundant."""
@@ -208,6 +215,7 @@ class SlackChannel(Channel):
         if not self._user:
             answer = await self._client.auth_test()
             self._user, self._team = str(answer["user_id"]), str(answer["team_id"])
+            self._url = str(answer.get("url") or "")
         return self._user, self._team
 
     def busy(self, place: Place, doing: str, *, about: str = "") -> None:

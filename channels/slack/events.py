@@ -118,11 +118,25 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """Somebody invited us to a channel, or a workspace did when it was installed there."""
+
+    channel: str
+    ts: str
+    """Of the event: the same for each redelivery."""
+    inviter: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.channel}:joined:{self.ts}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     why: str
 
 
-SlackEvent = Posted | Edited | Deleted | HomeOpened | Stopped | Ignored
+SlackEvent = Posted | Edited | Deleted | HomeOpened | Stopped | Joined | Ignored
 
 
 def parse_event(body: Payload, me: Installation) -> SlackEvent:
@@ -138,6 +152,8 @@ def parse_event(body: Payload, me: Installation) -> SlackEvent:
             if not (channel and thread and user):
                 return Ignored("a stop of no session")
             return Stopped(channel, thread, user, text_in(event, "event_ts") or text_in(body, "event_id"))
+        case {"event": {"type": "member_joined_channel", "user": me.user, "channel": str(channel), **event}}:
+            return Joined(channel, text_in(event, "event_ts") or text_in(body, "event_id"), text_in(event, "inviter"))
         case {"event": {"type": str(kind)}}:
             return Ignored(f"event {kind[:60]}")
         case _:

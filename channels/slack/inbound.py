@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -30,7 +30,17 @@ from channels.inbound import Inbox, Refused
 from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
 from channels.slack.clicking import ClickHandler
 from channels.slack.clicks import Clicker
-from channels.slack.events import Deleted, Edited, HomeOpened, Ignored, Installation, Posted, Stopped, parse_event
+from channels.slack.events import (
+    Deleted,
+    Edited,
+    HomeOpened,
+    Ignored,
+    Installation,
+    Joined,
+    Posted,
+    Stopped,
+    parse_event,
+)
 from channels.slack.home import Home
 from channels.slack.home_tab import HomeTab
 from channels.slack.marks import thread_in
@@ -62,6 +72,9 @@ class Desk(Protocol):
 
     async def home_of(self, by: Person) -> Home:
         """Only what this person may see."""
+
+    async def threads_not_shown_in(self, channel: str, /) -> Sequence[str]:
+        """The ids of the threads there with a request that could not be shown there, and that still waits."""
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads of the last days, each with the ts of its newest known message."""
@@ -111,6 +124,9 @@ class SlackInbound:
                 pass  # the manifest has the suggested prompts
             case Stopped():
                 await self._stop(event)
+            case Joined():
+                for thread_id in await self._desk.threads_not_shown_in(event.channel):
+                    await self._inbox.place_regained(thread_id, NAME, event_id=event.id)
             case Ignored():
                 log.debug("slack_ignored", why=event.why)
         await ack()

@@ -73,6 +73,14 @@ def thread_at(place: Place) -> Address | None:
     return None if address.begins_thread or "/" in address.thread else address
 
 
+def link_to(url: str, address: Address) -> str:
+    """A link to a thread or a channel; `url`: the workspace's, with a slash at its end. Empty: nothing to link to."""
+    if not url or address.is_user:
+        return ""
+    message = f"/p{address.thread.replace('.', '')}" if address.thread and not address.begins_thread else ""
+    return f"{url}archives/{address.channel}{message}"
+
+
 class SlackPlaces:
     """`slack:C0123`, or `slack:U0123` for a person."""
 

@@ -50,6 +50,24 @@ _FOR_GOOD = {
     "users_not_found",
 }
 """Retrying is useless. https://docs.slack.dev/reference/methods/chat.postMessage#errors"""
+_HELPS = {
+    "channel_not_found": "The channel is gone, or private, and I am not in it: invite me there.",
+    "is_archived": "The channel is archived. Unarchive it, or write to me in another channel.",
+    "message_not_found": "Somebody has deleted the message.",
+    "messages_tab_disabled": "The app's Messages tab is off: see app_home in manifest.yml.",
+    "missing_scope": "Add the scope to the app (manifest.yml has all), and install it again.",
+    "msg_blocks_too_long": "It is too long for Slack.",
+    "msg_too_long": "It is too long for Slack.",
+    "not_in_channel": "I am not in that channel: invite me there with /invite.",
+    "restricted_action": "Only some people may post there: an administrator has to let me, or write to me elsewhere.",
+    "restricted_action_non_threadable_channel": "That channel has no threads: write to me elsewhere.",
+    "restricted_action_read_only_channel": "That channel is read-only: write to me elsewhere.",
+    "restricted_action_thread_locked": "The thread is locked: write to me in a new one.",
+    "thread_not_found": "Somebody has deleted the thread: write to me in a new one.",
+    "token_revoked": "The app was removed: install it again, and set SLACK_BOT_TOKEN.",
+    "user_disabled": "That person's account is deactivated.",
+}
+"""What people can do about it. The other codes mean a mistake of ours, or help themselves."""
 _UNTIL_REPAIRED = {"account_inactive", "invalid_auth", "missing_scope", "not_authed", "token_expired", "token_revoked"}
 """The installation must be repaired first."""
 _FOR_NOW = {
@@ -96,10 +114,11 @@ def failure_of(error: SlackApiError) -> SendFailed:
     if code in ("ratelimited", "rate_limited") or response.status_code == 429:
         return SendFailed("Slack asks to slow down.", _retry_after(response))
     needed = f" (it needs {response['needed']})" if response.get("needed") else ""
+    helps = f" {_HELPS[code]}" if code in _HELPS else ""
     if code in _FOR_GOOD:
-        return SendFailed(f"Slack refuses: {code}{needed}.")
+        return SendFailed(f"Slack refuses: {code}{needed}.{helps}")
     if code in _UNTIL_REPAIRED:
-        text = f"Slack refuses: {code}{needed}. `bot doctor` says what to repair."
+        text = f"Slack refuses: {code}{needed}.{helps} `bot doctor` says what to repair."
         return SendFailed(text, RETRY_AFTER_REPAIR_SECONDS)
     return SendFailed(f"Slack is in trouble: {code}.", RETRY_SECONDS)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from store.deliveries import PlaceRegained
 from store.events import Event
 from store.thread import Thread
 from store.values import Place
@@ -159,3 +160,21 @@ def test_what_was_to_follow_a_card_that_will_never_be_there_is_forgotten_with_it
     lost_here = not_sent("s1/card", 30, None).model_copy(update={"elsewhere": True})
     nowhere = thread(*waiting.events[:-1], rejected("s1", ANN, "d1", groups=("release",)), lost_here, lost_there)
     assert unsent(nowhere) == ["s1/settled", "s1/card/undelivered", "s1/card/at/1/undelivered"]
+
+
+def test_a_card_that_is_lost_everywhere_is_shown_in_private_and_at_its_place_again_later() -> None:
+    lost = not_sent("s1/card", 3, None).model_copy(
+        update={"elsewhere": True, "instead": (Place(channel="room", address="/U9/"),)}
+    )
+    private = thread(message(), chosen("s1", acts=True), requested("s1"), lost)
+    assert private.status == "waiting_for_approval"
+    assert "s1/card/at/1" in private.state.outbox
+    regained = private.extended([sent("s1/card/at/1"), PlaceRegained(id="from/slack/C1:joined:1", at=AT)])
+    again = regained.state.outbox["s1/card"]
+    assert (again.failures, again.place) == (3, None)
+    assert (
+        "s1/card"
+        not in regained.extended([sent("s1/card"), PlaceRegained(id="from/slack/C1:joined:2", at=AT)]).state.outbox
+    )
+    approved_since = regained.extended([sent("s1/card"), approved("s1")])
+    assert {"s1/settled", "s1/settled/at/1"} <= set(approved_since.state.outbox)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.speech.messages import outgoing, person_to_notify, question, way
+from agent.speech.messages import outgoing, question, way
+from agent.speech.undelivered import person_to_notify
 from channels.messages import (
     NEW,
     Answered,

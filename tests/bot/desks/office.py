@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from agent.authority import AnyoneMay
+from agent.authority import AnyoneMay, Authority
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.desks.slack import SlackDesk
@@ -22,6 +22,7 @@ from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.recorded import Recorded
 from store.thread import Thread
+from store.values import Place
 from tests import ROOT
 from tests.fakes.slack import Message, SlackServer
 from tests.patience import PATIENCE_SECONDS
@@ -46,6 +47,8 @@ class Office:
         self.model = ScriptedModel()
         self.client = client_of(slack.bot_token, slack.api_url)
         self.limits = Limits()
+        self.alerts: Place | None = None
+        self.authority: Authority = AnyoneMay()
         self.reads_images = False
 
     @contextlib.asynccontextmanager
@@ -60,7 +63,8 @@ class Office:
     async def works(self) -> AsyncIterator[None]:
         channel = SlackChannel(self.client)
         loop = Loop(
-            authority=AnyoneMay(),
+            authority=self.authority,
+            alerts=self.alerts,
             store=self.store,
             roster={"ops": ops(self.desk, limits=self.limits)},
             channels={channel.name: channel},

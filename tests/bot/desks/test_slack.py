@@ -687,6 +687,7 @@ def test_the_manifest_asks_for_what_the_code_needs_and_for_nothing_else() -> Non
         "agent_session_stopped",
         "app_home_opened",
         "app_mention",
+        "member_joined_channel",
         "message.channels",
         "message.groups",
         "message.im",
