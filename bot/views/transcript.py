@@ -149,7 +149,7 @@ def _chosen(at: _Moment, event: StepChosen) -> Entry:
             return Entry("bot", "bot", render(Tasks(tuple(listed))))
         case _:
             pass
-    call = call_in_words(event.intent, {name: _shortened(value) for name, value in event.arguments.items()})
+    call = call_in_words(event.intent, _said(event.arguments))
     if event.by == "person":
         return Entry("decision", event.editor.name if event.editor else "somebody", f"✏️ edited it: {call}")
     return Entry("step", "code" if event.by == "code" else "agent", call)
@@ -354,22 +354,48 @@ def _failure_in_words(event: ChoiceFailed) -> str:
 def _summary(result: JsonValue, *, known: Mapping[str, JsonValue]) -> str:
     """A tool's result in a few lines, without what repeats its arguments. The log has all of it."""
     match result:
-        case dict() if len(result) == 1 and isinstance(rows := next(iter(result.values())), list):
-            return f"{len(rows)} {next(iter(result))}"
         case dict():
             hidden = {"output", "link", "date", "author", *known}
-            shown = [
-                f"{name} {_shortened(value)}" for name, value in result.items() if name not in hidden and value != ""
-            ]
+            shown = [_fact(name, value) for name, value in result.items() if name not in hidden and value != ""]
             output = visible(str(result.get("output") or "")).splitlines()
             return "\n".join([" · ".join(shown), *(f"| {line}" for line in output[-OUTPUT_LINES_MAX:])])
         case _:
             return _shortened(result)
 
 
+def _fact(name: str, value: JsonValue) -> str:
+    """Of rows, only how many there are: `9 commits`."""
+    rows = _rows(value)
+    if rows is None:
+        return f"{name} {_shortened(value)}"
+    return f"{rows} {name.removesuffix('s') if rows == 1 else name}"
+
+
+def _rows(value: JsonValue) -> int | None:
+    """How many rows it has: a list of objects, or one list for each of several things. None: it is something else."""
+    match value:
+        case dict() if value and all(isinstance(each, list) for each in value.values()):
+            return sum(len(each) for each in value.values() if isinstance(each, list))
+        case list() if not value or any(isinstance(row, dict | list) for row in value):
+            return len(value)
+        case _:
+            return None
+
+
+def _said(arguments: Mapping[str, JsonValue]) -> dict[str, object]:
+    """What a step was given, without what was left empty."""
+    return {
+        name: _said(value) if isinstance(value, dict) else _shortened(value)
+        for name, value in arguments.items()
+        if value not in ("", [], {}, None)
+    }
+
+
 def _shortened(value: JsonValue) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        return one_line(", ".join(map(_shortened, value)), DETAIL_CHARS_MAX)
     return _FULL_SHA.sub(lambda found: found[0][:7], one_line(str(value), DETAIL_CHARS_MAX))
 
 

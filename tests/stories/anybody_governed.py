@@ -8,6 +8,8 @@ the program's own judging.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -71,9 +73,25 @@ def who(person: Person) -> str:
     return WHO.get(person.address.lower(), person.address.lower())
 
 
-def may_be_anybody(author: Person) -> bool:
-    """Whether one of the team may have written it under this name."""
-    return author.trust == "unverified" or author.address.lower() not in WHO
+@dataclass(frozen=True)
+class Team:
+    """What the team file and the target's owners say at one time."""
+
+    groups: Mapping[str, set[str]] = field(default_factory=lambda: GROUPS)
+    """Of everybody who is in the team file."""
+    setup: int = 0
+    """Changes with what a push would run."""
+
+    def may_be_anybody(self, author: Person) -> bool:
+        """Whether one of the team may have written it under this name."""
+        return author.trust == "unverified" or who(author) not in self.groups
+
+    @property
+    def people(self) -> People:
+        members = {
+            key: replace(PEOPLE.members[key], groups=tuple(sorted(of - {"team"}))) for key, of in self.groups.items()
+        }
+        return People(members)
 
 
 class Release(Authority):
@@ -83,9 +101,16 @@ class Release(Authority):
         self.requester_may = False
         self.group = "release"
         self.grants: list[StandingGranted] = []
+        self.people = PEOPLE
+
+    def identified(self, person: Person) -> Person:
+        return self.people.identified(person)
+
+    def decider(self, person: Person, at: datetime) -> Person | None:
+        return self.people.decider(person, at)
 
     def groups_of(self, person: Person) -> tuple[str, ...]:
-        return PEOPLE.groups_of(person)
+        return self.people.groups_of(person)
 
     def rule_for(self, call: CallToApprove) -> ApprovalRule | None:
         if call.arguments.get("target") == "staging" and call.unverified:
@@ -104,7 +129,7 @@ class Release(Authority):
         return ApprovalRule(terms, asks=room, then_asks=(Place(channel="room", address="/U4/"),))
 
     async def standing_approval(self, call: CallToApprove) -> StandingGranted | None:
-        if call.unverified:
+        if call.unverified or "leads" not in self.people.groups_of(self.people.identified(CAT)):
             return None
         return next((grant for grant in self.grants if call.at < grant.until), None)
 
@@ -114,13 +139,45 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
 
     def make_world(self, **more: Any) -> World:
         self.authority = Release()
+        self.team = [(0, Team())]
+        """Each with the number of events that there were when it came to be so."""
         self.woken = 0
         return World(**more, people=PEOPLE, authority=self.authority, rooms=["room"])
 
     @rule(may=st.booleans(), group=st.sampled_from([*QUORUM]))
     def the_team_changes_its_mind(self, may: bool, group: str) -> None:
+        self.every_event_was_allowed_when_it_was_written()
         self.authority.requester_may = may
         self.authority.group = group
+
+    @rule(key=st.sampled_from([*GROUPS]), groups=st.sampled_from([None, (), ("leads",), ("release",)]))
+    def somebody_gets_other_groups_or_leaves(self, key: str, groups: tuple[str, ...] | None) -> None:
+        those = {name: of for name, of in self.team_now.groups.items() if name != key}
+        self.team_becomes(groups=those if groups is None else {**those, key: {"team", *groups}})
+
+    @rule()
+    def everybody_is_back_where_they_were(self) -> None:
+        self.team_becomes(groups=GROUPS)
+
+    @rule()
+    def a_push_would_run_something_else(self) -> None:
+        self.team_becomes(setup=self.team_now.setup + 1)
+
+    @property
+    def team_now(self) -> Team:
+        return self.team[-1][1]
+
+    def team_when(self, index: int) -> Team:
+        """As it was when the event with this index was written."""
+        return [team for since, team in self.team if since <= index][-1]
+
+    def team_becomes(self, **change: Any) -> None:
+        self.every_event_was_allowed_when_it_was_written()
+        team = replace(self.team_now, **change)
+        self.team.append((self.seen.version, team))
+        self.authority.people = team.people
+        self.world.people_become(team.people)
+        self.world.desk.setup = {"setup": team.setup} if team.setup else {}
 
     @rule(
         by=st.sampled_from(EVERYBODY),
@@ -206,13 +263,48 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
     def a_push_is_asked_for_and_voted_on(
         self, votes: list[Person], seconds: int, asks: Person, group: str = "release"
     ) -> None:
-        self.authority.group = group
+        self.the_team_changes_its_mind(self.authority.requester_may, group)
         self.world.model.forget()
         self.world.model.answers(Push(target="prod"))
         self.says("push it", asks)
         self.runs()
         self.world.clock.advance(seconds)
         for by in votes:
+            self.do(self.world.approve(by=by))
+        self.runs()
+
+    @rule(
+        votes=st.permutations([ANN, BOB, FAY, GUS]),
+        change=st.sampled_from(["leaves", "changes groups", "setup", "stricter", "nothing"]),
+        group=st.sampled_from([*QUORUM]),
+        again=st.booleans(),
+    )
+    def a_push_is_approved_and_before_it_runs_something_changes(
+        self, votes: list[Person], change: str, group: str, again: bool
+    ) -> None:
+        self.authority.requester_may = False
+        self.everybody_is_back_where_they_were()
+        self.a_push_is_asked_for_and_voted_on([], 0, DAN, group)
+        for by in votes[: QUORUM[group]]:
+            self.do(self.world.approve(by=by))
+        voter = who(votes[0])
+        match change:
+            case "leaves":
+                self.somebody_gets_other_groups_or_leaves(voter, None)
+            case "changes groups":
+                self.somebody_gets_other_groups_or_leaves(voter, ("leads",))
+            case "setup":
+                self.a_push_would_run_something_else()
+            case "stricter":
+                self.the_team_changes_its_mind(False, "release")
+            case _:
+                pass
+        self.reached["approved, then something changed"] += self.world.thread.pending is None and change != "nothing"
+        if again:  # What does not hold any more is asked anew.
+            self.world.model.forget()
+            self.world.model.answers(Push(target="prod"))
+        self.runs()
+        for by in votes[-2:]:
             self.do(self.world.approve(by=by))
         self.runs()
 
@@ -303,45 +395,65 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
             for e in story
             if isinstance(e, ApprovalDecided) and e.digest == request.digest and e.by.trust == "verified"
         ]
+        asked_at = before.events.index(request)
+        assert self.team_when(asked_at).setup == self.team_now.setup, "it runs something else than what was shown"
         authors = self.authors(before, chosen)
-        apart = request.policy.get("requester_may") is False
+        shown_apart, apart_now = request.policy.get("requester_may") is False, not self.authority.requester_may
+        apart = shown_apart or apart_now
         behind = {who(author) for author in authors if author.trust != "unverified"}
-        maybe_anybody = apart and any(may_be_anybody(author) for author in authors)
+        team = self.team_now
+        maybe_anybody = apart and any(team.may_be_anybody(author) for author in authors)
         self.reached[f"{step.chosen.intent} begun for a stranger"] += maybe_anybody
         if grant := request.policy.get("standing"):
             self.reached["push started by a standing approval"] += 1
             [decision] = [e for e in decisions if e.standing]
             [granted] = [g for g in self.authority.grants if g.id == grant == decision.standing]
             assert new.at < granted.until
+            assert "leads" in team.groups.get("cat", ()), "who granted it may not any more"
             assert not self.is_doubtful(before, chosen)
             assert not maybe_anybody, "it may be the own call of who granted it"
             assert not (apart and who(granted.by) in behind), "who granted it has asked for it"
             return
-        self.reached[f"push started by a quorum of {QUORUM[str(request.policy['group'])]}"] += 1
-        needed = max(QUORUM[str(request.policy["group"])], 2 if maybe_anybody else 1)
-        people = entitled(before, request, decisions, needed, behind if apart else set())
-        assert len(people) >= needed, f"only {people} had approved it"
+        shown, today = str(request.policy["group"]), self.authority.group
+        self.reached[f"push started by a quorum of {QUORUM[shown]}"] += 1
+        needed = max(QUORUM[shown], 2 if maybe_anybody else 1)
+        counting = self.entitled(before, request, decisions, needed)
+        then = {who(e.by) for e in counting} - (behind if shown_apart else set())
+        assert len(then) >= needed, f"only {then} had approved it"
+        wide = [e for e in counting if e.at >= request.at + WIDEN]
+        still = {
+            who(e.by)
+            for e in counting
+            if team.groups.get(who(e.by), set()) & {today, *(["leads"] if e in wide else [])}
+        }
+        assert len(still - (behind if apart else set())) >= max(needed, QUORUM[today]), (
+            f"only {still} may approve it today"
+        )
         self.reached["edited push started"] += bool(chosen.editor)
-        self.reached["push started by a lead"] += "cat" in people
+        self.reached["push started by a lead"] += "cat" in still
+        self.reached["push started by a team that has changed"] += self.team_when(asked_at) != team
         proposed = [e for e in before.events if isinstance(e, ApprovalDecided) and not e.approved and e.comment]
         self.reached["push started after a proposal"] += any(who(e.by) in behind for e in proposed)
 
+    def entitled(
+        self, before: Thread, request: ApprovalRequested, decisions: list[ApprovalDecided], needed: int
+    ) -> list[ApprovalDecided]:
+        """The approvals by who was entitled then, by the rule that was shown, in time.
 
-def entitled(
-    before: Thread, request: ApprovalRequested, decisions: list[ApprovalDecided], needed: int, behind: set[str]
-) -> set[str]:
-    """Who approved it, was entitled to, in time, and has not asked for it. Raises where somebody had rejected it."""
-    group, until = str(request.policy["group"]), datetime.fromisoformat(str(request.policy["expires_at"]))
-    widened = [e for e in before.events if isinstance(e, TimerFired) and e.timer == f"{request.step}/widen/0"]
-    wide_from = before.events.index(widened[0]) if widened else before.version
-    people: set[str] = set()
-    for decision in decisions:
-        groups = GROUPS.get(who(decision.by), set())
-        allowed = {group, "leads"} if before.events.index(decision) > wide_from else {group}
-        if not groups & allowed or decision.standing or decision.at >= until:
-            continue
-        if decision.approved and who(decision.by) not in behind:
-            people.add(who(decision.by))
-        if not decision.approved and len(people) < needed:
-            raise AssertionError(f"{decision.id} had rejected it")
-    return people
+        Raises where somebody had rejected it.
+        """
+        group, until = str(request.policy["group"]), datetime.fromisoformat(str(request.policy["expires_at"]))
+        widened = [e for e in before.events if isinstance(e, TimerFired) and e.timer == f"{request.step}/widen/0"]
+        wide_from = before.events.index(widened[0]) if widened else before.version
+        found: list[ApprovalDecided] = []
+        for decision in decisions:
+            index = before.events.index(decision)
+            groups = self.team_when(index).groups.get(who(decision.by), set())
+            allowed = {group, "leads"} if index > wide_from else {group}
+            if not groups & allowed or decision.standing or decision.at >= until:
+                continue
+            if decision.approved:
+                found.append(decision)
+            elif len({who(e.by) for e in found}) < needed:
+                raise AssertionError(f"{decision.id} had rejected it")
+        return found

@@ -109,6 +109,8 @@ class Desk:
     """How often each call was really made, by its key."""
     facts: Facts = field(default_factory=dict)
     """What `push` finds out for the person to see."""
+    setup: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What `push` would run with: what an approval covers beside the call."""
     result: JsonValue = "ok"
     """What `look` answers."""
     _during: dict[str, deque[Hook]] = field(default_factory=lambda: defaultdict(deque))
@@ -160,6 +162,9 @@ class Push(_OpsTool):
 
     def needs_approval(self) -> bool:
         return True
+
+    def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
+        return call.need(Desk).setup
 
     async def prepare(self, call: Call) -> Facts:
         if self.target == "nowhere":
@@ -544,6 +549,10 @@ class World:
             model=model,
             clock=self.clock,
         )
+
+    def people_become(self, people: People) -> None:
+        """The team file names others from now on."""
+        self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
 
     # What people do
 

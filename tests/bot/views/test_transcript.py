@@ -359,3 +359,21 @@ def test_json_keeps_every_language_and_hides_nothing() -> None:
     assert "Grüße \N{ROCKET} " in text
     assert not re.search("[\x1b\x9b\u202e\U000e0041\ud800]", text)
     assert json.loads(text) == value
+
+
+def test_of_rows_it_says_how_many_there_are_and_of_lists_their_items() -> None:
+    row: dict[str, Any] = {"sha": "8da8a06", "subject": "Pay by invoice"}
+    found = {"tags": {"shop": [row], "api": [row, row]}, "commits": {"shop": [row]}, "deployments": [row], "notes": []}
+    assert shown(
+        message(text="what runs where?"),
+        chosen("s1", "look_up", components=["shop", "api"], after="", only_what_runs=False),
+        started("s1"),
+        finished("s1", found),
+        chosen("s2", "deploy", acts=True, revision="v3", waiver={"message": "m1", "words": "skip it"}),
+        finished("s2", {"names": ["v3", "v2"], "passed": True}),
+    )[1:] == [
+        "agent: look_up components=shop, api only_what_runs=no",
+        "look_up: 3 tags · 1 commit · 1 deployment · 0 notes",
+        "agent: deploy revision=v3 waiver.message=m1 waiver.words=skip it",
+        "deploy: names v3, v2 · passed yes",
+    ]

@@ -692,6 +692,8 @@ def test_whatever_people_do_a_push_begins_only_by_a_valid_sufficient_and_unexpir
             "push started after a proposal",
             "push begun for a stranger",
             "doubted and started",
+            "approved, then something changed",
+            "push started by a team that has changed",
         ),
         *("edited push started", "step expired", "step approved", "step rejected"),
     }
