@@ -83,8 +83,8 @@ class Team:
     """Changes with what a push would run."""
 
     def may_be_anybody(self, author: Person) -> bool:
-        """Whether one of the team may have written it under this name."""
-        return author.trust == "unverified" or who(author) not in self.groups
+        """Whether one of the team may have written it under this name. Who was known then is known for good."""
+        return author.trust == "unverified" or not (author.member or who(author) in self.groups)
 
     @property
     def people(self) -> People:
@@ -143,6 +143,11 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         """Each with the number of events that there were when it came to be so."""
         self.woken = 0
         return World(**more, people=PEOPLE, authority=self.authority, rooms=["room"])
+
+    def text_of(self, author: Person) -> str:
+        """By an author who is in the team file, or not, at this time."""
+        known = who(author) if who(author) in self.team_now.groups else ""
+        return super().text_of(author.model_copy(update={"member": known}))
 
     @rule(may=st.booleans(), group=st.sampled_from([*QUORUM]))
     def the_team_changes_its_mind(self, may: bool, group: str) -> None:
