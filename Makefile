@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes: let them keep what they compiled, also where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-matrices mutants check bench lock clean
+.PHONY: setup demo demo-channels test test-matrices mutants check bench lock clean
 
 setup: .venv/installed
 
@@ -19,6 +19,10 @@ setup: .venv/installed
 
 demo: setup
 	@$(BIN)/bot demo
+
+# The same by Slack and by mail, without any account: both are servers for tests, on loopback.
+demo-channels: setup
+	@$(BIN)/python -m tests.demo_channels
 
 # Of each matrix of tests (tests/matrices.py) a sample, and the same inputs each time.
 test: setup
