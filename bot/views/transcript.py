@@ -5,16 +5,14 @@ All foreign text goes through `visible`, so that it cannot control the terminal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import JsonValue
-
 from agent.speech.messages import outgoing, question
 from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
+from bot.views.results import arguments_in_words, summary
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
@@ -57,10 +55,8 @@ from store.tasks import tasks_of
 from store.text import call_in_words, instant, one_line, visible
 from store.thread import Thread
 
-_FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 NAME_CHARS_MAX = 60
 DETAIL_CHARS_MAX = 100
-OUTPUT_LINES_MAX = 6
 
 Kind = Literal["person", "bot", "step", "request", "decision", "problem", "note"]
 
@@ -149,7 +145,7 @@ def _chosen(at: _Moment, event: StepChosen) -> Entry:
             return Entry("bot", "bot", render(Tasks(tuple(listed))))
         case _:
             pass
-    call = call_in_words(event.intent, _said(event.arguments))
+    call = call_in_words(event.intent, arguments_in_words(event.arguments))
     if event.by == "person":
         return Entry("decision", event.editor.name if event.editor else "somebody", f"✏️ edited it: {call}")
     return Entry("step", "code" if event.by == "code" else "agent", call)
@@ -163,7 +159,7 @@ def _finished(at: _Moment, event: ToolFinished) -> Entry:
     if event.error:
         return Entry("problem", at.intent(event.step), event.error)
     step = at.then.step(event.step)
-    return Entry("step", at.intent(event.step), _summary(event.result, known=step.chosen.arguments if step else {}))
+    return Entry("step", at.intent(event.step), summary(event.result, known=step.chosen.arguments if step else {}))
 
 
 def _interrupted(at: _Moment, event: ToolInterrupted) -> Entry:
@@ -349,54 +345,6 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
 def _failure_in_words(event: ChoiceFailed) -> str:
     text = f"{event.reason}: {visible(event.error)}" if event.error else event.reason
     return f"{text} I will ask again at {instant(event.retry_at)}." if event.retry_at else text
-
-
-def _summary(result: JsonValue, *, known: Mapping[str, JsonValue]) -> str:
-    """A tool's result in a few lines, without what repeats its arguments. The log has all of it."""
-    match result:
-        case dict():
-            hidden = {"output", "link", "date", "author", *known}
-            shown = [_fact(name, value) for name, value in result.items() if name not in hidden and value != ""]
-            output = visible(str(result.get("output") or "")).splitlines()
-            return "\n".join([" · ".join(shown), *(f"| {line}" for line in output[-OUTPUT_LINES_MAX:])])
-        case _:
-            return _shortened(result)
-
-
-def _fact(name: str, value: JsonValue) -> str:
-    """Of rows, only how many there are: `9 commits`."""
-    rows = _rows(value)
-    if rows is None:
-        return f"{name} {_shortened(value)}"
-    return f"{rows} {name.removesuffix('s') if rows == 1 else name}"
-
-
-def _rows(value: JsonValue) -> int | None:
-    """How many rows it has: a list of objects, or one list for each of several things. None: it is something else."""
-    match value:
-        case dict() if value and all(isinstance(each, list) for each in value.values()):
-            return sum(len(each) for each in value.values() if isinstance(each, list))
-        case list() if not value or any(isinstance(row, dict | list) for row in value):
-            return len(value)
-        case _:
-            return None
-
-
-def _said(arguments: Mapping[str, JsonValue]) -> dict[str, object]:
-    """What a step was given, without what was left empty."""
-    return {
-        name: _said(value) if isinstance(value, dict) else _shortened(value)
-        for name, value in arguments.items()
-        if value not in ("", [], {}, None)
-    }
-
-
-def _shortened(value: JsonValue) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
-        return one_line(", ".join(map(_shortened, value)), DETAIL_CHARS_MAX)
-    return _FULL_SHA.sub(lambda found: found[0][:7], one_line(str(value), DETAIL_CHARS_MAX))
 
 
 def markdown(thread: Thread) -> str:
