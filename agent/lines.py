@@ -50,6 +50,7 @@ from store.events import (
     WorkStopped,
 )
 from store.keys import MessageKey, OutsideId
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import StepState
 from store.text import call_in_words, one_line
@@ -266,6 +267,10 @@ def _by_a_person(
     return _person(event.by)
 
 
+def _reply_decided_nothing(row: _Row, event: ReplyDecidedNothing) -> Fields:
+    return {"request": event.digest[:DIGEST_CHARS], "reads_as": event.reads_as, **_person(event.by)}
+
+
 def _feedback_given(row: _Row, event: FeedbackGiven) -> Fields:
     return {"helpful": event.helpful, **_person(event.by)}
 
@@ -303,6 +308,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ChoiceFailed: _choice_failed,
     ApprovalRequested: _approval_requested,
     ApprovalDecided: _approval_decided,
+    ReplyDecidedNothing: _reply_decided_nothing,
     ToolStarted: _tool_started,
     ToolNotBegun: _tool_not_begun,
     ToolWaiting: _tool_waiting,

@@ -15,7 +15,7 @@ from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
 from bot.team.people import People
 from bot.team.steer import Steering
-from channels.inbound import InboundMessage, Refused
+from channels.inbound import InboundMessage, Refused, UndecidedReply
 from store import images, keys
 from store.base import Store, ThreadMoved
 from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
@@ -36,8 +36,13 @@ from store.events import (
     WorkStopped,
 )
 from store.keys import OutsideId, thread_id_of
+from store.replies import ReplyDecidedNothing
+from store.text import one_line
 from store.thread import Thread
 from store.values import Person, Place
+
+WORDS_CHARS_MAX = 200
+"""Shown of a reply that decided nothing."""
 
 
 def _now() -> datetime:
@@ -88,6 +93,22 @@ class Inbox(Deciding):
             error=error[:SUBJECT_CHARS_MAX],
         )
         await self._post(thread_id, event, opens=False)
+
+    async def undecided(self, thread_id: str, channel: str, reply: UndecidedReply) -> bool:
+        event = ReplyDecidedNothing(
+            id=str(OutsideId(channel, f"{reply.event_id} decides nothing")),
+            at=self._clock(),
+            step=reply.step,
+            digest=reply.digest,
+            by=self._people.identified(reply.sender),
+            place=reply.place,
+            words=one_line(reply.words, WORDS_CHARS_MAX),
+            reads_as=reply.reads_as,
+            elsewhere=reply.elsewhere,
+            subject=reply.subject[:SUBJECT_CHARS_MAX],
+            origin=dict(reply.origin),
+        )
+        return await self._post(thread_id, event, opens=False)
 
     async def edited(
         self, thread_id: str, channel: str, *, event_id: str, text: str, edit_id: str, passes_on: bool = False

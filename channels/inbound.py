@@ -76,6 +76,25 @@ class DecisionResult(Protocol):
         """The outcome in words, for the person who decided."""
 
 
+@dataclass(frozen=True, slots=True)
+class UndecidedReply:
+    """A reply to a request that is no certain decision."""
+
+    sender: Person
+    event_id: str
+    """As in `InboundMessage`."""
+    place: Place
+    """Where the sender is told."""
+    step: str
+    digest: str
+    words: str
+    reads_as: Literal["approval", "rejection", "neither"]
+    elsewhere: bool = False
+    """It does not reply to the message that shows the request in full."""
+    subject: str = ""
+    origin: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
 class Inbox(Protocol):
     """Every method raises StoreUnavailable. A `channel` is a name as in `Place.channel`."""
 
@@ -128,6 +147,12 @@ class Inbox(Protocol):
 
         `digest` is that of the request the person saw, `proof` how the channel identified the person, `way` the way by
         which the decision came, and `by_message` says that they decided in a message instead of by a click.
+        """
+
+    async def undecided(self, thread_id: str, channel: str, reply: UndecidedReply) -> bool:
+        """Record a reply to a request that is no certain decision, so that its author is told.
+
+        False: there is no such thread.
         """
 
     async def editable(self, thread_id: str, *, step_id: str, digest: str) -> tuple[str, Mapping[str, str]]:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, JsonValue
 
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.recorded import Recorded
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.values import Attachment, Effect, Person, Place, Usage
 
@@ -367,6 +368,7 @@ KnownEvent = (
     | ChoiceFailed
     | ApprovalRequested
     | ApprovalDecided
+    | ReplyDecidedNothing
     | ToolStarted
     | ToolNotBegun
     | ToolWaiting

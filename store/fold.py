@@ -52,6 +52,7 @@ from store.events import (
 )
 from store.keys import MessageKey, TimerKey
 from store.moves import (
+    answer_reply,
     count_failure,
     edit_message,
     end_open_steps,
@@ -67,6 +68,7 @@ from store.moves import (
     supersede_chosen,
     update_request,
 )
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import NOT_BEGUN, OPEN, Request, State, StepState, effect_of
 from store.tasks import follow_tasks, tasks_of
@@ -301,12 +303,8 @@ def _mark_unreadable(state: State, event: UnknownEvent, index: int) -> None:
     state.unreadable = True
 
 
-def _feedback_given(state: State, event: FeedbackGiven, index: int) -> None:
-    """Changes nothing."""
-
-
-def _ignore(state: State, event: StandingGranted | StandingRevoked | StandingUsed, index: int) -> None:
-    """Standing approvals have their own log: see `bot.team.standing`."""
+def _ignore(state: State, event: FeedbackGiven | StandingGranted | StandingRevoked | StandingUsed, index: int) -> None:
+    """Feedback changes nothing, and standing approvals have their own log: see `bot.team.standing`."""
 
 
 ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
@@ -320,6 +318,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ChoiceFailed: _choice_failed,
     ApprovalRequested: _approval_requested,
     ApprovalDecided: _approval_decided,
+    ReplyDecidedNothing: answer_reply,
     ToolStarted: running.tool_started,
     ToolNotBegun: running.tool_not_begun,
     ToolWaiting: running.tool_waiting,
@@ -340,7 +339,7 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadCancelled: whole.thread_cancelled,
     WorkStopped: whole.work_stopped,
     ThreadReopened: whole.thread_reopened,
-    FeedbackGiven: _feedback_given,
+    FeedbackGiven: _ignore,
     StandingGranted: _ignore,
     StandingRevoked: _ignore,
     StandingUsed: _ignore,

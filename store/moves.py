@@ -11,6 +11,7 @@ from typing import Any
 from store.events import ApprovalDecided, ChoiceFailed, StepChosen
 from store.keys import MessageKey, MessagePart, TimerKey, question_about
 from store.outbox import Kind, Outbox
+from store.replies import ReplyDecidedNothing
 from store.state import NOT_BEGUN, OPEN, Outcome, Request, State, StepState, StepStatus, effect_of
 
 
@@ -224,6 +225,13 @@ def outcome_of(state: State, step: StepState, event: ApprovalDecided) -> Outcome
         return "too_late"
     enough = not event.approved or event.standing or len(request.votes) + 1 >= request.terms.quorum
     return "settled" if enough else "counted"
+
+
+def answer_reply(state: State, event: ReplyDecidedNothing, index: int) -> None:
+    step = state.steps.get(event.step)
+    # A message about what is over gets its answer from the agent.
+    if step and step.request and (event.reads_as != "neither" or step.status == "requested"):
+        state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step, event.place)
 
 
 def settle(state: State, request: Request, event: ApprovalDecided, index: int) -> None:

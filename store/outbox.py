@@ -78,9 +78,9 @@ class Outbox:
     def items(self) -> Iterator[tuple[str, Unsent]]:
         return iter(self._unsent.items())
 
-    def put(self, key: MessageKey, kind: Kind, event: int, step: str = "") -> None:
-        """Add a message to the thread's own place."""
-        self._unsent[str(key)] = Unsent(kind, event, step)
+    def put(self, key: MessageKey, kind: Kind, event: int, step: str = "", place: Place | None = None) -> None:
+        """Add a message; None: to the thread's own place."""
+        self._unsent[str(key)] = Unsent(kind, event, step, place=place)
 
     def put_instead(self, key: MessageKey, kind: Kind, event: int, step: str) -> None:
         """Like `put`, in place of earlier ones of this kind and step: nobody needs to see what is over."""

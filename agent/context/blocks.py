@@ -52,6 +52,7 @@ from store.events import (
     WorkStopped,
 )
 from store.keys import TimerKey
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import OPEN, StepState
 from store.text import one_line
@@ -225,8 +226,7 @@ def _finished(row: _Row, event: ToolFinished) -> Block | None:
         text.put_all(_without(news, row.for_people), apart="result")
     elif event.result is not None:
         text.put("result", event.result)
-    tag = _tag(f"{chosen.intent}_result" if step.request else chosen.intent)
-    failed = bool(event.error)
+    tag, failed = _tag(f"{chosen.intent}_result" if step.request else chosen.intent), bool(event.error)
     return Block(tag, str(text), chosen.intent, error=failed, result=not failed, tables=tuple(text.tables))
 
 
@@ -338,6 +338,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ChoiceFailed: _choice_failed,
     ApprovalRequested: _requested,
     ApprovalDecided: _decided,
+    ReplyDecidedNothing: _nothing,
     ToolStarted: _nothing,
     ToolNotBegun: _not_begun,
     ToolWaiting: _nothing,

@@ -37,13 +37,14 @@ from store.events import (
     TriggerReceived,
 )
 from store.images import data_url_of
+from store.replies import ReplyDecidedNothing
 from store.state import NOT_BEGUN
 from store.thread import Thread
 
 OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
 TASKS_MAX = 20
-TALK = (MessageReceived, MessageEdited, MessageDeleted, FeedbackGiven)
+TALK = (MessageReceived, MessageEdited, MessageDeleted, FeedbackGiven, ReplyDecidedNothing)
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 """All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""
 

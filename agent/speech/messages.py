@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
 from agent.speech.loss import loss_in_words
-from agent.speech.outcomes import ended_edit_in_words, outcome_in_words
+from agent.speech.outcomes import ended_edit_in_words, outcome_in_words, undecided_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from agent.speech.stopping import stop_in_words
 from agent.speech.undelivered import lost_in_words
@@ -50,6 +50,7 @@ from store.events import (
 from store.keys import MessageKey
 from store.names import called
 from store.outbox import Unsent
+from store.replies import ReplyDecidedNothing
 from store.state import StepState, effect_of
 from store.tasks import tasks_of
 from store.text import call_in_words
@@ -218,6 +219,8 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
     match event:
         case ApprovalDecided():
             return _decision_without_effect(thread, thread.state.steps[unsent.step], event)
+        case ReplyDecidedNothing():
+            return undecided_in_words(thread.state.steps[unsent.step], event)
         case ThreadCancelled():
             why = f": {event.reason}" if event.reason else ""
             return f"Cancelled by {event.by.name}{why}. I will not start anything else."

@@ -9,8 +9,17 @@ from typing import assert_never
 
 from agent.speech.requests import WAYS, groups_in_words, ways_in_words
 from store.authority.terms import ANYONE, TEAM, counts_by, is_requester
-from store.events import AgentChanged, ApprovalDecided, Event, EventsLost, HandedToHuman, StepChosen, StepRefused
+from store.events import (
+    AgentChanged,
+    ApprovalDecided,
+    Event,
+    EventsLost,
+    HandedToHuman,
+    StepChosen,
+    StepRefused,
+)
 from store.names import called
+from store.replies import ReplyDecidedNothing
 from store.state import Outcome, Request, StepState
 from store.text import call_in_words, instant
 from store.thread import Thread
@@ -79,6 +88,24 @@ def state_in_words(step: StepState) -> str:
     if step.status in ("requested", "expired"):
         return "This request has expired; it will not run."
     return f"This request is {step.status}, so there is nothing left to decide."
+
+
+def undecided_in_words(step: StepState, event: ReplyDecidedNothing) -> str:
+    """What the author of a reply is told that was no certain decision."""
+    request = step.request
+    call = request.title if request and request.title else call_in_words(step.chosen.intent, step.chosen.arguments)
+    if step.status != "requested":
+        return f"{call}: {state_in_words(step)} Your reply changed nothing."
+    if event.reads_as == "neither":
+        return (
+            f"Your reply decided nothing about this request: {call}. It is still waiting. "
+            "I read your reply as a message, because it is more than a plain approval or rejection."
+        )
+    why = "it does not answer the mail that shows the whole request" if event.elsewhere else "I am not certain of it"
+    return (
+        f"I read your reply as {'an approval' if event.reads_as == 'approval' else 'a rejection'} of this request: "
+        f'{call}. You wrote: "{event.words}". But {why}, so nothing is decided yet, and the request is still waiting.'
+    )
 
 
 def ended_edit_in_words(thread: Thread) -> str:

@@ -50,6 +50,18 @@ class EmailDesk:
         step = self._shown_by(thread, card, to)
         return (step.id, step.request.digest) if step and step.request else None
 
+    async def request_open(self, thread_id: str, to: Person) -> tuple[str, str] | None:
+        try:
+            thread = await self.store.load(thread_id)
+        except UnknownThread:
+            return None
+        sent = {one for e in thread.events if isinstance(e, MessageSent) for one in e.receipt.lower().split()}
+        step = thread.step(thread.pending.step) if thread.pending else None
+        if step is None or step.request is None:
+            return None
+        ids = (one for key in self._keys(thread, step, to) for one in self.message_ids(thread.id, str(key)))
+        return (step.id, step.request.digest) if any(one.lower() in sent for one in ids) else None
+
     async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
         try:
             thread = await self.store.load(thread_id)
@@ -71,16 +83,21 @@ class EmailDesk:
         card (another approval, a reminder) are not complete, so a reply to one decides nothing and goes to the agent.
         """
         for step in thread.state.steps.values():
-            card_here = SendKey(thread.id, str(MessageKey(step.id, "card")))
-            shown = {card_here, card_here.to(to.address)}
-            for number, place in enumerate(step.request.places if step.request else (), 1):
-                person = person_at(place)
-                if place.channel == NAME and person.lower() == to.address.lower():
-                    there = SendKey(thread.id, str(MessageKey(step.id, "card", surface=number)))
-                    shown |= {there, there.to(person)}
+            shown = self._keys(thread, step, to)
             if any(card.lower() in self.message_ids(thread.id, str(key)) for key in shown):
                 return step
         return None
+
+    def _keys(self, thread: Thread, step: StepState, to: Person) -> set[SendKey]:
+        """The keys of the mails that may have shown this person the request of the step."""
+        card_here = SendKey(thread.id, str(MessageKey(step.id, "card")))
+        shown = {card_here, card_here.to(to.address)}
+        for number, place in enumerate(step.request.places if step.request else (), 1):
+            person = person_at(place)
+            if place.channel == NAME and person.lower() == to.address.lower():
+                there = SendKey(thread.id, str(MessageKey(step.id, "card", surface=number)))
+                shown |= {there, there.to(person)}
+        return shown
 
 
 def _written_to(thread: Thread) -> frozenset[str]:

@@ -49,6 +49,7 @@ from store.events import (
 )
 from store.keys import TimerKey
 from store.outbox import Unsent
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import StepState
 from store.tasks import tasks_of
@@ -287,6 +288,11 @@ def _forked(at: _Moment, event: ThreadForked) -> Entry:
     return Entry("step", event.by.name, f"forked this from {event.source} after its event {event.at_event}")
 
 
+def _reply_decided_nothing(at: _Moment, event: ReplyDecidedNothing) -> Entry:
+    reads_as = "" if event.reads_as == "neither" else f" but reads as {event.reads_as}"
+    return Entry("person", event.by.name, f"wrote a reply that decided nothing{reads_as}: {event.words}")
+
+
 def _feedback(at: _Moment, event: FeedbackGiven) -> Entry:
     step = at.then.step(event.step)
     said = one_line(str(step.chosen.arguments.get("message", "")), DETAIL_CHARS_MAX) if step else event.step
@@ -310,6 +316,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ChoiceFailed: _choice_failed,
     ApprovalRequested: _requested,
     ApprovalDecided: _decided,
+    ReplyDecidedNothing: _reply_decided_nothing,
     ToolStarted: _nothing,
     ToolNotBegun: _not_begun,
     ToolWaiting: _nothing,

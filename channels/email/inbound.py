@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
+from pydantic import JsonValue
 
+from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
 from channels.email.identity.senders import AllowedSenders, alignment, is_plain_address
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, parse, parse_headers
-from channels.email.place import NAME, place_of
-from channels.email.replies import parse_decision
-from channels.inbound import EarlierMessage, InboundMessage, Inbox, Refused
+from channels.email.place import NAME, place_of, private_place
+from channels.inbound import EarlierMessage, InboundMessage, Inbox, Refused, UndecidedReply
 from store.text import one_line
 from store.values import Attachment, Person, Place
 
@@ -64,6 +65,9 @@ class Desk(Protocol):
 
     async def request_shown(self, thread_id: str, card: str, to: Person) -> tuple[str, str] | None:
         """The step and digest of the request that the mail with Message-ID `card` showed to this person; None: none."""
+
+    async def request_open(self, thread_id: str, to: Person) -> tuple[str, str] | None:
+        """The step and digest of the request that waits in the thread and was mailed to this person; None: none."""
 
     async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
         """Our mail with this Message-ID; None: there is none, or it has bounced too often already."""
@@ -126,8 +130,10 @@ class EmailInbound:
             trust="verified" if aligned == "aligned" else "unverified",
         )
         unread_bytes = fetched.size_bytes - len(fetched.raw) if len(fetched.raw) >= MAIL_BYTES_MAX else 0
-        may_decide = mail.text_is_complete and not unread_bytes
-        if may_decide and sender.trust == "verified" and await self._decides(mail, sender):
+        is_complete = mail.text_is_complete and not unread_bytes
+        given = read_decision(mail.text, is_complete=is_complete, name=mail.name, address=mail.sender)
+        certain = given if isinstance(given, Decision) else None
+        if certain and sender.trust == "verified" and await self._decides(mail, certain, sender):
             return ""
         # Unverified mail must not use up the limit of the person whose address it names.
         counted, most = (
@@ -135,7 +141,9 @@ class EmailInbound:
         )
         if await self._desk.exceeds_rate_limit(counted, mail_id, most):
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
-        if may_decide and await self._decides(mail, sender):
+        if certain and await self._decides(mail, certain, sender):
+            return ""
+        if await self._is_answered(mail, given, sender, aligned):
             return ""
         passed_on = passes_on(mail.subject, mail.text, mail.sender, opens=False)
         message = replace(_message_of(mail, sender, aligned, unread_bytes), passes_on=passed_on)
@@ -153,17 +161,43 @@ class EmailInbound:
         await self._inbox.message(place, message, agent=self._desk.agent_of(mail.recipients))
         return ""
 
-    async def _decides(self, mail: Mail, sender: Person) -> bool:
-        """Decide a request, if the mail does. False: it decides nothing, or may not."""
-        given = parse_decision(mail.text)
+    async def _answers(self, mail: Mail, sender: Person) -> tuple[str, str, str] | None:
+        """The thread, step and digest of the request that the mail replies to; None: it replies to none."""
         card = mail.in_reply_to[0] if len(mail.in_reply_to) == 1 else ""
         thread_id = self._writer.signer.thread_of_message(card)
-        if not given or not thread_id:
+        shown = await self._desk.request_shown(thread_id, card, sender) if thread_id else None
+        return (thread_id, *shown) if shown else None
+
+    async def _is_answered(self, mail: Mail, given: Decision | Nearly | None, sender: Person, aligned: str) -> bool:
+        """Have code answer a reply that decides nothing. True: it reads as a decision, so the agent does not get it."""
+        about, elsewhere = await self._answers(mail, sender), False
+        if about is None and given:
+            open_in = [(one, await self._desk.request_open(one, sender)) for one in self._threads_of(mail)[:1]]
+            about = next(((thread_id, *request) for thread_id, request in open_in if request), None)
+            elsewhere = True
+        if about is None:
             return False
-        shown = await self._desk.request_shown(thread_id, card, sender)
-        if shown is None:
+        thread_id, step, digest = about
+        reply = UndecidedReply(
+            sender=sender,
+            event_id=event_id_of(mail),
+            place=private_place(mail.sender),
+            step=step,
+            digest=digest,
+            words=_without_links(mail.text),
+            reads_as="neither" if given is None else "approval" if given.approved else "rejection",
+            elsewhere=elsewhere,
+            subject=mail.subject,
+            origin=_origin(mail, aligned),
+        )
+        return await self._inbox.undecided(thread_id, NAME, reply) and given is not None
+
+    async def _decides(self, mail: Mail, given: Decision, sender: Person) -> bool:
+        """Decide a request, if the mail replies to one. False: it decides nothing, or may not."""
+        about = await self._answers(mail, sender)
+        if about is None:
             return False
-        step, digest = shown
+        thread_id, step, digest = about
         try:
             await self._inbox.decide(
                 thread_id,
@@ -250,14 +284,18 @@ def _message_of(mail: Mail, sender: Person, aligned: str, unread_bytes: int) -> 
         subject=mail.subject,
         attachments=(*map(_attachment_without_links, mail.attachments), *([cut] if unread_bytes else [])),
         quoted=_without_links(mail.quoted[:QUOTED_CHARS_MAX]),
-        origin={
-            "message_id": mail.message_id,
-            "references": [*mail.references] or [*mail.in_reply_to],
-            "to": [*mail.to],
-            "cc": [*mail.cc],
-            "from": aligned,
-        },
+        origin=_origin(mail, aligned),
     )
+
+
+def _origin(mail: Mail, aligned: str) -> dict[str, JsonValue]:
+    return {
+        "message_id": mail.message_id,
+        "references": [*mail.references] or [*mail.in_reply_to],
+        "to": [*mail.to],
+        "cc": [*mail.cc],
+        "from": aligned,
+    }
 
 
 def _domain(mail: Mail) -> str:

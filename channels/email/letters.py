@@ -18,7 +18,7 @@ from typing import Any, assert_never
 from pydantic import JsonValue
 
 from channels.email.body import Body
-from channels.email.heads import LETTERS
+from channels.email.heads import LETTERS, is_valid_id, subject_line, trimmed
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
 from channels.email.place import person_at, private_recipient
@@ -41,14 +41,12 @@ from channels.messages import (
 from store.deliveries import MessageSent
 from store.events import ApprovalDecided, ApprovalRequested, Event, MessageReceived
 from store.keys import MessageKey, SendKey
-from store.text import instant, one_line
+from store.replies import ReplyDecidedNothing
+from store.text import instant
 from store.values import Place
 
-SUBJECT_CHARS_MAX = 200
 LINK_SECONDS = 7 * 24 * 3600
 """Lifetime of a decision link; shorter if its request expires earlier."""
-REFERENCES_MAX = 100
-"""Message-IDs in References: the first one, and the last of the others."""
 
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -96,6 +94,8 @@ class Writer:
         sent = SendKey.parse(key)
         mails = self.correspondence(place, so_far)
         match message:
+            case Notice() if so_far and isinstance(so_far[-1], ReplyDecidedNothing):
+                return self._asks_to_confirm(message, so_far[-1], sent)
             case Text() | Notice():
                 body = Body("deploybot").add_text(message)
                 people = self._recipients(place, message, so_far, mails)
@@ -125,6 +125,36 @@ class Writer:
                     mails = _joined(mails, cards)
                 return self._one_mail(sent, mails, body, so_far)
         assert_never(request.state)
+
+    def _asks_to_confirm(self, notice: Notice, reply: ReplyDecidedNothing, sent: SendKey) -> list[Letter]:
+        """The answer to a reply that decided nothing, to its author alone, with links that decide."""
+        person, origin = reply.by.address, reply.origin
+        message_id = str(origin.get("message_id", ""))
+        mails = Correspondence(
+            people=_mailable(person),
+            subject=reply.subject,
+            in_reply_to=message_id,
+            references=(*_strings(origin.get("references")), message_id),
+        )
+        body = Body("deploybot").add_text(notice)
+        if self.public_url:
+            ways = {"approval": (True,), "rejection": (False,), "neither": (True, False)}[reply.reads_as]
+            until = int(reply.at.timestamp()) + LINK_SECONDS
+            word = "" if reply.reads_as == "neither" else "Confirm: "
+            body.add_links(
+                [
+                    (
+                        f"{word}{'Approve' if yes else 'Reject'}",
+                        self._link(sent.thread_id, reply.step, person, until, digest=reply.digest, approved=yes),
+                    )
+                    for yes in ways
+                ]
+            )
+        if self.replies_decide:
+            body.add_note(
+                'Or reply to the mail with the request, with nothing but "approve", or with "reject: " and the reason.'
+            )
+        return self._one_mail(sent, mails, body, [reply])
 
     def _one_mail(self, sent: SendKey, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> list[Letter]:
         """One mail to all recipients, if there are any."""
@@ -235,10 +265,7 @@ class Writer:
         until = int(_links_expire_at(since, message.expires_at if isinstance(message, Approval) else None).timestamp())
 
         def link(**what: Any) -> str:
-            sealed = self.signer.seal(
-                Link(thread_id=thread_id, step=message.step, person=person, good_until=until, **what)
-            )
-            return f"{self.public_url}/decide/{sealed}"
+            return self._link(thread_id, message.step, person, until, **what)
 
         match message:
             case Approval():
@@ -260,6 +287,10 @@ class Writer:
                     body.add_links([(choice, link(digest="", number=n)) for n, choice in enumerate(message.offers)])
                 return body.add_note("Reply to this mail to answer.")
 
+    def _link(self, thread_id: str, step: str, person: str, until: int, **what: Any) -> str:
+        sealed = self.signer.seal(Link(thread_id=thread_id, step=step, person=person, good_until=until, **what))
+        return f"{self.public_url}/decide/{sealed}"
+
     def _letter(self, thread_id: str, key: str, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> Letter:
         message = EmailMessage(policy=LETTERS)
         message["From"] = Address(self.name, addr_spec=self.address)
@@ -269,15 +300,15 @@ class Writer:
         reply_to = self.signer.reply_address(thread_id)
         if self.plus_addresses and reply_to != self.address:
             message["Reply-To"] = Address(self.name, addr_spec=reply_to)
-        message["Subject"] = _subject(mails, body)
+        message["Subject"] = subject_line(mails.subject, body.title)
         if so_far:
             message["Date"] = format_datetime(so_far[-1].at)
         message_id = self.signer.message_id(thread_id, key)
         message["Message-ID"] = message_id
-        if _is_valid_id(mails.in_reply_to):
+        if is_valid_id(mails.in_reply_to):
             message["In-Reply-To"] = mails.in_reply_to
-        named = filter(_is_valid_id, (*mails.references, mails.in_reply_to))
-        if references := _trimmed(list(dict.fromkeys(named))):
+        named = filter(is_valid_id, (*mails.references, mails.in_reply_to))
+        if references := trimmed(list(dict.fromkeys(named))):
             message["References"] = " ".join(references)
         message["Auto-Submitted"] = "auto-replied" if mails.in_reply_to else "auto-generated"
         message["X-Auto-Response-Suppress"] = "All"
@@ -291,10 +322,6 @@ class Writer:
 def named_in(mail: MessageReceived) -> list[str]:
     """The addresses in its To and Cc."""
     return [*_strings(mail.origin.get("to")), *_strings(mail.origin.get("cc"))]
-
-
-def _is_valid_id(message_id: str) -> bool:
-    return bool(message_id) and message_id.isascii() and message_id.isprintable()
 
 
 def _is_mail(event: Event) -> bool:
@@ -364,16 +391,3 @@ def _mailable(address: str) -> tuple[str, ...]:
 
 def _strings(value: JsonValue) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _trimmed(references: list[str]) -> list[str]:
-    over = len(references) > REFERENCES_MAX
-    return [references[0], *references[1 - REFERENCES_MAX :]] if over else references
-
-
-def _subject(mails: Correspondence, body: Body) -> str:
-    if not mails.subject:
-        return body.title.replace("=?", "= ?")
-    # Mail programs would decode an encoded word, which may hold line breaks.
-    subject = one_line(mails.subject, SUBJECT_CHARS_MAX).replace("=?", "= ?")
-    return subject if subject[:3].lower() == "re:" else f"Re: {subject}"

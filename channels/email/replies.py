@@ -1,4 +1,4 @@
-"""Splits a mail's body into new and quoted text, and recognises new text that decides a request. Pure.
+"""Splits a mail's body into new and quoted text. Pure. What the new text decides: `channels.email.decisions`.
 
 It replaces the libraries for this task. On the mails of tests/payloads/email they leave more quoted text in, and a
 crafted mail can keep most of them busy for minutes. Here, every pattern matches a line of bounded length once.
@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from channels.email.added import is_of_program
 
 LINES_MAX = 20_000
 WIDTH_MAX = 500
@@ -53,43 +55,12 @@ _DEVICE = re.compile(
     r"|发自我的|Diese Nachricht wurde von .* gesendet)",
     re.IGNORECASE,
 )
-# Complete lines that mail programs add by themselves.
-_SENT_FROM = re.compile(
-    r"Sent from my (?:iPhone|iPad|Galaxy|Android device|mobile device|phone)|Get Outlook for (?:iOS|Android|Mac)"
-    r"|Sent from Outlook for (?:iOS|Android)|Sent from (?:Yahoo Mail|Proton Mail|Gmail Mobile|Mail for Windows)"
-    r"|Sent from (?:Yahoo Mail on Android|Yahoo Mail for iPhone|Proton Mail for iOS|Proton Mail for Android)"
-    r"|Von meinem (?:iPhone|iPad) gesendet|Envoyé de mon (?:iPhone|iPad)|Enviado desde mi (?:iPhone|iPad)"
-    r"|Outlook für (?:iOS|Android) beziehen|Télécharger Outlook pour (?:iOS|Android)|iPhoneから送信",
-    re.IGNORECASE,
-)
 _QUOTE = re.compile(r"[ \t]{0,4}>")
 _PGP_BEGIN, _PGP_END = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
 # Invisible characters that mail programs insert. They would keep a line from matching its pattern.
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200e\u200f\u2060\ufeff\u00ad\u034f"), "") | dict.fromkeys(
     map(ord, "\u00a0\u2007\u202f"), " "
 )
-
-_APPROVE = re.compile(r"(?:i )?approved?[.!]{0,3}", re.IGNORECASE)
-_REJECT = re.compile(r"(?:i )?reject(?:ed)?(?:[.!]{0,3}|\s*(?:[:,;.!–—-]|\n)\s*(?P<reason>\S.*))", re.I | re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    approved: bool
-    reason: str = ""
-
-
-def parse_decision(text: str) -> Decision | None:
-    """The decision in the new text of a reply: exactly `approve`, or `reject` and a reason. None: it is a message.
-
-    `approve, but only staging` is a message, and so is `don't approve`.
-    """
-    text = text.strip()
-    if _APPROVE.fullmatch(text):
-        return Decision(True)
-    if found := _REJECT.fullmatch(text):
-        return Decision(False, (found["reason"] or "").strip())
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +103,7 @@ def split_body(body: str) -> SplitBody:
         text, signature = _without_signature(piece)
         quoted += signature
         marked = next((line for line in signature if line), "") == "--"
-        is_complete = is_complete and (marked or all(map(_is_programs_own, signature)))
+        is_complete = is_complete and (marked or all(not line or is_of_program(line) for line in signature))
         if text:
             new.append("\n".join(text))
     return SplitBody("\n\n".join(new).strip(), "\n".join((*quoted, *beyond)).strip("\n"), is_complete)
@@ -196,10 +167,6 @@ def _without_signature(piece: list[str]) -> tuple[list[str], list[str]]:
         end -= 1
     begin = next((n for n in range(end) if piece[n]), end)
     return piece[begin:end], piece[end:]
-
-
-def _is_programs_own(line: str) -> bool:
-    return not line or bool(_SENT_FROM.fullmatch(line.strip()))
 
 
 def _names_device(line: str) -> bool:

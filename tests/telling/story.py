@@ -46,6 +46,7 @@ from store.events import (
     UnknownEvent,
     WorkStopped,
 )
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.thread import (
     Thread,
@@ -197,6 +198,21 @@ def not_begun(step: str, start: int = 1) -> ToolNotBegun:
 def events_lost(*conflicting: Event) -> EventsLost:
     raw = tuple(json.loads(encode(event)) for event in conflicting)
     return EventsLost(id="lost/0a1b2c3d4e5f", at=AT, restored=2, conflicting=raw)
+
+
+def replied_unclearly(
+    step: str, *, by: Person = ANN, reads_as: Literal["approval", "rejection", "neither"] = "approval"
+) -> ReplyDecidedNothing:
+    return ReplyDecidedNothing(
+        id=f"from/email/{by.address}:{step}:{reads_as}",
+        at=AT,
+        step=step,
+        digest="d1",
+        by=by,
+        place=Place(channel="room", address="/alone/"),
+        words="LGTM",
+        reads_as=reads_as,
+    )
 
 
 def rated(step: str, *, by: Person = ANN, helpful: bool = True) -> FeedbackGiven:

@@ -7,6 +7,7 @@ import contextlib
 import email
 import email.policy
 import itertools
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -36,11 +37,12 @@ from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, address
 from tests.fakes.mail.light import Light
 from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import thread_ids
-from tests.telling.playbook import Desk, ScriptedModel, ops
+from tests.telling.playbook import Desk, Push, ScriptedModel, ops
 
 AUTHSERV_ID = "mx.team.example"
 BOT = address("deploybot")
 LOOK_SECONDS = 0.01
+PROD = Push(target="prod")
 T = TypeVar("T")
 
 E = TypeVar("E", bound=Recorded)
@@ -234,3 +236,15 @@ def kinds(thread: Thread, *wanted: type[E]) -> list[E]:
 async def new_post_office(*, idle: bool = True) -> AsyncIterator[PostOffice]:
     with Light(idle=idle) as server:
         yield PostOffice(server, MemoryStore())
+
+
+async def card(post: PostOffice, user: str = "ana", **headers: str) -> tuple[EmailMessage, EmailMessage]:
+    post.model.answers(PROD)
+    asked = await post.writes("push to prod", by=user, **headers)
+    return asked, await post.hears("Approval needed", user)
+
+
+def decided_by_links(post: PostOffice, mail: EmailMessage) -> list[bool]:
+    """What the links of the mail decide: True approves."""
+    links = re.findall(r"/decide/(\S+)", text_of(mail))
+    return [post.writer.signer.open(one, datetime.now(UTC)).approved for one in links]

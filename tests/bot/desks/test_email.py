@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -23,12 +22,21 @@ from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import ApprovalDecided, MessageReceived, StepChosen, TriggerReceived
 from store.standing import StandingGranted
 from store.values import Person, Place
-from tests.bot.desks.post_office import BOT, PostOffice, eventually, kinds, new_post_office, text_of
+from tests.bot.desks.post_office import (
+    BOT,
+    PROD,
+    PostOffice,
+    card,
+    decided_by_links,
+    eventually,
+    kinds,
+    new_post_office,
+    text_of,
+)
 from tests.fakes.mail.dovecot import DOMAIN, address
 from tests.fakes.wire import Wire
-from tests.telling.playbook import NOTHING, Push, Touch, done
+from tests.telling.playbook import NOTHING, Touch, done
 
-PROD = Push(target="prod")
 WHICH = RequestHumanInput.model_validate(
     {
         "intent": "request_human_input",
@@ -288,12 +296,6 @@ async def test_whoever_writes_in_somebodys_name_does_not_keep_them_from_writing(
 # Deciding
 
 
-async def card(post: PostOffice, user: str = "ana", **headers: str) -> tuple[EmailMessage, EmailMessage]:
-    post.model.answers(PROD)
-    asked = await post.writes("push to prod", by=user, **headers)
-    return asked, await post.hears("Approval needed", user)
-
-
 async def test_a_reply_of_nothing_but_approve_approves(post: PostOffice) -> None:
     async with post.open():
         _, request = await card(post)
@@ -330,21 +332,6 @@ async def test_a_reply_rejects_with_its_reason(post: PostOffice) -> None:
         await post.hears("Then not.")
     assert post.desk.ran == []
     assert "wait for QA" in post.model.prompts[-1]
-
-
-@pytest.mark.parametrize(
-    "words",
-    ["approve, but only staging", "I do not approve", "approve?", "sure", "approve\nreject", "yes", "rejected?"],
-)
-async def test_words_that_might_mean_something_else_are_a_message(post: PostOffice, words: str) -> None:
-    async with post.open():
-        _, request = await card(post)
-        post.model.answers(done("What do you mean?"))
-        await post.writes(words, answers=request)
-        await post.hears("What do you mean?")
-    thread = await post.thread()
-    assert kinds(thread, ApprovalDecided) == []
-    assert thread.pending
 
 
 async def test_approve_in_reply_to_anything_else_is_a_message(post: PostOffice) -> None:
@@ -664,9 +651,9 @@ async def test_a_reminder_is_in_the_requests_mail_thread_and_decides_nothing_its
         reminder = await post.hears("is still waiting for approval")
         assert (reminder["In-Reply-To"], reminder["Subject"]) == (request["Message-ID"], "Re: Release")
         assert re.search(r"links in the original request work until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text_of(reminder))
-        post.model.answers(done("Please answer the mail that asks."))
         await post.writes("approve", answers=reminder)
-        await post.hears("Please answer the mail that asks.")
+        told = await post.hears("it does not answer the mail that shows the whole request")
+        assert decided_by_links(post, told) == [True]
         assert kinds(await post.thread(), ApprovalDecided) == []
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request)
@@ -686,9 +673,8 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
             None,
         )
         # It was not shown to Ana there, so it is not hers to answer.
-        post.model.answers(done("That was Ben's."))
         await post.writes("approve", answers=request)
-        await post.hears("That was Ben's.")
+        await post.hears("it does not answer the mail that shows the whole request")
         assert kinds(await post.thread(), ApprovalDecided) == []
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request, by="ben")
@@ -739,9 +725,10 @@ async def test_nobody_decides_by_the_mail_that_was_sent_to_somebody_else(post: P
     async with post.open():
         await card(post, Cc=address("ben"))
         his = await post.hears("Approval needed", "ben")
-        post.model.answers(done("That was Ben's."))
         await post.writes("approve", answers=his)
-        await post.hears("That was Ben's.")
+        told = await post.hears("it does not answer the mail that shows the whole request")
+    links = re.findall(r"/decide/(\S+)", text_of(told))
+    assert [post.writer.signer.open(one, datetime.now(UTC)).person for one in links] == [address("ana")]
     assert kinds(await post.thread(), ApprovalDecided) == []
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.email.decisions import Decision, parse_decision
 from channels.email.markup import text_of_html
 from channels.email.parse import ATTACHED_BYTES_MAX, IDS_MAX, Mail, parse
-from channels.email.replies import _INVISIBLE, LINES_MAX, Decision, parse_decision, split_body
+from channels.email.replies import _INVISIBLE, LINES_MAX, split_body
 from tests.channels.email.mail_corpus import Sample, samples
 
 CORPUS = samples()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from channels.email.letters import REFERENCES_MAX
+from channels.email.heads import REFERENCES_MAX
 from channels.email.parse import parse
 from channels.messages import Text
 from tests.channels.email.mails import SIGNER, card, check_wire, head, letter, mailed, question, read, sent

@@ -1,0 +1,29 @@
+"""The event of a reply that decided nothing, and what follows from it: code tells its author. No model reads either."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from store.recorded import Recorded
+from store.values import Person, Place
+
+
+class ReplyDecidedNothing(Recorded):
+    """A reply to a request was no certain decision. Its author is told at `place`."""
+
+    kind: Literal["reply_decided_nothing"] = "reply_decided_nothing"
+    step: str
+    digest: str
+    by: Person
+    place: Place
+    words: str
+    """The beginning of what they wrote, on one line."""
+    reads_as: Literal["approval", "rejection", "neither"]
+    """`neither`: it is a message to the agent as well, which has an event of its own."""
+    elsewhere: bool = False
+    """It did not reply to the message that shows the request in full."""
+    subject: str = ""
+    origin: dict[str, JsonValue] = {}
+    """As in `MessageReceived`."""
