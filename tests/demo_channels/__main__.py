@@ -28,7 +28,8 @@ class Story:
     def __init__(self, office: Office, show: Callable[[str], None]) -> None:
         self.office = office
         self._show = show
-        self._shown: set[object] = set()
+        self.seen: dict[object, Message | EmailMessage] = {}
+        """Everything as people saw it, in that order; a message that was changed stands here once for each state."""
         self._numbers = itertools.count(1)
 
     async def plays(self) -> None:
@@ -82,20 +83,17 @@ class Story:
         """Print what is new in the channel and the mailboxes."""
         slack = self.office.slack
         for message in slack.messages(CHANNEL):
-            self._shows_once((message.ts, slack.text_of(message)), as_text.slack_message(slack, message))
-        for mail in self.mails():
-            self._shows_once(mail["Message-ID"], as_text.mail(mail))
+            if self._is_new((message.ts, slack.text_of(message), *slack.buttons_of(message)), message):
+                self._show(f"{as_text.slack_message(slack, message)}\n")
+        for user in ("deploybot", "ana", "ben"):
+            for mail in self._mails(user):
+                if self._is_new(mail["Message-ID"], mail):
+                    self._show(f"{as_text.mail(mail)}\n")
 
-    def mails(self) -> list[EmailMessage]:
-        return [mail for user in ("deploybot", "ana", "ben") for mail in self._mails(user)]
-
-    def messages(self) -> list[Message]:
-        return self.office.slack.messages(CHANNEL)
-
-    def _shows_once(self, what: object, text: str) -> None:
-        if what not in self._shown:
-            self._shown.add(what)
-            self._show(f"{text}\n")
+    def _is_new(self, state: object, what: Message | EmailMessage) -> bool:
+        is_new = state not in self.seen
+        self.seen.setdefault(state, what)
+        return is_new
 
     def _mails(self, user: str) -> list[EmailMessage]:
         found = (email.message_from_bytes(raw, policy=email.policy.default) for raw in self.office.mail.mailbox(user))
@@ -119,8 +117,10 @@ async def play(folder: Path, show: Callable[[str], None] = print) -> None:
         story = Story(office, show)
         await story.plays()
         pages = {
-            "slack.html": as_html.slack_page(office.slack, story.messages()),
-            "mail.html": as_html.mail_page(story.mails()),
+            "slack.html": as_html.slack_page(
+                office.slack, [one for one in story.seen.values() if isinstance(one, Message)]
+            ),
+            "mail.html": as_html.mail_page([one for one in story.seen.values() if isinstance(one, EmailMessage)]),
         }
     for name, page in pages.items():
         (folder / name).write_text(page, encoding="utf-8")

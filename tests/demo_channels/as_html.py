@@ -21,7 +21,8 @@ article {{ margin: 0 0 1.25rem; padding-left: 1rem; border-left: 3px solid #8886
 article.card {{ border-left-color: #3b82f6 }} h2 {{ font-size: 1em; margin: 0 }} time {{ opacity: .6 }}
 button {{ font: inherit; padding: .25em .9em; margin: .5em .5em 0 0; border: 1px solid #8888; border-radius: 6px }}
 button.primary {{ background: #15803d; color: #fff }} button.danger {{ background: #b91c1c; color: #fff }}
-pre {{ white-space: pre-wrap }} small {{ opacity: .75 }} td {{ padding: 0 1em 0 0; vertical-align: top }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere }} small {{ opacity: .75 }}
+td {{ padding: 0 1em 0 0; vertical-align: top }}
 iframe {{ width: 100%; height: 44rem; border: 1px solid #8886; border-radius: 8px }}
 </style></head><body><h1>{title}</h1>
 """

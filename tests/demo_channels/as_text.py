@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 from email.message import EmailMessage
 
 from tests.fakes.slack import Message, SlackServer
 
 COLUMNS = 96
+_BUTTONS = ("actions", "context_actions")
 _PERSON = re.compile(r"<@(\w+)>")
 
 
 def slack_message(slack: SlackServer, message: Message) -> str:
-    text = _PERSON.sub(lambda found: f"@{slack.workspace.user(found[1]).name}", slack.text_of(message))
+    read = replace(message, blocks=tuple(block for block in message.blocks if block["type"] not in _BUTTONS))
+    text = _PERSON.sub(lambda found: f"@{slack.workspace.user(found[1]).name}", slack.text_of(read))
     buttons = "  ".join(f"[ {name} ]" for name in slack.buttons_of(message))
     return _block(f"Slack #{slack.workspace.channel(message.channel).name}", author(slack, message), text, buttons)
 
