@@ -178,7 +178,8 @@ class SlackChannel(Channel):
             return None
         # Keep the session's status: by default, the end of a stream removes the stop button while the agent works on.
         session = self._status.session(place)
-        return Reader(address.team, said.sender.address, session or None)
+        home, _, user = said.sender.address.rpartition("/")
+        return Reader(home or address.team, user, session or None)
 
     async def _rewrite(self, channel: str, ts: str, posts: list[Post]) -> str:
         """Edit a message. Only the last post is used; of a card, it is the one with the buttons."""

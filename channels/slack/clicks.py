@@ -237,4 +237,4 @@ def _clicker(body: Payload, me: Installation) -> Clicker | None:
             pass
     team = text_in(user, "team_id")
     name = text_in(user, "name") or text_in(user, "username") or text_in(user, "id")
-    return Clicker(text_in(user, "id"), name, team != me.team, channel, thread)
+    return Clicker(text_in(user, "id"), name, team not in (me.team, me.enterprise or me.team), channel, thread)

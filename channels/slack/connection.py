@@ -80,6 +80,7 @@ async def identify(client: AsyncWebClient) -> tuple[Installation, frozenset[str]
         user=str(answer["user_id"]),
         bot=str(answer.get("bot_id") or ""),
         url=str(answer.get("url") or ""),
+        enterprise=str(answer.get("enterprise_id") or ""),
     )
     return me, frozenset(filter(None, scopes))
 
@@ -107,7 +108,7 @@ async def listening(
     inbound = SlackInbound(client, me, inbox, desk)
     sweep = Sweep(client, me, inbound.receive, desk.places_to_sweep)
     known = AuthorizeResult(
-        enterprise_id=None,
+        enterprise_id=me.enterprise or None,
         team_id=me.team,
         bot_user_id=me.user,
         bot_id=me.bot,

@@ -32,6 +32,9 @@ class Installation:
     bot: str = ""
     url: str = ""
     """The workspace's URL, for links; ends with a slash."""
+    enterprise: str = ""
+    """The organisation (Enterprise Grid) that the workspace belongs to, or in which we are installed as a whole; empty:
+    none. Whoever belongs to it is a colleague."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Posted:
     """Whether it mentions us or is a direct message."""
     direct: bool = False
     external: bool = False
-    """From another organisation (Slack Connect), so the sender is unverified."""
+    """From another workspace (Slack Connect), so the sender is unverified, unless they are of our enterprise."""
     files: tuple[File, ...] = ()
     parent: str = ""
     """The author of the thread's first message, if this is a reply and Slack says so."""
@@ -242,7 +245,7 @@ def is_bot(event: Payload, me: Installation) -> bool:
 
 def _is_external(event: Payload, me: Installation) -> bool:
     named = [team for key in ("user_team", "source_team") if (team := text_in(event, key))] or [text_in(event, "team")]
-    return any(team not in ("", me.team) for team in named)
+    return any(team not in ("", me.team, me.enterprise) for team in named)
 
 
 def text_in(data: Payload, key: str) -> str:

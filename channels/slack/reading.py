@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,12 @@ _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^<>]*)?>")
 @dataclass(frozen=True, slots=True)
 class _User:
     name: str
+    home: str
+    """Their enterprise, or else their workspace."""
+    colleague: bool
+    """They are of our enterprise, in whichever of its workspaces."""
     member: bool
-    """A full member of this workspace: not a guest, an external user, a bot or deactivated."""
+    """A full member of this workspace or enterprise: not a guest, an external user, a bot or deactivated."""
     email: str
     """The address, if Slack has confirmed it."""
     good_until: float
@@ -84,12 +88,19 @@ class MessageReader:
     async def person(self, user: str, *, external: bool) -> Person:
         """The user as a person; unverified if users.info fails."""
         known = await call_or("users.info", self._user(user), None)
-        return _as_person(user, known, external=external) if known else Person(name=user, address=user)
+        return self._as_person(user, known, external=external) if known else Person(name=user, address=user)
 
     async def person_who_decides(self, user: str, *, external: bool) -> Person | None:
         """None: users.info failed. A decision needs a verified person, so it must be refused."""
         known = await call_or("users.info", self._user(user), None)
-        return _as_person(user, known, external=external) if known else None
+        return self._as_person(user, known, external=external) if known else None
+
+    def _as_person(self, user_id: str, user: _User, *, external: bool) -> Person:
+        # Slack says of a colleague's words in another workspace, too, that they are from another team.
+        if user.member and (user.colleague or not external):
+            return Person(name=user.name, address=user_id, trust="verified", email=user.email)
+        is_ours = user.colleague or user.home in ("", self._me.team)
+        return Person(name=user.name, address=user_id if is_ours else f"{user.home}/{user_id}", trust="unverified")
 
     async def _name(self, user: str) -> str:
         return (await self._user(user)).name
@@ -101,14 +112,17 @@ class MessageReader:
             user = answer["user"]
             profile = user.get("profile") or {}
             name = profile.get("display_name") or profile.get("real_name") or user.get("real_name")
+            team, enterprise = (str(one or "") for one in (user.get("team_id"), _enterprise_of(user)))
+            colleague = bool(enterprise) and enterprise == self._me.enterprise
             # Guests can see a card, but may not decide.
-            member = user.get("team_id") == self._me.team and not any(
+            member = (team == self._me.team or colleague) and not any(
                 user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger", "deleted", "is_bot")
             )
             # Missing without the scope users:read.email.
             email = profile.get("email") if user.get("is_email_confirmed") is True else ""
             good_until = time.monotonic() + USER_SECONDS
-            known = _User(str(name or user.get("name") or user_id), member, str(email or ""), good_until)
+            name = str(name or user.get("name") or user_id)
+            known = _User(name, enterprise or team, colleague, member, str(email or ""), good_until)
         self._users[user_id] = known
         if len(self._users) > USERS_MAX:
             self._users.pop(next(iter(self._users)))
@@ -193,7 +207,6 @@ async def _no_history() -> tuple[list[EarlierMessage], str]:
     return [], ""
 
 
-def _as_person(address: str, user: _User, *, external: bool) -> Person:
-    if external or not user.member:
-        return Person(name=user.name, address=address, trust="unverified")
-    return Person(name=user.name, address=address, trust="verified", email=user.email)
+def _enterprise_of(user: Payload) -> object:
+    member = user.get("enterprise_user")
+    return member.get("enterprise_id") if isinstance(member, Mapping) else None

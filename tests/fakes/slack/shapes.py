@@ -16,16 +16,18 @@ def user_json(workspace: Workspace, user: User, *, with_email: bool) -> Json:
         "real_name_normalized": user.real_name,
         "display_name": user.name,
         "display_name_normalized": user.name,
-        "team": workspace.team_id,
+        "team": user.team_id or workspace.team_id,
     }
     # The address is a scope of its own: without users:read.email it is simply absent.
     if with_email and user.email:
         profile["email"] = user.email
     if user.is_bot:
         profile |= {"bot_id": user.bot_id, "api_app_id": user.app_id}
-    return {
+    enterprise = user.enterprise_id or ("" if user.team_id else workspace.enterprise_id)
+    grid = {"enterprise_user": {"id": user.id, "enterprise_id": enterprise}} if enterprise else {}
+    return grid | {
         "id": user.id,
-        "team_id": workspace.team_id,
+        "team_id": user.team_id or workspace.team_id,
         "name": user.name,
         "real_name": user.real_name,
         "deleted": user.deleted,
@@ -85,13 +87,18 @@ def file_json(workspace: Workspace, file: File) -> Json:
     }
 
 
+def _team_of(workspace: Workspace, user_id: str) -> str:
+    user = workspace.users.get(user_id)
+    return (user.team_id if user else "") or workspace.team_id
+
+
 def message_json(workspace: Workspace, message: Message, *, with_metadata: bool = False) -> Json:
     """As in `conversations.replies`. `with_metadata`: it is told only to who asks for it."""
     shape: Json = {"type": "message", "text": message.text, "ts": message.ts}
     if message.subtype:
         shape["subtype"] = message.subtype
     if message.user:
-        shape |= {"user": message.user, "team": workspace.team_id}
+        shape |= {"user": message.user, "team": _team_of(workspace, message.user)}
     if message.username:
         shape["username"] = message.username
     if message.bot_id:
@@ -147,7 +154,7 @@ def _thread_fields(workspace: Workspace, message: Message) -> Json:
 
 def person_in_payload(workspace: Workspace, user: User) -> Json:
     """As interactive payloads name the person."""
-    return {"id": user.id, "username": user.name, "name": user.name, "team_id": workspace.team_id}
+    return {"id": user.id, "username": user.name, "name": user.name, "team_id": _team_of(workspace, user.id)}
 
 
 def team_in_payload(workspace: Workspace) -> Json:

@@ -36,6 +36,10 @@ class User:
     tz_offset_seconds: int = 0
     deleted: bool = False
     is_guest: bool = False
+    team_id: str = ""
+    """Of another workspace that shares a channel with this one; empty: of this one."""
+    enterprise_id: str = ""
+    """The organisation of that workspace; empty: as this one's."""
     bot_id: str | None = None
     """Set for bots: their messages carry it."""
     app_id: str | None = None
@@ -106,6 +110,8 @@ class Workspace:
 
     team_id: str = "T0TEAM001"
     team_name: str = "Test Team"
+    enterprise_id: str = ""
+    """The organisation (Enterprise Grid) that it belongs to; empty: none."""
     domain: str = "test-team"
     app_id: str = "A0APP0001"
     bot_name: str = "deploybot"
