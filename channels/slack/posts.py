@@ -89,7 +89,7 @@ def _text(message: Text, thread_id: str) -> list[Post]:
     made = posts(text, messages_of(text) or [rich("(nothing)")]) if len(text) <= FILE_CHARS_MIN else []
     if not made or len(made) > POSTS_MAX:
         excerpt = text[: _paragraphs_end(text, EXCERPT_CHARS_MAX)].rstrip()
-        made = posts(text, messages_of(excerpt))[:1]
+        made = posts(text, messages_of(excerpt) or [rich("(nothing)")])[:1]
         note = f"… This is the beginning. All {len(text):,} characters are in the file below."
         made[0].blocks.extend(blocks_of([line(note)]))
         file = [Post("", [], visible(text))]

@@ -16,9 +16,10 @@ from channels.messages import Text
 from channels.slack.channel import SlackChannel
 from channels.slack.marks import METADATA
 from channels.slack.place import place_of
+from channels.slack.posts import posts_of
 from store.deliveries import MessageSent
 from tests.bot.desks.office import Office, kinds, new_office
-from tests.fakes.slack import Message
+from tests.fakes.slack import Message, check_blocks
 from tests.telling.playbook import done
 
 SINCE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -118,6 +119,16 @@ async def test_while_slack_is_in_trouble_the_file_is_tried_again_later(office: O
     assert error.value.retry_after_seconds == 3
     await send(office, asked, again=True)
     assert_is_there_once(office, asked)
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 50_000, "&" * 50_000, "`" * 50_000, "| a |\n|---|\n" * 9_000, "<!here> " * 9_000]
+)
+def test_whatever_an_endless_text_is_its_beginning_fits_into_a_message(text: str) -> None:
+    beginning, file = posts_of(Text(text, "s2"), "t1")
+    check_blocks(beginning.blocks)
+    assert "<!" not in beginning.text
+    assert len(file.file) == len(text)
 
 
 async def test_a_text_of_more_messages_than_one_may_send_is_a_file_too(office: Office, asked: Message) -> None:
