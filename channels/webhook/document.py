@@ -70,8 +70,11 @@ def _data_of(message: Outgoing) -> Any:
     """The message with what its state says, on one level."""
     match message:
         case Question() | Approval():
-            return to_jsonable_python(message, exclude={"state"}) | to_jsonable_python(message.state)
-        case Text() | Notice() | Progress() | Tasks():
+            # Whom a channel notifies is no part of the message.
+            return to_jsonable_python(message, exclude={"state", "calls"}) | to_jsonable_python(message.state)
+        case Text(text):
+            return {"text": text}
+        case Notice() | Progress() | Tasks():
             return to_jsonable_python(message)
     assert_never(message)
 

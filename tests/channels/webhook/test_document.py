@@ -14,11 +14,13 @@ from channels.messages import (
     Approval,
     Dropped,
     Ended,
+    ListedTask,
     Notice,
     Outgoing,
     Progress,
     Question,
     Reminded,
+    Tasks,
     Text,
     Vote,
 )
@@ -100,6 +102,7 @@ def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
         (CARD, "s3/votes/7", "request.asked", "s3", "Approval needed"),
         (REMINDER, "s3/reminder/widen", "request.reminded", "s3", "still waiting"),
         (SETTLED, "s3/settled/at/2", "request.settled", "s3", "deploy approved by U1"),
+        (Tasks((ListedTask("Push it", "done"),)), "s3/tasks/9", "tasks", "s3", "  ✅ Push it"),
         (Progress("It builds.", "done"), "s3/ended/9", "progress", "s3", "It builds.: done"),
     ],
 )
