@@ -29,7 +29,7 @@ async def sharing_text(client: AsyncWebClient, content: str, thread_id: str) -> 
     Raises SlackApiError, SendFailed, aiohttp.ClientError, TimeoutError: another attempt may succeed.
     """
     try:
-        return f"<{await _uploaded(client, content.encode(errors='replace'))}|{NAME}>"
+        return f"<{await _uploaded(client, content.encode(errors='replace'))}>"
     except SlackApiError as error:
         if not is_lasting(error):
             raise

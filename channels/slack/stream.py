@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 BLOCKS_MAX = 50
 """Limit of all chunks of a stream together, and again of the call that stops it."""
 
+FEEDBACK = "context_actions"
+"""The block of feedback buttons, which belongs below everything else: the call that stops the stream has it."""
+
 _OVER = {"message_not_found", "message_not_in_streaming_state", "stopped_by_user"}
 _TOO_MUCH = {"msg_blocks_too_long", "msg_blocks_too_many", "msg_too_long"}
 
@@ -89,7 +92,7 @@ class Streams:
                 await self._client.chat_stopStream(
                     channel=channel,
                     ts=ts,
-                    blocks=_blocks(posts[held : held + more]) or None,
+                    blocks=[*_blocks(posts[held : held + more]), *_last_line(posts, held)] or None,
                     metadata=mark(key, 0, holds=held + more),
                     session_status=reader.session,
                 )
@@ -150,4 +153,9 @@ def _weight(posts: Sequence[Post]) -> int:
 
 
 def _chunks(post: Post) -> list[Block]:
-    return [{"type": "blocks", "blocks": post.blocks}]
+    return [{"type": "blocks", "blocks": [block for block in post.blocks if block["type"] != FEEDBACK]}]
+
+
+def _last_line(posts: Sequence[Post], held: int) -> list[Block]:
+    """The buttons of a last post whose text went into a chunk."""
+    return [block for block in posts[-1].blocks if block["type"] == FEEDBACK] if held == len(posts) else []

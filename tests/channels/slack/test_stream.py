@@ -116,6 +116,19 @@ async def test_a_long_answer_is_one_message_for_who_asked(office: Office) -> Non
     assert office.slack.session_status("deploys", asked) == "active"
 
 
+async def test_the_feedback_buttons_of_a_streamed_answer_come_with_its_end(office: Office) -> None:
+    office.model.answers(done(LONG))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "tell me everything")
+        await office.until(asked, "done")
+        (message,) = of_bot(office, asked)
+    assert office.slack.buttons_of(message) == ["👍", "👎"]
+    (end,) = office.slack.calls_of("chat.stopStream")
+    assert [block["type"] for block in end.args["blocks"]] == ["context_actions"]
+    chunks = [office.slack.calls_of(method) for method in METHODS[:2]]
+    assert "context_actions" not in str([call.args for calls in chunks for call in calls])
+
+
 async def test_a_short_answer_is_posted_and_so_is_what_is_no_answer(office: Office, asked: Message) -> None:
     await send(office, asked, "Hello.")
     notice = Notice(LONG)
