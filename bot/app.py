@@ -8,7 +8,6 @@ real.
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.store_time import StoreTime, kept
-from bot.stores import store_of
+from bot.stores import kept_secret, store_of
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
@@ -136,7 +135,7 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
             store,
             Inbox(store, people=people, steering=steering, clock=clock),
             agents.built,
-            {channel.name: channel for channel in ways_out(setup.settings, writer, stack)},
+            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store)},
             writer,
             people,
             steering,
@@ -146,8 +145,10 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         )
 
 
-def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack) -> list[Channel]:
-    """The outgoing side of the channels that are set up; `stack` closes them.
+def ways_out(
+    settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack, store: Store | None = None
+) -> list[Channel]:
+    """The outgoing side of the channels that are set up; `stack` closes them. `store`: see `bot.slack_client`.
 
     Each is imported only if it is set up: their libraries take longer to import than everything else.
     """
@@ -158,11 +159,10 @@ def ways_out(settings: Settings, writer: Writer | None, stack: contextlib.AsyncE
         channels.append(WebhookChannel(settings.webhooks, f"{settings.bot_public_url}/api/threads"))
     if settings.has_slack:
         extras.require("slack")
+        from bot.slack_client import slack_client
         from channels.slack.channel import SlackChannel
-        from channels.slack.connection import client_of
 
-        client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
-        channels.append(SlackChannel(client))
+        channels.append(SlackChannel(slack_client(settings, store)))
     if writer:
         from channels.email.channel import EmailChannel
         from channels.email.outbox import Outbox
@@ -188,7 +188,7 @@ async def _writer(setup: Setup, store: Store) -> Writer:
     settings = setup.settings
     if problems := settings.key_problems():
         raise SettingsError(problems)
-    secret, *before = settings.secret_keys or (await _kept_secret(store),)
+    secret, *before = settings.secret_keys or (await kept_secret(store),)
     return Writer(
         address=settings.email_address,
         signer=Signer(secret, settings.email_address, before),
@@ -198,12 +198,6 @@ async def _writer(setup: Setup, store: Store) -> Writer:
         plus_addresses=settings.email_plus_addresses,
         aliases=frozenset(place.lower() for place in setup.team.routes if "@" in place),
     )
-
-
-async def _kept_secret(store: Store) -> str:
-    """The secret that the embedded store keeps, so that all processes sign alike. Nobody else reads that store."""
-    await store.set_note("secret", secrets.token_hex(32), expected="")
-    return await store.get_note("secret")
 
 
 @contextlib.asynccontextmanager

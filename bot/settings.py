@@ -56,6 +56,10 @@ class Settings(BaseModel):
     openai_base_url: str = Field(default="https://api.openai.com/v1", repr=False)
     openai_model: str = ""
     slack_bot_token: SecretStr = SecretStr("")
+    slack_client_id: str = ""
+    slack_client_secret: SecretStr = SecretStr("")
+    slack_refresh_token: SecretStr = SecretStr("")
+    """For an app whose tokens Slack rotates, like the two before."""
     slack_app_token: SecretStr = SecretStr("")
     """For Socket Mode."""
     slack_signing_secret: SecretStr = SecretStr("")
@@ -213,7 +217,12 @@ class Settings(BaseModel):
         """A shared Redis must not keep the key: whoever can read it could sign links, and decide by them."""
         key, before = self.bot_secret_key.get_secret_value(), self.bot_secret_key_before.get_secret_value()
         problems = []
-        if self.redis_url and self.has_email and not key:
+        if self.redis_url and self.slack_refresh_token.get_secret_value() and not key:
+            problems.append(
+                "BOT_SECRET_KEY is not set: it encrypts Slack's tokens, and the Redis of REDIS_URL must not hold it. "
+                "Set it to what `openssl rand -hex 32` prints, the same for every process."
+            )
+        elif self.redis_url and self.has_email and not key:
             problems.append(
                 "BOT_SECRET_KEY is not set: it signs the links in mails, and the Redis of REDIS_URL must not hold it. "
                 "Set it to what `openssl rand -hex 32` prints, the same for every process."
@@ -266,7 +275,15 @@ class Settings(BaseModel):
                 "SLACK_APP_TOKEN is not set: for Socket Mode, make one under Basic Information (it begins with xapp-); "
                 "or set SLACK_SIGNING_SECRET for HTTP."
             )
-        for name, value, prefix in (("BOT", self.slack_bot_token, "xoxb-"), ("APP", self.slack_app_token, "xapp-")):
+        kept = (self.slack_refresh_token, self.slack_client_secret)
+        rotates = [bool(self.slack_client_id), *(bool(one.get_secret_value()) for one in kept)]
+        if any(rotates) and not all(rotates):
+            problems.append(
+                "SLACK_CLIENT_ID, SLACK_CLIENT_SECRET and SLACK_REFRESH_TOKEN belong together: set all where the app's "
+                "tokens are rotated, and none elsewhere."
+            )
+        bot_prefix = "xoxe.xoxb-" if all(rotates) else "xoxb-"
+        for name, value, prefix in (("BOT", self.slack_bot_token, bot_prefix), ("APP", self.slack_app_token, "xapp-")):
             token = value.get_secret_value()
             if token and not token.startswith(prefix):
                 problems.append(f"SLACK_{name}_TOKEN does not begin with {prefix}: it is another kind of token.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +80,12 @@ async def connected(settings: Settings, *, stays: bool = True) -> AsyncIterator[
             connection = await Connection.open(url, seconds, why_away=functools.partial(why_down, settings.bot_home))
         stack.push_async_callback(connection.aclose)
         yield connection
+
+
+async def kept_secret(store: Store) -> str:
+    """The secret that the embedded store keeps, so that all processes have the same. Nobody else reads that store."""
+    await store.set_note("secret", secrets.token_hex(32), expected="")
+    return await store.get_note("secret")
 
 
 def _embedded(settings: Settings, stays: bool) -> contextlib.AbstractAsyncContextManager[str]:

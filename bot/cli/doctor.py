@@ -198,10 +198,20 @@ async def _way_out(setup: Setup, name: str) -> list[Finding]:
 
 
 async def _slack(setup: Setup) -> list[Finding]:
-    settings = setup.settings
-    from channels.slack.connection import SCOPES, check_socket_mode, client_of, identify
+    from bot.slack_client import slack_client
 
-    client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+    if not setup.settings.slack_refresh_token.get_secret_value():
+        return await _workspace(setup, slack_client(setup.settings, None))
+    from bot.stores import store_of
+
+    async with store_of(setup.settings, stays=False) as store:
+        return await _workspace(setup, slack_client(setup.settings, store))
+
+
+async def _workspace(setup: Setup, client: Any) -> list[Finding]:
+    settings = setup.settings
+    from channels.slack.connection import SCOPES, check_socket_mode, identify
+
     found = []
     try:
         me, scopes = await identify(client)

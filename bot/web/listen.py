@@ -76,10 +76,11 @@ def _api(bot: App) -> Starlette:
 
 async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHttp, str]:
     from bot.desks.slack import SlackDesk
-    from channels.slack.connection import client_of, identify, listening
+    from bot.slack_client import slack_client
+    from channels.slack.connection import identify, listening
 
     settings = bot.setup.settings
-    client = client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+    client = slack_client(settings, bot.store)
     me, _ = await identify(client)
     reads_images = any(model.images for model in bot.setup.team.models.values())
     slack = await stack.enter_async_context(

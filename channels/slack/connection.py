@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -26,6 +26,7 @@ from channels.slack.inbound import Desk, SlackInbound
 from channels.slack.refusals import CALL_FAILED
 from channels.slack.signed import is_signed
 from channels.slack.sweep import Sweep
+from channels.slack.tokens import Installations, Notes, RotatingClient, RotatingToken, Rotation
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,15 @@ def client_of(token: str, api_url: str) -> AsyncWebClient:
         retry_handlers=[],
         logger=_quiet("slack_sdk"),
     )
+
+
+def rotating_client(
+    rotation: Rotation, notes: Notes, secrets: Callable[[], Awaitable[Sequence[str]]], api_url: str
+) -> AsyncWebClient:
+    """As `client_of`, with a token that Slack rotates. `secrets`: the first one encrypts what is kept, all decrypt."""
+    token = RotatingToken(Installations(notes, secrets), rotation, api_url)
+    url = api_url.rstrip("/") + "/"
+    return RotatingClient(token, base_url=url, timeout=20, retry_handlers=[], logger=_quiet("slack_sdk"))
 
 
 async def identify(client: AsyncWebClient) -> tuple[Installation, frozenset[str]]:

@@ -247,6 +247,29 @@ MAIL = {
 }
 
 
+ROTATED = {
+    "SLACK_BOT_TOKEN": "xoxe.xoxb-1",
+    "SLACK_APP_TOKEN": "xapp-1",
+    "SLACK_CLIENT_ID": "17.4",
+    "SLACK_CLIENT_SECRET": SECRET,
+    "SLACK_REFRESH_TOKEN": "xoxe-1",
+}
+
+
+def test_what_rotated_tokens_need_is_told(env: Callable[..., None]) -> None:
+    env(**ROTATED)
+    assert of_channels(load()) == []
+    env(**ROTATED, REDIS_URL="redis://localhost")
+    (told,) = problems(of_channels)
+    assert told.startswith("BOT_SECRET_KEY is not set: it encrypts Slack's tokens")
+
+
+def test_the_settings_of_rotated_tokens_belong_together(env: Callable[..., None]) -> None:
+    env(**ROTATED | {"SLACK_REFRESH_TOKEN": "", "SLACK_BOT_TOKEN": "xoxb-1"})
+    (told,) = problems(of_channels)
+    assert told.startswith("SLACK_CLIENT_ID, SLACK_CLIENT_SECRET and SLACK_REFRESH_TOKEN belong together")
+
+
 def test_a_redis_of_ones_own_needs_a_key_that_is_not_in_it(env: Callable[..., None]) -> None:
     env(**MAIL, REDIS_URL="redis://localhost")
     (told,) = problems(of_channels)
