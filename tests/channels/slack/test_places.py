@@ -23,7 +23,7 @@ from channels.slack.marks import METADATA, thread_in
 from channels.slack.place import place_of, thread_at
 from channels.slack.sweep import Sweep
 from store.deliveries import MessageSent
-from store.events import MessageDeleted, MessageEdited, MessageReceived, TriggerReceived
+from store.events import MessageDeleted, MessageEdited, MessageReceived, TriggerReceived, WorkStopped
 from store.keys import thread_id_of
 from store.thread import Thread
 from store.values import Person, Place
@@ -372,14 +372,16 @@ def test_a_message_without_our_mark_was_said_for_no_thread(metadata: Any) -> Non
     assert thread_in({"ts": "1.2", "metadata": metadata}) == ""
 
 
-async def test_the_stop_button_ends_a_thread_that_we_opened(office: Office) -> None:
+async def test_the_stop_button_ends_what_is_under_way_in_a_thread_that_we_opened(office: Office) -> None:
     async with office.open():
         thread, said = await opened(office, to_user(office, thread="#monday@1"))
         office.slack.set_session(said.channel, said.ts, "processing")
         stopped = await office.slack.stop_session("ana", said.channel, said)
         assert stopped
         await office.slack.acknowledged(stopped)
-        await settles(office, thread.id, "cancelled")
+        await office.says("Stopped by ana", said)
+        now = await settles(office, thread.id, "done")
+    assert kinds(now, WorkStopped)
 
 
 async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_heard_later(office: Office) -> None:
