@@ -26,6 +26,10 @@ from store.rows import EVERY_THREAD, Filter, Row
 from store.thread import Thread
 from store.values import Person, Place
 
+_HELLO = (
+    "Hello, I am the agent {agent}. Mention me here and say what you need, for example: “What runs where?” "
+    "I answer in a thread, and follow it."
+)
 HOME_ITEMS_MAX = 10
 """The longest list in App Home."""
 HOME_THREADS_MAX = 1_000
@@ -43,6 +47,10 @@ class SlackDesk:
     people: People = field(default_factory=People)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     home_threads_max: int = HOME_THREADS_MAX
+    approvers: tuple[str, ...] = ()
+    """The groups that the team's rules name."""
+    acts_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By agent, what it can do that changes something."""
     reads_images: bool = False
     """Some model of the team looks at images."""
 
@@ -136,6 +144,14 @@ class SlackDesk:
             at=row.updated_at,
             requested_by=row.requester[0] if row.requester else "",
         )
+
+    def words_on_joining(self, channel: str) -> str:
+        agent = self.agent_in(channel)
+        acts = self.acts_of.get(agent, ())
+        does = f"I can {', '.join(one.replace('_', ' ') for one in acts)}, and look things up." if acts else ""
+        groups = " or ".join(one for one in self.approvers if one not in (ANYONE, TEAM))
+        who = f"What needs an approval waits for {groups}." if groups else ""
+        return "\n".join(filter(None, (_HELLO.format(agent=agent), does, who)))
 
     async def threads_not_shown_in(self, channel: str) -> list[str]:
         found = []

@@ -21,6 +21,8 @@ from channels.email.servers import imap_server
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from agent.definition import Agent
+
 log = structlog.get_logger(__name__)
 
 
@@ -88,12 +90,25 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
             client,
             me,
             bot.inbox,
-            SlackDesk(bot.store, bot.routes.of_place, me, bot.people, bot.now, reads_images=reads_images),
+            SlackDesk(
+                bot.store,
+                bot.routes.of_place,
+                me,
+                bot.people,
+                bot.now,
+                approvers=tuple(dict.fromkeys(rule.group for rule in bot.setup.team.rules.in_order)),
+                acts_of={name: _acts(agent) for name, agent in bot.roster.items()},
+                reads_images=reads_images,
+            ),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),
         )
     )
     return slack, me.url or me.team
+
+
+def _acts(agent: Agent) -> list[str]:
+    return [tool.intent_name() for tool in agent.tools if tool.acts and not tool.by_code]
 
 
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:

@@ -37,6 +37,7 @@ SCOPES = frozenset(
         "channels:history",
         "channels:read",
         "chat:write",
+        "commands",
         "files:read",
         "files:write",
         "groups:history",

@@ -27,6 +27,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import Inbox, Refused
+from channels.slack.asking import Asking
 from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
 from channels.slack.clicking import ClickHandler
 from channels.slack.clicks import Clicker
@@ -43,6 +44,7 @@ from channels.slack.events import (
 )
 from channels.slack.home import Home
 from channels.slack.home_tab import HomeTab
+from channels.slack.joining import Joining
 from channels.slack.marks import thread_in
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.reading import MessageReader
@@ -61,7 +63,7 @@ PARENTS_MAX = 5_000
 
 
 class Desk(Protocol):
-    """What Slack needs from the rest of the program. Every method but `agent_in` raises StoreUnavailable."""
+    """What Slack needs from the rest of the program. Whatever is awaited raises StoreUnavailable."""
 
     @property
     def reads_images(self) -> bool:
@@ -69,6 +71,9 @@ class Desk(Protocol):
 
     def agent_in(self, channel: str, /) -> str:
         """The agent that answers in this channel."""
+
+    def words_on_joining(self, channel: str, /) -> str:
+        """What people of this channel read when we join it: what the agent does there, and who may approve."""
 
     async def home_of(self, by: Person) -> Home:
         """Only what this person may see."""
@@ -90,6 +95,8 @@ class SlackInbound:
         self._background = BackgroundCalls()
         self._home = HomeTab(client, self._reader, desk.home_of, self._background)
         self._clicks = ClickHandler(client, me, inbox, self._reader, self._home, self._background)
+        self._joining = Joining(client, inbox, desk, self._background)
+        self._asking = Asking(me, inbox, desk, self._reader)
         self._changed: dict[str, Edited | Deleted] = {}
         """The latest edits and deletions by message id, because one may arrive before its message."""
         self._parents: dict[tuple[str, str], str] = {}
@@ -102,8 +109,8 @@ class SlackInbound:
         app.action(anything)(self._clicks.click)
         app.view(anything)(self._clicks.click)
         app.view_closed(anything)(_nothing)
-        app.shortcut(anything)(_nothing)
-        app.command(anything)(_nothing)
+        app.shortcut(anything)(self._asking.shortcut)
+        app.command(anything)(self._asking.command)
         app.options(anything)(_nothing)
 
     async def _event(self, body: dict[str, Any], ack: AsyncAck) -> None:
@@ -125,8 +132,7 @@ class SlackInbound:
             case Stopped():
                 await self._stop(event)
             case Joined():
-                for thread_id in await self._desk.threads_not_shown_in(event.channel):
-                    await self._inbox.place_regained(thread_id, NAME, event_id=event.id)
+                await self._joining.joined(event)
             case Ignored():
                 log.debug("slack_ignored", why=event.why)
         await ack()

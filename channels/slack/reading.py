@@ -183,6 +183,11 @@ class MessageReader:
         ]
         return earlier, history.left_out
 
+    async def earlier_message(self, channel: str, message: Payload) -> EarlierMessage:
+        """A message as `conversations.replies` has it, by anybody."""
+        what = seen(message, by_person=not is_bot(message, self._me))
+        return await self._earlier_message(channel, message, what, list(await self._attachments(what.files)))
+
     async def _earlier_message(
         self, channel: str, message: Payload, shown: Seen, files: list[Attachment]
     ) -> EarlierMessage:

@@ -77,6 +77,14 @@ class Interactions(Effects):
         payload |= {"view": view_json(self._server, now), "is_cleared": all_of_them}
         return await self._interact(payload, ("", now.id))
 
+    async def use_shortcut(self, user: User | str, message: Message, callback_id: str) -> Delivery:
+        """Chooses a message shortcut from the menu of a message."""
+        person = self.workspace.user(user)
+        payload = self._payload("message_action", person) | self._around_message(person, message)
+        del payload["container"], payload["state"]
+        payload |= {"callback_id": callback_id, "action_ts": self.workspace.new_ts(), "message_ts": message.ts}
+        return await self._interact(payload, (message.channel, message.ts))
+
     async def command(self, user: User | str, channel: Channel | str, command: str, text: str = "") -> Delivery:
         """A slash command. There are none in threads, as in Slack. An answer in the acknowledgement becomes a message,
         for this person only unless it says `in_channel`."""
