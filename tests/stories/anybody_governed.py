@@ -53,7 +53,7 @@ GROUPS = {
     "cat": {"team", "leads"},
     "dan": {"team"},
 }
-QUORUM = {"release": 2, "team": 1}
+QUORUM = {"release": 2, "team": 1, "leads": 1}
 PEOPLE = People(
     {
         "ann": Member(name="Ann", slack="U1", emails=("ann@example.com",), groups=("release",)),
@@ -95,7 +95,7 @@ class Team:
 
 
 class Release(Authority):
-    """Two of the release group, or one of the team, later a lead too, within 90 seconds."""
+    """Two of the release group, or one of the team or of the leads, later a lead too, within 90 seconds."""
 
     def __init__(self) -> None:
         self.requester_may = False
@@ -141,6 +141,9 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         self.authority = Release()
         self.team = [(0, Team())]
         """Each with the number of events that there were when it came to be so."""
+        self.granted: list[StandingGranted] = []
+        self.revoked: dict[str, int] = {}
+        """Each with the number of events that there were then."""
         self.woken = 0
         return World(**more, people=PEOPLE, authority=self.authority, rooms=["room"])
 
@@ -280,8 +283,8 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
 
     @rule(
         votes=st.permutations([ANN, BOB, FAY, GUS]),
-        change=st.sampled_from(["leaves", "changes groups", "setup", "stricter", "nothing"]),
-        group=st.sampled_from([*QUORUM]),
+        change=st.sampled_from(["leaves", "changes groups", "setup", "it takes two", "it takes a lead", "nothing"]),
+        group=st.sampled_from(["team", "release"]),
         again=st.booleans(),
     )
     def a_push_is_approved_and_before_it_runs_something_changes(
@@ -300,8 +303,10 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
                 self.somebody_gets_other_groups_or_leaves(voter, ("leads",))
             case "setup":
                 self.a_push_would_run_something_else()
-            case "stricter":
+            case "it takes two":
                 self.the_team_changes_its_mind(False, "release")
+            case "it takes a lead":
+                self.the_team_changes_its_mind(False, "leads")
             case _:
                 pass
         self.reached["approved, then something changed"] += self.world.thread.pending is None and change != "nothing"
@@ -372,23 +377,33 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
     @rule(seconds=st.sampled_from([10, 60]))
     def a_lead_grants(self, seconds: int) -> None:
         now = self.world.clock()
-        number = len(self.authority.grants)
-        self.authority.grants.append(
-            StandingGranted(
-                id=f"g{number}",
-                at=now,
-                agent="ops",
-                intent="push",
-                by=CAT.model_copy(update={"member": "cat"}),
-                groups=("leads",),
-                until=now + timedelta(seconds=seconds),
-                reason=f"release day, {self.text_of(CAT)}",
-            )
+        grant = StandingGranted(
+            id=f"g{len(self.granted)}",
+            at=now,
+            agent="ops",
+            intent="push",
+            by=CAT.model_copy(update={"member": "cat"}),
+            groups=("leads",),
+            until=now + timedelta(seconds=seconds),
+            reason=f"release day, {self.text_of(CAT)}",
         )
+        self.granted.append(grant)
+        self.authority.grants.append(grant)
 
     @rule()
     def a_lead_revokes(self) -> None:
+        self.do(self.revokes())
+
+    async def revokes(self) -> None:
+        log = await self.world.store.real.load(self.world.thread.id)
+        self.revoked |= dict.fromkeys((grant.id for grant in self.authority.grants), log.version)
         self.authority.grants.clear()
+
+    @rule(seconds=st.sampled_from([10, 60]))
+    def a_lead_revokes_before_what_it_approved_begins(self, seconds: int) -> None:
+        self.a_lead_grants(seconds)
+        self.world.store.after(ApprovalDecided, self.revokes)
+        self.a_push_is_asked_for_and_voted_on([], 0, DAN)
 
     def check_approval(self, before: Thread, step: StepState, new: ToolStarted) -> None:
         story = [e for e in before.events if getattr(e, "step", "") == step.id]
@@ -412,8 +427,9 @@ class AnybodyUnderPolicies(AnybodyDoesAnything):
         if grant := request.policy.get("standing"):
             self.reached["push started by a standing approval"] += 1
             [decision] = [e for e in decisions if e.standing]
-            [granted] = [g for g in self.authority.grants if g.id == grant == decision.standing]
+            [granted] = [g for g in self.granted if g.id == grant == decision.standing]
             assert new.at < granted.until
+            assert before.version < self.revoked.get(granted.id, before.version + 1), "it was revoked before"
             assert "leads" in team.groups.get("cat", ()), "who granted it may not any more"
             assert not self.is_doubtful(before, chosen)
             assert not maybe_anybody, "it may be the own call of who granted it"
