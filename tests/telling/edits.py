@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.events import ApprovalDecided, Event, ThreadCancelled, ThreadForked
+from store.events import ApprovalDecided, Event, ThreadCancelled, ThreadForked, WorkStopped
 from store.keys import MessageKey
 from store.state import StepState
 from store.thread import Thread
@@ -27,8 +27,8 @@ def assert_an_open_edit_holds(before: Thread, after: Thread, event: Event) -> No
 def _ended_aloud(edit: StepState, before: Thread, after: Thread, event: Event) -> bool:
     """Whether this event made the edit a request of its own, or people are told of it, wherever they saw the card."""
     status = after.state.steps[edit.id].status
-    if status == "requested" or isinstance(event, ThreadCancelled | ThreadForked):
-        return True
+    if status == "requested" or isinstance(event, ThreadCancelled | WorkStopped | ThreadForked):
+        return True  # A cancelled and a stopped request say so on every card.
     told = {key for key, unsent in after.state.outbox.items() if unsent.event == before.version}
     edited = before.step(edit.chosen.edits)
     shown = edited.request.shown_at - {0} if edited and edited.request else frozenset()
