@@ -45,6 +45,7 @@ from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import smtp_server
 from channels.places import Alerts
 from store.base import Store
+from store.values import Place
 
 if TYPE_CHECKING:
     from channels.email.letters import Writer
@@ -82,6 +83,11 @@ class App:
     def routes(self) -> Routes:
         return Routes(self.setup.team.routes, self.roster, self.writer.is_ours if self.writer else None)
 
+    @property
+    def alerts(self) -> Place | None:
+        """Where people are told of trouble; None: the team has no such place."""
+        return places.parse(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None
+
     def schedules(self) -> list[Schedule]:
         """Raises SettingsError."""
         return schedules_of(self.setup.team, self.roster, self.folders, self.setup.settings.reach())
@@ -95,7 +101,7 @@ class App:
             model=model,
             clock=self.now,
             authority=self.authority,
-            alerts=places.parse(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None,
+            alerts=self.alerts,
         )
         # With every call to a model under way, there is still room for what needs none: tools, clicks, messages.
         calls_max = model.calls_max if isinstance(model, Models) else 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bot.alerts import Alerts
 from bot.app import App
 from bot.team.problems import SettingsError
 from channels.base import AnswersHttp
@@ -126,7 +127,11 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
         authserv_id=settings.email_authserv_id,
     )
     mailbox = Mailbox(
-        imap_server(settings.imap_url), bot.store, adapter.receive, first_start=bot.setup.team.email.first_start
+        imap_server(settings.imap_url),
+        bot.store,
+        adapter.receive,
+        Alerts(bot.channels, bot.alerts).tell,
+        first_start=bot.setup.team.email.first_start,
     )
     task = asyncio.create_task(mailbox.watch(), name="mailbox")
 

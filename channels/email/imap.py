@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ import aioimaplib
 import structlog
 
 from channels.base import ChannelUnavailable
+from channels.email.remembered import FIELDS, HEAD_BYTES_MAX, fingerprint_of
 from channels.email.servers import MailServer
 from store.text import one_line
 
@@ -34,6 +35,10 @@ LOGOUT_SECONDS_MAX = 3.0
 FETCH_SECONDS_MAX = 1_800.0
 MAIL_BYTES_MAX = 10_000_000
 """A larger mail is read up to here; its text usually comes first."""
+
+HEADS_AT_ONCE = 25
+"""The parser recurses once per line of a response, so not all heads are fetched at once."""
+_HEAD_FIELDS = " ".join(FIELDS).upper()
 
 _FETCHED = re.compile(rb"\d+ FETCH \(.*", re.IGNORECASE)
 _UID = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
@@ -163,6 +168,18 @@ class ImapConnection:
             raise MailUnreadable(f"FETCH {uid}: the server gives no body")
         return None
 
+    async def fingerprints(self, uids: Sequence[int]) -> dict[int, str]:
+        """By UID. A mail is left out if it is gone, or if the server does not return its head."""
+        found: dict[int, str] = {}
+        for at in range(0, len(uids), HEADS_AT_ONCE):
+            asked = ",".join(map(str, uids[at : at + HEADS_AT_ONCE]))
+            parts = f"(UID BODY.PEEK[HEADER.FIELDS ({_HEAD_FIELDS})]<0.{HEAD_BYTES_MAX}>)"
+            answer = await self._call("FETCH", self._client.uid("fetch", asked, parts), FETCH_SECONDS_MAX)
+            if answer.result != "OK":
+                raise ImapError(f"FETCH of heads: the server says {answer.result} {_status_text(answer)}")
+            found |= _fingerprints_in(answer.lines[:-1])
+        return {uid: found[uid] for uid in uids if uid in found}
+
     async def mark_seen(self, uid: int) -> None:
         """Mark the mail as read, for people who open the mailbox. If the server refuses, this only logs it."""
         answer = await self._call("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen)"))
@@ -270,6 +287,22 @@ async def check(server: MailServer) -> str:
             return f"the folder {server.folder!r} opens {secured}; the server {pushes}."
     except ImapError as error:
         raise ChannelUnavailable(f"IMAP at {server.where}: {error}. Correct IMAP_URL.") from None
+
+
+def _fingerprints_in(lines: Sequence[bytes | bytearray]) -> dict[int, str]:
+    """The UID may stand before or after the literal, which is a bytearray."""
+    found: dict[int, str] = {}
+    response, literal = b"", None
+    for line in lines:
+        if isinstance(line, bytearray):
+            literal = bytes(line)
+        elif _FETCHED.match(line):
+            response, literal = bytes(line), None
+        else:
+            response += b" " + bytes(line)
+        if literal is not None and (uid := _UID.search(response)):
+            found[int(uid[1])] = fingerprint_of(literal)
+    return found
 
 
 def _status_text(answer: Any) -> str:

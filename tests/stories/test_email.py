@@ -434,9 +434,12 @@ async def test_a_dead_connection_is_given_up_and_mail_is_read_over_another(dovec
         read.append(mail)
         return True
 
+    async def tell(key: str, text: str) -> None:
+        raise AssertionError(text)
+
     async with Wire(dovecot.imap_port) as wire:
         url = imap_url("imap", "127.0.0.1", wire.port)
-        mailbox = Mailbox(imap_server(url), MemoryStore(), take, pace=Pace(call=0.5, idle=1.0))
+        mailbox = Mailbox(imap_server(url), MemoryStore(), take, tell, pace=Pace(call=0.5, idle=1.0))
         watching = asyncio.create_task(mailbox.watch())
         try:
             await eventually(mailbox.listening.is_set)
@@ -451,6 +454,47 @@ async def test_a_dead_connection_is_given_up_and_mail_is_read_over_another(dovec
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
     assert len(read) == 1
+
+
+@on_real_servers
+async def test_a_rebuilt_mailbox_gives_no_old_mail_a_second_life(dovecot: Dovecot) -> None:
+    read: list[bytes] = []
+
+    async def take(mail: Fetched) -> bool:
+        read.append(mail.raw)
+        return True
+
+    async def tell(key: str, text: str) -> None:
+        raise AssertionError(text)
+
+    async def gets(name: str) -> None:
+        raw = f"From: {address('ana')}\r\nMessage-ID: <{name}@x>\r\nSubject: {name}\r\n\r\n{name}\r\n".encode()
+        await asyncio.to_thread(dovecot.deliver, raw, BOT, address("ana"))
+
+    @contextlib.asynccontextmanager
+    async def watching() -> AsyncIterator[None]:
+        mailbox = Mailbox(imap_server(imap_url("imap", "127.0.0.1", dovecot.imap_port)), store, take, tell)
+        task = asyncio.create_task(mailbox.watch())
+        try:
+            await eventually(mailbox.listening.is_set)
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    store = MemoryStore()
+    for number in range(30):
+        await gets(f"old-{number}")
+    async with watching():
+        await gets("first")
+        await eventually(lambda: len(read) == 1)
+    dovecot.kill()
+    dovecot.forget_uids("deploybot")
+    dovecot.start()
+    await gets("second")
+    async with watching():
+        await eventually(lambda: len(read) == 2)
+    assert [b"first" in read[0], b"second" in read[1]] == [True, True]
 
 
 # A server that does not take mail

@@ -58,6 +58,8 @@ class PostOffice:
         self.limits = Limits()
         self.authority: Authority = AnyoneMay()
         self.alerts: Place | None = None
+        self.alarms: dict[str, str] = {}
+        """What the mailbox has told a person, by key."""
         self.authserv_id = AUTHSERV_ID
         self.secrets = ["a secret for tests"]
         """The newest first."""
@@ -94,9 +96,13 @@ class PostOffice:
             imap_server(url),
             self.store,
             self.adapter().receive,
+            self.tell,
             first_start=self.first_start,
             pace=self.pace,
         )
+
+    async def tell(self, key: str, text: str) -> None:
+        self.alarms[key] = text
 
     @contextlib.asynccontextmanager
     async def reads(self) -> AsyncIterator[None]:

@@ -63,6 +63,8 @@ class Server:
                 beyond = int(found[1]) if (found := re.search(r"UID (\d+):", " ".join(criteria))) else 0
                 uids = [uid for uid in self.uids if uid >= beyond or uid == max(self.uids)]
                 return [f"* SEARCH {' '.join(map(str, uids))}\r\n".encode(), ok]
+            case ["UID", "FETCH", asked, "(UID", "BODY.PEEK[HEADER.FIELDS", *_]:
+                return [b"".join(map(head_answer, map(int, asked.split(",")))) + ok]
             case ["UID", "FETCH", uid, *_]:
                 plain = plain_answer(int(uid))
                 return [self.fetch(tag, plain) if int(uid) == OURS else plain + ok]
@@ -82,12 +84,18 @@ def plain_answer(uid: int) -> bytes:
     return head.encode() + RAW + b")\r\n"
 
 
+def head_answer(uid: int) -> bytes:
+    head = f"Message-ID: <{uid}@x>\r\n\r\n"
+    return f"* {uid - 8} FETCH (UID {uid} BODY[HEADER.FIELDS (MESSAGE-ID)]<0> {{{len(head)}}}\r\n{head})\r\n".encode()
+
+
 @dataclass
 class Watched:
     server: Server
     store: MemoryStore
     name: str
     taken: list[int]
+    told: list[str]
     mailbox: Mailbox
 
     async def progress(self) -> int:
@@ -101,6 +109,7 @@ async def watching(server: Server, *, validity: int = 1) -> AsyncIterator[Watche
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     taken: list[int] = []
+    told: list[str] = []
 
     async def take(mail: Fetched) -> bool:
         assert mail.raw == RAW
@@ -108,12 +117,16 @@ async def watching(server: Server, *, validity: int = 1) -> AsyncIterator[Watche
         return True
 
     store = MemoryStore()
-    mailbox = Mailbox(imap_server(f"imap://u:p@127.0.0.1:{port}/INBOX"), store, take, pace=PACE)
+
+    async def tell(key: str, text: str) -> None:
+        told.append(text)
+
+    mailbox = Mailbox(imap_server(f"imap://u:p@127.0.0.1:{port}/INBOX"), store, take, tell, pace=PACE)
     name = f"email/u@127.0.0.1:{port}/INBOX"
     await store.set_note(name, str(ReadPosition(validity, 8, "2026-11-20")), expected="")
     task = asyncio.create_task(mailbox.watch())
     try:
-        yield Watched(server, store, name, taken, mailbox)
+        yield Watched(server, store, name, taken, told, mailbox)
         assert not task.done()
     finally:
         task.cancel()

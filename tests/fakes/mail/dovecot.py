@@ -72,6 +72,11 @@ class Dovecot(Daemon):
         """Those of each mail, keywords among them, in the order of `mailbox`."""
         return [mail.flags for mail in self.mails(user, folder)]
 
+    def forget_uids(self, user: str) -> None:
+        """As after a restore of the mails without their index: new UIDs, and another UIDVALIDITY."""
+        for file in self._maildir(user).glob("dovecot*"):
+            file.unlink()
+
     def _command(self) -> list[str]:
         program = found("dovecot")
         assert program, "Dovecot is not installed"

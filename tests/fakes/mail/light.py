@@ -72,6 +72,15 @@ class Light:
         self._does(self._close())
         self._does(self._open())
 
+    def rebuild(self) -> None:
+        """As a server that was restored from a backup: new UIDs and UIDVALIDITYs, and all mail arrived just now."""
+        kept = [(user, mail.raw) for user in self.users for mail in self.mails(user)]
+        self._does(self._close())
+        self._backend = None
+        self._does(self._open())
+        for user, raw in kept:
+            self._does(self._restore(raw, user))
+
     def kill(self) -> None:
         """Every connection is closed, and nobody listens until `start`."""
         self._does(self._close())
@@ -175,6 +184,11 @@ class Light:
         async with self._mailboxes(user) as mailboxes:
             inbox = await mailboxes.get_mailbox("INBOX")
             await inbox.append(AppendMessage(head + body, datetime.now(UTC)), recent=True)
+
+    async def _restore(self, raw: bytes, user: str) -> None:
+        async with self._mailboxes(user) as mailboxes:
+            inbox = await mailboxes.get_mailbox("INBOX")
+            await inbox.append(AppendMessage(raw.replace(b"\n", b"\r\n"), datetime.now(UTC)))
 
     async def _bounce(self, raw: bytes, to: str, sender: str) -> None:
         if self._user(sender):
