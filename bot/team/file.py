@@ -63,6 +63,14 @@ class EmailTable(BaseModel):
     """What to read from a mailbox at the first start: only new mail, unread mail, or everything."""
 
 
+class SlackTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    callers: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Apps, bots and workflows that may call the agent by a mention: by name, or by the id of the bot or the app. They
+    are unverified."""
+
+
 class Team(BaseModel):
     """The team file. Each agent gets its own table `[agents.NAME]`, without `module`: see `bot.team.agents`."""
 
@@ -75,6 +83,7 @@ class Team(BaseModel):
     The default agent answers everywhere else.
     """
     email: EmailTable = Field(default_factory=EmailTable)
+    slack: SlackTable = Field(default_factory=SlackTable)
     alerts: str = ""
     """Where lost messages are reported: `slack:C0123456789` or `email:ops@example.com`."""
     people: dict[str, Member] = Field(default_factory=dict)

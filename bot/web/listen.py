@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -85,6 +86,7 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
     settings = bot.setup.settings
     client = slack_client(settings, bot.store)
     me, _ = await identify(client)
+    me = replace(me, callers=frozenset(bot.setup.team.slack.callers))
     reads_images = any(model.images for model in bot.setup.team.models.values())
     slack = await stack.enter_async_context(
         listening(

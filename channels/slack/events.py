@@ -12,7 +12,7 @@ The shapes: https://docs.slack.dev/reference/events
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from channels.slack.seen import File, own_words, seen
@@ -35,6 +35,8 @@ class Installation:
     enterprise: str = ""
     """The organisation (Enterprise Grid) that the workspace belongs to, or in which we are installed as a whole; empty:
     none. Whoever belongs to it is a colleague."""
+    callers: frozenset[str] = frozenset()
+    """The programs (apps, bots, workflows) whose mentions count, by name or by the id of the bot or the app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class Posted:
     direct: bool = False
     external: bool = False
     """From another workspace (Slack Connect), so the sender is unverified, unless they are of our enterprise."""
+    program: str = ""
+    """The name of the program that posted it, which nobody verifies; empty: a person did. `user` is its bot's id then.
+    """
     files: tuple[File, ...] = ()
     parent: str = ""
     """The author of the thread's first message, if this is a reply and Slack says so."""
@@ -172,12 +177,26 @@ def _message(kind: str, event: Payload, me: Installation) -> SlackEvent:
         return _changed(channel, event, me)
     if subtype == "message_deleted":
         return _deleted(channel, event, me)
-    if subtype not in TALK:
+    if subtype not in TALK | {"bot_message"}:
         return Ignored(f"message {subtype[:60]}")
     user = text_in(event, "user")
     if not user or is_bot(event, me):
-        return Ignored("a bot's message")
+        return _by_program(event, channel, ts, me)
     return _posted(event, channel, ts, me, mentions=kind == "app_mention")
+
+
+def _by_program(event: Payload, channel: str, ts: str, me: Installation) -> SlackEvent:
+    """A program that the team names may call us, by mentioning us each time; what else it says starts nothing."""
+    profile = event.get("bot_profile")
+    named = text_in(profile, "name") if isinstance(profile, Mapping) else ""
+    bot, name = text_in(event, "bot_id"), named or text_in(event, "username")
+    is_ours = text_in(event, "user") == me.user or (me.bot and bot == me.bot)
+    if is_ours or not bot or me.callers.isdisjoint({name, bot, text_in(event, "app_id")} - {""}):
+        return Ignored("a bot's message")
+    posted = _posted(event, channel, ts, me)
+    if posted.direct or not posted.to_us:
+        return Ignored("a message of a program that does not call us")
+    return replace(posted, user=bot, program=name or bot)
 
 
 def _posted(event: Payload, channel: str, ts: str, me: Installation, *, mentions: bool = False) -> Posted:

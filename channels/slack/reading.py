@@ -70,7 +70,7 @@ class MessageReader:
     async def message_of(self, posted: Posted, *, with_history: bool) -> InboundMessage:
         """`with_history`: include the earlier messages of the thread."""
         sender, text, attachments, (earlier, missing) = await asyncio.gather(
-            self.person(posted.user, external=posted.external),
+            self._sender(posted),
             self.readable(posted.text),
             self._attachments(posted.files),
             self._earlier(posted) if with_history else _no_history(),
@@ -84,6 +84,11 @@ class MessageReader:
             passes_on=posted.passes_on,
             left_out="; ".join(filter(None, (posted.left_out, missing))),
         )
+
+    async def _sender(self, posted: Posted) -> Person:
+        if posted.program:
+            return Person(name=posted.program, address=posted.user, trust="unverified")
+        return await self.person(posted.user, external=posted.external)
 
     async def person(self, user: str, *, external: bool) -> Person:
         """The user as a person; unverified if users.info fails."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ class Office:
         self.model = ScriptedModel()
         self.client = client_of(slack.bot_token, slack.api_url)
         self.limits = Limits()
+        self.callers: frozenset[str] = frozenset()
         self.alerts: Place | None = None
         self.authority: Authority = AnyoneMay()
         self.reads_images = False
@@ -54,6 +56,7 @@ class Office:
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
         me, _ = await identify(self.client)
+        me = replace(me, callers=self.callers)
         desk = SlackDesk(self.store, lambda _: "ops", me, reads_images=self.reads_images)
         async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()

@@ -14,7 +14,7 @@ from channels.slack.joining import GREETING
 from store.events import MessageReceived
 from tests.bot.desks.office import MANIFEST, Office, kinds, new_office
 from tests.store.threads import thread_ids
-from tests.telling.playbook import Push, done
+from tests.telling.playbook import Push, Touch, done
 
 PROD = Push(target="prod")
 
@@ -92,3 +92,26 @@ async def test_the_words_on_joining_name_what_it_can_do_and_the_groups_that_appr
     desk = SlackDesk(office.store, lambda _: "ops", me, approvers=("release", "anyone"), acts_of={"ops": ["push_it"]})
     lines = desk.words_on_joining("C1").splitlines()
     assert lines[1:] == ["I can push it, and look things up.", "What needs an approval waits for release."]
+
+
+async def test_a_program_that_the_team_names_may_call_it_and_is_unverified(office: Office) -> None:
+    office.callers = frozenset({"pager"})
+    mention = f"<@{office.slack.workspace.bot.id}>"
+    office.model.answers(Touch(), done("It is touched."))
+    async with office.open():
+        called = await office.slack.post_as_bot("deploys", "pager", f"{mention} touch it")
+        await office.says("Approval needed", called)
+        await office.slack.post_as_bot("deploys", "pager", "still waiting", called)
+        await office.slack.post_as_bot("deploys", "other", f"{mention} hello", called)
+        (said,) = kinds(await office.until(called, "waiting_for_approval"), MessageReceived)
+    assert isinstance(said, MessageReceived)
+    assert (said.sender.name, said.sender.trust, said.text) == ("pager", "unverified", "touch it")
+
+
+async def test_a_classic_webhook_that_the_team_names_may_call_it(office: Office) -> None:
+    office.callers = frozenset({"workflow"})
+    office.model.answers(done("Hello."))
+    async with office.open():
+        text = f"<@{office.slack.workspace.bot.id}> hello"
+        called = await office.slack.post_as_bot("deploys", "workflow", text, classic=True)
+        await office.says("Hello.", called)

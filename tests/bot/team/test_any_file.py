@@ -19,6 +19,7 @@ RIGHT: dict[str, Any] = {
     "agents": {"deploy": {"environments": {"dev": {}}}},
     "routes": {"C0123456789": "deploy"},
     "email": {"first_start": "new"},
+    "slack": {"callers": ["PagerDuty"]},
     "alerts": "slack:C0123456789",
     "people": {
         "ann": {
