@@ -105,6 +105,7 @@ async def overhead(site: Site, rounds: int) -> list[Figure]:
         Figure("CPU per step", cpu(ours), "ms"),
         Figure("  against bare create", cpu(ours) / cpu(create), "x", note=f"{cpu(create):.2f} ms"),
         Figure("  against whole-thread JSON", cpu(ours) / cpu(whole), "x", note=f"{cpu(whole):.2f} ms"),
+        *([Figure("  against a framework", cpu(ours) / cpu(other), "x", note=f"{cpu(other):.2f} ms")] if other else []),
         Figure("  against the floor", cpu(ours) / cpu(floor), "x", note=f"bare HTTP client: {cpu(floor):.2f} ms"),
         Figure("pause -> durable", median_ms([took.pause for took in ours]), "ms", at_most=0.8),
         Figure("approval recorded -> tool started", median_ms([took.resume for took in ours]), "ms", at_most=0.8),
