@@ -187,6 +187,11 @@ def test_what_is_narrower_is_found(narrow: Any, wide: Any) -> None:
     assert implies(narrow, wide)
 
 
+@pytest.mark.parametrize(("wide", "narrow"), [("<=5", "<5"), (">=5", ">5"), ("<=6", "<=5"), (">5", "<5"), ("5*", "<5")])
+def test_what_is_wider_or_elsewhere_is_not_narrower(wide: Any, narrow: Any) -> None:
+    assert not implies(wide, narrow)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [("prod", "dev"), ("prod*", "dev*"), ("prod*", "dev"), ("<5", ">=5"), ("<=5", ">5"), (">6", "<=5"), (True, False)],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 
 from bot.team.file import Team
 from bot.team.people import People, people_problems
+from bot.team.tokens import Token, sha256_of
 from store.authority.terms import names_of
 from store.values import Person
 
@@ -177,7 +180,7 @@ def test_a_login_is_one_persons() -> None:
 def test_bad_keys_and_what_two_claim_are_told_together() -> None:
     people = read(
         "[people.dex]\nemails = ['a@x.example']\n[people.ana]\nemails = ['A@x.example']\nslack = 'U0123'\n"
-        "[people.bob]\nslack = 'U0123'\n[people.Zoe]\n[people.'dex@example.com']\n"
+        "[people.bob]\nslack = 'U0123'\n[people.cat]\nslack = 'U0456'\n[people.Zoe]\n[people.'dex@example.com']\n"
     )
     letters = "which must consist of lower-case letters, digits, . _ and -, and not api."
     assert people_problems(people.members) == [
@@ -196,6 +199,20 @@ def test_a_decider_counts_as_long_as_what_they_were_known_by_is_theirs() -> None
     assert PEOPLE.still(typed) is None, "a login that the team file does not name"
     assert PEOPLE.still(gone) is None
     assert read("").still(typed) == typed, "before it names anybody, a terminal is trusted"
+
+
+def test_a_token_decides_until_its_end_and_only_if_it_may() -> None:
+    until = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    full = Token(owner="dex", sha256=sha256_of("any token"), scopes=("read", "decide"), until=until)
+    tokens = {"full": full, "looks": full.model_copy(update={"scopes": ("read",)})}
+    people = replace(PEOPLE, tokens=tokens)
+    by = {name: Person(name="Dex", address="dex", token=name, trust="verified") for name in ("full", "looks", "gone")}
+    found = people.decider(by["full"], until - timedelta(seconds=1))
+    assert found
+    assert found.member == "dex"
+    assert people.decider(by["full"], until) is None, "it has ended"
+    assert people.decider(by["looks"], until - timedelta(days=1)) is None, "it may not decide"
+    assert people.decider(by["gone"], until - timedelta(days=1)) is None, "the team file names no such token"
 
 
 def test_one_person_may_name_an_address_twice() -> None:
