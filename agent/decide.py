@@ -4,8 +4,9 @@
 resume, retry and crash recovery are this one function on the same events. Only `agent.loop` calls it, while its worker
 holds the thread; so a tool that was started and has no ending was interrupted and is not merely slow.
 
-The order: send the messages for this thread's place; settle interrupted tools; request what a person edited; read new
-messages before beginning anything; begin what was approved; continue; send the messages for other places.
+The order: read what has arrived; send the messages for this thread's place; settle interrupted tools; request what a
+person edited; read new messages before beginning anything; begin what was approved; continue; send the messages for
+other places.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
 from agent.speech.stopping import ended_since_stop
 from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_question
+from store.arrivals import MessageArrived
 from store.authority.words import words_behind
 from store.events import (
     ChoiceFailed,
@@ -42,6 +44,13 @@ class Say:
 
     key: str
     unsent: Unsent
+
+
+@dataclass(frozen=True, slots=True)
+class ReadArrival:
+    """Look up what it takes to read this message, and append what it means."""
+
+    arrived: MessageArrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,7 @@ class HandToHuman:
 
 Action = (
     Say
+    | ReadArrival
     | AskModel
     | ChooseStep
     | RequestApproval
@@ -123,6 +133,8 @@ def decide(agent: Agent, thread: Thread) -> Action | None:
     """The one thing to do now; None: it is a person's turn, a timer's, or nobody's."""
     if not thread.exists or thread.state.unreadable:
         return decide_without_agent(thread)
+    if arrived := thread.arrived:
+        return ReadArrival(arrived)  # It may be about anything that would be done next.
     # Other places may be down; do not let them delay this thread.
     return say_next(thread, here=True) or _continue(agent, thread) or say_next(thread)
 

@@ -17,6 +17,7 @@ from typing import Any
 from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
@@ -69,6 +70,7 @@ _LEVELS: Mapping[type[Event], int] = {
     HandedToHuman: logging.WARNING,
     MessageFailed: logging.WARNING,
     ThreadUnserved: logging.WARNING,
+    MessageArrived: logging.DEBUG,
     ToolInterrupted: logging.WARNING,
 }
 """Of those that somebody should look at."""
@@ -145,6 +147,14 @@ def _thread_opened(row: _Row, event: ThreadOpened) -> Fields:
 
 def _thread_forked(row: _Row, event: ThreadForked) -> Fields:
     return {"source": _name(event.source), "at_event": event.at_event, **_person(event.by)}
+
+
+def _message_arrived(row: _Row, event: MessageArrived) -> Fields:
+    return {"channel": _name(event.channel), "characters": len(event.text)}
+
+
+def _arrival_dropped(row: _Row, event: ArrivalDropped) -> Fields:
+    return {"message": _name(event.becomes), "moved_to": event.moved_to}
 
 
 def _message_received(row: _Row, event: MessageReceived) -> Fields:
@@ -300,6 +310,8 @@ def _nothing(row: _Row, event: Event) -> None:
 ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ThreadOpened: _thread_opened,
     ThreadForked: _thread_forked,
+    MessageArrived: _message_arrived,
+    ArrivalDropped: _arrival_dropped,
     MessageReceived: _message_received,
     MessageEdited: _message_edited,
     MessageDeleted: _message_deleted,

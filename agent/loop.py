@@ -25,6 +25,7 @@ from agent.decide import (
     ChooseStep,
     HandToHuman,
     NoteInterruption,
+    ReadArrival,
     RefuseStep,
     RequestApproval,
     RunTool,
@@ -39,6 +40,7 @@ from agent.notes import NotesUnavailable
 from agent.perform.choose import ask, choose
 from agent.perform.listen import PeopleAreWriting
 from agent.perform.outage import ModelAway
+from agent.perform.read import NotReadYet, Readers, read
 from agent.perform.request import request
 from agent.perform.run import doing, interrupted, refused, run, what_is_known
 from agent.perform.say import say
@@ -76,9 +78,10 @@ class Loop:
         clock: Callable[[], datetime],
         authority: Authority,
         alerts: Place | None = None,
+        readers: Readers | None = None,
     ) -> None:
         """For the parameters see `agent.perform.turn.Services`."""
-        self._services = Services(store, roster, channels, model, clock, authority, alerts)
+        self._services = Services(store, roster, channels, model, clock, authority, alerts, readers)
         self.draining = False
         """Once set, `advance` returns after the current action."""
         self._not_tended: set[str] = set()
@@ -129,17 +132,25 @@ class Loop:
 
     def _next(self, turn: Turn) -> Action | None:
         agent = self._services.roster.get(turn.thread.agent)
-        return decide(agent, turn.thread) if agent else decide_without_agent(turn.thread)
+        action = decide(agent, turn.thread) if agent else decide_without_agent(turn.thread)
+        if isinstance(action, ReadArrival) and not self._can_read(action.arrived.channel):
+            return CannotServe(f"No worker here can read what arrives through {action.arrived.channel}.")
+        return action
+
+    def _can_read(self, channel: str) -> bool:
+        readers = self._services.readers
+        return readers is not None and readers.can_read(channel)
 
 
 async def _perform_or_postpone(turn: Turn, action: Action) -> None:
-    """Raises Postponed if the model is busy or still unavailable, or people are still writing.
+    """Raises Postponed if the model is busy or still unavailable, people are still writing, or what has arrived cannot
+    be read yet.
 
-    By then the messages for other places are sent, which need no model.
+    By then the messages that wait are sent, which need none of that.
     """
     try:
         await _perform(turn, action)
-    except (ModelBusy, ModelAway, PeopleAreWriting) as later:
+    except (ModelBusy, ModelAway, PeopleAreWriting, NotReadYet) as later:
         message = say_next(turn.thread)
         if message is None:
             if isinstance(later, ModelAway):
@@ -153,6 +164,8 @@ async def _perform(turn: Turn, action: Action) -> None:
     match action:
         case Say():
             await say(turn, action)
+        case ReadArrival():
+            await read(turn, action.arrived)
         case AskModel():
             await ask(turn)
         case ChooseStep():

@@ -8,7 +8,7 @@ real.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from agent.model.base import Model
 from agent.model.bounded import BoundedModel
 from agent.model.choice import Models, Option
 from bot import extras
+from bot.arrivals import Arrivals
 from bot.clock import Clock
 from bot.inbox import Inbox
 from bot.settings import Settings
@@ -101,6 +102,7 @@ class App:
             model=model,
             clock=self.now,
             authority=self.authority,
+            readers=Arrivals(self.inbox, {name: channel.reader for name, channel in self.channels.items()}),
             alerts=self.alerts,
         )
         # With every call to a model under way, there is still room for what needs none: tools, clicks, messages.
@@ -136,12 +138,14 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         writer = await _writer(setup, store) if setup.settings.has_email else None
         people = People(setup.team.people, setup.team.tokens)
         steering = Steering(people, setup.team.steer)
+        inbox = Inbox(store, people=people, steering=steering, clock=clock)
+        keep_image = inbox.keep_image if any(model.images for model in setup.team.models.values()) else None
         yield App(
             setup,
             store,
-            Inbox(store, people=people, steering=steering, clock=clock),
+            inbox,
             agents.built,
-            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store)},
+            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store, keep_image)},
             writer,
             people,
             steering,
@@ -152,7 +156,11 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
 
 
 def ways_out(
-    settings: Settings, writer: Writer | None, stack: contextlib.AsyncExitStack, store: Store | None = None
+    settings: Settings,
+    writer: Writer | None,
+    stack: contextlib.AsyncExitStack,
+    store: Store | None = None,
+    keep_image: Callable[[bytes], Awaitable[str]] | None = None,
 ) -> list[Channel]:
     """The outgoing side of the channels that are set up; `stack` closes them. `store`: see `bot.slack_client`.
 
@@ -168,7 +176,7 @@ def ways_out(
         from bot.slack_client import slack_client
         from channels.slack.channel import SlackChannel
 
-        channels.append(SlackChannel(slack_client(settings, store)))
+        channels.append(SlackChannel(slack_client(settings, store), keep_image))
     if writer:
         from channels.email.channel import EmailChannel
         from channels.email.outbox import Outbox

@@ -6,6 +6,7 @@ Pure.
 
 from __future__ import annotations
 
+from store.arrivals import MessageArrived
 from store.codec import EventTooLarge, encode
 from store.events import ApprovalDecided, MessageReceived
 
@@ -49,6 +50,21 @@ def fitting(message: MessageReceived) -> MessageReceived:
             whole = message.clipped_from or len(message.text)
             message = message.model_copy(update={"text": half, "clipped_from": whole})
     return message
+
+
+def fitting_arrival(arrived: MessageArrived) -> MessageArrived:
+    """What arrived, with its text clipped until it fits into an event, and at last without its payload's lists."""
+    while True:
+        try:
+            encode(arrived)
+            return arrived
+        except EventTooLarge:
+            whole = arrived.clipped_from or len(arrived.text)
+            update: dict[str, object] = {"text": arrived.text[: len(arrived.text) // 2], "clipped_from": whole}
+            if not arrived.text:
+                bare = {name: value for name, value in arrived.payload.items() if not isinstance(value, list)}
+                update = {"payload": bare if bare != arrived.payload else {}}
+            arrived = arrived.model_copy(update=update)
 
 
 def fitting_decision(decision: ApprovalDecided) -> ApprovalDecided:

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from agent.reporting import report, report_posted
 from agent.speech.messages import question
 from bot.deciding import Deciding
-from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting
+from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, fitting_arrival
 from bot.team.people import People
 from bot.team.steer import Steering
-from channels.inbound import InboundMessage, Refused, UndecidedReply
+from channels.inbound import Arrival, InboundEdit, InboundMessage, Refused, UndecidedReply
 from store import images, keys
+from store.arrivals import MessageArrived, arrived_id
 from store.base import Store, ThreadMoved
 from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -81,6 +82,30 @@ class Inbox(Deciding):
 
     async def reply(self, thread_id: str, channel: str, message: InboundMessage) -> bool:
         return await self._post(thread_id, *self._with_earlier(channel, message), opens=False)
+
+    async def arrived(self, place: Place, arrival: Arrival, *, agent: str) -> str:
+        return await self._open(place, agent, self._arrived(arrival))
+
+    async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
+        return await self._post(thread_id, self._arrived(arrival), opens=False)
+
+    def events_of(self, arrived: MessageArrived, message: InboundMessage) -> list[MessageReceived]:
+        """What was read of an arrival, after what was said before it."""
+        *earlier, last = self._with_earlier(arrived.channel, message)
+        events = [*earlier, last.model_copy(update={"clipped_from": last.clipped_from or arrived.clipped_from})]
+        return [event.model_copy(update={"at": arrived.at}) for event in events]
+
+    def event_of_edit(self, arrived: MessageArrived, edit: InboundEdit) -> MessageEdited:
+        message = arrived.becomes.rpartition("/edited/")[0]
+        text = self._message(InboundMessage(Person(name=""), edit.text, ""), message).text
+        return MessageEdited(id=arrived.becomes, at=arrived.at, message=message, text=text, passes_on=edit.passes_on)
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    async def move(self, arrived: MessageArrived, thread_id: str) -> None:
+        """What arrived in one thread belongs to another."""
+        await self._post(thread_id, arrived.model_copy(update={"at": self._clock()}), opens=False)
 
     async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
@@ -259,6 +284,22 @@ class Inbox(Deciding):
         """The thread, and the person, identified. Raises UnknownThread, Refused if they may not steer it."""
         thread = await self._conversation(thread_id)
         return thread, self._steering.check_thread(by, thread)
+
+    def _arrived(self, arrival: Arrival) -> MessageArrived:
+        becomes = str(OutsideId(arrival.channel, arrival.event_id))
+        if arrival.edit_id:
+            becomes = keys.edited(becomes, arrival.edit_id)
+        return fitting_arrival(
+            MessageArrived(
+                id=arrived_id(becomes),
+                at=self._clock(),
+                channel=arrival.channel,
+                becomes=becomes,
+                text=arrival.text[:TEXT_CHARS_MAX],
+                clipped_from=len(arrival.text) if len(arrival.text) > TEXT_CHARS_MAX else 0,
+                payload=dict(arrival.payload),
+            )
+        )
 
     def _with_earlier(self, channel: str, message: InboundMessage) -> list[MessageReceived]:
         """The message, after those that others wrote before it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from channels.inbound import Reader
 from channels.messages import NEW, Outgoing, Way
 from store.events import Event
 from store.failures import Explained
@@ -116,6 +117,11 @@ class Channel(Protocol):
 
     def at_rest(self, place: Place, turn: Turn) -> None:
         """Show that the agent has stopped, and whose turn it is. Best effort, like `busy`."""
+        return None
+
+    @property
+    def reader(self) -> Reader | None:
+        """Reads what has arrived through this channel; None: its messages arrive in full."""
         return None
 
     async def check(self) -> Sequence[Checked]:

@@ -13,9 +13,11 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from store.arrivals import MessageArrived
 from store.authority.terms import Way
 from store.failures import Explained
 from store.state import Outcome
+from store.thread import Thread
 from store.values import Attachment, Person, Place
 
 Reason = Literal["not_entitled", "expired", "unknown", "moved", "not_possible"]
@@ -65,6 +67,56 @@ class InboundMessage:
     """What people see of it, or of the conversation before it, and is not here, in the channel's own words."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message, or an edit of one, as a channel got it. What it takes to read it is looked up later."""
+
+    channel: str
+    event_id: str
+    """The message's, as in `InboundMessage`."""
+    text: str
+    payload: Mapping[str, JsonValue]
+    """The rest of it, for the channel's own `Reader`."""
+    edit_id: str = ""
+    """Tells several edits of one message apart; empty: it is the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundEdit:
+    """The author edited a message. The ids are those of its `Arrival`."""
+
+    text: str
+    passes_on: bool = False
+    """As in `InboundMessage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What arrived belongs to another thread, which `Inbox.thread_at` shall find under this alias from now on."""
+
+    thread_id: str
+    alias: str
+    message: InboundMessage
+    """What it means, if there is no such thread."""
+
+
+class CannotLookUp(Exception):
+    """The service does not answer now."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(f"again in {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Reader(Protocol):
+    """Reads what has arrived through a channel. A worker calls it."""
+
+    async def look_up(
+        self, arrived: MessageArrived, thread: Thread, *, last_try: bool
+    ) -> InboundMessage | InboundEdit | Elsewhere:
+        """What it means in this thread. `last_try`: what cannot be looked up now is left out. Raises CannotLookUp."""
+
+
 class DecisionResult(Protocol):
     """What came of a decision."""
 
@@ -106,6 +158,12 @@ class Inbox(Protocol):
 
         False: there is no such thread.
         """
+
+    async def arrived(self, place: Place, arrival: Arrival, *, agent: str) -> str:
+        """Like `message`, for what a worker has to read first."""
+
+    async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
+        """Like `reply` or `edited`, for what a worker has to read first."""
 
     async def message(self, place: Place, message: InboundMessage, *, agent: str) -> str:
         """Append to the thread at the place, opening it for `agent` if there is none. Returns the thread's id."""

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, JsonValue
 
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.recorded import Recorded
 from store.replies import ReplyDecidedNothing
@@ -25,12 +26,9 @@ TEXT_CHARS_MAX = 50_000
 
 CRON = "cron"
 """`TriggerReceived.source` of the team's schedules."""
-
-
 SEEN_AND_HELD = 2
 """The version of the schema that understands `StepChosen.seen` and `holds`. A reader of version 1 would take words for
-read, and count a decision on a request that is being edited.
-"""
+read, and count a decision on a request that is being edited."""
 
 
 class ThreadOpened(Recorded):
@@ -360,6 +358,8 @@ class UnknownEvent(Recorded):
 KnownEvent = (
     ThreadOpened
     | ThreadForked
+    | MessageArrived
+    | ArrivalDropped
     | MessageReceived
     | MessageEdited
     | MessageDeleted

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from store import running, whole
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.authority.terms import terms_of
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -91,7 +92,16 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 # Messages and triggers
 
 
+def _message_arrived(state: State, event: MessageArrived, index: int) -> None:
+    state.arrivals[event.becomes] = index
+
+
+def _arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
+    state.arrivals.pop(event.becomes, None)
+
+
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
+    state.arrivals.pop(event.id, None)
     start_turn(state, index)
     state.edits.message_came(event.id, index)
     state.words = state.words.in_message(event)
@@ -102,6 +112,7 @@ def _message_received(state: State, event: MessageReceived, index: int) -> None:
 
 
 def _message_edited(state: State, event: MessageEdited, index: int) -> None:
+    state.arrivals.pop(event.id, None)
     edit_message(state, event.message, event.text, index)
     if event.passes_on:
         state.words = state.words.by_nobody("what an edited message passes on")
@@ -310,6 +321,8 @@ def _ignore(state: State, event: FeedbackGiven | StandingGranted | StandingRevok
 ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadOpened: whole.thread_opened,
     ThreadForked: whole.thread_forked,
+    MessageArrived: _message_arrived,
+    ArrivalDropped: _arrival_dropped,
     MessageReceived: _message_received,
     MessageEdited: _message_edited,
     MessageDeleted: _message_deleted,

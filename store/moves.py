@@ -94,6 +94,7 @@ def begin_copy(state: State, index: int) -> None:
     """The copied events of a fork end here: nothing from before is acted on."""
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
+    state.arrivals = {}
     drop_words(state, index)
     state.handed_to_human = state.paused = state.cancelled = state.stopped = False
     state.current = state.question = state.tasks = ""

@@ -237,6 +237,8 @@ class State:
     outdated_in_row: int = 0
     """Answers of the model that were discarded since it last chose."""
     edits: Edits = field(default_factory=Edits)
+    arrivals: dict[str, int] = field(default_factory=dict)
+    """What has arrived and is not read, by the id of the event that it becomes, with the index of its event."""
     words: Words = NO_WORDS
     """Everything that the model can read here now."""
     question: str = ""
@@ -291,6 +293,7 @@ class State:
     def copy(self) -> State:
         copied = State(*_all_fields(self))  # `dataclasses.replace` takes five times as long, at each append.
         copied.steps, copied.outbox, copied.edits = dict(self.steps), self.outbox.copy(), self.edits.copy()
+        copied.arrivals = dict(self.arrivals)
         return copied
 
     def ongoing_call(self, intent: str, arguments: Mapping[str, JsonValue]) -> StepState | None:

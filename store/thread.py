@@ -12,6 +12,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from store.arrivals import MessageArrived
 from store.deliveries import MessageSent
 from store.events import Event
 from store.fold import fold
@@ -71,6 +72,13 @@ class Thread:
         return self.state.ongoing_call(intent, arguments) is not None
 
     @property
+    def arrived(self) -> MessageArrived | None:
+        """The oldest of what has arrived and is not read."""
+        index = min(self.state.arrivals.values(), default=None)
+        event = None if index is None else self.events[index]
+        return event if isinstance(event, MessageArrived) else None
+
+    @property
     def pending(self) -> Request | None:
         """The request that waits for a decision. There is at most one."""
         return next((step.request for step in self.open_steps("requested")), None)
@@ -106,7 +114,7 @@ class Thread:
             return "paused"
         if state.handed_to_human:
             return "handed_to_human"
-        if self.open_steps("running", "due", "approved") or state.open_edit:
+        if self.open_steps("running", "due", "approved") or state.open_edit or state.arrivals:
             return "working"
         if state.news or state.unanswered:
             return "waiting" if state.retry_choice_at else "working"

@@ -21,7 +21,8 @@ COMMON_TYPES = frozenset(
 )
 
 
-def put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
+def put_attachments(text: Writer, attachments: Sequence[Attachment], left_out: str) -> None:
+    """`left_out`: what else people see of the message, in our own words."""
     read = [attachment for attachment in attachments if attachment.text]
     images: list[JsonValue] = [
         {"image": name_of_image(a), "name": a.name, "size_bytes": a.size_bytes} for a in attachments if a.image
@@ -36,6 +37,8 @@ def put_attachments(text: Writer, attachments: Sequence[Attachment]) -> None:
     if unread:
         kinds: list[JsonValue] = [{"kind": _kind(a.media_type), "size_bytes": a.size_bytes} for a in unread]
         text.put("unread_attachments", kinds)
+    if left_out:
+        text.put("not_shown_here", left_out)
 
 
 def _kind(media_type: str) -> str:

@@ -19,6 +19,7 @@ from agent.definition import Agent
 from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
 from agent.steps import Tool
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
@@ -140,9 +141,7 @@ def _message(row: _Row, event: MessageReceived) -> Block:
         text.put("text", words)
         if event.clipped_from > len(event.text):
             text.put("clipped", f"the message had {event.clipped_from:,} characters")
-        put_attachments(text, event.attachments)
-        if event.left_out:
-            text.put("not_shown_here", event.left_out)
+        put_attachments(text, event.attachments, event.left_out)
     return Block("message", str(text))
 
 
@@ -330,6 +329,7 @@ def _forked(row: _Row, event: ThreadForked) -> Block:
 ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ThreadOpened: _nothing,
     ThreadForked: _forked,
+    **dict.fromkeys((MessageArrived, ArrivalDropped), _nothing),
     MessageReceived: _message,
     MessageEdited: _nothing,
     MessageDeleted: _nothing,

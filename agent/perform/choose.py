@@ -23,6 +23,7 @@ from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import ShowTasks, Step, Tool
 from store import keys
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.base import ThreadMoved
 from store.codec import EventTooLarge
 from store.deliveries import DeliveryFailed
@@ -44,7 +45,10 @@ from store.thread import Thread
 OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
 TASKS_MAX = 20
-TALK = (MessageReceived, MessageEdited, MessageDeleted, FeedbackGiven, ReplyDecidedNothing)
+TALK = (
+    *(MessageArrived, ArrivalDropped, MessageReceived, MessageEdited, MessageDeleted),
+    *(FeedbackGiven, ReplyDecidedNothing),
+)
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 """All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""
 

@@ -25,6 +25,7 @@ from agent.context.window import Context
 from agent.definition import Agent
 from agent.model.base import Model
 from agent.notes import Notes, StoredNotes, bound
+from agent.perform.read import Readers
 from agent.quoting import said
 from agent.reporting import report
 from agent.speech.requests import requester
@@ -63,6 +64,8 @@ class Services:
     """Who may approve what."""
     alerts: Place | None = None
     """Where lost messages are reported; None: to the last person who wrote in the thread."""
+    readers: Readers | None = None
+    """Whoever reads what has arrived; None: nobody here."""
     host: str = field(default_factory=socket.gethostname)
     """This machine's name, for people."""
 

@@ -15,6 +15,7 @@ from agent.speech.requests import approval, ended, reminded
 from bot.views.results import arguments_in_words, summary
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
@@ -308,6 +309,8 @@ def _unknown(at: _Moment, event: UnknownEvent) -> Entry:
 ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ThreadOpened: _nothing,
     ThreadForked: _forked,
+    MessageArrived: _nothing,
+    ArrivalDropped: _nothing,
     MessageReceived: _message,
     MessageEdited: _edited,
     MessageDeleted: _deleted,

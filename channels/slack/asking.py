@@ -18,7 +18,7 @@ from channels.inbound import Inbox
 from channels.slack.events import Ignored, Installation, Payload, Posted, text_in
 from channels.slack.home import Home, HomeItem
 from channels.slack.place import NAME, Address
-from channels.slack.reading import MessageReader
+from channels.slack.reading import Earlier, MessageReader
 from channels.slack.text import escape, is_safe
 from store.keys import thread_id_of
 from store.text import one_line
@@ -120,7 +120,8 @@ class Asking:
             to_us=True,
             external=asked.external,
         )
-        message = await self._reader.message_of(posted, with_history=not thread_id)
+        history = None if thread_id else Earlier()
+        message = (await self._reader.message_of(posted, earlier=history, must_know=False)).message
         about = await self._reader.earlier_message(asked.channel, asked.message)
         earlier = [one for one in message.earlier if one.event_id != about.event_id]
         event_id = f"{posted.id}:shortcut"  # In a namespace of its own: it is no message in the channel.

@@ -7,7 +7,9 @@ raised. Calls that must succeed do not belong here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+import contextlib
+from collections.abc import Awaitable, Coroutine, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import structlog
@@ -17,14 +19,33 @@ from channels.slack.refusals import CALL_FAILED, in_words
 log = structlog.get_logger(__name__)
 
 WAIT_SECONDS_MAX = 1.5
+UNHURRIED_SECONDS_MAX = 15.0
+"""Where nobody waits for an acknowledgement."""
 
 T = TypeVar("T")
+
+_wait_seconds = ContextVar("wait_seconds", default=WAIT_SECONDS_MAX)
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """Within it, each call may take longer: the event is durable, and nobody waits for an acknowledgement."""
+    before = _wait_seconds.set(UNHURRIED_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        _wait_seconds.reset(before)
+
+
+def deadline() -> asyncio.Timeout:
+    """For one call. Raises TimeoutError when the time is up."""
+    return asyncio.timeout(_wait_seconds.get())
 
 
 async def try_call(method: str, call: Awaitable[object]) -> bool:
     """Whether the call succeeded in time."""
     try:
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
+        async with deadline():
             await call
     except CALL_FAILED as error:
         log.warning("slack_call_failed", method=method, error=in_words(error))
@@ -35,7 +56,7 @@ async def try_call(method: str, call: Awaitable[object]) -> bool:
 async def call_or(method: str, call: Awaitable[T], otherwise: T) -> T:
     """The result of the call; `otherwise` if it fails or times out."""
     try:
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
+        async with deadline():
             return await call
     except CALL_FAILED as error:
         log.warning("slack_call_failed", method=method, error=in_words(error))

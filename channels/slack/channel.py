@@ -19,9 +19,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import Channel, SendFailed
 from channels.messages import NEW, New, Outgoing, Question, Rewrite, Text, Unanswered, Under, Way
+from channels.slack.arrivals import SlackArrivals
 from channels.slack.blocks import Post, TooLongToShow
 from channels.slack.calls import try_call
 from channels.slack.files import sharing_text
+from channels.slack.images import Keep
 from channels.slack.marks import is_abandoned_stream, mark, parts_in
 from channels.slack.place import NAME, address_of, is_user, link_to, place_of, thread_at
 from channels.slack.posts import posts_of
@@ -48,8 +50,10 @@ V = TypeVar("V")
 class SlackChannel(Channel):
     name = NAME
 
-    def __init__(self, client: AsyncWebClient) -> None:
+    def __init__(self, client: AsyncWebClient, keep_image: Keep | None = None) -> None:
+        """`keep_image`: None if no model looks at images, so nobody needs them."""
         self._client = client
+        self._arrivals = SlackArrivals(client, keep_image)
         self._streams = Streams(client)
         self._status = Status(client)
         self._user = self._team = self._url = ""
@@ -106,6 +110,10 @@ class SlackChannel(Channel):
         if address is None or await try_call("auth.test", self._identity()) is False:
             return ""
         return link_to(self._url, address)
+
+    @property
+    def reader(self) -> SlackArrivals:
+        return self._arrivals
 
     def covers(self, place: Place, other: Place) -> bool:
         """Whether both are in the same channel, where a second card would be redundant."""

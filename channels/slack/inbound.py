@@ -26,7 +26,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Inbox, Refused
+from channels.inbound import Arrival, Inbox, Refused
 from channels.slack.asking import Asking
 from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
 from channels.slack.clicking import ClickHandler
@@ -46,11 +46,12 @@ from channels.slack.home import Home
 from channels.slack.home_tab import HomeTab
 from channels.slack.joining import Joining
 from channels.slack.marks import thread_in
+from channels.slack.payloads import payload_of
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.reading import MessageReader
-from channels.slack.refusals import is_refusal
+from channels.slack.refusals import CALL_FAILED, in_words, is_refusal
+from channels.slack.text import unescaped
 from store.base import UnknownThread
-from store.keys import thread_id_of
 from store.text import one_line
 from store.values import Person, Place
 
@@ -154,14 +155,9 @@ class SlackInbound:
         if not thread_id:
             return
         if isinstance(changed, Edited):
-            await self._inbox.edited(
-                thread_id,
-                NAME,
-                event_id=changed.id,
-                text=await self._reader.readable(changed.text),
-                edit_id=changed.edit,
-                passes_on=changed.passes_on,
-            )
+            payload = payload_of(changed)
+            arrival = Arrival(NAME, changed.id, changed.text, payload, edit_id=changed.edit)
+            await self._inbox.arrived_in(thread_id, arrival)
         else:
             await self._inbox.deleted(thread_id, NAME, event_id=changed.id)
 
@@ -172,28 +168,37 @@ class SlackInbound:
             return False
         thread_id = ""
         if not begins:
-            ask = posted.parent == self._me.user or (posted.to_us and not posted.parent)
-            thread_id = await self._thread_of(posted.channel, posted.thread, ask=ask)
+            thread_id = await self._thread_under(posted)
         if not thread_id and not posted.to_us:
             return False
-        new = not (begins or posted.direct or thread_id)
-        message = await self._reader.message_of(posted, with_history=new)
         changed = self._changed.get(posted.id)
         if isinstance(changed, Deleted):
             return False  # deleted before the message, or its redelivery, was handled
         if changed:
-            text = await self._reader.readable(changed.text)
-            message = replace(message, text=text, passes_on=message.passes_on or changed.passes_on)
-        place = place_of(self._me.team, posted.channel, posted.thread)
-        if thread_id and thread_id != thread_id_of(place):
-            # Record the place if it is not the thread's own, for the sweep.
-            message = replace(message, origin={"slack": place.address})
+            posted = replace(posted, text=changed.text, passes_on=posted.passes_on or changed.passes_on)
+        arrival = Arrival(NAME, posted.id, posted.text, payload_of(posted))
         if thread_id:
-            return await self._inbox.reply(thread_id, NAME, message)
-        await self._inbox.message(place, message, agent=self._desk.agent_in(posted.channel))
+            return await self._inbox.arrived_in(thread_id, arrival)
+        place = place_of(self._me.team, posted.channel, posted.thread)
+        await self._inbox.arrived(place, arrival, agent=self._desk.agent_in(posted.channel))
         if posted.direct and begins:
-            self._set_title(posted, message.text)
+            self._set_title(posted, unescaped(posted.text, {}))
         return True
+
+    async def _thread_under(self, posted: Posted) -> str:
+        """The id of our thread to which this reply belongs; empty: none, or Slack does not say so now.
+
+        What is for us is durable in any case: whoever reads it sees where it belongs. For another reply, raises as
+        `_thread_of`, so that Slack brings it again.
+        """
+        ask = posted.parent == self._me.user or (posted.to_us and not posted.parent)
+        try:
+            return await self._thread_of(posted.channel, posted.thread, ask=ask)
+        except CALL_FAILED as error:
+            if not posted.to_us:
+                raise
+            log.warning("slack_call_failed", method="conversations.replies", error=in_words(error))
+            return ""
 
     async def _thread_of(self, channel: str, ts: str, *, ask: bool) -> str:
         """The id of our thread under this message; empty: none.

@@ -14,19 +14,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import EarlierMessage, InboundMessage
-from channels.slack.calls import call_or
+from channels.slack.calls import call_or, deadline
 from channels.slack.downloads import Downloads, is_slack_url
 from channels.slack.events import Installation, Payload, Posted, is_bot, text_in
-from channels.slack.history import read_history
+from channels.slack.history import History, read_history
 from channels.slack.images import Keep, read_images
+from channels.slack.marks import thread_in
 from channels.slack.references import References
+from channels.slack.refusals import CALL_FAILED, in_words, is_refusal
 from channels.slack.seen import File, Seen, author_of, seen
 from channels.slack.text import unescaped
 from store.text import one_line
 from store.values import Attachment, Person
+
+log = structlog.get_logger(__name__)
 
 EARLIER_CHARS_MAX = 8_000
 """The longest text of an earlier message; the rest is left out, which is said."""
@@ -57,6 +63,21 @@ class _User:
     """Monotonic time, in seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """That what was said before is to be read."""
+
+    after: str = ""
+    """Only what other programs wrote after this ts; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    message: InboundMessage
+    thread_id: str = ""
+    """The thread for which we posted the first message of its Slack thread; empty: it is not ours, or was not read."""
+
+
 class MessageReader:
     def __init__(self, client: AsyncWebClient, me: Installation, keep_image: Keep | None = None) -> None:
         """`keep_image`: None if no model looks at images, so nobody needs them."""
@@ -67,28 +88,64 @@ class MessageReader:
         self._users: dict[str, _User] = {}
         self._references = References(client)
 
-    async def message_of(self, posted: Posted, *, with_history: bool) -> InboundMessage:
-        """`with_history`: include the earlier messages of the thread."""
-        sender, text, attachments, (earlier, missing) = await asyncio.gather(
-            self._sender(posted),
+    async def message_of(self, posted: Posted, *, earlier: Earlier | None, must_know: bool) -> Read:
+        """`earlier`: what was said before is to be read, too.
+
+        `must_know`: who wrote it, and what was said before. Without it, whoever Slack does not name is unverified, and
+        what it does not return is left out. Raises CALL_FAILED only for what must be known.
+        """
+        history = await self._history(posted, earlier, must_know=must_know) if earlier else History()
+        sender, text, attachments, before = await asyncio.gather(
+            self._sender(posted, must_know=must_know),
             self.readable(posted.text),
             self._attachments(posted.files),
-            self._earlier(posted) if with_history else _no_history(),
+            self._earlier(posted.channel, history),
         )
-        return InboundMessage(
+        message = InboundMessage(
             sender,
             text,
             posted.id,
             attachments=attachments,
-            earlier=tuple(earlier),
+            earlier=tuple(before),
             passes_on=posted.passes_on,
-            left_out="; ".join(filter(None, (posted.left_out, missing))),
+            left_out="; ".join(filter(None, (posted.left_out, history.left_out))),
         )
+        parent = history.parent
+        is_ours = parent is not None and text_in(parent, "user") == self._me.user
+        return Read(message, thread_in(parent) if parent is not None and is_ours else "")
 
-    async def _sender(self, posted: Posted) -> Person:
+    async def _sender(self, posted: Posted, *, must_know: bool) -> Person:
         if posted.program:
             return Person(name=posted.program, address=posted.user, trust="unverified")
+        if must_know:
+            try:
+                async with deadline():
+                    known = await self._user(posted.user)
+            except SlackApiError as error:
+                if not is_refusal(error):
+                    raise
+            else:
+                return self._as_person(posted.user, known, external=posted.external)
         return await self.person(posted.user, external=posted.external)
+
+    async def _history(self, posted: Posted, earlier: Earlier, *, must_know: bool) -> History:
+        try:
+            async with deadline():
+                return await read_history(
+                    self._client,
+                    self._me,
+                    channel=posted.channel,
+                    thread=posted.thread,
+                    before=posted.ts,
+                    after=earlier.after,
+                    # Of a thread that we follow, what people wrote comes as events.
+                    wanted=(lambda message: is_bot(message, self._me)) if earlier.after else (lambda message: True),
+                )
+        except CALL_FAILED as error:
+            if must_know and not (isinstance(error, SlackApiError) and is_refusal(error)):
+                raise
+            log.warning("slack_call_failed", method="conversations.replies", error=in_words(error))
+            return History(left_out="what was said here before, which Slack did not return")
 
     async def person(self, user: str, *, external: bool) -> Person:
         """The user as a person; unverified if users.info fails."""
@@ -171,22 +228,16 @@ class MessageReader:
         data = await self._download(file.id, file.url, bytes_max=FILE_BYTES_MAX, is_html=is_html)
         return data.decode(errors="replace")
 
-    async def _earlier(self, posted: Posted) -> tuple[list[EarlierMessage], str]:
-        """What was said in the thread before this message, and what is left out of it, in words."""
-        call = read_history(self._client, self._me, channel=posted.channel, thread=posted.thread, before=posted.ts)
-        history = await call_or("conversations.replies", call, None)
-        if history is None:
-            return [], "what was said here before, which Slack did not return"
+    async def _earlier(self, channel: str, history: History) -> list[EarlierMessage]:
         shown = [(message, seen(message, by_person=not is_bot(message, self._me))) for message in history.messages]
         # The newest files: of a long thread, what is being talked about.
         files = [file for _, what in reversed(shown) for file in what.files]
         attached = dict(zip(files, await self._attachments(files), strict=True))
-        earlier = [
-            await self._earlier_message(posted.channel, message, what, [attached[file] for file in what.files])
+        return [
+            await self._earlier_message(channel, message, what, [attached[file] for file in what.files])
             for message, what in shown
             if what.text or what.files
         ]
-        return earlier, history.left_out
 
     async def earlier_message(self, channel: str, message: Payload) -> EarlierMessage:
         """A message as `conversations.replies` has it, by anybody."""
@@ -211,10 +262,6 @@ class MessageReader:
             tuple(files),
             "; ".join(filter(None, (shown.left_out, cut))),
         )
-
-
-async def _no_history() -> tuple[list[EarlierMessage], str]:
-    return [], ""
 
 
 def _enterprise_of(user: Payload) -> object:

@@ -20,6 +20,7 @@ from agent.decide import (
     ChooseStep,
     HandToHuman,
     NoteInterruption,
+    ReadArrival,
     RefuseStep,
     RequestApproval,
     RunTool,
@@ -491,7 +492,7 @@ def test_whatever_happened_there_is_an_answer_and_it_is_always_the_same(events: 
         assert isinstance(first, CannotServe | Say)
         return
     if (state.paused or state.cancelled or state.handed_to_human) and first is not None:
-        assert isinstance(first, Say | NoteInterruption | RefuseStep)
+        assert isinstance(first, Say | ReadArrival | NoteInterruption | RefuseStep)
         assert not isinstance(first, RefuseStep) or first.step.status == "running"
     if state.news or state.unread:
         assert not (isinstance(first, RunTool) and first.step.status == "approved")
@@ -501,7 +502,19 @@ def test_whatever_happened_there_is_an_answer_and_it_is_always_the_same(events: 
 
 
 @pytest.mark.parametrize(
-    "kind", [Say, AskModel, ChooseStep, RequestApproval, RunTool, NoteInterruption, RefuseStep, HandToHuman, type(None)]
+    "kind",
+    [
+        Say,
+        ReadArrival,
+        AskModel,
+        ChooseStep,
+        RequestApproval,
+        RunTool,
+        NoteInterruption,
+        RefuseStep,
+        HandToHuman,
+        type(None),
+    ],
 )
 def test_any_events_in_any_order_reach_every_action(kind: type[Action]) -> None:
     find(

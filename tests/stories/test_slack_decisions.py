@@ -14,6 +14,7 @@ import pytest
 from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.loop import Loop
 from agent.steps import as_question
+from bot.arrivals import Arrivals
 from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
 from bot.team.people import Member, People
@@ -94,6 +95,7 @@ class ReleaseOffice(Office):
             channels={channel.name: channel},
             model=self.model,
             clock=lambda: datetime.now(UTC),
+            readers=Arrivals(self.inbox, {channel.name: channel.reader}),
         )
         worker = Worker(self.store, loop, grace_seconds=1)
         working = asyncio.create_task(worker.run())

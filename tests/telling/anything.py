@@ -15,6 +15,7 @@ from tests.telling.story import (
     EVE,
     LATER,
     approved,
+    arrived,
     asked,
     came_back,
     cancelled,
@@ -22,6 +23,7 @@ from tests.telling.story import (
     chosen,
     deleted,
     done,
+    dropped,
     edit_of,
     edited,
     events_lost,
@@ -127,7 +129,7 @@ ANYTHING: list[Event] = [
     *(came_back(key) for key in ("s1/say", "s1/card/undelivered")),
     *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled(), stopped()),
     *(reopened(), forked()),
-    *(event for name in ("m1", "m2") for event in (edited(name), deleted(name))),
+    *(event for name in ("m1", "m2") for event in (edited(name), deleted(name), arrived(name), dropped(name))),
     from_the_future(),
 ]
 any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events: (opened(), message(), *events))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from store import keys
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.authority.terms import Terms
 from store.codec import encode
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
@@ -213,6 +214,14 @@ def replied_unclearly(
         words="LGTM",
         reads_as=reads_as,
     )
+
+
+def arrived(name: str = "m1", text: str = "Hello.") -> MessageArrived:
+    return MessageArrived(id=f"{name}/arrived", at=AT, channel="room", becomes=name, text=text, payload={})
+
+
+def dropped(name: str = "m1") -> ArrivalDropped:
+    return ArrivalDropped(id=f"{name}/dropped", at=AT, becomes=name)
 
 
 def rated(step: str, *, by: Person = ANN, helpful: bool = True) -> FeedbackGiven:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from agent.authority import AnyoneMay, Authority
 from agent.definition import Limits
 from agent.loop import Loop
+from bot.arrivals import Arrivals
 from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
@@ -64,7 +65,7 @@ class Office:
 
     @contextlib.asynccontextmanager
     async def works(self) -> AsyncIterator[None]:
-        channel = SlackChannel(self.client)
+        channel = SlackChannel(self.client, self.inbox.keep_image if self.reads_images else None)
         loop = Loop(
             authority=self.authority,
             alerts=self.alerts,
@@ -73,6 +74,7 @@ class Office:
             channels={channel.name: channel},
             model=self.model,
             clock=lambda: datetime.now(UTC),
+            readers=Arrivals(self.inbox, {channel.name: channel.reader}),
         )
         worker = Worker(self.store, loop, grace_seconds=1)
         working = asyncio.create_task(worker.run())
@@ -87,6 +89,14 @@ class Office:
     async def open(self) -> AsyncIterator[None]:
         async with self.listens(), self.works():
             yield
+
+    async def reads_arrivals(self, thread_id: str) -> Thread:
+        """The thread, once all that has arrived is read as a worker reads it. Nothing else is done."""
+        arrivals = Arrivals(self.inbox, {"slack": SlackChannel(self.client).reader})
+        thread = await self.store.load(thread_id)
+        while arrived := thread.arrived:
+            thread = await self.store.append(thread, *await arrivals.events_of(thread, arrived, last_try=True))
+        return thread
 
     async def thread(self, message: Message) -> Thread:
         place = place_of(self.slack.workspace.team_id, message.channel, message.thread or message.ts)

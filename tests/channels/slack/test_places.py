@@ -262,7 +262,7 @@ async def test_what_is_changed_or_taken_back_under_the_first_message_counts(offi
         await office.slack.delete(second)
         for delivery in list(office.slack.deliveries.all):
             await office.slack.acknowledged(delivery)
-        thread = await office.store.load(thread.id)
+        thread = await office.reads_arrivals(thread.id)
     (edited,), (deleted,) = kinds(thread, MessageEdited), kinds(thread, MessageDeleted)
     messages = kinds(thread, MessageReceived)
     assert isinstance(edited, MessageEdited)
@@ -280,9 +280,8 @@ async def test_an_edit_whose_message_was_never_heard_is_kept_for_the_right_threa
     office.slack.subscriptions.add("message.channels")
     async with office.listens():
         await office.slack.acknowledged(await office.slack.edit(first, "deploy v2"))
-        thread = await office.store.load(thread.id)
-    edited = thread.events[-1]
-    assert isinstance(edited, MessageEdited)
+        thread = await office.reads_arrivals(thread.id)
+    (edited,) = kinds(thread, MessageEdited)
     assert (edited.message, edited.text) == (f"from/slack/{first.channel}:{first.ts}", "deploy v2")
 
 
@@ -300,7 +299,7 @@ async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_o
         office.slack.fail("conversations.replies", times=9)
         again = await office.slack.say("deploys", "ben", "it is", shown)
         await office.slack.acknowledged(again)
-    thread = await office.store.load(thread_id)
+    thread = await office.reads_arrivals(thread_id)
     assert [e.text for e in kinds(thread, MessageReceived)] == ["push", "is it tested?", "it is"]
 
 
@@ -395,6 +394,7 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
         office.slack.subscriptions.add("message.channels")
         # Newer than what was missed, and said elsewhere.
         await office.slack.acknowledged(await office.slack.say("deploys", "ana", "is it tested?", shown))
+    await office.reads_arrivals(thread.id)
     me, _ = await identify(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
     sweep = Sweep(office.client, me, SlackInbound(office.client, me, office.inbox, desk).receive, desk.places_to_sweep)
@@ -402,7 +402,7 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
     assert where == thread.place
     assert since == said.ts
     assert await sweep.thread(where, since) == 1
-    thread = await office.store.load(thread.id)
+    thread = await office.reads_arrivals(thread.id)
     assert kinds(thread, MessageReceived)[-1].id.endswith(missed.ts)
     (sent, *_) = kinds(thread, MessageSent)
     assert isinstance(sent, MessageSent)

@@ -1,0 +1,49 @@
+"""Reads what has arrived: has its channel look up what it needs, and appends what the message means.
+
+Looking up changes nothing outside, so it is broken off and repeated without harm. While the channel's service does not
+answer, the thread is postponed; after a time the message is read with what is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from store.arrivals import MessageArrived
+from store.events import Event
+from store.thread import Thread
+
+if TYPE_CHECKING:
+    from agent.perform.turn import Turn
+
+LOOK_UP_MAX = timedelta(seconds=60)
+"""Older arrivals are read with what is known of them."""
+
+
+class NotReadYet(Exception):
+    """What the message needs cannot be looked up now."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(f"not read yet; again in {retry_after_seconds:g} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Readers(Protocol):
+    """The port to whoever reads what has arrived: `bot.arrivals`."""
+
+    def can_read(self, channel: str, /) -> bool:
+        """Whether this process can read what arrives through the channel."""
+
+    async def events_of(self, thread: Thread, arrived: MessageArrived, *, last_try: bool) -> Sequence[Event]:
+        """What it means. `last_try`: what cannot be looked up now is left out. Raises NotReadYet, StoreUnavailable."""
+
+
+async def read(turn: Turn, arrived: MessageArrived) -> None:
+    """Raises NotReadYet, LeaseLost, StoreUnavailable."""
+    readers = turn.services.readers
+    assert readers is not None, "the loop has checked it"
+    last_try = turn.now() - arrived.at >= LOOK_UP_MAX
+    with turn.may_be_broken_off():
+        events = await readers.events_of(turn.thread, arrived, last_try=last_try)
+    await turn.record(*events)

@@ -1,0 +1,55 @@
+"""Says what has arrived means: its channel looks up what it needs, and the inbox makes events of it.
+
+Implements `agent.perform.read.Readers`. It appends nothing to the thread that it is asked about: the worker does. What
+belongs to another thread is moved there first, so it is never lost between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.perform.read import NotReadYet
+from bot.inbox import Inbox
+from channels.inbound import CannotLookUp, Elsewhere, InboundEdit, InboundMessage, Reader
+from store.arrivals import ArrivalDropped, MessageArrived, dropped_id
+from store.events import Event
+from store.thread import Thread
+
+
+class Arrivals:
+    def __init__(self, inbox: Inbox, readers: Mapping[str, Reader | None]) -> None:
+        """`readers`: by the name of their channel; None: nothing has to be read that arrives through it."""
+        self._inbox = inbox
+        self._readers = {channel: reader for channel, reader in readers.items() if reader}
+
+    def can_read(self, channel: str, /) -> bool:
+        return channel in self._readers
+
+    async def events_of(self, thread: Thread, arrived: MessageArrived, *, last_try: bool) -> Sequence[Event]:
+        known = {event.id for event in thread.events}
+        if arrived.becomes in known:
+            return [self._dropped(arrived)]  # It came as the history of another message, say.
+        moved = (event.moved_to for event in thread.events if isinstance(event, ArrivalDropped) and event.moved_to)
+        if thread_id := next(moved, ""):
+            return await self._moved(arrived, thread_id)
+        try:
+            found = await self._readers[arrived.channel].look_up(arrived, thread, last_try=last_try)
+        except CannotLookUp as later:
+            raise NotReadYet(later.retry_after_seconds) from later
+        if isinstance(found, Elsewhere):
+            if await self._inbox.add_alias(arrived.channel, found.alias, found.thread_id):
+                return await self._moved(arrived, found.thread_id)
+            found = found.message
+        match found:
+            case InboundEdit():
+                return [self._inbox.event_of_edit(arrived, found)]
+            case InboundMessage():
+                return [event for event in self._inbox.events_of(arrived, found) if event.id not in known]
+
+    async def _moved(self, arrived: MessageArrived, thread_id: str) -> list[Event]:
+        await self._inbox.move(arrived, thread_id)
+        return [self._dropped(arrived, thread_id)]
+
+    def _dropped(self, arrived: MessageArrived, moved_to: str = "") -> ArrivalDropped:
+        event_id, at = dropped_id(arrived.becomes), self._inbox.now()
+        return ArrivalDropped(id=event_id, at=at, becomes=arrived.becomes, moved_to=moved_to)

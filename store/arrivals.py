@@ -1,0 +1,46 @@
+"""The events of words that have arrived and are not read yet.
+
+A channel that has to ask others before it can read a message (who wrote it, what was said before) appends what it got
+as it is, and acknowledges it. A worker looks up the rest and appends what it means, under the id `becomes`. So no slow
+call stands between a message and its being durable, and a crash between the two loses nothing and doubles nothing.
+The ids of these events derive from `becomes`, so what is delivered again arrives once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from store.recorded import Recorded
+
+
+class MessageArrived(Recorded):
+    """A message, or an edit of one, as a channel got it. Nobody acts on it before it is read."""
+
+    kind: Literal["message_arrived"] = "message_arrived"
+    channel: str
+    becomes: str
+    """The id of the event that says what it means: a MessageReceived or a MessageEdited."""
+    text: str
+    clipped_from: int = 0
+    """As in `MessageReceived`."""
+    payload: dict[str, JsonValue]
+    """The rest of it. Only the channel reads it."""
+
+
+class ArrivalDropped(Recorded):
+    """What arrived was known already, or belongs to another thread. Nothing follows from it here."""
+
+    kind: Literal["arrival_dropped"] = "arrival_dropped"
+    becomes: str
+    moved_to: str = ""
+    """The thread in which it arrived instead."""
+
+
+def arrived_id(becomes: str) -> str:
+    return f"{becomes}/arrived"
+
+
+def dropped_id(becomes: str) -> str:
+    return f"{becomes}/dropped"
