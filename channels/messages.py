@@ -153,6 +153,8 @@ class Approval:
     editable: tuple[str, ...] = ()
     """Names of the arguments (all strings) that a person may change, which makes a new request."""
     state: Waiting | Reminded | Ended = WAITING
+    words: str = ""
+    """What the person who asked for it wrote, whatever its length; empty: a machine asked, or they took it back."""
     asked_by: Person | None = None
     """The person who asked for it, so that a channel can mention them; None: a machine."""
     changed_by: Person | None = None

@@ -56,6 +56,7 @@ def approval(
         dangers=asked.dangers,
         requested_by=asked_by(thread, request),
         requested_at=asked.at,
+        words=_words(thread, request),
         asked_by=_asker(_before(thread, request)),
         changed_by=request.chosen.editor,
         asked_again=_why_again(thread, request),
@@ -170,6 +171,12 @@ def _asker(events: Sequence[Event]) -> Person | None:
     """The person who wrote last in these events; None: a machine did."""
     last = _last_words(events)
     return last.sender if isinstance(last, MessageReceived) else None
+
+
+def _words(thread: Thread, request: Request) -> str:
+    """What the person who asked for it wrote, as they last edited it."""
+    last = _last_words(_before(thread, request))
+    return (thread.state.edits.texts.get(last.id, last.text) or "") if isinstance(last, MessageReceived) else ""
 
 
 def _last_words(events: Sequence[Event]) -> MessageReceived | TriggerReceived | None:

@@ -16,18 +16,17 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from pydantic import JsonValue
 
+from channels.email import look
 from channels.messages import Approval, Notice, Question, Reminded, Text
 from channels.plain import counted, fields, render, terms
 from store.text import one_line, visible
 
 MARKDOWN_CHARS_MAX = 100_000
-TITLE_CHARS_MAX = 150
+TITLE_CHARS_MAX = 200
 
-_BODY = 'style="font-family:sans-serif;font-size:14px;line-height:1.45;color:#1d1c1d"'
-_CELL = 'style="text-align:left;vertical-align:top;padding:3px 14px 3px 0;border-bottom:1px solid #ddd"'
-_TABLE = "border-collapse:collapse"
-_BOLD = f"{_TABLE};font-weight:bold"
-_BUTTON = 'style="display:inline-block;margin:4px 12px 4px 0;padding:8px 16px;border:1px solid #666;color:#1d1c1d"'
+ASKER_CHARS_MAX = 50
+WORDS_CHARS_MAX = 600
+"""Shown of the words that led to a request."""
 
 
 class Body:
@@ -35,6 +34,8 @@ class Body:
         self.title = one_line(title, TITLE_CHARS_MAX)
         self._text: list[str] = []
         self._html: list[str] = []
+        self._at_links: int | None = None
+        """Where the links go in the HTML; None: to its end."""
 
     @property
     def text(self) -> str:
@@ -42,7 +43,7 @@ class Body:
 
     @property
     def html(self) -> str:
-        return f"<!doctype html>\n<html><body {_BODY}>\n" + "\n".join(self._html) + "\n</body></html>\n"
+        return look.mail(self.title, "\n".join(self._html))
 
     def add_text(self, message: Text | Notice) -> Body:
         self._text.append(visible(message.text))
@@ -60,9 +61,12 @@ class Body:
         return self
 
     def add_request(self, request: Approval) -> Body:
-        """The request with all arguments and facts, in full."""
-        self._text.append(render(request))
-        self._html.append(f"<h3>Approval needed: {_escaped(request.headline)}</h3>")
+        """The request with all arguments and facts, in full. The links to decide stand above those that warn nobody."""
+        self._text.append("\n".join(filter(None, (render(request), _words(request, "  ")))))
+        self._html.append(f"<h1>Approval needed: {_escaped(request.headline)}</h1>")
+        self._html.append(dangers(request))
+        self._at_links = len(self._html)
+        self._html.append(words(request))
         self._html.append(details(request))
         self._html.append(terms_of(request))
         return self
@@ -80,13 +84,14 @@ class Body:
     def add_outcome(self, request: Approval) -> Body:
         rows = "\n".join((*fields(request.arguments, "  "), *fields(request.facts, "  ")))
         self._text.append(f"{render(request)}\n{rows}".rstrip())
-        self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{details(request)}")
+        self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{dangers(request)}{details(request)}")
         return self
 
     def add_links(self, links: Sequence[tuple[str, str]]) -> Body:
         self._text.append("\n".join(f"{one_line(name, 200)}: {url}" for name, url in links))
-        buttons = (f'<a href="{html.escape(url)}" {_BUTTON}>{_escaped(name)}</a>' for name, url in links)
-        self._html.append(f"<p>{''.join(buttons)}</p>")
+        buttons = (look.link_button(visible(name), url, role_of(name)) for name, url in links)
+        at = len(self._html) if self._at_links is None else self._at_links
+        self._html.insert(at, f"<p>{''.join(buttons)}</p>")
         return self
 
     def add_note(self, note: str) -> Body:
@@ -95,26 +100,62 @@ class Body:
         return self
 
 
+def request_subject(request: Approval) -> str:
+    """It names the decision, and who asked for it: in a full mailbox, `Re: …` is read by nobody.
+
+    It is the subject of all mails about the request. Programs that group by References keep them in their thread;
+    those that group by subject too show them as a conversation of their own.
+    """
+    return f"Approval needed: {request.headline}, asked for by {one_line(request.requested_by, ASKER_CHARS_MAX)}"
+
+
 def terms_of(request: Approval) -> str:
     """Who asked, who may decide, and until when, as HTML."""
     return f"<p><small>{'<br>'.join(map(_escaped, terms(request)))}</small></p>"
 
 
+def dangers(request: Approval) -> str:
+    """What warns people, as HTML."""
+    return f"<p><b>Warning</b></p>{table(request.warnings, warns=True)}" if request.warnings else ""
+
+
 def details(request: Approval) -> str:
-    """What warns people, in bold, and then the arguments and the other facts, as HTML."""
-    warnings = f"<p><b>Warning</b></p>{table(request.warnings, style=_BOLD)}" if request.warnings else ""
+    """The arguments and the facts that warn nobody, as HTML."""
     tool: dict[str, JsonValue] = {} if request.names_its_tool else {"tool": request.intent}
-    return warnings + table(tool, request.arguments, request.other_facts)
+    return table(tool, request.arguments, request.other_facts)
 
 
-def table(*data: dict[str, JsonValue], style: str = _TABLE) -> str:
+def words(request: Approval) -> str:
+    """The words that led to the request, as HTML; empty: there are none."""
+    said = _words(request, "")
+    who, _, text = said.partition("\n")
+    return f'<p>{_escaped(who)}</p><blockquote style="{look.QUOTE}">{_escaped(text)}</blockquote>' if said else ""
+
+
+def _words(request: Approval, indent: str) -> str:
+    said = visible(request.words).strip()
+    if not said:
+        return ""
+    said = said if len(said) <= WORDS_CHARS_MAX else f"{said[:WORDS_CHARS_MAX]} …"
+    lines = [f"{one_line(request.requested_by, TITLE_CHARS_MAX)} wrote:", *(f"  {line}" for line in said.split("\n"))]
+    return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+
+
+def role_of(name: str) -> look.Role:
+    """How a link of this name looks."""
+    word = name.rpartition(" ")[2]
+    return "approve" if word == "Approve" else "reject" if word == "Reject" else "other"
+
+
+def table(*data: dict[str, JsonValue], warns: bool = False) -> str:
     """The data in full, as an HTML table."""
     rows = [
-        f"<tr><th {_CELL}>{_escaped(name)}</th><td {_CELL}>{_value(value)}</td></tr>"
+        f'<tr><th style="{look.NAME}">{_escaped(name)}</th><td style="{look.VALUE}">{_value(value)}</td></tr>'
         for part in data
         for name, value in part.items()
     ]
-    return f'<table style="{style}">{"".join(rows)}</table>' if rows else ""
+    kind, style = ("row danger", look.DANGER) if warns else ("row", look.TABLE)
+    return f'<table class="{kind}" style="{style}">{"".join(rows)}</table>' if rows else ""
 
 
 def _value(value: JsonValue) -> str:

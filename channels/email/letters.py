@@ -17,7 +17,7 @@ from typing import Any, assert_never
 
 from pydantic import JsonValue
 
-from channels.email.body import Body
+from channels.email.body import Body, request_subject
 from channels.email.heads import LETTERS, is_valid_id, subject_line, trimmed
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
@@ -216,7 +216,7 @@ class Writer:
         here = (n for n, e in enumerate(so_far) if isinstance(e, ApprovalRequested) and e.step == request.step)
         mails = self.correspondence(place, so_far[: next(here, len(so_far)) + 1])
         receipts = _receipts(way)
-        subject = mails.subject or (_request_subject(request) if receipts else "")
+        subject = request_subject(request) if receipts else mails.subject
 
         card = SendKey(thread_id, str(MessageKey(request.step, "card")))
 
@@ -228,7 +228,7 @@ class Writer:
         return [to(one) for one in mails.people]
 
     def _update_body(self, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]) -> Body:
-        body = Body(_request_subject(request)).add_update(request)
+        body = Body(request_subject(request)).add_update(request)
         until = _links_expire_at(request.requested_at, request.expires_at)
         if isinstance(request.state, Reminded):
             if self.public_url and _receipts(way) and so_far and so_far[-1].at < until:
@@ -247,6 +247,8 @@ class Writer:
     ) -> list[Letter]:
         """One mail per recipient if there are links, because a link is for one person."""
         thread_id = sent.thread_id
+        if isinstance(message, Approval):
+            mails = replace(mails, subject="")  # Its own: see `request_subject`.
         if not self.public_url:
             return self._one_mail(sent, mails, self._request_body(message, thread_id, "", so_far), so_far)
         return [
@@ -269,7 +271,7 @@ class Writer:
 
         match message:
             case Approval():
-                body = Body(_request_subject(message)).add_request(message)
+                body = Body(request_subject(message)).add_request(message)
                 if person:
                     both = (("Approve", True), ("Reject", False))
                     body.add_links([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
@@ -366,10 +368,6 @@ def is_mailed(message: Outgoing) -> bool:
 def _receipts(way: Way) -> list[str]:
     """The Message-IDs of the mails that the message updates."""
     return [] if isinstance(way, New) else way.receipt.split()
-
-
-def _request_subject(request: Approval) -> str:
-    return f"Approval needed: {request.headline}"
 
 
 def _links_expire_at(since: datetime, expires_at: datetime | None) -> datetime:

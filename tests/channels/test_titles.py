@@ -104,7 +104,7 @@ def test_dangers_too_long_for_a_card_are_among_the_details_before_it() -> None:
 
 def test_a_mail_says_it_in_its_subject_and_in_both_parts() -> None:
     mail = letter(CARD, mailed(subject=""))
-    assert head(mail)["Subject"] == f"Approval needed: {TITLE}"
+    assert head(mail)["Subject"] == f"Approval needed: {TITLE}, asked for by dex"
     assert plain(mail).startswith(f"Approval needed\n  {TITLE}\n  WARNING\n")
     text = shown(mail).text
     assert text.index(TITLE) < text.index("Warning") < text.index("OLDER") < text.index("component")

@@ -23,10 +23,11 @@ from agent.speech.requests import approval
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
-from channels.email.body import details, terms_of
+from channels.email import look
+from channels.email.body import dangers, details, terms_of, words
 from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
-from channels.messages import YES_NO
+from channels.messages import YES_NO, Approval
 from store.base import Store, StoreUnavailable, UnknownThread
 from store.events import TEXT_CHARS_MAX, MessageReceived
 from store.state import Request, StepState
@@ -48,11 +49,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
 }
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #1d1c1d }
-th, td { overflow-wrap: anywhere } textarea { width: 100%; font: inherit } small { color: #555 }
-button { font: inherit; padding: .5rem 1.2rem; margin-top: .6rem }
-"""
 
 
 class _Wrong(Exception):
@@ -119,19 +115,12 @@ class Decisions:
         request = step.request
         assert request is not None
         shown = approval(thread, request)
-        body = f"<h1>{_escaped(shown.headline)}</h1>{details(shown)}{terms_of(shown)}"
         if step.status != "requested" or link.digest != request.digest:
-            return "Settled", body + f"<p><b>{_escaped(state_in_words(step))}</b></p>", 200
+            return "Settled", _described(shown, f"<p><b>{_escaped(state_in_words(step))}</b></p>"), 200
         if why_not := self._why_not(step, request, link):
-            return "Not yours to decide", body + f"<p><b>{_escaped(why_not)}</b></p>", 200
-        verb = "Approve" if link.approved else "Reject"
-        label = "Comment (optional)" if link.approved else "Reason (the agent reads it)"
-        body += (
-            f'<form method="post"><p><label>{label}<br><textarea name="comment" rows="3" maxlength="5000"></textarea>'
-            f"</label></p><button>{verb}</button></form>{_changes(request)}"
-            f"<p><small>You decide as {_escaped(link.person)}.</small></p>"
-        )
-        return f"{verb}?", body, 200
+            return "Not yours to decide", _described(shown, f"<p><b>{_escaped(why_not)}</b></p>"), 200
+        title = "Approve?" if link.approved else "Reject?"
+        return title, asking(shown, link.person, approves=link.approved) + _changes(request), 200
 
     def _why_not(self, step: StepState, request: Request, link: Link) -> str:
         """Why this person cannot decide here; empty: they can."""
@@ -158,7 +147,7 @@ class Decisions:
             return "Answered", body + "<p><b>This question no longer needs an answer.</b></p>", 200
         choice = _choice(step, link.number)
         body += (
-            f'<form method="post"><button>{_escaped(choice)}</button></form>'
+            f'<form method="post">{look.submit_button(visible(choice), "other")}</form>'
             f"<p><small>You answer as {_escaped(link.person)}.</small></p>"
         )
         return "Answer?", body, 200
@@ -223,6 +212,23 @@ async def _form(request: HttpRequest, fields_max: int) -> dict[str, str]:
     return {name: first.replace("\r\n", "\n") for name, (first, *_) in form.items()}
 
 
+def asking(shown: Approval, person: str, *, approves: bool) -> str:
+    """The form to decide, as HTML: below what is dangerous, and above the rest."""
+    label = "Comment (optional)" if approves else "Reason (the agent reads it)"
+    button = look.submit_button("Approve" if approves else "Reject", "approve" if approves else "reject")
+    form = (
+        f'<form method="post"><p><label>{label}<br><textarea name="comment" rows="2" maxlength="5000"></textarea>'
+        f"</label></p>{button}</form><p><small>You decide as {_escaped(person)}.</small></p>"
+    )
+    return _described(shown, form)
+
+
+def _described(shown: Approval, middle: str) -> str:
+    """The request in full, with this HTML below what is dangerous about it."""
+    head = f"<h1>{_escaped(shown.headline)}</h1>{dangers(shown)}"
+    return f"{head}{middle}{words(shown)}{details(shown)}{terms_of(shown)}"
+
+
 def _changes(request: Request) -> str:
     """The form for editing the call; empty: nothing is editable."""
     fields = "".join(
@@ -234,7 +240,7 @@ def _changes(request: Request) -> str:
     )
     if not fields:
         return ""
-    button = '<button name="action" value="edit">Request with these changes</button>'
+    button = look.submit_button("Request with these changes", "other", ' name="action" value="edit"')
     return f'<h2>Edit</h2><form method="post">{fields}{button}</form>'
 
 
@@ -258,9 +264,4 @@ def _escaped(text: str) -> str:
 
 
 def _page(title: str, body: str, status: int = 200) -> Response:
-    title = html.escape(one_line(title, 100))
-    page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>{body}</body></html>\n'
-    )
-    return HTMLResponse(page, status, _HEADERS)
+    return HTMLResponse(look.page(one_line(title, 100), body), status, _HEADERS)

@@ -72,7 +72,19 @@ from tests.telling.story import (
 ROOM = Place(channel="room", address="/C1/")
 ASKED = (message(), chosen("s1", acts=True, target="prod"))
 TWO_OF_RELEASE = requested("s1", "d1", group="release", quorum=2, then="leads", remind_at=LATER, asks=(ROOM,))
-CARD = Approval("s1", "d1", "push", {"target": "prod"}, {}, "U1", AT, group="release", quorum=2, asked_by=ANN)
+CARD = Approval(
+    "s1",
+    "d1",
+    "push",
+    {"target": "prod"},
+    {},
+    "U1",
+    AT,
+    group="release",
+    quorum=2,
+    asked_by=ANN,
+    words="deploy v3, please",
+)
 BUTTONS = asked("s1").model_copy(update={"closes": True})
 
 

@@ -37,6 +37,7 @@ from tests.fakes.mail.dovecot import DOMAIN, address
 from tests.fakes.wire import Wire
 from tests.telling.playbook import NOTHING, Touch, done
 
+ASKS = f"Approval needed: push target=prod, asked for by {address('ana')}"
 WHICH = RequestHumanInput.model_validate(
     {
         "intent": "request_human_input",
@@ -630,7 +631,7 @@ async def test_each_of_two_approvals_is_told_to_everybody_in_reply_to_their_own_
         await post.writes("approve", answers=of_ben, by="ben")
         for user, request in (("ana", of_ana), ("ben", of_ben)):
             told = await post.hears("1 of 2 approvals: ben@", user)
-            assert (told["In-Reply-To"], told["Subject"]) == (request["Message-ID"], "Re: Release")
+            assert (told["In-Reply-To"], told["Subject"]) == (request["Message-ID"], f"Re: {request['Subject']}")
             assert "/decide/" not in text_of(told)
         # The same person's second one counts once.
         await post.writes("approve", answers=of_ben, by="ben")
@@ -649,7 +650,7 @@ async def test_a_reminder_is_in_the_requests_mail_thread_and_decides_nothing_its
     async with post.open():
         _, request = await card(post)
         reminder = await post.hears("is still waiting for approval")
-        assert (reminder["In-Reply-To"], reminder["Subject"]) == (request["Message-ID"], "Re: Release")
+        assert (reminder["In-Reply-To"], reminder["Subject"]) == (request["Message-ID"], f"Re: {ASKS}")
         assert re.search(r"links in the original request work until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text_of(reminder))
         await post.writes("approve", answers=reminder)
         told = await post.hears("it does not answer the mail that shows the whole request")
@@ -669,7 +670,7 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
         request = await post.hears("Approval needed", "ben")
         assert (request["To"], request["Subject"], request["Cc"]) == (
             address("ben"),
-            "Approval needed: push target=prod",
+            ASKS,
             None,
         )
         # It was not shown to Ana there, so it is not hers to answer.
@@ -681,7 +682,7 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
         settled = await post.hears("push target=prod approved by ben@", "ben")
         assert (settled["In-Reply-To"], settled["Subject"]) == (
             request["Message-ID"],
-            "Re: Approval needed: push target=prod",
+            f"Re: {ASKS}",
         )
         await post.hears("push target=prod approved by ben@")
         out = await post.hears("It is out.")

@@ -142,9 +142,11 @@ def settled(outcome: Any = "approved", *, votes: Sequence[Vote] = (), **more: An
 
 
 _TAGS = re.compile(
-    "html|body|p|b|small|h[1-6]|a|table|thead|tbody|tr|t[hd]|br|hr|ul|ol|li|em|strong|code|pre|blockquote"
+    "html|head|meta|title|style|body|div|p|b|small|h[1-6]|a|table|thead|tbody|tr|t[hd]|br|hr|ul|ol|li|em|strong|code|pre|blockquote"
 )
-_STYLE = re.compile(r"[a-z0-9#:;., -]*")
+_STYLE = re.compile(r"[a-z0-9#:;.,% -]*")
+_META = re.compile(r"utf-8|viewport|width=device-width, initial-scale=1|(?:supported-)?color-schemes?|light dark")
+_CLASSES = re.compile(r"sheet|row|row danger|approve|reject|other")
 
 
 class Shown(HTMLParser):
@@ -155,6 +157,7 @@ class Shown(HTMLParser):
         self.texts: list[str] = []
         self.leads_to: list[str] = []
         self.tags: list[str] = []
+        self._is_seen = True
         self.feed(page)
         self.close()
         assert self.rawdata == ""
@@ -164,7 +167,11 @@ class Shown(HTMLParser):
         return "".join(self.texts)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
+        self._is_seen = tag not in ("title", "style")
+        if tag == "style":  # Ours, and no other.
+            assert "body" not in self.tags
+        else:
+            self.tags.append(tag)
         assert _TAGS.fullmatch(tag), tag
         for name, value in attributes:
             assert value is not None
@@ -179,6 +186,12 @@ class Shown(HTMLParser):
                 case (_, "style"):
                     assert _STYLE.fullmatch(value), value
                     assert "url" not in value
+                case ("html", "lang"):
+                    assert value == "en"
+                case ("meta", "charset" | "name" | "content"):
+                    assert _META.fullmatch(value), value
+                case ("a" | "div" | "table" | "blockquote", "class"):
+                    assert _CLASSES.fullmatch(value), value
                 case ("code", "class"):
                     assert value.startswith("language-")
                 case ("ol", "start"):
@@ -187,7 +200,8 @@ class Shown(HTMLParser):
                     raise AssertionError(f"<{tag} {name}={value!r}>")
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if self._is_seen:
+            self.texts.append(data)
 
     def handle_comment(self, data: str) -> None:
         raise AssertionError(f"a comment: {data!r}")

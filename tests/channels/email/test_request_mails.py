@@ -90,7 +90,7 @@ def test_an_approval_of_several_is_told_to_each_in_reply_to_the_mail_with_their_
     assert len({one.message_id for one in told}) == 2
     for one in told:
         check_wire(one)
-        assert head(one)["Subject"] == "Re: Deploy v3"
+        assert head(one)["Subject"] == "Re: Approval needed: deploy, asked for by Ana"
         assert links(one) == []
         for text in (plain(one), shown(one).text):
             assert "deploy: 2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC" in text
@@ -136,7 +136,7 @@ def test_beside_the_thread_a_request_has_a_mail_thread_of_its_own() -> None:
     (request,) = WRITER.letters(OPS, card(), key="t1/s4/card/at/1", so_far=[REQUEST])
     assert (request.recipients, head(request)["Subject"]) == (
         ("ops@team.example",),
-        "Approval needed: deploy",
+        "Approval needed: deploy, asked for by Ana",
     )
     assert "In-Reply-To" not in head(request)
     assert {link.person for link in links(request)} == {"ops@team.example"}
@@ -149,7 +149,7 @@ def test_beside_the_thread_a_request_has_a_mail_thread_of_its_own() -> None:
         (one,) = follow_ups(message, way, event, place=OPS)
         check_wire(one)
         assert (one.recipients, head(one)["In-Reply-To"]) == (("ops@team.example",), receipt)
-        assert head(one)["Subject"] == "Re: Approval needed: deploy"
+        assert head(one)["Subject"] == "Re: Approval needed: deploy, asked for by Ana"
         assert head(one)["References"] == receipt
     assert "approved by Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC — go on" in plain(one)
 

@@ -30,7 +30,7 @@ def test_the_subject_is_that_of_the_threads_first_mail() -> None:
 
 
 def test_a_thread_without_a_subject_is_called_by_what_is_said() -> None:
-    assert read(letter(card(), mailed(subject="")))["Subject"] == "Approval needed: deploy"
+    assert read(letter(card(), mailed(subject="")))["Subject"] == "Approval needed: deploy, asked for by Ana"
     assert read(letter(question(), mailed(subject="")))["Subject"] == "Which tag?"
     assert read(letter(Text("Done."), mailed(subject="")))["Subject"] == "deploybot"
 

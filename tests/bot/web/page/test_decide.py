@@ -62,8 +62,10 @@ class _FailsAtAppend(_Store):
         return await MemoryStore.load(self, thread_id)
 
 
-_TAGS = re.compile("html|head|meta|title|style|body|h[12]|p|b|small|table|tr|t[hd]|br|a|form|label|textarea|button")
-_ATTRIBUTES = re.compile("lang|charset|name|content|style|rel|value|method|rows|maxlength|href")
+_TAGS = re.compile(
+    "html|head|meta|title|style|body|div|blockquote|h[12]|p|b|small|table|tr|t[hd]|br|a|form|label|textarea|button"
+)
+_ATTRIBUTES = re.compile("class|lang|charset|name|content|style|rel|value|method|rows|maxlength|href")
 
 
 class Shown(HTMLParser):
