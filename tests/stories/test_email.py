@@ -246,7 +246,7 @@ async def test_from_a_mail_to_both_components_in_production(room: Mailroom, mode
     assert len({mail["Message-ID"] for mail in mails}) == len(mails)
     for mail in mails:
         # A request has a subject of its own, and so has what follows it.
-        assert re.fullmatch(r"Re: Release|(?:Re: )?Approval needed: deploy .*, asked for by .*", mail["Subject"])
+        assert re.fullmatch(r"Re: Release|(?:Re: )?Approval needed: Deploy .*, asked for by .*", mail["Subject"])
         assert mail["In-Reply-To"] in known
         first, *others = mail["References"].split()
         assert first == asked["Message-ID"]
