@@ -94,11 +94,11 @@ class EmailInbound:
 
     async def receive(self, fetched: Fetched) -> bool:
         """True: the mail is durable. False: it is ignored. Raises StoreUnavailable."""
-        # Headers first, so that mail from strangers is cheap.
-        mail = parse_headers(fetched.raw)
+        # Headers first, so that mail from strangers is cheap. Parsing is bounded, but may take a second, so it is done
+        # in a worker thread. The mailbox passes on one mail at a time, so there is one such thread.
+        mail = await asyncio.to_thread(parse_headers, fetched.raw)
         why = self._reason_to_ignore(mail)
         if not why or mail.bounce:
-            # In a worker thread, because parsing may take a second.
             mail = await asyncio.to_thread(parse, fetched.raw)
             why = self._reason_to_ignore(mail)
         if mail.bounce:
@@ -131,7 +131,9 @@ class EmailInbound:
         )
         unread_bytes = fetched.size_bytes - len(fetched.raw) if len(fetched.raw) >= MAIL_BYTES_MAX else 0
         is_complete = mail.text_is_complete and not unread_bytes
-        given = read_decision(mail.text, is_complete=is_complete, name=mail.name, address=mail.sender)
+        given = await asyncio.to_thread(
+            read_decision, mail.text, is_complete=is_complete, name=mail.name, address=mail.sender
+        )
         certain = given if isinstance(given, Decision) else None
         if certain and sender.trust == "verified" and await self._decides(mail, certain, sender):
             return ""
@@ -145,14 +147,14 @@ class EmailInbound:
             return ""
         if await self._is_answered(mail, given, sender, aligned):
             return ""
-        passed_on = passes_on(mail.subject, mail.text, mail.sender, opens=False)
+        passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=False)
         message = replace(_message_of(mail, sender, aligned, unread_bytes), passes_on=passed_on)
         for thread_id in self._threads_of(mail):
             if await self._inbox.reply(thread_id, NAME, message):
                 return ""
         place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
         if is_new:
-            passed_on = passes_on(mail.subject, mail.text, mail.sender, opens=True)
+            passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=True)
             message = replace(message, passes_on=passed_on)
         if is_new and message.quoted:
             # The new thread does not contain what the mail replies to or forwards.

@@ -9,9 +9,7 @@ finds the thread.
 
 from __future__ import annotations
 
-import email
 import email.header
-import email.policy
 import email.utils
 import hashlib
 import re
@@ -25,6 +23,7 @@ from channels.email.identity.senders import is_plain_address
 from channels.email.markup import text_of_html
 from channels.email.replies import split_body
 from channels.email.robots import Bounce, bounce_of, why_automatic
+from channels.email.structure import end_of_head, message_of
 from store.text import one_line
 from store.values import Attachment
 
@@ -35,14 +34,6 @@ ATTACHED_BYTES_MAX = 100_000
 ATTACHMENTS_READ_MAX = 3
 DEPTH_MAX = 30
 PARTS_MAX = 300
-HEAD_BYTES_MAX = 256_000
-"""All headers of a mail together. Parsing time grows faster than their size."""
-VALUE_CHARS_MAX = 20_000
-"""A single header, also of a part. Parsing time grows faster than its size."""
-BOUNDARIES_MAX = 2_000
-"""The rest of a mail is not read after this many lines that begin with `--`."""
-REPORT_BYTES_MAX = 200_000
-"""Body of a delivery report, which may have the whole original attached."""
 IDS_MAX = 100
 """Message-IDs read from References: the first one, and the last of the others."""
 PEOPLE_MAX = 50
@@ -53,25 +44,8 @@ HEADER_CHARS_MAX = 20_000
 _READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
 
 
-class _Policy(email.policy.Compat32):
-    """Cuts headers at VALUE_CHARS_MAX. Non-ASCII bytes in them are decoded as UTF-8 (RFC 6532), or become U+FFFD."""
-
-    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
-        name, value = super().header_source_parse(sourcelines)
-        return name, value[:VALUE_CHARS_MAX] if name.lower() not in _MAY_BE_LONG else value
-
-    def header_fetch_parse(self, name: str, value: Any) -> Any:
-        if isinstance(value, str):
-            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if not value.isascii() else value
-        return super().header_fetch_parse(name, value)
-
-
-# These matter at both ends, so `_ids` cuts them in the middle.
-_MAY_BE_LONG = ("references", "in-reply-to")
-_POLICY = _Policy()
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
 _ID = re.compile(r"<[^<>\s]{1,900}>")
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n|\r\r")
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}")
 
 
@@ -114,11 +88,11 @@ class Mail:
 
 def parse_headers(raw: bytes) -> Mail:
     """The mail without its body, in bounded time."""
-    return parse(raw[: _end_of_head(raw)])
+    return parse(raw[: end_of_head(raw)])
 
 
 def parse(raw: bytes) -> Mail:
-    message, whole = _message(raw)
+    message, whole = message_of(raw)
     body, attachments = _body_of(message)
     parts = split_body(body[:TEXT_CHARS_MAX])
     sender, name = _sender(message)
@@ -148,38 +122,17 @@ def parse(raw: bytes) -> Mail:
     )
 
 
-def _message(raw: bytes) -> tuple[Message[Any, Any], bool]:
-    """The parsed mail, and whether nothing was cut off."""
-    end = _end_of_head(raw)
-    head, body = raw[: min(end, HEAD_BYTES_MAX)], raw[end:]
-    if b"delivery-status" in head.lower():
-        body = body[:REPORT_BYTES_MAX]
-    pieces = body.split(b"\n--", BOUNDARIES_MAX + 1)
-    kept = body if len(pieces) <= BOUNDARIES_MAX else b"\n--".join(pieces[:BOUNDARIES_MAX])
-    whole = len(head) + len(kept) == len(raw)
-    try:
-        return email.message_from_bytes(head + kept, policy=_POLICY), whole
-    except Exception:
-        # Parts nested too deeply, for example. The headers can still be parsed.
-        message = email.message_from_bytes(head, policy=_POLICY)
-        message.set_payload("(This mail could not be read: its parts are not put together as mail is.)")
-        return message, False
-
-
-def _end_of_head(raw: bytes) -> int:
-    found = _BLANK_LINE.search(raw)
-    return found.end() if found else len(raw)
-
-
 def _sender(message: Message[Any, Any]) -> tuple[str, str]:
     """(address, name); both empty unless From names exactly one person, as mail programs differ in whom they show."""
-    values = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all("From", [])]
+    values = _values(message, "From")
+    if len(values) != 1:
+        return "", ""
     try:
         named = [pair for pair in email.utils.getaddresses(values) if any(pair)]
     except Exception:
         return "", ""
     people = _people(message, "From")
-    if len(values) != 1 or len(named) != 1 or len(people) != 1:
+    if len(named) != 1 or len(people) != 1:
         return "", ""
     [(name, sender)] = people
     # A display name must not look like an address, which may be somebody else's.
@@ -191,6 +144,18 @@ def _sender(message: Message[Any, Any]) -> tuple[str, str]:
 
 def _unfolded(value: Any) -> str:
     return " ".join(str(value).split())
+
+
+def _values(message: Message[Any, Any], header: str) -> list[str]:
+    """All headers of this name, up to HEADER_CHARS_MAX together."""
+    values: list[str] = []
+    left = HEADER_CHARS_MAX
+    for value in message.get_all(header, []):
+        if left <= 0:
+            break
+        values.append(_unfolded(value)[:left])
+        left -= len(values[-1]) + 1
+    return values
 
 
 def _raw(message: Message[Any, Any], header: str) -> str:
@@ -220,9 +185,8 @@ def _ids(message: Message[Any, Any], header: str) -> tuple[str, ...]:
 
 def _people(message: Message[Any, Any], header: str) -> list[tuple[str, str]]:
     """(name, address) pairs with a valid address. Names are decoded last, so an encoded name cannot add an address."""
-    values = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all(header, [])]
     try:
-        found = email.utils.getaddresses(values)
+        found = email.utils.getaddresses(_values(message, header))
     except Exception:
         return []
     people = []
@@ -320,28 +284,29 @@ def _one_newline(text: str) -> str:
 def _unflowed(text: str, *, joined: bool) -> str:
     """Joins format=flowed text (RFC 3676): a line that ends in a space continues in the next one of the same depth."""
     lines: list[str] = []
+    pieces: list[str] = []
+    """Of the current line. They are joined once: adding each to the line would take quadratic time."""
     continues = False
     depth = -1
     for line in text.split("\n"):
         bare = line.lstrip(">")
         quotes = len(line) - len(bare)
         bare = bare.removeprefix(" ")
-        if continues and quotes == depth:
-            lines[-1] += bare
-        else:
-            lines.append(">" * quotes + (" " if quotes else "") + bare)
+        if not (continues and quotes == depth):
+            if pieces:
+                lines.append("".join(pieces))
+            pieces = [">" * quotes + (" " if quotes else "")]
         continues = bare.endswith(" ") and bare != "-- "
         depth = quotes
-        if continues and joined:
-            lines[-1] = lines[-1][:-1]
-    return "\n".join(lines)
+        pieces.append(bare[:-1] if continues and joined else bare)
+    return "\n".join((*lines, "".join(pieces)))
 
 
 def _attachment(part: Message[Any, Any], may_read: bool) -> tuple[Attachment, bool]:
     media_type = part.get_content_type()
     if _is_message(part):
         inner = part.get_payload()
-        size = sum(len(str(one)) for one in inner) if isinstance(inner, list) else len(str(inner))
+        size = _size_of(part)
         first = inner[0] if isinstance(inner, list) and inner and isinstance(inner[0], Message) else None
         subject = one_line(_decoded(first, "Subject"), 200) if first is not None else ""
         return Attachment(name=_filename(part) or subject or "a mail", media_type=media_type, size_bytes=size), False
@@ -351,6 +316,22 @@ def _attachment(part: Message[Any, Any], may_read: bool) -> tuple[Attachment, bo
         text = _characters(part)
     name = one_line(_filename(part), 200) or f"without a name ({media_type})"
     return Attachment(name=name, media_type=media_type, size_bytes=len(data), text=text), bool(text)
+
+
+def _size_of(message: Message[Any, Any]) -> int:
+    """Of its contents, roughly. The standard library would write them out recursively."""
+    size = 0
+    left: list[Any] = [message.get_payload()]
+    while left:
+        match left.pop():
+            case list() as parts:
+                left += parts
+            case Message() as part:
+                size += sum(len(name) + len(str(value)) + 4 for name, value in part.items())
+                left.append(part.get_payload())
+            case text:
+                size += len(str(text))
+    return size
 
 
 def _filename(part: Message[Any, Any]) -> str:

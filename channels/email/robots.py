@@ -17,7 +17,11 @@ from store.text import one_line
 
 _DAEMONS = {"mailer-daemon", "postmaster", "mail-daemon", "bounce", "bounces"}
 _NOBODY = re.compile(r"(no-?reply|do-?not-?reply|donotreply)", re.IGNORECASE)
-_ID = re.compile(r"^\s*(?:Message-ID|X-Original-Message-ID|Original-Message-ID)\s*:\s*(<[^<>\s]{1,900}>)", re.I | re.M)
+# Blank space is bounded, or a report of blank lines alone would take quadratic time.
+_ID = re.compile(
+    r"^[ \t]{0,9}(?:Message-ID|X-Original-Message-ID|Original-Message-ID)\s{0,99}:\s{0,99}(<[^<>\s]{1,900}>)",
+    re.IGNORECASE | re.MULTILINE,
+)
 # Subject prefixes of automatic replies, in common languages. Most such mails also carry a header that says so.
 _AWAY = re.compile(
     r"(automatic reply|auto(matic)?[- ]?(reply|response)|out of (the )?office|ooo|automatische antwort"
