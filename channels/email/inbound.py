@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
-from channels.email.identity.senders import AllowedSenders, alignment, is_plain_address
+from channels.email.identity.senders import AllowedSenders, alignment
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, parse, parse_headers
@@ -253,21 +253,20 @@ class EmailInbound:
         """
         bounce = mail.bounce
         assert bounce is not None
-        may_be_ours = is_plain_address(bounce.recipient) and self._allowed.allow(bounce.recipient)
-        if bounce.recipient and not may_be_ours:
-            return False
-        for one in bounce.originals:
-            thread_id = self._writer.signer.thread_of_message(one)
-            if thread_id and (sent := await self._desk.sent_mail(thread_id, one)):
-                recipient = bounce.recipient if bounce.recipient.lower() in sent.written_to else ""
-                await self._inbox.delivery_failed(
-                    thread_id,
-                    NAME,
-                    key=sent.key,
-                    recipient=recipient,
-                    error=bounce.error,
-                    event_id=f"bounce {one} {recipient.lower()}",
-                )
+        failures = [one for one in bounce.failures if not one.recipient or self._allowed.allow(one.recipient)]
+        for original in bounce.originals if failures else ():
+            thread_id = self._writer.signer.thread_of_message(original)
+            if thread_id and (sent := await self._desk.sent_mail(thread_id, original)):
+                for failure in failures:
+                    recipient = failure.recipient if failure.recipient.lower() in sent.written_to else ""
+                    await self._inbox.delivery_failed(
+                        thread_id,
+                        NAME,
+                        key=sent.key,
+                        recipient=recipient,
+                        error=failure.error,
+                        event_id=f"bounce {original} {recipient.lower()}",
+                    )
                 return True
         return False
 

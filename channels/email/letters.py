@@ -313,7 +313,8 @@ class Writer:
         if references := trimmed(list(dict.fromkeys(named))):
             message["References"] = " ".join(references)
         message["Auto-Submitted"] = "auto-replied" if mails.in_reply_to else "auto-generated"
-        message["X-Auto-Response-Suppress"] = "All"
+        # Not "All": Exchange would then report no failed delivery (NDR) either.
+        message["X-Auto-Response-Suppress"] = "DR, RN, NRN, OOF, AutoReply"
         message.set_content(body.text, cte="quoted-printable")
         message.add_alternative(body.html, subtype="html", cte="quoted-printable")
         # The default boundary is random.
