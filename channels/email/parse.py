@@ -9,6 +9,7 @@ finds the thread.
 
 from __future__ import annotations
 
+import codecs
 import email.header
 import email.utils
 import hashlib
@@ -93,7 +94,7 @@ def parse_headers(raw: bytes) -> Mail:
 
 def parse(raw: bytes) -> Mail:
     message, whole = message_of(raw)
-    body, attachments = _body_of(message)
+    body, body_is_complete, attachments = _body_of(message)
     parts = split_body(body[:TEXT_CHARS_MAX])
     sender, name = _sender(message)
     subject = one_line(_decoded(message, "Subject"), 1_000)
@@ -114,7 +115,7 @@ def parse(raw: bytes) -> Mail:
         references=_ids(message, "References"),
         text=parts.new,
         quoted=parts.quoted + body[TEXT_CHARS_MAX:],
-        text_is_complete=whole and parts.is_complete and len(body) <= TEXT_CHARS_MAX,
+        text_is_complete=whole and body_is_complete and parts.is_complete and len(body) <= TEXT_CHARS_MAX,
         attachments=attachments,
         automatic=why_automatic(message, sender),
         bounce=bounce_of(message, body),
@@ -200,21 +201,31 @@ def _people(message: Message[Any, Any], header: str) -> list[tuple[str, str]]:
 # Body and attachments
 
 
-def _body_of(message: Message[Any, Any]) -> tuple[str, tuple[Attachment, ...]]:
+def _body_of(message: Message[Any, Any]) -> tuple[str, bool, tuple[Attachment, ...]]:
+    """(text, whether nothing of it was cut off, attachments)."""
     texts: list[str] = []
+    left = TEXT_CHARS_MAX  # of HTML
+    is_complete = True
     attachments: list[Attachment] = []
     read = 0
     for count, part in enumerate(_leaves(message, 0)):
         if count >= PARTS_MAX:
             attachments.append(Attachment(name=f"and more than {PARTS_MAX} other parts", media_type="multipart/mixed"))
+            is_complete = False
             break
         if _is_body(part):
-            texts.append(_text(part))
+            text = _characters(part)
+            if part.get_content_type() == "text/html":
+                is_complete = is_complete and len(text) <= left
+                text, left = text_of_html(text[:left]), max(left - len(text), 0)
+            elif str(part.get_param("format", "")).lower() == "flowed":
+                text = _unflowed(text, joined=str(part.get_param("delsp", "")).lower() == "yes")
+            texts.append(text)
             continue
         attachment, was_read = _attachment(part, read < ATTACHMENTS_READ_MAX)
         read += was_read
         attachments.append(attachment)
-    return "\n".join(text for text in texts if text.strip()), tuple(attachments)
+    return "\n".join(text for text in texts if text.strip()), is_complete, tuple(attachments)
 
 
 def _leaves(part: Message[Any, Any], depth: int) -> Iterator[Message[Any, Any]]:
@@ -249,24 +260,23 @@ def _is_body(part: Message[Any, Any]) -> bool:
     return part.get_content_disposition() != "attachment" and not _filename(part)
 
 
-def _text(part: Message[Any, Any]) -> str:
-    text = _characters(part)
-    if part.get_content_type() == "text/html":
-        return text_of_html(text[:TEXT_CHARS_MAX])
-    if str(part.get_param("format", "")).lower() == "flowed":
-        text = _unflowed(text, joined=str(part.get_param("delsp", "")).lower() == "yes")
-    return text
-
-
 def _characters(part: Message[Any, Any]) -> str:
     data = _bytes(part)
-    declared = str(part.get_content_charset() or "utf-8")
+    declared = _charset(str(part.get_content_charset() or "utf-8"))
     for charset, errors in ((_READ_AS.get(declared, declared), "strict"), ("utf-8", "strict"), ("cp1252", "replace")):
         try:
             return _one_newline(data.decode(charset, errors))
         except (UnicodeError, LookupError, ValueError):
             continue
     return _one_newline(data.decode("latin-1"))
+
+
+def _charset(declared: str) -> str:
+    """Punycode is no charset of mail, and takes quadratic time to decode."""
+    try:
+        return "utf-8" if codecs.lookup(declared).name == "punycode" else declared
+    except (LookupError, ValueError):
+        return declared
 
 
 def _bytes(part: Message[Any, Any]) -> bytes:
@@ -284,8 +294,8 @@ def _one_newline(text: str) -> str:
 def _unflowed(text: str, *, joined: bool) -> str:
     """Joins format=flowed text (RFC 3676): a line that ends in a space continues in the next one of the same depth."""
     lines: list[str] = []
+    # Of the current line. They are joined once: adding each to the line would take quadratic time.
     pieces: list[str] = []
-    """Of the current line. They are joined once: adding each to the line would take quadratic time."""
     continues = False
     depth = -1
     for line in text.split("\n"):

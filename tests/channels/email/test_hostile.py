@@ -73,6 +73,29 @@ def test_parts_with_long_headers_are_read() -> None:
     assert isinstance(parse(MIXED + part * 280), Mail)
 
 
+HTML = b"Content-Type: text/html\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(FROM + HTML + b"<p>approve</p>" + b"<i></i>" * 40_000 + b"<p>but not prod</p>", id="html"),
+        pytest.param(MIXED + (b"--x\r\n" + HTML + b"<p>approve</p>" + b"<i></i>" * 9_000 + b"\r\n") * 5, id="parts"),
+        pytest.param(MIXED + b"--x\r\n\r\napprove\r\n" + b"--x\r\n\r\n\r\n" * 310, id="many parts"),
+    ],
+)
+def test_words_that_were_not_read_keep_a_mail_from_being_complete(raw: bytes) -> None:
+    mail = parse(raw)
+    assert "approve" in mail.text
+    assert not mail.text_is_complete
+
+
+@pytest.mark.parametrize("charset", [b"punycode", b"Punycode", b"puny-code", b"punycode-"])
+def test_a_charset_that_is_none_takes_no_quadratic_time(charset: bytes) -> None:
+    text = b"a" * 2_000_000 + b"-" + b"b9a" * 2_000_000
+    assert parse(FROM + b"Content-Type: text/plain; charset=" + charset + b"\r\n\r\n" + text).text
+
+
 async def test_no_mail_is_parsed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     where: dict[str, threading.Thread] = {}
 
