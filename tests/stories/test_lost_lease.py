@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from store.redis.shorthand import shortened
 from store.thread import Thread
 from tests.fakes.servers import TcpServer
 from tests.fakes.wire import Wire
@@ -28,7 +29,8 @@ LEASE_SECONDS = 3
 LONG_LEASE_SECONDS = 10
 """Where two workers are to renew in time, however slow the machine is."""
 HOST = re.escape(socket.gethostname())
-START = '"kind":"tool_started"'
+START = re.escape(shortened(b'{"v":1,"kind":"tool_started"').decode())
+"""As it crosses the wire."""
 
 
 @pytest.fixture

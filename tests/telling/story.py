@@ -15,7 +15,7 @@ from store import keys
 from store.arrivals import ArrivalDropped, MessageArrived
 from store.authority.terms import Terms
 from store.codec import encode
-from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
+from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
@@ -268,6 +268,10 @@ def not_sent(key: str, attempt: int = 1, retry_at: datetime | None = LATER) -> M
 
 def came_back(key: str, number: int = 1, recipient: str = "ann@example.com") -> DeliveryFailed:
     return DeliveryFailed(id=f"bounce/{key}/{number}", at=AT, key=key, recipient=recipient, error="no such mailbox")
+
+
+def regained(number: int = 1) -> PlaceRegained:
+    return PlaceRegained(id=f"joined/{number}", at=AT)
 
 
 def handed_over_to(agent: str) -> AgentChanged:
