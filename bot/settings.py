@@ -256,6 +256,8 @@ class Settings(BaseModel):
                 "EMAIL_AUTHSERV_ID is not set, so senders cannot be verified: replies decide nothing, "
                 "and every step with side effects needs approval."
             )
+        elif not self.email_plus_addresses:
+            warnings.append("EMAIL_PLUS_ADDRESSES is off, so replies decide nothing: no address is one person's alone.")
         if not self.bot_public_url:
             warnings.append("BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with.")
         return warnings

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from channels.email.correspondence import named_in
 from channels.email.inbound import WINDOW_SECONDS, SentMail
-from channels.email.letters import named_in
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.deliveries import DeliveryFailed, MessageSent

@@ -21,7 +21,8 @@ from pydantic import JsonValue
 
 from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
-from channels.email.identity.senders import AllowedSenders, alignment
+from channels.email.identity.senders import AllowedSenders, alignment, is_plain_address
+from channels.email.identity.tokens import CARD_TAG
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
 from channels.email.parse import Mail, parse, parse_headers
@@ -124,6 +125,10 @@ class EmailInbound:
         """Append the mail as a decision or as a message. Returns why it was ignored; empty: it was appended."""
         mail_id = event_id_of(mail)
         aligned = alignment(mail.authentication, self._authserv_id, mail.sender)
+        if mail.sent_by and aligned == "aligned":
+            # DMARC proves the domain, and the domain's server says that somebody else of it sent this.
+            log.warning("mail_sent_by_another", sender=mail.sender[:200], sent_by=one_line(mail.sent_by[0], 200))
+            aligned = "unaligned"
         sender = Person(
             name=f"{mail.name} <{mail.sender}>" if mail.name else mail.sender,
             address=mail.sender,
@@ -197,7 +202,8 @@ class EmailInbound:
     async def _decides(self, mail: Mail, given: Decision, sender: Person) -> bool:
         """Decide a request, if the mail replies to one. False: it decides nothing, or may not."""
         about = await self._answers(mail, sender)
-        if about is None:
+        # Of an unverified reply the inbox tells the person that it does not count.
+        if about is None or (sender.trust == "verified" and not self._has_card_address(mail)):
             return False
         thread_id, step, digest = about
         try:
@@ -215,6 +221,17 @@ class EmailInbound:
         except Refused:
             return False
         return True
+
+    def _has_card_address(self, mail: Mail) -> bool:
+        """Whether the mail went to the reply address that only its sender got with this request.
+
+        A Message-ID is no secret and a From address proves nothing, but this address stood in one mail to one person.
+        """
+        card = mail.in_reply_to[0]
+        return any(
+            self._writer.is_ours(one) and self._writer.signer.is_card_address(one, card, mail.sender)
+            for one in mail.recipients
+        )
 
     def _threads_of(self, mail: Mail) -> list[str]:
         """The threads that the mail names by one of our signatures, the most specific first."""
@@ -293,8 +310,8 @@ def _origin(mail: Mail, aligned: str) -> dict[str, JsonValue]:
     return {
         "message_id": mail.message_id,
         "references": [*mail.references] or [*mail.in_reply_to],
-        "to": [*mail.to],
-        "cc": [*mail.cc],
+        "to": [CARD_TAG.sub(r"\1", one) for one in mail.to],
+        "cc": [CARD_TAG.sub(r"\1", one) for one in mail.cc],
         "from": aligned,
     }
 
@@ -304,8 +321,11 @@ def _domain(mail: Mail) -> str:
 
 
 def _without_links(text: str) -> str:
-    """Anybody who has a decision link can decide, so neither the model nor a log may see one in a forwarded mail."""
-    return _LINK.sub("/decide/(removed)", text)
+    """Anybody who has a decision link can decide, so neither the model nor a log may see one in a forwarded mail.
+
+    The same holds for the reply address of a request.
+    """
+    return CARD_TAG.sub(r"\1", _LINK.sub("/decide/(removed)", text))
 
 
 def _attachment_without_links(attachment: Attachment) -> Attachment:

@@ -7,7 +7,7 @@ inject a header. This module sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
@@ -15,9 +15,8 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any, assert_never
 
-from pydantic import JsonValue
-
 from channels.email.body import Body, request_subject
+from channels.email.correspondence import answers, is_apart, is_mail, named_in, strings
 from channels.email.heads import LETTERS, is_valid_id, subject_line, trimmed
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
@@ -134,7 +133,7 @@ class Writer:
             people=_mailable(person),
             subject=reply.subject,
             in_reply_to=message_id,
-            references=(*_strings(origin.get("references")), message_id),
+            references=(*strings(origin.get("references")), message_id),
         )
         body = Body("deploybot").add_text(notice)
         if self.public_url:
@@ -169,9 +168,9 @@ class Writer:
     def correspondence(self, place: Place, so_far: Sequence[Event]) -> Correspondence:
         """The recipients of the thread's next mail, and the mails it follows. Other channels' messages do not count."""
         apart = frozenset(
-            one for e in so_far if isinstance(e, MessageSent) and _is_apart(e) for one in e.receipt.split()
+            one for e in so_far if isinstance(e, MessageSent) and is_apart(e) for one in e.receipt.split()
         )
-        mails = [i for i, event in enumerate(so_far) if _is_mail(event) and not _answers(event, apart)]
+        mails = [i for i, event in enumerate(so_far) if is_mail(event) and not answers(event, apart)]
         # Unverified mail may be forged, so it changes the recipients only if there is no verified mail.
         known = [i for i in mails if isinstance(e := so_far[i], MessageReceived) and e.sender.trust == "verified"]
         at = (known or mails or [-1])[-1]
@@ -179,19 +178,19 @@ class Writer:
         ours = tuple(receipt[0] for receipt in receipts if receipt and receipt[0] not in apart)
         # Add those who replied to a request that was shown to them outside the thread.
         written = (e for e in so_far[at + 1 :] if isinstance(e, MessageReceived) and e.sender.trust == "verified")
-        asking = [e.sender.address for e in written if _answers(e, apart)]
+        asking = [e.sender.address for e in written if answers(e, apart)]
         if at < 0:
             people = (*_mailable(person_at(place)), *filter(self.allowed, asking))
             return Correspondence(tuple(dict.fromkeys(people)), in_reply_to=ours[-1] if ours else "", references=ours)
         last = so_far[at]
         assert isinstance(last, MessageReceived)
-        received = (e for e in so_far if isinstance(e, MessageReceived) and not _answers(e, apart))
+        received = (e for e in so_far if isinstance(e, MessageReceived) and not answers(e, apart))
         subject = next((e.subject for e in received if e.subject), "")
         named = [*named_in(last), *asking, *_decider_to_tell(place, so_far)]
         others = {one.lower(): one for one in reversed(named) if not self.is_ours(one) and self.allowed(one)}
         others.pop(last.sender.address.lower(), None)
         message_id = str(last.origin["message_id"])
-        before = [one for one in _strings(last.origin.get("references")) if one != message_id]
+        before = [one for one in strings(last.origin.get("references")) if one != message_id]
         return Correspondence(
             people=(last.sender.address, *reversed(others.values())),
             subject=subject,
@@ -245,24 +244,33 @@ class Writer:
     def _asking_mails(
         self, message: Approval | Question, mails: Correspondence, sent: SendKey, so_far: Sequence[Event]
     ) -> list[Letter]:
-        """One mail per recipient if there are links, because a link is for one person."""
+        """One mail per recipient if it decides: its links and its reply address are for one person."""
         thread_id = sent.thread_id
         if isinstance(message, Approval):
             mails = replace(mails, subject="")  # Its own: see `request_subject`.
-        if not self.public_url:
-            return self._one_mail(sent, mails, self._request_body(message, thread_id, "", so_far), so_far)
-        return [
-            self._letter(
-                thread_id,
-                str(sent.to(one)),
-                replace(mails, people=(one,)),
-                self._request_body(message, thread_id, one, so_far),
-                so_far,
-            )
-            for one in mails.people
-        ]
+        by_reply = isinstance(message, Approval) and self.replies_decide
+        if not self.public_url and not by_reply:
+            body = self._request_body(message, thread_id, "", so_far, by_reply=False)
+            return self._one_mail(sent, mails, body, so_far)
+        written = []
+        for one in mails.people:
+            key = str(sent.to(one))
+            reply_to = self.signer.card_address(self.signer.message_id(thread_id, key), one) if by_reply else ""
+            body = self._request_body(message, thread_id, one, so_far, by_reply=bool(reply_to))
+            only = replace(mails, people=(one,))
+            written.append(self._letter(thread_id, key, only, body, so_far, reply_to=reply_to))
+        return written
 
-    def _request_body(self, message: Approval | Question, thread_id: str, person: str, so_far: Sequence[Event]) -> Body:
+    def _request_body(
+        self,
+        message: Approval | Question,
+        thread_id: str,
+        person: str,
+        so_far: Sequence[Event],
+        *,
+        by_reply: bool,
+    ) -> Body:
+        """`by_reply`: whether a reply to this mail may decide the request."""
         since = so_far[-1].at if so_far else _START_OF_TIME
         until = int(_links_expire_at(since, message.expires_at if isinstance(message, Approval) else None).timestamp())
 
@@ -272,20 +280,20 @@ class Writer:
         match message:
             case Approval():
                 body = Body(request_subject(message)).add_request(message)
-                if person:
+                if self.public_url:
                     both = (("Approve", True), ("Reject", False))
                     body.add_links([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
                     if message.editable:
                         body.add_note(f"On the page behind a link you can also change: {', '.join(message.editable)}.")
-                if self.replies_decide:
+                if by_reply:
                     body.add_note('You can also reply to this mail with "approve", or with "reject: " and the reason.')
-                elif not person:
+                elif not self.public_url:
                     same = f"{thread_id} --digest {message.digest[:12]}"
                     body.add_note(f"To decide, run `bot approve {same}` or `bot reject {same}`.")
                 return body
             case Question():
                 body = Body(message.question).add_question(message)
-                if person and message.offers:
+                if self.public_url and message.offers:
                     body.add_links([(choice, link(digest="", number=n)) for n, choice in enumerate(message.offers)])
                 return body.add_note("Reply to this mail to answer.")
 
@@ -293,13 +301,23 @@ class Writer:
         sealed = self.signer.seal(Link(thread_id=thread_id, step=step, person=person, good_until=until, **what))
         return f"{self.public_url}/decide/{sealed}"
 
-    def _letter(self, thread_id: str, key: str, mails: Correspondence, body: Body, so_far: Sequence[Event]) -> Letter:
+    def _letter(
+        self,
+        thread_id: str,
+        key: str,
+        mails: Correspondence,
+        body: Body,
+        so_far: Sequence[Event],
+        *,
+        reply_to: str = "",
+    ) -> Letter:
+        """`reply_to`: empty for the address that only names the thread."""
         message = EmailMessage(policy=LETTERS)
         message["From"] = Address(self.name, addr_spec=self.address)
         message["To"] = Address(addr_spec=mails.people[0])
         if len(mails.people) > 1:
             message["Cc"] = [Address(addr_spec=one) for one in mails.people[1:]]
-        reply_to = self.signer.reply_address(thread_id)
+        reply_to = reply_to or self.signer.reply_address(thread_id)
         if self.plus_addresses and reply_to != self.address:
             message["Reply-To"] = Address(self.name, addr_spec=reply_to)
         message["Subject"] = subject_line(mails.subject, body.title)
@@ -320,27 +338,6 @@ class Writer:
         # The default boundary is random.
         message.set_boundary(f"=_{message_id[1:].partition('@')[0]}")
         return Letter(message_id, mails.people, message.as_bytes())
-
-
-def named_in(mail: MessageReceived) -> list[str]:
-    """The addresses in its To and Cc."""
-    return [*_strings(mail.origin.get("to")), *_strings(mail.origin.get("cc"))]
-
-
-def _is_mail(event: Event) -> bool:
-    return isinstance(event, MessageReceived) and "message_id" in event.origin
-
-
-def _is_apart(sent: MessageSent) -> bool:
-    """Whether it was sent to a place other than the thread's own."""
-    key = MessageKey.parse(sent.key)
-    return key is not None and key.is_apart
-
-
-def _answers(event: Event, mails: Container[str]) -> bool:
-    """Whether it is a reply to one of these mails."""
-    named = _strings(event.origin.get("references")) if isinstance(event, MessageReceived) else []
-    return bool(named) and named[-1] in mails
 
 
 def _decider_to_tell(place: Place, so_far: Sequence[Event]) -> tuple[str, ...]:
@@ -386,7 +383,3 @@ def _joined(mails: Correspondence, cards: Sequence[Correspondence]) -> Correspon
 
 def _mailable(address: str) -> tuple[str, ...]:
     return (address,) if is_plain_address(address) else ()
-
-
-def _strings(value: JsonValue) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

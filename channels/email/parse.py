@@ -46,6 +46,8 @@ _READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "k
 
 
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
+_BATV = re.compile(r"^prvs=[0-9a-z]{1,30}=", re.IGNORECASE)
+"""Put in front of an envelope address by servers that recognise their own bounces by it."""
 _ID = re.compile(r"<[^<>\s]{1,900}>")
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}")
 
@@ -79,6 +81,8 @@ class Mail:
     """Why the mail must not be answered (see `channels.email.robots`); empty: a person seems to have written it."""
     bounce: Bounce | None
     """Set if it is a report that a mail could not be delivered."""
+    sent_by: tuple[str, ...]
+    """The addresses in Sender, and the envelope's in the topmost Return-Path, if they differ from `sender`."""
     authentication: tuple[str, ...]
     """The Authentication-Results headers, topmost first."""
 
@@ -119,6 +123,7 @@ def parse(raw: bytes) -> Mail:
         attachments=attachments,
         automatic=why_automatic(message, sender),
         bounce=bounce_of(message, body),
+        sent_by=_sent_by(message, sender),
         authentication=tuple(_unfolded(value) for value in message.get_all("Authentication-Results", [])),
     )
 
@@ -138,6 +143,14 @@ def _sender(message: Message[Any, Any]) -> tuple[str, str]:
     [(name, sender)] = people
     # A display name must not look like an address, which may be somebody else's.
     return sender, re.sub(r"[@<>]+", " ", name)
+
+
+def _sent_by(message: Message[Any, Any], sender: str) -> tuple[str, ...]:
+    """A server that let somebody write another's From says here who it was."""
+    named = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all("Sender", [])]
+    envelope = _BATV.sub("", _raw(message, "Return-Path").strip("<> "))
+    found = [address for _, address in email.utils.getaddresses(named)] if named else []
+    return tuple(one for one in (*found, envelope) if one and one.lower() != sender.lower())
 
 
 # Headers

@@ -1,7 +1,8 @@
 """Signs and verifies our Message-IDs, reply addresses and decision links.
 
 Ids are not secret, so an id alone proves nothing. Our Message-IDs and reply addresses carry the thread's id and a
-signature over it; a link carries the person, the request and its digest. The key is BOT_SECRET_KEY, or for an embedded
+signature over it; the reply address of a request also carries a signature over that mail and its recipient; a link
+carries the person, the request and its digest. The key is BOT_SECRET_KEY, or for an embedded
 store one that it keeps; an older key may still verify what it signed. The inbox judges whether a link may still decide,
 never this module.
 """
@@ -23,7 +24,9 @@ LOCAL_PART_CHARS_MAX = 64
 """RFC 5321, 4.5.3.1.1."""
 
 _MESSAGE_ID = re.compile(r"<([a-z0-9-]{1,40})\.([a-z2-7]{16})\.([a-z2-7]{16})@([^<>@\s]+)>", re.IGNORECASE | re.ASCII)
-_TAG = re.compile(r"([a-z0-9-]{1,40})\.([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
+_TAG = re.compile(r"([a-z0-9-]{1,40})\.([a-z2-7]{16})(?:\.([a-z2-7]{16}))?", re.IGNORECASE | re.ASCII)
+CARD_TAG = re.compile(r"(\+[a-z0-9-]{1,40}\.[a-z2-7]{16})\.[a-z2-7]{16}(?=@)", re.IGNORECASE | re.ASCII)
+"""The tag of a reply address that may decide; its first group is the part that only names the thread."""
 
 
 class LinkExpired(Exception):
@@ -88,6 +91,29 @@ class Signer:
             return ""
         thread_id, signature = found[1].lower(), found[2].lower()
         return thread_id if self._is_signed(signature, "address", thread_id) else ""
+
+    def card_address(self, message_id: str, person: str) -> str:
+        """The reply address of the mail with this Message-ID of ours, for its recipient alone; empty: it is too long.
+
+        Whoever knows it has seen that mail, which a Message-ID does not prove: replies to all carry those to others.
+        """
+        if not (found := _MESSAGE_ID.fullmatch(message_id)):
+            return ""
+        thread_id, which = found[1].lower(), found[2].lower()
+        signature = self._signatures("card", f"{thread_id}.{which}.{person.lower()}")[0]
+        local = f"{self.reply_address(thread_id).rpartition('@')[0]}.{signature}"
+        is_tagged = "+" in local[len(self._local) :]
+        return f"{local}@{self._domain}" if is_tagged and len(local) <= LOCAL_PART_CHARS_MAX else ""
+
+    def is_card_address(self, address: str, message_id: str, person: str) -> bool:
+        """Whether the mail with this Message-ID gave this reply address to this person."""
+        found = _TAG.fullmatch(address.rpartition("@")[0].rpartition("+")[2])
+        card = _MESSAGE_ID.fullmatch(message_id.strip())
+        if not found or not found[3] or not card or not self.thread_of_message(message_id):
+            return False
+        thread_id, which = card[1].lower(), card[2].lower()
+        signed = self._is_signed(found[3].lower(), "card", f"{thread_id}.{which}.{person.lower()}")
+        return signed and self.thread_of_address(address) == thread_id
 
     def seal(self, link: Link) -> str:
         what = [link.thread_id, link.step, link.digest, link.person, link.good_until, link.approved, link.number]

@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import parseaddr
 from typing import TypeVar
 
 from agent.authority import AnyoneMay, Authority
@@ -158,7 +159,8 @@ class PostOffice:
             message["Authentication-Results"] = f"{AUTHSERV_ID}; dmarc=pass header.from={DOMAIN}"
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         message["From"] = headers.pop("From", f"{by.capitalize()} <{address(by)}>")
-        message["To"] = headers.pop("To", BOT)
+        answered = (answers["Reply-To"] or answers["From"]) if answers is not None else BOT
+        message["To"] = headers.pop("To", str(answered))
         message["Message-ID"] = headers.pop("Message-ID", f"<{next(self._numbers)}.{by}@{DOMAIN}>")
         message["Subject"] = subject if answers is None else f"Re: {subject}"
         if answers is not None:
@@ -171,8 +173,10 @@ class PostOffice:
         message.set_content(text)
         return message
 
-    async def gets(self, message: EmailMessage | bytes, sender: str = address("ana")) -> None:
-        """It lies in the bot's mailbox."""
+    async def gets(self, message: EmailMessage | bytes, sender: str = "") -> None:
+        """It lies in the bot's mailbox. The envelope names who it is from, unless `sender` does."""
+        if not sender:
+            sender = parseaddr(str(message["From"]))[1] if isinstance(message, EmailMessage) else address("ana")
         raw = message if isinstance(message, bytes) else message.as_bytes()
         await asyncio.to_thread(self.server.deliver, raw, BOT, sender)
 

@@ -81,8 +81,9 @@ def test_each_person_gets_a_request_alone_with_links_of_their_own() -> None:
 
 
 def test_a_request_without_links_says_how_to_decide_otherwise() -> None:
-    one = letter(card(), mailed(cc=[BEN.address]), writer=WITHOUT_LINKS)
-    assert one.recipients == (ANA.address, BEN.address)
+    one, other = letters(card(), mailed(cc=[BEN.address]), writer=WITHOUT_LINKS)
+    assert (one.recipients, other.recipients) == ((ANA.address,), (BEN.address,))
+    assert head(one)["Reply-To"] != head(other)["Reply-To"]
     assert "/decide/" not in plain(one) + html(one)
     assert 'reply to this mail with "approve"' in plain(one)
     one = letter(card(), writer=replace(WITHOUT_LINKS, replies_decide=False))

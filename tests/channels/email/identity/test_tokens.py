@@ -91,6 +91,28 @@ def test_a_reply_address_counts_for_one_secret_and_one_thread() -> None:
     assert SIGNER.thread_of_address(REPLY_TO.replace("+t1.", "+t2.")) == ""
 
 
+def test_the_reply_address_of_a_request_counts_for_one_mail_and_one_person() -> None:
+    card, other = SIGNER.message_ids("t1", "t1/s4/card ana@team.example")[0], SIGNER.message_id("t1", "t1/s9/card")
+    hers = SIGNER.card_address(card, "Ana@team.example")
+    assert SIGNER.is_card_address(hers, card, "ana@team.example")
+    assert SIGNER.is_card_address(hers.upper(), card.upper(), "ana@team.example")
+    assert SIGNER.thread_of_address(hers) == "t1"
+    assert not SIGNER.is_card_address(hers, card, "ben@team.example")
+    assert not SIGNER.is_card_address(hers, other, "ana@team.example")
+    assert not SIGNER.is_card_address(REPLY_TO, card, "ana@team.example")
+    assert not SIGNER.is_card_address("deploybot@team.example", card, "ana@team.example")
+    assert not OTHER_SECRET.is_card_address(hers, card, "ana@team.example")
+    local, _, domain = hers.partition("+")[2].partition("@")
+    changed = [f"deploybot+{one}@{domain}" for one in altered(local) if "@" not in one]
+    assert [one for one in changed if SIGNER.is_card_address(one, card, "ana@team.example")] == []
+
+
+def test_a_request_has_no_reply_address_of_its_own_where_that_would_be_too_long() -> None:
+    too_long = Signer("x", f"{'b' * 40}@team.example")
+    assert too_long.card_address(too_long.message_id("t1", "k"), "ana@team.example") == ""
+    assert SIGNER.card_address("<1.ana@team.example>", "ana@team.example") == ""
+
+
 def test_a_reply_address_that_would_be_too_long_is_our_own() -> None:
     fits = Signer("x", f"{'b' * (LOCAL_PART_CHARS_MAX - 20)}@team.example")
     assert len(fits.reply_address("t1").partition("@")[0]) == LOCAL_PART_CHARS_MAX

@@ -1,0 +1,39 @@
+"""Reads from a thread's events which are mails, whom a mail names, and which mail it replies to. Pure.
+
+`channels.email.letters` chooses the recipients from it; nothing here does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from pydantic import JsonValue
+
+from store.deliveries import MessageSent
+from store.events import Event, MessageReceived
+from store.keys import MessageKey
+
+
+def named_in(mail: MessageReceived) -> list[str]:
+    """The addresses in its To and Cc."""
+    return [*strings(mail.origin.get("to")), *strings(mail.origin.get("cc"))]
+
+
+def is_mail(event: Event) -> bool:
+    return isinstance(event, MessageReceived) and "message_id" in event.origin
+
+
+def is_apart(sent: MessageSent) -> bool:
+    """Whether it was sent to a place other than the thread's own."""
+    key = MessageKey.parse(sent.key)
+    return key is not None and key.is_apart
+
+
+def answers(event: Event, mails: Container[str]) -> bool:
+    """Whether it is a reply to one of these mails."""
+    named = strings(event.origin.get("references")) if isinstance(event, MessageReceived) else []
+    return bool(named) and named[-1] in mails
+
+
+def strings(value: JsonValue) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
