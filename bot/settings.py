@@ -248,9 +248,8 @@ class Settings(BaseModel):
 
     def email_warnings(self) -> list[str]:
         """Warnings about the limits of the mail setup."""
-        warnings = []
-        if not AllowedSenders.parse(self.email_allowed_senders):
-            warnings.append("EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail.")
+        nobody = "EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail."
+        warnings = [] if AllowedSenders.parse(self.email_allowed_senders) else [nobody]
         if not self.email_authserv_id:
             warnings.append(
                 "EMAIL_AUTHSERV_ID is not set, so senders cannot be verified: replies decide nothing, "
@@ -258,9 +257,8 @@ class Settings(BaseModel):
             )
         elif not self.email_plus_addresses:
             warnings.append("EMAIL_PLUS_ADDRESSES is off, so replies decide nothing: no address is one person's alone.")
-        if not self.bot_public_url:
-            warnings.append("BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with.")
-        return warnings
+        no_links = "BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with."
+        return warnings if self.bot_public_url else [*warnings, no_links]
 
     def slack_problems(self) -> list[str]:
         bot, app, secret = (
