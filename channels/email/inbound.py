@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
-from channels.email.identity.senders import AllowedSenders, alignment, is_plain_address
+from channels.email.identity.senders import AllowedSenders, alignment
 from channels.email.identity.tokens import CARD_TAG
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
