@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -36,6 +36,7 @@ from tests.matrices import examples, explore
 from tests.stories.anybody import AnybodyDoesAnything
 from tests.telling.anything import ANYTHING
 from tests.telling.playbook import (
+    TOOLS,
     Look,
     Push,
     Touch,
@@ -236,6 +237,16 @@ def test_what_acts_needs_an_approval_where_anybody_may_have_spoken() -> None:
     # What code chose follows from the log and its own rules, not from somebody's words.
     by_code = chosen("s1", "touch", acts=True).model_copy(update={"by": "code"})
     assert isinstance(next_action(message(by=EVE), by_code), RunTool)
+
+
+def test_what_only_code_chooses_runs_by_no_other_choice() -> None:
+    class Sweep(Look):
+        by_code: ClassVar[bool] = True
+
+    agent = ops(tools=(*TOOLS, Sweep))
+    by_model = chosen("s1", "sweep")
+    assert isinstance(next_action(message(), by_model, agent=agent), RefuseStep)
+    assert isinstance(next_action(message(), by_model.model_copy(update={"by": "code"}), agent=agent), RunTool)
 
 
 def test_a_rejection_is_for_the_model() -> None:
