@@ -85,6 +85,7 @@ def test_a_request_is_whole_and_says_where_it_is_decided() -> None:
             "asked_again": "",
             "title": "",
             "dangers": [],
+            "words": "",
         },
         "decide": {"url": f"{API}/t1/decisions", "request": "s3", "digest": "ab" * 32},
     }
