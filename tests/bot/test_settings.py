@@ -164,7 +164,10 @@ def test_the_team_file_beside_us_is_read(tmp_path: Path, env: Callable[..., None
     [
         (b"a = [", "bot.toml is not valid TOML: "),
         (b"\xff\xfe", "bot.toml cannot be read: it is not UTF-8 text."),
-        (b"colour = 'red'", "bot.toml: colour is not known here; known are agents, routes, email, slack, alerts, people, "),
+        (
+            b"colour = 'red'",
+            "bot.toml: colour is not known here; known are agents, routes, email, slack, alerts, people, ",
+        ),
         (b"agents = 3", "bot.toml: agents must be a table."),
         (b"[agents]\ndeploy = 3", "bot.toml: agents.deploy must be a table."),
         (b"a = " + b"[" * 5_000, "bot.toml"),
