@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -20,6 +20,8 @@ from store.values import Place
 
 SEND_SECONDS_MAX = 30.0
 RETRY_SECONDS = 60.0
+LOOK_BACK = timedelta(days=1)
+"""An alert that a process sent within this time, and did not live to record, is not sent again."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +40,7 @@ class Alerts:
             return
         try:
             async with asyncio.timeout(SEND_SECONDS_MAX):
-                # It may have been sent before, by a process that did not live to record that.
-                since = datetime.now(UTC)
+                since = datetime.now(UTC) - LOOK_BACK
                 sent_under = str(SendKey(thread_id_of(self.place), key))
                 await channel.send(self.place, Notice(text), key=sent_under, since=since)
         except SentInPart as partly:

@@ -96,7 +96,7 @@ class Inbox(Deciding):
         return [event.model_copy(update={"at": arrived.at}) for event in events]
 
     def event_of_edit(self, arrived: MessageArrived, edit: InboundEdit) -> MessageEdited:
-        message = arrived.becomes.rpartition("/edited/")[0]
+        message = str(OutsideId(arrived.channel, edit.event_id))
         text = self._message(InboundMessage(Person(name=""), edit.text, ""), message).text
         return MessageEdited(id=arrived.becomes, at=arrived.at, message=message, text=text, passes_on=edit.passes_on)
 

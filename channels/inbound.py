@@ -83,8 +83,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class InboundEdit:
-    """The author edited a message. The ids are those of its `Arrival`."""
+    """The author edited a message."""
 
+    event_id: str
+    """The message's, as in `InboundMessage`."""
     text: str
     passes_on: bool = False
     """As in `InboundMessage`."""

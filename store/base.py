@@ -132,7 +132,20 @@ class Lists(Protocol):
         """Load many threads, a few at a time. Those that do not exist are left out."""
 
 
-class Store(Lists, Protocol):
+class NoteStore(Protocol):
+    """The part of a store that keeps small values. Every method raises StoreUnavailable."""
+
+    async def get_note(self, name: str) -> str:
+        """A small value kept beside the threads (how far a mailbox was read, say); empty: not set."""
+
+    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
+        """Compare and set: store `text` if the value is `expected` (empty: not set), or `text` already. False: neither.
+
+        Confirmed like a post. Raises NotReplicated when it is stored but not confirmed.
+        """
+
+
+class Store(Lists, NoteStore, Protocol):
     @property
     def server(self) -> Server:
         """The server that answered last. It changes when a new connection finds another."""
@@ -212,15 +225,6 @@ class Store(Lists, Protocol):
 
     async def wake(self, thread_id: str) -> None:
         """Make the thread due now, unless it is held."""
-
-    async def get_note(self, name: str) -> str:
-        """A small value kept beside the threads (how far a mailbox was read, say); empty: not set."""
-
-    async def set_note(self, name: str, text: str, *, expected: str) -> bool:
-        """Compare and set: store `text` if the value is `expected` (empty: not set), or `text` already. False: neither.
-
-        Confirmed like a post. Raises NotReplicated when it is stored but not confirmed.
-        """
 
     async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         """Count `member` under this name, and return how many different members the window holds.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Protocol
+
+from store.base import NoteStore
 
 IMAGE_BYTES_MAX = 1_000_000
 _BEGINNINGS = (
@@ -19,14 +20,6 @@ _BEGINNINGS = (
 )
 
 
-class Notes(Protocol):
-    """The part of a store that keeps them."""
-
-    async def get_note(self, name: str) -> str: ...
-
-    async def set_note(self, name: str, text: str, *, expected: str) -> bool: ...
-
-
 def media_type_of(content: bytes) -> str:
     """As its first bytes say; empty: it is no image that models take."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
@@ -34,14 +27,14 @@ def media_type_of(content: bytes) -> str:
     return next((kind for beginning, kind in _BEGINNINGS if content.startswith(beginning)), "")
 
 
-async def keep(store: Notes, content: bytes) -> str:
+async def keep(store: NoteStore, content: bytes) -> str:
     """The image's id. Durable when it returns. Raises StoreUnavailable."""
     image_id = hashlib.sha256(content).hexdigest()
     await store.set_note(_note(image_id), base64.b64encode(content).decode(), expected="")
     return image_id
 
 
-async def data_url_of(store: Notes, image_id: str) -> str:
+async def data_url_of(store: NoteStore, image_id: str) -> str:
     """The image as a `data:` URL (RFC 2397); empty: it is not kept. Raises StoreUnavailable."""
     content = await store.get_note(_note(image_id))
     return f"data:{media_type_of(base64.b64decode(content[:32]))};base64,{content}" if content else ""

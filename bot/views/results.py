@@ -15,7 +15,7 @@ _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 def summary(result: JsonValue, *, known: Mapping[str, JsonValue]) -> str:
-    """A tool's result in a few lines, without what repeats its arguments. The log has all of it."""
+    """A tool's result in a few lines, without what repeats its arguments."""
     match result:
         case dict():
             hidden = {"output", "link", "date", "author", *known}

@@ -22,9 +22,9 @@ import structlog
 
 from channels.base import SendFailed
 from channels.email.imap import PACE, Fetched, ImapConnection, ImapError, MailUnreadable, Pace, Selected, connected
-from channels.email.remembered import Notes, RememberedMail, fingerprint_of
+from channels.email.remembered import RememberedMail, fingerprint_of
 from channels.email.servers import MailServer
-from store.base import StoreUnavailable
+from store.base import NoteStore, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class Mailbox:
     def __init__(
         self,
         server: MailServer,
-        notes: Notes,
+        notes: NoteStore,
         receive: ReceiveMail,
         tell: TellPerson,
         *,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Protocol
+
+from store.base import NoteStore
 
 FIELDS = ("message-id", "from", "date", "subject")
 """The header fields in a fingerprint."""
@@ -19,14 +20,6 @@ VALUE_BYTES_MAX = 500
 BUCKET_DIGITS = 2
 BUCKET_MAX = 200
 """Fingerprints in a note. With two hexadecimal digits there are 256 notes, so about 50,000 mails are remembered."""
-
-
-class Notes(Protocol):
-    """As in `store.base.Store`."""
-
-    async def get_note(self, name: str) -> str: ...
-
-    async def set_note(self, name: str, text: str, *, expected: str) -> bool: ...
 
 
 def fingerprint_of(raw: bytes) -> str:
@@ -50,7 +43,7 @@ def fingerprint_of(raw: bytes) -> str:
 
 
 class RememberedMail:
-    def __init__(self, notes: Notes, name: str) -> None:
+    def __init__(self, notes: NoteStore, name: str) -> None:
         self._notes = notes
         self._name = name
 

@@ -47,8 +47,8 @@ class SlackArrivals:
             try:
                 reader = await self._identified()
                 match message_in(arrived.payload, arrived.text):
-                    case Edited(text=text, passes_on=passes_on):
-                        return InboundEdit(await reader.readable(text), passes_on)
+                    case Edited() as edited:
+                        return InboundEdit(edited.id, await reader.readable(edited.text), edited.passes_on)
                     case Posted() as posted:
                         return await self._message(reader, posted, thread, last_try=last_try)
             except SlackApiError as error:

@@ -26,7 +26,8 @@ from channels.slack.inbound import Desk, SlackInbound
 from channels.slack.refusals import CALL_FAILED
 from channels.slack.signed import is_signed
 from channels.slack.sweep import Sweep
-from channels.slack.tokens import Installations, Notes, RotatingClient, RotatingToken, Rotation
+from channels.slack.tokens import Installations, RotatingClient, RotatingToken, Rotation
+from store.base import NoteStore
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ def client_of(token: str, api_url: str) -> AsyncWebClient:
 
 
 def rotating_client(
-    rotation: Rotation, notes: Notes, secrets: Callable[[], Awaitable[Sequence[str]]], api_url: str
+    rotation: Rotation, notes: NoteStore, secrets: Callable[[], Awaitable[Sequence[str]]], api_url: str
 ) -> AsyncWebClient:
     """As `client_of`, with a token that Slack rotates. `secrets`: the first one encrypts what is kept, all decrypt."""
     token = RotatingToken(Installations(notes, secrets), rotation, api_url)

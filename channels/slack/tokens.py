@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -27,7 +27,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from channels.slack.refusals import CALL_FAILED, in_words
-from store.base import StoreUnavailable
+from store.base import NoteStore, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -36,14 +36,6 @@ REFRESH_MINUTES_BEFORE = 120
 CLAIM_SECONDS = 60.0
 """How long others wait for the process that refreshes. After that, it is taken for dead."""
 LOOK_AGAIN_SECONDS = 0.5
-
-
-class Notes(Protocol):
-    """Of our store. Both raise StoreUnavailable."""
-
-    async def get_note(self, name: str) -> str: ...
-
-    async def set_note(self, name: str, text: str, *, expected: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +51,7 @@ class Rotation:
 class Installations(AsyncInstallationStore):
     """The one installation, in a note. What cannot be read, because the key is another one, counts as none."""
 
-    def __init__(self, notes: Notes, secrets: Callable[[], Awaitable[Sequence[str]]]) -> None:
+    def __init__(self, notes: NoteStore, secrets: Callable[[], Awaitable[Sequence[str]]]) -> None:
         """`secrets`: the first one encrypts, all decrypt."""
         self._notes = notes
         self._secrets = secrets

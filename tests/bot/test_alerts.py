@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -35,6 +35,7 @@ class Paper(Channel):
     ) -> str:
         assert isinstance(message, Notice)
         assert since is not None
+        assert datetime.now(UTC) - since > timedelta(hours=12), "it may have been sent before a long absence"
         self.said.append((key, place, message.text))
         if self._error:
             raise self._error
