@@ -6,11 +6,12 @@ import grp
 import os
 import pwd
 import smtplib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fakes.mail.certificates import Certificate, certificates
-from tests.fakes.mail.daemon import HOST, Daemon, found, greeting
+from tests.fakes.mail.daemon import HOST, LOOK_SECONDS, Daemon, found, greeting
 from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
@@ -74,8 +75,12 @@ class Dovecot(Daemon):
 
     def forget_uids(self, user: str) -> None:
         """As after a restore of the mails without their index: new UIDs, and another UIDVALIDITY."""
+        header = (self._maildir(user) / "dovecot-uidlist").read_text().partition("\n")[0]
+        before = int(header.partition(" V")[2].partition(" ")[0])
         for file in self._maildir(user).glob("dovecot*"):
             file.unlink()
+        while int(time.time()) <= before:  # It takes the second of its making for UIDVALIDITY.
+            time.sleep(LOOK_SECONDS)
 
     def _command(self) -> list[str]:
         program = found("dovecot")
