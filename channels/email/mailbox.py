@@ -265,9 +265,11 @@ class Mailbox:
         if mail is None:
             log.info("mail_gone", uid=uid)
             return
-        if await self._receives(mail):
-            await connection.mark_seen(uid)
+        is_taken = await self._receives(mail)
+        # First, so that after a crash whatever is marked is remembered as well.
         await self._remembered.add([fingerprint_of(mail.raw)])
+        if is_taken:
+            await connection.mark_seen(uid)
 
     async def _receives(self, mail: Fetched) -> bool:
         try:
