@@ -196,6 +196,32 @@ async def test_those_who_approved_are_told_in_reply_to_the_card_that_they_saw() 
     assert ways[-1] == Under("receipt 1")
 
 
+async def test_an_approval_ends_when_the_card_said_so_whatever_the_rules_of_today_allow() -> None:
+    team = Team(expires_at=timedelta(minutes=5))
+    await team.approves()
+    team.rules.terms = {"group": "release", "expires_at": timedelta(hours=1)}
+    team.world.clock.advance(300)
+    assert await team.refuses() == f"Its approval expired before it began. {ASK_ANEW}"
+
+
+@pytest.mark.parametrize("changed", [{"target": "other"}, {"target": "prod", "facts": {"revision": "other"}}])
+async def test_a_log_whose_call_is_not_the_one_that_was_approved_runs_nothing(changed: dict[str, Any]) -> None:
+    """Somebody can write to the store: the vote is for another call, under the id of this one."""
+    team = Team(asks=False)
+    world = team.world
+    await world.say("push it", by=DAN)
+    chosen = StepChosen(id="s2/chosen", at=world.clock(), step="s2", intent="push", arguments={"target": "prod"})
+    drafted = requested("s2", group="release")
+    voted_on = chosen.model_copy(update={"arguments": {"target": changed["target"]}})
+    seen = digest(world.thread.id, voted_on, changed.get("facts", {}), drafted.policy, None)
+    asked = drafted.model_copy(update={"digest": seen})
+    await world.log(chosen, asked, approved("s2", PEOPLE.identified(ANN), seen, groups=("release",)))
+    world.model.answers(done())
+    await world.run()
+    assert world.desk.ran == []
+    assert [e.error for e in world.thread.events if isinstance(e, StepRefused)] == ["It differs from what was approved."]
+
+
 # What it would run with
 
 

@@ -209,7 +209,8 @@ async def test_ctrl_c_does_not_wait_for_the_model(bot: Bot, model: ModelServer) 
 
 async def test_a_chat_outlives_its_store(bot: Bot, model: ModelServer, server: Server) -> None:
     bot.environment["REDIS_URL"] = server.url
-    model.script(done("Here I am."), done("And here again."))
+    # Losing the lease with the server breaks off a call of the model, and it is asked again.
+    model.script(done("Here I am."), *[done("And here again.")] * 3)
     async with bot.terminal("chat") as person:
         await person.sees("Type to talk.")
         person.types("hello")
@@ -224,6 +225,7 @@ async def test_a_chat_outlives_its_store(bot: Bot, model: ModelServer, server: S
         await person.sees("And here again.")
         person.types("/quit")
         assert await person.ends() == 0
+    assert person.screen.count("And here again.") == 1
     assert "Traceback" not in person.screen
 
 
