@@ -20,7 +20,7 @@ from store.values import Person
 from tests.store.authority.pushing import Rules
 from tests.stories.anybody_governed import CAT, DAN, FAY, PEOPLE
 from tests.telling.playbook import Push, World, done, ops
-from tests.telling.story import ANN, BOB, approved, requested
+from tests.telling.story import ANN, BOB, approved, requested, started, waits
 
 ASK_ANEW = "It can be asked for anew."
 PROD = Push(target="prod")
@@ -204,8 +204,11 @@ async def test_an_approval_ends_when_the_card_said_so_whatever_the_rules_of_toda
     assert await team.refuses() == f"Its approval expired before it began. {ASK_ANEW}"
 
 
+@pytest.mark.parametrize("under_way", [False, True])
 @pytest.mark.parametrize("changed", [{"target": "other"}, {"target": "prod", "facts": {"revision": "other"}}])
-async def test_a_log_whose_call_is_not_the_one_that_was_approved_runs_nothing(changed: dict[str, Any]) -> None:
+async def test_a_log_whose_call_is_not_the_one_that_was_approved_runs_nothing(
+    changed: dict[str, Any], under_way: bool
+) -> None:
     """Somebody can write to the store: the vote is for another call, under the id of this one."""
     team = Team(asks=False)
     world = team.world
@@ -216,6 +219,9 @@ async def test_a_log_whose_call_is_not_the_one_that_was_approved_runs_nothing(ch
     seen = digest(world.thread.id, voted_on, changed.get("facts", {}), drafted.policy, None)
     asked = drafted.model_copy(update={"digest": seen})
     await world.log(chosen, asked, approved("s2", PEOPLE.identified(ANN), seen, groups=("release",)))
+    if under_way:
+        await world.log(started("s2"), waits("s2", until=world.clock() + timedelta(seconds=10)))
+        world.clock.advance(10)
     world.model.answers(done())
     await world.run()
     assert world.desk.ran == []
