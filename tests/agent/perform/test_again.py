@@ -225,7 +225,9 @@ async def test_a_log_whose_call_is_not_the_one_that_was_approved_runs_nothing(
     world.model.answers(done())
     await world.run()
     assert world.desk.ran == []
-    assert [e.error for e in world.thread.events if isinstance(e, StepRefused)] == ["It differs from what was approved."]
+    assert [e.error for e in world.thread.events if isinstance(e, StepRefused)] == [
+        "It differs from what was approved."
+    ]
 
 
 # What it would run with
