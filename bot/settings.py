@@ -2,7 +2,7 @@
 
 They are read once, at startup. All problems are reported together, each with the variable's name and what to do.
 Secrets are never shown, and each may also come from a file (`bot.secret_files`). What a team agrees on is in the team
-file (`bot.team.file`).
+file (`bot.team.file`), what concerns mail in `bot.email_settings`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from bot import extras
+from bot.email_settings import EmailSettings
 from bot.secret_files import SUFFIX, secret_of
 from bot.team.names import nearest
 from bot.team.problems import SettingsError, what_is_wrong, why
 from bot.team.reach import Reach
-from channels.email.identity.senders import AllowedSenders, is_plain_address
-from channels.email.servers import imap_server, smtp_server
 from channels.hosts import is_loopback
 from channels.webhook.endpoints import Endpoint, endpoints_of, keys_of, missing, urls_of
 
@@ -43,7 +42,7 @@ class ChannelSettings(NamedTuple):
     """The names of its places, if they are set up one by one; None: any place."""
 
 
-class Settings(BaseModel):
+class Settings(EmailSettings):
     """Each field is the variable of its name."""
 
     model_config = ConfigDict(frozen=True)
@@ -65,22 +64,10 @@ class Settings(BaseModel):
     slack_signing_secret: SecretStr = SecretStr("")
     """For HTTP."""
     slack_api_url: str = Field(default="https://slack.com/api/", repr=False)
-    email_address: str = ""
-    """The address that people write to."""
-    imap_url: str = Field(default="", repr=False)
-    smtp_url: str = Field(default="", repr=False)
-    email_authserv_id: str = ""
-    """The name of our mail server in Authentication-Results. Empty: no sender can be verified."""
-    email_allowed_senders: str = ""
-    """Addresses and domains that may write to us. Empty: nobody."""
-    email_plus_addresses: bool = True
-    """Whether our mail server delivers bot+anything@ to bot@."""
     webhook_urls: str = Field(default="", repr=False)
     """Of the endpoints that messages are posted to, by name."""
     webhook_secrets: SecretStr = SecretStr("")
     """What signs the messages to each of them; two secrets of one name both sign."""
-    bot_public_url: str = ""
-    """The URL at which people reach our pages. Empty: mails have no links."""
     bot_secret_key: SecretStr = SecretStr("")
     """Signs links and reply addresses. Empty: the embedded store keeps a generated one."""
     bot_secret_key_before: SecretStr = SecretStr("")
@@ -124,26 +111,6 @@ class Settings(BaseModel):
             raise ValueError("must begin with https://: its links decide on deployments")
         return url.rstrip("/")
 
-    @field_validator("imap_url", "smtp_url")
-    @classmethod
-    def _mail(cls, url: str, info: ValidationInfo) -> str:
-        if url:
-            _ = imap_server(url) if info.field_name == "imap_url" else smtp_server(url)
-        return url
-
-    @field_validator("email_address")
-    @classmethod
-    def _address(cls, address: str) -> str:
-        if address and not is_plain_address(address):
-            raise ValueError("must be one plain address, such as deploybot@example.com")
-        return address
-
-    @field_validator("email_allowed_senders")
-    @classmethod
-    def _senders(cls, text: str) -> str:
-        AllowedSenders.parse(text)
-        return text
-
     @field_validator("webhook_urls", "webhook_secrets")
     @classmethod
     def _webhooks(cls, value: str | SecretStr) -> str | SecretStr:
@@ -177,10 +144,6 @@ class Settings(BaseModel):
     @property
     def has_slack(self) -> bool:
         return bool(self.slack_bot_token.get_secret_value())
-
-    @property
-    def has_email(self) -> bool:
-        return bool(self.email_address and self.imap_url and self.smtp_url)
 
     @property
     def webhooks(self) -> dict[str, Endpoint]:
@@ -235,30 +198,6 @@ class Settings(BaseModel):
 
     def webhook_problems(self) -> list[str]:
         return missing(self.webhook_urls, self.webhook_secrets.get_secret_value())
-
-    def email_problems(self) -> list[str]:
-        needed = {
-            "EMAIL_ADDRESS": (self.email_address, "the address that people write to"),
-            "IMAP_URL": (self.imap_url, "where its mailbox is, imaps://user:password@host:993/INBOX"),
-            "SMTP_URL": (self.smtp_url, "where mail goes out, smtps://user:password@host:465"),
-        }
-        if not any(value for value, _ in needed.values()):
-            return []
-        return [f"{name} is not set: {what}." for name, (value, what) in needed.items() if not value]
-
-    def email_warnings(self) -> list[str]:
-        """Warnings about the limits of the mail setup."""
-        nobody = "EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail."
-        warnings = [] if AllowedSenders.parse(self.email_allowed_senders) else [nobody]
-        if not self.email_authserv_id:
-            warnings.append(
-                "EMAIL_AUTHSERV_ID is not set, so senders cannot be verified: replies decide nothing, "
-                "and every step with side effects needs approval."
-            )
-        elif not self.email_plus_addresses:
-            warnings.append("EMAIL_PLUS_ADDRESSES is off, so replies decide nothing: no address is one person's alone.")
-        no_links = "BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with."
-        return warnings if self.bot_public_url else [*warnings, no_links]
 
     def slack_problems(self) -> list[str]:
         bot, app, secret = (
