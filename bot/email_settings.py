@@ -19,7 +19,7 @@ class EmailSettings(BaseModel):
     imap_url: str = Field(default="", repr=False)
     smtp_url: str = Field(default="", repr=False)
     email_authserv_id: str = ""
-    """The name of our mail server in Authentication-Results. Empty: no sender can be verified."""
+    """The names of our mail server in Authentication-Results, or `*.example.com`. Empty: no sender can be verified."""
     email_allowed_senders: str = ""
     """Addresses and domains that may write to us. Empty: nobody."""
     email_plus_addresses: bool = True

@@ -1,8 +1,8 @@
 """Verifies the sender of a mail, because a From header alone proves nothing.
 
 A sender is verified if our own receiving server says in Authentication-Results (RFC 8601) that DMARC (RFC 7489) passed
-for the domain of the From address. Only the topmost such header counts, and only if it carries our server's name. The
-server must remove forged headers with its name from incoming mail, as every common server does.
+for the domain of the From address. Only the topmost such header counts, and only if it has a name of our server. Our
+server must remove forged headers with its names from incoming mail, as every common server does.
 
 This module does not judge whether a sender may decide a request.
 """
@@ -20,6 +20,8 @@ Alignment = Literal["aligned", "unaligned", "unknown"]
 HEADER_CHARS_MAX = 10_000
 
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+_SUFFIX = re.compile(r"\*(\.[a-z0-9_-]+){2,}")
+"""A suffix of one label would stand for every server below com."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,18 @@ def plus_tag(address: str) -> str:
     return address.partition("@")[0].partition("+")[2]
 
 
-def alignment(headers: Sequence[str], authserv_id: str, sender: str) -> Alignment:
+def is_our_server(authserv_id: str, names: str) -> bool:
+    """`names`: `mx.example.com, *.example.net`. The second stands for every name below example.net, and not for it."""
+    given = authserv_id.lower()
+    return any(
+        given.endswith(name[1:]) and len(given) >= len(name) if _SUFFIX.fullmatch(name) else given == name != "*"
+        for name in names.replace(",", " ").lower().split()
+    )
+
+
+def alignment(headers: Sequence[str], authserv_ids: str, sender: str) -> Alignment:
     """Whether our server authenticated the sender. `headers`: the Authentication-Results of a mail, topmost first."""
-    if not authserv_id or not headers or len(headers[0]) > HEADER_CHARS_MAX:
+    if not authserv_ids or not headers or len(headers[0]) > HEADER_CHARS_MAX:
         return "unknown"
     import authres  # not at the top: the settings are read here too, and mail may not be set up
 
@@ -82,7 +93,7 @@ def alignment(headers: Sequence[str], authserv_id: str, sender: str) -> Alignmen
     except Exception:
         # A third-party parser on untrusted input: a header that it cannot parse proves nothing.
         return "unknown"
-    if (top.authserv_id or "").lower() != authserv_id.lower():
+    if not is_our_server(top.authserv_id or "", authserv_ids):
         return "unknown"
     verdicts = [result for result in top.results if result.method == "dmarc"]
     if not verdicts:

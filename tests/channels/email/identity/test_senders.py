@@ -164,6 +164,28 @@ def test_a_server_that_does_not_give_its_name_proves_nothing() -> None:
         assert alignment([MICROSOFT], server, ANA) == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("names", "is_ours"),
+    [
+        ("mx.other.example, phl-mx-01.messagingengine.com", True),
+        ("*.messagingengine.com", True),
+        ("mx.other.example *.MessagingEngine.com", True),
+        ("messagingengine.com", False),
+        ("*messagingengine.com", False),
+        ("*.phl-mx-01.messagingengine.com", False),
+        ("*.com", False),
+        ("*", False),
+        ("*.*.com", False),
+        (",", False),
+    ],
+)
+def test_our_server_may_have_several_names_or_a_suffix(names: str, is_ours: bool) -> None:
+    header = FASTMAIL.replace("mx.messagingengine.com", "phl-mx-01.messagingengine.com")
+    assert alignment([header], names, ANA) == ("aligned" if is_ours else "unknown")
+    for other in ("evilmessagingengine.com", "x.messagingengine.com.evil.example", "messagingengine.com", "*"):
+        assert alignment([f"{other}; dmarc=pass header.from=team.example"], "*.messagingengine.com", ANA) == "unknown"
+
+
 def test_only_the_topmost_header_counts() -> None:
     assert alignment([PASS, FAIL], OURS, ANA) == "aligned"
     assert alignment([FAIL, FORGED], OURS, ANA) == "unaligned"
