@@ -26,7 +26,7 @@ from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.store_time import StoreTime, kept
-from bot.stores import kept_secret, store_of
+from bot.stores import secret_keys, store_of
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
@@ -202,7 +202,7 @@ async def _writer(setup: Setup, store: Store) -> Writer:
     settings = setup.settings
     if problems := settings.key_problems():
         raise SettingsError(problems)
-    secret, *before = settings.secret_keys or (await kept_secret(store),)
+    secret, *before = await secret_keys(settings, store)
     return Writer(
         address=settings.email_address,
         signer=Signer(secret, settings.email_address, before),

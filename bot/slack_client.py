@@ -5,11 +5,11 @@ It makes no call. Its library is imported only where Slack is set up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from typing import Any
 
 from bot.settings import Settings
-from bot.stores import kept_secret
+from bot.stores import secret_keys
 from store.base import Store
 
 
@@ -21,9 +21,6 @@ def slack_client(settings: Settings, store: Store | None) -> Any:
     refresh_token = settings.slack_refresh_token.get_secret_value()
     if not refresh_token or store is None:
         return client_of(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
-
-    async def secrets() -> Sequence[str]:
-        return settings.secret_keys or (await kept_secret(store),)
-
     rotation = Rotation(settings.slack_client_id, settings.slack_client_secret.get_secret_value(), refresh_token)
-    return rotating_client(rotation, store, secrets, settings.slack_api_url)
+    keys = functools.partial(secret_keys, settings, store)
+    return rotating_client(rotation, store, keys, settings.slack_api_url)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from store.redis.index import RedisIndex
 from store.redis.keys import Keys
 
 if TYPE_CHECKING:
-    from store.base import Store
+    from store.base import NoteStore, Store
     from store.redis.facts import ServerFacts
     from store.redis.store import RedisStore
 
@@ -82,10 +81,13 @@ async def connected(settings: Settings, *, stays: bool = True) -> AsyncIterator[
         yield connection
 
 
-async def kept_secret(store: Store) -> str:
-    """The secret that the embedded store keeps, so that all processes have the same. Nobody else reads that store."""
-    await store.set_note("secret", secrets.token_hex(32), expected="")
-    return await store.get_note("secret")
+async def secret_keys(settings: Settings, store: NoteStore) -> Sequence[str]:
+    """The keys of the settings, else that of the embedded store. The first one signs and encrypts, all verify."""
+    if settings.secret_keys:
+        return settings.secret_keys
+    from store.sealed import kept_secret
+
+    return (await kept_secret(store),)
 
 
 def _embedded(settings: Settings, stays: bool) -> contextlib.AbstractAsyncContextManager[str]:

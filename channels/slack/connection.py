@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
 import structlog
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -28,6 +28,7 @@ from channels.slack.signed import is_signed
 from channels.slack.sweep import Sweep
 from channels.slack.tokens import Installations, RotatingClient, RotatingToken, Rotation
 from store.base import NoteStore
+from store.sealed import SecretKeys
 
 log = structlog.get_logger(__name__)
 
@@ -67,11 +68,9 @@ def client_of(token: str, api_url: str) -> AsyncWebClient:
     )
 
 
-def rotating_client(
-    rotation: Rotation, notes: NoteStore, secrets: Callable[[], Awaitable[Sequence[str]]], api_url: str
-) -> AsyncWebClient:
-    """As `client_of`, with a token that Slack rotates. `secrets`: the first one encrypts what is kept, all decrypt."""
-    token = RotatingToken(Installations(notes, secrets), rotation, api_url)
+def rotating_client(rotation: Rotation, notes: NoteStore, keys: SecretKeys, api_url: str) -> AsyncWebClient:
+    """As `client_of`, with a token that Slack rotates. `keys`: encrypt what is kept."""
+    token = RotatingToken(Installations(notes, keys), rotation, api_url)
     url = api_url.rstrip("/") + "/"
     return RotatingClient(token, base_url=url, timeout=20, retry_handlers=[], logger=_quiet("slack_sdk"))
 

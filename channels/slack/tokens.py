@@ -10,16 +10,13 @@ Sources: docs.slack.dev/authentication/using-token-rotation; slack_sdk.oauth.ins
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from slack_sdk.errors import SlackClientError
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
@@ -28,6 +25,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from channels.slack.refusals import CALL_FAILED, in_words
 from store.base import NoteStore, StoreUnavailable
+from store.sealed import SealedNote, SecretKeys
 
 log = structlog.get_logger(__name__)
 
@@ -51,24 +49,14 @@ class Rotation:
 class Installations(AsyncInstallationStore):
     """The one installation, in a note. What cannot be read, because the key is another one, counts as none."""
 
-    def __init__(self, notes: NoteStore, secrets: Callable[[], Awaitable[Sequence[str]]]) -> None:
-        """`secrets`: the first one encrypts, all decrypt."""
-        self._notes = notes
-        self._secrets = secrets
-        self._read = ""
-        """The note as it was read last, which a save replaces."""
+    def __init__(self, notes: NoteStore, keys: SecretKeys) -> None:
+        self._note = SealedNote(notes, NOTE, keys, purpose="slack installation")
 
     async def async_find_bot(
         self, *, enterprise_id: str | None, team_id: str | None, is_enterprise_install: bool | None = False
     ) -> Bot | None:
-        self._read = await self._notes.get_note(NOTE)
-        if not self._read:
-            return None
-        try:
-            fields: Any = json.loads((await self._cipher()).decrypt(self._read))
-        except (InvalidToken, ValueError):
-            return None
-        return Bot(**fields)
+        text = await self._note.read()
+        return Bot(**json.loads(text)) if text else None
 
     async def async_save(self, installation: Installation) -> None:
         await self.async_save_bot(installation.to_bot())
@@ -89,15 +77,7 @@ class Installations(AsyncInstallationStore):
             "installed_at": bot.installed_at,
             "custom_values": bot.custom_values,
         }
-        text = (await self._cipher()).encrypt(json.dumps(fields).encode()).decode()
-        saved = await self._notes.set_note(NOTE, text, expected=self._read)
-        if saved:
-            self._read = text
-        return saved
-
-    async def _cipher(self) -> MultiFernet:
-        digests = (hashlib.sha256(b"slack installation:" + one.encode()).digest() for one in await self._secrets())
-        return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
+        return await self._note.replace(json.dumps(fields))
 
 
 class RotatingToken:
