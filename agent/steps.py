@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, model_validator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -255,9 +255,20 @@ class Result(BaseModel):
 class HumanInputOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    urgency: Literal["low", "medium", "high"]
-    format: Literal["free_text", "yes_no", "multiple_choice"]
-    choices: list[str] = Field(description="for multiple_choice; otherwise empty")
+    urgency: Literal["low", "medium", "high"] = "medium"
+    format: Literal["free_text", "yes_no", "multiple_choice"] = "free_text"
+    choices: list[str] = Field(default=[], description="what they can choose from; empty: they answer in words")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choices_make_the_format(cls, given: Any) -> Any:
+        """One wrong word of a model must not cost the question."""
+        if not isinstance(given, dict) or not isinstance(choices := given.get("choices") or [], list):
+            return given
+        asked = given.get("format")
+        if choices and asked != "yes_no":
+            return {**given, "format": "multiple_choice"}
+        return {**given, "format": "free_text"} if asked == "multiple_choice" else given
 
 
 class RequestHumanInput(Step):
@@ -265,9 +276,9 @@ class RequestHumanInput(Step):
 
     effect: ClassVar[Effect] = "asks"
 
-    question: str
-    context: str = Field(description="what they need to know to answer")
-    options: HumanInputOptions
+    question: str = Field(min_length=1, description="one clear question")
+    context: str = Field(default="", description="what they need to know to answer; may be empty")
+    options: HumanInputOptions = HumanInputOptions()
 
 
 class DoneForNow(Step):
@@ -361,7 +372,5 @@ OWN_STEPS: tuple[type[Step], ...] = (
 
 def as_question(question: str, context: str = "", *, yes_no: bool = False, urgent: bool = False) -> RequestHumanInput:
     """A question asked by code."""
-    options = HumanInputOptions(
-        urgency="high" if urgent else "medium", format="yes_no" if yes_no else "free_text", choices=[]
-    )
+    options = HumanInputOptions(urgency="high" if urgent else "medium", format="yes_no" if yes_no else "free_text")
     return RequestHumanInput(question=question, context=context, options=options)

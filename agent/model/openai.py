@@ -13,7 +13,7 @@ import asyncio
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -25,31 +25,21 @@ from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
 from agent.model.endpoint import BODY_BYTES_MAX, Answered, BodyTooLarge, Endpoint
 from agent.model.failures import ENVIRONMENT, Failures, SettingNames, error_text, rejects_format
+from agent.model.frame import MODES, Mode, frame_of
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
-from agent.model.schema import step_schema
 from store.values import Usage
 
 log = structlog.get_logger(__name__)
-
-Mode = Literal["json_schema", "json_object", "prompt"]
-MODES: tuple[Mode, ...] = ("json_schema", "json_object", "prompt")
-"""How the endpoint constrains the answer: to the schema, to JSON, not at all. The strictest comes first.
-
-In the last two, the prompt contains the schema.
-"""
 
 TIMEOUT_SECONDS = 90.0
 IGNORED_MAX = 2
 """After this many answers that ignore the schema, the schema is put into the prompt for good."""
 
 CANNOT_SEE = "\n\nYou cannot see the images that are named above."
-IN_PROMPT = (
-    "\n\nAnswer with one JSON object and nothing else: no prose, no code fence. It must be valid against this schema:\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _Request:
     """A request without its user message, encoded once for each agent."""
 
     agent: Agent
@@ -93,7 +83,7 @@ class OpenAIModel:
             names=names,
         )
         self._endpoint = Endpoint(url, key, timeout_seconds)
-        self._frames: dict[tuple[str, Mode], _Frame] = {}
+        self._requests: dict[tuple[str, Mode], _Request] = {}
         self._ignored = 0
         self.mode: Mode = MODES[0]
         """The mode in use; it becomes looser as the endpoint rejects stricter ones."""
@@ -161,10 +151,10 @@ class OpenAIModel:
         self.mode = max(self.mode, mode, key=MODES.index)
 
     def _request(self, prompt: Prompt, user: bytes, mode: Mode) -> bytes:
-        frame = self._frames.get((prompt.agent.name, mode))
-        if frame is None or frame.agent is not prompt.agent:
-            frame = self._frames[prompt.agent.name, mode] = _frame(prompt.agent, mode, self.name)
-        return frame.before + user + frame.after
+        request = self._requests.get((prompt.agent.name, mode))
+        if request is None or request.agent is not prompt.agent:
+            request = self._requests[prompt.agent.name, mode] = _request(prompt.agent, mode, self.name)
+        return request.before + user + request.after
 
     async def _post(self, body: bytes) -> Answered:
         """Raises ModelFailure, and APIStatusError for a status other than 2xx, after the retry."""
@@ -183,17 +173,11 @@ def _looser(mode: Mode) -> Mode:
     return MODES[MODES.index(mode) + 1]
 
 
-def _frame(agent: Agent, mode: Mode, model: str) -> _Frame:
-    shape = step_schema(agent)
-    system = agent.prompt
-    response_format: dict[str, Any] = {"type": mode}
-    if mode == "json_schema":
-        response_format["json_schema"] = {"name": "step", "strict": shape.strict, "schema": shape.schema}
-    else:
-        system += IN_PROMPT + _json(shape.schema).decode()
+def _request(agent: Agent, mode: Mode, model: str) -> _Request:
+    frame = frame_of(agent, mode)
     before = b'{"model":%b,"messages":[{"role":"system","content":%b},{"role":"user","content":'
-    after = b'}],"response_format":%b}' % _json(response_format) if mode != "prompt" else b"}]}"
-    return _Frame(agent, before % (_json(model), _json(system)), after)
+    after = b"}]}" if frame.response_format is None else b'}],"response_format":%b}' % _json(frame.response_format)
+    return _Request(agent, before % (_json(model), _json(frame.system)), after)
 
 
 def _only_text(prompt: Prompt) -> str:

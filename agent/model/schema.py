@@ -103,9 +103,9 @@ class _Shaper:
             if "pattern" in node and "(?" not in node["pattern"]:  # Strict mode has no lookaround.
                 out["pattern"] = node["pattern"]
             if "minLength" in node:
-                notes += (f"at least {node['minLength']} characters",)
+                notes += (_counted("at least", node["minLength"]),)
             if "maxLength" in node:
-                notes += (f"at most {node['maxLength']} characters",)
+                notes += (_counted("at most", node["maxLength"]),)
         else:
             self.strict = False
         return _described(node, notes) | out
@@ -138,9 +138,8 @@ class _Shaper:
         """Strict mode requires every property, so null is allowed, unless an empty value means the same."""
         default = node.get("default")
         empty = default in ("", [], {})
-        child = self.shape(
-            node, *([f"null: {json.dumps(default, ensure_ascii=False)}"] if default is not None and not empty else [])
-        )
+        told = default is not None and not empty and not isinstance(default, dict)
+        child = self.shape(node, *([f"null: {json.dumps(default, ensure_ascii=False)}"] if told else []))
         if empty or _takes_null(child):
             return child
         described = {"description": child.pop("description")} if "description" in child else {}
@@ -151,6 +150,10 @@ def _described(node: Mapping[str, Any], notes: Iterable[str] = ()) -> dict[str, 
     note = "; ".join(notes)
     text = f"{node.get('description', '')} {f'({note})' if note else ''}".strip()
     return {"description": text} if text else {}
+
+
+def _counted(bound: str, number: int) -> str:
+    return f"{bound} {number} character{'' if number == 1 else 's'}"
 
 
 def _takes_null(schema: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,7 @@ def show(
 def _show_prompt(thread: str, as_json: bool) -> None:
     # Not at the top: only this needs the agents.
     from agent.context.window import Context
+    from agent.model.frame import MODES, frame_of
     from bot.app import opened
 
     async def work(setup: Setup) -> None:
@@ -62,11 +64,12 @@ def _show_prompt(thread: str, as_json: bool) -> None:
         agent = bot.roster.get(found.agent)
         if agent is None:
             raise Refused(f"The agent {found.agent!r} is not set up here. Add [agents.{found.agent}] to bot.toml.")
-        user = Context(agent).render(found)
+        user, frame = Context(agent).render(found), frame_of(agent, MODES[0])
         if as_json:
-            console.print_json({"system": agent.prompt, "user": user})
+            console.print_json({"system": frame.system, "user": user, "response_format": frame.response_format})
         else:
-            print(f"--- system ---\n{agent.prompt}\n--- user ---\n{user}")
+            shape = json.dumps(frame.response_format, indent=1, ensure_ascii=False)
+            print(f"--- system ---\n{frame.system}\n--- user ---\n{user}\n--- response_format ---\n{shape}")
 
     command.run(work, agents=False)
 

@@ -27,6 +27,7 @@ from agent.definition import Agent
 from agent.model.base import ERROR_CHARS_MAX, RETRY_AFTER_SECONDS_MAX, Image, ModelFailure, Prompt
 from agent.model.endpoint import BODY_BYTES_MAX
 from agent.model.failures import Failures, SettingNames
+from agent.model.frame import frame_of
 from agent.model.openai import CANNOT_SEE, OpenAIModel
 from agent.model.schema import ANSWER_CHARS_MAX
 from agent.steps import DoneForNow, NothingToDo, Step, Tool
@@ -133,7 +134,7 @@ async def test_a_request_is_one_system_and_one_user_message_and_a_strict_schema(
     [request] = server.requests
     assert request["model"] == "gpt-test"
     assert request["messages"] == [
-        {"role": "system", "content": AGENT.prompt},
+        {"role": "system", "content": frame_of(AGENT, "json_schema").system},
         {"role": "user", "content": PROMPT.user},
     ]
     assert request["response_format"]["json_schema"]["strict"] is True
@@ -224,7 +225,9 @@ async def test_each_agent_is_asked_for_its_own_steps() -> None:
         for agent in (AGENT, other, AGENT):
             await model.answer(Prompt(agent, "Go on."))
 
-    assert [r["messages"][0]["content"] for r in server.requests] == [AGENT.prompt, "Read.", AGENT.prompt]
+    systems = [r["messages"][0]["content"] for r in server.requests]
+    assert [text.partition("\n")[0] for text in systems] == [AGENT.prompt, "Read.", AGENT.prompt]
+    assert ["- deploy(" in text for text in systems] == [True, False, True]
     assert ["deploy" in json.dumps(r["response_format"]) for r in server.requests] == [True, False, True]
 
 
@@ -263,8 +266,10 @@ async def test_without_json_schema_the_schema_goes_into_the_prompt() -> None:
     assert [type(first.step), type(second.step)] == [NothingToDo, DoneForNow]
     assert server.asked_by == ["json_schema", "json_object", "json_object"]
     assert model.mode == "json_object"
-    system = server.requests[1]["messages"][0]["content"]
-    assert system.startswith(AGENT.prompt)
+    strictest, looser, _ = (request["messages"][0]["content"] for request in server.requests)
+    assert looser.startswith(strictest)
+    assert strictest.startswith(AGENT.prompt)
+    system = looser
     assert '"enum":["read_logs"]' in system
 
 

@@ -518,5 +518,6 @@ async def test_what_the_model_would_be_sent_is_what_it_is_sent(
         worker.signal(signal.SIGTERM)
         assert await worker.ends() == 0
     system, user = model.requests[1]["messages"]
-    assert prompt == {"system": system["content"], "user": user["content"]}
+    shape = model.requests[1]["response_format"]
+    assert prompt == {"system": system["content"], "user": user["content"], "response_format": shape}
     assert json.loads((await bot.run("threads", "--json")).out)[0]["status"] == "done"
