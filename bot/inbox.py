@@ -130,6 +130,7 @@ class Inbox(Deciding):
             words=one_line(reply.words, WORDS_CHARS_MAX),
             reads_as=reply.reads_as,
             elsewhere=reply.elsewhere,
+            why=reply.why,
             subject=reply.subject[:SUBJECT_CHARS_MAX],
             origin=dict(reply.origin),
         )

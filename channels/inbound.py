@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from store.arrivals import MessageArrived
 from store.authority.terms import Way
 from store.failures import Explained
+from store.replies import WhyUndecided
 from store.state import Outcome
 from store.thread import Thread
 from store.values import Attachment, Person, Place
@@ -145,6 +146,8 @@ class UndecidedReply:
     reads_as: Literal["approval", "rejection", "neither"]
     elsewhere: bool = False
     """It does not reply to the message that shows the request in full."""
+    why: WhyUndecided = ""
+    """As in `ReplyDecidedNothing`."""
     subject: str = ""
     origin: Mapping[str, JsonValue] = field(default_factory=dict)
 

@@ -9,6 +9,13 @@ from pydantic import JsonValue
 from store.recorded import Recorded
 from store.values import Person, Place
 
+WhyUndecided = Literal["", "unverified", "no_proof", "not_addressed"]
+"""Why a plain `approve` or `reject` decided nothing; empty: it is not plain, or not a reply to the request.
+
+`no_proof`: our mail server is not proven to remove forged verdicts; `not_addressed`: it did not go to the address that
+only its sender got.
+"""
+
 
 class ReplyDecidedNothing(Recorded):
     """A reply to a request was no certain decision. Its author is told at `place`."""
@@ -24,6 +31,7 @@ class ReplyDecidedNothing(Recorded):
     """`neither`: it is a message to the agent as well, which has an event of its own."""
     elsewhere: bool = False
     """It did not reply to the message that shows the request in full."""
+    why: WhyUndecided = ""
     subject: str = ""
     origin: dict[str, JsonValue] = {}
     """As in `MessageReceived`."""

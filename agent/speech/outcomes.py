@@ -101,11 +101,30 @@ def undecided_in_words(step: StepState, event: ReplyDecidedNothing) -> str:
             f"Your reply decided nothing about this request: {call}. It is still waiting. "
             "I read your reply as a message, because it is more than a plain approval or rejection."
         )
-    why = "it does not answer the mail that shows the whole request" if event.elsewhere else "I am not certain of it"
+    reads_as = "an approval" if event.reads_as == "approval" else "a rejection"
+    if event.why == "unverified":
+        # The owner of the address gets this, who may not be the sender.
+        return (
+            f'A mail in your name reads as {reads_as} of this request: {call}. It says: "{event.words}". '
+            "But I could not verify that you sent it, so nothing is decided yet, and the request is still waiting. "
+            "If you sent it, please confirm. If you did not, somebody else may have tried to decide in your name."
+        )
     return (
-        f"I read your reply as {'an approval' if event.reads_as == 'approval' else 'a rejection'} of this request: "
-        f'{call}. You wrote: "{event.words}". But {why}, so nothing is decided yet, and the request is still waiting.'
+        f'I read your reply as {reads_as} of this request: {call}. You wrote: "{event.words}". '
+        f"But {_why_undecided(event)}, so nothing is decided yet, and the request is still waiting."
     )
+
+
+def _why_undecided(event: ReplyDecidedNothing) -> str:
+    if event.elsewhere:
+        return "it does not answer the mail that shows the whole request"
+    match event.why:
+        case "no_proof":
+            return "replies do not decide now, because our mail server is not proven to tell me who sent a mail"
+        case "not_addressed":
+            return "it did not come to the reply address of your own mail with the request"
+        case _:
+            return "I am not certain of it"
 
 
 def ended_edit_in_words(thread: Thread) -> str:

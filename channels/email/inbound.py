@@ -28,6 +28,7 @@ from channels.email.letters import Writer
 from channels.email.parse import Mail, parse, parse_headers
 from channels.email.place import NAME, place_of, private_place
 from channels.inbound import EarlierMessage, InboundMessage, Inbox, Refused, UndecidedReply
+from store.replies import WhyUndecided
 from store.text import one_line
 from store.values import Attachment, Person, Place
 
@@ -148,8 +149,6 @@ class EmailInbound:
         )
         if await self._desk.exceeds_rate_limit(counted, mail_id, most):
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
-        if certain and await self._decides(mail, certain, sender):
-            return ""
         if await self._is_answered(mail, given, sender, aligned):
             return ""
         passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=False)
@@ -194,16 +193,16 @@ class EmailInbound:
             words=_without_links(mail.text),
             reads_as="neither" if given is None else "approval" if given.approved else "rejection",
             elsewhere=elsewhere,
+            why=_why_undecided(given, sender, elsewhere=elsewhere),
             subject=mail.subject,
             origin=_origin(mail, aligned),
         )
         return await self._inbox.undecided(thread_id, NAME, reply) and given is not None
 
     async def _decides(self, mail: Mail, given: Decision, sender: Person) -> bool:
-        """Decide a request, if the mail replies to one. False: it decides nothing, or may not."""
+        """Decide a request, if the mail of a verified sender replies to one. False: it decides nothing, or may not."""
         about = await self._answers(mail, sender)
-        # Of an unverified reply the inbox tells the person that it does not count.
-        if about is None or (sender.trust == "verified" and not self._has_card_address(mail)):
+        if about is None or not self._has_card_address(mail):
             return False
         thread_id, step, digest = about
         try:
@@ -286,6 +285,12 @@ class EmailInbound:
                     )
                 return True
         return False
+
+
+def _why_undecided(given: Decision | Nearly | None, sender: Person, *, elsewhere: bool) -> WhyUndecided:
+    if given and sender.trust != "verified":
+        return "unverified"
+    return "not_addressed" if isinstance(given, Decision) and not elsewhere else ""
 
 
 def _message_of(mail: Mail, sender: Person, aligned: str, unread_bytes: int) -> InboundMessage:

@@ -149,7 +149,7 @@ class Writer:
                     for yes in ways
                 ]
             )
-        if self.replies_decide:
+        if self.replies_decide and reply.why not in ("unverified", "no_proof"):
             body.add_note(
                 'Or reply to the mail with the request, with nothing but "approve", or with "reject: " and the reason.'
             )

@@ -20,6 +20,7 @@ from store.authority.terms import Terms
 from store.base import StoreUnavailable
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent
 from store.events import ApprovalDecided, MessageReceived, StepChosen, TriggerReceived
+from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted
 from store.values import Person, Place
 from tests.bot.desks.post_office import (
@@ -363,10 +364,12 @@ async def test_a_spoofed_sender_decides_nothing_and_the_person_is_told(post: Pos
         await post.gets(forged)
         told = await post.hears("could not verify")
     assert told["To"] == address("ana")
+    assert "do not decide" not in text_of(told)
+    assert decided_by_links(post, told) == [True]
     thread = await post.thread()
-    [decision] = kinds(thread, ApprovalDecided)
-    assert isinstance(decision, ApprovalDecided)
-    assert decision.by.trust == "unverified"
+    assert kinds(thread, ApprovalDecided) == []
+    [reply] = kinds(thread, ReplyDecidedNothing)
+    assert (reply.by.trust, reply.why) == ("unverified", "unverified")
     assert thread.pending
     assert post.desk.ran == []
 

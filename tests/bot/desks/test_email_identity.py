@@ -25,7 +25,7 @@ async def test_a_colleague_who_knows_the_id_of_a_request_and_forges_the_verdict_
         _, request = await card(post)
         # As on a server that neither adds nor strips the header for those who have logged in.
         await post.writes("approve", answers=request, To=BOT)
-        asked = await post.hears("I read your reply as")
+        asked = await post.hears("it did not come to the reply address of your own mail")
     assert asked["To"] == address("ana")
     assert decided_by_links(post, asked) == [True]
     thread = await post.thread()
@@ -53,9 +53,10 @@ async def test_a_mail_that_somebody_else_sent_decides_nothing(post: PostOffice, 
         if shown == "header":
             forged["Sender"] = address("ben")
         await post.gets(forged, address("ana" if shown == "header" else "ben"))
-        await post.hears("could not verify")
+        asked = await post.hears("could not verify")
+    assert decided_by_links(post, asked) == [True]
     thread = await post.thread()
-    assert [decision.by.trust for decision in kinds(thread, ApprovalDecided)] == ["unverified"]
+    assert kinds(thread, ApprovalDecided) == []
     assert thread.pending
 
 
