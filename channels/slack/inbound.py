@@ -49,7 +49,7 @@ from channels.slack.marks import thread_in
 from channels.slack.payloads import payload_of
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.reading import MessageReader
-from channels.slack.refusals import CALL_FAILED, in_words, is_refusal
+from channels.slack.refusals import is_refusal
 from channels.slack.text import unescaped
 from store.base import UnknownThread
 from store.text import one_line
@@ -188,17 +188,11 @@ class SlackInbound:
     async def _thread_under(self, posted: Posted) -> str:
         """The id of our thread to which this reply belongs; empty: none, or Slack does not say so now.
 
-        What is for us is durable in any case: whoever reads it sees where it belongs. For another reply, raises as
-        `_thread_of`, so that Slack brings it again.
+        Slack is not asked about what is for us anyway: whoever reads it sees where it belongs. For another reply,
+        raises as `_thread_of`, so that Slack brings it again.
         """
-        ask = posted.parent == self._me.user or (posted.to_us and not posted.parent)
-        try:
-            return await self._thread_of(posted.channel, posted.thread, ask=ask)
-        except CALL_FAILED as error:
-            if not posted.to_us:
-                raise
-            log.warning("slack_call_failed", method="conversations.replies", error=in_words(error))
-            return ""
+        ask = posted.parent == self._me.user and not posted.to_us
+        return await self._thread_of(posted.channel, posted.thread, ask=ask)
 
     async def _thread_of(self, channel: str, ts: str, *, ask: bool) -> str:
         """The id of our thread under this message; empty: none.

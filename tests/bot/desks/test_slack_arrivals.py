@@ -46,6 +46,25 @@ async def test_it_is_durable_and_acknowledged_while_slack_is_slow(office: Office
     assert texts(await office.thread(asked)) == ["v7 is broken", "what now?"]
 
 
+async def test_a_mention_under_a_message_of_ours_is_durable_before_slack_is_asked_which(office: Office) -> None:
+    office.model.answers(done("Hello."), done("It is."))
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "hello")
+        await office.says("Hello.", asked)
+        owner = await office.until(asked, "done")
+        card = Approval("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT)
+        where = place_of("", office.slack.workspace.channel("deploys").id, "")
+        await SlackChannel(office.client).send(where, card, key=f"{owner.id}/s4/card/at/1")
+        shown = await office.slack.said("Approval needed", "deploys")
+    async with office.listens(), office.slack.hold("conversations.replies", after_effect=False) as gate:
+        await office.slack.acknowledged(await office.slack.mention("deploys", "ben", "is it tested?", shown))
+        assert gate.held == []
+        gate.release()
+        async with office.works():
+            await office.slack.said("It is.", "deploys", asked)
+    assert texts(await office.store.load(owner.id)) == ["hello", "is it tested?"]
+
+
 async def test_where_slack_does_not_even_say_whose_the_thread_is_the_mention_is_durable(office: Office) -> None:
     """Under an alert of a classic webhook, of which Slack says no author."""
     office.model.answers(done("I see."))
