@@ -23,6 +23,7 @@ from bot import extras
 from bot.arrivals import Arrivals
 from bot.clock import Clock
 from bot.inbox import Inbox
+from bot.mail_servers import MailServers, mail_servers
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.store_time import StoreTime, kept
@@ -43,7 +44,6 @@ from bot.worker import Worker
 from channels import places, terminal
 from channels.base import Channel
 from channels.email.identity.senders import AllowedSenders
-from channels.email.servers import smtp_server
 from channels.places import Alerts
 from store.base import Store
 from store.values import Place
@@ -61,6 +61,8 @@ class App:
     channels: Mapping[str, Channel]
     writer: Writer | None = None
     """Signs and verifies our links and Message-IDs; None: mail is not set up."""
+    mail: MailServers | None = None
+    """None: mail is not set up."""
     people: People = field(default_factory=People)
     steering: Steering = field(default_factory=Steering)
     authority: Policies = field(default_factory=Policies)
@@ -136,6 +138,7 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         if keeps_time:
             await stack.enter_async_context(kept(clock))
         writer = await _writer(setup, store) if setup.settings.has_email else None
+        mail = mail_servers(setup.settings, store) if writer else None
         people = People(setup.team.people, setup.team.tokens)
         steering = Steering(people, setup.team.steer)
         inbox = Inbox(store, people=people, steering=steering, clock=clock)
@@ -145,8 +148,9 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
             store,
             inbox,
             agents.built,
-            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store, keep_image)},
+            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store, keep_image, mail)},
             writer,
+            mail,
             people,
             steering,
             policies_of(setup, store),
@@ -161,6 +165,7 @@ def ways_out(
     stack: contextlib.AsyncExitStack,
     store: Store | None = None,
     keep_image: Callable[[bytes], Awaitable[str]] | None = None,
+    mail: MailServers | None = None,
 ) -> list[Channel]:
     """The outgoing side of the channels that are set up; `stack` closes them. `store`: see `bot.slack_client`.
 
@@ -177,11 +182,11 @@ def ways_out(
         from channels.slack.channel import SlackChannel
 
         channels.append(SlackChannel(slack_client(settings, store), keep_image))
-    if writer:
+    if writer and mail:
         from channels.email.channel import EmailChannel
         from channels.email.outbox import Outbox
 
-        channels.append(EmailChannel(writer, Outbox(smtp_server(settings.smtp_url), settings.email_address)))
+        channels.append(EmailChannel(writer, Outbox(mail.smtp, settings.email_address)))
     for channel in channels:
         stack.push_async_callback(channel.aclose)
     return channels

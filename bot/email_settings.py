@@ -1,14 +1,18 @@
-"""The settings of mail: the address, the servers, who may write, and how senders are verified.
+"""The settings of mail: the address, the servers and how we log in there, who may write, how senders are verified.
 
 They are part of `bot.settings.Settings`, which reads them from the environment. This module reads nothing.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from channels.email.identity.senders import AllowedSenders, is_plain_address
 from channels.email.servers import imap_server, smtp_server
+from channels.hosts import is_loopback
 
 
 class EmailSettings(BaseModel):
@@ -16,10 +20,22 @@ class EmailSettings(BaseModel):
 
     email_address: str = ""
     """The address that people write to."""
+    email_oauth: Literal["", "microsoft", "google"] = ""
+    """Whose mailbox is opened by OAuth 2. Empty: it is opened with the passwords in the URLs."""
+    email_oauth_client_id: str = ""
+    email_oauth_client_secret: SecretStr = SecretStr("")
+    """Of Microsoft: the app logs in by itself. Google gives one to every app."""
+    email_oauth_tenant: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
+    """Of Microsoft: the directory's id or domain."""
+    email_oauth_service_account: SecretStr = SecretStr("")
+    """Of Google: the JSON key of a service account that acts for the mailbox."""
+    email_oauth_url: str = ""
+    """Instead of the servers of Microsoft or Google."""
     imap_url: str = Field(default="", repr=False)
     smtp_url: str = Field(default="", repr=False)
+    """With OAuth, neither is needed. An SMTP_URL with a password, or without a user, is used as it is."""
     email_authserv_id: str = ""
-    """The names of our mail server in Authentication-Results, or `*.example.com`. Empty: no sender can be verified."""
+    """The name of our mail server in Authentication-Results. Empty: no sender can be verified."""
     email_allowed_senders: str = ""
     """Addresses and domains that may write to us. Empty: nobody."""
     email_plus_addresses: bool = True
@@ -30,9 +46,31 @@ class EmailSettings(BaseModel):
     @field_validator("imap_url", "smtp_url")
     @classmethod
     def _mail(cls, url: str, info: ValidationInfo) -> str:
-        if url:
-            _ = imap_server(url) if info.field_name == "imap_url" else smtp_server(url)
+        if url and info.field_name == "imap_url":
+            imap_server(url, by_token=bool(info.data.get("email_oauth")))
+        elif url:
+            smtp_server(url)
         return url
+
+    @field_validator("email_oauth_url")
+    @classmethod
+    def _oauth_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an https:// URL")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("must begin with https://: secrets are sent there")
+        return url.rstrip("/")
+
+    @field_validator("email_oauth_service_account")
+    @classmethod
+    def _service_account(cls, secret: SecretStr) -> SecretStr:
+        if text := secret.get_secret_value():
+            # Not at the top: its library takes a while to import.
+            from channels.email.oauth.service_account import ServiceAccount
+
+            ServiceAccount.parse(text)
+        return secret
 
     @field_validator("email_address")
     @classmethod
@@ -49,17 +87,52 @@ class EmailSettings(BaseModel):
 
     @property
     def has_email(self) -> bool:
-        return bool(self.email_address and self.imap_url and self.smtp_url)
+        return bool(self.email_address and (self.email_oauth or (self.imap_url and self.smtp_url)))
 
     def email_problems(self) -> list[str]:
+        if self.email_oauth:
+            return self._oauth_problems()
         needed = {
             "EMAIL_ADDRESS": (self.email_address, "the address that people write to"),
             "IMAP_URL": (self.imap_url, "where its mailbox is, imaps://user:password@host:993/INBOX"),
             "SMTP_URL": (self.smtp_url, "where mail goes out, smtps://user:password@host:465"),
         }
-        if not any(value for value, _ in needed.values()):
-            return []
-        return [f"{name} is not set: {what}." for name, (value, what) in needed.items() if not value]
+        missing = [f"{name} is not set: {what}." for name, (value, what) in needed.items() if not value]
+        useless = [
+            f"{name} has no effect without EMAIL_OAUTH, which is microsoft or google."
+            for name, value in self._oauth_values().items()
+            if value
+        ]
+        return useless + (missing if len(missing) < len(needed) else [])
+
+    def _oauth_problems(self) -> list[str]:
+        given = self._oauth_values()
+        service = "EMAIL_OAUTH_SERVICE_ACCOUNT"
+        client = {"EMAIL_OAUTH_CLIENT_ID": "the id of the app that you registered there"}
+        match self.email_oauth:
+            case "microsoft":
+                needed = client | {"EMAIL_OAUTH_TENANT": "the directory's id, or one of its domains"}
+                useless = {service: "it is for Google"}
+            case _ if given[service]:
+                needed = {}
+                alone = f"{service} is enough"
+                useless = {"EMAIL_OAUTH_CLIENT_ID": alone, "EMAIL_OAUTH_CLIENT_SECRET": alone}
+            case _:
+                needed = client | {"EMAIL_OAUTH_CLIENT_SECRET": f"it comes with the id; or set {service}"}
+                useless = {}
+        if self.email_oauth == "google":
+            useless["EMAIL_OAUTH_TENANT"] = "it is for Microsoft"
+        problems = [] if self.email_address else ["EMAIL_ADDRESS is not set: the address that people write to."]
+        problems += [f"{name} is not set: {what}." for name, what in needed.items() if not given[name]]
+        return problems + [f"{name} is set: {why}. Leave it out." for name, why in useless.items() if given[name]]
+
+    def _oauth_values(self) -> dict[str, str]:
+        return {
+            "EMAIL_OAUTH_CLIENT_ID": self.email_oauth_client_id,
+            "EMAIL_OAUTH_CLIENT_SECRET": self.email_oauth_client_secret.get_secret_value(),
+            "EMAIL_OAUTH_TENANT": self.email_oauth_tenant,
+            "EMAIL_OAUTH_SERVICE_ACCOUNT": self.email_oauth_service_account.get_secret_value(),
+        }
 
     def email_warnings(self) -> list[str]:
         """Warnings about the limits of the mail setup."""

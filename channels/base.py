@@ -30,9 +30,11 @@ class ChannelUnavailable(Explained):
 class SendFailed(Exception):
     """The message was not sent. The text is one line for people. Without `retry_after_seconds`, retrying is useless."""
 
-    def __init__(self, text: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, text: str, retry_after_seconds: float | None = None, *, until_repaired: bool = False) -> None:
         super().__init__(text)
         self.retry_after_seconds = retry_after_seconds
+        self.until_repaired = until_repaired
+        """The whole channel waits for a person, who is told by an alert: the message is never given up."""
 
 
 class SentInPart(Exception):

@@ -43,7 +43,7 @@ async def say(turn: Turn, action: Say) -> None:
     except SentInPart as partly:
         await _sent_in_part(turn, action.key, partly)
     except SendFailed as error:
-        await _failed(turn, action, str(error), error.retry_after_seconds)
+        await _failed(turn, action, str(error), error.retry_after_seconds, gives_up=not error.until_repaired)
     except LeaseLost:
         raise
     except Exception as error:
@@ -161,11 +161,12 @@ def _approvers_in_private(turn: Turn, unsent: Unsent) -> tuple[Place, ...]:
     return tuple(dict.fromkeys(new))
 
 
-async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None) -> None:
+async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None, *, gives_up: bool = True) -> None:
+    """`gives_up`: after so many attempts as the agent allows."""
     now, attempt = turn.now(), action.unsent.failures + 1
-    again = retry_after is not None and attempt < turn.agent.limits.send_attempts
+    again = retry_after is not None and (not gives_up or attempt < turn.agent.limits.send_attempts)
     # Back off even if the service names a time: others may be waiting for the same second.
-    backoff = min(2.0 ** (attempt - 1), RETRY_SECONDS_MAX) if attempt > 1 else 0.0
+    backoff = min(2.0 ** min(attempt - 1, 20), RETRY_SECONDS_MAX) if attempt > 1 else 0.0
     failed = MessageFailed(
         id=keys.failed(action.key, attempt),
         at=now,

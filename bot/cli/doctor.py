@@ -20,6 +20,7 @@ from agent.model.choice import Option
 from bot.app import model_of, model_problems, policies_of, ways_out
 from bot.cli import command, console
 from bot.cli.findings import Finding
+from bot.cli.mail_checks import check_mail
 from bot.cli.options import AsJson
 from bot.cli.store_checks import check_store
 from bot.settings import ChannelSettings, Settings, misspelt
@@ -33,7 +34,6 @@ from bot.team.rule_checks import rule_warnings
 from bot.team.tokens import token_warnings
 from channels import places
 from channels.base import ChannelUnavailable
-from channels.email.servers import imap_server, smtp_server
 from channels.inbound import Refused
 from channels.slack.place import NAME as SLACK
 
@@ -184,7 +184,7 @@ async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Fi
         case "slack":
             return await _slack(setup)
         case "email":
-            return await _email(setup)
+            return await check_mail(setup)
         case _:
             return await _way_out(setup, name)
 
@@ -271,23 +271,3 @@ def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
         if "@" not in place:  # One of our mail addresses.
             found.setdefault(place, []).append("routes")
     return found
-
-
-async def _email(setup: Setup) -> list[Finding]:
-    settings = setup.settings
-    from channels.email.imap import check as check_imap
-    from channels.email.outbox import check as check_smtp
-
-    imap, smtp = imap_server(settings.imap_url), smtp_server(settings.smtp_url)
-    found = []
-    try:
-        found.append(Finding("imap", "ok", f"{imap.where}: {await check_imap(imap)}"))
-    except ChannelUnavailable as error:
-        found.append(Finding("imap", "failed", str(error)))
-    try:
-        await check_smtp(smtp)
-        secured = "without TLS" if smtp.security == "none" else "with TLS and a valid certificate"
-        found.append(Finding("smtp", "ok", f"{smtp.where} lets us in, {secured}."))
-    except ChannelUnavailable as error:
-        found.append(Finding("smtp", "failed", str(error)))
-    return found + [Finding("email", "warning", warning) for warning in settings.email_warnings()]

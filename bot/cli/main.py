@@ -27,6 +27,8 @@ class Listed(NamedTuple):
 COMMANDS = {
     "demo": Listed("bot.cli.demo.scenes", "Play the main scenario with real deployments."),
     "init": Listed("bot.cli.init", "Write a first bot.toml."),
+    "login": Listed("bot.cli.login", "Log in to the mailbox by OAuth 2, at Microsoft or Google."),
+    "logout": Listed("bot.cli.login", "Forget the login to the mailbox."),
     "chat": Listed("bot.cli.talking", "Talk to an agent here, with the configured model."),
     "run": Listed("bot.cli.running", "Listen to channels and work on threads until SIGTERM."),
     "send": Listed("bot.cli.talking", "Open a thread, or write to one."),

@@ -18,7 +18,6 @@ from bot.app import App
 from bot.team.problems import SettingsError
 from channels.base import AnswersHttp
 from channels.email.identity.senders import AllowedSenders
-from channels.email.servers import imap_server
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -119,8 +118,9 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from channels.email.inbound import EmailInbound
     from channels.email.mailbox import Mailbox
 
-    settings, writer = bot.setup.settings, bot.writer
+    settings, writer, servers = bot.setup.settings, bot.writer, bot.mail
     assert writer is not None
+    assert servers is not None
     adapter = EmailInbound(
         bot.inbox,
         EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids),
@@ -129,7 +129,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
         authserv_id=settings.email_authserv_id,
     )
     mailbox = Mailbox(
-        imap_server(settings.imap_url),
+        servers.imap,
         bot.store,
         adapter.receive,
         Alerts(bot.channels, bot.alerts).tell,

@@ -56,6 +56,8 @@ class EmailChannel(Channel):
                 failed.append(error)
                 refused |= dict.fromkeys(letter.recipients, str(error))
         later = [error for error in failed if error.retry_after_seconds is not None]
+        if waiting := next((error for error in later if error.until_repaired), None):
+            raise waiting
         if later and (len(failed) == len(letters) or owed_seconds < GIVE_UP_SECONDS):
             raise later[0]
         if len(failed) == len(letters):

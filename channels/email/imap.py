@@ -7,6 +7,7 @@
 - `idle_start` may hang, and its wait may last 29 minutes, so `Pace` bounds both.
 - The parser recurses once per line of a read, so mails are fetched one at a time.
 - The parser strips `* ` from untagged lines, so only literals (`BODY.PEEK[]`) and numbers are read.
+- A server that refuses an access token first says why, and waits: `TokenLogin` answers it.
 
 TLS uses `IMAP4`, which accepts both an SSL context and a callback for a lost connection; `IMAP4_SSL` does not.
 This module never decides what to do with a mail, and it never reconnects.
@@ -26,7 +27,8 @@ import structlog
 
 from channels.base import ChannelUnavailable
 from channels.email.remembered import FIELDS, HEAD_BYTES_MAX, fingerprint_of
-from channels.email.servers import MailServer
+from channels.email.servers import AccessTokens, LoginRefused, MailServer, TokenUnavailable
+from channels.email.xoauth2 import TokenLogin
 from store.text import one_line
 
 log = structlog.get_logger(__name__)
@@ -67,6 +69,10 @@ class ImapError(Exception):
     """The connection is unusable. The message is one line."""
 
 
+class ImapLoginRefused(ImapError):
+    """The server does not let us in."""
+
+
 class MailUnreadable(Exception):
     """The connection works, but the server does not return this mail. The message is one line."""
 
@@ -105,10 +111,30 @@ class ImapConnection:
         )
 
     async def log_in(self) -> None:
+        """Raises LoginRefused too, where the server is opened with access tokens."""
         await self._call("connecting", self._client.wait_hello_from_server())
-        await self._ok("logging in", self._client.login(_quoted(self._server.user), self._server.password))
+        if self._server.tokens:
+            await self._log_in_by_token(self._server.tokens)
+        else:
+            answer = await self._call(
+                "logging in", self._client.login(_quoted(self._server.user), self._server.password)
+            )
+            if answer.result != "OK":
+                raise ImapLoginRefused(f"logging in: the server says {answer.result} {_status_text(answer)}")
         # The server may offer more capabilities after the login.
         await self._call("CAPABILITY", self._client.protocol.capability())
+
+    async def _log_in_by_token(self, tokens: AccessTokens) -> None:
+        try:
+            token = await tokens.token()
+        except TokenUnavailable as error:
+            raise ImapError(f"no access token: {error}") from error
+        login = TokenLogin(self._client.protocol, self._server.user, token)
+        answer = await self._call("logging in", login.run())
+        if answer.result != "OK":
+            tokens.rejected(token)
+            said = f"{answer.result} {_status_text(answer)}{login.reason and f' ({login.reason})'}"
+            raise ImapLoginRefused(f"logging in as {self._server.user}: the server says {said}")
 
     @property
     def has_idle(self) -> bool:
@@ -266,7 +292,7 @@ class ImapConnection:
 
 @contextlib.asynccontextmanager
 async def connected(server: MailServer, pace: Pace = PACE) -> AsyncIterator[ImapConnection]:
-    """A connection that has logged in. Raises ImapError."""
+    """A connection that has logged in. Raises ImapError, LoginRefused."""
     connection = ImapConnection(server, pace)
     politely = False
     try:
@@ -285,6 +311,15 @@ async def check(server: MailServer) -> str:
             pushes = "supports IDLE" if connection.has_idle else f"does not support IDLE: polled every {PACE.poll:g} s"
             secured = "without TLS" if server.security == "none" else "with TLS and a valid certificate"
             return f"the folder {server.folder!r} opens {secured}; the server {pushes}."
+    except LoginRefused as error:
+        raise ChannelUnavailable(str(error)) from None
+    except ImapLoginRefused as error:
+        remedy = (
+            "Is that who logged in by `bot login email`, or a mailbox that the app may open?"
+            if server.tokens
+            else "Correct IMAP_URL."
+        )
+        raise ChannelUnavailable(f"IMAP at {server.where}: {error}. {remedy}") from None
     except ImapError as error:
         raise ChannelUnavailable(f"IMAP at {server.where}: {error}. Correct IMAP_URL.") from None
 

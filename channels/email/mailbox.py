@@ -22,14 +22,17 @@ import structlog
 
 from channels.base import SendFailed
 from channels.email.imap import PACE, Fetched, ImapConnection, ImapError, MailUnreadable, Pace, Selected, connected
+from channels.email.oauth.telling import LoginNews, TellPerson
 from channels.email.remembered import RememberedMail, fingerprint_of
-from channels.email.servers import MailServer
+from channels.email.servers import LoginRefused, MailServer
 from store.base import NoteStore, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS_MAX = 60.0
 STORE_RETRY_SECONDS = 2.0
+LOGIN_LOOK_SECONDS = 5.0
+"""Between two looks for a new login, which cost a read of the store each."""
 READ_TRIES = 3
 """Attempts to fetch a mail, each on a new connection."""
 LOOK_BACK_DAYS = 2
@@ -42,9 +45,6 @@ REMEMBERED_MAX = 5_000
 FirstStart = Literal["new", "unread", "all"]
 """What to read at the very first start: mail from now on, unread mail, or everything."""
 
-
-TellPerson = Callable[[str, str], Awaitable[None]]
-"""Tell a person, by a key and a text. The same key is told once. Raises SendFailed to be called again."""
 
 ReceiveMail = Callable[[Fetched], Awaitable[bool]]
 """True: the mail is durable. False: it is ignored. Raises StoreUnavailable."""
@@ -113,6 +113,7 @@ class Mailbox:
         self._clock = clock
         self._name = f"email/{server.user}@{server.where}/{server.folder}"
         self._remembered = RememberedMail(notes, self._name)
+        self._login = LoginNews(notes, self._name, tell)
         self._remembers = False
         """Whether the mail that was there at the first start is remembered."""
         self._may_be_untold = True
@@ -127,8 +128,12 @@ class Mailbox:
         while True:
             try:
                 async with connected(self._server, self._pace) as connection:
+                    await self._login.over()
                     async for _ in self._polls(connection):
                         failures = 0
+            except LoginRefused as error:
+                delay = LOGIN_LOOK_SECONDS
+                await self._login.refused(error)
             except ImapError as error:
                 failures += 1
                 delay = min(2.0 ** (failures - 1), RECONNECT_SECONDS_MAX)

@@ -24,7 +24,7 @@ from aiosmtplib.errors import (
 
 from channels.base import ChannelUnavailable, SendFailed, SentInPart
 from channels.email.letters import Letter
-from channels.email.servers import MailServer
+from channels.email.servers import LoginRefused, MailServer, TokenUnavailable
 from store.text import one_line
 
 log = structlog.get_logger(__name__)
@@ -80,6 +80,11 @@ class Outbox:
                 return {one: (answer.code, _reply_text(answer.code, answer.message)) for one, answer in refused.items()}
         except SMTPRecipientsRefused as error:
             return {one.recipient: (one.code, _reply_text(one.code, one.message)) for one in error.recipients}
+        except LoginRefused as error:
+            # It is not about this mail, which goes out when a person has done what the error says.
+            raise SendFailed(str(error), RETRY_SECONDS, until_repaired=True) from error
+        except TokenUnavailable as error:
+            raise SendFailed(f"There is no access token for the mail server: {error}.", RETRY_SECONDS) from error
         except SMTPAuthenticationError as error:
             text = f"The mail server {self._server.where} rejects the login: {_reply_text(error.code, error.message)}."
             raise SendFailed(text, RETRY_AFTER_REPAIR_SECONDS) from error
@@ -137,7 +142,24 @@ class Outbox:
 
 
 async def connect(server: MailServer) -> aiosmtplib.SMTP:
-    """A connected, authenticated client. Raises aiosmtplib's exceptions."""
+    """A connected, authenticated client. Raises aiosmtplib's exceptions, and LoginRefused and TokenUnavailable."""
+    tokens = server.tokens
+    if tokens is None:
+        return await _connect(server, "")
+    token = await tokens.token()
+    try:
+        return await _connect(server, token)
+    except SMTPAuthenticationError:
+        if not tokens.rejected(token):
+            raise
+    # It was over before its time, or revoked.
+    return await _connect(server, await tokens.token())
+
+
+async def _connect(server: MailServer, token: str) -> aiosmtplib.SMTP:
+    async def given() -> str:
+        return token
+
     client = aiosmtplib.SMTP(
         hostname=server.host,
         port=server.port,
@@ -146,6 +168,7 @@ async def connect(server: MailServer) -> aiosmtplib.SMTP:
         tls_context=server.tls(),
         username=server.user or None,
         password=server.password or None,
+        oauth_token_generator=given if token else None,
         timeout=SECONDS_MAX,
     )
     try:
@@ -161,6 +184,15 @@ async def check(server: MailServer) -> None:
     try:
         client = await connect(server)
         await client.quit()
+    except LoginRefused as error:
+        raise ChannelUnavailable(str(error)) from None
+    except TokenUnavailable as error:
+        raise ChannelUnavailable(f"There is no access token for SMTP: {error}.") from None
+    except SMTPAuthenticationError as error:
+        remedy = (
+            "Allow authenticated SMTP for the mailbox, and the app to send." if server.tokens else "Correct SMTP_URL."
+        )
+        raise ChannelUnavailable(f"SMTP at {server.where}: {_error_text(error)}. {remedy}") from None
     except (SMTPException, OSError, TimeoutError) as error:
         raise ChannelUnavailable(f"SMTP at {server.where}: {_error_text(error)}. Correct SMTP_URL.") from None
 

@@ -1,21 +1,46 @@
 """Parses IMAP_URL and SMTP_URL into `MailServer`s. It never connects.
 
-TLS is required except to this machine: passwords and requests must not cross a network in the clear.
+TLS is required except to this machine: passwords and requests must not cross a network in the clear. Where a mailbox is
+opened with access tokens (`channels.email.oauth`), the URL holds no password.
 """
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from channels.hosts import is_loopback
+from store.failures import Explained
 
 Security = Literal["tls", "starttls", "none"]
 
 _NOT_A_URL = "is not a URL; in a password, / ? # and @ are written %2F %3F %23 %40"
 _PORTS = {"imaps": 993, "imap": 143, "smtps": 465, "smtp": 587}
+
+
+class TokenUnavailable(Exception):
+    """There is no access token for now. The message is one line, without a full stop."""
+
+
+class LoginRefused(Explained):
+    """There is no access token until a person has done something. The message is one line: why, and what to do."""
+
+    def __init__(self, text: str, key: str) -> None:
+        super().__init__(text)
+        self.key = key
+        """The same for the same refusal."""
+
+
+class AccessTokens(Protocol):
+    """What connections need of OAuth 2."""
+
+    async def token(self) -> str:
+        """One that is good for a while. Raises TokenUnavailable, LoginRefused."""
+
+    def rejected(self, token: str) -> bool:
+        """The mail server refuses this one. True: `token` will get another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +52,8 @@ class MailServer:
     password: str = field(default="", repr=False)
     folder: str = "INBOX"
     """IMAP only."""
+    tokens: AccessTokens | None = field(default=None, repr=False, compare=False)
+    """Instead of the password."""
 
     @property
     def where(self) -> str:
@@ -37,12 +64,17 @@ class MailServer:
         return None if self.security == "none" else ssl.create_default_context()
 
 
-def imap_server(url: str) -> MailServer:
-    """Parses `imaps://user:password@host:993/INBOX`. Raises ValueError, without the URL in its message."""
+def imap_server(url: str, *, by_token: bool = False) -> MailServer:
+    """Parses `imaps://user:password@host:993/INBOX`. Raises ValueError, without the URL in its message.
+
+    `by_token`: the URL has no password, and need not have a user.
+    """
     server = _server(url, ("imaps", "imap"))
     if server.security == "starttls":
         raise ValueError("does not support starttls: write imaps://")
-    if not server.user or not server.password:
+    if by_token and server.password:
+        raise ValueError("has a password, but EMAIL_OAUTH is set: leave one of them out")
+    if not by_token and (not server.user or not server.password):
         raise ValueError("needs a user and a password, as in imaps://user:password@host/INBOX")
     return server
 

@@ -13,6 +13,7 @@ from bot.app import model_problems, roster_problems
 from bot.settings import SECRETS, Settings, misspelt
 from bot.setup import Setup, load
 from bot.team.problems import SettingsError
+from tests.fakes.oauth import OAuthServer
 from tests.fakes.webhooks import new_secret
 from tests.shop import Site
 from tests.stories.program import Bot
@@ -309,6 +310,7 @@ def test_every_secret_may_come_from_a_file(name: str, tmp_path: Path, env: Calla
         "slack_api_url": "https://slack.example/api",
         "imap_url": f"imaps://user:{SECRET}@mail.example.com",
         "smtp_url": f"smtps://user:{SECRET}@mail.example.com",
+        "email_oauth_service_account": OAuthServer().service_account(),
         "webhook_urls": "pager=https://x.example",
         "webhook_secrets": f"pager={KEY}",
     }.get(name, SECRET)

@@ -1,4 +1,7 @@
-"""A real Dovecot: IMAP with and without TLS, LMTP to put mail in, and the mailboxes as they are on the disk."""
+"""A real Dovecot: IMAP with and without TLS, LMTP to put mail in, and the mailboxes as they are on the disk.
+
+Its users have passwords; or, as at Microsoft, none, and it asks a token server whose token it is that they bring.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,20 @@ class Dovecot(Daemon):
     """`with Dovecot() as dovecot:`, or `start` and `stop`. The users are `USERS`, their names `address(user)`."""
 
     def __init__(
-        self, *, idle: bool = True, certificate: Certificate | None = None, users: tuple[str, ...] = USERS
+        self,
+        *,
+        idle: bool = True,
+        certificate: Certificate | None = None,
+        users: tuple[str, ...] = USERS,
+        token_server: str = "",
     ) -> None:
+        """`token_server`: the URL that says whose an access token is; empty: the users have passwords."""
         super().__init__("dovecot")
         self.users = users
-        self._ports = [HeldPort() for _ in range(3)]
-        self.imap_port, self.imaps_port, self.lmtp_port = (port.number for port in self._ports)
+        self._ports = [HeldPort() for _ in range(4)]
+        self.imap_port, self.imaps_port, self.lmtp_port, self.auth_port = (port.number for port in self._ports)
+        self.takes_tokens = bool(token_server)
+        self._token_server = token_server
         self.authority = certificates().authority
         self._file = self.folder / "dovecot.conf"
         self._file.write_text(self._configuration(idle, certificate or certificates().server))
@@ -108,6 +119,20 @@ class Dovecot(Daemon):
         lines = "".join(f"{address(user)}:{{PLAIN}}{PASSWORD}::::::\n" for user in self.users)
         (self.folder / "users").write_text(lines)
 
+    def _passdb(self) -> str:
+        if not self._token_server:
+            return f"""passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%Lu {self.folder}/users
+}}"""
+        settings = self.folder / "oauth2.conf"
+        settings.write_text(f"tokeninfo_url = {self._token_server}\nusername_attribute = email\n")
+        return f"""passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {settings}
+}}"""
+
     def _configuration(self, idle: bool, certificate: Certificate) -> str:
         # Root's Dovecot needs users that are not root; anybody else's has none but its own.
         me = pwd.getpwuid(os.geteuid())
@@ -115,6 +140,7 @@ class Dovecot(Daemon):
         owner = pwd.getpwnam(mail)
         folder = self.folder
         capability = "" if idle else f"imap_capability = {_WITHOUT_IDLE}"
+        mechanisms = "xoauth2" if self._token_server else "plain login"
         return f"""
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -138,11 +164,8 @@ recipient_delimiter = +
 lmtp_save_to_detail_mailbox = no
 lmtp_hdr_delivery_address = final
 auth_failure_delay = 0
-auth_mechanisms = plain login
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%Lu {folder}/users
-}}
+auth_mechanisms = {mechanisms}
+{self._passdb()}
 userdb {{
   driver = passwd-file
   args = username_format=%Lu {folder}/users
@@ -159,6 +182,12 @@ service imap-login {{
     address = {HOST}
     port = {self.imaps_port}
     ssl = yes
+  }}
+}}
+service auth {{
+  inet_listener {{
+    address = {HOST}
+    port = {self.auth_port}
   }}
 }}
 service lmtp {{

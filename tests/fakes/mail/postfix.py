@@ -48,7 +48,7 @@ class Postfix(Daemon):
     """`with Postfix(dovecot) as postfix:`, or `start` and `stop`.
 
     `port` offers AUTH and, unless told not to, STARTTLS; it requires neither. `smtps_port` is TLS from the first byte.
-    Whoever does log in must be one of Dovecot's users, with its password.
+    Whoever does log in must be one of Dovecot's users, with its password; or with a token, if Dovecot takes tokens.
     """
 
     def __init__(self, dovecot: Dovecot, *, starttls: bool = True, certificate: Certificate | None = None) -> None:
@@ -175,6 +175,6 @@ class Postfix(Daemon):
             "smtpd_tls_key_file": str(certificate.key),
             "smtpd_sasl_auth_enable": "yes",
             "smtpd_sasl_type": "dovecot",
-            "smtpd_sasl_path": f"inet:{HOST}:{self._logins.port}",
+            "smtpd_sasl_path": f"inet:{HOST}:{dovecot.auth_port if dovecot.takes_tokens else self._logins.port}",
             "smtpd_sasl_security_options": "noanonymous",
         }

@@ -1,0 +1,146 @@
+"""Access tokens at real mail servers: Dovecot and Postfix ask the token server whose token it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from channels.base import ChannelUnavailable, SendFailed
+from channels.email.imap import ImapLoginRefused, Pace, check, connected
+from channels.email.letters import Letter
+from channels.email.outbox import Outbox
+from channels.email.outbox import check as check_smtp
+from channels.email.servers import LoginRefused, MailServer, TokenUnavailable
+from tests.fakes.mail import missing
+from tests.fakes.mail.dovecot import Dovecot, address
+from tests.fakes.mail.postfix import Postfix
+from tests.fakes.oauth import OAuthServer
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+
+BOT = address("deploybot")
+ANA = address("ana")
+PACE = Pace(call=10)
+
+
+@dataclass
+class Tokens:
+    """One after the other, as they are rejected; the last one is never given up."""
+
+    those: list[str]
+    asked: int = 0
+    trouble: list[Exception] = field(default_factory=list)
+
+    async def token(self) -> str:
+        self.asked += 1
+        if self.trouble:
+            raise self.trouble.pop(0)
+        return self.those[0]
+
+    def rejected(self, token: str) -> bool:
+        if token == self.those[0] and len(self.those) > 1:
+            self.those.pop(0)
+            return True
+        return False
+
+
+@dataclass
+class Room:
+    tokens: OAuthServer
+    dovecot: Dovecot
+    postfix: Postfix
+
+    def imap(self, tokens: Tokens, user: str = BOT) -> MailServer:
+        return MailServer("127.0.0.1", self.dovecot.imap_port, "none", user=user, tokens=tokens)
+
+    def smtp(self, tokens: Tokens) -> MailServer:
+        return MailServer("127.0.0.1", self.postfix.port, "none", user=BOT, tokens=tokens)
+
+    def good(self, mailbox: str = BOT) -> str:
+        self.tokens.access_tokens["good"] = mailbox
+        return "good"
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    async with OAuthServer() as tokens:
+        with Dovecot(token_server=f"{tokens.url}/tokeninfo?access_token=") as dovecot, Postfix(dovecot) as postfix:
+            yield Room(tokens, dovecot, postfix)
+
+
+def letter() -> Letter:
+    head = f"From: {BOT}\r\nTo: {ANA}\r\nSubject: x\r\nMessage-ID: <1@team.example>\r\n\r\n"
+    return Letter("<1@team.example>", (ANA,), f"{head}Hello.\r\n".encode())
+
+
+async def test_a_good_token_opens_the_mailbox(room: Room) -> None:
+    async with connected(room.imap(Tokens([room.good()])), PACE) as connection:
+        assert (await connection.select()).validity
+        assert connection.has_idle
+    assert "opens without TLS" in await check(room.imap(Tokens(["good"])))
+
+
+async def test_a_refused_token_is_told_at_once_with_the_servers_reason(room: Room) -> None:
+    tokens = Tokens(["over", "another"])
+    with pytest.raises(ImapLoginRefused, match=r'says NO .*"status":"401"') as refused:
+        async with connected(room.imap(tokens), PACE):
+            raise AssertionError("it is not open")
+    assert "over" not in str(refused.value)
+    assert tokens.those == ["another"]
+    with pytest.raises(ChannelUnavailable, match="Is that who logged in by `bot login email`"):
+        await check(room.imap(tokens))
+
+
+async def test_the_token_of_another_mailbox_does_not_open_this_one(room: Room) -> None:
+    with pytest.raises(ImapLoginRefused):
+        async with connected(room.imap(Tokens([room.good(ANA)])), PACE):
+            raise AssertionError("it is not open")
+
+
+async def test_a_mail_goes_out_with_a_good_token(room: Room) -> None:
+    outbox = Outbox(room.smtp(Tokens([room.good()])), BOT)
+    await outbox.deliver(letter())
+    await outbox.aclose()
+    room.postfix.wait_until_delivered()
+    assert len(room.dovecot.mailbox("ana")) == 1
+    await check_smtp(room.smtp(Tokens(["good"])))
+
+
+async def test_a_token_that_was_over_before_its_time_is_replaced_within_the_same_attempt(room: Room) -> None:
+    tokens = Tokens(["over", room.good()])
+    outbox = Outbox(room.smtp(tokens), BOT)
+    await outbox.deliver(letter())
+    await outbox.aclose()
+    assert tokens.asked == 2
+
+
+async def test_a_server_that_refuses_every_token_is_told(room: Room) -> None:
+    outbox = Outbox(room.smtp(Tokens(["over"])), BOT)
+    with pytest.raises(SendFailed, match="rejects the login: 535") as failed:
+        await outbox.deliver(letter())
+    assert failed.value.retry_after_seconds
+    with pytest.raises(ChannelUnavailable, match="Allow authenticated SMTP for the mailbox"):
+        await check_smtp(room.smtp(Tokens(["over"])))
+
+
+async def test_without_a_login_mail_waits_until_somebody_logs_in(room: Room) -> None:
+    tokens = Tokens([room.good()], trouble=[LoginRefused("Nobody has logged in.", "k"), TokenUnavailable("it is away")])
+    outbox = Outbox(room.smtp(tokens), BOT)
+    with pytest.raises(SendFailed, match="Nobody has logged in") as failed:
+        await outbox.deliver(letter())
+    assert failed.value.until_repaired
+    with pytest.raises(SendFailed, match="There is no access token for the mail server: it is away") as failed:
+        await outbox.deliver(letter())
+    assert failed.value.retry_after_seconds
+    assert not failed.value.until_repaired
+    await outbox.deliver(letter())
+    await outbox.aclose()
+
+
+async def test_a_password_opens_nothing_there(room: Room) -> None:
+    server = replace(room.imap(Tokens([])), tokens=None, password="secret")
+    with pytest.raises(ImapLoginRefused):
+        async with connected(server, PACE):
+            raise AssertionError("it is not open")
