@@ -19,15 +19,8 @@ from agent.speech.stopping import ended_since_stop
 from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_question
 from store.arrivals import MessageArrived
 from store.authority.words import words_behind
-from store.events import (
-    ChoiceFailed,
-    MessageReceived,
-    StepChosen,
-    StepRefused,
-    ThreadUnserved,
-    ToolFinished,
-    TriggerReceived,
-)
+from store.choices import ChoiceFailed
+from store.events import MessageReceived, StepChosen, StepRefused, ThreadUnserved, ToolFinished, TriggerReceived
 from store.keys import MessageKey
 from store.outbox import Unsent
 from store.state import StepState

@@ -18,12 +18,12 @@ from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
 from store.arrivals import ArrivalDropped, MessageArrived
+from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    ChoiceFailed,
     Event,
     EventsLost,
     FeedbackGiven,

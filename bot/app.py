@@ -265,6 +265,8 @@ def _option(setup: ModelSetup, calls_max: int) -> Option:
             timeout_seconds=table.timeout_seconds,
             names=names,
             takes_images=table.images,
+            parameters=table.parameters,
+            context_tokens=table.context_tokens,
         )
     except ValueError as error:
         raise SettingsError([str(error)]) from None

@@ -20,7 +20,7 @@ EVENTS_MAX = 10_000
 class Remembered:
     thread: Thread
     contexts: dict[str, Context] = field(default_factory=dict)
-    """By agent: what the model was shown of the thread."""
+    """By agent and length: what the model was shown of the thread."""
 
 
 class Memory:

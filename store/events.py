@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from pydantic import AwareDatetime, JsonValue
 
 from store.arrivals import ArrivalDropped, MessageArrived
+from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.recorded import Recorded
 from store.replies import ReplyDecidedNothing
@@ -129,21 +130,6 @@ class StepChosen(Recorded):
     """A question whose buttons are removed once it no longer needs an answer."""
     until: AwareDatetime | None = None
     """The step waits until then and runs nothing."""
-    model: str = ""
-    usage: Usage | None = None
-
-
-class ChoiceFailed(Recorded):
-    """The model was asked and returned no usable step."""
-
-    kind: Literal["choice_failed"] = "choice_failed"
-    reason: Literal["invalid", "refused", "truncated", "unavailable", "outdated"]
-    """`outdated`: the step was usable, but the thread had moved in the meantime. Not counted as an error."""
-    error: str = ""
-    retry_at: AwareDatetime | None = None
-    """When to ask again (the endpoint is down or rate-limits); None: at once."""
-    counted: bool = True
-    """Whether it is one of the errors in a row. An unavailable model is none: time limits it. Older logs count it."""
     model: str = ""
     usage: Usage | None = None
 

@@ -19,12 +19,12 @@ from typing import Any
 from store import running, whole
 from store.arrivals import ArrivalDropped, MessageArrived
 from store.authority.terms import terms_of
+from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    ChoiceFailed,
     Event,
     EventsLost,
     FeedbackGiven,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.events import ApprovalDecided, ChoiceFailed, StepChosen
+from store.choices import ChoiceFailed
+from store.events import ApprovalDecided, StepChosen
 from store.keys import MessageKey, MessagePart, TimerKey, question_about
 from store.outbox import Kind, Outbox
 from store.replies import ReplyDecidedNothing

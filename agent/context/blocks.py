@@ -20,12 +20,12 @@ from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
 from agent.steps import Tool
 from store.arrivals import ArrivalDropped, MessageArrived
+from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    ChoiceFailed,
     Event,
     EventsLost,
     FeedbackGiven,
@@ -130,8 +130,7 @@ def _message(row: _Row, event: MessageReceived) -> Block:
     text = row.text
     name = name_of(event, row.index) if row.agent.quotes else ""
     text.put("from", f"{_who(event.sender)}, {name}" if name else _who(event.sender))
-    if event.subject:
-        text.put("subject", event.subject)
+    _put_if(text, "subject", event.subject)
     if event.answers and (asked := row.thread.step(event.answers)):
         text.put("answers", str(asked.chosen.arguments.get("question", "")))
     words = row.thread.state.edits.texts.get(event.id, event.text)
@@ -181,7 +180,9 @@ def _choice_failed(row: _Row, event: ChoiceFailed) -> Block | None:
     if event.reason not in ("invalid", "refused", "truncated"):
         return None
     row.text.put("your_answer_was", event.reason)
+    _put_if(row.text, "you_answered", event.answer)
     row.text.put("error", event.error)
+    _put_if(row.text, "hint", event.hint)
     return Block("error", str(row.text), "choice", error=True)
 
 
@@ -220,7 +221,7 @@ def _finished(row: _Row, event: ToolFinished) -> Block | None:
         text.put_all(_without(chosen.arguments, row.for_people), apart="arguments")
     if event.error:
         text.put("error", event.error)
-        _put_hint(text, event.hint)
+        _put_if(text, "hint", event.hint)
     elif isinstance(event.result, dict) and (news := _not_in_arguments(event.result, chosen.arguments)) is not None:
         text.put_all(_without(news, row.for_people), apart="result")
     elif event.result is not None:
@@ -254,7 +255,7 @@ def _not_done(row: _Row, tag: str, why: str, hint: str = "") -> Block | None:
             text.put("changed_by", _who(step.chosen.editor))
         text.put_all(step.chosen.arguments, apart="arguments")
     text.put("error", why)
-    _put_hint(text, hint)
+    _put_if(text, "hint", hint)
     return Block(tag, str(text), step.chosen.intent, error=tag == "refused")
 
 
@@ -371,9 +372,9 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
 # Small parts
 
 
-def _put_hint(text: Writer, hint: str) -> None:
-    if hint:
-        text.put("hint", hint)
+def _put_if(text: Writer, key: str, value: str) -> None:
+    if value:
+        text.put(key, value)
 
 
 def _without(data: dict[str, JsonValue], keys: frozenset[str]) -> dict[str, JsonValue]:

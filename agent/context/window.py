@@ -2,8 +2,8 @@
 
 It is one user message: a block for every relevant event, then the ongoing work, then the question. While it fits, the
 text grows only at its end, so that providers can cache it; when it no longer fits, it is compacted to half its size in
-one go. It is never longer than `Limits.context_chars_max`. The system prompt and the answer's schema are made
-elsewhere.
+one go. It is never longer than `Limits.context_chars_max`, or than the model takes. The system message and the answer's
+schema are made elsewhere.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ class Context:
     A thread that was read anew is rendered anew: it may be another one, if the store lost events of it.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, chars_max: int = 0) -> None:
+        """`chars_max`: for a model that takes less than the agent's own limit; 0: there is no such limit."""
         self._agent = agent
+        limit = agent.limits.context_chars_max
+        self._chars_max = min(limit, chars_max or limit)
         self._forget()
 
     def _forget(self) -> None:
@@ -47,8 +50,7 @@ class Context:
         if rendered > thread.version or (rendered and thread.events[rendered - 1] is not self._last):
             self._forget()
         self._last = thread.events[-1]
-        limits = self._agent.limits
-        share = limits.context_chars_max // SHARE
+        share = self._chars_max // SHARE
         blocks = []
         for index in self._as_read(thread.events):
             event = thread.events[index]
@@ -64,7 +66,7 @@ class Context:
             if block:
                 blocks.append(block)
         now = Block("now", fitting(under_way(thread), share - len("<now>\n</now>\n\n\n\n") - len(QUESTION)))
-        kept = compacted(blocks, limits.context_chars_max - share)
+        kept = compacted(blocks, self._chars_max - share)
         return "\n\n".join([*without_seen_rows(kept), now.text, QUESTION])
 
     def _as_read(self, events: Sequence[Event]) -> Sequence[int]:

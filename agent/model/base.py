@@ -22,6 +22,8 @@ RETRY_AFTER_SECONDS_MAX = 3_600.0
 DEFAULT = "default"
 """The label of the model of every agent that has no other."""
 ERROR_CHARS_MAX = 400
+ANSWER_CHARS_MAX = 300
+"""Of an unusable answer, the beginning that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Prompt:
     user: str
     images: tuple[Image, ...] = ()
     """For models that look at images."""
+    shortened: Callable[[int], str] | None = None
+    """The user message in at most so many characters, for a model that takes no more. None: there is no shorter one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Answer:
 class ModelFailure(Exception):
     """There is no usable step. The reasons are those of `store.events.ChoiceFailed`.
 
-    `truncated`: the answer or the thread is too long for the model. `unavailable`: the model could not be reached; that
+    `truncated`: the answer was cut off. `unavailable`: the model could not be reached; that
     may pass, or a person has to fix it.
     """
 
@@ -67,6 +71,8 @@ class ModelFailure(Exception):
         is_known: bool = False,
         was_asked: bool = True,
         concerns: Concerns = "model",
+        answer: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(error)
         self.reason: Reason = reason
@@ -81,6 +87,10 @@ class ModelFailure(Exception):
         self.was_asked = was_asked
         """False: nothing was sent."""
         self.concerns: Concerns = concerns
+        self.answer = answer
+        """The beginning of what it answered instead of a step."""
+        self.hint = hint
+        """What a right answer looks like, for the model."""
 
     def changed(self, **changes: Any) -> ModelFailure:
         """The same failure, with other values for some of the arguments."""
@@ -93,6 +103,8 @@ class ModelFailure(Exception):
             "is_known": self.is_known,
             "was_asked": self.was_asked,
             "concerns": self.concerns,
+            "answer": self.answer,
+            "hint": self.hint,
         }
         return ModelFailure(**{**fields, **changes})
 

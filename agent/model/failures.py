@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -86,8 +86,6 @@ class Failures:
             return ModelFailure("unavailable", f"The endpoint does not accept the API key (401); check {names.key}.")
         if status == 403:
             return ModelFailure("unavailable", f"The endpoint forbids this (403); check {names.key}. {text}")
-        if is_too_long(error):
-            return ModelFailure("truncated", f"The thread is longer than the model's context. {text}")
         if error.code in ("content_filter", "content_policy_violation"):
             return ModelFailure("refused", f"The endpoint's content filter refused the request. {text}")
         if error.code == "json_validate_failed":  # Groq: the model failed to keep to the schema
@@ -145,6 +143,16 @@ def rejects_format(error: APIStatusError) -> bool:
     if error.status_code not in (400, 404, 422, 501) or error.code == "json_validate_failed" or is_too_long(error):
         return False
     return bool(_FORMAT.search(f"{error.code} {error.param} {error_text(error)}"))
+
+
+def refused_parameter(error: APIStatusError, sent: Iterable[str]) -> str:
+    """Which of the parameters that were sent the endpoint refuses; empty: the error is about something else."""
+    if error.status_code not in (400, 422, 501) or is_too_long(error):
+        return ""
+    names, text = [*sent], error_text(error)
+    if isinstance(error.param, str) and error.param in names:
+        return error.param
+    return next((name for name in names if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)), "")
 
 
 def error_text(error: APIStatusError) -> str:

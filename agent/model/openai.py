@@ -12,21 +12,32 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import httpx2
 import structlog
 from openai import APIStatusError, OpenAIError
+from pydantic import JsonValue
 from pydantic_core import to_json
 
 from agent.definition import Agent
 from agent.model.base import Answer, ModelFailure, Prompt
 from agent.model.endpoint import BODY_BYTES_MAX, Answered, BodyTooLarge, Endpoint
-from agent.model.failures import ENVIRONMENT, Failures, SettingNames, error_text, rejects_format
+from agent.model.failures import (
+    ENVIRONMENT,
+    Failures,
+    SettingNames,
+    error_text,
+    is_too_long,
+    refused_parameter,
+    rejects_format,
+)
 from agent.model.frame import MODES, Mode, frame_of
+from agent.model.parameters import DEFAULTS, Accepted, Parameters
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
+from agent.model.room import CHARS_MIN, Room
 from store.values import Usage
 
 log = structlog.get_logger(__name__)
@@ -36,6 +47,10 @@ IGNORED_MAX = 2
 """After this many answers that ignore the schema, the schema is put into the prompt for good."""
 
 CANNOT_SEE = "\n\nYou cannot see the images that are named above."
+
+
+class TooLong(Exception):
+    """The request is longer than the model's context, as the endpoint says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +79,11 @@ class OpenAIModel:
         timeout_seconds: float = TIMEOUT_SECONDS,
         names: SettingNames = ENVIRONMENT,
         takes_images: bool = False,
+        parameters: Parameters = DEFAULTS,
+        context_tokens: int = 0,
     ) -> None:
-        """`timeout_seconds` limits a whole call. Raises ValueError for unusable settings."""
+        """`timeout_seconds` limits a whole call. `context_tokens`: what the model reads and writes in one call; 0: not
+        known. Raises ValueError for unusable settings."""
         key, url = api_key.strip(), httpx2.URL(base_url)
         if not (key.isascii() and key.isprintable()):
             raise ValueError(f"{names.key} contains characters that no key has; please copy it again.")
@@ -76,6 +94,8 @@ class OpenAIModel:
         self._names = names
         self._timeout_seconds = timeout_seconds
         self._takes_images = takes_images
+        self._accepted = Accepted(parameters)
+        self._room = Room(context_tokens, parameters.output_tokens)
         self._failures = Failures(
             where=self._where,
             model=model,
@@ -99,7 +119,8 @@ class OpenAIModel:
             return await self._ask_within(limit_seconds, prompt, spent)
         except ModelFailure as failure:
             error = self._failures.shown(failure.error)
-            raise failure.changed(error=error, model=self.name, usage=total_of(spent)) from None
+            answer = self._failures.shown(failure.answer)
+            raise failure.changed(error=error, answer=answer, model=self.name, usage=total_of(spent)) from None
 
     async def _ask_within(self, seconds: float, prompt: Prompt, spent: list[Usage]) -> Answer:
         try:
@@ -110,13 +131,37 @@ class OpenAIModel:
 
     async def _ask(self, prompt: Prompt, spent: list[Usage]) -> Answer:
         """Appends the cost of each request to `spent`, even if there is no step. Raises ModelFailure."""
-        user = await _with_images(prompt) if prompt.images and self._takes_images else _json(_only_text(prompt))
+        if (limit := self._room.chars_of(prompt.agent)) and len(prompt.user) > limit and prompt.shortened:
+            prompt = replace(prompt, user=prompt.shortened(limit))
+        sees = self._takes_images and bool(prompt.images)
+        while True:
+            user = await _with_images(prompt) if sees else _json(_only_text(prompt))
+            try:
+                return await self._step_for(prompt, user, spent)
+            except TooLong as error:
+                if not sees:
+                    prompt = self._shorter(prompt, str(error))
+                sees = False
+
+    def _shorter(self, prompt: Prompt, error: str) -> Prompt:
+        """What is asked instead of a prompt that is too long for the model. Raises ModelFailure."""
+        limit = len(prompt.user) // 2
+        if prompt.shortened is None or limit < CHARS_MIN:
+            # No error of the model, so it does not read about it: that would make the next request longer still.
+            text = f"The model's context is too short for this thread at its shortest. {error}"
+            raise ModelFailure("unavailable", text, concerns="request")
+        log.info("model_context_exceeded", where=self._where, chars=len(prompt.user), now=limit)
+        self._room.learn(prompt.agent, limit)
+        return replace(prompt, user=prompt.shortened(limit))
+
+    async def _step_for(self, prompt: Prompt, user: bytes, spent: list[Usage]) -> Answer:
+        """Raises ModelFailure, TooLong."""
         reply = await self._reply_to(prompt, user, self.mode, spent)
         if reply.read.step is None and reply.mode == "json_schema" and not reply.read.keeps_to_schema:
             # The endpoint ignored the schema, so the model never saw it. Ask again with the schema in the prompt.
             reply = await self._reply_to(prompt, user, _looser(reply.mode), spent)
         if reply.read.step is None:
-            raise ModelFailure("invalid", reply.read.problem)
+            raise ModelFailure("invalid", reply.read.problem, answer=reply.read.answer, hint=reply.read.hint)
         return Answer(reply.read.step, total_of(spent), str(reply.completion.get("model") or self.name)[:200])
 
     async def _reply_to(self, prompt: Prompt, user: bytes, mode: Mode, spent: list[Usage]) -> _Reply:
@@ -137,12 +182,20 @@ class OpenAIModel:
 
     async def _post_in_supported_mode(self, prompt: Prompt, user: bytes, mode: Mode) -> tuple[Answered, Mode]:
         while True:
+            sent = [*self._accepted.values]
             try:
                 return await self._post(self._request(prompt, user, mode)), mode
             except APIStatusError as error:
+                said = self._failures.shown(error_text(error))
+                if is_too_long(error):
+                    raise TooLong(said) from None
+                if name := refused_parameter(error, sent):
+                    if self._accepted.leave_out(name):  # Another call may have done it meanwhile.
+                        self._requests.clear()
+                        log.info("model_parameter_refused", where=self._where, parameter=name, error=said)
+                    continue
                 if mode == MODES[-1] or not rejects_format(error):
                     raise self._failures.of_status(error) from None
-                said = self._failures.shown(error_text(error))
                 log.info("model_format_refused", where=self._where, format=mode, error=said)
             mode = _looser(mode)
 
@@ -153,7 +206,9 @@ class OpenAIModel:
     def _request(self, prompt: Prompt, user: bytes, mode: Mode) -> bytes:
         request = self._requests.get((prompt.agent.name, mode))
         if request is None or request.agent is not prompt.agent:
-            request = self._requests[prompt.agent.name, mode] = _request(prompt.agent, mode, self.name)
+            request = self._requests[prompt.agent.name, mode] = _request(
+                prompt.agent, mode, self.name, self._accepted.values
+            )
         return request.before + user + request.after
 
     async def _post(self, body: bytes) -> Answered:
@@ -173,11 +228,16 @@ def _looser(mode: Mode) -> Mode:
     return MODES[MODES.index(mode) + 1]
 
 
-def _request(agent: Agent, mode: Mode, model: str) -> _Request:
+def _request(agent: Agent, mode: Mode, model: str, parameters: dict[str, JsonValue]) -> _Request:
     frame = frame_of(agent, mode)
+    after = dict(parameters) | ({"response_format": frame.response_format} if frame.response_format else {})
     before = b'{"model":%b,"messages":[{"role":"system","content":%b},{"role":"user","content":'
-    after = b"}]}" if frame.response_format is None else b'}],"response_format":%b}' % _json(frame.response_format)
-    return _Request(agent, before % (_json(model), _json(frame.system)), after)
+    return _Request(agent, before % (_json(model), _json(frame.system)), b"}]%b}" % _more(after))
+
+
+def _more(fields: dict[str, Any]) -> bytes:
+    """These fields, to be appended to others of an object."""
+    return b",%b" % _json(fields)[1:-1] if fields else b""
 
 
 def _only_text(prompt: Prompt) -> str:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.definition import Agent, UnusableStep
-from agent.model.base import ModelFailure
+from agent.model.base import ANSWER_CHARS_MAX, ModelFailure
+from agent.model.listing import step_line
 from agent.model.schema import find_step, validated
 from agent.steps import Step
+from store.text import one_line
 from store.values import Usage
 
 
@@ -47,16 +49,22 @@ class Read:
     """Why there is no step, for the model."""
     keeps_to_schema: bool
     """The answer is exactly the JSON that was asked for."""
+    answer: str = ""
+    """Without a step: the beginning of the answer, on one line."""
+    hint: str = ""
+    """Without a step: the line of the step that it tried, for the model."""
 
 
 def step_in(completion: dict[str, Any], agent: Agent) -> Read:
     """Parse the step. Raises ModelFailure if the model stopped early."""
-    keeps_to_schema = False
+    text = _text(completion, agent)
+    data, keeps_to_schema = dict[str, Any](), False
     try:
-        data, keeps_to_schema = find_step(_text(completion, agent))
+        data, keeps_to_schema = find_step(text)
         return Read(validated(agent, data), "", keeps_to_schema)
     except UnusableStep as error:
-        return Read(None, str(error), keeps_to_schema)
+        hint = step_line(agent, str(data.get("intent", "")))
+        return Read(None, str(error), keeps_to_schema, one_line(text, ANSWER_CHARS_MAX), hint)
 
 
 def _text(completion: dict[str, Any], agent: Agent) -> str:

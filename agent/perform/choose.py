@@ -25,11 +25,11 @@ from agent.steps import ShowTasks, Step, Tool
 from store import keys
 from store.arrivals import ArrivalDropped, MessageArrived
 from store.base import ThreadMoved
+from store.choices import ChoiceFailed
 from store.codec import EventTooLarge
 from store.deliveries import DeliveryFailed
 from store.events import (
     SEEN_AND_HELD,
-    ChoiceFailed,
     FeedbackGiven,
     MessageDeleted,
     MessageEdited,
@@ -58,7 +58,12 @@ async def ask(turn: Turn) -> None:
     if seconds := listening_seconds(turn.thread, turn.now()):
         raise PeopleAreWriting(seconds)
     asked = turn.thread
-    prompt = Prompt(agent=turn.agent, user=turn.context.render(asked), images=_images(turn, asked))
+    prompt = Prompt(
+        agent=turn.agent,
+        user=turn.context().render(asked),
+        images=_images(turn, asked),
+        shortened=lambda chars_max: turn.context(chars_max).render(asked),
+    )
     began = time.monotonic()
     try:
         with turn.may_be_broken_off():
@@ -157,6 +162,8 @@ def _failed(turn: Turn, number: int, failure: ModelFailure) -> ChoiceFailed:
         at=now,
         reason=failure.reason,
         error=failure.error[:ERROR_CHARS_MAX],
+        answer=failure.answer,
+        hint=failure.hint,
         retry_at=retry_at,
         model=failure.model,
         usage=failure.usage,

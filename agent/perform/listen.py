@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from store.events import ChoiceFailed
+from store.choices import ChoiceFailed
 from store.thread import Thread
 
 PAUSE = timedelta(seconds=0.5)

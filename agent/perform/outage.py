@@ -13,7 +13,7 @@ from datetime import timedelta
 from agent.model.base import ModelFailure
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from store import keys
-from store.events import ChoiceFailed
+from store.choices import ChoiceFailed
 
 FIRST_RETRY_SECONDS = 2.0
 BACKOFF_SECONDS_MAX = 60.0

@@ -96,7 +96,7 @@ class Turn:
         self.why_not_begun = ""
         self._is_fresh = False
         self.contexts = {} if contexts is None else contexts
-        """By agent: what has been rendered of the thread, in this turn or in an earlier one."""
+        """By agent and length: what has been rendered of the thread, in this turn or in an earlier one."""
 
     @property
     def agent(self) -> Agent:
@@ -104,11 +104,10 @@ class Turn:
         name = self.thread.agent
         return self.services.roster.get(name) or Agent(name=name, prompt="", tools=())
 
-    @property
-    def context(self) -> Context:
-        """The agent's context. It is kept, so that it renders each finished event once."""
+    def context(self, chars_max: int = 0) -> Context:
+        """The agent's context, in so many characters at most. It is kept, so it renders each finished event once."""
         agent = self.agent
-        return self.contexts.setdefault(agent.name, Context(agent))
+        return self.contexts.setdefault(f"{agent.name}/{chars_max}", Context(agent, chars_max))
 
     @property
     def channel(self) -> Channel | None:

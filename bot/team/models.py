@@ -10,6 +10,11 @@
     base_url = "https://llm.example.com/v1"
     api_key_env = "CHEAP_API_KEY"  # the name of the variable with the key: the key itself never stands in the file
     agents = ["rollback"]
+    context_tokens = 32000    # what it reads and writes in one call; older parts of a thread are left out for it
+    output_tokens = 2000      # the longest answer
+    temperature = 0.2         # default 0; "default" is the endpoint's own
+    reasoning_effort = "low"
+    extra = { seed = 7 }      # sent as it stands; what the endpoint refuses of all these is left out
     images = true             # it looks at images: those that people attach in Slack are passed on to it
     price_in = 0.25           # for a million tokens, in any currency
     price_out = 2
@@ -25,9 +30,10 @@ from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, field_validator
 
 from agent.model.base import DEFAULT
+from agent.model.parameters import OURS, Parameters
 from agent.model.price import Price
 from bot.team.hours import parse_duration, plain
 from bot.team.names import unknown, unknown_agent
@@ -60,6 +66,14 @@ class ModelTable(BaseModel):
     agents: tuple[str, ...] = ()
     images: StrictBool = False
     """It looks at images."""
+    context_tokens: int = Field(default=0, ge=4_000, le=10_000_000, strict=True)
+    """What it reads and writes in one call; 0: not known."""
+    output_tokens: int = Field(default=0, ge=100, le=1_000_000, strict=True)
+    """The longest answer; 0: the endpoint's own limit."""
+    temperature: float | None = 0.0
+    """None: the endpoint's own, which the file calls `default`."""
+    reasoning_effort: str = Field(default="", max_length=20)
+    extra: dict[str, JsonValue] = {}
     price_in: Amount | None = None
     price_out: Amount | None = None
 
@@ -84,6 +98,24 @@ class ModelTable(BaseModel):
             raise ValueError("must hold no password: name the variable with the key in `api_key_env`")
         return url.rstrip("/")
 
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _temperature(cls, given: object) -> float | None:
+        if given == "default":
+            return None
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 2:
+            raise ValueError('must be a number from 0 to 2, or "default"')
+        return float(given)
+
+    @field_validator("extra")
+    @classmethod
+    def _not_ours(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if taken := sorted(OURS.intersection(extra)):
+            raise ValueError(f"must not hold {', '.join(taken)}: this program's requests rest on it")
+        if tables := sorted({"temperature", "reasoning_effort"}.intersection(extra)):
+            raise ValueError(f"holds {', '.join(tables)}, which has a key of its own here")
+        return extra
+
     @field_validator("timeout")
     @classmethod
     def _seconds(cls, text: str) -> str:
@@ -94,6 +126,10 @@ class ModelTable(BaseModel):
     @property
     def timeout_seconds(self) -> float:
         return plain(parse_duration(self.timeout)).total_seconds()
+
+    @property
+    def parameters(self) -> Parameters:
+        return Parameters(self.temperature, self.output_tokens, self.reasoning_effort, self.extra)
 
     @property
     def price(self) -> Price | None:

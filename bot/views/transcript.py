@@ -16,12 +16,12 @@ from bot.views.results import arguments_in_words, summary
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
 from store.arrivals import ArrivalDropped, MessageArrived
+from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    ChoiceFailed,
     Event,
     EventsLost,
     FeedbackGiven,

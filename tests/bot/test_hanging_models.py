@@ -29,7 +29,8 @@ from bot.settings import Settings
 from bot.setup import Setup
 from bot.team.file import Team
 from channels.inbound import InboundMessage
-from store.events import ChoiceFailed, HandedToHuman
+from store.choices import ChoiceFailed
+from store.events import HandedToHuman
 from store.memory import MemoryStore
 from store.thread import Thread
 from store.values import Place

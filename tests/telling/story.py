@@ -14,13 +14,13 @@ from typing import Any, Literal
 from store import keys
 from store.arrivals import ArrivalDropped, MessageArrived
 from store.authority.terms import Terms
+from store.choices import ChoiceFailed
 from store.codec import encode
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
     AgentChanged,
     ApprovalDecided,
     ApprovalRequested,
-    ChoiceFailed,
     Event,
     EventsLost,
     FeedbackGiven,

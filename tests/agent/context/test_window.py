@@ -11,11 +11,11 @@ from inline_snapshot import snapshot
 
 from agent.context.window import Context
 from agent.definition import Limits
+from store.choices import ChoiceFailed
 from store.events import (
     KINDS,
     ApprovalDecided,
     ApprovalRequested,
-    ChoiceFailed,
     Event,
     MessageReceived,
     StepChosen,
@@ -231,7 +231,7 @@ big_events: st.SearchStrategy[Event] = st.one_of(
     events_of(ToolFinished, step=_step, result=_data, error=st.one_of(st.just(""), _long)),
     events_of(ToolInterrupted, step=_step, why=_long),
     events_of(StepRefused, step=_step, error=_long),
-    events_of(ChoiceFailed, error=_long),
+    events_of(ChoiceFailed, error=_long, answer=_long, hint=_long),
     *(events_of(kind) for kind in KINDS.values()),
 )
 
@@ -242,6 +242,9 @@ def test_the_prompt_is_never_longer_than_its_limit_and_always_well_formed(events
     prompt = prompt_of(*events, limits=Limits(context_chars_max=chars_max))
     assert len(prompt) <= chars_max
     assert read(prompt)[-1][0] == "now"
+    assert Context(ops(), chars_max).render(thread(*events)) == prompt, (
+        "a model may take less than the agent would show"
+    )
 
 
 def heads(events: list[Event], limits: Limits) -> Iterable[str]:

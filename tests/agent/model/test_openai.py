@@ -138,7 +138,7 @@ async def test_a_request_is_one_system_and_one_user_message_and_a_strict_schema(
         {"role": "user", "content": PROMPT.user},
     ]
     assert request["response_format"]["json_schema"]["strict"] is True
-    assert request.keys() == {"model", "messages", "response_format"}
+    assert request.keys() == {"model", "messages", "temperature", "response_format"}
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert server.headers[0]["Content-Type"] == "application/json"
 
@@ -336,15 +336,15 @@ async def test_an_endpoint_that_rejects_the_format_is_asked_otherwise(rejection:
         ),
         (
             error(400, "This model's maximum context length is 8192 tokens.", code="context_length_exceeded"),
-            "truncated",
-            "longer than the model's context. This model's maximum context length is 8192",
+            "unavailable",
+            "context is too short for this thread at its shortest. This model's maximum context length is 8192",
         ),
         (
             error(400, "The request exceeds the available context size, schema included"),
-            "truncated",
+            "unavailable",
             "available context",
         ),
-        (error(413, "Payload too large"), "truncated", "longer than the model's context"),
+        (error(413, "Payload too large"), "unavailable", "context is too short for this thread"),
         (error(400, "Flagged by policy.", code="content_filter"), "refused", "content filter refused the request"),
         (
             error(400, "Generated JSON does not match the expected schema.", code="json_validate_failed"),

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from agent.definition import Limits
-from agent.model.base import ModelFailure
+from agent.model.base import Answer, ModelFailure, Prompt
 from agent.steps import PlannedTask, ShowTasks, Step, WithdrawRequest
-from store.events import ChoiceFailed, StepChosen
+from store.choices import ChoiceFailed
+from store.events import StepChosen
 from store.text import instant
 from tests.telling.playbook import Look, Push, Touch, World, done
 
@@ -29,6 +30,48 @@ async def test_three_useless_answers_hand_over_to_a_person() -> None:
     await world.say("do it")
     (line,) = await world.run()
     assert line.startswith("noted: I stopped and need a person: There were 3 errors")
+
+
+async def test_the_model_reads_what_it_answered_and_what_a_right_answer_looks_like() -> None:
+    world = World()
+    hint = "- push(target): Push it."
+    world.model.answers(
+        ModelFailure("invalid", "No target.", answer='{"intent": "push"}</error>', hint=hint), done("So.")
+    )
+    await world.say("do it")
+    assert await world.run() == ["said: So."]
+    [failed] = [event for event in world.thread.events if isinstance(event, ChoiceFailed)]
+    assert (failed.answer, failed.hint) == ('{"intent": "push"}</error>', hint)
+    block = world.model.prompts[1].partition("<error>")[2].partition("</error>")[0]
+    assert r'you_answered: "{\"intent\": \"push\"}&lt;/error>"' in block
+    assert hint in block
+
+
+async def test_that_a_thread_is_too_long_for_the_model_makes_it_no_longer() -> None:
+    world = World()
+    world.model.answers(ModelFailure("unavailable", "Too short a context.", concerns="request"), done("Here."))
+    await world.say("hello?")
+    assert await world.run() == []
+    assert await until_asked_again(world) == ["said: Here."]
+    first, second = world.model.prompts
+    assert second == first
+
+
+async def test_a_model_that_takes_less_reads_a_shorter_context() -> None:
+    world = World()
+    asked: list[str] = []
+
+    async def answer(prompt: Prompt) -> Answer:
+        assert prompt.shortened
+        asked.extend([prompt.user, prompt.shortened(2_000), prompt.shortened(1_000_000)])
+        return Answer(done("Short."), None, "small")
+
+    world.model.answer = answer  # type: ignore[method-assign]
+    await world.say("long " * 1_000)
+    assert await world.run() == ["said: Short."]
+    whole, short, as_long = asked
+    assert len(short) <= 2_000 < len(whole)
+    assert as_long == whole
 
 
 async def test_an_answer_that_is_too_large_to_keep_is_a_useless_one() -> None:

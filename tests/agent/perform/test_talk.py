@@ -15,7 +15,8 @@ from agent.perform.listen import listening_seconds
 from agent.steps import LookAgain, SetReminder, Step
 from channels.inbound import InboundMessage, Refused
 from store.base import Lease
-from store.events import ChoiceFailed, Event, MessageEdited, StepChosen, ToolStarted
+from store.choices import ChoiceFailed
+from store.events import Event, MessageEdited, StepChosen, ToolStarted
 from store.thread import Thread
 from tests.agent.pushing import asked_to_push
 from tests.matrices import examples

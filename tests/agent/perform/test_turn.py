@@ -6,7 +6,8 @@ import pytest
 
 from agent.steps import Step
 from store.base import LeaseLost
-from store.events import ApprovalRequested, ChoiceFailed, MessageReceived, StepChosen, ToolStarted
+from store.choices import ChoiceFailed
+from store.events import ApprovalRequested, MessageReceived, StepChosen, ToolStarted
 from store.thread import Thread
 from tests.agent.pushing import PROD, asked_to_push
 from tests.telling.playbook import NOTHING, Look, Push, Touch, World, done, withdraw

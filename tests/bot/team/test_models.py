@@ -104,6 +104,16 @@ async def test_each_endpoint_gets_its_own_key_and_no_other(
     assert [server.requests[0]["model"] for server in (default, other)] == ["big-1", "small-1"]
 
 
+async def test_a_model_is_asked_with_the_parameters_of_its_table(team_file: TeamFile) -> None:
+    async with ModelServer(NOTHING) as server:
+        own = f'temperature = "default"\noutput_tokens = 2_000\nextra = {{ seed = 7 }}\nbase_url = "{server.url}"'
+        team_file(f'[models.default]\napi_key_env = "OTHER_KEY"\n{own}\n')
+        async with model_of(load(model_problems)) as found:
+            await found.answer(prompt(agent="deploy"))
+    [asked] = server.requests
+    assert (asked["max_tokens"], asked["seed"], "temperature" in asked) == (2_000, 7, False)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
