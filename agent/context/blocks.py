@@ -113,8 +113,7 @@ def is_final(event: Event, thread: Thread) -> bool:
         case MessageReceived():
             return event.id not in thread.state.edits.fresh
         case StepChosen():
-            step = thread.step(event.step)
-            return step is None or step.status not in OPEN
+            return (step := thread.step(event.step)) is None or step.status not in OPEN
         case _:
             return True
 
