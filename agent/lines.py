@@ -363,7 +363,8 @@ def _model(row: _Row, name: str, usage: Usage | None) -> Fields:
     if row.model_seconds is not None:
         fields["milliseconds"] = round(row.model_seconds * 1000)
     if usage:
-        fields |= usage.model_dump(include={"input_tokens", "output_tokens", "cached_tokens", "cost"})
+        fields["input_tokens"], fields["output_tokens"] = usage.input_tokens, usage.output_tokens
+        fields["cached_tokens"], fields["cost"] = usage.cached_tokens, usage.cost
     return fields
 
 

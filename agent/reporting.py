@@ -45,6 +45,6 @@ def report_posted(events: Iterable[Event], thread_id: str, new: Collection[str] 
 
 
 def _write(event: Event, thread: Thread, agent: Agent | None, model_seconds: float | None) -> None:
-    level = level_of(event)
-    if log.is_enabled_for(level) and (line := line_of(event, thread, agent, model_seconds=model_seconds)):
-        log.log(level, line.name, **line.fields)
+    level, writer = level_of(event), log.bind()
+    if writer.is_enabled_for(level) and (line := line_of(event, thread, agent, model_seconds=model_seconds)):
+        writer.log(level, line.name, **line.fields)
