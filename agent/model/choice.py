@@ -69,8 +69,11 @@ class Models:
     async def close(self) -> None:
         await asyncio.gather(*(option.model.close() for option in self.options.values()))
 
+    def option_of(self, agent: str) -> Option:
+        return self._by_agent.get(agent, self.options[DEFAULT])
+
     async def answer(self, prompt: Prompt) -> Answer:
-        option = self._by_agent.get(prompt.agent.name, self.options[DEFAULT])
+        option = self.option_of(prompt.agent.name)
         limit = option.timeout_seconds
         if not option.fallback:
             return await option.model.answer(prompt, within_seconds=limit)

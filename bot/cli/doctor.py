@@ -1,7 +1,7 @@
 """`bot doctor`: contacts every configured resource, and says what is wrong and what to do.
 
-It changes nothing except what the checks need: a folder for the embedded server, keys that are deleted again, one short
-request to the model.
+It changes nothing except what the checks need: a folder for the embedded server, keys that are deleted again, two
+requests to each model for each of its agents.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
-from agent.model.base import DEFAULT, ModelFailure, Prompt
-from agent.model.choice import Option
-from bot.app import model_of, model_problems, policies_of, ways_out
+from bot.app import policies_of, ways_out
 from bot.cli import command, console
 from bot.cli.findings import Finding
 from bot.cli.mail_checks import check_mail
+from bot.cli.model_checks import check_models
 from bot.cli.options import AsJson
 from bot.cli.store_checks import check_store
 from bot.settings import ChannelSettings, Settings, misspelt
@@ -71,7 +69,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     yield await _agents(setup)
     for finding in (*_not_set_up(setup), *_team_file(setup), *_tokens(setup.team)):
         yield finding
-    for check in (check_store, _models):
+    for check in (check_store, check_models):
         for finding in await check(setup):
             yield finding
     for name, channel in setup.settings.channels().items():
@@ -147,32 +145,6 @@ def _tokens(team: Team) -> Iterator[Finding]:
         yield Finding("tokens", "warning", " ".join(warnings))
     elif team.tokens:
         yield Finding("tokens", "ok", ", ".join(team.tokens))
-
-
-async def _models(setup: Setup) -> list[Finding]:
-    if problems := model_problems(setup):
-        return [Finding("model", "failed", " ".join(problems))]
-    try:
-        async with model_of(setup) as models:
-            return list(await asyncio.gather(*map(_model, models.options.values())))
-    except SettingsError as error:
-        return [Finding("model", "failed", str(error))]
-
-
-async def _model(option: Option) -> Finding:
-    """Ask this model itself, not its fallback."""
-    model = option.model
-    what = "model" if model.label == DEFAULT else f"model {model.label}"
-    # An agent without tools has the smallest schema.
-    agent = Agent(name="doctor", prompt="You test a connection. Choose nothing_to_do.", tools=())
-    started = time.monotonic()
-    try:
-        answer = await model.answer(Prompt(agent=agent, user="What should the next step be?"))
-    except ModelFailure as error:
-        return Finding(what, "failed", str(error))
-    seconds = time.monotonic() - started
-    text = f"{answer.model or model.name} answered in {seconds:.1f} s ({model.client.mode})."
-    return Finding(what, "ok", f"{text} {option.in_words()}".strip())
 
 
 async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -52,15 +53,22 @@ async def test_where_everything_is_well_it_says_so(bot: Bot, model: ModelServer)
     bot.site.build()
     bot.site.write_team_file(bot.folder / "bot.toml")
     bot.with_model(model)
-    model.script(FINE, FINE)
+    model.script(*[FINE] * 8)
     plain = (await bot.run("doctor")).succeeded()
-    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 12, *["off"] * 3]
+    assert [line.split()[0] for line in plain.out.splitlines()] == [*["ok"] * 13, *["off"] * 3]
     result = (await bot.run("doctor", "--json")).succeeded()
     found = findings(result)
     assert {name for name, (state, _) in found.items() if state != "ok"} == {"slack", "email", "webhook"}
     assert found["agents"] == ("ok", "deploy, rollback")
     assert "appendfsync always" in found["persistence"][1]
-    assert "test-model-2026 answered in" in found["model"][1]
+    for name in ("deploy", "rollback"):
+        text = found[f"model for {name}"][1]
+        assert re.match(r"test-model-2026 answered in \d\.\d s and \d\.\d s \(json_schema\)\. ", text)
+        assert "The second time it read 100 tokens, 64 of them cached, and wrote 20." in text
+        assert "A long thread takes up to 120,000 characters more." in text
+    systems = [request["messages"][0]["content"] for request in model.requests]
+    assert ["- deploy(" in system for system in systems] == [True, True, False, False] * 2
+    assert all("only checks the connection" in request["messages"][1]["content"] for request in model.requests)
     assert "sk-secret" not in result.out
     await bot.nothing_is_left()
 
@@ -82,7 +90,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
     server.start()
     try:
         server.command("CONFIG", "SET", "appendonly", "yes")
-        model.script(FINE)
+        model.script(FINE, FINE)
         found = findings(await bot.run("doctor", "--json", REDIS_URL=server.url, BOT_CONCURENCY="3"))
         assert found["persistence"][0] == "warning"
         assert "everysec" in found["persistence"][1]
@@ -91,7 +99,7 @@ async def test_a_server_that_may_lose_threads_is_noticed(bot: Bot, model: ModelS
         assert found["settings"] == ("warning", "BOT_CONCURENCY is not known; did you mean BOT_CONCURRENCY?")
         server.command("CONFIG", "SET", "appendonly", "no")
         server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        model.script(FINE)
+        model.script(FINE, FINE)
         result = await bot.run("doctor", REDIS_URL=server.url)
         assert result.code == 1
         assert result.err == "2 of 14 checks failed: agents, persistence.\n"
@@ -128,6 +136,7 @@ async def test_a_model_that_does_not_understand_is_told(bot: Bot, model: ModelSe
     found = findings(await bot.run("doctor", "--json"))
     assert found["model"][0] == "failed"
     assert "holds no step" in found["model"][1]
+    assert "It answered: Hello! How can I help?" in found["model"][1]
     async with ModelServer({"error": {"status": 401, "message": "bad key sk-secret"}}) as strict:
         found = findings(await bot.with_model(strict).run("doctor", "--json"))
     assert "OPENAI_API_KEY" in found["model"][1]
