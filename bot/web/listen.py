@@ -115,17 +115,21 @@ def _acts(agent: Agent) -> list[str]:
 
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.email import EmailDesk
+    from bot.mail_proof import ProofRenewal, self_test
+    from channels.email.identity.server_proof import ServerProof
     from channels.email.inbound import EmailInbound
     from channels.email.mailbox import Mailbox
 
     settings, writer, servers = bot.setup.settings, bot.writer, bot.mail
     assert writer is not None
     assert servers is not None
+    proof = ServerProof(bot.store, servers.imap, settings.email_address, settings.email_authserv_id, bot.now)
     adapter = EmailInbound(
         bot.inbox,
         EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids),
         writer,
         AllowedSenders.parse(settings.email_allowed_senders),
+        proof,
         authserv_id=settings.email_authserv_id,
     )
     mailbox = Mailbox(
@@ -135,10 +139,14 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
         Alerts(bot.channels, bot.alerts).tell,
         first_start=bot.setup.team.email.first_start,
     )
-    task = asyncio.create_task(mailbox.watch(), name="mailbox")
+    tasks = [asyncio.create_task(mailbox.watch(), name="mailbox")]
+    if writer.replies_decide:
+        renewal = ProofRenewal(self_test(settings, servers, writer.signer, proof), mailbox)
+        tasks.append(asyncio.create_task(renewal.run(), name="mail proof"))
 
     async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     stack.push_async_callback(stop)

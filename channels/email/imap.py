@@ -92,6 +92,8 @@ class Fetched:
     raw: bytes
     size_bytes: int
     """Size of the whole mail; `raw` may be shorter."""
+    validity: int = 0
+    """UIDVALIDITY of its folder."""
 
 
 class ImapConnection:
@@ -101,6 +103,7 @@ class ImapConnection:
         self._server = server
         self._pace = pace
         self._idle_refused = False
+        self._validity = 0
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._client = aioimaplib.IMAP4(
             host=server.host,
@@ -147,9 +150,10 @@ class ImapConnection:
         next_uid = re.search(rb"UIDNEXT (\d+)", response)
         if not validity:
             raise ImapError(f"the folder {self._server.folder!r} has no UIDVALIDITY")
+        self._validity = int(validity[1])
         if next_uid:
-            return Selected(int(validity[1]), int(next_uid[1]))
-        return Selected(int(validity[1]), max(await self.search("ALL"), default=0) + 1)
+            return Selected(self._validity, int(next_uid[1]))
+        return Selected(self._validity, max(await self.search("ALL"), default=0) + 1)
 
     async def search(self, criteria: str) -> list[int]:
         """The UIDs found, in ascending order."""
@@ -189,21 +193,29 @@ class ImapConnection:
             exists = exists or is_requested
             if is_requested and literal is not None:
                 size = _SIZE.search(response)
-                return Fetched(uid, literal, int(size[1]) if size else len(literal))
+                return Fetched(uid, literal, int(size[1]) if size else len(literal), self._validity)
         if exists:
             raise MailUnreadable(f"FETCH {uid}: the server gives no body")
         return None
 
     async def fingerprints(self, uids: Sequence[int]) -> dict[int, str]:
         """By UID. A mail is left out if it is gone, or if the server does not return its head."""
-        found: dict[int, str] = {}
+        found = await self._heads(uids, f"HEADER.FIELDS ({_HEAD_FIELDS})")
+        return {uid: fingerprint_of(head) for uid, head in found.items()}
+
+    async def heads(self, uids: Sequence[int]) -> dict[int, bytes]:
+        """All headers of each mail, up to HEAD_BYTES_MAX, by UID. A mail is left out as in `fingerprints`."""
+        return await self._heads(uids, "HEADER")
+
+    async def _heads(self, uids: Sequence[int], section: str) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
         for at in range(0, len(uids), HEADS_AT_ONCE):
             asked = ",".join(map(str, uids[at : at + HEADS_AT_ONCE]))
-            parts = f"(UID BODY.PEEK[HEADER.FIELDS ({_HEAD_FIELDS})]<0.{HEAD_BYTES_MAX}>)"
+            parts = f"(UID BODY.PEEK[{section}]<0.{HEAD_BYTES_MAX}>)"
             answer = await self._call("FETCH", self._client.uid("fetch", asked, parts), FETCH_SECONDS_MAX)
             if answer.result != "OK":
                 raise ImapError(f"FETCH of heads: the server says {answer.result} {_status_text(answer)}")
-            found |= _fingerprints_in(answer.lines[:-1])
+            found |= _literals_in(answer.lines[:-1])
         return {uid: found[uid] for uid in uids if uid in found}
 
     async def mark_seen(self, uid: int) -> None:
@@ -211,6 +223,15 @@ class ImapConnection:
         answer = await self._call("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen)"))
         if answer.result != "OK":
             log.info("mail_not_marked", uid=uid, answer=f"{answer.result} {_status_text(answer)}")
+
+    async def delete(self, uid: int) -> None:
+        """Remove one mail. If the server can only remove all mails marked as deleted, it stays, marked.
+
+        Raises ImapError also if the server refuses.
+        """
+        await self._ok("STORE", self._client.uid("store", str(uid), "+FLAGS.SILENT", r"(\Seen \Deleted)"))
+        if self._client.has_capability("UIDPLUS"):
+            await self._ok("EXPUNGE", self._client.uid("expunge", str(uid)))
 
     async def idle(self) -> None:
         """Wait for a push from the server, for at most `Pace.idle`. Spurious returns are possible."""
@@ -324,9 +345,9 @@ async def check(server: MailServer) -> str:
         raise ChannelUnavailable(f"IMAP at {server.where}: {error}. Correct IMAP_URL.") from None
 
 
-def _fingerprints_in(lines: Sequence[bytes | bytearray]) -> dict[int, str]:
-    """The UID may stand before or after the literal, which is a bytearray."""
-    found: dict[int, str] = {}
+def _literals_in(lines: Sequence[bytes | bytearray]) -> dict[int, bytes]:
+    """By UID, which may stand before or after the literal. A literal is a bytearray."""
+    found: dict[int, bytes] = {}
     response, literal = b"", None
     for line in lines:
         if isinstance(line, bytearray):
@@ -336,7 +357,7 @@ def _fingerprints_in(lines: Sequence[bytes | bytearray]) -> dict[int, str]:
         else:
             response += b" " + bytes(line)
         if literal is not None and (uid := _UID.search(response)):
-            found[int(uid[1])] = fingerprint_of(literal)
+            found[int(uid[1])] = literal
     return found
 
 

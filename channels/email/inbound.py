@@ -78,6 +78,13 @@ class Desk(Protocol):
         """The agent for the first of these addresses that has a route."""
 
 
+class ServerProven(Protocol):
+    """Whether our own mail server can be believed: `channels.email.identity.server_proof`."""
+
+    async def why_missing(self, validity: int) -> str:
+        """Empty: it can. `validity`: UIDVALIDITY of the mailbox. Raises StoreUnavailable."""
+
+
 class EmailInbound:
     def __init__(
         self,
@@ -85,6 +92,7 @@ class EmailInbound:
         desk: Desk,
         writer: Writer,
         allowed: AllowedSenders,
+        proof: ServerProven,
         *,
         authserv_id: str = "",
     ) -> None:
@@ -92,13 +100,17 @@ class EmailInbound:
         self._desk = desk
         self._writer = writer
         self._allowed = allowed
+        self._proof = proof
         self._authserv_id = authserv_id
 
     async def receive(self, fetched: Fetched) -> bool:
-        """True: the mail is durable. False: it is ignored. Raises StoreUnavailable."""
+        """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
         # Headers first, so that mail from strangers is cheap. Parsing is bounded, but may take a second, so it is done
         # in a worker thread. The mailbox passes on one mail at a time, so there is one such thread.
         mail = await asyncio.to_thread(parse_headers, fetched.raw)
+        if self._writer.signer.is_test_id(mail.message_id):
+            log.info("identity_test_received", uid=fetched.uid)
+            return True
         why = self._reason_to_ignore(mail)
         if not why or mail.bounce:
             mail = await asyncio.to_thread(parse, fetched.raw)
@@ -140,8 +152,9 @@ class EmailInbound:
         given = await asyncio.to_thread(
             read_decision, mail.text, is_complete=is_complete, name=mail.name, address=mail.sender
         )
-        certain = given if isinstance(given, Decision) else None
-        if certain and sender.trust == "verified" and await self._decides(mail, certain, sender):
+        certain = given if isinstance(given, Decision) and sender.trust == "verified" else None
+        unproven = await self._why_unproven(mail, fetched) if certain else ""
+        if certain and not unproven and await self._decides(mail, certain, sender):
             return ""
         # Unverified mail must not use up the limit of the person whose address it names.
         counted, most = (
@@ -149,7 +162,7 @@ class EmailInbound:
         )
         if await self._desk.exceeds_rate_limit(counted, mail_id, most):
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
-        if await self._is_answered(mail, given, sender, aligned):
+        if await self._is_answered(mail, given, sender, aligned, is_proven=not unproven):
             return ""
         passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=False)
         message = replace(_message_of(mail, sender, aligned, unread_bytes), passes_on=passed_on)
@@ -174,7 +187,17 @@ class EmailInbound:
         shown = await self._desk.request_shown(thread_id, card, sender) if thread_id else None
         return (thread_id, *shown) if shown else None
 
-    async def _is_answered(self, mail: Mail, given: Decision | Nearly | None, sender: Person, aligned: str) -> bool:
+    async def _why_unproven(self, mail: Mail, fetched: Fetched) -> str:
+        """Why our server's word on the sender decides nothing; empty: it may."""
+        why = await self._proof.why_missing(fetched.validity)
+        if why:
+            text = f"A reply by mail decided nothing, because the mail server is not proven. {why}"
+            log.warning("reply_not_proven", text=text, sender=one_line(mail.sender, 200))
+        return why
+
+    async def _is_answered(
+        self, mail: Mail, given: Decision | Nearly | None, sender: Person, aligned: str, *, is_proven: bool
+    ) -> bool:
         """Have code answer a reply that decides nothing. True: it reads as a decision, so the agent does not get it."""
         about, elsewhere = await self._answers(mail, sender), False
         if about is None and given:
@@ -193,7 +216,7 @@ class EmailInbound:
             words=_without_links(mail.text),
             reads_as="neither" if given is None else "approval" if given.approved else "rejection",
             elsewhere=elsewhere,
-            why=_why_undecided(given, sender, elsewhere=elsewhere),
+            why=_why_undecided(given, sender, elsewhere=elsewhere, is_proven=is_proven),
             subject=mail.subject,
             origin=_origin(mail, aligned),
         )
@@ -287,9 +310,13 @@ class EmailInbound:
         return False
 
 
-def _why_undecided(given: Decision | Nearly | None, sender: Person, *, elsewhere: bool) -> WhyUndecided:
+def _why_undecided(
+    given: Decision | Nearly | None, sender: Person, *, elsewhere: bool, is_proven: bool
+) -> WhyUndecided:
     if given and sender.trust != "verified":
         return "unverified"
+    if not is_proven:
+        return "no_proof"
     return "not_addressed" if isinstance(given, Decision) and not elsewhere else ""
 
 

@@ -2,7 +2,7 @@
 
 The read position (UIDVALIDITY and UID) is kept in the store, and advances only after a mail's event is durable. After
 a crash, or if several processes watch the mailbox, a mail is passed on twice with the same event id. Mail that was
-accepted is marked as read; mail that was ignored stays unread. Nothing is ever deleted.
+accepted is marked as read; mail that was ignored stays unread. This module never deletes anything.
 
 If the mailbox was rebuilt (its UIDVALIDITY changed), `channels.email.remembered` says which mail is known. Up to
 UNKNOWN_MAX unknown mails are read. More of them are probably old mail that was restored: none is read, and a person is
@@ -119,6 +119,8 @@ class Mailbox:
         self._may_be_untold = True
         self._failures: dict[int, int] = {}
         """Failed fetches of a mail, by UID."""
+        self.validity = 0
+        """UIDVALIDITY of the folder, as it was last selected; 0: not yet."""
         self.listening = asyncio.Event()
         """Set while the mailbox is being watched."""
 
@@ -151,6 +153,7 @@ class Mailbox:
 
     async def _polls(self, connection: ImapConnection) -> AsyncIterator[None]:
         selected = await connection.select()
+        self.validity = selected.validity
         while True:
             await self.catch_up(connection, selected)
             self.listening.set()

@@ -25,7 +25,7 @@ from tests.patience import eventually
 from tests.ports import HeldPort
 
 BOT = Path(sys.executable).with_name("bot")
-READY = ("Listening to Slack", "mailbox_first_seen", "Working for")
+READY = ("Listening to Slack", "mailbox_first_seen", "identity_proven", "Working for")
 """What the bot's log says when it hears both channels and works."""
 AUTHSERV_ID = f"mx.{DOMAIN}"
 CHANNEL = "deploys"

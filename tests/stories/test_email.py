@@ -17,6 +17,7 @@ import os
 import pwd
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,12 +27,16 @@ import aiohttp
 import pytest
 
 from channels.base import SendFailed
+from channels.email.identity.self_test import SelfTest
+from channels.email.identity.server_proof import ServerProof
+from channels.email.identity.tokens import Signer
 from channels.email.imap import Fetched, Pace
 from channels.email.letters import Letter
 from channels.email.mailbox import Mailbox, ReadPosition
 from channels.email.outbox import RETRY_SECONDS, Outbox
 from channels.email.servers import imap_server, smtp_server
 from store.memory import MemoryStore
+from store.redis.store import RedisStore
 from tests.fakes.mail import missing
 from tests.fakes.mail.certificates import Certificate, certificates
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, Dovecot, address
@@ -85,6 +90,17 @@ class Mailroom:
             "PORT": str(self.port.number),
             "BOT_LEASE_SECONDS": "2",
         }
+
+    async def tests_itself(self) -> None:
+        """As `bot run` does at its first start, but before that, so that a story begins when it is over."""
+        imap, key = imap_server(self.imap_url), self.settings()["BOT_SECRET_KEY"]
+        store = await RedisStore.open(self.bot.environment["REDIS_URL"])
+        try:
+            proof = ServerProof(store, imap, BOT, AUTHSERV_ID, lambda: datetime.now(UTC))
+            test = SelfTest(imap, smtp_server(self.smtp_url), BOT, AUTHSERV_ID, Signer(key, BOT), proof)
+            assert (await test.run()).verdict == "removed"
+        finally:
+            await store.aclose()
 
     @contextlib.asynccontextmanager
     async def started(self, *roles: str, **settings: str) -> AsyncIterator[Running]:
@@ -224,6 +240,7 @@ def room(dovecot: Dovecot, postfix: Postfix, bot: Bot) -> Mailroom:
 async def test_from_a_mail_to_both_components_in_production(room: Mailroom, model: ModelServer) -> None:
     site = room.bot.with_model(model).site
     async with room.running() as process:
+        await process.told("identity_proven")
         assert all(text.startswith(("Reading mail", "Serving http", "Working for")) for text in process.texts)
         asked = await room.writes(f"deploy {MERGED} to production")
         card = await room.gets("component: frontend")
@@ -261,7 +278,8 @@ async def test_from_a_mail_to_an_approval_on_servers_from_pypi(bot: Bot, model: 
         async with Wire(light.imap_port) as wire:
             room = Mailroom(light, light, bot)
             room.imap_url = imap_url("imap", "127.0.0.1", wire.port)
-            async with room.running():
+            async with room.running() as process:
+                await process.told("identity_proven")
                 await idles(wire)  # pymap does not tell of what came just before
                 await room.writes(f"deploy {MERGED} to production, skip staging")
                 card = await room.gets("component: frontend")
@@ -687,7 +705,7 @@ async def idles(wire: Wire) -> None:
 
 async def approves_by_link(card: EmailMessage, comment: str = "") -> str:
     """Opens the link, as people and their mail programs do, and sends its form. What the page says then."""
-    found = re.search(r"^Approve: (\S+)$", text_of(card), re.MULTILINE)
+    found = re.search(r"^(?:Confirm: )?Approve: (\S+)$", text_of(card), re.MULTILINE)
     assert found, text_of(card)
     async with aiohttp.ClientSession() as session:
         async with session.get(found[1]) as page:

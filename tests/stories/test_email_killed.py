@@ -107,6 +107,7 @@ async def told(bot: Bot, point: Point | None) -> list[str]:
     with stored(bot), Dovecot() as dovecot, Postfix(dovecot, starttls=False) as postfix:
         async with Wire(dovecot.imap_port) as imap, Wire(postfix.port) as smtp:
             story = Story(Mailroom(dovecot, postfix, bot), imap, smtp)
+            await story.room.tests_itself()
             try:
                 await story.runs(point)
                 return await story.ending()

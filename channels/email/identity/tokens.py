@@ -79,6 +79,17 @@ class Signer:
         thread_id, which, signature, _ = (part.lower() for part in found.groups())
         return thread_id if self._is_signed(signature, "message", f"{thread_id}.{which}") else ""
 
+    def test_id(self, number: str) -> str:
+        """The Message-ID of a mail by which we test our own mail server. `number`: 16 characters of base32."""
+        return f"<self-test.{number}.{self._signatures('self-test', number)[0]}@{self._domain}>"
+
+    def is_test_id(self, message_id: str) -> bool:
+        """Whether we have sent a test mail with this Message-ID. A forged one is no more than any mail."""
+        found = _MESSAGE_ID.fullmatch(message_id.strip())
+        if not found or found[1].lower() != "self-test" or found[4].lower() != self._domain.lower():
+            return False
+        return self._is_signed(found[3].lower(), "self-test", found[2].lower())
+
     def reply_address(self, thread_id: str) -> str:
         """A plus-address that routes replies without References to the thread; our bare address if it is too long."""
         local = f"{self._local}+{thread_id}.{self._signatures('address', thread_id)[0]}"

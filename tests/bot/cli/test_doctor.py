@@ -488,6 +488,25 @@ async def test_mail_servers_are_logged_in_to(bot: Bot, mail: Light) -> None:
     assert "supports IDLE" in lines[0]
 
 
+async def test_the_mail_server_is_tested_for_whether_it_removes_what_is_forged(bot: Bot, mail: Light) -> None:
+    mailing = with_mail(bot, mail, BOT_PUBLIC_URL="https://bot.team.example", EMAIL_ALLOWED_SENDERS="team.example")
+    found = findings(await mailing.run("doctor", "--json"))
+    assert "mail identity" not in found
+    nothing_known = "There is no mail yet, so nothing is known of the names that our server writes."
+    assert found["mail verdicts"] == ("ok", nothing_known)
+    mailing.environment["EMAIL_AUTHSERV_ID"] = "mx.team.example, *.hoster.example"
+    state, text = findings(await mailing.run("doctor", "--json"))["mail identity"]
+    assert (state, "was removed. The proof holds until" in text) == ("ok", True), text
+    mail.removes_forged = False
+    state, text = findings(await mailing.run("doctor", "--json"))["mail identity"]
+    assert state == "failed"
+    assert text.endswith("Until a test passes, replies by mail decide nothing; links do.")
+    mail.refuse(address("deploybot"), "550 5.7.1 not to yourself")
+    state, text = findings(await mailing.run("doctor", "--json"))["mail identity"]
+    assert (state, "550 5.7.1 not to yourself" in text) == ("failed", True), text
+    assert mail.mailbox("deploybot") == []
+
+
 async def test_what_mail_cannot_do_as_it_is_set_up_is_told(bot: Bot, mail: Light) -> None:
     lines = await mail_lines(with_mail(bot, mail))
     warnings = [line for line in lines if line.startswith("warning")]

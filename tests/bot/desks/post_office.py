@@ -21,14 +21,16 @@ from bot.desks.email import EmailDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.email.channel import EmailChannel
+from channels.email.identity.self_test import SelfTest
 from channels.email.identity.senders import AllowedSenders
+from channels.email.identity.server_proof import ServerProof
 from channels.email.identity.tokens import Signer
 from channels.email.imap import Pace
 from channels.email.inbound import EmailInbound
 from channels.email.letters import Writer
 from channels.email.mailbox import FirstStart, Mailbox
 from channels.email.outbox import Outbox
-from channels.email.servers import imap_server, smtp_server
+from channels.email.servers import MailServer, imap_server, smtp_server
 from store.base import Store
 from store.memory import MemoryStore
 from store.recorded import Recorded
@@ -62,6 +64,8 @@ class PostOffice:
         self.alarms: dict[str, str] = {}
         """What the mailbox has told a person, by key."""
         self.authserv_id = AUTHSERV_ID
+        self.is_proven = True
+        """Whether the mail server has passed the test of it when the mailbox is read."""
         self.secrets = ["a secret for tests"]
         """The newest first."""
         self.first_start: FirstStart = "new"
@@ -88,13 +92,29 @@ class PostOffice:
 
         desk = EmailDesk(self.store, agent_at, self.writer.signer.message_ids)
         return EmailInbound(
-            self.inbox, desk, self.writer, AllowedSenders.parse(self.allowed), authserv_id=self.authserv_id
+            self.inbox,
+            desk,
+            self.writer,
+            AllowedSenders.parse(self.allowed),
+            self.proof,
+            authserv_id=self.authserv_id,
         )
 
+    @property
+    def imap(self) -> MailServer:
+        return imap_server(f"imap://{BOT.replace('@', '%40')}:{PASSWORD}@127.0.0.1:{self.imap_port}/INBOX")
+
+    @property
+    def proof(self) -> ServerProof:
+        return ServerProof(self.store, self.imap, BOT, self.authserv_id, lambda: datetime.now(UTC))
+
+    def self_test(self, *, arrival_seconds: float = PATIENCE_SECONDS) -> SelfTest:
+        smtp = smtp_server(f"smtp://127.0.0.1:{self.smtp_port}")
+        return SelfTest(self.imap, smtp, BOT, self.authserv_id, self.writer.signer, self.proof, arrival_seconds)
+
     def mailbox(self) -> Mailbox:
-        url = f"imap://{BOT.replace('@', '%40')}:{PASSWORD}@127.0.0.1:{self.imap_port}/INBOX"
         return Mailbox(
-            imap_server(url),
+            self.imap,
             self.store,
             self.adapter().receive,
             self.tell,
@@ -112,6 +132,8 @@ class PostOffice:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await mailbox.listening.wait()
+            if self.is_proven:
+                await self.proof.passed(mailbox.validity)
             yield
         finally:
             watching.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from argparse import Namespace
 from collections.abc import AsyncIterator, Coroutine
@@ -34,13 +35,16 @@ from tests.patience import PATIENCE_SECONDS
 from tests.ports import HeldPort
 
 T = TypeVar("T")
+_FORGED = re.compile(rb"^Authentication-Results:.*\r?\n(?:[ \t].*\r?\n)*", re.IGNORECASE | re.MULTILINE)
 
 
 class Light:
     """`with Light() as light:`, or `start` and `stop`. Used as `Dovecot` and `Postfix` are."""
 
-    def __init__(self, *, idle: bool = True, users: tuple[str, ...] = USERS) -> None:
+    def __init__(self, *, idle: bool = True, users: tuple[str, ...] = USERS, removes_forged: bool = True) -> None:
+        """`removes_forged`: whether its SMTP server removes Authentication-Results, as it should."""
         self.users = users
+        self.removes_forged = removes_forged
         self._ports = [HeldPort() for _ in range(2)]
         self.imap_port, self.port = (port.number for port in self._ports)
         self.asked: list[str] = []
@@ -240,6 +244,8 @@ class _Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         raw, sender = envelope.original_content or b"", envelope.mail_from or ""
+        if self._light.removes_forged:
+            raw = _FORGED.sub(b"", raw)
         for recipient in envelope.rcpt_tos:
             if self._light._user(recipient):
                 await self._light._append(raw, recipient, sender)

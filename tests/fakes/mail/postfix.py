@@ -51,7 +51,15 @@ class Postfix(Daemon):
     Whoever does log in must be one of Dovecot's users, with its password; or with a token, if Dovecot takes tokens.
     """
 
-    def __init__(self, dovecot: Dovecot, *, starttls: bool = True, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self,
+        dovecot: Dovecot,
+        *,
+        starttls: bool = True,
+        certificate: Certificate | None = None,
+        removes_forged: bool = True,
+    ) -> None:
+        """`removes_forged`: whether it removes Authentication-Results, as it should, and does not by itself."""
         super().__init__("postfix")
         self._ports = [HeldPort() for _ in range(2)]
         self.port, self.smtps_port = (port.number for port in self._ports)
@@ -64,6 +72,10 @@ class Postfix(Daemon):
         settings = self._settings(dovecot, certificate or certificates().server)
         if not starttls:
             settings["smtpd_discard_ehlo_keywords"] = "starttls"
+        if removes_forged:
+            checks = self._configuration / "header_checks"
+            checks.write_text("/^Authentication-Results:/ IGNORE\n")
+            settings["header_checks"] = f"regexp:{checks}"
         main = self._configuration / "main.cf"
         main.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         os.utime(main, (0, 0))  # it waits for two seconds before it reads a file that is new
