@@ -60,6 +60,8 @@ class Pace:
     """Duration of one IDLE: if a push is lost, the mail is found after this long."""
     poll: float = 10.0
     """Polling interval if the server does not support IDLE."""
+    login: float = 5.0
+    """Between two looks for a new login, where the old one is refused. Each is a read of the store."""
 
 
 PACE = Pace()

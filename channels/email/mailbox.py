@@ -31,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS_MAX = 60.0
 STORE_RETRY_SECONDS = 2.0
-LOGIN_LOOK_SECONDS = 5.0
-"""Between two looks for a new login, which cost a read of the store each."""
 READ_TRIES = 3
 """Attempts to fetch a mail, each on a new connection."""
 LOOK_BACK_DAYS = 2
@@ -134,7 +132,7 @@ class Mailbox:
                     async for _ in self._polls(connection):
                         failures = 0
             except LoginRefused as error:
-                delay = LOGIN_LOOK_SECONDS
+                delay = self._pace.login
                 await self._login.refused(error)
             except ImapError as error:
                 failures += 1

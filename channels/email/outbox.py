@@ -35,6 +35,8 @@ IDLE_SECONDS_MAX = 30.0
 SECONDS_MAX = 45.0
 RETRY_SECONDS = 30.0
 RETRY_AFTER_REPAIR_SECONDS = 600.0
+RETRY_AFTER_LOGIN_SECONDS = 5.0
+"""It costs a look at the store, and backs off with each attempt."""
 GIVE_UP_SECONDS = 120.0
 """After this long, a mail that some recipients accepted counts as sent and the others as failed, because the thread's
 later messages wait for it. A mail that no recipient accepted is retried for hours.
@@ -82,17 +84,16 @@ class Outbox:
             return {one.recipient: (one.code, _reply_text(one.code, one.message)) for one in error.recipients}
         except LoginRefused as error:
             # It is not about this mail, which goes out when a person has done what the error says.
-            raise SendFailed(str(error), RETRY_SECONDS, until_repaired=True) from error
+            raise SendFailed(str(error), RETRY_AFTER_LOGIN_SECONDS, until_repaired=True) from error
         except TokenUnavailable as error:
             raise SendFailed(f"There is no access token for the mail server: {error}.", RETRY_SECONDS) from error
-        except SMTPAuthenticationError as error:
-            text = f"The mail server {self._server.where} rejects the login: {_reply_text(error.code, error.message)}."
-            raise SendFailed(text, RETRY_AFTER_REPAIR_SECONDS) from error
         except SMTPDataError as error:
             return dict.fromkeys(recipients, (error.code, _reply_text(error.code, error.message)))
         except SMTPResponseException as error:
             # Such a reply (no service, authentication required, sender refused) is not about this mail.
-            text = f"The mail server {self._server.where} says: {_reply_text(error.code, error.message)}."
+            is_login = isinstance(error, SMTPAuthenticationError)
+            what = "rejects the login" if is_login and error.code >= 500 else "says"
+            text = f"The mail server {self._server.where} {what}: {_reply_text(error.code, error.message)}."
             retry = RETRY_SECONDS if error.code < 500 else RETRY_AFTER_REPAIR_SECONDS
             raise SendFailed(text, retry) from error
         except (SMTPException, OSError, TimeoutError) as error:
@@ -149,8 +150,8 @@ async def connect(server: MailServer) -> aiosmtplib.SMTP:
     token = await tokens.token()
     try:
         return await _connect(server, token)
-    except SMTPAuthenticationError:
-        if not tokens.rejected(token):
+    except SMTPAuthenticationError as error:
+        if error.code < 500 or not tokens.rejected(token):
             raise
     # It was over before its time, or revoked.
     return await _connect(server, await tokens.token())

@@ -16,6 +16,8 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -82,6 +84,8 @@ class OAuthServer:
         self.refresh_tokens: dict[str, str] = {}
         """Of whom each one is."""
         self.access_tokens: dict[str, str] = {}
+        self._ends: dict[str, float] = {}
+        """Of the access tokens that end by themselves, by the monotonic clock."""
         self.mailboxes = {"deploybot@team.example"}
         self._numbers = itertools.count(1)
         self._key = generate_private_key(public_exponent=65537, key_size=2048)
@@ -126,6 +130,11 @@ class OAuthServer:
         self.refresh_tokens.clear()
         self.end_access()
 
+    @property
+    def all_have_ended(self) -> bool:
+        """Every access token, by itself."""
+        return all(time.monotonic() > ends for ends in self._ends.values())
+
     def given(self, kind: str) -> list[dict[str, str]]:
         """The forms with this grant type."""
         return [form for _, form in self.requests if form.get("grant_type", "").endswith(kind)]
@@ -152,8 +161,10 @@ class OAuthServer:
 
     async def _devicecode(self, request: web.Request) -> web.Response:
         form = await self._form(request)
+        if request.match_info["tenant"] != TENANT:
+            return _microsoft_error("invalid_request", 90002, f"Tenant '{request.match_info['tenant']}' not found.")
         if form.get("client_id") != CLIENT_ID:
-            return _microsoft_error("unauthorized_client", 700016, f"Application with identifier '{CLIENT_ID}' was not")
+            return _microsoft_error("unauthorized_client", 700016, f"Application '{form['client_id']}' was not found.")
         scopes = set(form.get("scope", "").split())
         assert scopes - {"offline_access"} == MICROSOFT_SCOPES, scopes
         number = next(self._numbers)
@@ -275,8 +286,9 @@ class OAuthServer:
     # Both
 
     async def _tokeninfo(self, request: web.Request) -> web.Response:
-        mailbox = self.access_tokens.get(request.query.get("access_token", ""))
-        if mailbox is None:
+        token = request.query.get("access_token", "")
+        mailbox = self.access_tokens.get(token)
+        if mailbox is None or time.monotonic() > self._ends.get(token, math.inf):
             return _google_error("invalid_token", "Invalid Value")
         # An app that acts by itself may open each mailbox that it was given; here that is the bot's.
         return web.json_response({"email": "deploybot@team.example" if mailbox == "*" else mailbox})
@@ -300,6 +312,7 @@ class OAuthServer:
     def _granted(self, mailbox: str, *, refresh_token: str = "", scope: str = "") -> web.Response:
         token = f"access-{next(self._numbers)}"
         self.access_tokens[token] = mailbox
+        self._ends[token] = time.monotonic() + self.lifetime_seconds
         answer = {
             "token_type": "Bearer",
             "scope": scope or " ".join(sorted(MICROSOFT_SCOPES)),

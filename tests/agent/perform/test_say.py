@@ -83,6 +83,23 @@ async def test_a_channel_that_never_recovers_is_given_up_after_some_attempts() -
     assert (list(world.channel.tries.values()), world.thread.timers) == ([3, 3], {}), "the answer, and that it failed"
 
 
+async def test_what_waits_for_a_person_to_repair_the_channel_is_never_given_up() -> None:
+    world = World(limits=Limits(send_attempts=3))
+    world.channel.fails_with = SendFailed("Nobody has logged in.", 5, until_repaired=True)
+    world.model.answers(done("Hello."))
+    await world.say("hello?")
+    await world.run()
+    for _ in range(60):
+        assert await world.advance(600) == []
+    failed = [event for event in world.thread.events if isinstance(event, MessageFailed)]
+    assert len(failed) > 60
+    assert not any(event.elsewhere for event in failed)
+    assert failed[-1].retry_at
+    assert failed[-1].retry_at - failed[-1].at == timedelta(seconds=600)
+    world.channel.fails_with = None
+    assert await world.advance(600) == ["said: Hello."]
+
+
 async def test_who_asked_hears_elsewhere_of_what_could_not_be_said() -> None:
     world = World()
     world.channel.next(SendFailed("The channel is archived."))

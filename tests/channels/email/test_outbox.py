@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -310,6 +311,8 @@ class _Scripted:
 
     def __init__(self) -> None:
         self.to_data = self.to_mail = "250 2.0.0 Ok"
+        self.to_login = ""
+        """Instead of what it thinks of the password."""
         self.taken: list[list[str]] = []
 
     async def handle_MAIL(self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]) -> str:
@@ -322,7 +325,8 @@ class _Scripted:
         return self.to_data
 
     def login(self, server: SMTP, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
-        return AuthResult(success=(given.login, given.password) == (b"bot", b"right"), handled=False)
+        right = (given.login, given.password) == (b"bot", b"right") and not self.to_login
+        return AuthResult(success=right, handled=False, message=self.to_login or None)
 
 
 @contextlib.asynccontextmanager
@@ -363,6 +367,18 @@ async def test_we_as_a_sender_may_be_refused() -> None:
         # That is for somebody to repair; the mail itself is not to blame.
         script.to_mail = "550 5.7.1 sender rejected"
         assert (await failure(outbox, letter(ANA))).retry_after_seconds == RETRY_AFTER_REPAIR_SECONDS
+        await outbox.aclose()
+
+
+async def test_a_login_that_is_refused_for_now_is_tried_again_soon() -> None:
+    async with scripted(login=True) as (script, port):
+        outbox = Outbox(at(port, "bot:right@"), BOT)
+        script.to_login = "454 4.7.0 Temporary authentication failure"
+        failed = await failure(outbox, letter(ANA))
+        assert failed.retry_after_seconds == RETRY_SECONDS
+        assert "says: 454 4.7.0 Temporary authentication failure" in str(failed)
+        script.to_login = ""
+        await outbox.deliver(letter(ANA))
         await outbox.aclose()
 
 
@@ -436,6 +452,23 @@ async def test_whoever_did_not_get_it_is_told_by_the_channel(server: Light, outb
         await channel(outbox).send(PLACE, Text("Done."), key="t1/s1/say", so_far=[mailed(CLEO)])
     assert [*partly.value.refused] == [CLEO]
     assert received(server, "ana") == [partly.value.receipt]
+
+
+async def test_of_several_mails_none_is_given_up_while_the_channel_waits_for_a_person() -> None:
+    class TwoMails(Writer):
+        def letters(self, *_: Any, **__: Any) -> list[Letter]:
+            return [letter(ANA), letter(BEN, number=2)]
+
+    class LoggedOut(Outbox):
+        async def deliver(self, letter: Letter, *, owed_seconds: float = 0.0) -> None:
+            if letter.recipients == (BEN,):
+                raise SendFailed("Nobody has logged in.", 5, until_repaired=True)
+
+    writer = TwoMails(BOT, Signer("a secret for tests", BOT), lambda _: True, "")
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    with pytest.raises(SendFailed, match="Nobody has logged in") as failed:
+        await EmailChannel(writer, LoggedOut(at(9), BOT)).send(PLACE, Text("Done."), key="t1/s1/say", since=long_ago)
+    assert failed.value.until_repaired
 
 
 async def test_where_nobody_can_be_written_to_it_says_so(outbox: Outbox) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from channels.base import ChannelUnavailable, SendFailed
-from channels.email.imap import ImapLoginRefused, Pace, check, connected
+from channels.email.imap import Fetched, ImapLoginRefused, Pace, check, connected
 from channels.email.letters import Letter
+from channels.email.mailbox import Mailbox
+from channels.email.oauth.telling import LoginNews
 from channels.email.outbox import Outbox
 from channels.email.outbox import check as check_smtp
 from channels.email.servers import LoginRefused, MailServer, TokenUnavailable
+from store.memory import MemoryStore
 from tests.fakes.mail import missing
 from tests.fakes.mail.dovecot import Dovecot, address
 from tests.fakes.mail.postfix import Postfix
 from tests.fakes.oauth import OAuthServer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -144,3 +149,57 @@ async def test_a_password_opens_nothing_there(room: Room) -> None:
     with pytest.raises(ImapLoginRefused):
         async with connected(server, PACE):
             raise AssertionError("it is not open")
+
+
+# The mailbox
+
+
+NOBODY = LoginRefused("Nobody has logged in. Run `bot login email`.", "no-login")
+
+
+@dataclass
+class Person:
+    """Who is told by an alert; the first attempts may fail."""
+
+    told: list[str] = field(default_factory=list)
+    fails: int = 0
+
+    async def tell(self, key: str, text: str) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise SendFailed("Slack is away.", 60)
+        self.told.append(text)
+
+
+async def test_the_mailbox_waits_for_a_login_and_goes_on_by_itself(room: Room) -> None:
+    tokens, person, store = Tokens([room.good()], trouble=[NOBODY] * 3), Person(fails=1), MemoryStore()
+    received = asyncio.Event()
+
+    async def receive(mail: Fetched) -> bool:
+        received.set()
+        return True
+
+    pace = replace(PACE, login=0.01)
+    mailbox = Mailbox(room.imap(tokens), store, receive, person.tell, first_start="all", pace=pace)
+    room.dovecot.deliver(letter().data, BOT, ANA)
+    watching = asyncio.create_task(mailbox.watch())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await received.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert person.told == [f"{NOBODY} Until then I read and send no mail; none is lost."]
+
+
+async def test_a_refused_login_is_told_once_for_all_processes_and_again_when_it_comes_back() -> None:
+    store, person = MemoryStore(), Person()
+    one, other = LoginNews(store, "box", person.tell), LoginNews(store, "box", person.tell)
+    for news in (one, other, one, other):
+        await news.refused(NOBODY)
+    assert len(person.told) == 1
+    await one.refused(LoginRefused("The login has ended.", "another"))
+    assert len(person.told) == 2
+    await one.over()
+    await other.over()
+    await other.refused(NOBODY)
+    await one.refused(NOBODY)
+    assert len(person.told) == 3
