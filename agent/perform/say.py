@@ -29,6 +29,9 @@ from store.values import Place
 CHANNEL_RETRY_SECONDS = 60.0
 """Another process may have the channel, or this process after a restart."""
 RETRY_SECONDS_MAX = 600.0
+ATTEMPTS_OF_A_DAY = 144
+RETRY_SECONDS_LATER = 3_600.0
+"""From the second day on: each attempt is two events in the log."""
 
 log = structlog.get_logger(__name__)
 
@@ -161,19 +164,27 @@ def _approvers_in_private(turn: Turn, unsent: Unsent) -> tuple[Place, ...]:
     return tuple(dict.fromkeys(new))
 
 
+def backoff_seconds(attempt: int) -> float:
+    """How long to wait at least after so many attempts."""
+    if attempt <= 1:
+        return 0.0
+    if attempt > ATTEMPTS_OF_A_DAY:
+        return RETRY_SECONDS_LATER
+    return float(min(2 ** (attempt - 1), RETRY_SECONDS_MAX))
+
+
 async def _failed(turn: Turn, action: Say, error: str, retry_after: float | None, *, gives_up: bool = True) -> None:
     """`gives_up`: after so many attempts as the agent allows."""
     now, attempt = turn.now(), action.unsent.failures + 1
     again = retry_after is not None and (not gives_up or attempt < turn.agent.limits.send_attempts)
     # Back off even if the service names a time: others may be waiting for the same second.
-    backoff = min(2.0 ** min(attempt - 1, 20), RETRY_SECONDS_MAX) if attempt > 1 else 0.0
     failed = MessageFailed(
         id=keys.failed(action.key, attempt),
         at=now,
         key=action.key,
         attempt=attempt,
         error=error[:ERROR_CHARS_MAX],
-        retry_at=now + timedelta(seconds=max(retry_after or 0, backoff)) if again else None,
+        retry_at=now + timedelta(seconds=max(retry_after or 0, backoff_seconds(attempt))) if again else None,
         elsewhere=not again and not action.unsent.is_minor,
         instead=() if again else _approvers_in_private(turn, action.unsent),
     )

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from agent.definition import Limits
+from agent.perform.say import backoff_seconds
 from channels.base import SendFailed
 from store.deliveries import MessageFailed, MessageSent
 from store.values import Place
@@ -96,6 +97,7 @@ async def test_what_waits_for_a_person_to_repair_the_channel_is_never_given_up()
     assert not any(event.elsewhere for event in failed)
     assert failed[-1].retry_at
     assert failed[-1].retry_at - failed[-1].at == timedelta(seconds=600)
+    assert [backoff_seconds(attempt) for attempt in (144, 145, 5_000)] == [600, 3_600, 3_600]
     world.channel.fails_with = None
     assert await world.advance(600) == ["said: Hello."]
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from channels.base import ChannelUnavailable, SendFailed
 from channels.email.imap import Fetched, ImapLoginRefused, Pace, check, connected
 from channels.email.letters import Letter
 from channels.email.mailbox import Mailbox
 from channels.email.oauth.telling import LoginNews
-from channels.email.outbox import Outbox
+from channels.email.outbox import RETRY_SECONDS, Outbox
 from channels.email.outbox import check as check_smtp
 from channels.email.servers import LoginRefused, MailServer, TokenUnavailable
 from store.memory import MemoryStore
@@ -128,6 +129,24 @@ async def test_a_server_that_refuses_every_token_is_told(room: Room) -> None:
     assert failed.value.retry_after_seconds
     with pytest.raises(ChannelUnavailable, match="Allow authenticated SMTP for the mailbox"):
         await check_smtp(room.smtp(Tokens(["over"])))
+
+
+async def test_a_server_in_trouble_does_not_cost_a_token() -> None:
+    class InTrouble:
+        async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
+            return AuthResult(success=False, handled=False, message="454 4.7.0 Temporary authentication failure")
+
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(
+        lambda: SMTP(InTrouble(), hostname="mx.team.example", loop=loop, auth_require_tls=False), "127.0.0.1", 0
+    )
+    tokens = Tokens(["good", "another"])
+    server = MailServer("127.0.0.1", listener.sockets[0].getsockname()[1], "none", user=BOT, tokens=tokens)
+    with pytest.raises(SendFailed, match="says: 454") as failed:
+        await Outbox(server, BOT).deliver(letter())
+    assert failed.value.retry_after_seconds == RETRY_SECONDS
+    assert tokens.those == ["good", "another"]
+    listener.close()
 
 
 async def test_without_a_login_mail_waits_until_somebody_logs_in(room: Room) -> None:
