@@ -18,7 +18,7 @@ from bot.team.steer import Steering
 from channels.inbound import Arrival, InboundEdit, InboundMessage, Refused, UndecidedReply
 from store import images, keys
 from store.arrivals import MessageArrived, arrived_id
-from store.base import Store, ThreadMoved
+from store.base import Store, ThreadMoved, UnknownThread
 from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
 from store.events import (
     TEXT_CHARS_MAX,
@@ -88,6 +88,14 @@ class Inbox(Deciding):
 
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         return await self._post(thread_id, self._arrived(arrival), opens=False)
+
+    async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
+        outside = str(OutsideId(channel, event_id))
+        try:
+            thread = await self._store.load(thread_id)
+        except UnknownThread:
+            return False
+        return any(event.id in (outside, arrived_id(outside)) for event in thread.events)
 
     def events_of(self, arrived: MessageArrived, message: InboundMessage) -> list[MessageReceived]:
         """What was read of an arrival, after what was said before it."""

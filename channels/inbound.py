@@ -170,6 +170,9 @@ class Inbox(Protocol):
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         """Like `reply` or `edited`, for what a worker has to read first."""
 
+    async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
+        """Whether the thread has this message. `event_id` as in `InboundMessage`."""
+
     async def message(self, place: Place, message: InboundMessage, *, agent: str) -> str:
         """Append to the thread at the place, opening it for `agent` if there is none. Returns the thread's id."""
 

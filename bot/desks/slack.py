@@ -1,6 +1,7 @@
 """Answers queries of the Slack channel: the Home tab, the places to sweep, which agent answers in a channel.
 
-Implements `channels.slack.inbound.Desk`. It reads threads and writes nothing: people's actions go to the inbox.
+Implements `channels.slack.inbound.Desk`. It reads threads and writes nothing: people's actions go to the inbox. It
+tells people of messages that came while nobody listened and are too old to act on.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from agent.speech.messages import question
 from agent.speech.requests import approval
 from bot import listing
+from bot.alerts import Alerts
 from bot.team.people import People
+from channels.base import Channel
 from channels.slack.events import Installation
 from channels.slack.home import Home, HomeItem
-from channels.slack.place import NAME, Address, address_of, link_to, thread_at
+from channels.slack.place import NAME, Address, address_of, link_to, place_of, thread_at
 from store.authority.terms import ANYONE, TEAM
-from store.base import Store
+from store.base import NoteStore, Store
 from store.deliveries import MessageSent
 from store.events import Event, MessageReceived
 from store.index import people_of
@@ -36,6 +39,8 @@ HOME_THREADS_MAX = 1_000
 """Among so many threads, the newest, App Home looks for those in which nothing waits for the person."""
 SWEEP_DAYS = 7
 """How far back a sweep for missed messages looks."""
+DIRECT_MESSAGES_MAX = 200
+AUTHORS_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class SlackDesk:
     """By agent, what it can do that changes something."""
     reads_images: bool = False
     """Some model of the team looks at images."""
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    """Those by which people are told of messages that nobody acts on."""
+    alerts: Place | None = None
+    """Where they are told; None: each author in private."""
 
     async def home_of(self, by: Person) -> Home:
         by = self.people.identified(by)
@@ -172,6 +181,28 @@ class SlackDesk:
                 if newest:
                     places[thread.place] = newest
         return places
+
+    async def direct_messages(self) -> list[str]:
+        found: dict[str, None] = {}
+        async for row in listing.rows(self.store, Filter(channel=NAME, address=f"{self.me.team}/D")):
+            found[_address(Place(channel=NAME, address=row.address)).channel] = None
+            if len(found) >= DIRECT_MESSAGES_MAX:
+                break
+        return list(found)
+
+    async def tell_of_missed(self, key: str, text: str, authors: Sequence[str]) -> None:
+        places: list[Place | None] = [self.alerts]
+        if self.alerts is None and authors:
+            places = [place_of("", author, "") for author in authors[:AUTHORS_MAX]]
+        for place in places:
+            await Alerts(self.channels, place).tell(key, text)
+
+    @property
+    def notes(self) -> NoteStore:
+        return self.store
+
+    def now(self) -> datetime:
+        return self.clock()
 
 
 def _has_voted(thread: Thread, by: Person) -> bool:

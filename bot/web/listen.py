@@ -101,6 +101,8 @@ async def _slack(bot: App, stack: contextlib.AsyncExitStack) -> tuple[AnswersHtt
                 approvers=tuple(dict.fromkeys(rule.group for rule in bot.setup.team.rules.in_order)),
                 acts_of={name: _acts(agent) for name, agent in bot.roster.items()},
                 reads_images=reads_images,
+                channels=bot.channels,
+                alerts=bot.alerts,
             ),
             app_token=settings.slack_app_token.get_secret_value(),
             signing_secret=settings.slack_signing_secret.get_secret_value(),

@@ -19,6 +19,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
@@ -51,7 +52,7 @@ from channels.slack.place import NAME, Address, place_of
 from channels.slack.reading import MessageReader
 from channels.slack.refusals import is_refusal
 from channels.slack.text import unescaped
-from store.base import UnknownThread
+from store.base import NoteStore, UnknownThread
 from store.text import one_line
 from store.values import Person, Place
 
@@ -84,6 +85,21 @@ class Desk(Protocol):
 
     async def places_to_sweep(self) -> Mapping[Place, str]:
         """Our threads of the last days, each with the ts of its newest known message."""
+
+    async def direct_messages(self) -> Sequence[str]:
+        """The channels of the direct messages in which people wrote to us."""
+
+    async def tell_of_missed(self, key: str, text: str, authors: Sequence[str], /) -> None:
+        """Tell people of messages that nobody acts on; `authors`: the ids of those who wrote them.
+
+        The same under the same key is told once. Raises SendFailed if it is to be tried again.
+        """
+
+    @property
+    def notes(self) -> NoteStore: ...
+
+    def now(self) -> datetime:
+        """The time of the store."""
 
 
 class SlackInbound:
@@ -184,6 +200,14 @@ class SlackInbound:
         if posted.direct and begins:
             self._set_title(posted, unescaped(posted.text, {}))
         return True
+
+    async def is_missed(self, posted: Posted) -> bool:
+        """Whether this message is for us, and has not arrived. Raises as `_thread_of`."""
+        ask = posted.parent == self._me.user and not posted.to_us
+        thread_id = await self._thread_of(posted.channel, posted.thread, ask=ask)
+        if thread_id:
+            return not await self._inbox.has_arrived(thread_id, NAME, event_id=posted.id)
+        return posted.to_us
 
     async def _thread_under(self, posted: Posted) -> str:
         """The id of our thread to which this reply belongs; empty: none, or Slack does not say so now.

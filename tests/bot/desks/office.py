@@ -58,7 +58,15 @@ class Office:
     async def listens(self) -> AsyncIterator[None]:
         me, _ = await identify(self.client)
         me = replace(me, callers=self.callers)
-        desk = SlackDesk(self.store, lambda _: "ops", me, reads_images=self.reads_images)
+        channel = SlackChannel(self.client)
+        desk = SlackDesk(
+            self.store,
+            lambda _: "ops",
+            me,
+            reads_images=self.reads_images,
+            channels={channel.name: channel},
+            alerts=self.alerts,
+        )
         async with listening(self.client, me, self.inbox, desk, app_token=self.slack.app_token, signing_secret=""):
             await self.slack.connected()
             yield

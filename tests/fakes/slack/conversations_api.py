@@ -108,6 +108,19 @@ _LISTED: dict[str, ChannelKind] = {"public_channel": "public", "private_channel"
 
 @method("conversations.list")
 def list_channels(server: SlackServer, arguments: Json) -> Json:
+    bot = server.workspace.bot.id
+    visible = [each for each in _of_kinds(server, arguments) if each.kind == "public" or bot in each.members]
+    return _listed(server, visible)
+
+
+@method("users.conversations")
+def list_joined(server: SlackServer, arguments: Json) -> Json:
+    """Without `user`: those in which the bot is."""
+    who = str(arguments.get("user") or server.workspace.bot.id)
+    return _listed(server, [channel for channel in _of_kinds(server, arguments) if who in channel.members])
+
+
+def _of_kinds(server: SlackServer, arguments: Json) -> list[Channel]:
     kinds = [_LISTED.get(name.strip()) for name in str(arguments.get("types") or "public_channel").split(",")]
     found: list[Channel] = []
     for kind in kinds:
@@ -115,10 +128,13 @@ def list_channels(server: SlackServer, arguments: Json) -> Json:
             raise Refused("invalid_types")
         need_scope(server, f"{SCOPE_FAMILIES[kind]}:read")
         found += [channel for channel in server.workspace.channels.values() if channel.kind == kind]
-    visible = [each for each in found if each.kind == "public" or server.workspace.bot.id in each.members]
     if truth(arguments, "exclude_archived"):
-        visible = [channel for channel in visible if not channel.archived]
-    shapes = [channel_json(server.workspace, channel) for channel in visible]
+        found = [channel for channel in found if not channel.archived]
+    return found
+
+
+def _listed(server: SlackServer, channels: list[Channel]) -> Json:
+    shapes = [channel_json(server.workspace, channel) for channel in channels]
     return {"channels": shapes, "response_metadata": {"next_cursor": ""}}
 
 
