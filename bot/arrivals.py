@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.perform.read import NotReadYet
 from bot.inbox import Inbox
-from channels.inbound import CannotLookUp, Elsewhere, InboundEdit, InboundMessage, Reader
+from channels.inbound import CannotLookUp, Elsewhere, InboundDeletion, InboundEdit, InboundMessage, Reader
 from store.arrivals import ArrivalDropped, MessageArrived, dropped_id
 from store.events import Event
 from store.thread import Thread
@@ -32,17 +32,22 @@ class Arrivals:
         moved = (event.moved_to for event in thread.events if isinstance(event, ArrivalDropped) and event.moved_to)
         if thread_id := next(moved, ""):
             return await self._moved(arrived, thread_id)
+        reader = self._readers[arrived.channel]
         try:
-            found = await self._readers[arrived.channel].look_up(arrived, thread, last_try=last_try)
+            found = await reader.look_up(arrived, thread, last_try=last_try)
+            if isinstance(found, Elsewhere):
+                if await self._inbox.add_alias(arrived.channel, found.alias, found.thread_id):
+                    return await self._moved(arrived, found.thread_id)
+                found = await reader.look_up(arrived, thread, last_try=last_try, stays=True)
         except CannotLookUp as later:
             raise NotReadYet(later.retry_after_seconds) from later
-        if isinstance(found, Elsewhere):
-            if await self._inbox.add_alias(arrived.channel, found.alias, found.thread_id):
-                return await self._moved(arrived, found.thread_id)
-            found = found.message
         match found:
+            case None | Elsewhere():
+                return [self._dropped(arrived)]
             case InboundEdit():
                 return [self._inbox.event_of_edit(arrived, found)]
+            case InboundDeletion():
+                return [self._inbox.event_of_deletion(arrived, found)]
             case InboundMessage():
                 return [event for event in self._inbox.events_of(arrived, found) if event.id not in known]
 

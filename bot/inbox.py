@@ -15,7 +15,7 @@ from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, fitting_arrival
 from bot.team.people import People
 from bot.team.steer import Steering
-from channels.inbound import Arrival, InboundEdit, InboundMessage, Refused, UndecidedReply
+from channels.inbound import Arrival, InboundDeletion, InboundEdit, InboundMessage, Refused, UndecidedReply
 from store import images, keys
 from store.arrivals import MessageArrived, arrived_id
 from store.base import Store, ThreadMoved, UnknownThread
@@ -108,6 +108,10 @@ class Inbox(Deciding):
         text = self._message(InboundMessage(Person(name=""), edit.text, ""), message).text
         return MessageEdited(id=arrived.becomes, at=arrived.at, message=message, text=text, passes_on=edit.passes_on)
 
+    def event_of_deletion(self, arrived: MessageArrived, deletion: InboundDeletion) -> MessageDeleted:
+        message = str(OutsideId(arrived.channel, deletion.event_id))
+        return MessageDeleted(id=arrived.becomes, at=arrived.at, message=message)
+
     def now(self) -> datetime:
         return self._clock()
 
@@ -152,11 +156,6 @@ class Inbox(Deciding):
         fitting = self._message(InboundMessage(Person(name=""), text, event_id), message).text
         edit, at = keys.edited(message, edit_id), self._clock()
         event = MessageEdited(id=edit, at=at, message=message, text=fitting, passes_on=passes_on)
-        return await self._post(thread_id, event, opens=False)
-
-    async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
-        message = str(OutsideId(channel, event_id))
-        event = MessageDeleted(id=keys.deleted(message), at=self._clock(), message=message)
         return await self._post(thread_id, event, opens=False)
 
     async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
@@ -298,6 +297,8 @@ class Inbox(Deciding):
         becomes = str(OutsideId(arrival.channel, arrival.event_id))
         if arrival.edit_id:
             becomes = keys.edited(becomes, arrival.edit_id)
+        elif arrival.deletes:
+            becomes = keys.deleted(becomes)
         return fitting_arrival(
             MessageArrived(
                 id=arrived_id(becomes),

@@ -70,7 +70,7 @@ class InboundMessage:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message, or an edit of one, as a channel got it. What it takes to read it is looked up later."""
+    """A message, or an edit or the deletion of one, as a channel got it. What it takes to read it comes later."""
 
     channel: str
     event_id: str
@@ -80,6 +80,8 @@ class Arrival:
     """The rest of it, for the channel's own `Reader`."""
     edit_id: str = ""
     """Tells several edits of one message apart; empty: it is the message."""
+    deletes: bool = False
+    """The message was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,23 @@ class InboundEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class InboundDeletion:
+    """The author deleted a message."""
+
+    event_id: str
+    """The message's, as in `InboundMessage`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Elsewhere:
     """What arrived belongs to another thread, which `Inbox.thread_at` shall find under this alias from now on."""
 
     thread_id: str
     alias: str
-    message: InboundMessage
-    """What it means, if there is no such thread."""
+
+
+Meaning = InboundMessage | InboundEdit | InboundDeletion
+"""What something that has arrived says."""
 
 
 class CannotLookUp(Exception):
@@ -115,9 +127,13 @@ class Reader(Protocol):
     """Reads what has arrived through a channel. A worker calls it."""
 
     async def look_up(
-        self, arrived: MessageArrived, thread: Thread, *, last_try: bool
-    ) -> InboundMessage | InboundEdit | Elsewhere:
-        """What it means in this thread. `last_try`: what cannot be looked up now is left out. Raises CannotLookUp."""
+        self, arrived: MessageArrived, thread: Thread, *, last_try: bool, stays: bool = False
+    ) -> Meaning | Elsewhere | None:
+        """What it means in this thread; None: it is not for us.
+
+        `last_try`: what cannot be looked up now is left out. `stays`: it belongs to no other thread. Raises
+        CannotLookUp.
+        """
 
 
 class DecisionResult(Protocol):
@@ -168,7 +184,7 @@ class Inbox(Protocol):
         """Like `message`, for what a worker has to read first."""
 
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
-        """Like `reply` or `edited`, for what a worker has to read first."""
+        """Like `reply` or `edited`, for what a worker has to read first. Also for the deletion of a message."""
 
     async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """Whether the thread has this message. `event_id` as in `InboundMessage`."""
@@ -187,9 +203,6 @@ class Inbox(Protocol):
         `event_id` is the message's; `edit_id` tells several edits of one message apart; `passes_on` as in
         `InboundMessage`.
         """
-
-    async def deleted(self, thread_id: str, channel: str, *, event_id: str) -> bool:
-        """The author deleted a message. False: there is no such thread."""
 
     async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str

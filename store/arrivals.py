@@ -16,12 +16,12 @@ from store.recorded import Recorded
 
 
 class MessageArrived(Recorded):
-    """A message, or an edit of one, as a channel got it. Nobody acts on it before it is read."""
+    """A message, or an edit or the deletion of one, as a channel got it. Nobody acts on it before it is read."""
 
     kind: Literal["message_arrived"] = "message_arrived"
     channel: str
     becomes: str
-    """The id of the event that says what it means: a MessageReceived or a MessageEdited."""
+    """The id of the event that says what it means: a MessageReceived, a MessageEdited or a MessageDeleted."""
     text: str
     clipped_from: int = 0
     """As in `MessageReceived`."""
@@ -30,7 +30,7 @@ class MessageArrived(Recorded):
 
 
 class ArrivalDropped(Recorded):
-    """What arrived was known already, or belongs to another thread. Nothing follows from it here."""
+    """What arrived was known already, belongs to another thread, or is not for us. Nothing follows from it here."""
 
     kind: Literal["arrival_dropped"] = "arrival_dropped"
     becomes: str

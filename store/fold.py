@@ -119,6 +119,7 @@ def _message_edited(state: State, event: MessageEdited, index: int) -> None:
 
 
 def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
+    state.arrivals.pop(event.id, None)
     edit_message(state, event.message, None, index)
 
 

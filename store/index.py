@@ -30,7 +30,8 @@ def row_of(thread: Thread) -> Row:
         id=thread.id,
         version=thread.version,
         status=thread.status,
-        agent=thread.agent,
+        # What was moved to another thread leaves one behind in which there is nothing to see.
+        agent="" if thread.has_only_arrivals and not thread.state.arrivals and thread.version > 1 else thread.agent,
         channel=place.channel if place else "",
         address=place.address if place else "",
         updated_at=thread.events[-1].at,

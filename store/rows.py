@@ -27,7 +27,7 @@ class Row:
     """The number of events that it was computed from."""
     status: ThreadStatus
     agent: str
-    """Empty: a record (see `bot.team.standing`), which no list shows."""
+    """Empty: no list shows it. It is a record (see `bot.team.standing`), or nothing was said in it."""
     channel: str
     address: str
     """The place."""

@@ -12,9 +12,9 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from store.arrivals import MessageArrived
+from store.arrivals import ArrivalDropped, MessageArrived
 from store.deliveries import MessageSent
-from store.events import Event
+from store.events import Event, ThreadOpened
 from store.fold import fold
 from store.keys import MessageKey, TimerKey
 from store.state import Request, State, StepState, StepStatus
@@ -77,6 +77,11 @@ class Thread:
         index = min(self.state.arrivals.values(), default=None)
         event = None if index is None else self.events[index]
         return event if isinstance(event, MessageArrived) else None
+
+    @property
+    def has_only_arrivals(self) -> bool:
+        """Whether nothing has happened in it, but that something arrived and perhaps went elsewhere."""
+        return all(isinstance(event, ThreadOpened | MessageArrived | ArrivalDropped) for event in self.events)
 
     @property
     def pending(self) -> Request | None:

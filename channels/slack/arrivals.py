@@ -8,20 +8,22 @@ messages wake nobody and come as no event. While Slack does not answer, the work
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import ChannelUnavailable
-from channels.inbound import CannotLookUp, Elsewhere, InboundEdit, InboundMessage
-from channels.slack.calls import unhurried
+from channels.inbound import CannotLookUp, Elsewhere, InboundDeletion, InboundEdit, InboundMessage, Meaning
+from channels.slack.calls import deadline, unhurried
 from channels.slack.connection import identify
-from channels.slack.events import Edited, Posted
+from channels.slack.events import Deleted, Edited, Installation, Posted
 from channels.slack.images import Keep
-from channels.slack.payloads import message_in
+from channels.slack.marks import thread_in
+from channels.slack.payloads import Heard, message_in
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.reading import Earlier, MessageReader
-from channels.slack.refusals import CALL_FAILED, failure_of
+from channels.slack.refusals import CALL_FAILED, failure_of, is_refusal
 from store.arrivals import MessageArrived
 from store.events import MessageReceived
 from store.keys import OutsideId
@@ -36,47 +38,75 @@ class SlackArrivals:
         """For `keep_image` see `MessageReader`."""
         self._client = client
         self._keep_image = keep_image
-        self._reader: MessageReader | None = None
-        self._team = ""
+        self._known: tuple[MessageReader, Installation] | None = None
 
     async def look_up(
-        self, arrived: MessageArrived, thread: Thread, *, last_try: bool
-    ) -> InboundMessage | InboundEdit | Elsewhere:
+        self, arrived: MessageArrived, thread: Thread, *, last_try: bool, stays: bool = False
+    ) -> Meaning | Elsewhere | None:
         """See `channels.inbound.Reader`."""
         with unhurried():
             try:
-                reader = await self._identified()
-                match message_in(arrived.payload, arrived.text):
-                    case Edited() as edited:
-                        return InboundEdit(edited.id, await reader.readable(edited.text), edited.passes_on)
-                    case Posted() as posted:
-                        return await self._message(reader, posted, thread, last_try=last_try)
+                reader, me = await self._identified()
+                heard = message_in(arrived.payload, arrived.text)
+                if thread.has_only_arrivals:
+                    owner = "" if stays else await self._owner(heard, me, last_try=last_try)
+                    if owner not in (None, "", thread.id):
+                        return Elsewhere(owner, Address(me.team, heard.channel, heard.thread).alias)
+                    if owner == "" and not (isinstance(heard, Posted) and heard.to_us):
+                        return None
+                match heard:
+                    case Deleted():
+                        return InboundDeletion(heard.id)
+                    case Edited():
+                        return InboundEdit(heard.id, await reader.readable(heard.text), heard.passes_on)
+                    case Posted():
+                        return await self._message(reader, me, heard, thread, last_try=last_try)
             except SlackApiError as error:
                 raise CannotLookUp(failure_of(error).retry_after_seconds or RETRY_SECONDS) from error
             except (*CALL_FAILED, ChannelUnavailable) as error:
                 raise CannotLookUp(RETRY_SECONDS) from error
 
-    async def _identified(self) -> MessageReader:
-        if self._reader is None:
+    async def _identified(self) -> tuple[MessageReader, Installation]:
+        if self._known is None:
             me, _ = await identify(self._client)
-            self._team = me.team
-            self._reader = MessageReader(self._client, me, self._keep_image)
-        return self._reader
+            self._known = MessageReader(self._client, me, self._keep_image), me
+        return self._known
+
+    async def _owner(self, heard: Heard, me: Installation, *, last_try: bool) -> str | None:
+        """The id of the thread for which we posted the first message of this Slack thread; empty: for none.
+
+        None: somebody else posted it, or Slack does not say at the last try for what is for us in any case. Raises as
+        Slack's client does.
+        """
+        if heard.thread == heard.ts or heard.parent not in ("", me.user):
+            return None
+        try:
+            async with deadline():
+                page: Any = await self._client.conversations_replies(
+                    channel=heard.channel, ts=heard.thread, limit=1, include_all_metadata=True
+                )
+        except CALL_FAILED as error:
+            if isinstance(error, SlackApiError) and is_refusal(error):
+                return ""
+            if last_try and isinstance(heard, Posted) and heard.to_us:
+                return None
+            raise
+        for message in page["messages"]:
+            if message.get("ts") == heard.thread and message.get("user") == me.user:
+                return thread_in(message)
+        return None
 
     async def _message(
-        self, reader: MessageReader, posted: Posted, thread: Thread, *, last_try: bool
-    ) -> InboundMessage | Elsewhere:
-        place = place_of(self._team, posted.channel, posted.thread)
+        self, reader: MessageReader, me: Installation, posted: Posted, thread: Thread, *, last_try: bool
+    ) -> InboundMessage:
+        place = place_of(me.team, posted.channel, posted.thread)
         is_first = not any(isinstance(event, MessageReceived) for event in thread.events)
         begins = posted.thread == posted.ts or posted.direct
         earlier = None if begins else Earlier(after="" if is_first else _newest_known(thread, place, posted))
-        read = await reader.message_of(posted, earlier=earlier, must_know=not last_try)
-        message = read.message
+        message = await reader.message_of(posted, earlier=earlier, must_know=not last_try)
         if place != thread.place:
             # Record the place if it is not the thread's own, for the sweep.
             message = dataclasses.replace(message, origin={"slack": place.address})
-        if is_first and read.thread_id not in ("", thread.id):
-            return Elsewhere(read.thread_id, Address(self._team, posted.channel, posted.thread).alias, message)
         return message
 
 

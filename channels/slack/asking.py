@@ -121,7 +121,7 @@ class Asking:
             external=asked.external,
         )
         history = None if thread_id else Earlier()
-        message = (await self._reader.message_of(posted, earlier=history, must_know=False)).message
+        message = await self._reader.message_of(posted, earlier=history, must_know=False)
         about = await self._reader.earlier_message(asked.channel, asked.message)
         earlier = [one for one in message.earlier if one.event_id != about.event_id]
         event_id = f"{posted.id}:shortcut"  # In a namespace of its own: it is no message in the channel.

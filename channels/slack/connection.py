@@ -5,7 +5,6 @@ It owns everything that runs while we listen. `channels.slack.inbound` handles t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import logging
@@ -16,7 +15,6 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
-from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import AnswersHttp, ChannelUnavailable
@@ -24,11 +22,12 @@ from channels.inbound import Inbox
 from channels.slack.absence import Absences
 from channels.slack.events import Installation
 from channels.slack.inbound import Desk, SlackInbound
+from channels.slack.presence import keeping_up
 from channels.slack.refusals import CALL_FAILED
 from channels.slack.signed import is_signed
 from channels.slack.sweep import Sweep
 from channels.slack.tokens import Installations, RotatingClient, RotatingToken, Rotation
-from store.base import NoteStore, StoreUnavailable
+from store.base import NoteStore
 from store.sealed import SecretKeys
 
 log = structlog.get_logger(__name__)
@@ -55,12 +54,6 @@ SCOPES = frozenset(
     }
 )
 """The scopes that the code needs. manifest.yml requests the same."""
-SOCKET_LOOK_SECONDS = 15.0
-SWEEP_LOOK_SECONDS = 60.0
-SWEEP_AGAIN_SECONDS = 60.0
-"""After a place could not be read; longer each time."""
-READ_AGAIN_SECONDS = 3_600.0
-"""Over HTTP, what was posted is read so often."""
 
 
 def client_of(token: str, api_url: str) -> AsyncWebClient:
@@ -155,15 +148,10 @@ async def listening(
         socket = AsyncSocketModeHandler(app, app_token, logger=_quiet("slack_socket"))
         await check_socket_mode(client, app_token)  # if this fails, the SDK would retry forever, silently
         await socket.connect_async()  # type: ignore[no-untyped-call]
-    missed = asyncio.Event()
-    listens = asyncio.create_task(_listens(absences, socket.client if socket else None, missed), name="slack presence")
-    keeping = asyncio.create_task(_keep_up(sweep, missed), name="slack sweep")
     try:
-        yield functools.partial(_over_http, app, signing_secret)
+        async with keeping_up(sweep, absences, socket.client if socket else None):
+            yield functools.partial(_over_http, app, signing_secret)
     finally:
-        listens.cancel()
-        keeping.cancel()
-        await asyncio.gather(listens, keeping, return_exceptions=True)
         if socket:
             await socket.close_async()  # type: ignore[no-untyped-call]
         await inbound.aclose()
@@ -183,39 +171,6 @@ async def _over_http(
         return 400, {"content-type": "application/json"}, '{"error":"not understood"}'
     answer = await app.async_dispatch(asked)
     return answer.status, dict(answer.first_headers_without_set_cookie()), answer.body or ""
-
-
-async def _listens(absences: Absences, socket: SocketModeClient | None, missed: asyncio.Event) -> None:
-    """Say in the store again and again that somebody listens. Sets `missed` if there was a time when nobody did."""
-    was_away = True
-    while True:
-        is_away = socket is not None and not await socket.is_connected()
-        if is_away and socket:
-            # The SDK would reuse a URL whose ticket expires after half a minute.
-            socket.wss_uri = None
-        elif not is_away:
-            try:
-                # Over HTTP, nobody here can tell whether Slack reaches us.
-                again = 0 if socket else READ_AGAIN_SECONDS
-                if await absences.present(was_away=was_away, read_again_seconds=again):
-                    missed.set()
-            except StoreUnavailable as error:
-                log.warning("sweep_failed", error=str(error))
-                is_away = True
-        was_away = is_away
-        await asyncio.sleep(SOCKET_LOOK_SECONDS)
-
-
-async def _keep_up(sweep: Sweep, missed: asyncio.Event) -> None:
-    """Read what was missed, also what another process did not read to its end. Never raises."""
-    failed = 0
-    while True:
-        seconds = SWEEP_AGAIN_SECONDS * 2 ** min(failed - 1, 4) if failed else SWEEP_LOOK_SECONDS
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await missed.wait()
-        missed.clear()
-        failed = 0 if await sweep.catch_up() else failed + 1
 
 
 def _quiet(name: str, level: int = logging.WARNING) -> logging.Logger:

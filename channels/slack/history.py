@@ -32,13 +32,10 @@ class History:
     """As Slack returns them, oldest first. The first message of the thread is always there if it is in the range."""
     left_out: str = ""
     """What was not kept, in words; empty: nothing."""
-    parent: Payload | None = None
-    """The first message of the thread, whoever wrote it, with its metadata."""
 
 
 @dataclass
 class _Kept:
-    parent: Payload | None = None
     first: Payload | None = None
     newest: deque[Payload] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
     count: int = 0
@@ -68,9 +65,7 @@ async def read_history(
             oldest=after or None,
             limit=PAGE,
             cursor=cursor,
-            include_all_metadata=True,
         )
-        kept.parent = _parent(page["messages"], thread) or kept.parent
         for message in page["messages"]:
             if _says_something(message, me) and after < text_in(message, "ts") < before and wanted(message):
                 _keep(kept, message, thread)
@@ -79,12 +74,7 @@ async def read_history(
             whole = True
             break
     messages = (*([kept.first] if kept.first else []), *kept.newest)
-    return History(messages, _left_out(kept, whole=whole, after=after), kept.parent)
-
-
-def _parent(messages: list[Any], thread: str) -> Payload | None:
-    found = (each for each in messages if isinstance(each, Mapping) and text_in(each, "ts") == thread)
-    return next(found, None)
+    return History(messages, _left_out(kept, whole=whole, after=after))
 
 
 def _says_something(message: object, me: Installation) -> TypeGuard[Payload]:

@@ -5,8 +5,8 @@ cannot be reached, for example, the event stays unacknowledged and Slack redeliv
 their ids: a message by channel and ts, whichever event brings it, and a click by request and person.
 
 A thread of ours is found by its place. A reply to another message of ours (a card shown elsewhere, for example) belongs
-to the thread whose id is in that message's metadata. Slack is asked for the metadata once; if that fails, the event is
-not acknowledged.
+to the thread whose id is in that message's metadata. Slack is asked for it when the reply is read, not here: nothing
+that Slack has to answer stands between an event and its being durable.
 
 `channels.slack.events` parses payloads, `channels.slack.reading` turns a message into text, and
 `channels.slack.clicking` handles clicks. This module posts nothing.
@@ -60,8 +60,6 @@ log = structlog.get_logger(__name__)
 
 TITLE_CHARS_MAX = 80
 CHANGES_MAX = 1_000
-PARENTS_MAX = 5_000
-"""Cached parents of threads."""
 
 
 class Desk(Protocol):
@@ -116,8 +114,6 @@ class SlackInbound:
         self._asking = Asking(me, inbox, desk, self._reader)
         self._changed: dict[str, Edited | Deleted] = {}
         """The latest edits and deletions by message id, because one may arrive before its message."""
-        self._parents: dict[tuple[str, str], str] = {}
-        """The thread ids of messages that we have asked Slack about, by channel and ts; empty: not ours."""
 
     def listen(self, app: AsyncApp) -> None:
         """Register for everything, because Slack redelivers events that no listener acknowledges."""
@@ -155,7 +151,10 @@ class SlackInbound:
         await ack()
 
     async def _stop(self, stopped: Stopped) -> None:
-        thread_id = await self._thread_of(stopped.channel, stopped.thread, ask=True)
+        thread_id = await self._thread_of(stopped.channel, stopped.thread)
+        if not thread_id:
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                thread_id = await self._thread_in_parent(stopped.channel, stopped.thread)
         if not thread_id:
             return
         by = await self._reader.person(stopped.user, external=False)
@@ -167,25 +166,27 @@ class SlackInbound:
             self._clicks.tell_privately(clicker, str(refused))
 
     async def _change(self, changed: Edited | Deleted) -> None:
-        thread_id = await self._thread_of(changed.channel, changed.thread, ask=changed.parent == self._me.user)
-        if not thread_id:
-            return
-        if isinstance(changed, Edited):
-            payload = payload_of(changed)
-            arrival = Arrival(NAME, changed.id, changed.text, payload, edit_id=changed.edit)
+        edit = changed.edit if isinstance(changed, Edited) else ""
+        arrival = Arrival(
+            NAME,
+            changed.id,
+            changed.text if isinstance(changed, Edited) else "",
+            payload_of(changed),
+            edit_id=edit,
+            deletes=isinstance(changed, Deleted),
+        )
+        if thread_id := await self._thread_of(changed.channel, changed.thread):
             await self._inbox.arrived_in(thread_id, arrival)
-        else:
-            await self._inbox.deleted(thread_id, NAME, event_id=changed.id)
+        elif self._may_be_ours(changed):
+            await self._arrived_at(changed.channel, changed.thread, arrival)
 
     async def receive(self, posted: Posted) -> bool:
         """Append a person's message. False: it is not for us."""
         begins = posted.thread == posted.ts
         if begins and not posted.to_us:
             return False
-        thread_id = ""
-        if not begins:
-            thread_id = await self._thread_under(posted)
-        if not thread_id and not posted.to_us:
+        thread_id = "" if begins else await self._thread_of(posted.channel, posted.thread)
+        if not thread_id and not posted.to_us and not self._may_be_ours(posted):
             return False
         changed = self._changed.get(posted.id)
         if isinstance(changed, Deleted):
@@ -195,50 +196,29 @@ class SlackInbound:
         arrival = Arrival(NAME, posted.id, posted.text, payload_of(posted))
         if thread_id:
             return await self._inbox.arrived_in(thread_id, arrival)
-        place = place_of(self._me.team, posted.channel, posted.thread)
-        await self._inbox.arrived(place, arrival, agent=self._desk.agent_in(posted.channel))
+        await self._arrived_at(posted.channel, posted.thread, arrival)
         if posted.direct and begins:
             self._set_title(posted, unescaped(posted.text, {}))
         return True
 
     async def is_missed(self, posted: Posted) -> bool:
-        """Whether this message is for us, and has not arrived. Raises as `_thread_of`."""
-        ask = posted.parent == self._me.user and not posted.to_us
-        thread_id = await self._thread_of(posted.channel, posted.thread, ask=ask)
-        if thread_id:
+        """Whether this message is for us, as far as is known here, and has not arrived."""
+        if thread_id := await self._thread_of(posted.channel, posted.thread):
             return not await self._inbox.has_arrived(thread_id, NAME, event_id=posted.id)
-        return posted.to_us
+        return posted.to_us or self._may_be_ours(posted)
 
-    async def _thread_under(self, posted: Posted) -> str:
-        """The id of our thread to which this reply belongs; empty: none, or Slack does not say so now.
+    def _may_be_ours(self, message: Posted | Edited | Deleted) -> bool:
+        """Whether it replies to a message of ours, so that it may belong to a thread: whoever reads it asks Slack."""
+        return message.parent == self._me.user
 
-        Slack is not asked about what is for us anyway: whoever reads it sees where it belongs. For another reply,
-        raises as `_thread_of`, so that Slack brings it again.
-        """
-        ask = posted.parent == self._me.user and not posted.to_us
-        return await self._thread_of(posted.channel, posted.thread, ask=ask)
+    async def _arrived_at(self, channel: str, thread: str, arrival: Arrival) -> None:
+        """In a thread that we do not know. If it belongs to another thread of ours, whoever reads it moves it there."""
+        await self._inbox.arrived(place_of(self._me.team, channel, thread), arrival, agent=self._desk.agent_in(channel))
 
-    async def _thread_of(self, channel: str, ts: str, *, ask: bool) -> str:
-        """The id of our thread under this message; empty: none.
-
-        `ask`: ask Slack for the message's metadata if necessary, because the message may be ours. Raises SlackApiError,
-        SlackClientError, aiohttp.ClientError, TimeoutError, OSError if Slack does not answer.
-        """
-        known = self._parents.get((channel, ts))
-        if known:
-            return known
+    async def _thread_of(self, channel: str, ts: str) -> str:
+        """The id of our thread under this message; empty: none that is known."""
         at = Address(self._me.team, channel, ts)
-        thread_id = await self._inbox.thread_at(at.place, at.alias)
-        if thread_id or known is not None or not ask:
-            return thread_id
-        async with asyncio.timeout(WAIT_SECONDS_MAX):
-            thread_id = await self._thread_in_parent(channel, ts)
-        if thread_id and not await self._inbox.add_alias(NAME, at.alias, thread_id):
-            thread_id = ""
-        self._parents[channel, ts] = thread_id
-        if len(self._parents) > PARENTS_MAX:
-            self._parents.pop(next(iter(self._parents)))
-        return thread_id
+        return await self._inbox.thread_at(at.place, at.alias)
 
     async def _thread_in_parent(self, channel: str, ts: str) -> str:
         """The id of the thread that this message was posted for; empty: it is not ours, or we may not read it."""

@@ -24,7 +24,6 @@ from channels.slack.downloads import Downloads, is_slack_url
 from channels.slack.events import Installation, Payload, Posted, is_bot, text_in
 from channels.slack.history import History, read_history
 from channels.slack.images import Keep, read_images
-from channels.slack.marks import thread_in
 from channels.slack.references import References
 from channels.slack.refusals import CALL_FAILED, in_words, is_refusal
 from channels.slack.seen import File, Seen, author_of, seen
@@ -71,13 +70,6 @@ class Earlier:
     """Only what other programs wrote after this ts; empty: all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    message: InboundMessage
-    thread_id: str = ""
-    """The thread for which we posted the first message of its Slack thread; empty: it is not ours, or was not read."""
-
-
 class MessageReader:
     def __init__(self, client: AsyncWebClient, me: Installation, keep_image: Keep | None = None) -> None:
         """`keep_image`: None if no model looks at images, so nobody needs them."""
@@ -88,7 +80,7 @@ class MessageReader:
         self._users: dict[str, _User] = {}
         self._references = References(client)
 
-    async def message_of(self, posted: Posted, *, earlier: Earlier | None, must_know: bool) -> Read:
+    async def message_of(self, posted: Posted, *, earlier: Earlier | None, must_know: bool) -> InboundMessage:
         """`earlier`: what was said before is to be read, too.
 
         `must_know`: who wrote it, and what was said before. Without it, whoever Slack does not name is unverified, and
@@ -101,7 +93,7 @@ class MessageReader:
             self._attachments(posted.files),
             self._earlier(posted.channel, history),
         )
-        message = InboundMessage(
+        return InboundMessage(
             sender,
             text,
             posted.id,
@@ -110,9 +102,6 @@ class MessageReader:
             passes_on=posted.passes_on,
             left_out="; ".join(filter(None, (posted.left_out, history.left_out))),
         )
-        parent = history.parent
-        is_ours = parent is not None and text_in(parent, "user") == self._me.user
-        return Read(message, thread_in(parent) if parent is not None and is_ours else "")
 
     async def _sender(self, posted: Posted, *, must_know: bool) -> Person:
         if posted.program:

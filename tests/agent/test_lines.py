@@ -130,7 +130,7 @@ async def test_what_changed_nothing_is_no_line() -> None:
     with structlog.testing.capture_logs() as logs:
         await world.say("push", event_id="m1")
         await world.approve()
-        assert not await world.inbox.deleted("t-unknown", "terminal", event_id="m1")
+        assert not await world.inbox.place_regained("t-unknown", "terminal", event_id="m1")
     assert logs == []
 
 

@@ -28,6 +28,7 @@ from store.values import Place
 from tests import ROOT
 from tests.fakes.slack import Message, SlackServer
 from tests.patience import PATIENCE_SECONDS
+from tests.store.threads import thread_ids
 from tests.telling.playbook import Desk, ScriptedModel, ops
 
 MANIFEST = ROOT / "manifest.yml"
@@ -99,11 +100,12 @@ class Office:
             yield
 
     async def reads_arrivals(self, thread_id: str) -> Thread:
-        """The thread, once all that has arrived is read as a worker reads it. Nothing else is done."""
+        """The thread, once all that has arrived anywhere is read as a worker reads it. Nothing else is done."""
         arrivals = Arrivals(self.inbox, {"slack": SlackChannel(self.client).reader})
-        thread = await self.store.load(thread_id)
-        while arrived := thread.arrived:
-            thread = await self.store.append(thread, *await arrivals.events_of(thread, arrived, last_try=True))
+        for each in (*await thread_ids(self.store), thread_id):
+            thread = await self.store.load(each)
+            while arrived := thread.arrived:
+                thread = await self.store.append(thread, *await arrivals.events_of(thread, arrived, last_try=True))
         return thread
 
     async def thread(self, message: Message) -> Thread:

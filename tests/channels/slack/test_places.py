@@ -16,6 +16,7 @@ from bot.desks.slack import SlackDesk
 from channels.base import SendFailed
 from channels.inbound import InboundMessage
 from channels.messages import Approval, Ended, Notice, Reminded, Rewrite, Text, Under, Vote
+from channels.slack.absence import Absences
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import identify
 from channels.slack.inbound import SlackInbound
@@ -29,7 +30,6 @@ from store.thread import Thread
 from store.values import Person, Place
 from tests.bot.desks.office import Office, kinds, new_office
 from tests.fakes.slack import Message
-from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import thread_ids
 from tests.telling.playbook import done
 from tests.telling.story import BOB
@@ -294,6 +294,7 @@ async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_o
     async with office.listens():
         reply = await office.slack.say("deploys", "ana", "is it tested?", shown)
         await office.slack.acknowledged(reply)
+        await office.reads_arrivals(thread_id)
     async with office.listens():
         # Another process knows it from the store, even where Slack does not say whose message it hangs from.
         office.slack.fail("conversations.replies", times=9)
@@ -303,20 +304,35 @@ async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_o
     assert [e.text for e in kinds(thread, MessageReceived)] == ["push", "is it tested?", "it is"]
 
 
-async def test_where_slack_does_not_say_whose_a_message_is_the_reply_comes_again(office: Office) -> None:
+async def test_a_reply_is_durable_before_slack_says_whose_the_message_above_is(office: Office) -> None:
+    async with office.listens():
+        async with office.works():
+            thread, said = await opened(office, in_channel(office, thread="#monday@1"))
+        office.model.answers(done("It is Monday."))
+        async with office.slack.hold("conversations.replies", after_effect=False) as gate:
+            reply = await office.slack.say("deploys", "ana", "what day is it?", said)
+            await office.slack.acknowledged(reply)
+            (delivery,) = office.slack.deliveries_of(reply)
+            assert (gate.held, len(delivery.attempts)) == ([], 1)
+            async with office.works():
+                await gate.reached()
+        # The worker has ended while Slack did not answer.
+        async with office.works():
+            await office.slack.said("It is Monday.", "deploys", said)
+        thread = await settles(office, thread.id, "done")
+    assert len(kinds(thread, MessageReceived)) == 1
+    assert await thread_ids(office.store) == [thread.id]
+
+
+async def test_where_slack_fails_to_say_whose_a_message_is_it_is_asked_again(office: Office) -> None:
     async with office.open():
         thread, said = await opened(office, in_channel(office, thread="#monday@1"))
         office.model.answers(done("It is Monday."))
-        fault = office.slack.fail("conversations.replies", "internal_error", when=lambda args: "limit" in args)
-        office.slack.acknowledge_seconds = 0.5  # it is not acknowledged, and has to come again soon
-        reply = await office.slack.say("deploys", "ana", "what day is it?", said)
-        await office.slack.wait_for(lambda: fault.met)
-        office.slack.acknowledge_seconds = PATIENCE_SECONDS
+        fault = office.slack.fail("conversations.replies", "internal_error")
+        await office.slack.say("deploys", "ana", "what day is it?", said)
         await office.slack.said("It is Monday.", "deploys", said)
-        (delivery,) = office.slack.deliveries_of(reply)
-        assert fault.met
-        assert len(delivery.attempts) >= 2
         thread = await settles(office, thread.id, "done")
+    assert fault.met
     assert len(kinds(thread, MessageReceived)) == 1
 
 
@@ -324,13 +340,17 @@ async def test_a_message_of_ours_for_a_thread_that_nobody_knows_begins_none(offi
     await SlackChannel(office.client).send(in_channel(office), Notice("hello"), key="tunknown/s4/card/at/1")
     said = await office.slack.said("hello")
     office.model.answers(done("Hello."))
-    async with office.open():
-        await office.slack.acknowledged(await office.slack.say("deploys", "ana", "lunch?", said))
-        assert await thread_ids(office.store) == []
-        asked = await office.slack.mention("deploys", "ana", "are you there?", said)
-        await office.says("Hello.", asked)
-        thread = await office.until(asked, "done")
+    async with office.listens():
+        for words in ("lunch?", "now?"):
+            await office.slack.acknowledged(await office.slack.say("deploys", "ana", words, said))
+            await office.reads_arrivals((await office.thread(said)).id)
+            assert await thread_ids(office.store) == []
+        async with office.works():
+            asked = await office.slack.mention("deploys", "ana", "are you there?", said)
+            await office.says("Hello.", asked)
+            thread = await office.until(asked, "done")
     assert [e.text for e in kinds(thread, MessageReceived)][-1] == "are you there?"
+    assert await thread_ids(office.store) == [thread.id]
 
 
 @pytest.mark.parametrize("classic", [False, True])
@@ -350,8 +370,10 @@ async def test_nobody_elses_message_passes_for_ours(office: Office, classic: boo
         # The sweep reads the other thread, sooner or later.
         assert [c for c in office.slack.calls_of("conversations.replies") if c.args["channel"] == forged.channel] == []
         await office.slack.acknowledged(await office.slack.mention("deploys", "ana", "is it tested?", forged))
-        looked = [c for c in office.slack.calls_of("conversations.replies") if "include_all_metadata" in c.args]
-        assert bool(looked) is classic
+    elsewhere = place_of("T0TEAM001", forged.channel, forged.ts)
+    await office.reads_arrivals(thread_id_of(elsewhere))
+    looked = [c for c in office.slack.calls_of("conversations.replies") if "include_all_metadata" in c.args]
+    assert bool(looked) is classic
     thread = await office.store.load(thread_id_of(place))
     assert [e.text for e in kinds(thread, MessageReceived)] == ["push"]
 
@@ -397,13 +419,15 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
     await office.reads_arrivals(thread.id)
     me, _ = await identify(office.client)
     desk = SlackDesk(office.store, lambda _: "ops", me)
-    sweep = Sweep(office.client, me, SlackInbound(office.client, me, office.inbox, desk).receive, desk.places_to_sweep)
+    absences = Absences(desk.notes, me.team, desk.now)
+    sweep = Sweep(office.client, me, SlackInbound(office.client, me, office.inbox, desk), desk, absences)
     (where, since) = next(iter((await desk.places_to_sweep()).items()))
     assert where == thread.place
     assert since == said.ts
-    assert await sweep.thread(where, since) == 1
+    await absences.present(was_away=True)
+    assert await sweep.catch_up()
     thread = await office.reads_arrivals(thread.id)
-    assert kinds(thread, MessageReceived)[-1].id.endswith(missed.ts)
+    assert [e.id.endswith(missed.ts) for e in kinds(thread, MessageReceived)] == [False, True]
     (sent, *_) = kinds(thread, MessageSent)
     assert isinstance(sent, MessageSent)
     assert sent.place == thread.place
