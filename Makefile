@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes: let them keep what they compiled, also where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo demo-channels test test-matrices mutants check bench lock clean
+.PHONY: setup demo demo-channels test test-matrices mutants check bench eval lock clean
 
 setup: .venv/installed
 
@@ -45,6 +45,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+# The cases of deploybot against the model of OPENAI_BASE_URL, on a copy of the demo's site; `make eval EVAL="rollback --runs 3"`.
+eval: setup
+	$(BIN)/bot eval $(EVAL)
 
 # Resolves again for every platform and Python that pyproject.toml allows. Needs uv.
 lock:

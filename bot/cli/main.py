@@ -45,6 +45,7 @@ COMMANDS = {
     "export": Listed("bot.cli.reading", "Print the thread's record: JSON lines, hash-chained."),
     "verify": Listed("bot.cli.reading", "Check that an exported record is complete and unchanged."),
     "doctor": Listed("bot.cli.doctor", "Check every configured resource, and say what to do."),
+    "eval": Listed("bot.cli.evals.commands", "Play an agent's cases against the model."),
     "schedules": Listed("bot.cli.schedules", "List the schedules, or fire one."),
     "standing": Listed("bot.cli.standing", "Standing approvals: list, grant, revoke."),
     "store": Listed("bot.cli.store", "Look after the store: check, mend and reindex it."),

@@ -76,12 +76,16 @@ class Site:
         for component, repository in self.layout.components.items():
             (self.home / "of" / component).symlink_to(Path("..") / f"{repository}.git")
         for environment, component, tag in self.layout.begins_with:
-            subprocess.run(
-                [self.home / "deploy", component, environment, self.sha(tag, component), "lin"],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                env=_environment(),
-            )
+            self.deploy(component, environment, tag)
+
+    def deploy(self, component: str, environment: str, revision: str) -> None:
+        """As a person of the team would."""
+        subprocess.run(
+            [self.home / "deploy", component, environment, self.sha(revision, component), "lin"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=_environment(),
+        )
 
     def sha(self, revision: str, component: str = "") -> str:
         """The full SHA of a revision, in the component's repository or the first one."""
