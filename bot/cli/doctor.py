@@ -34,6 +34,8 @@ from channels import places
 from channels.base import ChannelUnavailable
 from channels.inbound import Refused
 from channels.slack.place import NAME as SLACK
+from store.base import StoreUnavailable
+from store.embedded.server import EmbeddedRedisError
 
 if TYPE_CHECKING:
     from channels.slack.events import Installation
@@ -176,8 +178,11 @@ async def _slack(setup: Setup) -> list[Finding]:
         return await _workspace(setup, slack_client(setup.settings, None))
     from bot.stores import store_of
 
-    async with store_of(setup.settings, stays=False) as store:
-        return await _workspace(setup, slack_client(setup.settings, store))
+    try:
+        async with store_of(setup.settings, stays=False) as store:
+            return await _workspace(setup, slack_client(setup.settings, store))
+    except (StoreUnavailable, EmbeddedRedisError) as error:
+        return [Finding("slack", "failed", f"its tokens are kept in the store, which is away: {error}")]
 
 
 async def _workspace(setup: Setup, client: Any) -> list[Finding]:

@@ -35,7 +35,12 @@ NOT_SET_UP = (
 )
 
 
-def login(what: What) -> None:
+Browser = Annotated[
+    bool, typer.Option("--browser", help="at Microsoft: by a browser on this machine, where no device code is allowed")
+]
+
+
+def login(what: What, browser: Browser = False) -> None:
     """Log in to the mailbox by OAuth 2, at Microsoft or Google."""
     _check(what)
 
@@ -52,7 +57,7 @@ def login(what: What) -> None:
             from channels.email.oauth.access import GivenToken
             from channels.email.oauth.kept import Login
 
-            granted = await _granted(account)
+            granted = await _granted(account, browser=browser)
             _check_granted(account, granted)
             servers = opened_by(GivenToken(granted.access_token), account, setup.settings)
             await _try_imap(servers, "Nothing is kept.")
@@ -100,11 +105,11 @@ def _account(setup: Setup) -> Account:
     return account
 
 
-async def _granted(account: Account) -> Granted:
+async def _granted(account: Account, *, browser: bool) -> Granted:
     try:
-        if account.provider.name == "microsoft":
-            return await _by_device(account)
-        return await _by_browser(account)
+        if browser or account.provider.name == "google":
+            return await _by_browser(account)
+        return await _by_device(account)
     except LoginRefused as error:
         raise Failed(str(error)) from None
     except TokenUnavailable as error:
@@ -129,7 +134,9 @@ async def _by_browser(account: Account) -> Granted:
         async def read() -> None:
             async for line in typed_lines():
                 if line.strip() and not waiting.pasted(line):
-                    console.say("That is not the address at which this login ends. It begins with http://127.0.0.1:")
+                    console.say(
+                        f"That is not the address at which this login ends. It begins with {waiting.redirect_uri}"
+                    )
 
         reading = asyncio.create_task(read())
         try:

@@ -6,13 +6,13 @@ The test of the mail server sends a mail to ourselves, deletes it, and records t
 from __future__ import annotations
 
 from bot.cli.findings import Finding
-from bot.mail_servers import MailServers, mail_servers
+from bot.mail_servers import MailServers, logins_of, mail_servers, oauth_account
 from bot.settings import Settings
 from bot.setup import Setup
 from bot.store_time import StoreTime
 from bot.stores import secret_keys, store_of
 from channels.base import ChannelUnavailable
-from channels.email.servers import AccessTokens, LoginRefused, TokenUnavailable
+from channels.email.servers import LoginRefused, TokenUnavailable
 from store.base import NoteStore, StoreUnavailable
 from store.embedded.server import EmbeddedRedisError
 
@@ -30,26 +30,39 @@ async def check_mail(setup: Setup) -> list[Finding]:
             except (StoreUnavailable, EmbeddedRedisError) as error:
                 found.append(Finding(IDENTITY, "failed", f"not tested, because the store is away: {error}"))
     else:
-        async with store_of(settings, stays=False) as store:
-            servers = mail_servers(settings, store)
-            assert servers.imap.tokens is not None
-            found = [await _login(settings, servers.imap.tokens)]
-            if found[0].state == "ok":  # Otherwise each server would be refused for the same reason.
-                found += await _servers(servers)
-            if all(one.state == "ok" for one in found):
-                found += await _identity(settings, servers, store, StoreTime(store.time))
+        try:
+            async with store_of(settings, stays=False) as store:
+                found = await _by_login(settings, store, StoreTime(store.time))
+        except (StoreUnavailable, EmbeddedRedisError) as error:
+            found = [Finding("mail login", "failed", f"it is kept in the store, which is away: {error}")]
     return found + [Finding("email", "warning", warning) for warning in settings.email_warnings()]
 
 
-async def _login(settings: Settings, tokens: AccessTokens) -> Finding:
+async def _by_login(settings: Settings, store: NoteStore, clock: StoreTime) -> list[Finding]:
+    """Of a mailbox that is opened by OAuth 2. Raises StoreUnavailable."""
+    servers = mail_servers(settings, store)
+    found = [await _login(settings, servers, store)]
+    if found[0].state == "ok":  # Otherwise each server would be refused for the same reason.
+        found += await _servers(servers)
+    if all(one.state == "ok" for one in found):
+        found += await _identity(settings, servers, store, clock)
+    return found
+
+
+async def _login(settings: Settings, servers: MailServers, store: NoteStore) -> Finding:
+    account, tokens = oauth_account(settings), servers.imap.tokens
+    assert account is not None
+    assert tokens is not None
     try:
         await tokens.token()
+        login = await logins_of(settings, store, account).read() if account.way == "login" else None
     except LoginRefused as error:
         return Finding("mail login", "failed", str(error))
     except TokenUnavailable as error:
         return Finding("mail login", "failed", f"there is no access token for now: {error}.")
-    provider = settings.email_oauth.capitalize()
-    return Finding("mail login", "ok", f"{provider} gives access tokens for {settings.email_address}.")
+    since = f", by the login of {login.at[:10]}" if login else ""
+    text = f"{account.provider.title} gives access tokens for {account.mailbox}{since}."
+    return Finding("mail login", "ok", text)
 
 
 async def _servers(servers: MailServers) -> list[Finding]:

@@ -21,7 +21,17 @@ from typing import Literal
 import structlog
 
 from channels.base import SendFailed
-from channels.email.imap import PACE, Fetched, ImapConnection, ImapError, MailUnreadable, Pace, Selected, connected
+from channels.email.imap import (
+    PACE,
+    Fetched,
+    ImapConnection,
+    ImapError,
+    ImapLoginRefused,
+    MailUnreadable,
+    Pace,
+    Selected,
+    connected,
+)
 from channels.email.oauth.telling import LoginNews, TellPerson
 from channels.email.remembered import RememberedMail, fingerprint_of
 from channels.email.servers import LoginRefused, MailServer
@@ -31,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS_MAX = 60.0
 STORE_RETRY_SECONDS = 2.0
+REFUSALS_TO_TELL = 5
+"""So often in a row, over half a minute, the server refuses the login before a person is told."""
 READ_TRIES = 3
 """Attempts to fetch a mail, each on a new connection."""
 LOOK_BACK_DAYS = 2
@@ -133,9 +145,12 @@ class Mailbox:
                         failures = 0
             except LoginRefused as error:
                 delay = self._pace.login
-                await self._login.refused(error)
+                await self._login.refused(error.key, f"{error} Until then I read and send no mail; none is lost.")
             except ImapError as error:
                 failures += 1
+                if isinstance(error, ImapLoginRefused) and failures >= REFUSALS_TO_TELL:
+                    text = f"IMAP at {self._server.where}: {error}. Until somebody repairs it, I read no mail."
+                    await self._login.refused("imap", text)
                 delay = min(2.0 ** (failures - 1), RECONNECT_SECONDS_MAX)
                 log.warning("mailbox_lost", where=self._server.where, error=str(error), again_in_seconds=delay)
             except StoreUnavailable as error:

@@ -95,6 +95,7 @@ class OAuthServer:
         app = web.Application()
         app.router.add_post("/{tenant}/oauth2/v2.0/devicecode", self._devicecode)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._microsoft)
+        app.router.add_get("/{tenant}/oauth2/v2.0/authorize", self._microsoft_page)
         app.router.add_get("/o/oauth2/v2/auth", self._page)
         app.router.add_post("/token", self._google)
         app.router.add_post("/revoke", self._revoke)
@@ -198,6 +199,11 @@ class OAuthServer:
                     return _microsoft_error("invalid_grant", 700082, what)
                 self.refreshes += 1
                 return self._granted(mailbox, refresh_token=self._refresh_token(mailbox))
+            case "authorization_code":
+                code = self._redeemed(form)
+                if code is None or "client_secret" in form:
+                    return _microsoft_error("invalid_grant", 70000, "The provided value for the code is not valid.")
+                return self._granted(code.mailbox, refresh_token=self._refresh_token(code.mailbox))
             case "client_credentials":
                 if form.get("client_secret") != self.secret:
                     return _microsoft_error("invalid_client", 7000222, "The provided client secret keys are expired.")
@@ -225,18 +231,28 @@ class OAuthServer:
     async def _page(self, request: web.Request) -> web.Response:
         """The person's browser: it asks, the person consents, and it is sent on."""
         asked = request.query
-        assert asked["client_id"] == CLIENT_ID
-        assert asked["response_type"] == "code"
-        assert asked["code_challenge_method"] == "S256"
         assert asked["scope"] == GOOGLE_SCOPE
         assert asked["access_type"] == "offline"
         assert asked["redirect_uri"].startswith("http://127.0.0.1:")
-        back = {"state": asked["state"], "error": "access_denied"}
+        raise self._sent_on(asked, {"scope": GOOGLE_SCOPE})
+
+    async def _microsoft_page(self, request: web.Request) -> web.Response:
+        asked = request.query
+        assert set(asked["scope"].split()) == MICROSOFT_SCOPES | {"offline_access"}
+        assert asked["response_mode"] == "query"
+        assert asked["redirect_uri"].startswith("http://localhost:")
+        raise self._sent_on(asked, {"session_state": "0b1c2d3e"})
+
+    def _sent_on(self, asked: Mapping[str, str], more: dict[str, str]) -> web.HTTPFound:
+        assert asked["client_id"] == CLIENT_ID
+        assert asked["response_type"] == "code"
+        assert asked["code_challenge_method"] == "S256"
+        back = {"state": asked["state"], "error": "access_denied", "error_description": "The user declined."}
         if self.consents_to:
             code = f"4/code-{next(self._numbers)}"
             self.codes[code] = Code(asked["code_challenge"], asked["redirect_uri"], self.consents_to)
-            back = {"state": asked["state"], "code": code, "scope": GOOGLE_SCOPE}
-        raise web.HTTPFound(f"{asked['redirect_uri']}?{urlencode(back)}")
+            back = {"state": asked["state"], "code": code} | more
+        return web.HTTPFound(f"{asked['redirect_uri']}?{urlencode(back)}")
 
     async def _google(self, request: web.Request) -> web.Response:
         form = await self._form(request)
@@ -247,9 +263,8 @@ class OAuthServer:
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, self.secret):
             return _google_error("invalid_client", "The OAuth client was not found.", 401)
         if form["grant_type"] == "authorization_code":
-            code = self.codes.pop(form["code"], None)
-            verifier = hashlib.sha256(form["code_verifier"].encode()).digest()
-            if code is None or code.redirect_uri != form["redirect_uri"] or code.challenge != _encoded(verifier):
+            code = self._redeemed(form)
+            if code is None:
                 return _google_error("invalid_grant", "Malformed auth code.")
             return self._granted(code.mailbox, refresh_token=self._refresh_token(code.mailbox), scope=GOOGLE_SCOPE)
         mailbox = self.refresh_tokens.get(form["refresh_token"])
@@ -284,6 +299,12 @@ class OAuthServer:
         return web.json_response({})
 
     # Both
+
+    def _redeemed(self, form: Mapping[str, str]) -> Code | None:
+        code = self.codes.pop(form["code"], None)
+        verifier = _encoded(hashlib.sha256(form["code_verifier"].encode()).digest())
+        is_right = code and (code.redirect_uri, code.challenge) == (form["redirect_uri"], verifier)
+        return code if is_right else None
 
     async def _tokeninfo(self, request: web.Request) -> web.Response:
         token = request.query.get("access_token", "")

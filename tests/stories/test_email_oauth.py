@@ -93,7 +93,7 @@ async def office(
 async def test_a_login_lasts_over_expiry_rotation_and_a_kill_and_its_end_loses_no_mail(office: Office) -> None:
     room, tokens = office.room, office.tokens
     async with room.started() as process:
-        await process.told(f"Nobody has logged in to {BOT} at Microsoft yet. Run `bot login email`.")
+        await process.told(f"There is no login to {BOT} at Microsoft that this bot can use. Run `bot login email`.")
         assert (await room.doctor())["mail login"][0] == "failed"
         await office.logs_in()
         await process.told("mailbox_first_seen")
@@ -144,7 +144,7 @@ async def test_a_person_who_logs_in_as_somebody_else_is_told_and_nothing_is_kept
         await person.sees("the server says NO")
         await person.sees("Nothing is kept.")
         assert await person.ends() == 1
-    assert "Nobody has logged in" in (await office.room.doctor())["mail login"][1]
+    assert "There is no login" in (await office.room.doctor())["mail login"][1]
 
 
 async def test_at_google_a_browser_comes_back_and_logging_out_revokes(office: Office) -> None:

@@ -32,6 +32,10 @@ class Provider:
     app_scope: str
     """What an app gets that acts by itself."""
     endpoints: Mapping[Endpoint, str]
+    redirect_host: str
+    """How it wants this machine to be named, whatever the port."""
+    page_fields: Mapping[str, str]
+    """What its login page needs beside what RFC 6749 and RFC 7636 say."""
 
 
 MICROSOFT = Provider(
@@ -48,8 +52,11 @@ MICROSOFT = Provider(
     app_scope="https://outlook.office365.com/.default",
     endpoints={
         "device": "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode",
+        "authorize": "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
         "token": "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
     },
+    redirect_host="localhost",
+    page_fields={"response_mode": "query"},
 )
 
 # No device flow: Google allows it for a few scopes, and mail is none of them
@@ -66,6 +73,9 @@ GOOGLE = Provider(
         "token": "https://oauth2.googleapis.com/token",
         "revoke": "https://oauth2.googleapis.com/revoke",
     },
+    redirect_host="127.0.0.1",
+    # Without them there is no refresh token, or only at the first login of an app.
+    page_fields={"access_type": "offline", "prompt": "consent"},
 )
 
 PROVIDERS: Mapping[ProviderName, Provider] = {"microsoft": MICROSOFT, "google": GOOGLE}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from channels.email.oauth import endpoint
 from channels.email.oauth.account import Account
 from channels.email.oauth.endpoint import Granted, OAuthError
-from channels.email.oauth.refusals import refused
+from channels.email.oauth.refusals import not_logged_in
 from channels.email.servers import LoginRefused, TokenUnavailable
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -47,7 +47,7 @@ async def begin(account: Account) -> DeviceCode:
             device_code=str(answer["device_code"]),
         )
     except OAuthError as error:
-        raise refused(account, error) from error
+        raise not_logged_in(account, error) from error
     except (LookupError, TypeError, ValueError):
         raise TokenUnavailable(f"{account.provider.title} answers without a code") from None
 
@@ -73,5 +73,5 @@ async def finish(
             elif error.code in _DECLINED:
                 raise LoginRefused("The login was declined. Run `bot login email` again.", "declined") from error
             elif error.code != "authorization_pending":
-                raise refused(account, error) from error
+                raise not_logged_in(account, error) from error
     raise LoginRefused("Nobody logged in before the code expired. Run `bot login email` again.", "expired")

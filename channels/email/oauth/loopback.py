@@ -1,9 +1,12 @@
-"""The login of an installed app (RFC 8252), as Google has it: a browser brings a code to a port of this machine.
+"""The login of an installed app (RFC 8252): a browser brings a code to a port of this machine.
 
 PKCE (RFC 7636) binds the code to this process, and `state` binds the browser to this login. Where the browser runs on
 another machine, the person pastes the address at which it ended. This module keeps nothing.
 
-Source: developers.google.com/identity/protocols/oauth2/native-app.
+Google has no other way for mail. At Microsoft it is for directories that forbid device codes.
+
+Sources: developers.google.com/identity/protocols/oauth2/native-app;
+learn.microsoft.com/entra/identity-platform/reply-url (localhost, whatever the port).
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ from aiohttp import web
 from channels.email.oauth import endpoint
 from channels.email.oauth.account import Account
 from channels.email.oauth.endpoint import Granted, OAuthError
-from channels.email.oauth.refusals import refused
+from channels.email.oauth.refusals import not_logged_in
 from channels.email.servers import LoginRefused, TokenUnavailable
+from store.text import one_line
 
-HOST = "127.0.0.1"
+HOSTS = ("127.0.0.1", "::1")
+"""A browser may try either for localhost; the second may not be there."""
 _PAGE = "<!doctype html><meta charset=utf-8><title>deploybot</title><p>{} You may close this window."
 
 
@@ -52,11 +57,8 @@ class LoopbackLogin:
             "code_challenge_method": "S256",
             "state": self._state,
             "login_hint": self._account.mailbox,
-            # Else there is no refresh token, or only at the first login of an app.
-            "access_type": "offline",
-            "prompt": "consent",
         }
-        return f"{self._account.url('authorize')}?{urlencode(asked)}"
+        return f"{self._account.url('authorize')}?{urlencode(asked | dict(self._account.provider.page_fields))}"
 
     def came_back(self, fields: Mapping[str, str]) -> bool:
         """What the browser brought. False: it is not of this login."""
@@ -74,20 +76,21 @@ class LoopbackLogin:
         """Waits until the person has logged in. Raises LoginRefused, TokenUnavailable."""
         fields = await self._came
         if not fields.get("code"):
-            why = OAuthError(fields.get("error", "no code"), "")
+            why = one_line(fields.get("error_description") or fields.get("error") or "no code", 300).rstrip(".")
             raise LoginRefused(f"The login was declined ({why}). Run `bot login email` again.", "declined")
         form = {
             "grant_type": "authorization_code",
             "code": fields["code"],
             "client_id": self._account.client_id,
-            "client_secret": self._account.client_secret,
             "redirect_uri": self.redirect_uri,
             "code_verifier": self._verifier,
         }
+        if self._account.client_secret:
+            form["client_secret"] = self._account.client_secret
         try:
             return await endpoint.granted(self._account.url("token"), form)
         except OAuthError as error:
-            raise refused(self._account, error) from error
+            raise not_logged_in(self._account, error) from error
 
 
 @contextlib.asynccontextmanager
@@ -106,10 +109,13 @@ async def listening(account: Account) -> AsyncIterator[LoopbackLogin]:
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, HOST, 0).start()
+            await web.TCPSite(runner, HOSTS[0], 0).start()
         except OSError as error:
-            raise TokenUnavailable(f"no port of {HOST} can be opened: {error}") from None
-        login.redirect_uri = f"http://{HOST}:{runner.addresses[0][1]}/"
+            raise TokenUnavailable(f"no port of {HOSTS[0]} can be opened: {error}") from None
+        port = runner.addresses[0][1]
+        with contextlib.suppress(OSError):
+            await web.TCPSite(runner, HOSTS[1], port).start()
+        login.redirect_uri = f"http://{account.provider.redirect_host}:{port}/"
         yield login
     finally:
         await runner.cleanup()

@@ -38,8 +38,16 @@ def refused(account: Account, error: OAuthError, login: Login | None = None) -> 
 
 
 def no_login(account: Account) -> LoginRefused:
-    text = f"Nobody has logged in to {account.mailbox} at {account.provider.title} yet. {LOG_IN}"
+    text = f"There is no login to {account.mailbox} at {account.provider.title} that this bot can use. {LOG_IN}"
     return LoginRefused(text, "no-login")
+
+
+def not_logged_in(account: Account, error: OAuthError) -> LoginRefused:
+    """The person who logs in just now is refused."""
+    remedy = "" if (account.way, error.code) in _REMEDIES else f" {_remedy(account, error)}"
+    if account.provider.name == "microsoft":
+        remedy += " If the directory forbids device codes: `bot login email --browser`."
+    return LoginRefused(f"{account.provider.title} refuses the login: {error}.{remedy}", "refused")
 
 
 def _remedy(account: Account, error: OAuthError) -> str:

@@ -556,6 +556,19 @@ async def test_a_folder_that_is_not_there_is_told(bot: Bot, mail: Light) -> None
     assert "SELECT: the server says NO" in lines[0]
 
 
+async def test_logins_that_are_kept_in_a_store_which_is_away_are_told_and_nothing_else_is_left_out(bot: Bot) -> None:
+    mail = {"EMAIL_OAUTH": "microsoft", "EMAIL_OAUTH_CLIENT_ID": "1-2", "EMAIL_OAUTH_TENANT": "team.example"}
+    rotated = {"SLACK_BOT_TOKEN": "xoxe.xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "SLACK_CLIENT_ID": "17.4"}
+    rotated |= {"SLACK_CLIENT_SECRET": "hush", "SLACK_REFRESH_TOKEN": "xoxe-1"}
+    bot.environment |= mail | rotated | {"EMAIL_ADDRESS": address("deploybot"), "REDIS_URL": "redis://127.0.0.1:1"}
+    bot.environment["BOT_SECRET_KEY"] = "a-key-for-tests-0123456789"
+    found = findings(await bot.run("doctor", "--json"))
+    assert found["mail login"][0] == found["slack"][0] == "failed"
+    assert found["mail login"][1].startswith("it is kept in the store, which is away: ")
+    assert found["slack"][1].startswith("its tokens are kept in the store, which is away: ")
+    assert found["webhook"][0] == "off"
+
+
 # Webhooks
 
 

@@ -235,7 +235,7 @@ async def test_what_another_process_rotated_meanwhile_is_used_where_the_old_one_
 
 async def test_without_a_login_it_says_how_to_log_in(world: World) -> None:
     told = await refusal(world.process())
-    assert str(told) == f"Nobody has logged in to {BOT} at Microsoft yet. Run `bot login email`."
+    assert str(told) == f"There is no login to {BOT} at Microsoft that this bot can use. Run `bot login email`."
 
 
 async def test_a_login_that_was_withdrawn_is_told_once_asked_and_with_what_to_do(world: World) -> None:
@@ -272,7 +272,7 @@ async def test_after_a_new_login_it_goes_on_at_once(world: World) -> None:
 async def test_a_login_for_another_app_or_with_another_key_of_ours_is_none(world: World) -> None:
     await world.log_in()
     for tokens in (world.process(world.account(client_id="another")), world.process(key="another key, as long")):
-        assert "Nobody has logged in" in str(await refusal(tokens))
+        assert "There is no login" in str(await refusal(tokens))
     assert await world.process().token()
 
 
@@ -281,7 +281,7 @@ async def test_a_login_is_forgotten(world: World) -> None:
     before = await world.logins(world.account()).forget()
     assert before
     assert before.refresh_token == token
-    assert "Nobody has logged in" in str(await refusal(world.process()))
+    assert "There is no login" in str(await refusal(world.process()))
     assert await world.logins(world.account()).forget() is None
 
 

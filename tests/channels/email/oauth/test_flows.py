@@ -93,7 +93,7 @@ async def test_a_login_that_is_declined_or_comes_too_late_is_told(server: OAuthS
 
 
 async def test_an_app_or_a_tenant_that_there_is_not_is_told_with_what_to_check(server: OAuthServer) -> None:
-    await fails(device.begin(microsoft(server, client_id="x")), "AADSTS700016.*Check EMAIL_OAUTH_CLIENT_ID, EMAIL_OAU")
+    await fails(device.begin(microsoft(server, client_id="x")), "AADSTS700016.*Check EMAIL_OAUTH_CLIENT_ID")
     await fails(device.begin(microsoft(server, tenant="nobody.example")), "AADSTS90002: Tenant 'nobody.example' not")
 
 
@@ -153,7 +153,22 @@ async def test_a_person_who_declines_is_told_what_to_do(server: OAuthServer) -> 
     server.consents_to = ""
     async with listening(google(server)) as login:
         await open_in_browser(login.page)
-        await fails(login.finish(), r"The login was declined \(access_denied\)")
+        await fails(login.finish(), r"The login was declined \(The user declined\)")
+
+
+async def test_at_microsoft_too_a_browser_may_come_back(server: OAuthServer) -> None:
+    async with listening(microsoft(server)) as login:
+        assert login.redirect_uri.startswith("http://localhost:")
+        await open_in_browser(login.page)
+        granted = await login.finish()
+    assert server.refresh_tokens[granted.refresh_token] == BOT
+
+
+async def test_a_directory_that_forbids_device_codes_is_told_of_the_other_way(server: OAuthServer) -> None:
+    account = microsoft(server)
+    code = await device.begin(account)
+    server.next_errors = ["invalid_grant"]
+    await fails(device.finish(account, code, pause=Pauses()), "refuses the login.*`bot login email --browser`")
 
 
 async def test_a_token_server_that_is_away_is_told(server: OAuthServer) -> None:

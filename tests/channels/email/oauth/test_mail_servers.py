@@ -13,11 +13,12 @@ from channels.base import ChannelUnavailable, SendFailed
 from channels.email.imap import Fetched, ImapLoginRefused, Pace, check, connected
 from channels.email.letters import Letter
 from channels.email.mailbox import Mailbox
-from channels.email.oauth.telling import LoginNews
+from channels.email.oauth.telling import TELL_AGAIN_SECONDS, LoginNews
 from channels.email.outbox import RETRY_SECONDS, Outbox
 from channels.email.outbox import check as check_smtp
 from channels.email.servers import LoginRefused, MailServer, TokenUnavailable
 from store.memory import MemoryStore
+from tests.fakes.clock import Clock
 from tests.fakes.mail import missing
 from tests.fakes.mail.dovecot import Dovecot, address
 from tests.fakes.mail.postfix import Postfix
@@ -181,17 +182,21 @@ class Person:
     """Who is told by an alert; the first attempts may fail."""
 
     told: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     fails: int = 0
+    asked: int = 0
 
     async def tell(self, key: str, text: str) -> None:
+        self.asked += 1
         if self.fails:
             self.fails -= 1
             raise SendFailed("Slack is away.", 60)
         self.told.append(text)
+        self.keys.append(key)
 
 
 async def test_the_mailbox_waits_for_a_login_and_goes_on_by_itself(room: Room) -> None:
-    tokens, person, store = Tokens([room.good()], trouble=[NOBODY] * 3), Person(fails=1), MemoryStore()
+    tokens, person, store = Tokens([room.good()], trouble=[NOBODY] * 3), Person(), MemoryStore()
     received = asyncio.Event()
 
     async def receive(mail: Fetched) -> bool:
@@ -209,16 +214,50 @@ async def test_the_mailbox_waits_for_a_login_and_goes_on_by_itself(room: Room) -
     assert person.told == [f"{NOBODY} Until then I read and send no mail; none is lost."]
 
 
+async def test_a_server_that_goes_on_refusing_is_told(room: Room) -> None:
+    """At once when the alert is due; the pauses before that are the mailbox's own."""
+    person, store = Person(), MemoryStore()
+    told = asyncio.Event()
+
+    async def tell(key: str, text: str) -> None:
+        await person.tell(key, text)
+        told.set()
+
+    async def receive(mail: Fetched) -> bool:
+        raise AssertionError("it is not open")
+
+    watching = asyncio.create_task(Mailbox(room.imap(Tokens(["over"])), store, receive, tell, pace=PACE).watch())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await told.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    (text,) = person.told
+    assert "the server says NO" in text
+    assert text.endswith("Until somebody repairs it, I read no mail.")
+
+
 async def test_a_refused_login_is_told_once_for_all_processes_and_again_when_it_comes_back() -> None:
     store, person = MemoryStore(), Person()
     one, other = LoginNews(store, "box", person.tell), LoginNews(store, "box", person.tell)
     for news in (one, other, one, other):
-        await news.refused(NOBODY)
-    assert len(person.told) == 1
-    await one.refused(LoginRefused("The login has ended.", "another"))
-    assert len(person.told) == 2
-    await one.over()
-    await other.over()
-    await other.refused(NOBODY)
-    await one.refused(NOBODY)
-    assert len(person.told) == 3
+        await news.refused("no-login", "Nobody.")
+    assert person.told == ["Nobody."]
+    await one.refused("ended", "It has ended.")
+    assert person.told == ["Nobody.", "It has ended."]
+    for news in (one, other):
+        await news.over()
+    for news in (other, one):
+        await news.refused("no-login", "Nobody.")
+    assert person.told == ["Nobody.", "It has ended.", "Nobody."]
+    assert len(set(person.keys)) == 3, "the second time is another alert"
+
+
+async def test_what_could_not_be_told_is_told_later_and_not_every_few_seconds() -> None:
+    store, person, clock = MemoryStore(), Person(fails=1), Clock()
+    news = LoginNews(store, "box", person.tell, clock=clock.seconds)
+    for _ in range(3):
+        await news.refused("no-login", "Nobody.")
+    assert (person.told, person.asked) == ([], 1)
+    clock.advance(TELL_AGAIN_SECONDS)
+    await news.refused("no-login", "Nobody.")
+    assert (person.told, person.asked) == (["Nobody."], 2)
