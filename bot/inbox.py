@@ -233,7 +233,7 @@ class Inbox(Deciding):
         return await self._post(thread_id, event, opens=False)
 
     async def pause(self, thread_id: str, by: Person) -> Thread:
-        """Raises UnknownThread, Refused. Like `resume`, `cancel` and `fork`, it takes the right to steer."""
+        """Raises UnknownThread, Refused. Like `resume`, `cancel`, `stop` and `fork`, it takes the right to steer."""
         thread, by = await self._steered(thread_id, by)
         if thread.state.cancelled:
             raise _cancelled(thread)
@@ -257,11 +257,16 @@ class Inbox(Deciding):
         event = ThreadCancelled(id=keys.new("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
         return await self._append(thread, event)
 
-    async def stop(self, thread_id: str, channel: str, by: Person, *, event_id: str) -> Thread:
+    async def stop(self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "") -> Thread:
+        """End what is under way and withdraw the request; the next words go on. Raises UnknownThread, Refused.
+
+        `channel`, `event_id`: what names the event, if its channel may deliver it twice.
+        """
         thread, by = await self._steered(thread_id, by)
         if thread.state.cancelled:
             raise _cancelled(thread)
-        return await self._append(thread, WorkStopped(id=str(OutsideId(channel, event_id)), at=self._clock(), by=by))
+        known = str(OutsideId(channel, event_id)) if event_id else keys.new("stop")
+        return await self._append(thread, WorkStopped(id=known, at=self._clock(), by=by))
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
         """Open a thread at `place` with the first `at` events of this one. Ongoing work does not continue there."""

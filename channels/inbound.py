@@ -267,5 +267,5 @@ class Inbox(Protocol):
     async def place_regained(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """The agent can post to the thread's own place again. False: there is no such thread."""
 
-    async def stop(self, thread_id: str, channel: str, by: Person, *, event_id: str) -> object:
+    async def stop(self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "") -> object:
         """Stop what the agent is doing there; the next words go on. Raises UnknownThread, Refused."""

@@ -87,7 +87,7 @@ class Typed:
     """A line of input: a command with its text, a message to the agent (`say`), or neither (`mistake`)."""
 
     command: Literal[
-        "say", "approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "nothing", "mistake"
+        "say", "approve", "reject", "edit", "stop", "pause", "resume", "cancel", "help", "quit", "nothing", "mistake"
     ]
     text: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Typed:
     """For `mistake`: what is wrong, in one line."""
 
 
-BARE_COMMANDS = frozenset({"approve", "reject", "edit", "pause", "resume", "cancel", "help", "quit", "exit"})
+BARE_COMMANDS = frozenset({"approve", "reject", "edit", "stop", "pause", "resume", "cancel", "help", "quit", "exit"})
 """Commands without their slash. They are messages, but whoever types one alone probably means the command."""
 
 
@@ -116,7 +116,7 @@ def parse(line: str) -> Typed:
     word, *rest = line.split(maxsplit=1)
     text = rest[0] if rest else ""
     match word.lower():
-        case "/approve" | "/pause" | "/resume" | "/help" | "/quit" | "/exit" | "/?" if text:
+        case "/approve" | "/stop" | "/pause" | "/resume" | "/help" | "/quit" | "/exit" | "/?" if text:
             return Typed("mistake", error=f"{word.lower()} takes no text, so nothing was done.")
         case "/approve":
             return Typed("approve")
@@ -124,6 +124,8 @@ def parse(line: str) -> Typed:
             return Typed("reject", text)
         case "/edit":
             return _edit(text)
+        case "/stop":
+            return Typed("stop")
         case "/pause":
             return Typed("pause")
         case "/resume":

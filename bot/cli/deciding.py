@@ -1,4 +1,4 @@
-"""The commands that control a thread: `approve`, `reject`, `edit`, `pause`, `resume`, `cancel`, `fork`.
+"""The commands that control a thread: `approve`, `reject`, `edit`, `stop`, `pause`, `resume`, `cancel`, `fork`.
 
 The inbox and the fold judge whether a person is entitled, never the commands. Nothing is decided here that the person
 did not see: a request is shown first, or named by its digest.
@@ -155,6 +155,21 @@ def _say_what_came_of(changed: Thread, after: Thread, *, as_json: bool) -> None:
     if edit and isinstance(edit.ended, StepRefused):
         raise command.Failed(f"The edit is not possible: {edit.ended.error} The request is as it was.")
     raise command.Failed("The edit was not checked; the request is as it was.")
+
+
+def stop(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
+    """Stop what is under way and withdraw the request.
+
+    The thread stays open: the next message goes on.
+    """
+
+    async def work(setup: Setup) -> None:
+        async with person.acting(setup, name) as (bot, me):
+            stopped = await bot.inbox.stop(thread, me)
+            done = "Stopped. What has begun goes on to its end; the next message goes on."
+            await report(bot, stopped, me, as_json=as_json, line=done)
+
+    command.run(work)
 
 
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:

@@ -38,6 +38,7 @@ COMMANDS = {
     "reject": Listed("bot.cli.deciding", "Reject the request that waits."),
     "edit": Listed("bot.cli.deciding", "Edit the call that waits instead of approving it."),
     "answer": Listed("bot.cli.talking", "Answer the agent's open question."),
+    "stop": Listed("bot.cli.deciding", "Stop what is under way and withdraw the request."),
     "pause": Listed("bot.cli.deciding", "Pause a thread: begin nothing new until it is resumed."),
     "resume": Listed("bot.cli.deciding", "Resume a paused thread, or reopen a cancelled one."),
     "cancel": Listed("bot.cli.deciding", "Cancel a thread: begin nothing new, drop its requests."),

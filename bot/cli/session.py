@@ -24,7 +24,7 @@ from store.thread import Thread
 from store.values import Person
 
 HELP = (
-    "Type to talk. Commands begin with a slash: /approve, /reject REASON, /edit NAME=VALUE, /pause, /resume, "
+    "Type to talk. Commands begin with a slash: /approve, /reject REASON, /edit NAME=VALUE, /stop, /pause, /resume, "
     "/cancel REASON, /help, /quit."
 )
 STORE_RETRY_SECONDS = 0.5
@@ -165,6 +165,8 @@ class Session:
                     way="terminal",
                 )
                 self._show_new(edited)
+            case "stop":
+                self._show_new(await inbox.stop(thread_id, self._me))
             case "pause":
                 self._show_new(await inbox.pause(thread_id, self._me))
             case "resume":

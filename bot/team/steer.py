@@ -1,4 +1,4 @@
-"""Who may steer: pause, resume, cancel, reopen and fork a thread, and revoke a standing approval.
+"""Who may steer: stop, pause, resume, cancel, reopen and fork a thread, and revoke a standing approval.
 
 `[steer]` in the team file names the group; without it, that is everybody in `[people]`, or every verified person where
 that is empty. Who wrote in the thread may always steer it, and who granted a standing approval may always revoke it, as

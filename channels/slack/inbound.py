@@ -160,7 +160,7 @@ class SlackInbound:
         by = await self._reader.person(stopped.user, external=False)
         try:
             with contextlib.suppress(UnknownThread):
-                await self._inbox.stop(thread_id, NAME, by, event_id=stopped.id)
+                await self._inbox.stop(thread_id, by, channel=NAME, event_id=stopped.id)
         except Refused as refused:
             clicker = Clicker(stopped.user, by.name, external=False, channel=stopped.channel, thread=stopped.thread)
             self._clicks.tell_privately(clicker, str(refused))

@@ -44,6 +44,8 @@ EDIT_USAGE = "Usage: /edit NAME=VALUE. Put quotes around a value that contains s
         ("/reject", Typed("reject")),
         ("/reject   the backend first ", Typed("reject", "the backend first")),
         ("/reject\tthe backend first", Typed("reject", "the backend first")),
+        ("/stop", Typed("stop")),
+        ("/stop that", Typed("mistake", error="/stop takes no text, so nothing was done.")),
         ("/pause", Typed("pause")),
         ("/pause for a minute", Typed("mistake", error="/pause takes no text, so nothing was done.")),
         ("/resume", Typed("resume")),
@@ -75,7 +77,7 @@ def test_a_command_begins_with_a_slash(line: str, typed: Typed) -> None:
         "cancel that, deploy v1.3.0 instead",
         "reject tags that are older than a week, from now on",
         "edit tag=v2 in the file",
-        *("approve", "approved", "yes", "reject", "pause", "resume", "cancel", "help", "?", "quit", "exit"),
+        *("approve", "approved", "yes", "reject", "stop", "pause", "resume", "cancel", "help", "?", "quit", "exit"),
         *("deploy v1", "exit code 3 means what?", "1/approve"),
     ],
 )

@@ -610,7 +610,7 @@ class World:
         return self.thread
 
     async def stop(self, by: Person = ANN) -> Thread:
-        self.thread = await self.inbox.stop(self.thread.id, "terminal", by, event_id=str(self.thread.version))
+        self.thread = await self.inbox.stop(self.thread.id, by, channel="terminal", event_id=str(self.thread.version))
         return self.thread
 
     async def cancel(self, reason: str = "", by: Person = ANN) -> Thread:

@@ -104,6 +104,7 @@ class Api:
             (f"{one}/messages", "POST", self.say, 202, shapes.Shown, "write", (404, 409)),
             (f"{one}/answers", "POST", self.answer, 202, shapes.Shown, "write", (404, 409)),
             (f"{one}/edit", "POST", self.edit, 200, shapes.Shown, "decide", (404, 409, 410)),
+            (f"{one}/stop", "POST", self.stop, 200, shapes.Shown, "write", (404, 409)),
             (f"{one}/pause", "POST", self.pause, 200, shapes.Shown, "write", (404, 409)),
             (f"{one}/resume", "POST", self.resume, 200, shapes.Shown, "write", (404, 409)),
             (f"{one}/cancel", "POST", self.cancel, 200, shapes.Shown, "write", (404, 409)),
@@ -273,6 +274,11 @@ class Api:
             ),
             by,
         )
+
+    async def stop(self, request: Request, thread_id: str, by: By) -> Response:
+        """End what is under way and withdraw the request. What has begun goes on to its end; the next words go on."""
+        await self._seen(request, by, thread_id)
+        return _shown(await self.inbox.stop(thread_id, by.person), by)
 
     async def pause(self, request: Request, thread_id: str, by: By) -> Response:
         """Pause the thread: nothing new begins."""

@@ -207,6 +207,25 @@ async def test_ctrl_c_does_not_wait_for_the_model(bot: Bot, model: ModelServer) 
     await bot.nothing_is_left()
 
 
+async def test_stop_withdraws_what_waits_and_the_next_words_go_on(bot: Bot, model: ModelServer) -> None:
+    model.script(deploy("v1.1.0"), done("As you like."))
+    async with bot.terminal("chat", "--as", "Ann") as ann:
+        await ann.sees("Type to talk.")
+        ann.types("/stop")
+        await ann.sees("There is nothing to stop yet")
+        ann.types("deploy v1.1.0 of the backend")
+        await ann.sees("Type: /approve, or: /reject REASON")
+        ann.types("/stop")
+        await ann.sees("stopped")
+        ann.types("/approve")
+        await ann.sees("Nothing was changed")
+        ann.types("leave it")
+        await ann.sees("As you like.")
+        ann.types("/quit")
+        assert await ann.ends() == 0
+    assert bot.site.running("backend", "production") != bot.site.sha("v1.1.0")
+
+
 async def test_a_chat_outlives_its_store(bot: Bot, model: ModelServer, server: Server) -> None:
     bot.environment["REDIS_URL"] = server.url
     # Losing the lease with the server breaks off a call of the model, and it is asked again.

@@ -133,6 +133,7 @@ async def test_whatever_names_an_unknown_thread_says_so(bot: Bot, server: Server
         ("reject", "t404"),
         ("answer", "t404", "yes"),
         ("pause", "t404"),
+        ("stop", "t404"),
         ("resume", "t404"),
         ("cancel", "t404"),
         ("fork", "t404", "--at", "1"),

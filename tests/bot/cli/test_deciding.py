@@ -158,12 +158,18 @@ async def test_the_record_holds_the_login_beside_the_name(bot: Bot, model: Model
     (await bot.run("pause", thread, login="ana")).succeeded()
     (await bot.run("resume", thread, login="ccat")).succeeded()
     (await bot.approve(thread, "--as", "cat", login="ccat")).succeeded()
+    stopped = (await bot.run("stop", thread, login="ana")).succeeded()
+    assert stopped.out.startswith("Stopped. What has begun goes on to its end; the next message goes on.")
     (await bot.run("cancel", thread, login="ana")).succeeded()
+    (await bot.run("stop", thread, login="ana")).failed(thread, "cancelled")
     [message], [decision] = await events(bot, thread, "message_received"), await events(bot, thread, "approval_decided")
     assert (message["sender"]["member"], message["sender"]["login"]) == ("ana", f"ana@{HOST}")
     assert (decision["by"]["member"], decision["by"]["login"]) == ("cat", f"ccat@{HOST}")
     assert decision["proof"] == f"terminal ccat@{HOST}"
-    for kind, name in (("thread_paused", "ana"), ("thread_resumed", "ccat"), ("thread_cancelled", "ana")):
+    for kind, name in (
+        *(("thread_paused", "ana"), ("thread_resumed", "ccat")),
+        *(("work_stopped", "ana"), ("thread_cancelled", "ana")),
+    ):
         [event] = await events(bot, thread, kind)
         assert event["by"]["login"] == f"{name}@{HOST}"
 

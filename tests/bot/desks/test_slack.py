@@ -410,15 +410,15 @@ async def test_a_stop_that_slack_delivers_again_does_not_end_what_was_asked_sinc
         await office.says("Hello.", said)
         thread = await office.until(said, "done")
         stop = Stopped(said.channel, said.ts, "U1", "17.4")
-        await office.inbox.stop(thread.id, "slack", ANN, event_id=stop.id)
+        await office.inbox.stop(thread.id, ANN, channel="slack", event_id=stop.id)
         await office.slack.say(said.channel, "ana", "push to prod", said)
         await office.says("Approval needed", said)
-        await office.inbox.stop(thread.id, "slack", ANN, event_id=stop.id)
+        await office.inbox.stop(thread.id, ANN, channel="slack", event_id=stop.id)
     assert (await office.thread(said)).status == "waiting_for_approval"
 
 
 class _Refusing(Inbox):
-    async def stop(self, thread_id: str, channel: str, by: Person, *, event_id: str) -> Thread:
+    async def stop(self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "") -> Thread:
         raise Refused(f"{by.name} may not steer this thread. Nothing was changed.", "not_entitled")
 
 

@@ -21,7 +21,7 @@ from bot.team.people import Member, People
 from bot.web.api import shapes as shapes
 from bot.web.listen import listen
 from channels.terminal import TerminalChannel
-from store.events import ApprovalDecided, MessageReceived, ThreadCancelled, ThreadForked
+from store.events import ApprovalDecided, MessageReceived, ThreadCancelled, ThreadForked, WorkStopped
 from store.redis.store import RedisStore
 from store.thread import Thread
 from store.values import Place
@@ -36,6 +36,7 @@ from tests.bot.web.api.client import (
     StoreThatMayBeAway,
     closed,
     new_world,
+    requested,
     serve,
     streamed,
     token_of,
@@ -118,6 +119,7 @@ async def test_what_is_not_there(client: Client) -> None:
         ("answers", {"text": "a"}),
         ("decisions", {"request": "s1", "digest": "0" * 64, "approved": True}),
         ("edit", {"request": "s1", "digest": "0" * 64, "arguments": {"a": "b"}}),
+        ("stop", None),
         ("pause", None),
         ("resume", None),
         ("cancel", None),
@@ -206,6 +208,18 @@ async def test_pause_resume_cancel(client: Client) -> None:
     assert await do("resume") == (200, "done"), "it was reopened, and begins nothing by itself"
     assert (await do("resume"))[0] == 409
     assert (await client.post(f"{client.here}/messages", {"text": "wait"})).status == 202
+
+
+async def test_stop_ends_what_waits_and_the_next_words_go_on() -> None:
+    async with requested() as client:
+        assert client.world.thread.pending
+        stopped = await client.post(f"{client.here}/stop")
+        assert (stopped.status, stopped.body["status"], stopped.body["pending"]) == (200, "done", None)
+        shapes.Shown.model_validate(stopped.body)
+        assert [event.by.name for event in await client.log() if isinstance(event, WorkStopped)] == ["api"]
+        assert (await client.post(f"{client.here}/messages", {"text": "go on"})).status == 202
+        await client.post(f"{client.here}/cancel")
+        assert (await client.post(f"{client.here}/stop")).status == 409
 
 
 async def test_a_cancel_needs_no_reason(client: Client) -> None:

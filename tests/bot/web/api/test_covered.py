@@ -53,6 +53,7 @@ BODIES: dict[str, Any] = {
     "answers": {"text": "a"},
     "decisions": {"request": "s1", "digest": "0" * 64, "approved": True},
     "edit": {"request": "s1", "digest": "0" * 64, "arguments": {"a": "b"}},
+    "stop": None,
     "pause": None,
     "resume": None,
     "cancel": None,

@@ -52,7 +52,7 @@ async def test_the_description_names_every_route(client: Client) -> None:
     }
     assert described == served
     one = "/api/threads/{thread_id}"
-    parts = ("messages", "answers", "decisions", "edit", "pause", "resume", "cancel", "fork")
+    parts = ("messages", "answers", "decisions", "edit", "stop", "pause", "resume", "cancel", "fork")
     assert described == {
         ("/api/threads", "POST"),
         ("/api/threads", "GET"),
