@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
-from channels.email.identity.senders import AllowedSenders, is_plain_address
-from channels.email.servers import imap_server, smtp_server
+from channels.email.identity.senders import AllowedSenders, is_plain_address, parse_domains
+from channels.email.servers import imap_server, resolver_address, smtp_server
 from channels.hosts import is_loopback
 
 
@@ -35,7 +35,11 @@ class EmailSettings(BaseModel):
     smtp_url: str = Field(default="", repr=False)
     """With OAuth, neither is needed. An SMTP_URL with a password, or without a user, is used as it is."""
     email_authserv_id: str = ""
-    """The name of our mail server in Authentication-Results. Empty: no sender can be verified."""
+    """The names of our mail server in Authentication-Results, or `*.example.com`. Empty: no reply decides."""
+    email_dns_server: str = ""
+    """The DNS resolver that is asked for the keys of signatures. Empty: the system's."""
+    email_arc_sealers: str = ""
+    """The domains of forwarders whose seals (ARC) vouch for senders. Empty: none."""
     email_allowed_senders: str = ""
     """Addresses and domains that may write to us. Empty: nobody."""
     email_plus_addresses: bool = True
@@ -78,6 +82,19 @@ class EmailSettings(BaseModel):
         if address and not is_plain_address(address):
             raise ValueError("must be one plain address, such as deploybot@example.com")
         return address
+
+    @field_validator("email_dns_server")
+    @classmethod
+    def _dns_server(cls, address: str) -> str:
+        if address:
+            resolver_address(address)
+        return address
+
+    @field_validator("email_arc_sealers")
+    @classmethod
+    def _sealers(cls, text: str) -> str:
+        parse_domains(text)
+        return text
 
     @field_validator("email_allowed_senders")
     @classmethod
@@ -140,8 +157,8 @@ class EmailSettings(BaseModel):
         warnings = [] if AllowedSenders.parse(self.email_allowed_senders) else [nobody]
         if not self.email_authserv_id:
             warnings.append(
-                "EMAIL_AUTHSERV_ID is not set, so senders cannot be verified: replies decide nothing, "
-                "and every step with side effects needs approval."
+                "EMAIL_AUTHSERV_ID is not set, so only senders whose own domain signs their mail (DKIM) are verified, "
+                "and replies decide nothing."
             )
         elif not self.email_plus_addresses:
             warnings.append("EMAIL_PLUS_ADDRESSES is off, so replies decide nothing: no address is one person's alone.")

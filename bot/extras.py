@@ -13,7 +13,7 @@ from bot.team.problems import SettingsError
 
 LIBRARIES = {
     "slack": ("slack_bolt", "slack_sdk", "markdown_it"),
-    "email": ("aioimaplib", "aiosmtplib", "authres", "lxml", "markdown_it"),
+    "email": ("aioimaplib", "aiosmtplib", "dkim", "dns", "lxml", "markdown_it"),
 }
 """The modules that are imported, as in the optional dependencies of pyproject.toml."""
 

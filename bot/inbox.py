@@ -143,6 +143,7 @@ class Inbox(Deciding):
             reads_as=reply.reads_as,
             elsewhere=reply.elsewhere,
             why=reply.why,
+            details=one_line(reply.details, WORDS_CHARS_MAX),
             subject=reply.subject[:SUBJECT_CHARS_MAX],
             origin=dict(reply.origin),
         )

@@ -164,6 +164,8 @@ class UndecidedReply:
     """It does not reply to the message that shows the request in full."""
     why: WhyUndecided = ""
     """As in `ReplyDecidedNothing`."""
+    details: str = ""
+    """Likewise."""
     subject: str = ""
     origin: Mapping[str, JsonValue] = field(default_factory=dict)
 

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 from store.recorded import Recorded
 from store.values import Person, Place
 
-WhyUndecided = Literal["", "unverified", "no_proof", "not_addressed"]
+WhyUndecided = Literal["", "unverified", "unsigned", "no_proof", "not_addressed"]
 """Why a plain `approve` or `reject` decided nothing; empty: it is not plain, or not a reply to the request.
 
-`no_proof`: our mail server is not proven to remove forged verdicts; `not_addressed`: it did not go to the address that
-only its sender got.
+`unsigned`: no signature of the sender's own domain could be checked; `no_proof`: our mail server is not proven to
+remove forged verdicts; `not_addressed`: it did not go to the address that only its sender got.
 """
 
 
@@ -32,6 +32,8 @@ class ReplyDecidedNothing(Recorded):
     elsewhere: bool = False
     """It did not reply to the message that shows the request in full."""
     why: WhyUndecided = ""
+    details: str = ""
+    """More of `unverified` and `unsigned`, in words that follow "because"."""
     subject: str = ""
     origin: dict[str, JsonValue] = {}
     """As in `MessageReceived`."""

@@ -106,7 +106,8 @@ def undecided_in_words(step: StepState, event: ReplyDecidedNothing) -> str:
         # The owner of the address gets this, who may not be the sender.
         return (
             f'A mail in your name reads as {reads_as} of this request: {call}. It says: "{event.words}". '
-            "But I could not verify that you sent it, so nothing is decided yet, and the request is still waiting. "
+            f"But I could not verify that you sent it{f', because {event.details}' if event.details else ''}. "
+            "So nothing is decided yet, and the request is still waiting. "
             "If you sent it, please confirm. If you did not, somebody else may have tried to decide in your name."
         )
     return (
@@ -119,6 +120,8 @@ def _why_undecided(event: ReplyDecidedNothing) -> str:
     if event.elsewhere:
         return "it does not answer the mail that shows the whole request"
     match event.why:
+        case "unsigned":
+            return f"a reply cannot decide here, because {event.details}"
         case "no_proof":
             return "replies do not decide now, because our mail server is not proven to tell me who sent a mail"
         case "not_addressed":

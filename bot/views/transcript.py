@@ -291,7 +291,8 @@ def _forked(at: _Moment, event: ThreadForked) -> Entry:
 
 def _reply_decided_nothing(at: _Moment, event: ReplyDecidedNothing) -> Entry:
     reads_as = "" if event.reads_as == "neither" else f" but reads as {event.reads_as}"
-    return Entry("person", event.by.name, f"wrote a reply that decided nothing{reads_as}: {event.words}")
+    why = f" ({event.details})" if event.details else ""
+    return Entry("person", event.by.name, f"wrote a reply that decided nothing{why}{reads_as}: {event.words}")
 
 
 def _feedback(at: _Moment, event: FeedbackGiven) -> Entry:

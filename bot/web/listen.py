@@ -17,7 +17,7 @@ from bot.alerts import Alerts
 from bot.app import App
 from bot.team.problems import SettingsError
 from channels.base import AnswersHttp
-from channels.email.identity.senders import AllowedSenders
+from channels.email.identity.senders import AllowedSenders, parse_domains
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -118,6 +118,8 @@ def _acts(agent: Agent) -> list[str]:
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.email import EmailDesk
     from bot.mail_proof import ProofRenewal, self_test
+    from channels.email.identity.lookup import Resolver
+    from channels.email.identity.proof import Prover
     from channels.email.identity.server_proof import ServerProof
     from channels.email.inbound import EmailInbound
     from channels.email.mailbox import Mailbox
@@ -131,8 +133,12 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
         EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids),
         writer,
         AllowedSenders.parse(settings.email_allowed_senders),
+        Prover(
+            names=settings.email_authserv_id,
+            find_txt=Resolver(settings.email_dns_server).find_txt,
+            sealers=parse_domains(settings.email_arc_sealers),
+        ),
         proof,
-        authserv_id=settings.email_authserv_id,
     )
     mailbox = Mailbox(
         servers.imap,

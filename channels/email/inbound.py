@@ -21,7 +21,8 @@ from pydantic import JsonValue
 
 from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
-from channels.email.identity.senders import AllowedSenders, alignment
+from channels.email.identity.proof import Identity, Prover
+from channels.email.identity.senders import AllowedSenders
 from channels.email.identity.tokens import CARD_TAG
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
@@ -92,16 +93,15 @@ class EmailInbound:
         desk: Desk,
         writer: Writer,
         allowed: AllowedSenders,
+        prover: Prover,
         proof: ServerProven,
-        *,
-        authserv_id: str = "",
     ) -> None:
         self._inbox = inbox
         self._desk = desk
         self._writer = writer
         self._allowed = allowed
+        self._prover = prover
         self._proof = proof
-        self._authserv_id = authserv_id
 
     async def receive(self, fetched: Fetched) -> bool:
         """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
@@ -118,7 +118,9 @@ class EmailInbound:
         if mail.bounce:
             why = "" if await self._record_bounce(mail) else "a report of a mail that is not ours"
         elif not why:
-            why = await self._append(mail, fetched)
+            is_whole = len(fetched.raw) < MAIL_BYTES_MAX
+            identity = await asyncio.to_thread(self._prover.identity_of, mail, fetched.raw, is_whole=is_whole)
+            why = await self._append(mail, fetched, identity)
         if why:
             sender = one_line(mail.sender, 200)
             log.warning("mail_not_answered", why=why, sender=sender, uid=fetched.uid, message_id=mail.message_id[:200])
@@ -134,42 +136,41 @@ class EmailInbound:
             return "its sender is not in EMAIL_ALLOWED_SENDERS"
         return ""
 
-    async def _append(self, mail: Mail, fetched: Fetched) -> str:
+    async def _append(self, mail: Mail, fetched: Fetched, identity: Identity) -> str:
         """Append the mail as a decision or as a message. Returns why it was ignored; empty: it was appended."""
         mail_id = event_id_of(mail)
-        aligned = alignment(mail.authentication, self._authserv_id, mail.sender)
-        if mail.sent_by and aligned == "aligned":
-            # DMARC proves the domain, and the domain's server says that somebody else of it sent this.
-            log.warning("mail_sent_by_another", sender=mail.sender[:200], sent_by=one_line(mail.sent_by[0], 200))
-            aligned = "unaligned"
+        if not identity.is_verified:
+            log.warning("mail_not_verified", sender=mail.sender[:200], why=identity.why)
         sender = Person(
             name=f"{mail.name} <{mail.sender}>" if mail.name else mail.sender,
             address=mail.sender,
-            trust="verified" if aligned == "aligned" else "unverified",
+            trust="verified" if identity.is_verified else "unverified",
         )
         unread_bytes = fetched.size_bytes - len(fetched.raw) if len(fetched.raw) >= MAIL_BYTES_MAX else 0
         is_complete = mail.text_is_complete and not unread_bytes
         given = await asyncio.to_thread(
             read_decision, mail.text, is_complete=is_complete, name=mail.name, address=mail.sender
         )
-        certain = given if isinstance(given, Decision) and sender.trust == "verified" else None
+        certain = given if isinstance(given, Decision) and identity.may_decide else None
         unproven = await self._why_unproven(mail, fetched) if certain else ""
         if certain and not unproven and await self._decides(mail, certain, sender):
             return ""
         # Unverified mail must not use up the limit of the person whose address it names.
         counted, most = (
-            (sender.address, MAILS_MAX) if aligned == "aligned" else (f"{aligned} {_domain(mail)}", OTHERS_MAX)
+            (sender.address, MAILS_MAX)
+            if identity.is_verified
+            else (f"{identity.alignment} {_domain(mail)}", OTHERS_MAX)
         )
         if await self._desk.exceeds_rate_limit(counted, mail_id, most):
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
-        if await self._is_answered(mail, given, sender, aligned, is_proven=not unproven):
+        if await self._is_answered(mail, given, sender, identity, is_proven=not unproven):
             return ""
         passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=False)
-        message = replace(_message_of(mail, sender, aligned, unread_bytes), passes_on=passed_on)
+        message = replace(_message_of(mail, sender, identity.alignment, unread_bytes), passes_on=passed_on)
         for thread_id in self._threads_of(mail):
             if await self._inbox.reply(thread_id, NAME, message):
                 return ""
-        place, is_new = await self._place_of(mail, mail_id, may_join=aligned == "aligned")
+        place, is_new = await self._place_of(mail, mail_id, may_join=identity.is_verified)
         if is_new:
             passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=True)
             message = replace(message, passes_on=passed_on)
@@ -196,7 +197,7 @@ class EmailInbound:
         return why
 
     async def _is_answered(
-        self, mail: Mail, given: Decision | Nearly | None, sender: Person, aligned: str, *, is_proven: bool
+        self, mail: Mail, given: Decision | Nearly | None, sender: Person, identity: Identity, *, is_proven: bool
     ) -> bool:
         """Have code answer a reply that decides nothing. True: it reads as a decision, so the agent does not get it."""
         about, elsewhere = await self._answers(mail, sender), False
@@ -207,6 +208,7 @@ class EmailInbound:
         if about is None:
             return False
         thread_id, step, digest = about
+        why = _why_undecided(given, identity, elsewhere=elsewhere, is_proven=is_proven)
         reply = UndecidedReply(
             sender=sender,
             event_id=event_id_of(mail),
@@ -216,9 +218,10 @@ class EmailInbound:
             words=_without_links(mail.text),
             reads_as="neither" if given is None else "approval" if given.approved else "rejection",
             elsewhere=elsewhere,
-            why=_why_undecided(given, sender, elsewhere=elsewhere, is_proven=is_proven),
+            why=why,
+            details=identity.why if why in ("unverified", "unsigned") else "",
             subject=mail.subject,
-            origin=_origin(mail, aligned),
+            origin=_origin(mail, identity.alignment),
         )
         return await self._inbox.undecided(thread_id, NAME, reply) and given is not None
 
@@ -311,10 +314,12 @@ class EmailInbound:
 
 
 def _why_undecided(
-    given: Decision | Nearly | None, sender: Person, *, elsewhere: bool, is_proven: bool
+    given: Decision | Nearly | None, identity: Identity, *, elsewhere: bool, is_proven: bool
 ) -> WhyUndecided:
-    if given and sender.trust != "verified":
+    if given and not identity.is_verified:
         return "unverified"
+    if isinstance(given, Decision) and not elsewhere and not identity.may_decide:
+        return "unsigned"
     if not is_proven:
         return "no_proof"
     return "not_addressed" if isinstance(given, Decision) and not elsewhere else ""

@@ -3,7 +3,7 @@
 It uses the standard library's oldest policy (`compat32`), which accepts any input, while newer ones raise on malformed
 headers. Undecodable content is replaced, and everything that is skipped is marked as such.
 
-Nothing in a `Mail` is verified: `channels.email.identity.senders` verifies the sender, and `channels.email.inbound`
+Nothing in a `Mail` is verified: `channels.email.identity.proof` verifies the sender, and `channels.email.inbound`
 finds the thread.
 """
 
@@ -20,7 +20,7 @@ from email.message import Message
 from itertools import islice
 from typing import Any
 
-from channels.email.identity.senders import is_plain_address
+from channels.email.identity.senders import envelope_address, is_plain_address
 from channels.email.markup import text_of_html
 from channels.email.replies import split_body
 from channels.email.robots import Bounce, bounce_of, why_automatic
@@ -39,6 +39,9 @@ IDS_MAX = 100
 """Message-IDs read from References: the first one, and the last of the others."""
 PEOPLE_MAX = 50
 HEADER_CHARS_MAX = 20_000
+TRACE_MAX = 100
+"""What our own server writes stands at the top."""
+_TRACE = ("received", "authentication-results")
 
 
 # Mail programs mean the superset when they name the subset: https://encoding.spec.whatwg.org/#names-and-labels
@@ -46,8 +49,6 @@ _READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "gb2312": "gb18030", "k
 
 
 _TEXTS = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
-_BATV = re.compile(r"^prvs=[0-9a-z]{1,30}=", re.IGNORECASE)
-"""Put in front of an envelope address by servers that recognise their own bounces by it."""
 _ID = re.compile(r"<[^<>\s]{1,900}>")
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\\\[\]]{1,64}@[^@\s<>(),;:\"\\\[\]]{1,253}")
 
@@ -82,9 +83,16 @@ class Mail:
     bounce: Bounce | None
     """Set if it is a report that a mail could not be delivered."""
     sent_by: tuple[str, ...]
-    """The addresses in Sender, and the envelope's in the topmost Return-Path, if they differ from `sender`."""
-    authentication: tuple[str, ...]
-    """The Authentication-Results headers, topmost first."""
+    """The addresses in Sender, if they differ from `sender`."""
+    envelope: str
+    """The envelope sender in the topmost Return-Path; empty: there is none."""
+    trace: tuple[tuple[str, str], ...]
+    """The Received and Authentication-Results headers, topmost first, their names in lower case."""
+
+    @property
+    def authentication(self) -> tuple[str, ...]:
+        """The Authentication-Results headers, topmost first."""
+        return tuple(value for name, value in self.trace if name == "authentication-results")
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -124,7 +132,13 @@ def parse(raw: bytes) -> Mail:
         automatic=why_automatic(message, sender),
         bounce=bounce_of(message, body),
         sent_by=_sent_by(message, sender),
-        authentication=tuple(_unfolded(value) for value in message.get_all("Authentication-Results", [])),
+        envelope=envelope_address(_raw(message, "Return-Path")),
+        trace=tuple(
+            islice(
+                ((name.lower(), _unfolded(value)) for name, value in message.items() if name.lower() in _TRACE),
+                TRACE_MAX,
+            )
+        ),
     )
 
 
@@ -148,9 +162,8 @@ def _sender(message: Message[Any, Any]) -> tuple[str, str]:
 def _sent_by(message: Message[Any, Any], sender: str) -> tuple[str, ...]:
     """A server that let somebody write another's From says here who it was."""
     named = [_unfolded(value)[:HEADER_CHARS_MAX] for value in message.get_all("Sender", [])]
-    envelope = _BATV.sub("", _raw(message, "Return-Path").strip("<> "))
     found = [address for _, address in email.utils.getaddresses(named)] if named else []
-    return tuple(one for one in (*found, envelope) if one and one.lower() != sender.lower())
+    return tuple(one for one in found if one and one.lower() != sender.lower())
 
 
 # Headers

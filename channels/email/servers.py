@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -115,3 +116,14 @@ def _server(url: str, schemes: tuple[str, str]) -> MailServer:
         password=unquote(parts.password or ""),
         folder=unquote(parts.path.strip("/")) or "INBOX",
     )
+
+
+def resolver_address(text: str) -> tuple[str, int]:
+    """Parses the address of a DNS resolver: `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`. Raises ValueError."""
+    try:
+        parts = urlsplit(f"//[{text}]" if text.count(":") > 1 and not text.startswith("[") else f"//{text}")
+        return str(ip_address(parts.hostname or "")), parts.port or 53
+    except ValueError:
+        raise ValueError(
+            "must be the IP address of a DNS resolver, and a port unless it is 53: 192.0.2.1:5353"
+        ) from None

@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.demo_channels import as_html, as_text
 from tests.demo_channels.office import AUTHSERV_ID, CHANNEL, Office, opened
 from tests.fakes.mail.dovecot import DOMAIN, address
+from tests.fakes.mail.signing import signed
 from tests.fakes.slack import Message
 from tests.patience import eventually
 
@@ -71,7 +72,8 @@ class Story:
             quoted = "".join(f"> {line}\n" for line in text_of(answers).splitlines())
             text += f"\n\nOn Mon, 23 Nov 2026 at 10:12, {answers['From']} wrote:\n{quoted}"
         message.set_content(text)
-        await asyncio.to_thread(self.office.mail.deliver, message.as_bytes(), address("deploybot"), address(by))
+        raw = signed(message.as_bytes())
+        await asyncio.to_thread(self.office.mail.deliver, raw, address("deploybot"), address(by))
         return message
 
     async def gets(self, user: str, words: str) -> EmailMessage:

@@ -19,6 +19,7 @@ from bot.cli.demo.site import Site
 from tests import ROOT
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, address
 from tests.fakes.mail.light import Light
+from tests.fakes.mail.signing import team_names
 from tests.fakes.model_server import ModelServer, Reply
 from tests.fakes.slack import SlackServer
 from tests.patience import eventually
@@ -91,6 +92,7 @@ def _environment(folder: Path, slack: SlackServer, mail: Light, model: ModelServ
         "SLACK_APP_TOKEN": slack.app_token,
         "EMAIL_ADDRESS": address("deploybot"),
         "EMAIL_AUTHSERV_ID": AUTHSERV_ID,
+        "EMAIL_DNS_SERVER": team_names().address,
         "EMAIL_ALLOWED_SENDERS": DOMAIN,
         "IMAP_URL": f"imap://{user}@127.0.0.1:{mail.imap_port}",
         "SMTP_URL": f"smtp://127.0.0.1:{mail.port}",

@@ -1,8 +1,8 @@
 """Mail as people have it: `bot run` as a process of its own, between a mail server and people who write to it, with a
 git repository and deploy commands that are real. The model is the demo's decider, asked over HTTP as any other.
 
-A person's mail is put into the bot's mailbox over LMTP, with the Authentication-Results that the team's server would
-have written; the bot's own goes out by SMTP and is read where it arrives.
+A person's mail is put into the bot's mailbox over LMTP, with the signature and the Authentication-Results of the team's
+server; the bot's own goes out by SMTP and is read where it arrives.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from tests.fakes.mail.certificates import Certificate, certificates
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, Dovecot, address
 from tests.fakes.mail.light import Light
 from tests.fakes.mail.postfix import Postfix
+from tests.fakes.mail.signing import signed, team_names
 from tests.fakes.model_server import ModelServer, step
 from tests.fakes.servers import Server
 from tests.fakes.wire import Wire
@@ -84,6 +85,7 @@ class Mailroom:
             "IMAP_URL": self.imap_url,
             "SMTP_URL": self.smtp_url,
             "EMAIL_AUTHSERV_ID": AUTHSERV_ID,
+            "EMAIL_DNS_SERVER": team_names().address,
             "EMAIL_ALLOWED_SENDERS": DOMAIN,
             "BOT_PUBLIC_URL": f"http://127.0.0.1:{self.port.number}",
             "BOT_SECRET_KEY": "a-key-for-tests-0123456789",
@@ -143,7 +145,7 @@ class Mailroom:
         for name, value in given.items():
             message[name] = value
         message.set_content(text)
-        await asyncio.to_thread(self.imap.deliver, message.as_bytes(), BOT, address(by))
+        await asyncio.to_thread(self.imap.deliver, signed(message.as_bytes()), BOT, address(by))
         return message
 
     def mails_of(self, user: str = "ana") -> list[EmailMessage]:

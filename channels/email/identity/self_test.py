@@ -23,7 +23,7 @@ from typing import Literal
 import structlog
 
 from channels.base import SendFailed, SentInPart
-from channels.email.identity.senders import alignment
+from channels.email.identity.receiver import verdict_of
 from channels.email.identity.server_proof import ServerProof
 from channels.email.identity.tokens import Signer
 from channels.email.imap import ImapConnection, ImapError, connected
@@ -109,8 +109,8 @@ class SelfTest:
             except ImapError as error:
                 log.info("identity_test_not_deleted", uid=uid, error=str(error))
                 break
-        heads = (parse_headers(head).authentication for head in copies.values())
-        if any(alignment(head, self.authserv_ids, victim) == "aligned" for head in heads):
+        traces = (parse_headers(head).trace for head in copies.values())
+        if any(verdict_of(trace, self.authserv_ids, victim).alignment == "aligned" for trace in traces):
             return Result("believed", validity, self._what_to_do())
         return Result("removed", validity)
 

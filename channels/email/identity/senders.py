@@ -1,27 +1,13 @@
-"""Verifies the sender of a mail, because a From header alone proves nothing.
-
-A sender is verified if our own receiving server says in Authentication-Results (RFC 8601) that DMARC (RFC 7489) passed
-for the domain of the From address. Only the topmost such header counts, and only if it has a name of our server. Our
-server must remove forged headers with its names from incoming mail, as every common server does.
-
-This module does not judge whether a sender may decide a request.
-"""
+"""Who may write to us, by address or domain. A From address alone proves nothing: `channels.email.identity.proof`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from email.headerregistry import Address
-from typing import Any, Literal
-
-Alignment = Literal["aligned", "unaligned", "unknown"]
-"""`unaligned`: our server checked, and DMARC did not pass; `unknown`: there is no result of our server."""
-HEADER_CHARS_MAX = 10_000
 
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
-_SUFFIX = re.compile(r"\*(\.[a-z0-9_-]+){2,}")
-"""A suffix of one label would stand for every server below com."""
+_BATV = re.compile(r"^prvs=[0-9a-z]{1,30}=", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +45,15 @@ class AllowedSenders:
         return address in self.addresses or address.rpartition("@")[2] in self.domains
 
 
+def parse_domains(text: str) -> tuple[str, ...]:
+    """`example.com, example.net`. Raises ValueError that quotes the malformed entry."""
+    domains = tuple(text.replace(",", " ").lower().split())
+    for one in domains:
+        if not _DOMAIN.fullmatch(one):
+            raise ValueError(f"holds {one!r}, which is not a domain (example.com)")
+    return domains
+
+
 def is_plain_address(address: str) -> bool:
     """Whether it is one bare ASCII address, which we can put into a header."""
     try:
@@ -68,42 +63,11 @@ def is_plain_address(address: str) -> bool:
         return False
 
 
+def envelope_address(given: str) -> str:
+    """Without what some servers put in front of it, by which they recognise their own bounces."""
+    return _BATV.sub("", given.strip("<> "))
+
+
 def plus_tag(address: str) -> str:
     """The TAG of `bot+TAG@example.com`; empty: none."""
     return address.partition("@")[0].partition("+")[2]
-
-
-def is_our_server(authserv_id: str, names: str) -> bool:
-    """`names`: `mx.example.com, *.example.net`. The second stands for every name below example.net, and not for it."""
-    given = authserv_id.lower()
-    return any(
-        given.endswith(name[1:]) and len(given) >= len(name) if _SUFFIX.fullmatch(name) else given == name != "*"
-        for name in names.replace(",", " ").lower().split()
-    )
-
-
-def alignment(headers: Sequence[str], authserv_ids: str, sender: str) -> Alignment:
-    """Whether our server authenticated the sender. `headers`: the Authentication-Results of a mail, topmost first."""
-    if not authserv_ids or not headers or len(headers[0]) > HEADER_CHARS_MAX:
-        return "unknown"
-    import authres  # not at the top: the settings are read here too, and mail may not be set up
-
-    try:
-        top = authres.AuthenticationResultsHeader.parse(f"Authentication-Results: {headers[0]}")
-    except Exception:
-        # A third-party parser on untrusted input: a header that it cannot parse proves nothing.
-        return "unknown"
-    if not is_our_server(top.authserv_id or "", authserv_ids):
-        return "unknown"
-    verdicts = [result for result in top.results if result.method == "dmarc"]
-    if not verdicts:
-        return "unaligned"
-    domain = sender.rpartition("@")[2].lower()
-    passed = all(verdict.result.lower() == "pass" and _from_domain_of(verdict) == domain for verdict in verdicts)
-    return "aligned" if passed else "unaligned"
-
-
-def _from_domain_of(verdict: Any) -> str:
-    """The From domain that the result is about; empty: it does not say."""
-    said = (str(p.value) for p in verdict.properties if (p.type.lower(), p.name.lower()) == ("header", "from"))
-    return " ".join(one.rpartition("@")[2].lower() for one in said)

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from channels.email.identity.senders import is_our_server
+from channels.email.identity.receiver import is_our_server
 from store.text import one_line
 
 MAILS = 50

@@ -21,6 +21,8 @@ from bot.desks.email import EmailDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.email.channel import EmailChannel
+from channels.email.identity.lookup import DnsUnavailable
+from channels.email.identity.proof import Prover
 from channels.email.identity.self_test import SelfTest
 from channels.email.identity.senders import AllowedSenders
 from channels.email.identity.server_proof import ServerProof
@@ -38,6 +40,7 @@ from store.thread import Thread
 from store.values import Place
 from tests.fakes.mail.dovecot import DOMAIN, PASSWORD, address
 from tests.fakes.mail.light import Light
+from tests.fakes.mail.signing import records, signed
 from tests.patience import PATIENCE_SECONDS
 from tests.store.threads import thread_ids
 from tests.telling.playbook import Desk, Push, ScriptedModel, ops
@@ -49,6 +52,13 @@ PROD = Push(target="prod")
 T = TypeVar("T")
 
 E = TypeVar("E", bound=Recorded)
+
+
+class Written(EmailMessage):
+    """A mail as somebody's program writes it."""
+
+    is_signed = False
+    """Whether their server signs it."""
 
 
 class PostOffice:
@@ -66,6 +76,10 @@ class PostOffice:
         self.authserv_id = AUTHSERV_ID
         self.is_proven = True
         """Whether the mail server has passed the test of it when the mailbox is read."""
+        self.names = records()
+        """The TXT records in the DNS."""
+        self.dns_answers = True
+        self.sealers: tuple[str, ...] = ()
         self.secrets = ["a secret for tests"]
         """The newest first."""
         self.first_start: FirstStart = "new"
@@ -96,8 +110,8 @@ class PostOffice:
             desk,
             self.writer,
             AllowedSenders.parse(self.allowed),
+            Prover(self.authserv_id, self.find_txt, self.sealers),
             self.proof,
-            authserv_id=self.authserv_id,
         )
 
     @property
@@ -111,6 +125,11 @@ class PostOffice:
     def self_test(self, *, arrival_seconds: float = PATIENCE_SECONDS) -> SelfTest:
         smtp = smtp_server(f"smtp://127.0.0.1:{self.smtp_port}")
         return SelfTest(self.imap, smtp, BOT, self.authserv_id, self.writer.signer, self.proof, arrival_seconds)
+
+    def find_txt(self, name: str, seconds: float) -> bytes:
+        if not self.dns_answers:
+            raise DnsUnavailable(name)
+        return self.names.get(name.rstrip("."), "").encode()
 
     def mailbox(self) -> Mailbox:
         return Mailbox(
@@ -174,9 +193,10 @@ class PostOffice:
         answers: EmailMessage | None = None,
         aligned: bool = True,
         **headers: str,
-    ) -> EmailMessage:
+    ) -> Written:
         """As a mail program writes it; with `answers`, a reply that quotes what it answers."""
-        message = EmailMessage()
+        message = Written()
+        message.is_signed = aligned
         if aligned:
             message["Authentication-Results"] = f"{AUTHSERV_ID}; dmarc=pass header.from={DOMAIN}"
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -200,6 +220,8 @@ class PostOffice:
         if not sender:
             sender = parseaddr(str(message["From"]))[1] if isinstance(message, EmailMessage) else address("ana")
         raw = message if isinstance(message, bytes) else message.as_bytes()
+        if isinstance(message, Written) and message.is_signed:
+            raw = signed(raw)
         await asyncio.to_thread(self.server.deliver, raw, BOT, sender)
 
     async def writes(self, text: str, **more: object) -> EmailMessage:

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from channels.email.identity.tokens import CARD_TAG
-from store.events import ApprovalDecided
+from store.events import ApprovalDecided, MessageReceived
+from store.replies import ReplyDecidedNothing
 from tests.bot.desks.post_office import BOT, PostOffice, card, decided_by_links, kinds, new_post_office
-from tests.fakes.mail.dovecot import address
+from tests.fakes.mail.dovecot import DOMAIN, address
+from tests.fakes.mail.signing import signed
+from tests.telling.playbook import done
 
 
 @pytest.fixture
@@ -68,3 +71,73 @@ async def test_the_log_does_not_keep_the_address_that_may_decide(post: PostOffic
         await post.hears("I read your reply as")
         thread = await post.thread()
     assert not any(CARD_TAG.search(event.model_dump_json()) for event in thread.events)
+
+
+async def test_a_reply_that_the_senders_domain_did_not_sign_is_asked_back_with_links(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        reply = post.letter("approve", answers=request)
+        reply.is_signed = False
+        await post.gets(reply)
+        asked = await post.hears("a reply cannot decide here, because team.example did not sign it (DKIM)")
+    assert decided_by_links(post, asked) == [True]
+    thread = await post.thread()
+    assert thread.pending
+    assert kinds(thread, ApprovalDecided) == []
+    assert post.desk.ran == []
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+async def test_while_the_dns_is_away_a_reply_is_kept_and_asked_back(post: PostOffice, vouched: bool) -> None:
+    async with post.open():
+        _, request = await card(post)
+        post.dns_answers = False
+        reply = post.letter("approve", answers=request, aligned=vouched)
+        reply.is_signed = True
+        await post.gets(reply)
+        asked = await post.hears("because the DNS did not answer when I asked it for the key of team.example")
+    assert decided_by_links(post, asked) == [True]
+    [told] = kinds(await post.thread(), ReplyDecidedNothing)
+    assert (told.why, told.by.trust) == (("unsigned", "verified") if vouched else ("unverified", "unverified"))
+    assert (await post.thread()).pending
+    assert post.desk.ran == []
+
+
+async def test_words_are_verified_by_the_signature_alone(post: PostOffice) -> None:
+    post.model.answers(done("Hello."))
+    async with post.open():
+        mail = post.letter("are you there?", aligned=False)
+        mail.is_signed = True
+        await post.gets(mail)
+        await post.hears("Hello.")
+    [message] = kinds(await post.thread(), MessageReceived)
+    assert (message.sender.trust, message.origin["from"]) == ("verified", "aligned")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"Authentication-Results: mx.team.example; dmarc=fail header.from={DOMAIN}\n",
+        "Received: from a.example by mx.team.example with ESMTPSA id 1\n"
+        f"Authentication-Results: mx.team.example; dmarc=fail header.from={DOMAIN}\n",
+    ],
+)
+async def test_a_signed_reply_that_our_server_contradicts_decides_nothing(post: PostOffice, head: str) -> None:
+    async with post.open():
+        _, request = await card(post)
+        await post.gets(head.encode() + signed(post.letter("approve", answers=request, aligned=False).as_bytes()))
+        await post.hears("because our mail server does not confirm the sender (dmarc=fail team.example)")
+    assert (await post.thread()).pending
+    assert post.desk.ran == []
+
+
+async def test_a_reply_that_was_changed_on_its_way_decides_nothing(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        raw = signed(post.letter("approve", answers=request).as_bytes())
+        await post.gets(raw.replace(b"\n\napprove", b"\n\nreject"))
+        asked = await post.hears("because it was changed after team.example had signed it")
+    assert decided_by_links(post, asked) == [False]
+    thread = await post.thread()
+    assert kinds(thread, ApprovalDecided) == []
+    assert thread.pending
