@@ -1,4 +1,4 @@
-"""Which domain may sign for which. Pure."""
+"""Says which domain may sign for which From address, so that all proofs of a sender agree on it. Pure."""
 
 from __future__ import annotations
 
