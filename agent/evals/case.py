@@ -51,6 +51,13 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _flat(value: object) -> object:
+    """A list within the list is its items, so that cases of a file can share them by an anchor."""
+    if not isinstance(value, list):
+        return value
+    return [one for item in value for one in (item if isinstance(item, list) else [item])]
+
+
 Regex = Annotated[str, BeforeValidator(_regex)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
@@ -166,7 +173,7 @@ class Case(_Lists):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{2,70}$")
     about: str = ""
     """What a good colleague would do, and why."""
-    given: tuple[Given, ...] = Field(min_length=1)
+    given: Annotated[tuple[Given, ...], BeforeValidator(_flat)] = Field(min_length=1)
     site: str = ""
     """The name of a site file beside the cases, without `.yaml`; empty: the demo's site."""
     begins_with: dict[str, dict[str, str]] = {}

@@ -131,7 +131,9 @@ def at_rest(case: Case, thread: Thread, made: Sequence[Made]) -> Verdict:
             return Verdict("right")
         kind: Kind = "unreadable" if last.fate == "unreadable" else "stopped"
         return Verdict(kind, f"{last.in_words}: {last.words}")
-    return Verdict("detour" if last.fate == "looked" else "wrong_words", last.in_words)
+    # A call that people had rejected, say, and which waits once more.
+    ends: dict[Fate, Kind] = {"looked": "detour", "card": "wrong_card", "ran": "wrong_run"}
+    return Verdict(ends.get(last.fate, "wrong_words"), last.in_words)
 
 
 def waits_as_scripted(pattern: Pattern, thread: Thread) -> bool:

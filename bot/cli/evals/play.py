@@ -121,6 +121,7 @@ class _Course:
         self._before = running(site)
         self._acts = list(case.script)
         self._asked_since_act = 0
+        self._made_before_act = 0
         self._thread = Thread("")
         self._since = 0
         self.recorder = Recorder(model, self._is_over, kept)
@@ -147,7 +148,7 @@ class _Course:
                     return self._verdict()
                 if why := await self._act(self._acts.pop(0)):
                     return Verdict("wrong_words", why)
-                self._asked_since_act = 0
+                self._asked_since_act, self._made_before_act = 0, len(self.made)
 
     async def _is_over(self) -> bool:
         """Whether the next answer of the model could not change the verdict, or there were too many."""
@@ -156,7 +157,7 @@ class _Course:
         self._asked_since_act += 1
         if wrong(self._case, made) or self._asked_since_act > self._case.answers_max:
             return True
-        return not self._acts and not self._case.script and is_right(self._case, made)
+        return not self._acts and is_right(self._case, made[self._made_before_act :])
 
     def _verdict(self) -> Verdict:
         verdict = at_rest(self._case, self._thread, self.made)
