@@ -37,7 +37,9 @@ class Limits:
     tool_attempts: int = 3
     """How often a repeatable tool is started, if its workers die."""
     send_attempts: int = 30
-    """Attempts to send one message: over about four hours, in the end every ten minutes."""
+    """Attempts to send one message: over about four hours, in the end every ten minutes. What waits for a person to log
+    in is never given up.
+    """
     send_seconds: float = 60.0
     """The time limit of one attempt."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,18 +36,27 @@ class Office:
     room: Mailroom
     tokens: OAuthServer
     imap: Wire
+    changes: dict[str, str] = field(default_factory=dict)
+    """Of the settings, for commands."""
 
     @property
     def bot(self) -> Bot:
         return self.room.bot
 
     @contextlib.asynccontextmanager
-    async def logging_in(self) -> AsyncIterator[Terminal]:
-        async with self.bot.terminal("login", "email", **self.room.settings()) as person:
+    async def logging_in(self, *options: str) -> AsyncIterator[Terminal]:
+        async with self.bot.terminal("login", "email", *options, **(self.room.settings() | self.changes)) as person:
             yield person
 
+    async def consents(self, person: Terminal) -> None:
+        """In a browser on the same machine."""
+        seen = await person.sees("paste the address here")
+        page = next(line for line in seen.splitlines() if line.startswith(self.tokens.url))
+        async with aiohttp.ClientSession() as browser, browser.get(page) as shown:
+            assert "Go back to the terminal" in await shown.text()
+
     async def runs(self, command: str) -> Done:
-        self.bot.environment |= self.room.settings()
+        self.bot.environment |= self.room.settings() | self.changes
         return await self.bot.run(command, "email")
 
     async def logs_in(self) -> None:
@@ -149,11 +158,10 @@ async def test_a_person_who_logs_in_as_somebody_else_is_told_and_nothing_is_kept
 
 async def test_at_google_a_browser_comes_back_and_logging_out_revokes(office: Office) -> None:
     office.bot.environment |= GOOGLE | {"EMAIL_OAUTH_TENANT": ""}
+    # With the embedded store, and the key that it keeps.
+    office.changes = {"REDIS_URL": "", "BOT_SECRET_KEY": ""}
     async with office.logging_in() as person:
-        seen = await person.sees("paste the address here")
-        page = next(line for line in seen.splitlines() if line.startswith(office.tokens.url))
-        async with aiohttp.ClientSession() as browser, browser.get(page) as shown:
-            assert "Go back to the terminal" in await shown.text()
+        await office.consents(person)
         await person.sees("lets us in.")
         assert await person.ends() == 0
     assert office.tokens.refresh_tokens
@@ -161,6 +169,14 @@ async def test_at_google_a_browser_comes_back_and_logging_out_revokes(office: Of
     assert "Google has revoked it." in out
     assert not office.tokens.refresh_tokens
     assert (await office.runs("logout")).succeeded().out == "There was no login.\n"
+
+
+async def test_where_microsoft_forbids_device_codes_a_browser_comes_back(office: Office) -> None:
+    async with office.logging_in("--browser") as person:
+        await office.consents(person)
+        await person.sees("lets us in.")
+        assert await person.ends() == 0
+    assert "by the login of 20" in (await office.room.doctor())["mail login"][1]
 
 
 async def test_a_browser_on_another_machine_is_pasted(office: Office) -> None:

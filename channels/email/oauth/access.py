@@ -23,6 +23,7 @@ from channels.email.oauth.account import Account
 from channels.email.oauth.endpoint import Granted, OAuthError
 from channels.email.oauth.kept import Login, Logins
 from channels.email.oauth.refusals import no_login, refused
+from channels.email.oauth.service_account import ServiceAccount
 from channels.email.servers import LoginRefused, TokenUnavailable
 from store.base import StoreUnavailable, boot_seconds
 
@@ -41,7 +42,8 @@ READS_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    error: LoginRefused
+    text: str
+    key: str
     login: Login | None
     until: float
 
@@ -87,55 +89,43 @@ class RenewedTokens:
 
     async def _granted(self) -> Granted:
         account = self._account
-        if account.way == "login":
-            try:
-                return await self._refreshed()
-            except StoreUnavailable as error:
-                raise TokenUnavailable(f"the login cannot be read from the store: {error}".rstrip(".")) from error
-        form = {"grant_type": "client_credentials", "client_id": account.client_id} | {
-            "client_secret": account.client_secret,
-            "scope": account.provider.app_scope,
-        }
         if account.service:
-            assertion = account.service.assertion(
-                subject=account.mailbox,
-                scope=account.provider.app_scope,
-                audience=account.url("token"),
-                now=time.time(),
-            )
-            form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
-        return await self._asked(form, None)
+            return await self._asked(service_form(account, account.service, time.time()), None)
+        if account.way == "client":
+            return await self._asked(client_form(account), None)
+        try:
+            return await self._refreshed()
+        except StoreUnavailable as error:
+            raise TokenUnavailable(f"the login cannot be read from the store: {error}".rstrip(".")) from error
 
     async def _refreshed(self) -> Granted:
         """By the refresh token in the store. If it is refused, somebody may have replaced it meanwhile."""
-        account, tried = self._account, None
+        login = await self._logins.read()
         for _ in range(READS_MAX):
-            login = await self._logins.read()
             if login is None:
-                raise no_login(account)
-            if tried and tried[0] == login:
-                raise tried[1]
+                raise no_login(self._account)
             try:
-                granted = await self._asked(refresh_form(account, login.refresh_token), login)
-            except LoginRefused as error:
-                tried = (login, error)
+                granted = await self._asked(refresh_form(self._account, login.refresh_token), login)
+            except LoginRefused:
+                before, login = login, await self._logins.read()
+                if login == before:
+                    raise
                 continue
             if granted.refresh_token not in ("", login.refresh_token):
                 # If another process was first, its refresh token is as good as this one.
                 await self._logins.rotate(login, granted.refresh_token)
             return granted
-        assert tried is not None
-        raise tried[1]
+        raise TokenUnavailable("the login is replaced again and again")
 
     async def _asked(self, form: dict[str, str], login: Login | None) -> Granted:
         before = self._refusal
         if before and before.login == login and self._clock() < before.until:
-            raise before.error
+            raise LoginRefused(before.text, before.key)
         try:
             granted = await endpoint.granted(self._account.url("token"), form)
         except OAuthError as error:
             found = refused(self._account, error, login)
-            self._refusal = _Refusal(found, login, self._clock() + REFUSED_SECONDS)
+            self._refusal = _Refusal(str(found), found.key, login, self._clock() + REFUSED_SECONDS)
             raise found from error
         self._refusal = None
         return granted
@@ -156,6 +146,20 @@ class GivenToken:
 
 def refresh_form(account: Account, refresh_token: str) -> dict[str, str]:
     form = {"grant_type": "refresh_token", "client_id": account.client_id, "refresh_token": refresh_token}
-    if account.client_secret:
-        form["client_secret"] = account.client_secret
-    return form
+    return form | ({"client_secret": account.client_secret} if account.client_secret else {})
+
+
+def client_form(account: Account) -> dict[str, str]:
+    return {
+        "grant_type": "client_credentials",
+        "client_id": account.client_id,
+        "client_secret": account.client_secret,
+        "scope": account.provider.app_scope,
+    }
+
+
+def service_form(account: Account, service: ServiceAccount, now: float) -> dict[str, str]:
+    """RFC 7523. `now`: seconds since the epoch."""
+    scope, audience = account.provider.app_scope, account.url("token")
+    assertion = service.assertion(subject=account.mailbox, scope=scope, audience=audience, now=now)
+    return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
