@@ -17,7 +17,7 @@ from typing import Any
 from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -155,6 +155,14 @@ def _message_arrived(row: _Row, event: MessageArrived) -> Fields:
 
 def _arrival_dropped(row: _Row, event: ArrivalDropped) -> Fields:
     return {"message": _name(event.becomes), "moved_to": event.moved_to}
+
+
+def _answer_offered(row: _Row, event: AnswerOffered) -> Fields:
+    return {"message": _name(event.becomes), "questions": len(event.questions), **_person(event.to)}
+
+
+def _words_placed(row: _Row, event: WordsPlaced) -> Fields:
+    return {"message": _name(event.becomes), "moved_to": event.thread, **_person(event.by)}
 
 
 def _message_received(row: _Row, event: MessageReceived) -> Fields:
@@ -312,6 +320,8 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ThreadForked: _thread_forked,
     MessageArrived: _message_arrived,
     ArrivalDropped: _arrival_dropped,
+    AnswerOffered: _answer_offered,
+    WordsPlaced: _words_placed,
     MessageReceived: _message_received,
     MessageEdited: _message_edited,
     MessageDeleted: _message_deleted,

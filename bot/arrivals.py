@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from agent.perform.read import NotReadYet
 from bot.inbox import Inbox
+from bot.placing import offered_in, placed_in
 from channels.inbound import CannotLookUp, Elsewhere, InboundDeletion, InboundEdit, InboundMessage, Reader
-from store.arrivals import ArrivalDropped, MessageArrived, dropped_id
+from store import keys
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, dropped_id, offered_id
 from store.events import Event
 from store.thread import Thread
 
@@ -32,6 +34,9 @@ class Arrivals:
         moved = (event.moved_to for event in thread.events if isinstance(event, ArrivalDropped) and event.moved_to)
         if thread_id := next(moved, ""):
             return await self._moved(arrived, thread_id)
+        placed = placed_in(thread, arrived.becomes)
+        if placed and placed.thread and await self._inbox.move(arrived, placed.thread, answers=placed.step):
+            return [self._dropped(arrived, placed.thread)]
         reader = self._readers[arrived.channel]
         try:
             found = await reader.look_up(arrived, thread, last_try=last_try)
@@ -49,7 +54,18 @@ class Arrivals:
             case InboundDeletion():
                 return [self._inbox.event_of_deletion(arrived, found)]
             case InboundMessage():
-                return [event for event in self._inbox.events_of(arrived, found) if event.id not in known]
+                if offer := await self._offer(thread, arrived, found):
+                    return [offer]
+                answers = arrived.answers if arrived.answers == thread.state.question else ""
+                events = self._inbox.events_of(arrived, found, answers=answers)
+                return [event for event in events if event.id not in known]
+
+    async def _offer(self, thread: Thread, arrived: MessageArrived, message: InboundMessage) -> AnswerOffered | None:
+        """To be made once, of a message that may answer a question which waits elsewhere; None: none."""
+        was_deleted = keys.deleted(arrived.becomes) in thread.state.arrivals
+        if not message.beside or was_deleted or offered_in(thread, offered_id(arrived.becomes)):
+            return None
+        return await self._inbox.offer(thread, arrived, message)
 
     async def _moved(self, arrived: MessageArrived, thread_id: str) -> list[Event]:
         await self._inbox.move(arrived, thread_id)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from agent.reporting import report, report_posted
 from agent.speech.messages import question
-from bot.deciding import Deciding
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, fitting_arrival
+from bot.placing import Placing, offered_in
 from bot.team.people import People
 from bot.team.steer import Steering
 from channels.inbound import Arrival, InboundDeletion, InboundEdit, InboundMessage, Refused, UndecidedReply
@@ -50,7 +50,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Inbox(Deciding):
+class Inbox(Placing):
     def __init__(
         self,
         store: Store,
@@ -97,10 +97,13 @@ class Inbox(Deciding):
             return False
         return any(event.id in (outside, arrived_id(outside)) for event in thread.events)
 
-    def events_of(self, arrived: MessageArrived, message: InboundMessage) -> list[MessageReceived]:
-        """What was read of an arrival, after what was said before it."""
+    def events_of(
+        self, arrived: MessageArrived, message: InboundMessage, *, answers: str = ""
+    ) -> list[MessageReceived]:
+        """What was read of an arrival, after what was said before it. `answers`: the open question that it answers."""
         *earlier, last = self._with_earlier(arrived.channel, message)
-        events = [*earlier, last.model_copy(update={"clipped_from": last.clipped_from or arrived.clipped_from})]
+        update = {"clipped_from": last.clipped_from or arrived.clipped_from, "answers": answers}
+        events = [*earlier, last.model_copy(update=update)]
         return [event.model_copy(update={"at": arrived.at}) for event in events]
 
     def event_of_edit(self, arrived: MessageArrived, edit: InboundEdit) -> MessageEdited:
@@ -115,9 +118,13 @@ class Inbox(Deciding):
     def now(self) -> datetime:
         return self._clock()
 
-    async def move(self, arrived: MessageArrived, thread_id: str) -> None:
-        """What arrived in one thread belongs to another."""
-        await self._post(thread_id, arrived.model_copy(update={"at": self._clock()}), opens=False)
+    async def move(self, arrived: MessageArrived, thread_id: str, *, answers: str = "") -> bool:
+        """What arrived in one thread belongs to another. False: there is no such thread.
+
+        `answers`: the question there that its author said that it answers.
+        """
+        update = {"at": self._clock(), "answers": answers}
+        return await self._post(thread_id, arrived.model_copy(update=update), opens=False)
 
     async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str
@@ -189,10 +196,13 @@ class Inbox(Deciding):
     ) -> Thread:
         """Answer the open question, by text or by the number of a choice (from 0).
 
-        `step`: the question that the person saw. If given, only that question is answered, and a second click of the
-        same person is the same answer. Raises UnknownThread, Refused if it is not open.
+        `step`: the question that the person saw, or the offer to place their words (`bot.placing`). If given, only that
+        is answered, and a second click of the same person is the same answer. Raises UnknownThread, Refused if it is
+        not open.
         """
         thread = await self._conversation(thread_id)
+        if offered := offered_in(thread, step):
+            return await self._place(thread, offered, sender, text, number)
         asked = thread.step(thread.state.question)
         event_id = keys.answered(step, sender.address or sender.name) if step else keys.new("m")
         if step and any(event.id == event_id for event in thread.events):

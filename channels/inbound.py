@@ -66,6 +66,9 @@ class InboundMessage:
     """What others said before it, and the log does not have: the conversation so far, or what programs wrote since."""
     left_out: str = ""
     """What people see of it, or of the conversation before it, and is not here, in the channel's own words."""
+    beside: str = ""
+    """It begins a conversation among direct messages: how the addresses of all places there begin. Empty: it does not.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ class Question:
     state: Unanswered | Answered | Dropped = Unanswered()
     calls: tuple[Person, ...] = ()
     """Whom to notify of it: those who take part, if it is urgent."""
+    in_words: bool = True
+    """Whether people may answer in words of their own; if not, only a choice answers it."""
 
     @property
     def is_urgent(self) -> bool:

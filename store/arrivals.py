@@ -4,15 +4,18 @@ A channel that has to ask others before it can read a message (who wrote it, wha
 as it is, and acknowledges it. A worker looks up the rest and appends what it means, under the id `becomes`. So no slow
 call stands between a message and its being durable, and a crash between the two loses nothing and doubles nothing.
 The ids of these events derive from `becomes`, so what is delivered again arrives once.
+
+Words that may answer a question of another thread wait unread until their author says where they belong.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from store.recorded import Recorded
+from store.values import Person
 
 
 class MessageArrived(Recorded):
@@ -27,6 +30,8 @@ class MessageArrived(Recorded):
     """As in `MessageReceived`."""
     payload: dict[str, JsonValue]
     """The rest of it. Only the channel reads it."""
+    answers: str = ""
+    """The step whose question its author said that it answers; empty: they did not say."""
 
 
 class ArrivalDropped(Recorded):
@@ -36,6 +41,50 @@ class ArrivalDropped(Recorded):
     becomes: str
     moved_to: str = ""
     """The thread in which it arrived instead."""
+
+
+class OpenQuestion(BaseModel):
+    """A question that waits for an answer in another thread."""
+
+    model_config = ConfigDict(frozen=True)
+
+    thread: str
+    step: str
+    question: str
+
+
+class AnswerOffered(Recorded):
+    """What arrived begins a conversation, but may answer a question that waits elsewhere. Its author is asked which.
+
+    Until they say so, nothing that has arrived in the thread is read.
+    """
+
+    kind: Literal["answer_offered"] = "answer_offered"
+    becomes: str
+    to: Person
+    words: str
+    """The beginning of what they wrote, on one line."""
+    questions: tuple[OpenQuestion, ...]
+
+
+class WordsPlaced(Recorded):
+    """The author said where the words belong. The first choice counts."""
+
+    kind: Literal["words_placed"] = "words_placed"
+    becomes: str
+    by: Person
+    thread: str = ""
+    """The thread whose question they answer; empty: they begin a conversation here."""
+    step: str = ""
+    """The question."""
+
+
+def offered_id(becomes: str) -> str:
+    return f"{becomes}/offered"
+
+
+def placed_id(becomes: str) -> str:
+    return f"{becomes}/placed"
 
 
 def arrived_id(becomes: str) -> str:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, JsonValue
 
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.recorded import Recorded
@@ -346,6 +346,8 @@ KnownEvent = (
     | ThreadForked
     | MessageArrived
     | ArrivalDropped
+    | AnswerOffered
+    | WordsPlaced
     | MessageReceived
     | MessageEdited
     | MessageDeleted

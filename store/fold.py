@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from store import running, whole
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
 from store.authority.terms import terms_of
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
@@ -51,9 +51,10 @@ from store.events import (
     UnknownEvent,
     WorkStopped,
 )
-from store.keys import MessageKey, TimerKey
+from store.keys import MessageKey, TimerKey, deleted
 from store.moves import (
     answer_reply,
+    close_offer,
     count_failure,
     edit_message,
     end_open_steps,
@@ -94,14 +95,27 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 
 def _message_arrived(state: State, event: MessageArrived, index: int) -> None:
     state.arrivals[event.becomes] = index
+    if state.offered and event.becomes == deleted(state.offered):
+        close_offer(state, state.offered, index)
 
 
 def _arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
     state.arrivals.pop(event.becomes, None)
 
 
+def _answer_offered(state: State, event: AnswerOffered, index: int) -> None:
+    if event.becomes in state.arrivals:
+        state.offered = event.becomes
+        state.outbox.put(MessageKey(event.id, "notice"), "offer", index)
+
+
+def _words_placed(state: State, event: WordsPlaced, index: int) -> None:
+    close_offer(state, event.becomes, index)
+
+
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
     state.arrivals.pop(event.id, None)
+    close_offer(state, event.id, index)
     start_turn(state, index)
     state.edits.message_came(event.id, index)
     state.words = state.words.in_message(event)
@@ -324,6 +338,8 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadForked: whole.thread_forked,
     MessageArrived: _message_arrived,
     ArrivalDropped: _arrival_dropped,
+    AnswerOffered: _answer_offered,
+    WordsPlaced: _words_placed,
     MessageReceived: _message_received,
     MessageEdited: _message_edited,
     MessageDeleted: _message_deleted,

@@ -9,6 +9,7 @@ Who may decide is kept by group, never by person: who is in a group changes with
 
 from __future__ import annotations
 
+from store.arrivals import AnswerOffered
 from store.authority.terms import names_of
 from store.events import ApprovalDecided, MessageReceived, ThreadForked, TriggerReceived
 from store.rows import Row
@@ -54,6 +55,8 @@ def title_of(thread: Thread) -> str:
         match event:
             case MessageReceived():
                 return one_line(event.subject or event.text, TITLE_CHARS_MAX)
+            case AnswerOffered():
+                return one_line(event.words, TITLE_CHARS_MAX)
             case TriggerReceived():
                 return one_line(f"{event.source} {event.name}", TITLE_CHARS_MAX)
             case _:
@@ -67,12 +70,13 @@ def people_of(thread: Thread) -> list[str]:
     A decision that did not count makes nobody take part: a card may be shown where people see it who are not asked.
     """
     found = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
-    found += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided) and _counted(thread, e)]
+    found += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided) and counted(thread, e)]
     found += [e.by.address for e in thread.events if isinstance(e, ThreadForked)]
     return [address for address in dict.fromkeys(found) if address]
 
 
-def _counted(thread: Thread, decision: ApprovalDecided) -> bool:
+def counted(thread: Thread, decision: ApprovalDecided) -> bool:
+    """Whether the decision had an effect."""
     step = thread.step(decision.step)
     return bool(step and step.request and step.request.outcomes.get(decision.id) in ("settled", "counted"))
 

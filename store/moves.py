@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from store.arrivals import offered_id
 from store.choices import ChoiceFailed
 from store.events import ApprovalDecided, StepChosen
 from store.keys import MessageKey, MessagePart, TimerKey, question_about
@@ -95,7 +96,7 @@ def begin_copy(state: State, index: int) -> None:
     """The copied events of a fork end here: nothing from before is acted on."""
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
-    state.arrivals = {}
+    state.arrivals, state.offered = {}, ""
     drop_words(state, index)
     state.handed_to_human = state.paused = state.cancelled = state.stopped = False
     state.current = state.question = state.tasks = ""
@@ -162,6 +163,13 @@ def close_card(state: State, step_id: str, index: int) -> None:
     """Tell the people who saw the request's card that it will not be acted on."""
     if request := state.steps[step_id].request:
         follow_card(state, request, "closed", "settled", index)
+
+
+def close_offer(state: State, becomes: str, index: int) -> None:
+    """It is settled where these words belong, or they are gone."""
+    if becomes and state.offered == becomes:
+        state.offered = ""
+        state.outbox.put(MessageKey(offered_id(becomes), "answered"), "offer_closed", index)
 
 
 def close_question(state: State, index: int) -> None:

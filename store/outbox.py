@@ -24,6 +24,8 @@ Kind = Literal[
     "reminder",
     "settled",
     "answered",
+    "offer",  # where words belong that may answer a question of another thread
+    "offer_closed",
     "progress",
     "ended",
     "tasks",  # the list of what the agent will do
@@ -33,7 +35,9 @@ Kind = Literal[
     "edit_ended",  # a person's edit did not become a request
     "undelivered",
 ]
-MINOR: frozenset[Kind] = frozenset({"progress", "ended", "tasks_moved", "answered", "undelivered", "votes", "reminder"})
+MINOR: frozenset[Kind] = frozenset(
+    {"progress", "ended", "tasks_moved", "answered", "offer_closed", "undelivered", "votes", "reminder"}
+)
 """If one of these cannot be sent, nobody is notified, and it holds back no later message."""
 
 

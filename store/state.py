@@ -239,6 +239,8 @@ class State:
     edits: Edits = field(default_factory=Edits)
     arrivals: dict[str, int] = field(default_factory=dict)
     """What has arrived and is not read, by the id of the event that it becomes, with the index of its event."""
+    offered: str = ""
+    """The id that this has of what has arrived, and is not read until its author says where it belongs; empty: none."""
     words: Words = NO_WORDS
     """Everything that the model can read here now."""
     question: str = ""

@@ -73,8 +73,8 @@ class Thread:
 
     @property
     def arrived(self) -> MessageArrived | None:
-        """The oldest of what has arrived and is not read."""
-        index = min(self.state.arrivals.values(), default=None)
+        """The oldest of what has arrived and is to be read now."""
+        index = None if self.state.offered else min(self.state.arrivals.values(), default=None)
         event = None if index is None else self.events[index]
         return event if isinstance(event, MessageArrived) else None
 
@@ -119,7 +119,7 @@ class Thread:
             return "paused"
         if state.handed_to_human:
             return "handed_to_human"
-        if self.open_steps("running", "due", "approved") or state.open_edit or state.arrivals:
+        if self.open_steps("running", "due", "approved") or state.open_edit or self.arrived:
             return "working"
         if state.news or state.unanswered:
             return "waiting" if state.retry_choice_at else "working"
@@ -127,7 +127,7 @@ class Thread:
             return "waiting_for_approval"
         if self.open_steps("chosen"):
             return "working"
-        if state.question:
+        if state.question or state.offered:
             return "waiting_for_answer"
         # A reminder alone does not keep the thread waiting.
         waiting = any(step.effect != "reminds" for step in self.open_steps("waiting"))

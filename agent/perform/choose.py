@@ -23,7 +23,7 @@ from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import ShowTasks, Step, Tool
 from store import keys
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
 from store.base import ThreadMoved
 from store.choices import ChoiceFailed
 from store.codec import EventTooLarge
@@ -47,7 +47,7 @@ OUTDATED_IN_ROW_MAX = 2
 TASKS_MAX = 20
 TALK = (
     *(MessageArrived, ArrivalDropped, MessageReceived, MessageEdited, MessageDeleted),
-    *(FeedbackGiven, ReplyDecidedNothing),
+    *(FeedbackGiven, ReplyDecidedNothing, AnswerOffered, WordsPlaced),
 )
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 """All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, assert_never, cast
 
 from agent.speech.loss import loss_in_words
+from agent.speech.offers import closed_offer, offer_of
 from agent.speech.outcomes import ended_edit_in_words, outcome_in_words, undecided_in_words
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from agent.speech.stopping import stop_in_words
@@ -31,6 +32,7 @@ from channels.messages import (
     Under,
     Way,
 )
+from store.arrivals import AnswerOffered
 from store.deliveries import DeliveryFailed, MessageFailed
 from store.events import (
     ApprovalDecided,
@@ -83,6 +85,11 @@ def outgoing(thread: Thread, unsent: Unsent, *, in_private: bool = False, link: 
             return _approval(thread, unsent)
         case "answered":
             return _answered(thread, unsent)
+        case "offer":
+            assert isinstance(event, AnswerOffered)
+            return offer_of(event)
+        case "offer_closed":
+            return closed_offer(_offer_before(thread, unsent), event)
         case "progress" | "ended":
             return _progress(thread, unsent)
         case "tasks" | "tasks_moved":
@@ -113,6 +120,8 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             is_lapse = bool(step.lapsed) and thread.events[unsent.event] == step.ended
         case "answered":
             receipt = thread.receipt(MessageKey(unsent.step, "say"))
+        case "offer_closed":
+            receipt = thread.receipt(MessageKey(_offer_before(thread, unsent).id, "notice"))
         case "progress" | "ended":
             receipt = thread.receipt(MessageKey(unsent.step, "progress"))
         case "tasks_moved":
@@ -121,7 +130,17 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             request = thread.state.steps[unsent.step].request
             assert request is not None
             receipt = card_receipt(thread, request, unsent.surface)
-        case "text" | "question" | "tasks" | "card" | "handed_to_human" | "notice" | "edit_ended" | "undelivered":
+        case (
+            "text"
+            | "question"
+            | "tasks"
+            | "card"
+            | "handed_to_human"
+            | "notice"
+            | "edit_ended"
+            | "undelivered"
+            | "offer"
+        ):
             receipt = ""
         case _:
             assert_never(unsent.kind)
@@ -168,6 +187,10 @@ def _taking_part(events: Sequence[Event]) -> tuple[Person, ...]:
     )
     by_name = {called(person): person for person in said if person.trust == "verified" and person.address}
     return tuple(by_name.values())[:ASKED_MAX]
+
+
+def _offer_before(thread: Thread, unsent: Unsent) -> AnswerOffered:
+    return next(e for e in reversed(thread.events[: unsent.event]) if isinstance(e, AnswerOffered))
 
 
 def _answered(thread: Thread, unsent: Unsent) -> Question:

@@ -15,7 +15,7 @@ from agent.speech.requests import approval, ended, reminded
 from bot.views.results import arguments_in_words, summary
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -295,6 +295,15 @@ def _reply_decided_nothing(at: _Moment, event: ReplyDecidedNothing) -> Entry:
     return Entry("person", event.by.name, f"wrote a reply that decided nothing{why}{reads_as}: {event.words}")
 
 
+def _offered(at: _Moment, event: AnswerOffered) -> Entry:
+    return Entry("person", event.to.name, f"wrote what may answer a question of another thread: {visible(event.words)}")
+
+
+def _placed(at: _Moment, event: WordsPlaced) -> Entry:
+    where = f"the question in thread {event.thread}" if event.thread else "no question, but something new"
+    return Entry("person", event.by.name, f"said that these words answer {where}")
+
+
 def _feedback(at: _Moment, event: FeedbackGiven) -> Entry:
     step = at.then.step(event.step)
     said = one_line(str(step.chosen.arguments.get("message", "")), DETAIL_CHARS_MAX) if step else event.step
@@ -312,6 +321,8 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ThreadForked: _forked,
     MessageArrived: _nothing,
     ArrivalDropped: _nothing,
+    AnswerOffered: _offered,
+    WordsPlaced: _placed,
     MessageReceived: _message,
     MessageEdited: _edited,
     MessageDeleted: _deleted,

@@ -107,6 +107,8 @@ class SlackArrivals:
         if place != thread.place:
             # Record the place if it is not the thread's own, for the sweep.
             message = dataclasses.replace(message, origin={"slack": place.address})
+        if is_first and posted.direct and posted.thread == posted.ts and place == thread.place:
+            message = dataclasses.replace(message, beside=place_of(me.team, posted.channel, "").address)
         return message
 
 

@@ -43,6 +43,7 @@ from store.values import Person
 log = structlog.get_logger(__name__)
 
 REFUSED_CHARS_MAX = 2_000
+CLOSED = "This question no longer needs an answer."
 _UNKNOWN_PERSON = "I could not look up who you are in Slack, so nothing was recorded. Please click again."
 
 
@@ -164,8 +165,10 @@ class ClickHandler:
         number = -1 if answer.number is None else answer.number
         try:
             await self._inbox.answer(answer.thread_id, by, answer.text, step=answer.step, number=number)
-        except (Refused, UnknownThread):
-            return "This question no longer needs an answer."
+        except Refused as refused:
+            return str(refused) if refused.reason in ("moved", "not_entitled") else CLOSED
+        except UnknownThread:
+            return CLOSED
         return "Your answer is in the thread." if answer.by.is_at_home else ""
 
     async def _decide(self, decided: Approve | Reject, by: Person) -> str:

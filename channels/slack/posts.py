@@ -117,8 +117,8 @@ def _question(question: Question, thread_id: str) -> list[Post]:
 
 def _asked(question: Question, thread_id: str) -> list[Post]:
     choices = choices_of(question, thread_id)
-    or_words = line("Or reply here in your own words." if choices else "Reply here in this thread.")
-    messages = packed(blocks_of([*question_parts(question), or_words]))
+    or_words = [line("Or reply here in your own words." if choices else "Reply here in this thread.")]
+    messages = packed(blocks_of([*question_parts(question), *(or_words if question.in_words else ())]))
     if choices:
         if not _fit_buttons(question):
             messages.append([])  # a select may fill half a message

@@ -42,8 +42,10 @@ from tests.telling.story import (
     not_begun,
     not_sent,
     nothing_to_do,
+    offered,
     opened,
     paused,
+    placed,
     rated,
     refused,
     regained,
@@ -132,6 +134,7 @@ ANYTHING: list[Event] = [
     *(trigger(), opened(), handed_over_to("verify"), handed_to_human(), paused(), resumed(), cancelled(), stopped()),
     *(reopened(), forked()),
     *(event for name in ("m1", "m2") for event in (edited(name), deleted(name), arrived(name), dropped(name))),
+    *(event for name in ("m1", "m3") for event in (arrived(name), offered(name), placed(name), placed(name, "t1"))),
     from_the_future(),
 ]
 any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events: (opened(), message(), *events))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from store import keys
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, OpenQuestion, WordsPlaced
 from store.authority.terms import Terms
 from store.choices import ChoiceFailed
 from store.codec import encode
@@ -218,6 +218,16 @@ def replied_unclearly(
 
 def arrived(name: str = "m1", text: str = "Hello.") -> MessageArrived:
     return MessageArrived(id=f"{name}/arrived", at=AT, channel="room", becomes=name, text=text, payload={})
+
+
+def offered(name: str = "m1", *, to: Person = ANN) -> AnswerOffered:
+    questions = tuple(OpenQuestion(thread=f"t{n}", step=f"s{n}", question=f"Which, {n}?") for n in (1, 2))
+    return AnswerOffered(id=f"{name}/offered", at=AT, becomes=name, to=to, words="v2", questions=questions)
+
+
+def placed(name: str = "m1", thread: str = "", *, by: Person = ANN) -> WordsPlaced:
+    step = thread.replace("t", "s")
+    return WordsPlaced(id=f"{name}/placed", at=AT, becomes=name, by=by, thread=thread, step=step)
 
 
 def dropped(name: str = "m1") -> ArrivalDropped:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.speech.messages import outgoing, question, way
+from agent.speech.offers import offer_of
 from agent.speech.undelivered import person_to_notify
 from channels.messages import (
     NEW,
@@ -44,6 +45,7 @@ from tests.telling.story import (
     EVE,
     LATER,
     approved,
+    arrived,
     asked,
     came_back,
     cancelled,
@@ -58,7 +60,9 @@ from tests.telling.story import (
     listed,
     message,
     not_sent,
+    offered,
     paused,
+    placed,
     refused,
     rejected,
     reopened,
@@ -120,6 +124,13 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     "answered": (
         (message(), BUTTONS, sent("s1/say"), message("m2", "v2", by=BOB, answers="s1")),
         Question("s1", "Which tag?", state=Answered("Bob", "v2")),
+    ),
+    "offer": ((arrived(), offered()), offer_of(offered())),
+    "offer_closed": (
+        (arrived(), offered(), sent("m1/offered/notice"), placed(thread="t2")),
+        Question(
+            "m1/offered", "What is this message for?", state=Answered("Ann", "Use it as the answer to: «Which, 2?»")
+        ),
     ),
     "progress": (WAITS[:-1], Progress("deployment of backend", "under_way")),
     "ended": ((*WAITS, finished("s1")), Progress("deployment of backend", "done")),
