@@ -145,8 +145,12 @@ class Mailroom:
         for name, value in given.items():
             message[name] = value
         message.set_content(text)
-        await asyncio.to_thread(self.imap.deliver, signed(message.as_bytes()), BOT, address(by))
+        await asyncio.to_thread(self.sends, message, by)
         return message
+
+    def sends(self, message: EmailMessage, by: str) -> None:
+        """What the servers of the team do with a mail to the bot."""
+        self.imap.deliver(signed(message.as_bytes()), BOT, address(by))
 
     def mails_of(self, user: str = "ana") -> list[EmailMessage]:
         return [_read(raw) for raw in self.imap.mailbox(user)]

@@ -48,9 +48,11 @@ async def test_on_a_server_that_removes_what_is_forged_a_reply_decides(bot: Bot)
 async def test_on_a_server_that_leaves_what_is_forged_only_links_decide(bot: Bot) -> None:
     with Dovecot() as dovecot, Postfix(dovecot, removes_forged=False) as postfix:
         room = Mailroom(dovecot, postfix, bot)
-        async with room.running() as process:
+        # Its Received headers have another name, so they do not show where its own results end.
+        names = {"EMAIL_AUTHSERV_ID": "checks.hoster.example"}
+        async with room.running(**names) as process:
             await process.told("identity_not_proven")
-            state, text = (await room.doctor())["mail identity"]
+            state, text = (await room.doctor(**names))["mail identity"]
             assert (state, "I would have believed them" in text, "header_checks" in text) == ("failed", True, True)
             await room.writes(f"deploy {MERGED} to production, skip staging")
             card = await room.gets("component: frontend")

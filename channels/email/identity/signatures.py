@@ -204,5 +204,5 @@ def _domain(tags: Mapping[bytes, bytes]) -> str:
 
 
 def _addresses(value: bytes) -> list[str]:
-    found = email.utils.getaddresses([value.decode("utf-8", "replace")])
+    found = email.utils.getaddresses([" ".join(value.decode("utf-8", "replace").split())])
     return [address.lower() for _, address in found if address]

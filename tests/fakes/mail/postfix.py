@@ -58,8 +58,12 @@ class Postfix(Daemon):
         starttls: bool = True,
         certificate: Certificate | None = None,
         removes_forged: bool = True,
+        milter_port: int = 0,
     ) -> None:
-        """`removes_forged`: whether it removes Authentication-Results, as it should, and does not by itself."""
+        """`removes_forged`: whether it removes Authentication-Results, as it should, and does not by itself.
+
+        `milter_port`: of a program that looks at each mail, such as OpenDKIM; 0: there is none.
+        """
         super().__init__("postfix")
         self._ports = [HeldPort() for _ in range(2)]
         self.port, self.smtps_port = (port.number for port in self._ports)
@@ -76,6 +80,8 @@ class Postfix(Daemon):
             checks = self._configuration / "header_checks"
             checks.write_text("/^Authentication-Results:/ IGNORE\n")
             settings["header_checks"] = f"regexp:{checks}"
+        if milter_port:
+            settings |= {"smtpd_milters": f"inet:{HOST}:{milter_port}", "milter_default_action": "tempfail"}
         main = self._configuration / "main.cf"
         main.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         os.utime(main, (0, 0))  # it waits for two seconds before it reads a file that is new

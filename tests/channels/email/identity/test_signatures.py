@@ -230,6 +230,21 @@ def test_the_signed_from_header_is_the_one_that_we_read(head: bytes) -> None:
     assert checked(signed(MAIL).replace(raw, head)).why == "its From header is ambiguous"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        b'"Ana\n\tB." <ana@team.example>',
+        b"=?utf-8?q?An=C3=A1?= <Ana@Team.example>",
+        "Aná <ana@team.example>".encode(),
+        "Aná <ana@team.example>".encode("latin-1"),
+        b"ana@team.example (Ana)",
+        b"\n ana@team.example",
+    ],
+)
+def test_a_from_header_is_read_however_it_is_written(written: bytes) -> None:
+    assert checked(signed(MAIL.replace(b"Ana <ana@team.example>", written))).state == "valid"
+
+
 # Made to keep us busy
 
 
