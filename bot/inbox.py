@@ -209,6 +209,8 @@ class Inbox(Placing):
             return thread
         if thread.state.cancelled:
             raise _cancelled(thread)
+        if asked is None and thread.state.offered:
+            raise Refused("Its author chooses by the buttons in that conversation what the message is for.", "unknown")
         if asked is None:
             text = f"Thread {thread_id} has no open question (it is {thread.status}). `bot send` writes to it."
             raise Refused(text, "unknown")

@@ -83,7 +83,11 @@ class Placing(Deciding):
         placed = placed_in(thread, offered.becomes)
         if placed and number_of(offered, placed) == number:
             return thread
-        if placed or thread.state.offered != offered.becomes or thread.state.cancelled:
+        if thread.state.cancelled:
+            raise Refused(
+                "This conversation was cancelled, so nothing was done with your message. Write it anew.", "moved"
+            )
+        if placed or thread.state.offered != offered.becomes:
             raise Refused("It is settled already where these words belong, so this changed nothing.", "moved")
         chosen = offered.questions[number] if number < len(offered.questions) else None
         if chosen:

@@ -104,7 +104,8 @@ def _arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
 
 
 def _answer_offered(state: State, event: AnswerOffered, index: int) -> None:
-    if event.becomes in state.arrivals:
+    # Its author may have deleted it while the offer was made.
+    if event.becomes in state.arrivals and deleted(event.becomes) not in state.arrivals:
         state.offered = event.becomes
         state.outbox.put(MessageKey(event.id, "notice"), "offer", index)
 
@@ -293,6 +294,8 @@ def _message_failed(state: State, event: MessageFailed, index: int) -> None:
         return
     if lost.kind == "card":
         state.outbox.forget_followers(lost)
+    if lost.kind == "offer":
+        state.offered = ""  # Nobody can choose, so the words begin a conversation.
     if lost.kind == "tasks" and lost.step == state.tasks:
         state.tasks = ""
     state.outbox.put(MessageKey(event.key, "undelivered"), "undelivered", index, lost.step)

@@ -106,6 +106,7 @@ def cancel(state: State, index: int) -> None:
     """Nothing new begins. A running tool is left to end."""
     end_open_steps(state, "cancelled", OPEN - {"running"}, index)
     close_question(state, index)
+    close_offer(state, state.offered, index)
     drop_words(state, index)
     state.cancelled = True
 

@@ -20,7 +20,7 @@ def say_what_next(thread: Thread, *, decided: bool = False) -> None:
         case "waiting_for_approval" if pending:
             same = f"{thread.id} --digest {pending.digest[:12]}"
             console.say(f"Next: {program} approve {same}\n  or: {program} reject {same} --reason WHY")
-        case "waiting_for_answer":
+        case "waiting_for_answer" if thread.state.question:
             console.say(f"Next: {program} answer {thread.id} TEXT")
         case "paused" | "cancelled":
             console.say(f"Next: {program} resume {thread.id}")
