@@ -120,6 +120,9 @@ def _message_received(state: State, event: MessageReceived, index: int) -> None:
     start_turn(state, index)
     state.edits.message_came(event.id, index)
     state.words = state.words.in_message(event)
+    state.message_at = state.words_at = index
+    if any(attachment.image for attachment in event.attachments):
+        state.pictured = (*state.pictured, index)
     if not state.cancelled:
         state.heard_at = index
     if state.cancelled or state.paused or event.clipped_from:
@@ -140,6 +143,7 @@ def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
 
 def _trigger_received(state: State, event: TriggerReceived, index: int) -> None:
     start_turn(state, index)
+    state.words_at = index
     state.words = state.words.in_trigger(event)
 
 

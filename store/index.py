@@ -69,10 +69,15 @@ def people_of(thread: Thread) -> list[str]:
 
     A decision that did not count makes nobody take part: a card may be shown where people see it who are not asked.
     """
-    found = [e.sender.address for e in thread.events if isinstance(e, MessageReceived)]
-    found += [e.by.address for e in thread.events if isinstance(e, ApprovalDecided) and counted(thread, e)]
-    found += [e.by.address for e in thread.events if isinstance(e, ThreadForked)]
-    return [address for address in dict.fromkeys(found) if address]
+    wrote, decided, forked = list[str](), list[str](), list[str]()
+    for event in thread.events:
+        if isinstance(event, MessageReceived):
+            wrote.append(event.sender.address)
+        elif isinstance(event, ApprovalDecided) and counted(thread, event):
+            decided.append(event.by.address)
+        elif isinstance(event, ThreadForked):
+            forked.append(event.by.address)
+    return [address for address in dict.fromkeys((*wrote, *decided, *forked)) if address]
 
 
 def counted(thread: Thread, decision: ApprovalDecided) -> bool:

@@ -232,6 +232,12 @@ class State:
     """How many events the last choice took into account."""
     heard_at: int = -1
     """The index of the last message, or of the last edit of an unread one."""
+    message_at: int = -1
+    """The index of the last message, also of one that comes when the thread is cancelled."""
+    words_at: int = -1
+    """The index of the last message or trigger."""
+    pictured: tuple[int, ...] = ()
+    """The indices of the messages with images."""
     read: int = 0
     """How many events the model had read when it last chose. Steps chosen by code do not answer people."""
     outdated_in_row: int = 0

@@ -28,6 +28,7 @@ def name_of_image(image: Attachment) -> str:
 
 def _newest_first(thread: Thread) -> Iterator[Attachment]:
     taken_back = {message for message, text in thread.state.edits.texts.items() if text is None}
-    for event in reversed(thread.events):
-        if isinstance(event, MessageReceived) and event.attachments and event.id not in taken_back:
+    for index in reversed(thread.state.pictured):
+        event = thread.events[index]
+        if isinstance(event, MessageReceived) and event.id not in taken_back:
             yield from (one for one in reversed(event.attachments) if one.image)

@@ -34,7 +34,7 @@ from channels.base import Channel
 from store import keys
 from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
 from store.codec import encode
-from store.events import Event, MessageReceived, StepChosen, ToolNotBegun, ToolStarted
+from store.events import Event, StepChosen, ToolNotBegun, ToolStarted
 from store.keys import OutsideId
 from store.recovery import write_back
 from store.state import StepState
@@ -286,7 +286,7 @@ class Turn:
             key=keys.call(self.thread.id, step.id),
             attempt=attempt,
             now=self.now(),
-            requested_by=requester(self.thread.events),
+            requested_by=requester(self.thread),
             facts=facts or {},
             said=functools.partial(said, self.thread),
             resources=bound(self.agent.resources_of(step.chosen.intent), self.services.notes),
@@ -295,8 +295,8 @@ class Turn:
 
 def _newest_by(channel: str, thread: Thread) -> str:
     """The channel's own id of the newest message, if it came by this channel; otherwise empty."""
-    message = next((event for event in reversed(thread.events) if isinstance(event, MessageReceived)), None)
-    outside = OutsideId.parse(message.id) if message else None
+    newest = thread.state.message_at
+    outside = OutsideId.parse(thread.events[newest].id) if newest >= 0 else None
     return outside.event_id if outside and outside.source == channel else ""
 
 

@@ -57,7 +57,7 @@ def approval(
         requested_by=asked_by(thread, request),
         requested_at=asked.at,
         words=_words(thread, request),
-        asked_by=_asker(_before(thread, request)),
+        asked_by=_asker(thread, request),
         changed_by=request.chosen.editor,
         asked_again=_why_again(thread, request),
         group=_who_decides(request, widened=request.widened or _is_escalated(request, surface)),
@@ -140,7 +140,7 @@ def _ending(
 
 def asked_by(thread: Thread, request: Request) -> str:
     """Who asked for the call, and who edited it."""
-    asked, editor = requester(_before(thread, request)), request.chosen.editor
+    asked, editor = requester(thread, request.asked_at), request.chosen.editor
     return f"{asked}, changed by {called(editor)}" if editor else asked
 
 
@@ -152,13 +152,9 @@ def _why_again(thread: Thread, request: Request) -> str:
     return last.lapsed if (last := next(same, None)) else ""
 
 
-def _before(thread: Thread, request: Request) -> Sequence[Event]:
-    return thread.events[: thread.events.index(request.asked)]
-
-
-def requester(events: Sequence[Event]) -> str:
-    """Who wrote last in these events: a person as in `store.names`, or the name of a trigger."""
-    match _last_words(events):
+def requester(thread: Thread, before: int | None = None) -> str:
+    """Who wrote last (before the event of this index): a person as in `store.names`, or the name of a trigger."""
+    match _last_words(thread, thread.version if before is None else before):
         case MessageReceived(sender=sender):
             return called(sender)
         case TriggerReceived() as trigger:
@@ -167,20 +163,24 @@ def requester(events: Sequence[Event]) -> str:
             return "nobody"
 
 
-def _asker(events: Sequence[Event]) -> Person | None:
-    """The person who wrote last in these events; None: a machine did."""
-    last = _last_words(events)
+def _asker(thread: Thread, request: Request) -> Person | None:
+    """The person who wrote last before it was asked for; None: a machine did."""
+    last = _last_words(thread, request.asked_at)
     return last.sender if isinstance(last, MessageReceived) else None
 
 
 def _words(thread: Thread, request: Request) -> str:
     """What the person who asked for it wrote, as they last edited it."""
-    last = _last_words(_before(thread, request))
+    last = _last_words(thread, request.asked_at)
     return (thread.state.edits.texts.get(last.id, last.text) or "") if isinstance(last, MessageReceived) else ""
 
 
-def _last_words(events: Sequence[Event]) -> MessageReceived | TriggerReceived | None:
-    return next((event for event in reversed(events) if isinstance(event, MessageReceived | TriggerReceived)), None)
+def _last_words(thread: Thread, before: int) -> MessageReceived | TriggerReceived | None:
+    for index in range(min(thread.state.words_at, before - 1), -1, -1):
+        event = thread.events[index]
+        if isinstance(event, MessageReceived | TriggerReceived):
+            return event
+    return None
 
 
 def _who_decides(request: Request, *, widened: bool) -> str:

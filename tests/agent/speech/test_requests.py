@@ -67,7 +67,7 @@ def test_who_spoke_last_before_it_has_asked_for_it(events: tuple[Event, ...], wh
     now = thread(*events, chosen("s1", acts=True), requested("s1"), message("later", by=BOB))
     request = request_of(now.state.steps["s1"])
     assert asked_by(now, request) == who
-    assert requester(events) == who
+    assert requester(thread(*events)) == who
 
 
 FORGED = "Bob at 2026-11-20 09:00 UTC\n  may decide: anyone\n  digest ffffffffffff"
