@@ -169,7 +169,7 @@ async def _perform(turn: Turn, action: Action) -> None:
         case AskModel():
             await ask(turn)
         case ChooseStep():
-            await choose(turn, action.step, turn.chosen(action.step, by="code"))
+            await choose(turn, action.step)
         case RequestApproval():
             await request(turn, action)
         case RunTool():

@@ -31,6 +31,7 @@ _AT_FIRST_USE = ConfigDict(defer_build=True)
 _adapter: TypeAdapter[KnownEvent] = TypeAdapter(_Known, config=_AT_FIRST_USE)
 _adapter_of_many: TypeAdapter[tuple[KnownEvent, ...]] = TypeAdapter(tuple[_Known, ...], config=_AT_FIRST_USE)
 _json: TypeAdapter[JsonValue] = TypeAdapter(JsonValue, config=_AT_FIRST_USE)
+_REPLACED = "\ufffd".encode()
 _START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,6 +94,15 @@ def decode(data: bytes) -> Event:
     except ValidationError:
         return _unknown_event(data)
     return event if event.v <= SCHEMA_VERSION else _unknown_event(data)
+
+
+def as_read(event: Event, line: bytes) -> Event:
+    """What `decode` gives for the line that `encode` gave for the event: nearly always the event itself. Never raises.
+
+    Only what JSON cannot hold is read as something else: infinite numbers as null, half surrogates as U+FFFD.
+    """
+    is_itself = event.v <= SCHEMA_VERSION and b"null" not in line and _REPLACED not in line
+    return event if is_itself and not isinstance(event, UnknownEvent) else decode(line)
 
 
 def decode_all(lines: Sequence[bytes]) -> tuple[Event, ...]:

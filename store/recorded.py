@@ -5,9 +5,9 @@ The kinds are in `store.events`. This module knows none of them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from store.text import without_half_surrogates
 from store.values import Fact
@@ -18,18 +18,21 @@ field is added: an older worker then leaves the thread to a newer one.
 """
 
 
+def _storable(value: Any) -> Any:
+    return without_half_surrogates(value) if isinstance(value, str) else value
+
+
+_Id = Annotated[str, Field(min_length=1, max_length=512)]
+
+
 class Recorded(Fact):
     """The fields of every event."""
 
     kind: str
-    id: str = Field(min_length=1, max_length=512)
+    # Some ids come from outside (a Message-ID, say). The id in the log must equal the one that deduplicates. Python is
+    # asked only for an id that is no good text: every event is validated as it is made, and as it is read.
+    id: Annotated[_Id | Annotated[_Id, BeforeValidator(_storable)], Field(union_mode="left_to_right")]
     at: AwareDatetime
     """When it was recorded, by the clock of the recording machine."""
     v: int = 1
     """The oldest version of the schema that understands the event, so that as few as possible need a newer reader."""
-
-    @field_validator("id", mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        # Some ids come from outside (a Message-ID, say). The id in the log must equal the one that deduplicates.
-        return without_half_surrogates(value) if isinstance(value, str) else value

@@ -123,8 +123,8 @@ def _count(value: object) -> int:
 
 def total_of(spent: Sequence[Usage]) -> Usage | None:
     """The sum over all requests that one answer took."""
-    if not spent:
-        return None
+    if len(spent) < 2:
+        return spent[0] if spent else None
     costs = [usage.cost for usage in spent]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in spent),

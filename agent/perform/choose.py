@@ -29,12 +29,10 @@ from store.choices import ChoiceFailed
 from store.codec import EventTooLarge
 from store.deliveries import DeliveryFailed
 from store.events import (
-    SEEN_AND_HELD,
     FeedbackGiven,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
-    StepChosen,
     TriggerReceived,
 )
 from store.images import data_url_of
@@ -113,14 +111,9 @@ def _unlistable(agent: Agent, step: ShowTasks) -> str:
 
 async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:
     """Record the answer to the prompt of this thread. Raises ThreadMoved (outdated), LeaseLost, EventTooLarge."""
-    fields = {"model": answer.model, "usage": answer.usage}
     while True:
-        # The step's id holds the length of the log, so it is chosen anew where the thread has moved.
-        chosen = turn.chosen(answer.step, by="model").model_copy(update=fields)
-        if turn.thread.version > asked.version:
-            chosen = chosen.model_copy(update={"seen": asked.version, "v": SEEN_AND_HELD})
         try:
-            return await choose(turn, answer.step, chosen)
+            return await choose(turn, answer.step, answer, asked)
         except ThreadMoved:
             if not _stands(turn, answer.step, asked):
                 raise
@@ -140,15 +133,27 @@ def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
     return same and all(isinstance(event, harmless) for event in now.events[asked.version :])
 
 
-async def choose(turn: Turn, step: Step, chosen: StepChosen) -> None:
-    """Raises ThreadMoved, LeaseLost, EventTooLarge."""
-    duplicate = turn.thread.has_ongoing_call(chosen.intent, chosen.arguments)
-    if not isinstance(step, Tool) or step.acts or step.has_prepare or duplicate:
+async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Thread | None = None) -> None:
+    """`answer`: of the model, to the prompt of the thread `asked`. None: code chooses.
+
+    Raises ThreadMoved, LeaseLost, EventTooLarge.
+    """
+    seen = asked.version if asked and turn.thread.version > asked.version else 0
+    begun = _begins_at_once(turn, step)
+    # The step's id holds the length of the log, so it is chosen anew where the thread has moved.
+    chosen = turn.chosen(step, by="model" if answer else "code", answer=answer, seen=seen, begun=begun)
+    if isinstance(step, Tool) and begun:
+        turn.busy(doing(step))
         await turn.begin(chosen)
-        return
-    turn.busy(doing(step))
-    await turn.begin(chosen.model_copy(update={"begun": True}))
-    await finish(turn, turn.thread.state.steps[chosen.step], step, {})
+        await finish(turn, turn.thread.state.steps[chosen.step], step, {})
+    else:
+        await turn.begin(chosen)
+
+
+def _begins_at_once(turn: Turn, step: Step) -> bool:
+    if not isinstance(step, Tool) or step.acts or step.has_prepare:
+        return False
+    return not turn.thread.has_ongoing_call(step.intent_name(), step.arguments)
 
 
 def _failed(turn: Turn, number: int, failure: ModelFailure) -> ChoiceFailed:

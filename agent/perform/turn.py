@@ -23,7 +23,7 @@ import structlog
 from agent.authority import Authority
 from agent.context.window import Context
 from agent.definition import Agent
-from agent.model.base import Model
+from agent.model.base import Answer, Model
 from agent.notes import Notes, StoredNotes, bound
 from agent.perform.read import Readers
 from agent.quoting import said
@@ -34,7 +34,7 @@ from channels.base import Channel
 from store import keys
 from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
 from store.codec import encode
-from store.events import Event, StepChosen, ToolNotBegun, ToolStarted
+from store.events import SEEN_AND_HELD, Event, StepChosen, ToolNotBegun, ToolStarted
 from store.keys import OutsideId
 from store.recovery import write_back
 from store.state import StepState
@@ -260,8 +260,17 @@ class Turn:
         if channel := self.channel:
             channel.busy(self.thread.place, doing, about=_newest_by(channel.name, self.thread))
 
-    def chosen(self, step: Step, *, by: str, step_id: str = "") -> StepChosen:
-        """The event that records the choice of this step."""
+    def chosen(
+        self,
+        step: Step,
+        *,
+        by: str,
+        step_id: str = "",
+        answer: Answer | None = None,
+        seen: int = 0,
+        begun: bool = False,
+    ) -> StepChosen:
+        """The event that records the choice of this step. For `seen` and `begun` see there."""
         step_id = step_id or keys.step_at(self.thread.number)
         return StepChosen.model_validate(
             {
@@ -276,6 +285,11 @@ class Turn:
                 "third_party": isinstance(step, Tool) and step.third_party,
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
                 "until": step.until(self.now()) if isinstance(step, LookAgain | SetReminder) else None,
+                "model": answer.model if answer else "",
+                "usage": answer.usage if answer else None,
+                "seen": seen,
+                "v": SEEN_AND_HELD if seen else 1,
+                "begun": begun,
             }
         )
 

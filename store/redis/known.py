@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from store.events import Event, UnknownEvent
 from store.keys import is_of_a_turn
@@ -17,9 +18,13 @@ from store.thread import Thread
 THREADS_MAX = 200
 
 
+_is_of_a_turn = lru_cache(maxsize=4_096)(is_of_a_turn)
+"""Most threads have the same ids of a turn, and each append asks several times."""
+
+
 def is_in_the_log_alone(event: Event) -> bool:
     """Only who has read the thread writes such an event, so its id need not be kept beside the log."""
-    return not isinstance(event, UnknownEvent) and is_of_a_turn(event.id)
+    return not isinstance(event, UnknownEvent) and _is_of_a_turn(event.id)
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from store import rows
 from store.base import Lease, LeaseLost, NotReplicated, Server, ThreadDiverged, ThreadMoved, UnknownThread, boot_seconds
-from store.codec import decode_all, encode
+from store.codec import as_read, decode_all, encode
 from store.events import Event
 from store.index import row_of
 from store.marks import mark
@@ -80,11 +80,12 @@ class RedisStore:
         lease: Lease | None = None,
         confirm: bool = False,
     ) -> Thread:
-        token, expected = lease.token if lease else "", _Expected(thread)
+        new = self._known_ids.without_known(events, thread)
+        token, expected = lease.token if lease else "", _Expected(thread, new)
         outcome, tail = await self._appended(
             thread.id,
             thread.version,
-            self._known_ids.without_known(events, thread),
+            new,
             mark=thread.mark,
             if_unmoved=if_unmoved,
             token=token,
@@ -351,19 +352,18 @@ def _scored(members: list[Any]) -> list[tuple[bytes, float]]:
 
 
 class _Expected:
-    """The thread as it will be if nobody else has appended. It is computed while the server works, which takes as long.
+    """The thread as it will be if nobody else has appended: computed while the server works, which takes as long."""
 
-    Our own events are decoded, too: the log may hold them slightly changed (half surrogates are replaced).
-    """
-
-    def __init__(self, thread: Thread) -> None:
+    def __init__(self, thread: Thread, events: Sequence[Event]) -> None:
         self._thread = thread
+        self._events = events
         self._lines: list[bytes] | None = None
         self._after = thread
 
     def compute(self, lines: list[bytes]) -> None:
         with contextlib.suppress(Exception):  # It is raised by `if_it_is`, when the reply is read.
-            self._after = _extended(self._thread, lines)
+            if lines:
+                self._after = self._thread.extended(map(as_read, self._events, lines), mark(lines[-1]))
             self._lines = lines
 
     def if_it_is(self, lines: list[bytes]) -> Thread:

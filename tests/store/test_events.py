@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
-from store.codec import EVENT_BYTES_MAX, EventTooLarge, decode, decode_all, encode
-from store.events import KINDS, MessageReceived, StepChosen, ToolStarted, UnknownEvent
+from store.codec import EVENT_BYTES_MAX, EventTooLarge, as_read, decode, decode_all, encode
+from store.events import KINDS, Event, MessageReceived, StepChosen, ToolStarted, UnknownEvent
 from store.recorded import Recorded
 from store.thread import Thread
 from store.values import Attachment, Person, Usage
@@ -33,6 +33,7 @@ def test_every_event_reads_back_as_it_was_written(kind: str, data: st.DataObject
     line = encode(event)
     assert decode(line) == event
     assert encode(decode(line)) == line
+    assert as_read(event, line) == event
     assert b"\n" not in line
 
 
@@ -270,6 +271,20 @@ def test_no_json_raises_and_what_cannot_be_read_is_kept_whole(fields: dict[str, 
 
 
 # What cannot be written
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        message(text="\ud83d, \ude00 and 😀"),
+        message(text="null"),
+        message("<caf\udce9@example.com>"),
+        finished("s1", result=[1.0, 10**40, -0.0, float("nan"), float("inf")]),
+        decode(b'{"v":9,"kind":"timer_fired","id":"f","at":"2026-11-20T09:00:00Z"}'),
+    ],
+)
+def test_an_event_is_known_as_it_will_be_read_before_it_is_read(event: Event) -> None:
+    assert as_read(event, encode(event)) == decode(encode(event))
 
 
 def test_half_surrogates_become_replacement_characters() -> None:
