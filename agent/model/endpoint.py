@@ -8,6 +8,7 @@ own first attempt: it decides whether to try again, waits, and raises its errors
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from typing import Any
 
 import aiohttp
 import httpx2
+from aiohttp.http_parser import RawResponseMessage
 from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAIError
+from yarl import URL
 
 from agent.model.failures import retry_after
 
@@ -97,49 +100,66 @@ _first_outcome: ContextVar[httpx2.Response | Exception | None] = ContextVar("fir
 
 
 class _Direct:
-    """Sends copies of a request that the SDK has sent, with other bodies, over the same connections."""
+    """Sends copies of a request that the SDK has sent, with other bodies, over the same connections.
 
-    def __init__(self, session: aiohttp.ClientSession, sent: httpx2.Request) -> None:
+    It uses aiohttp's connections and its parser; to make its objects of a request and a response costs twice as much.
+    """
+
+    def __init__(self, connector: aiohttp.BaseConnector, sent: httpx2.Request) -> None:
         limits = sent.extensions.get("timeout", {})
-        self._session = session
-        self._url = str(sent.url)
-        self._headers = {name: value for name, value in sent.headers.items() if name.lower() != "content-length"}
-        self._headers["x-stainless-retry-count"] = "0"  # The one that was sent may have been a retry.
+        self._connector = connector
+        self._sent = sent
         self._timeout = aiohttp.ClientTimeout(
             sock_connect=limits.get("connect"), sock_read=limits.get("read"), connect=limits.get("pool")
         )
+        # Only for the connector: where to connect to.
+        self._like = aiohttp.ClientRequest("POST", URL(str(sent.url)), loop=asyncio.get_running_loop())
+        headers = {name.lower(): value for name, value in sent.headers.raw if name.lower() != b"content-length"}
+        headers[b"x-stainless-retry-count"] = b"0"  # The one that was sent may have been a retry.
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+        self._head = b"POST %b HTTP/1.1\r\n%b" % (self._like.url.raw_path_qs.encode(), lines)
 
     async def post(self, body: bytes) -> Answered | httpx2.Response:
         """A response, if it is no good answer. Raises BodyTooLarge, and errors as the SDK expects them."""
         try:
-            async with self._session.post(
-                self._url,
-                data=body,
-                headers=self._headers,
-                allow_redirects=False,
-                auto_decompress=False,
-                compress=False,
-                timeout=self._timeout,
-            ) as response:
-                content = await _read(response)
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+            head, content = await self._asked(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(body), body))
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
             kind = httpx2.TimeoutException if isinstance(error, TimeoutError) else httpx2.NetworkError
             raise kind(str(error)) from error
-        if 200 <= response.status < 300:
-            return Answered(content, response.headers.get("content-type", ""))
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=body)
-        refused = httpx2.Response(response.status, headers=response.raw_headers, content=content, request=request)
+        if 200 <= head.code < 300:
+            return Answered(content, head.headers.get("content-type", ""))
+        refused = httpx2.Response(head.code, headers=head.raw_headers, content=content, request=self._sent)
         _limit_waiting(refused)
         return refused
 
+    async def _asked(self, request: bytes) -> tuple[RawResponseMessage, bytes]:
+        """The head and the body of the response. Raises BodyTooLarge, and aiohttp's errors."""
+        connection = await self._connector.connect(self._like, [], self._timeout)
+        try:
+            protocol, transport = connection.protocol, connection.transport
+            assert protocol is not None
+            assert transport is not None
+            limit = self._timeout.sock_read
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_timeout=limit)
+            transport.write(request)
+            protocol.start_timeout()
+            head, body = await protocol.read()
+            while 100 <= head.code < 200 and head.code != 101:  # The real one follows.
+                head, body = await protocol.read()
+            content = await _read(body)
+        except BaseException:  # The rest of the answer may still come.
+            connection.close()
+            raise
+        connection.release()
+        return head, content
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+
+async def _read(body: aiohttp.StreamReader) -> bytes:
     """Raises BodyTooLarge."""
     size, chunks = 0, []
-    while chunk := await response.content.readany():
+    while chunk := await body.readany():
         size += len(chunk)
         if size > BODY_BYTES_MAX:
-            response.close()
             raise BodyTooLarge
         chunks.append(chunk)
     return b"".join(chunks)
@@ -165,9 +185,9 @@ class _Http(DefaultAioHttpClient):
         """None: only the SDK knows the way, such as through a proxy."""
         transport = self._transport_for_url(sent.url)
         session = getattr(transport, "client", None)
-        if isinstance(session, aiohttp.ClientSession) and getattr(transport, "proxy", None) is None:
-            return _Direct(session, sent)
-        return None
+        if not isinstance(session, aiohttp.ClientSession) or getattr(transport, "proxy", None) is not None:
+            return None
+        return _Direct(session.connector, sent) if session.connector else None
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
