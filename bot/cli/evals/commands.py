@@ -20,7 +20,7 @@ from agent.model.choice import Models
 from agent.roster import DEFAULT
 from bot.app import model_of
 from bot.cli import command, console, exits
-from bot.cli.evals import results, text
+from bot.cli.evals import page, results, text
 from bot.cli.evals.results import Measured, Results
 from bot.cli.evals.stage import Ready, ready
 from bot.cli.evals.suite import Budget, Suite
@@ -154,6 +154,8 @@ def _report(setup: Setup, kept: Results, cases: list[Case], stopped: str, right_
     tally = Tally(kept.of(cases))
     last = _before(setup, kept)
     different = changes(last.ran.values(), tally.runs) if last else []
+    since = last.folder.name if last else ""
+    shown = kept.write_page(page.page(kept.measured, tally, cases, kept.made, different, since))
     if as_json:
         console.print_json(text.document(kept.measured, tally, different))
     else:
@@ -163,7 +165,7 @@ def _report(setup: Setup, kept: Results, cases: list[Case], stopped: str, right_
             print(f"Since {last.folder.name}:")
             for line in text.lines_of(different):
                 print(f"  {line}")
-        print(f"Results: {kept.folder}")
+        print(f"Results: {shown}")
     if stopped:
         raise command.Failed(f"Not all was played, because {one_line(stopped, 300)}. The same command goes on.")
     if not text.has_passed(tally, right_min):

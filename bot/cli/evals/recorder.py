@@ -111,6 +111,8 @@ def _answered(answer: Answer, seconds: float, prompt: Prompt) -> Raw:
     step = {"intent": answer.step.intent, **answer.step.arguments}
     known = prompt.user + prompt.agent.prompt
     said = dict.fromkeys(_REVISION.findall("\n".join(str(value) for value in step.values())))
+    if revision := step.get("revision"):
+        said[str(revision)] = None  # Whatever it looks like.
     return Raw(
         step,
         model=answer.model,

@@ -26,6 +26,8 @@ from bot.cli.evals.play import Played
 from bot.cli.evals.recorder import Raw
 from store.failures import Explained
 
+Key = tuple[str, int, str]
+"""A case, its run, and the digest of the case."""
 RUN, ANSWERS, RESULTS, PAGE = "run.json", "answers.jsonl", "results.jsonl", "report.html"
 
 
@@ -50,8 +52,9 @@ class Measured:
 class Results:
     folder: Path
     measured: Measured
-    ran: dict[tuple[str, int, str], Ran] = field(default_factory=dict)
-    """By case, run and the digest of the case."""
+    ran: dict[Key, Ran] = field(default_factory=dict)
+    made: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)
+    """What the agent did in each run, and what came of it."""
 
     def keep_answer(self, case: Case, run: int, raw: Raw) -> None:
         self._write(ANSWERS, {"case": case.name, "digest": case.digest, "run": run, **raw.document()})
@@ -64,6 +67,7 @@ class Results:
         ]
         self._write(RESULTS, {"digest": case.digest, "ran": asdict(ran), "made": made})
         self.ran[case.name, run, case.digest] = ran
+        self.made[case.name, run, case.digest] = made
         return ran
 
     def has(self, case: Case, run: int) -> bool:
@@ -75,6 +79,11 @@ class Results:
         """The runs of these cases as they stand now."""
         wanted = {(case.name, case.digest) for case in cases}
         return tuple(ran for (name, _, digest), ran in self.ran.items() if (name, digest) in wanted)
+
+    def write_page(self, page: str) -> Path:
+        path = self.folder / PAGE
+        path.write_text(page, encoding="utf-8", errors="replace")
+        return path
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
         with (self.folder / name).open("a", encoding="utf-8") as file:
@@ -117,7 +126,17 @@ def unfinished(home: Path, wanted: Measured, cases: list[Case]) -> Results | Non
         return None
     same = (results.measured.model, results.measured.fingerprint) == (wanted.model, wanted.fingerprint)
     missing = any(not results.has(case, run) for case in cases for run in range(1, wanted.runs + 1))
-    return results if same and missing else None
+    if not (same and missing):
+        return None
+    for name in (ANSWERS, RESULTS):
+        _without_cut_line(results.folder / name)
+    return results
+
+
+def _without_cut_line(path: Path) -> None:
+    """What a process that was killed had not written to the end is no line."""
+    if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        path.write_bytes(data[: data.rfind(b"\n") + 1])
 
 
 def read(folder: Path) -> Results:
@@ -137,6 +156,7 @@ def read(folder: Path) -> Results:
             fields = document["ran"]
             ran = Ran(**{**fields, "tags": tuple(fields["tags"]), "seconds": tuple(fields["seconds"])})
             results.ran[ran.case, ran.run, document["digest"]] = ran
+            results.made[ran.case, ran.run, document["digest"]] = document["made"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError(f"{folder} holds no results that can be read: {error}.") from None
     return results
