@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -66,6 +67,7 @@ class Sites:
         self._folder = folder
         self._cases = cases
         self._built: dict[str, Site] = {}
+        self._building = threading.Lock()
 
     def layout(self, name: str) -> Layout:
         """Raises CaseError."""
@@ -80,7 +82,8 @@ class Sites:
 
     def copy(self, case: Case, home: Path) -> Site:
         """A site of this case's own, as it begins. Raises CaseError."""
-        template = self.template(case.site)
+        with self._building:  # Cases are set up in threads, several at a time.
+            template = self.template(case.site)
         shutil.copytree(template.home, home, symlinks=True)
         site = _site(template.layout, home)
         try:
