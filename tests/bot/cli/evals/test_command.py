@@ -1,6 +1,5 @@
 """`bot eval` as people and CI type it: a process, and a model server over HTTP."""
 
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
