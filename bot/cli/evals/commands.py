@@ -20,11 +20,11 @@ from agent.model.choice import Models
 from agent.roster import DEFAULT
 from bot.app import model_of
 from bot.cli import command, console, exits
-from bot.cli.evals import page, results, text
+from bot.cli.evals import adding, page, results, text
 from bot.cli.evals.results import Measured, Results
 from bot.cli.evals.stage import Ready, ready
 from bot.cli.evals.suite import Budget, Suite
-from bot.cli.options import AsJson
+from bot.cli.options import AsJson, ThreadId
 from bot.setup import Setup
 from bot.team.names import unknown
 from channels.inbound import Refused
@@ -45,7 +45,7 @@ class _RunsByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunsByDefault,
-    help="Play an agent's cases against the model: bot eval [AGENT]. Also: compare two measurements.",
+    help="Play an agent's cases against the model: bot eval [AGENT]. Or make a case of a thread, or compare results.",
     rich_markup_mode=None,
 )
 
@@ -97,6 +97,24 @@ def run(
         _report(setup, kept, cases, suite.stopped, right_min, as_json=as_json)
 
     command.run(work, model=True, agents=False)
+
+
+@app.command()
+def add(
+    thread: ThreadId,
+    at: Annotated[
+        int, typer.Option("--at", metavar="N", min=0, help="the first N events; default: before its last choice")
+    ] = 0,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="of the case")] = "",
+    wrong: Annotated[bool, typer.Option("--wrong", help="what it chose next was wrong")] = False,
+    write: Annotated[bool, typer.Option("--write", help="write it beside the agent's cases")] = False,
+) -> None:
+    """Make a case of a thread, with names, addresses and revisions replaced. Prints it."""
+
+    async def work(setup: Setup) -> None:
+        print(await adding.add(setup, thread, at, name, wrong=wrong, write=write))
+
+    command.run(work)
 
 
 @app.command()

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from agent.evals.case import Case
+from bot.cli.evals.stage import ready
+from bot.settings import Settings
+from bot.setup import Setup
+from tests.bot.cli.evals.recorded import Answering
 from tests.fakes.model_server import ModelServer
 from tests.stories.program import Bot
 
@@ -20,6 +26,11 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     if "match yesterday" in said:
         return {"intent": "deploy", "component": "orders", "environment": "lab", "revision": "8da8a06"}
     return {"intent": "nothing_to_do"}
+
+
+def read_case(text: str) -> Case:
+    data = yaml.safe_load(text)
+    return Case.model_validate({**data["cases"][0], "tags": data["tags"]})
 
 
 @pytest.fixture
@@ -86,3 +97,32 @@ async def test_a_team_has_cases_for_its_own_agent(bot: Bot, tmp_path: Path) -> N
     assert "greeter with m, 1 cases, 1 runs" in done.out
     (own / "evals" / "all.yaml").write_text("cases:\n- {name: hello, given: [hello], then: [{intent: deploy}]}\n")
     (await bot.run("eval", "greeter")).failed("all.yaml: case hello")
+
+
+async def test_a_thread_becomes_a_case_without_its_people(bot: Bot, template: Path) -> None:
+    bot = bot.with_site(template)
+    thread = await bot.run("send", "--as", "Grace Hopper", "Robert, the match yesterday! call me: grace@navy.example")
+    thread_id = thread.succeeded().out.strip()
+    made = (await bot.run("eval", "add", thread_id, "--at", "2", "--name", "small-talk")).succeeded().out
+    assert "Grace" not in made
+    assert "navy" not in made
+    assert "from: Ada" in made
+    secret = (await bot.run("send", "--thread", thread_id, "the password: hunter2-hunter2")).code
+    assert secret == 0
+    (await bot.run("eval", "add", thread_id, "--at", "3")).failed("Nothing was written", "a password")
+    (await bot.run("eval", "add", thread_id, "--at", "99")).failed("--at takes 2 to 3")
+
+
+async def test_a_case_of_a_thread_can_be_played(bot: Bot, template: Path, tmp_path: Path) -> None:
+    """It went on for a while: what was looked up and chosen comes as events, and the case goes on from there."""
+    bot = bot.with_site(template)
+    done = await bot.run("send", "--wait", "--json", "what is on staging?")
+    thread_id = done.document["id"]
+    await bot.run("send", "--wait", "--thread", thread_id, "and thanks!")
+    made = (await bot.run("eval", "add", thread_id, "--name", "from-a-thread")).succeeded().out
+    assert "intent: nothing_to_do" in made
+    assert "staging" not in made
+    case = read_case(made)
+    with ready(Setup(Settings(bot_home=tmp_path / "home")), "deploy") as found:
+        played = await found.stage.play(case, Answering({"intent": "nothing_to_do"}), lambda _: None)
+    assert played.verdict.kind == "right", played
