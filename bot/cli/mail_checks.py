@@ -86,7 +86,7 @@ async def _servers(servers: MailServers) -> list[Finding]:
 
 async def _identity(settings: Settings, servers: MailServers, store: NoteStore, clock: StoreTime) -> list[Finding]:
     """What servers said of the last senders, and whether anybody could forge it."""
-    from bot.mail_proof import in_words, self_test
+    from bot.desks.mail_proof import in_words, self_test
     from channels.email.identity.server_proof import ServerProof
     from channels.email.identity.tokens import Signer
 

@@ -117,7 +117,7 @@ def _acts(agent: Agent) -> list[str]:
 
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.email import EmailDesk
-    from bot.mail_proof import ProofRenewal, self_test
+    from bot.desks.mail_proof import ProofRenewal, self_test
     from channels.email.identity.lookup import Resolver
     from channels.email.identity.proof import Prover
     from channels.email.identity.server_proof import ServerProof

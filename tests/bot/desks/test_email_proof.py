@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from bot.mail_proof import ProofRenewal
+from bot.desks.mail_proof import ProofRenewal
 from channels.email.imap import connected
 from store.events import ApprovalDecided
 from store.replies import ReplyDecidedNothing
