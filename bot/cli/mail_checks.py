@@ -101,8 +101,8 @@ async def _identity(settings: Settings, servers: MailServers, store: NoteStore, 
     proof = ServerProof(store, servers.imap, settings.email_address, ids, clock)
     result = await self_test(settings, servers, Signer(secret, settings.email_address, before), proof).run()
     until = await proof.proven_until(result.validity)
-    if result.verdict == "removed":
-        text = f"a forged verdict in the name of our mail server ({ids}) was removed. The proof holds until {until}."
+    if result.verdict == "passed":
+        text = f"a forged verdict in the name of our server ({ids}) is not believed. The proof holds until {until}."
         return [*found, Finding(IDENTITY, "ok", text)]
     return [*found, Finding(IDENTITY, "warning" if until else "failed", in_words(result, until))]
 

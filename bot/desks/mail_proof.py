@@ -64,7 +64,7 @@ class ProofRenewal:
 
     async def _report(self, result: Result) -> None:
         until = await self._test.proof.proven_until(result.validity)
-        if result.verdict == "removed":
+        if result.verdict == "passed":
             log.info("identity_proven", mailbox=self._test.address, until=until)
         else:
             log.warning("identity_not_proven", text=f"The mail server is not proven. {in_words(result, until)}")

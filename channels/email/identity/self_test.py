@@ -43,9 +43,9 @@ AT_ONCE = 25
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`removed`: it is proven. `believed`: the forged verdict came back where we believe it. `not_made`: neither."""
+    """`passed`: it is proven. `believed`: the forged verdict came back where we believe it. `not_made`: neither."""
 
-    verdict: Literal["removed", "believed", "not_made"]
+    verdict: Literal["passed", "believed", "not_made"]
     validity: int = 0
     """UIDVALIDITY of the mailbox; 0: it is not known, so nothing was recorded."""
     trouble: str = ""
@@ -69,7 +69,7 @@ class SelfTest:
         """
         result = await self._tested(validity)
         match result.verdict:
-            case "removed":
+            case "passed":
                 await self.proof.passed(result.validity)
             case "believed" | "not_made" if result.validity:
                 await self.proof.failed(result.validity, result.trouble, disproves=result.verdict == "believed")
@@ -112,7 +112,7 @@ class SelfTest:
         traces = (parse_headers(head).trace for head in copies.values())
         if any(verdict_of(trace, self.authserv_ids, victim).alignment == "aligned" for trace in traces):
             return Result("believed", validity, self._what_to_do())
-        return Result("removed", validity)
+        return Result("passed", validity)
 
     async def _copies(self, connection: ImapConnection, last_uid: int, message_id: str) -> dict[int, bytes]:
         """The heads of the mails with this Message-ID, by UID; empty: none has arrived in time."""

@@ -58,7 +58,7 @@ async def test_the_same_reply_decides_once_the_server_has_passed_the_test(post: 
         _, request = await card(post)
         await post.writes("approve", answers=request)
         await post.hears("our mail server is not proven")
-        assert (await post.self_test().run()).verdict == "removed"
+        assert (await post.self_test().run()).verdict == "passed"
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request)
         await post.hears("It is out.")
@@ -89,7 +89,7 @@ async def test_a_forged_verdict_that_comes_back_ends_a_proof_that_was_there(post
 async def test_a_test_mail_is_gone_afterwards_and_nobody_answers_it(post: PostOffice) -> None:
     async with post.open():
         for _ in range(3):
-            assert (await post.self_test().run()).verdict == "removed"
+            assert (await post.self_test().run()).verdict == "passed"
         await eventually(lambda: post.server.mailbox("deploybot") == [], "the test mails are gone")
         post.model.answers(done("Good morning."))
         await post.writes("hello")
