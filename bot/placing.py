@@ -13,12 +13,12 @@ from dataclasses import replace
 from agent.speech.offers import SOMETHING_NEW, number_of, offer_of
 from bot import listing
 from bot.deciding import Deciding
+from bot.questions import question_for
 from channels.inbound import InboundMessage, Refused
 from store.arrivals import AnswerOffered, MessageArrived, OpenQuestion, WordsPlaced, offered_id, placed_id
 from store.authority.terms import names_of
 from store.base import ThreadMoved, UnknownThread
-from store.events import ApprovalDecided, MessageReceived
-from store.index import counted
+from store.events import MessageReceived
 from store.rows import Filter, Row
 from store.text import one_line
 from store.thread import Thread
@@ -48,10 +48,7 @@ class Placing(Deciding):
         )
 
     async def _put_to(self, by: Person, thread: Thread, beside: str) -> AsyncIterator[tuple[Row, OpenQuestion]]:
-        """The open questions of other threads that were put to this person.
-
-        A question is put to those who take part in its thread; in a direct conversation, to the person there.
-        """
+        """The open questions of other threads that were put to this person."""
         waits = Filter(channel=thread.place.channel, statuses=frozenset({"waiting_for_answer"}))
         rows: dict[str, Row] = {}
         for wanted in (replace(waits, person=by.address), replace(waits, address=beside)):
@@ -63,8 +60,7 @@ class Placing(Deciding):
                     break
         rows.pop(thread.id, None)
         async for other in self._store.load_each(list(rows)):
-            asked = other.step(other.state.question)
-            if asked and (other.place.address.startswith(beside) or _takes_part(other, by)):
+            if asked := question_for(other, by, beside=beside):
                 question = str(asked.chosen.arguments.get("question", ""))
                 yield rows[other.id], OpenQuestion(thread=other.id, step=asked.id, question=question)
 
@@ -127,10 +123,3 @@ def offered_in(thread: Thread, event_id: str) -> AnswerOffered | None:
 def placed_in(thread: Thread, becomes: str) -> WordsPlaced | None:
     """Where the author said that these words belong; None: they were not asked, or did not say."""
     return next((e for e in thread.events if isinstance(e, WordsPlaced) and e.becomes == becomes), None)
-
-
-def _takes_part(thread: Thread, by: Person) -> bool:
-    """Whether this person wrote or decided there. What was only quoted to the agent makes nobody take part."""
-    said = (e.sender for e in thread.events if isinstance(e, MessageReceived) and e.sender.trust != "third_party")
-    decided = (e.by for e in thread.events if isinstance(e, ApprovalDecided) and counted(thread, e))
-    return any(not names_of(by).isdisjoint(names_of(one)) for one in (*said, *decided))

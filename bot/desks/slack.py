@@ -14,6 +14,7 @@ from agent.speech.messages import question
 from agent.speech.requests import approval
 from bot import listing
 from bot.alerts import Alerts
+from bot.questions import question_for
 from bot.team.people import People
 from channels.base import Channel
 from channels.slack.events import Installation
@@ -104,15 +105,14 @@ class SlackDesk:
                 break
 
     async def _with_what_they_ask(self, rows: Sequence[Row], by: Person) -> tuple[HomeItem, ...]:
-        """Requests that this person may decide, and questions in threads in which they take part, with all details."""
+        """Requests that this person may decide, and questions that were put to them, with all details."""
         threads = {thread.id: thread async for thread in self.store.load_each([row.id for row in rows])}
         items = []
         for row in rows:
             item, thread = self._item(row), threads[row.id]
-            asked = thread.step(thread.state.question)
             if thread.pending and self._may_decide(thread, by):
                 item = replace(item, asks=approval(thread, thread.pending))
-            elif asked and not thread.state.cancelled and await self._takes_part(row, by.address):
+            elif asked := question_for(thread, by):
                 item = replace(item, asks=question(asked.chosen))
             items.append(item)
         return tuple(items)

@@ -92,3 +92,11 @@ async def test_every_thread_that_changed_lately_is_swept(store: Store) -> None:
     assert len(swept) == 231
     assert "1700000001.000100" in swept.values()
     assert next(iter(swept.values())) == "17000000249.000100", "the newest thread first"
+
+
+async def test_home_asks_those_to_whom_a_question_was_put_and_nobody_who_was_only_quoted(store: Store) -> None:
+    quoted = message(by=CAT.model_copy(update={"trust": "third_party"}))
+    await thread(store, 1, quoted, message("m2", by=ANN), asked("s3"))
+    [anns] = (await desk(store).home_of(ANN)).waiting
+    assert anns.asks
+    assert [item.asks for item in (await desk(store).home_of(CAT)).waiting] == [None]
