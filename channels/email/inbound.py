@@ -14,6 +14,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,7 @@ from pydantic import JsonValue
 from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
 from channels.email.identity.proof import Identity, Prover
+from channels.email.identity.reply_ties import ReplyTies
 from channels.email.identity.senders import AllowedSenders
 from channels.email.identity.tokens import CARD_TAG
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
@@ -101,6 +103,7 @@ class EmailInbound:
         self._writer = writer
         self._allowed = allowed
         self._prover = prover
+        self._ties = ReplyTies(writer.signer, writer.is_ours, lambda: datetime.now(UTC))
         self._proof = proof
 
     async def receive(self, fetched: Fetched) -> bool:
@@ -153,7 +156,7 @@ class EmailInbound:
         )
         certain = given if isinstance(given, Decision) and identity.may_decide else None
         unproven = await self._why_unproven(mail, fetched) if certain else ""
-        if certain and not unproven and await self._decides(mail, certain, sender):
+        if certain and not unproven and await self._decides(mail, certain, sender, identity):
             return ""
         # Unverified mail must not use up the limit of the person whose address it names.
         counted, most = (
@@ -209,6 +212,13 @@ class EmailInbound:
             return False
         thread_id, step, digest = about
         why = _why_undecided(given, identity, elsewhere=elsewhere, is_proven=is_proven)
+        details = identity.why if why in ("unverified", "unsigned") else ""
+        if (
+            why == "not_addressed"
+            and self._ties.has_card_address(mail)
+            and not self._ties.is_signed(mail, identity, *about)
+        ):
+            why, details = "unsigned", "the signature of your mail server does not cover which mail you replied to"
         reply = UndecidedReply(
             sender=sender,
             event_id=event_id_of(mail),
@@ -219,16 +229,16 @@ class EmailInbound:
             reads_as="neither" if given is None else "approval" if given.approved else "rejection",
             elsewhere=elsewhere,
             why=why,
-            details=identity.why if why in ("unverified", "unsigned") else "",
+            details=details,
             subject=mail.subject,
             origin=_origin(mail, identity.alignment),
         )
         return await self._inbox.undecided(thread_id, NAME, reply) and given is not None
 
-    async def _decides(self, mail: Mail, given: Decision, sender: Person) -> bool:
+    async def _decides(self, mail: Mail, given: Decision, sender: Person, identity: Identity) -> bool:
         """Decide a request, if the mail of a verified sender replies to one. False: it decides nothing, or may not."""
         about = await self._answers(mail, sender)
-        if about is None or not self._has_card_address(mail):
+        if about is None or not self._ties.has_card_address(mail) or not self._ties.is_signed(mail, identity, *about):
             return False
         thread_id, step, digest = about
         try:
@@ -246,17 +256,6 @@ class EmailInbound:
         except Refused:
             return False
         return True
-
-    def _has_card_address(self, mail: Mail) -> bool:
-        """Whether the mail went to the reply address that only its sender got with this request.
-
-        A Message-ID is no secret and a From address proves nothing, but this address stood in one mail to one person.
-        """
-        card = mail.in_reply_to[0]
-        return any(
-            self._writer.is_ours(one) and self._writer.signer.is_card_address(one, card, mail.sender)
-            for one in mail.recipients
-        )
 
     def _threads_of(self, mail: Mail) -> list[str]:
         """The threads that the mail names by one of our signatures, the most specific first."""

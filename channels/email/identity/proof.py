@@ -39,6 +39,8 @@ class Identity:
     """As the log keeps it."""
     dkim_domain: str
     """The domain whose signature we verified; empty: none."""
+    covers_reply: bool
+    """Whether that signature covers which mail it replies to. Microsoft's and Apple's do not."""
     sealed_by: str
     """The forwarder that vouches for the sender; empty: none."""
     server: tuple[Results, ...]
@@ -84,6 +86,7 @@ def _judged(mail: Mail, verdict: Verdict, signed: Signed, sealer: str, *, has_na
         why=why,
         alignment=alignment,
         dkim_domain=signed.domain if signed.state == "valid" else "",
+        covers_reply="in-reply-to" in signed.covers,
         sealed_by=sealer,
         server=verdict.headers,
     )

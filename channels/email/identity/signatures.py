@@ -12,6 +12,7 @@ import email.utils
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +36,11 @@ KEY_BITS_MIN = 1024
 """RFC 8301. Shorter ones can be broken."""
 KEY_BITS_MAX = 4096
 _EXPONENT_MAX = 2**32
+_ONCE = (
+    *(b"to", b"cc", b"sender", b"reply-to", b"subject", b"date", b"message-id", b"in-reply-to", b"references"),
+    *(b"mime-version", b"content-type", b"content-transfer-encoding"),
+)
+"""RFC 5322, 3.6, and RFC 2045."""
 _SIGNATURE_BYTES_MAX = 8_000
 _COVERED_MAX = 200
 _LONG_BLANK = re.compile(rb"\s{80}")
@@ -59,6 +65,8 @@ class Signed:
     """Of the signature; empty: none."""
     why: str = ""
     """Why it is not valid, in words that follow "because"."""
+    covers: frozenset[str] = frozenset()
+    """The names of the headers that a valid signature covers, in lower case."""
 
 
 class _Refused(Exception):
@@ -110,11 +118,15 @@ def check_signatures(raw: bytes, sender: str, find_txt: FindTxt, *, now: float) 
         parsed = dkim.DKIM(raw, logger=QUIET, minkey=KEY_BITS_MIN)
         signatures = [value for name, value in parsed.headers if name.lower() == b"dkim-signature"]
         froms = [value for name, value in parsed.headers if name.lower() == b"from"]
+        counts = Counter(name.lower() for name, _ in parsed.headers)
     except Exception:
         return Signed("none", why="its head is not written as that of a mail is")
     if len(froms) != 1 or _addresses(froms[0]) != [sender.lower()]:
         # The library divides the head into lines in another way than our parser.
         return Signed("none", why="its From header is ambiguous")
+    if any(counts[name] > 1 for name in _ONCE):
+        # A signature covers one of them, and need not cover another that was added above it.
+        return Signed("none", why="a header that may stand once stands twice in it")
     if len(signatures) > SIGNATURES_MAX:
         return Signed("none", why=f"it has more than {SIGNATURES_MAX} signatures")
     ours = [(index, tags) for index, tags in _tags_of(signatures) if may_sign_for(_domain(tags), domain)]
@@ -162,7 +174,7 @@ def _checked(parsed: dkim.DKIM, index: int, tags: Mapping[bytes, bytes], keys: K
         _check_tags(tags, now)
         record = keys.usable(tags[b"s"] + b"._domainkey." + tags[b"d"] + b".")
         if _is_valid(parsed, index, tags, record):
-            return Signed("valid", domain)
+            return Signed("valid", domain, covers=frozenset(_covered(tags)))
     except DnsUnavailable:
         return Signed("unavailable", domain, f"the DNS did not answer when I asked it for the key of {domain}")
     except _Refused as refused:
@@ -177,15 +189,19 @@ def _checked(parsed: dkim.DKIM, index: int, tags: Mapping[bytes, bytes], keys: K
 
 def _check_tags(tags: Mapping[bytes, bytes], now: float) -> None:
     """Raises _Refused, KeyError, ValueError."""
-    covered = [name.strip().lower() for name in tags[b"h"].split(b":")]
+    covered = _covered(tags)
     if tags[b"a"].lower() != b"rsa-sha256":
         raise _Refused("it is of a kind that I cannot check")
     if b"l" in tags:
         raise _Refused("it does not cover the whole text")
-    if b"from" not in covered or len(covered) > _COVERED_MAX:
+    if "from" not in covered or len(covered) > _COVERED_MAX:
         raise _Refused("it does not cover the From header")
     if b"x" in tags and int(tags[b"x"]) < now:
         raise _Refused("it has expired")
+
+
+def _covered(tags: Mapping[bytes, bytes]) -> list[str]:
+    return [name.strip().lower().decode("ascii", "replace") for name in tags[b"h"].split(b":")]
 
 
 def _is_valid(parsed: dkim.DKIM, index: int, tags: Mapping[bytes, bytes], record: bytes) -> bool:

@@ -103,6 +103,53 @@ async def test_while_the_dns_is_away_a_reply_is_kept_and_asked_back(post: PostOf
     assert post.desk.ran == []
 
 
+MICROSOFTS = ("From", "Date", "Subject", "Message-ID", "Content-Type", "MIME-Version")
+"""The headers that Microsoft 365 signs."""
+
+
+async def test_where_in_reply_to_is_not_signed_the_quoted_request_ties_the_reply_to_it(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        post.model.answers(done("It is out."))
+        await post.gets(signed(post.letter("approve", answers=request).as_bytes(), headers=MICROSOFTS))
+        await post.hears("It is out.")
+    assert [decision.by.trust for decision in kinds(await post.thread(), ApprovalDecided)] == ["verified"]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_a_link_that_a_server_wrapped_still_ties_and_an_approval_of_something_else_does_not(
+    post: PostOffice, wrapped: bool
+) -> None:
+    async with post.open():
+        _, request = await card(post)
+        post.model.answers(done("It is out."))
+        text = post.letter("approve", answers=request).as_string()
+        safe = "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fbot.team.example%2Fdecide%2F"
+        link = "https://bot.team.example/decide/"
+        assert link in text
+        raw = text.replace(link, safe if wrapped else "https://elsewhere.example/").encode()
+        await post.gets(signed(raw, headers=MICROSOFTS))
+        if wrapped:
+            await post.hears("It is out.")
+        else:
+            await post.hears("the signature of your mail server does not cover which mail you replied to")
+    assert bool(kinds(await post.thread(), ApprovalDecided)) is wrapped
+
+
+async def test_a_signed_approval_of_something_else_cannot_be_sent_again_for_this_request(post: PostOffice) -> None:
+    async with post.open():
+        _, request = await card(post)
+        # Ana's own words, signed by her server, to somebody who got her reply address from a reply of hers to all.
+        theirs = signed(post.letter("approve", To=address("ben")).as_bytes())
+        added = f"To: {request['Reply-To']}\nIn-Reply-To: {request['Message-ID']}\n".encode()
+        await post.gets(added + theirs)
+        await post.hears("a header that may stand once stands twice in it")
+        await post.gets((added + signed(theirs, headers=MICROSOFTS)).replace(f"To: {address('ben')}\n".encode(), b""))
+        await post.hears("I read your reply as")
+    assert kinds(await post.thread(), ApprovalDecided) == []
+    assert post.desk.ran == []
+
+
 async def test_words_are_verified_by_the_signature_alone(post: PostOffice) -> None:
     post.model.answers(done("Hello."))
     async with post.open():

@@ -35,8 +35,9 @@ def with_tag(tag: bytes) -> bytes:
 
 
 def test_a_signature_of_the_senders_domain_is_valid() -> None:
-    assert checked(signed(MAIL)) == Signed("valid", "team.example")
-    assert checked(signed(MAIL).replace(b"\n", b"\r\n")) == Signed("valid", "team.example")
+    found = checked(signed(MAIL))
+    assert (found.state, found.domain, found.why) == ("valid", "team.example", "")
+    assert checked(signed(MAIL).replace(b"\n", b"\r\n")) == found
     assert checked(signed(MAIL), sender="Ana@TEAM.example").state == "valid"
 
 
@@ -228,6 +229,22 @@ def test_a_head_with_bare_carriage_returns_is_not_believed(raw: bytes) -> None:
 def test_the_signed_from_header_is_the_one_that_we_read(head: bytes) -> None:
     raw = b"From: Ana <ana@team.example>\n"
     assert checked(signed(MAIL).replace(raw, head)).why == "its From header is ambiguous"
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        b"To: bot+t1.card@team.example",
+        b"In-Reply-To: <2@team.example>\nIn-Reply-To: <1@team.example>",
+        b"SUBJECT: Re: x",
+    ],
+)
+def test_a_header_that_was_added_beside_a_signed_one_is_found(added: bytes) -> None:
+    assert checked(added + b"\n" + signed(MAIL)).why == "a header that may stand once stands twice in it"
+
+
+def test_it_is_said_what_a_signature_covers() -> None:
+    assert checked(signed(MAIL, headers=("From", "Subject"))).covers == {"from", "subject"}
 
 
 @pytest.mark.parametrize(
