@@ -203,11 +203,13 @@ async def _writer(setup: Setup, store: Store) -> Writer:
     extras.require("email")
     from channels.email.identity.tokens import Signer
     from channels.email.letters import Writer
+    from channels.email.lists import TeamAddresses
 
     settings = setup.settings
     if problems := settings.key_problems():
         raise SettingsError(problems)
     secret, *before = await secret_keys(settings, store)
+    lists = TeamAddresses.parse(settings.email_team_addresses)
     return Writer(
         address=settings.email_address,
         signer=Signer(secret, settings.email_address, before),
@@ -215,7 +217,8 @@ async def _writer(setup: Setup, store: Store) -> Writer:
         public_url=settings.bot_public_url,
         replies_decide=bool(settings.email_authserv_id) and settings.email_plus_addresses,
         plus_addresses=settings.email_plus_addresses,
-        aliases=frozenset(place.lower() for place in setup.team.routes if "@" in place),
+        aliases=frozenset(place.lower() for place in setup.team.routes if "@" in place) - lists.addresses,
+        lists=lists,
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from channels.email.identity.senders import AllowedSenders, is_plain_address, parse_domains
+from channels.email.lists import TeamAddresses
 from channels.email.servers import imap_server, resolver_address, smtp_server
 from channels.hosts import is_loopback
 
@@ -42,6 +43,8 @@ class EmailSettings(BaseModel):
     """The domains of forwarders whose seals (ARC) vouch for senders. Empty: none."""
     email_allowed_senders: str = ""
     """Addresses and domains that may write to us. Empty: nobody."""
+    email_team_addresses: str = ""
+    """The groups and mailing lists of the team that distribute into the mailbox. Empty: a list's mail is a robot's."""
     email_plus_addresses: bool = True
     """Whether our mail server delivers bot+anything@ to bot@."""
     bot_public_url: str = ""
@@ -94,6 +97,13 @@ class EmailSettings(BaseModel):
     @classmethod
     def _sealers(cls, text: str) -> str:
         parse_domains(text)
+        return text
+
+    @field_validator("email_team_addresses")
+    @classmethod
+    def _lists(cls, text: str, info: ValidationInfo) -> str:
+        if str(info.data.get("email_address", "")).lower() in TeamAddresses.parse(text).addresses - {""}:
+            raise ValueError("holds EMAIL_ADDRESS, which is the mailbox's own address and no list")
         return text
 
     @field_validator("email_allowed_senders")

@@ -101,6 +101,7 @@ class EmailInbound:
         self._inbox = inbox
         self._desk = desk
         self._writer = writer
+        self._lists = writer.lists
         self._allowed = allowed
         self._prover = prover
         self._ties = ReplyTies(writer.signer, writer.is_ours, lambda: datetime.now(UTC))
@@ -110,19 +111,22 @@ class EmailInbound:
         """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
         # Headers first, so that mail from strangers is cheap. Parsing is bounded, but may take a second, so it is done
         # in a worker thread. The mailbox passes on one mail at a time, so there is one such thread.
-        mail = await asyncio.to_thread(parse_headers, fetched.raw)
+        mail = self._lists.with_author(await asyncio.to_thread(parse_headers, fetched.raw))
         if self._writer.signer.is_test_id(mail.message_id):
             log.info("identity_test_received", uid=fetched.uid)
             return True
         why = self._reason_to_ignore(mail)
         if not why or mail.bounce:
-            mail = await asyncio.to_thread(parse, fetched.raw)
+            mail = self._lists.with_author(await asyncio.to_thread(parse, fetched.raw))
             why = self._reason_to_ignore(mail)
         if mail.bounce:
             why = "" if await self._record_bounce(mail) else "a report of a mail that is not ours"
         elif not why:
             is_whole = len(fetched.raw) < MAIL_BYTES_MAX
             identity = await asyncio.to_thread(self._prover.identity_of, mail, fetched.raw, is_whole=is_whole)
+            if mail.sender in self._lists:
+                why = "a list wrote itself into From"
+                identity = replace(identity, is_verified=False, may_decide=False, alignment="unaligned", why=why)
             why = await self._append(mail, fetched, identity)
         if why:
             sender = one_line(mail.sender, 200)
@@ -131,8 +135,8 @@ class EmailInbound:
 
     def _reason_to_ignore(self, mail: Mail) -> str:
         """Empty: none."""
-        if mail.automatic:
-            return mail.automatic
+        if why := mail.automatic or self._lists.why_automatic(mail):
+            return why
         if self._writer.is_ours(mail.sender) or self._writer.signer.thread_of_message(mail.message_id):
             return "it is our own"
         if not self._allowed.allow(mail.sender):

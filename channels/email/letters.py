@@ -20,6 +20,7 @@ from channels.email.correspondence import answers, is_apart, is_mail, named_in, 
 from channels.email.heads import LETTERS, is_valid_id, subject_line, trimmed
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
+from channels.email.lists import NO_LISTS, TeamAddresses
 from channels.email.place import person_at, private_recipient
 from channels.messages import (
     NEW,
@@ -84,6 +85,8 @@ class Writer:
     plus_addresses: bool = True
     aliases: frozenset[str] = frozenset()
     """Our other addresses, in lower case."""
+    lists: TeamAddresses = NO_LISTS
+    """The groups and lists that distribute into our mailbox: they get what a thread says, but nothing that decides."""
     name: str = "deploybot"
 
     def letters(
@@ -187,7 +190,11 @@ class Writer:
         received = (e for e in so_far if isinstance(e, MessageReceived) and not answers(e, apart))
         subject = next((e.subject for e in received if e.subject), "")
         named = [*named_in(last), *asking, *_decider_to_tell(place, so_far)]
-        others = {one.lower(): one for one in reversed(named) if not self.is_ours(one) and self.allowed(one)}
+        others = {
+            one.lower(): one
+            for one in reversed(named)
+            if not self.is_ours(one) and (one in self.lists or self.allowed(one))
+        }
         others.pop(last.sender.address.lower(), None)
         message_id = str(last.origin["message_id"])
         before = [one for one in strings(last.origin.get("references")) if one != message_id]
@@ -255,7 +262,8 @@ class Writer:
         written = []
         for one in mails.people:
             key = str(sent.to(one))
-            reply_to = self.signer.card_address(self.signer.message_id(thread_id, key), one) if by_reply else ""
+            own = by_reply and one not in self.lists
+            reply_to = self.signer.card_address(self.signer.message_id(thread_id, key), one) if own else ""
             body = self._request_body(message, thread_id, one, so_far, by_reply=bool(reply_to))
             only = replace(mails, people=(one,))
             written.append(self._letter(thread_id, key, only, body, so_far, reply_to=reply_to))
@@ -274,26 +282,28 @@ class Writer:
         since = so_far[-1].at if so_far else _START_OF_TIME
         until = int(_links_expire_at(since, message.expires_at if isinstance(message, Approval) else None).timestamp())
 
+        has_links = bool(self.public_url) and person not in self.lists
+
         def link(**what: Any) -> str:
             return self._link(thread_id, message.step, person, until, **what)
 
         match message:
             case Approval():
                 body = Body(request_subject(message)).add_request(message)
-                if self.public_url:
+                if has_links:
                     both = (("Approve", True), ("Reject", False))
                     body.add_links([(word, link(digest=message.digest, approved=yes)) for word, yes in both])
                     if message.editable:
                         body.add_note(f"On the page behind a link you can also change: {', '.join(message.editable)}.")
                 if by_reply:
                     body.add_note('You can also reply to this mail with "approve", or with "reject: " and the reason.')
-                elif not self.public_url:
+                elif not has_links:
                     same = f"{thread_id} --digest {message.digest[:12]}"
                     body.add_note(f"To decide, run `bot approve {same}` or `bot reject {same}`.")
                 return body
             case Question():
                 body = Body(message.question).add_question(message)
-                if self.public_url and message.offers:
+                if has_links and message.offers:
                     body.add_links([(choice, link(digest="", number=n)) for n, choice in enumerate(message.offers)])
                 return body.add_note("Reply to this mail to answer.")
 

@@ -21,6 +21,7 @@ from itertools import islice
 from typing import Any
 
 from channels.email.identity.senders import envelope_address, is_plain_address
+from channels.email.lists import Distribution, distribution_of
 from channels.email.markup import text_of_html
 from channels.email.replies import split_body
 from channels.email.robots import Bounce, bounce_of, why_automatic
@@ -80,6 +81,10 @@ class Mail:
     attachments: tuple[Attachment, ...]
     automatic: str
     """Why the mail must not be answered (see `channels.email.robots`); empty: a person seems to have written it."""
+    distribution: Distribution
+    """What says that a list has distributed it."""
+    authors: tuple[str, ...]
+    """Whom Reply-To names, or else X-Original-From: the author, where a list has put itself into From."""
     bounce: Bounce | None
     """Set if it is a report that a mail could not be delivered."""
     sent_by: tuple[str, ...]
@@ -130,6 +135,8 @@ def parse(raw: bytes) -> Mail:
         text_is_complete=whole and body_is_complete and parts.is_complete and len(body) <= TEXT_CHARS_MAX,
         attachments=attachments,
         automatic=why_automatic(message, sender),
+        distribution=distribution_of(message),
+        authors=tuple(one for _, one in _people(message, "Reply-To") or _people(message, "X-Original-From")),
         bounce=bounce_of(message, body),
         sent_by=_sent_by(message, sender),
         envelope=envelope_address(_raw(message, "Return-Path")),

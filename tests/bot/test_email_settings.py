@@ -100,6 +100,7 @@ def test_what_is_missing_or_does_not_go_together_is_told(given: dict[str, Any], 
     [
         ("email_oauth", "yahoo", "'microsoft' or 'google'"),
         ("email_oauth_tenant", "team.example/../x", "pattern"),
+        ("email_team_addresses", "oncall@team.example, team.example", "'team.example', which is not an address"),
         ("email_oauth_url", "http://login.example.com", "must begin with https://"),
         ("email_oauth_url", "login.example.com", "must be an https:// URL"),
         ("email_oauth_service_account", '{"type": "authorized_user"}', "must be the JSON key of a service account"),
@@ -112,3 +113,8 @@ def test_what_is_wrong_is_told_without_the_secret(name: str, value: str, told: s
     (error,) = wrong.value.errors(include_url=False, include_input=False)
     assert told in error["msg"]
     assert "x-y-z" not in error["msg"]
+
+
+def test_the_mailbox_is_no_list_of_its_own() -> None:
+    with pytest.raises(ValidationError, match="holds EMAIL_ADDRESS, which is the mailbox's own address"):
+        Settings(email_address=BOT, email_team_addresses=f"oncall@team.example {BOT}")

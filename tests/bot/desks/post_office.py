@@ -30,6 +30,7 @@ from channels.email.identity.tokens import Signer
 from channels.email.imap import Pace
 from channels.email.inbound import EmailInbound
 from channels.email.letters import Writer
+from channels.email.lists import TeamAddresses
 from channels.email.mailbox import FirstStart, Mailbox
 from channels.email.outbox import Outbox
 from channels.email.servers import MailServer, imap_server, smtp_server
@@ -88,6 +89,7 @@ class PostOffice:
         self.smtp_port = server.port
         self.public_url = "https://bot.team.example"
         self.allowed = f"{DOMAIN} cleo@partner.example"
+        self.team_addresses = ""
         self._numbers = itertools.count(1)
 
     @property
@@ -98,6 +100,7 @@ class PostOffice:
             allowed=AllowedSenders.parse(self.allowed).allow,
             public_url=self.public_url,
             replies_decide=bool(self.authserv_id),
+            lists=TeamAddresses.parse(self.team_addresses),
         )
 
     def adapter(self) -> EmailInbound:
