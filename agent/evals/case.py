@@ -120,7 +120,7 @@ class Pattern(_Lists):
     """Searched in all texts of the step, in capitals or not."""
     stopped: Regex = ""
     judge: str = ""
-    """What the text must say, for a model that judges. Without one, it is not looked at."""
+    """What the text must say, for a model that judges (`bot eval --judge`). Without one, it is not looked at."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Pattern:

@@ -21,6 +21,7 @@ from agent.roster import DEFAULT
 from bot.app import model_of
 from bot.cli import command, console, exits
 from bot.cli.evals import adding, page, results, text
+from bot.cli.evals.judge import Judge
 from bot.cli.evals.results import Measured, Results
 from bot.cli.evals.stage import Ready, ready
 from bot.cli.evals.suite import Budget, Suite
@@ -73,6 +74,9 @@ def run(
         bool | None, typer.Option("--held-out/--no-held-out", help="only the cases held out, or only the others")
     ] = None,
     model: Annotated[str, typer.Option("--model", metavar="M", help="a model of the team file, by its table")] = "",
+    judge: Annotated[
+        str, typer.Option("--judge", metavar="M", help="a model that judges texts, where a case asks for it")
+    ] = "",
     max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, help="stop when it cost so much")] = None,
     max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0, help="stop after so long")] = None,
     right_min: Annotated[
@@ -92,7 +96,8 @@ def run(
                 budget = Budget(
                     float("inf") if max_cost is None else max_cost, float("inf") if max_seconds is None else max_seconds
                 )
-                suite = Suite(found.stage, kept, lambda _: asked, budget, _tell)
+                by = Judge(_model(models, judge)) if judge else None
+                suite = Suite(found.stage, kept, lambda _: asked, budget, _tell, by)
                 await suite.play(cases, runs, at_once)
         _report(setup, kept, cases, suite.stopped, right_min, as_json=as_json)
 

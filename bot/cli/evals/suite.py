@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from agent.evals.case import Case
 from agent.evals.tally import Ran
 from agent.model.base import Model
+from bot.cli.evals.judge import Judge
 from bot.cli.evals.play import Stage
 from bot.cli.evals.recorder import Raw
 from bot.cli.evals.results import Results
@@ -48,6 +49,7 @@ class Suite:
     budget: Budget = field(default_factory=Budget)
     tell: Callable[[Ran], None] = lambda _: None
     """Called after each run."""
+    judge: Judge | None = None
     stopped: str = ""
     """Why not everything was played; empty: it was."""
 
@@ -83,6 +85,8 @@ class Suite:
             self.results.keep_answer(case, run, raw)
 
         played = await self.stage.play(case, self.model_for(case), kept)
+        if self.judge:
+            played = await self.judge.look_at(case, played)
         ran = self.results.keep(case, run, played)
         self.tell(ran)
         return ran

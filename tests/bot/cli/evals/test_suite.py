@@ -15,6 +15,7 @@ from agent.evals.judging import Kind
 from agent.evals.tally import Tally, changes
 from agent.model.base import Answer, ModelFailure, Prompt
 from bot.cli.evals import page, results, text
+from bot.cli.evals.judge import Judge
 from bot.cli.evals.results import Measured, Results
 from bot.cli.evals.stage import Ready, ready
 from bot.cli.evals.suite import Budget, Suite
@@ -158,3 +159,31 @@ async def test_the_reports_hold_what_counts_and_escape_what_a_model_wrote(found:
     assert "\u202e" not in shown
     assert shown.index("wrong card</span> thanks") < shown.index("> greeting")
     assert not text.has_passed(tally, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("judged", "kind"),
+    [
+        ({"intent": "judged", "why": "It says so.", "holds": True}, "right"),
+        ({"intent": "judged", "why": "It does not say why.", "holds": False}, "wrong_words"),
+        (NOTHING, "failed"),
+        ("{", "failed"),
+    ],
+)
+async def test_a_model_may_judge_the_words_where_a_case_asks_for_it(
+    found: Ready, kept: Results, judged: Any, kind: Kind
+) -> None:
+    one = case(found, "failed-deployment")
+    answers = {"intent": "request_human_input", "question": "It failed. What now?"}
+    judge = Judge(Answering(judged))
+    await Suite(found.stage, kept, lambda _: Answering(answers), judge=judge).play([one], 1, 1)
+    assert [ran.kind for ran in kept.ran.values()] == [kind]
+
+
+async def test_a_judge_is_not_asked_about_an_action(found: Ready, kept: Results) -> None:
+    """Nor where the case does not say what the words must be: `Answering()` has no answer."""
+    cases = [case(found, "thanks"), case(found, "failed-deployment")]
+    suite = Suite(found.stage, kept, lambda one: Answering(NOTHING if one.name == "thanks" else deploy()))
+    suite.judge = Judge(Answering())
+    await suite.play(cases, 1, 1)
+    assert [ran.kind for ran in kept.ran.values()] == ["right", "wrong_card"]
