@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from bot.cli import console
+from store.events import FeedbackGiven, StepChosen
 from store.thread import Thread
 
 
@@ -30,3 +31,15 @@ def say_what_next(thread: Thread, *, decided: bool = False) -> None:
             console.say(f"Next: {program} send --thread {thread.id} TEXT")
         case _:
             pass
+    if at := went_wrong_at(thread):
+        console.say(f"For the evals: {program} eval add {thread.id} --at {at} --wrong")
+
+
+def went_wrong_at(thread: Thread) -> int:
+    """How many events came before the choice of the model after which people were not helped; 0: there is none."""
+    chosen = {e.step: n for n, e in enumerate(thread.events) if isinstance(e, StepChosen) and e.by == "model"}
+    rated = {e.step: e.helpful for e in thread.events if isinstance(e, FeedbackGiven)}
+    unhelpful = [chosen[step] for step, helpful in rated.items() if not helpful and step in chosen]
+    if thread.status == "handed_to_human":
+        unhelpful.append(max(chosen.values(), default=0))
+    return max(unhelpful, default=0)
