@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from channels.email.identity.senders import AllowedSenders, is_plain_address, parse_domains
 from channels.email.lists import TeamAddresses
@@ -18,6 +18,9 @@ from channels.hosts import is_loopback
 
 class EmailSettings(BaseModel):
     """Each field is the variable of its name."""
+
+    # Nobody reads these alone, and to build validators takes a command as long as half of its own code.
+    model_config = ConfigDict(defer_build=True)
 
     email_address: str = ""
     """The address that people write to."""

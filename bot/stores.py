@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.settings import Settings
-from store.embedded import losses
-from store.embedded.server import visited, why_down
 from store.redis.connection import COMMAND_SECONDS, Connection
 from store.redis.index import RedisIndex
 from store.redis.keys import Keys
@@ -38,18 +36,21 @@ async def store_of(settings: Settings, *, stays: bool = True) -> AsyncIterator[R
     async with connected(settings, stays=stays) as connection:
         store = RedisStore(connection, confirms=settings.durable_before_acting)
         try:
-            if not settings.redis_url and (cut := losses.marked(settings.bot_home)):
-                await _tell_of(cut, store, settings.bot_home)
+            if not settings.redis_url:
+                await _tell_of_losses(store, settings.bot_home)
             yield store
         finally:
             await store.aclose()
 
 
-async def _tell_of(cut: str, store: RedisStore, home: Path) -> None:
-    from bot.lost_events import hand_over
+async def _tell_of_losses(store: RedisStore, home: Path) -> None:
+    from store.embedded import losses
 
-    await hand_over(store, cut, datetime.fromtimestamp(await store.time(), UTC))
-    losses.unmark(home)
+    if cut := losses.marked(home):
+        from bot.lost_events import hand_over
+
+        await hand_over(store, cut, datetime.fromtimestamp(await store.time(), UTC))
+        losses.unmark(home)
 
 
 async def facts_of(store: Store) -> ServerFacts | None:
@@ -75,6 +76,8 @@ async def connected(settings: Settings, *, stays: bool = True) -> AsyncIterator[
         if settings.redis_url:
             connection = await Connection.open(settings.redis_url, seconds)
         else:
+            from store.embedded.server import why_down
+
             url = await stack.enter_async_context(_embedded(settings, stays))
             connection = await Connection.open(url, seconds, why_away=functools.partial(why_down, settings.bot_home))
         stack.push_async_callback(connection.aclose)
@@ -92,6 +95,8 @@ async def secret_keys(settings: Settings, store: NoteStore) -> Sequence[str]:
 
 def _embedded(settings: Settings, stays: bool) -> contextlib.AbstractAsyncContextManager[str]:
     if not stays:
+        from store.embedded.server import visited
+
         return visited(settings.bot_home)
     from store.embedded.keeper import embedded
 

@@ -17,13 +17,16 @@ from agent.perform.turn import Turn
 from agent.steps import Facts, Tool, ToolError
 from channels.messages import HEADLINE_CHARS_MAX
 from store import keys
-from store.authority.binding import digest, digest_of
+from store.authority.binding import digest_of
 from store.codec import EventTooLarge, decode, encode
 from store.events import ApprovalDecided, ApprovalRequested
 from store.standing import StandingGranted
 from store.state import StepState
 from store.text import instant, one_line
 from store.values import Place
+
+NO_DIGEST = "0" * 64
+"""As long as one."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +65,7 @@ def _bound(
             id=keys.requested(chosen.step),
             at=turn.now(),
             step=chosen.step,
-            digest=digest(thread_id, chosen, {}, {}, None),
+            digest=NO_DIGEST,
             facts=facts,
             title=_title(turn, tool, facts),
             dangers=tuple(name for name in tool.dangers if name in facts),

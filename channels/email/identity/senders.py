@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.headerregistry import Address
 
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 _BATV = re.compile(r"^prvs=[0-9a-z]{1,30}=", re.IGNORECASE)
@@ -56,6 +55,9 @@ def parse_domains(text: str) -> tuple[str, ...]:
 
 def is_plain_address(address: str) -> bool:
     """Whether it is one bare ASCII address, which we can put into a header."""
+    # Not at the top: every command reads the settings, few of them an address.
+    from email.headerregistry import Address
+
     try:
         return address.isascii() and Address(addr_spec=address).addr_spec == address
     except Exception:
