@@ -128,7 +128,7 @@ def _nothing(row: _Row, event: Event) -> None:
 def _message(row: _Row, event: MessageReceived) -> Block:
     text = row.text
     name = name_of(event, row.index) if row.agent.quotes else ""
-    text.put("from", f"{_who(event.sender)}, {name}" if name else _who(event.sender))
+    text.put("from", f"{who(event.sender)}, {name}" if name else who(event.sender))
     _put_if(text, "subject", event.subject)
     if event.answers and (asked := row.thread.step(event.answers)):
         text.put("answers", str(asked.chosen.arguments.get("question", "")))
@@ -191,7 +191,7 @@ def _requested(row: _Row, event: ApprovalRequested) -> Block | None:
         return None
     text.put("step", step.chosen.intent)
     if step.chosen.editor:
-        text.put("changed_by", _who(step.chosen.editor))
+        text.put("changed_by", who(step.chosen.editor))
     text.put_all(step.chosen.arguments, apart="arguments")
     text.put_all(_without(event.facts, row.for_people), apart="facts")
     return Block("approval_requested", str(text))
@@ -201,7 +201,7 @@ def _decided(row: _Row, event: ApprovalDecided) -> Block | None:
     step, text = row.step, row.text
     if step is None or step.request is None or step.request.outcomes.get(event.id) != "settled":
         return None
-    text.put("by", _who(event.by))
+    text.put("by", who(event.by))
     text.put("step", step.chosen.intent)
     text.put("approved", event.approved)
     if event.comment and not event.standing:
@@ -251,7 +251,7 @@ def _not_done(row: _Row, tag: str, why: str, hint: str = "") -> Block | None:
     text.put("step", step.chosen.intent)
     if not step.request:
         if step.chosen.editor:
-            text.put("changed_by", _who(step.chosen.editor))
+            text.put("changed_by", who(step.chosen.editor))
         text.put_all(step.chosen.arguments, apart="arguments")
     text.put("error", why)
     _put_if(text, "hint", hint)
@@ -304,19 +304,19 @@ def _came_back(row: _Row, event: DeliveryFailed) -> Block:
 
 
 def _cancelled(row: _Row, event: ThreadCancelled) -> Block:
-    row.text.put("by", _who(event.by))
+    row.text.put("by", who(event.by))
     row.text.put("reason", event.reason)
     return Block("cancelled", str(row.text))
 
 
 def _stopped(row: _Row, event: WorkStopped) -> Block:
-    row.text.put("by", _who(event.by))
+    row.text.put("by", who(event.by))
     row.text.put("what", "what was under way and any request; what has begun goes on to its end. Wait for new words")
     return Block("stopped", str(row.text))
 
 
 def _reopened(row: _Row, event: ThreadReopened) -> Block:
-    row.text.put("by", _who(event.by))
+    row.text.put("by", who(event.by))
     row.text.put("what", "what was cancelled stays cancelled; nothing from before is under way")
     return Block("reopened", str(row.text))
 
@@ -390,7 +390,7 @@ def _not_in_arguments(result: dict[str, JsonValue], arguments: dict[str, JsonVal
     return {name: value for name, value in result.items() if name not in arguments}
 
 
-def _who(person: Person) -> str:
+def who(person: Person) -> str:
     """Name and trust. Only we write round brackets, so a display name cannot claim to be verified."""
     name = one_line(person.name or person.address or "somebody", NAME_CHARS_MAX)
     return f"{name.replace('(', '[').replace(')', ']')} ({person.trust.replace('_', ' ')})"

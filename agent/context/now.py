@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from agent.context.blocks import who
 from agent.context.writer import Writer
-from store.text import call_in_words, instant
+from store.events import (
+    ApprovalDecided,
+    MessageReceived,
+    StepRefused,
+    ToolFinished,
+    ToolInterrupted,
+    TriggerReceived,
+)
+from store.text import call_in_words, instant, one_line
 from store.thread import Thread
+
+PART_CHARS_MAX = 600
+WORDS_CHARS_MAX = 400
+"""Of the newest message, whose whole stands further up."""
 
 
 def under_way(thread: Thread) -> str:
-    """YAML: the time, and every call that waits or runs."""
-    text = Writer(400)
+    """YAML: the time, every call that waits or runs, and the newest words, if much has been read since."""
+    text = Writer(PART_CHARS_MAX)
     text.put("time", instant(thread.events[-1].at))
     calls: dict[str, list[str]] = {}
     for step in thread.open_steps():
@@ -27,4 +40,23 @@ def under_way(thread: Thread) -> str:
                 pass
     for key, found in calls.items():
         text.put(key, found[0] if len(found) == 1 else found)
+    if newest := _newest_words(thread):
+        text.put("newest_message", newest)
     return str(text)
+
+
+def _newest_words(thread: Thread) -> str:
+    """Who wrote last, and what, if something else has happened since; empty: the model has just read it."""
+    since = False
+    for event in reversed(thread.events):
+        match event:
+            case MessageReceived():
+                words = thread.state.edits.texts.get(event.id, event.text)
+                return f"{who(event.sender)}: {one_line(words, WORDS_CHARS_MAX)}" if since and words else ""
+            case TriggerReceived():
+                return ""
+            case ToolFinished() | StepRefused() | ApprovalDecided() | ToolInterrupted():
+                since = True
+            case _:
+                pass
+    return ""
