@@ -23,6 +23,7 @@ from store.choices import ChoiceFailed
 from store.events import MessageReceived, StepChosen, StepRefused, ThreadUnserved, ToolFinished, TriggerReceived
 from store.keys import MessageKey
 from store.outbox import Unsent
+from store.repeats import begun_before
 from store.state import StepState
 from store.text import call_in_words, instant, one_line
 from store.thread import Thread
@@ -243,7 +244,8 @@ def _last_error(thread: Thread) -> str:
 
 
 def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool) -> bool:
-    """Whether the call waits for an approval: the tool says so, a rule names it, or doubtful words led to it.
+    """Whether the call waits for an approval: the tool says so, a rule names it, it has begun before in this turn, or
+    doubtful words led to it.
 
     If nobody vouches for one of these words, every call that acts and that the model chose needs approval. What only
     looks never does.
@@ -254,7 +256,9 @@ def must_be_approved(agent: Agent, thread: Thread, state: StepState, tool: Tool)
         return False
     if tool.needs_approval() or agent.named_by_rule(tool):
         return True
-    return state.chosen.by != "code" and words_behind(thread, state.id).doubtful
+    if state.chosen.by == "code":
+        return False
+    return begun_before(thread, state) is not None or words_behind(thread, state.id).doubtful
 
 
 def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:

@@ -24,6 +24,7 @@ from store.events import (
 )
 from store.keys import MessageKey
 from store.names import called
+from store.repeats import begun_before
 from store.state import Request, StepState, effect_of
 from store.text import call_in_words, one_line
 from store.thread import Thread
@@ -83,7 +84,9 @@ def cautions(thread: Thread, request: Request) -> tuple[str, ...]:
     more = f" and {len(doubts) - DOUBTS_MAX} more" if len(doubts) > DOUBTS_MAX else ""
     named = f"{', '.join(doubts[:DOUBTS_MAX])}{more}"
     unproven = f"Words behind this that nobody vouches for: {named}." if doubts else ""
-    return tuple(filter(None, (unproven, why_two(request.terms))))
+    begun = begun_before(thread, thread.state.steps[request.step])
+    again = "The same call has begun already since somebody wrote last." if begun else ""
+    return tuple(filter(None, (again, unproven, why_two(request.terms))))
 
 
 def reminded(request: Request) -> Reminded:

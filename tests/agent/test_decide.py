@@ -551,7 +551,7 @@ def test_whatever_people_do_nothing_happens_that_was_not_allowed() -> None:
     interesting = {
         *("tool_waiting", "tool_interrupted", "step_refused", "choice_failed", "timer_fired", "message_failed"),
         *("push started", "touch started", "slow started", "compacted", "stood over words"),
-        "an approval while code asks",
+        *("an approval while code asks", "repeated and started"),
         *("paused", "waiting_for_approval", "waiting_for_answer", "waiting", "done", "cancelled", "handed_to_human"),
         *("thread_reopened", "work_stopped"),
         *(f"step {status}" for status in ("finished", "failed", "rejected", "refused", "interrupted", "superseded")),

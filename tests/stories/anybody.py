@@ -32,6 +32,7 @@ from store.events import (
     StepChosen,
     ThreadCancelled,
     ThreadReopened,
+    ToolFinished,
     ToolStarted,
     TriggerReceived,
     WorkStopped,
@@ -298,7 +299,9 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
                 assert may_begin(before), f"{new.id} while {before.status}"
                 doubted = step.chosen.acts and step.chosen.by == "model" and self.is_doubtful(before, step.chosen)
                 self.reached["doubted and started"] += doubted
-                if step.chosen.intent == "push" or doubted:
+                repeated = step.chosen.acts and step.chosen.by == "model" and repeats(before, step.chosen)
+                self.reached["repeated and started"] += repeated
+                if step.chosen.intent == "push" or doubted or repeated:
                     request, decision = step.request, step.request.decision if step.request else None
                     self.check_approval(before, step, new)
                     assert request is not None
@@ -410,6 +413,21 @@ def begins(event: Event) -> TypeGuard[ToolStarted | StepChosen]:
 
 def may_begin(before: Thread) -> bool:
     return not (before.state.cancelled or before.state.paused or before.state.handed_to_human)
+
+
+def repeats(before: Thread, chosen: StepChosen) -> bool:
+    """Whether the same call was begun already after the last words that came before this choice."""
+    events = before.events[: before.events.index(chosen)]
+    words = [n for n, event in enumerate(events) if isinstance(event, MessageReceived | TriggerReceived)]
+    turn = events[words[-1] + 1 :] if words else events
+    same = {
+        event.step
+        for event in turn
+        if isinstance(event, StepChosen) and event.by == "model" and event.intent == chosen.intent
+        if event.arguments == chosen.arguments
+    }
+    failed = {event.step for event in before.events if isinstance(event, ToolFinished) and event.error}
+    return any(isinstance(event, ToolStarted) and event.step in same - failed for event in turn)
 
 
 def was_cancelled(before: Thread, step_id: str) -> bool:

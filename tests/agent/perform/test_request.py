@@ -12,7 +12,7 @@ from channels.inbound import Refused
 from store.events import StepChosen
 from store.values import Person
 from tests.agent.pushing import PROD, STAGING, asked_to_push
-from tests.telling.playbook import NOTHING, Push, World, done
+from tests.telling.playbook import NOTHING, Push, Touch, World, done
 from tests.telling.story import ANN, BOB, EVE, approved, chosen, message, requested, thread
 
 
@@ -196,3 +196,22 @@ def test_a_request_of_an_old_log_is_shown_by_its_intent_and_listed_by_its_call()
     assert waiting.pending
     assert waiting.pending.title == "push tag=v3"
     assert approval(waiting, waiting.pending).headline == "push"
+
+
+async def test_what_has_begun_once_since_somebody_wrote_is_asked_of_a_person_the_second_time() -> None:
+    world = World()
+    world.model.answers(Touch(), Touch(), done("Touched twice."))
+    await world.say("touch it")
+    await world.run()
+    assert world.desk.ran == ["touch"]
+    pending = world.thread.pending
+    assert pending
+    assert approval(world.thread, pending).cautions == ("The same call has begun already since somebody wrote last.",)
+    await world.approve()
+    await world.run()
+    assert world.desk.ran == ["touch", "touch"]
+
+    world.model.answers(Touch(), done("Once more."))
+    await world.say("and touch it once more")
+    await world.run()
+    assert world.desk.ran == ["touch"] * 3, "they asked for it themselves"
