@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -245,13 +245,16 @@ steps = st.sampled_from(["s1", "s2", "s3"])
 def any_event() -> st.SearchStrategy[Event]:
     own = {"step": steps, "key": st.sampled_from(["s1/say", "s2/card", "m/notice"]), "timer": nasty, "text": nasty}
     own |= {"intent": st.sampled_from(["push", "look", "nothing_to_do", "withdraw_request"]), "name": nasty}
-    own |= {"error": nasty, "why": nasty, "comment": nasty, "reason": nasty}
+    own |= {"error": nasty, "why": nasty, "comment": nasty, "reason": nasty, "details": nasty}
     kinds = [kind for kind in KINDS.values() if kind is not ThreadOpened]
 
     def of(kind: type[Event]) -> st.SearchStrategy[Event]:
-        fields: dict[str, Any] = {name: values for name, values in own.items() if name in kind.model_fields}
-        if kind.__name__ == "ChoiceFailed":
-            del fields["reason"]
+        annotations = {name: field.annotation for name, field in kind.model_fields.items()}
+        fields: dict[str, Any] = {
+            name: values
+            for name, values in own.items()
+            if name in annotations and get_origin(annotations[name]) is not Literal
+        }
         return events_of(kind, id=st.sampled_from(["m", "e1", "e2"]), **fields)
 
     return st.one_of(*map(of, kinds))
