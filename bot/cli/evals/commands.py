@@ -46,7 +46,7 @@ class _RunsByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunsByDefault,
-    help="Play an agent's cases against the model: bot eval [AGENT]. Or make a case of a thread, or compare results.",
+    help="Play an agent's cases against the model. `bot eval [AGENT]` is `bot eval run [AGENT]`.",
     rich_markup_mode=None,
 )
 

@@ -227,12 +227,13 @@ class _Course:
             async with _following(self._app, self._thread) as news:
                 while not self._rests() and not over.done():
                     more = asyncio.ensure_future(anext(news))
-                    await asyncio.wait({more, over}, return_when=asyncio.FIRST_COMPLETED)
-                    if more.done():
-                        self._thread = more.result()
-                    else:
-                        more.cancel()
+                    try:
+                        await asyncio.wait({more, over}, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        more.cancel()  # Also when the whole is interrupted: nobody else ends it.
                         await asyncio.wait({more})
+                    if not more.cancelled():
+                        self._thread = more.result()
             self._thread = await self._app.store.refresh(self._thread)
         finally:
             over.cancel()

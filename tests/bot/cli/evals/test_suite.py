@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -122,6 +123,30 @@ async def test_a_case_that_was_changed_is_played_again_and_so_is_all_under_anoth
     home = kept.folder.parent.parent
     assert results.unfinished(home, more, [one]) is not None
     assert results.unfinished(home, replace(more, fingerprint="other"), [one]) is None
+
+
+class Silent:
+    """A model that never answers."""
+
+    name = "silent"
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody woke it")
+
+
+async def test_an_interrupt_ends_it_at_once_and_the_case_is_played_again(found: Ready, kept: Results) -> None:
+    model, one = Silent(), case(found, "thanks")
+    playing = asyncio.create_task(Suite(found.stage, kept, lambda _: model).play([one], 1, 1))
+    await model.asked.wait()
+    playing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing
+    assert not kept.has(one, 1)
 
 
 class Away:
