@@ -79,9 +79,10 @@ async def compared(site: Site, folders: Sequence[Path], rounds: Rounds) -> str:
             for side in _in_turn(sides, number):
                 await _loops(site.server, side, rounds.loops_at_once)
         for number in range(rounds.long):
-            for length in (10, 1000):
-                for side in _in_turn(sides, number):
-                    await _long(side, length)
+            few = {side.prefix: await _long(side, 10) for side in _in_turn(sides, number)}
+            many = {side.prefix: await _long(side, 1000) for side in _in_turn(sides, number)}
+            for side in sides:
+                side.note("growth of a step, 1,000 events against 10", many[side.prefix] / few[side.prefix])
         for number in range(rounds.floods):
             for side in _in_turn(sides, number):
                 side.note("approve-loops, 50 at once (/s)", (await side.do("flood", rounds.flood))["per_s"][0])
@@ -138,12 +139,15 @@ async def _loops(server: Server, side: Side, count: int) -> None:
     side.note("bytes sent to Redis per step", sent / count / STEPS)
 
 
-async def _long(side: Side, length: int) -> None:
+async def _long(side: Side, length: int) -> float:
+    """One step more on a thread of that length, in milliseconds."""
     took = await side.do("long", length)
+    one_more = marginal(took["chosen_at"]) * 1000
     side.note(f"step at {length:,} events (ms)", took["whole_ms"][0])
-    side.note(f"  without reading the thread, at {length:,} events (ms)", marginal(took["chosen_at"]) * 1000)
+    side.note(f"  without reading the thread, at {length:,} events (ms)", one_more)
     side.note(f"  CPU, reading the thread included, at {length:,} events (ms)", took["cpu_ms"][0])
     side.note(f"  approval recorded -> tool started at {length:,} events (ms)", took["resume_ms"][0])
+    return one_more
 
 
 async def _parked(server: Server, side: Side, threads: int) -> None:
