@@ -127,7 +127,7 @@ class EmailInbound:
             if mail.sender in self._lists:
                 why = "a list wrote itself into From"
                 identity = replace(identity, is_verified=False, may_decide=False, alignment="unaligned", why=why)
-            why = await self._append(mail, fetched, identity)
+            why = await self._append(mail, fetched, await self._unless_only_said(identity, fetched))
         if why:
             sender = one_line(mail.sender, 200)
             log.warning("mail_not_answered", why=why, sender=sender, uid=fetched.uid, message_id=mail.message_id[:200])
@@ -194,6 +194,15 @@ class EmailInbound:
         thread_id = self._writer.signer.thread_of_message(card)
         shown = await self._desk.request_shown(thread_id, card, sender) if thread_id else None
         return (thread_id, *shown) if shown else None
+
+    async def _unless_only_said(self, identity: Identity, fetched: Fetched) -> Identity:
+        """The word of our server, without a signature or a seal, verifies nobody while the server is not proven."""
+        if not identity.is_verified or identity.dkim_domain or identity.sealed_by:
+            return identity
+        if not await self._proof.why_missing(fetched.validity):
+            return identity
+        why = "our mail server is not proven to remove forged verdicts"
+        return replace(identity, is_verified=False, may_decide=False, alignment="unknown", why=why)
 
     async def _why_unproven(self, mail: Mail, fetched: Fetched) -> str:
         """Why our server's word on the sender decides nothing; empty: it may."""

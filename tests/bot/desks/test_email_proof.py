@@ -10,7 +10,7 @@ import structlog
 
 from bot.desks.mail_proof import ProofRenewal
 from channels.email.imap import connected
-from store.events import ApprovalDecided
+from store.events import ApprovalDecided, MessageReceived
 from store.replies import ReplyDecidedNothing
 from tests.bot.desks.post_office import (
     BOT,
@@ -63,6 +63,23 @@ async def test_the_same_reply_decides_once_the_server_has_passed_the_test(post: 
         await post.writes("approve", answers=request)
         await post.hears("It is out.")
     assert post.desk.ran == ["push(target: prod)"]
+
+
+@pytest.mark.parametrize(("is_proven", "is_signed"), [(False, False), (True, False), (False, True)])
+async def test_the_word_of_a_server_that_is_not_proven_verifies_nobody(
+    post: PostOffice, is_proven: bool, is_signed: bool
+) -> None:
+    post.is_proven = is_proven
+    post.model.answers(done("Good morning."))
+    async with post.open():
+        mail = post.letter("hello")
+        mail.is_signed = is_signed
+        await post.gets(mail)
+        await post.hears("Good morning.")
+    [received] = kinds(await post.thread(), MessageReceived)
+    is_verified = is_proven or is_signed
+    assert received.sender.trust == ("verified" if is_verified else "unverified")
+    assert received.origin["from"] == ("aligned" if is_verified else "unknown")
 
 
 async def test_a_server_that_leaves_the_forged_verdict_is_not_proven(post: PostOffice) -> None:
