@@ -15,7 +15,7 @@ from tests import ROOT
 HEAVY = {
     *("agent.loop", "agent.model.openai", "agent.roster.deploy", "bot.app", "bot.web", "bot.worker"),
     *("channels.email.imap", "channels.email.outbox", "channels.slack.channel", "channels.webhook.channel"),
-    *("aiohttp", "aioimaplib", "aiosmtplib", "fastapi", "httpx2", "lxml", "markdown_it", "openai"),
+    *("aiohttp", "aioimaplib", "aiosmtplib", "dkim", "dns", "fastapi", "httpx2", "lxml", "markdown_it", "openai"),
     *("slack_bolt", "slack_sdk", "starlette", "uvicorn"),
 }
 """What only some commands need, and takes long to import."""
