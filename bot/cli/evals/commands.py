@@ -7,6 +7,7 @@ where an earlier one stopped, unless what the model is shown has changed.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 
 from agent.evals.case import Case, chosen
 from agent.evals.tally import Ran, Tally, changes
+from agent.model.base import DEFAULT as MODEL
 from agent.model.base import Answer, Model, Prompt
 from agent.model.choice import Models
 from agent.roster import DEFAULT
@@ -92,13 +94,18 @@ def run(
             cases = chosen(found.cases, only or (), held_out=held_out)
             async with model_of(setup) as models:
                 asked = _model(models, model)
-                kept = _results(setup, found, asked.name, cases, runs, again=again)
+                if max_cost is not None and not any(one.model.price for one in models.options.values()):
+                    raise Refused("--max-cost has no effect without price_in and price_out of a model in [models].")
+                kept = _results(setup, found, asked.name, f"{model} {judge}", cases, runs, again=again)
                 budget = Budget(
                     float("inf") if max_cost is None else max_cost, float("inf") if max_seconds is None else max_seconds
                 )
                 by = Judge(_model(models, judge)) if judge else None
                 suite = Suite(found.stage, kept, lambda _: asked, budget, _tell, by)
                 await suite.play(cases, runs, at_once)
+                modes = {one.model.name: one.model.client.mode for one in models.options.values()}
+                modes.setdefault(models.name, models.options[MODEL].model.client.mode)
+            kept.write_measured(replace(kept.measured, rung=modes.get(asked.name, "")))
         _report(setup, kept, cases, suite.stopped, right_min, as_json=as_json)
 
     command.run(work, model=True, agents=False)
@@ -157,9 +164,13 @@ def _model(models: Models, label: str) -> Model:
     return _Chosen(models, label)
 
 
-def _results(setup: Setup, found: Ready, model: str, cases: list[Case], runs: int, *, again: bool) -> Results:
+def _results(
+    setup: Setup, found: Ready, model: str, chosen: str, cases: list[Case], runs: int, *, again: bool
+) -> Results:
+    """`chosen`: which models of the team file were named."""
     home = setup.settings.bot_home / FOLDER
-    fingerprint = results.fingerprint_of(found.agent)
+    tables = {name: table.model_dump(mode="json") for name, table in setup.team.models.items()}
+    fingerprint = results.fingerprint_of(found.agent, [tables, setup.settings.openai_base_url, chosen])
     measured = Measured(found.agent.name, model, fingerprint, runs, results.now())
     if not again and (before := results.unfinished(home, measured, cases)):
         console.say(f"Going on with {before.folder}")
@@ -192,7 +203,9 @@ def _report(setup: Setup, kept: Results, cases: list[Case], stopped: str, right_
     if stopped:
         raise command.Failed(f"Not all was played, because {one_line(stopped, 300)}. The same command goes on.")
     if not text.has_passed(tally, right_min):
-        raise command.Failed(f"{tally.right} ended right; wrong actions: {text.wrong_actions(tally)}.")
+        failed = tally.kinds.get("failed", 0)
+        again = f" {failed} runs say nothing of the model: the same command plays them again." if failed else ""
+        raise command.Failed(f"{tally.right} ended right; wrong actions: {text.wrong_actions(tally)}.{again}")
 
 
 def _before(setup: Setup, kept: Results) -> Results | None:

@@ -65,7 +65,8 @@ def page(
     since: str,
 ) -> str:
     """`made`: what the agent did, by run. `since`: the measurement before, empty if there is none."""
-    about = f"{measured.model}, {len(tally.by_case())} cases, begun {measured.began} UTC"
+    by = f" by {measured.rung}" if measured.rung else ""
+    about = f"{measured.model}{by}, {len(tally.by_case())} cases, begun {measured.began} UTC"
     title = f"{measured.agent}: {tally.right.share:.0%} ended right"
     return "\n".join(
         [

@@ -43,9 +43,11 @@ class Measured:
     model: str
     """As the team file and the endpoint call it."""
     fingerprint: str
-    """Of the system message and the schema."""
+    """Of the system message, the schema, and how the models are set up."""
     runs: int
     began: str
+    rung: str = ""
+    """How the endpoint constrained the answers: `json_schema`, `json_object` or `prompt`. Empty: not known yet."""
 
 
 @dataclass
@@ -80,6 +82,10 @@ class Results:
         wanted = {(case.name, case.digest) for case in cases}
         return tuple(ran for (name, _, digest), ran in self.ran.items() if (name, digest) in wanted)
 
+    def write_measured(self, measured: Measured) -> None:
+        self.measured = measured
+        (self.folder / RUN).write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
+
     def write_page(self, page: str) -> Path:
         path = self.folder / PAGE
         path.write_text(page, encoding="utf-8", errors="replace")
@@ -90,22 +96,22 @@ class Results:
             file.write(json.dumps(document, ensure_ascii=False) + "\n")
 
 
-def fingerprint_of(agent: Agent) -> str:
-    """Of all that is the same in every prompt."""
+def fingerprint_of(agent: Agent, settings: object = None) -> str:
+    """Of all that is the same in every prompt. `settings`: how the models are set up, as JSON."""
     frame = frame_of(agent, MODES[0])
-    text = frame.system + json.dumps(frame.response_format, sort_keys=True)
+    text = frame.system + json.dumps([frame.response_format, settings], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def begin(home: Path, measured: Measured) -> Results:
     """A new folder. Raises ResultsError."""
-    folder = home / measured.agent / measured.began.replace(":", "")
+    results = Results(home / measured.agent / measured.began.replace(":", ""), measured)
     try:
-        folder.mkdir(parents=True)
-        (folder / RUN).write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
+        results.folder.mkdir(parents=True)
+        results.write_measured(measured)
     except OSError as error:
-        raise ResultsError(f"{folder} cannot be written: {error.strerror}.") from None
-    return Results(folder, measured)
+        raise ResultsError(f"{results.folder} cannot be written: {error.strerror}.") from None
+    return results
 
 
 def now() -> str:

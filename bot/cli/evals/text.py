@@ -22,6 +22,8 @@ def lines(measured: Measured, tally: Tally) -> Iterator[str]:
     yield f"  no wrong action: {tally.without_wrong_action} cases"
     yield f"  ended:           {in_words(tally.kinds)}"
     yield f"  on the way:      {_on_the_way(tally)}"
+    if measured.rung:
+        yield f"  asked by:        {measured.rung}"
     yield f"  tokens:          {_tokens(tally)}"
     yield f"  an answer:       {_seconds(tally)}"
     if tally.cost is not None:

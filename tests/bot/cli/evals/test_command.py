@@ -60,6 +60,7 @@ async def test_one_measurement_is_compared_with_the_last_and_any_two_with_each_o
     first, *_ = (bot.home / "evals" / "deploy").iterdir()
     document = (await bot.run("eval", "--only", "thanks", "--again", "--json")).document
     assert (document["right"]["share"], document["changes"]) == (1.0, [])
+    assert document["rung"] == "json_schema"
     second = max((bot.home / "evals" / "deploy").iterdir())
     assert second != first
     assert (second / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -75,6 +76,7 @@ async def test_what_is_typed_wrong_is_said_in_one_line(bot: Bot, tmp_path: Path)
     (await bot.run("eval", "--only", "no-such-case")).failed("'no-such-case'")
     (await bot.run("eval", "nobody")).failed("'nobody' is no agent")
     (await bot.run("eval", "compare", str(tmp_path), str(tmp_path))).failed("holds no results", code=2)
+    (await bot.run("eval", "--max-cost", "1")).failed("--max-cost has no effect")
     (await bot.run("eval", "--model", "cheap", "--only", "thanks")).failed("'cheap' is no model")
 
 
