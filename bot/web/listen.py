@@ -118,6 +118,7 @@ def _acts(agent: Agent) -> list[str]:
 async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.email import EmailDesk
     from bot.desks.mail_proof import ProofRenewal, self_test
+    from channels.email.answered import AnsweredMail
     from channels.email.identity.lookup import Resolver
     from channels.email.identity.proof import Prover
     from channels.email.identity.server_proof import ServerProof
@@ -139,6 +140,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
             sealers=parse_domains(settings.email_arc_sealers),
         ),
         proof,
+        AnsweredMail(bot.store),
     )
     mailbox = Mailbox(
         servers.imap,

@@ -1,7 +1,8 @@
 """The way in: parses a mail, finds the thread that it belongs to, and appends it to the inbox.
 
 A mail goes to the first thread named by: one of our signed Message-IDs in In-Reply-To or References; one of our signed
-plus-addresses; the Message-ID of the mail that opened a thread, if the sender is verified. Otherwise it opens a thread.
+plus-addresses; the Message-ID of a mail that opened a thread, or that one answers which never came to us, if the sender
+is verified. Otherwise it opens a thread.
 A forged reference has no valid signature. Every allowed sender may write into every thread that they can name.
 
 Some mail is ignored, that is logged and left unread: automatic mail, our own, mail from senders who are not allowed or
@@ -20,6 +21,7 @@ from typing import Protocol
 import structlog
 from pydantic import JsonValue
 
+from channels.email.answered import AnsweredMail
 from channels.email.decisions import Decision, Nearly, read_decision
 from channels.email.forwards import passes_on
 from channels.email.identity.proof import Identity, Prover
@@ -97,6 +99,7 @@ class EmailInbound:
         allowed: AllowedSenders,
         prover: Prover,
         proof: ServerProven,
+        answered: AnsweredMail,
     ) -> None:
         self._inbox = inbox
         self._desk = desk
@@ -106,6 +109,7 @@ class EmailInbound:
         self._prover = prover
         self._ties = ReplyTies(writer.signer, writer.is_ours, lambda: datetime.now(UTC))
         self._proof = proof
+        self._answered = answered
 
     async def receive(self, fetched: Fetched) -> bool:
         """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
@@ -281,7 +285,8 @@ class EmailInbound:
         """The place of the mail's thread, and whether the thread is new.
 
         It is the mail's own place if the same sender opened a thread there, then that of a thread which a mail in its
-        References opened, else a new one. `may_join`: whether References count, which anybody can write.
+        References opened, then that in which such a mail, or this one itself, was answered before, else a new one.
+        `may_join`: whether References count, which anybody can write.
         """
         own = place_of(mail.message_id or mail_id)
         opener = await self._desk.opened_by(own)
@@ -297,7 +302,12 @@ class EmailInbound:
         if opener is not None:
             own = place_of(f"{mail.message_id} {mail.sender}")
             opener = await self._desk.opened_by(own)
-        return own, opener is None
+        if not may_join:
+            return own, opener is None
+        begins_with = dict.fromkeys((*mail.references[:1], *mail.references[-LOOKED_UP_MAX:], *mail.in_reply_to[:1]))
+        address = await self._answered.address_of([*filter(None, (mail.message_id,)), *named])
+        place = Place(channel=NAME, address=address or await self._answered.claim([*begins_with], own.address))
+        return place, await self._desk.opened_by(place) is None
 
     async def _record_bounce(self, mail: Mail) -> bool:
         """False: it is not about a mail of ours.

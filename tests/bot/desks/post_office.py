@@ -20,6 +20,7 @@ from agent.loop import Loop
 from bot.desks.email import EmailDesk
 from bot.inbox import Inbox
 from bot.worker import Worker
+from channels.email.answered import AnsweredMail
 from channels.email.channel import EmailChannel
 from channels.email.identity.lookup import DnsUnavailable
 from channels.email.identity.proof import Prover
@@ -115,6 +116,7 @@ class PostOffice:
             AllowedSenders.parse(self.allowed),
             Prover(self.authserv_id, self.find_txt, self.sealers),
             self.proof,
+            AnsweredMail(self.store),
         )
 
     @property

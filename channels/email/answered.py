@@ -1,0 +1,65 @@
+"""Remembers which thread holds the answers to a mail that never came to us.
+
+Two people answer the same mail and put us in Cc: both answers name a Message-ID that we have never seen, and belong
+into one thread. The first answer says which; it says so before it is appended, so a crash between the two leaves a
+place that the next of them opens. The newest ids are kept in the store, the oldest are forgotten.
+
+A Message-ID is no secret: whoever may write to us, and knows one, can join. `channels.email.inbound` decides who may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from store.base import NoteStore
+
+BUCKET_DIGITS = 2
+BUCKET_MAX = 100
+"""Ids in a note. With two hexadecimal digits there are 256 notes, so about 25,000 ids are remembered."""
+_NAME = "email/answered"
+
+
+class AnsweredMail:
+    """Every method raises StoreUnavailable."""
+
+    def __init__(self, notes: NoteStore) -> None:
+        self._notes = notes
+
+    async def address_of(self, ids: Sequence[str]) -> str:
+        """The address of the thread in which the first known of these mails is answered; empty: none is known."""
+        for one in ids:
+            hashed = _hash(one)
+            _, known = await self._read(hashed)
+            if hashed in known:
+                return known[hashed]
+        return ""
+
+    async def claim(self, ids: Sequence[str], address: str) -> str:
+        """Let these mails be answered at this address. Returns where they are: the first claim counts.
+
+        `ids`: the beginning of the conversation first, which all its answers name.
+        """
+        for one in ids:
+            hashed = _hash(one)
+            while True:
+                text, known = await self._read(hashed)
+                if known.setdefault(hashed, address) != address:
+                    return known[hashed]
+                kept = dict(list(known.items())[-BUCKET_MAX:])
+                if await self._notes.set_note(_note(hashed), json.dumps(kept), expected=text):
+                    break
+        return address
+
+    async def _read(self, hashed: str) -> tuple[str, dict[str, str]]:
+        text = await self._notes.get_note(_note(hashed))
+        return text, json.loads(text) if text else {}
+
+
+def _note(hashed: str) -> str:
+    return f"{_NAME}/{hashed[:BUCKET_DIGITS]}"
+
+
+def _hash(message_id: str) -> str:
+    return hashlib.blake2b(message_id.encode(errors="replace"), digest_size=12).hexdigest()
