@@ -34,6 +34,7 @@ from channels.messages import (
 from store.events import Event, ToolWaiting
 from store.keys import MessageKey, MessagePart
 from store.outbox import Kind, Unsent
+from store.text import instant
 from store.thread import Thread
 from store.values import Place
 from tests.matrices import examples
@@ -152,7 +153,10 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
     ),
     "undelivered": (
         (message(), done("s1"), not_sent("s1/say", 30, None).model_copy(update={"elsewhere": True})),
-        Notice("I could not send a message in terminal:desk (no answer). `bot show t1` prints the thread."),
+        Notice(
+            f"I could not send a message in terminal:desk (no answer). It was an answer of {instant(AT)}. "
+            "`bot show t1` prints the thread."
+        ),
     ),
 }  # fmt: skip
 
@@ -239,6 +243,26 @@ def test_what_did_not_arrive_is_told_with_the_place_where_it_was_to_be() -> None
     said = unsent_of(thread(*ASKED, TWO_OF_RELEASE, sent("s1/card"), lost), "undelivered")
     assert isinstance(said, Notice)
     assert said.text.startswith("I could not send a message in room:/C1/ (no answer).")
+
+
+@pytest.mark.parametrize(
+    ("events", "key", "was"),
+    [
+        ((done("s1"),), "s1/say", "an answer"),
+        ((BUTTONS,), "s1/say", "a question"),
+        ((ASKED[1], requested("s1")), "s1/card", "the request “push target=prod”"),
+        ((ASKED[1], requested("s1")), "s1/reminder/remind", "a reminder of the request “push target=prod”"),
+        ((ASKED[1], requested("s1")), "s1/settled", "the outcome of the request “push target=prod”"),
+        ((handed_to_human(),), "h1/handed/say", "a notice"),
+    ],
+)
+def test_what_came_back_is_told_with_its_kind_its_date_and_the_subject(
+    events: tuple[Event, ...], key: str, was: str
+) -> None:
+    asked = message().model_copy(update={"subject": "Release\nof Friday"})
+    said = unsent_of(thread(asked, *events, sent(key), came_back(key)), "undelivered")
+    assert isinstance(said, Notice)
+    assert f"It was {was} of {instant(AT)}, in the conversation “Release of Friday”." in said.text
 
 
 # Tried again

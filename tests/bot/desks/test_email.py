@@ -585,6 +585,7 @@ async def test_a_bounce_is_seen_and_told_and_wakes_no_model(post: PostOffice) ->
         await post.hears("Hello.")
         told = await post.hears("bounced")
         assert f"nobody@{DOMAIN}" in text_of(told)
+        assert "in the conversation “Release”." in " ".join(text_of(told).split())
         thread = await post.until("done")
     [failed] = kinds(thread, DeliveryFailed)
     assert isinstance(failed, DeliveryFailed)
