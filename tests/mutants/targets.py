@@ -60,7 +60,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bot/team/tokens.py": (f"{_TEAM}/test_tokens.py", f"{_API}/test_covered.py"),
     "bot/web/refusals.py": ("tests/bot/web/test_refusals.py", f"{_API}/test_covered.py"),
     "bot/web/sight.py": ("tests/bot/web/test_sight.py", f"{_API}/test_covered.py"),
+    "channels/email/identity/proof.py": (f"{_IDENTITY}/test_proof.py", "tests/bot/desks/test_email_proof.py"),
+    "channels/email/identity/receiver.py": (f"{_IDENTITY}/test_receiver.py", f"{_IDENTITY}/test_proof.py"),
+    "channels/email/identity/results.py": (f"{_IDENTITY}/test_receiver.py", f"{_IDENTITY}/test_proof.py"),
     "channels/email/identity/senders.py": (f"{_IDENTITY}/test_senders.py", "tests/channels/email/test_recipients.py"),
+    "channels/email/identity/signatures.py": (f"{_IDENTITY}/test_signatures.py",),
     "channels/email/identity/tokens.py": (f"{_IDENTITY}/test_tokens.py", "tests/bot/web/page"),
     "channels/email/replies.py": ("tests/channels/email/test_parse.py",),
 }

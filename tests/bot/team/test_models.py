@@ -268,7 +268,7 @@ async def test_a_model_that_looks_at_images_is_one_that_the_team_file_says_it_of
 
 
 async def test_doctor_asks_each_model_itself(team_file: TeamFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with ModelServer(error(401)) as default, ModelServer(NOTHING) as other:
+    async with ModelServer(error(401)) as default, ModelServer(NOTHING, NOTHING) as other:
         monkeypatch.setenv("OPENAI_BASE_URL", default.url)
         cheap = CHEAP.replace("https://llm.example.com/v1", other.url).replace('agents = ["rollback"]', "")
         team_file(f'{cheap}\n[models.default]\nfallback = "cheap"\n')
@@ -276,7 +276,8 @@ async def test_doctor_asks_each_model_itself(team_file: TeamFile, monkeypatch: p
     assert (found["model"].state, found["model cheap"].state) == ("failed", "ok")
     assert found["model"].text == "The endpoint does not accept the API key (401); check OPENAI_API_KEY."
     assert found["model cheap"].text.startswith("test-model-2026 answered in ")
-    assert found["model cheap"].text.endswith("(json_schema). A million tokens cost 0.25 in and 2 out.")
+    assert " (json_schema). " in found["model cheap"].text
+    assert found["model cheap"].text.endswith(" A million tokens cost 0.25 in and 2 out.")
 
 
 async def test_what_to_check_is_told_by_the_name_that_it_has_there(team_file: TeamFile) -> None:
