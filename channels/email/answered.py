@@ -39,18 +39,25 @@ class AnsweredMail:
     async def claim(self, ids: Sequence[str], address: str) -> str:
         """Let these mails be answered at this address. Returns where they are: the first claim counts.
 
-        `ids`: the beginning of the conversation first, which all its answers name.
+        `ids`: the beginning of the conversation first, which all its answers name. Whoever claims it first decides for
+        all of them, so that no two of them point to different threads.
         """
-        for one in ids:
-            hashed = _hash(one)
-            while True:
-                text, known = await self._read(hashed)
-                if known.setdefault(hashed, address) != address:
-                    return known[hashed]
-                kept = dict(list(known.items())[-BUCKET_MAX:])
-                if await self._notes.set_note(_note(hashed), json.dumps(kept), expected=text):
-                    break
+        address = await self.address_of(ids) or address
+        for number, one in enumerate(ids):
+            found = await self._put(one, address)
+            address = found if number == 0 else address
         return address
+
+    async def _put(self, message_id: str, address: str) -> str:
+        """The address of this mail: this one, if it had none."""
+        hashed = _hash(message_id)
+        while True:
+            text, known = await self._read(hashed)
+            if hashed in known:
+                return known[hashed]
+            kept = dict([*known.items(), (hashed, address)][-BUCKET_MAX:])
+            if await self._notes.set_note(_note(hashed), json.dumps(kept), expected=text):
+                return address
 
     async def _read(self, hashed: str) -> tuple[str, dict[str, str]]:
         text = await self._notes.get_note(_note(hashed))

@@ -284,29 +284,30 @@ class EmailInbound:
     async def _place_of(self, mail: Mail, mail_id: str, *, may_join: bool) -> tuple[Place, bool]:
         """The place of the mail's thread, and whether the thread is new.
 
-        It is the mail's own place if the same sender opened a thread there, then that of a thread which a mail in its
-        References opened, then that in which such a mail, or this one itself, was answered before, else a new one.
+        It is the mail's own place if the same sender opened a thread there, then that in which this mail, or one of its
+        References, was answered before, then that of a thread which such a mail opened, else a new one.
         `may_join`: whether References count, which anybody can write.
         """
         own = place_of(mail.message_id or mail_id)
         opener = await self._desk.opened_by(own)
         if opener == mail.sender:
             return own, False
-        named = dict.fromkeys(
-            (*mail.in_reply_to[:1], *mail.references[:1], *reversed(mail.references[-LOOKED_UP_MAX:]))
-        )
-        for one in named if may_join else ():
-            if await self._desk.opened_by(place := place_of(one)) is not None:
-                return place, False
         # A mail with the same Message-ID but another sender is a different mail.
-        if opener is not None:
+        is_another = opener is not None
+        if is_another:
             own = place_of(f"{mail.message_id} {mail.sender}")
-            opener = await self._desk.opened_by(own)
         if not may_join:
-            return own, opener is None
-        begins_with = dict.fromkeys((*mail.references[:1], *mail.references[-LOOKED_UP_MAX:], *mail.in_reply_to[:1]))
-        address = await self._answered.address_of([*filter(None, (mail.message_id,)), *named])
-        place = Place(channel=NAME, address=address or await self._answered.claim([*begins_with], own.address))
+            return own, await self._desk.opened_by(own) is None
+        named = [*mail.in_reply_to[:1], *mail.references[:1], *reversed(mail.references[-LOOKED_UP_MAX:])]
+        itself = [mail.message_id] if mail.message_id and not is_another else []
+        if not (address := await self._answered.address_of([*itself, *named])):
+            for one in dict.fromkeys(named):
+                if await self._desk.opened_by(place := place_of(one)) is not None:
+                    return place, False
+        begins_with = [*mail.references[:1], *mail.references[-LOOKED_UP_MAX:], *mail.in_reply_to[:1]]
+        if begins_with:  # A mail that answers none needs no note: its own place names it.
+            address = await self._answered.claim([*dict.fromkeys((*begins_with, *itself))], address or own.address)
+        place = Place(channel=NAME, address=address or own.address)
         return place, await self._desk.opened_by(place) is None
 
     async def _record_bounce(self, mail: Mail) -> bool:

@@ -78,6 +78,35 @@ async def test_who_is_not_verified_does_not_join_and_a_stranger_is_not_even_read
     assert sorted(map(texts, threads)) == [["I agree.", "Last."], ["Me too."]]
 
 
+async def test_a_mail_that_nobody_vouches_for_diverts_no_conversation(post: PostOffice) -> None:
+    """It bears the id of the mail that is answered, or knows it."""
+    async with post.open():
+        await heard(post, "I agree.", "ben", **ANSWERS)
+        post.model.answers(done("I cannot tell who you are."))
+        await post.gets(post.letter("Deploy it here.", by="ana", aligned=False, Message_ID=UNSEEN))
+        await post.hears("I cannot tell who you are.")
+        await heard(post, "And now?", "ben", **ANSWERS)
+        threads = await post.threads()
+    assert sorted(map(texts, threads)) == [["Deploy it here."], ["I agree.", "And now?"]]
+
+
+async def test_an_answer_to_an_answer_joins_although_it_names_nothing_else(post: PostOffice) -> None:
+    second, third = f"<second.ben@{DOMAIN}>", f"<third.ana@{DOMAIN}>"
+    async with post.open():
+        await heard(post, "I agree.", "ben", **ANSWERS)
+        await heard(post, "Why not?", "ana", **{**ANSWERS, "References": f"{UNSEEN} {second}"}, Message_ID=third)
+        await heard(post, "Because.", "ben", In_Reply_To=third, Cc=BOT)
+        await heard(post, "I see.", "ana", In_Reply_To=second, Cc=BOT)
+    assert texts(await post.thread()) == ["I agree.", "Why not?", "Because.", "I see."]
+
+
+async def test_a_claim_that_meets_an_older_one_leaves_nothing_that_points_elsewhere() -> None:
+    known = AnsweredMail(MemoryStore())
+    assert await known.claim(["<next@x>"], "<b@x>") == "<b@x>"
+    assert await known.claim(["<root@x>", "<next@x>", "<last@x>"], "<a@x>") == "<b@x>"
+    assert {await known.address_of([one]) for one in ("<root@x>", "<next@x>", "<last@x>")} == {"<b@x>"}
+
+
 async def test_a_crash_between_the_note_and_the_mail_loses_and_doubles_nothing(post: PostOffice) -> None:
     """The first answer said where it will be, and was not appended."""
     first = post.letter("I agree.", by="ben", **ANSWERS)
