@@ -838,7 +838,9 @@ async def test_a_reply_that_is_read_before_what_it_answers_is_joined_by_it_and_s
         await post.gets(reply)
         await eventually(lambda: post.unread() == [False] * 3, "all are read")
     [thread] = await post.threads()
-    assert [event.text.strip() for event in kinds(thread, MessageReceived)] == ["the second", "the first", "the second"]
+    quoted, *texts = [event.text.strip() for event in kinds(thread, MessageReceived)]
+    assert quoted.endswith("> the first")
+    assert texts == ["the second", "the first"]
 
 
 async def test_one_full_mailbox_keeps_nothing_from_the_others(post: PostOffice) -> None:
