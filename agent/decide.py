@@ -17,7 +17,7 @@ from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
 from agent.speech.stopping import ended_since_stop
 from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_question
-from store.arrivals import MessageArrived
+from store.arrivals import ClickArrived, MessageArrived
 from store.authority.words import words_behind
 from store.choices import ChoiceFailed
 from store.events import MessageReceived, StepChosen, StepRefused, ThreadUnserved, ToolFinished, TriggerReceived
@@ -42,9 +42,9 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class ReadArrival:
-    """Look up what it takes to read this message, and append what it means."""
+    """Look up what it takes to read this message or click, and append what it means."""
 
-    arrived: MessageArrived
+    arrived: MessageArrived | ClickArrived
 
 
 @dataclass(frozen=True, slots=True)

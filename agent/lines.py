@@ -17,7 +17,7 @@ from typing import Any
 from agent.arguments import listed_values
 from agent.definition import Agent
 from agent.steps import Tool
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
+from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -65,13 +65,9 @@ ERROR_CHARS_MAX = 300
 DIGEST_CHARS = 8
 
 _LEVELS: Mapping[type[Event], int] = {
-    DeliveryFailed: logging.WARNING,
     EventsLost: logging.ERROR,
-    HandedToHuman: logging.WARNING,
-    MessageFailed: logging.WARNING,
-    ThreadUnserved: logging.WARNING,
-    MessageArrived: logging.DEBUG,
-    ToolInterrupted: logging.WARNING,
+    **dict.fromkeys((DeliveryFailed, HandedToHuman, MessageFailed, ThreadUnserved, ToolInterrupted), logging.WARNING),
+    **dict.fromkeys((MessageArrived, ClickArrived), logging.DEBUG),
 }
 """Of those that somebody should look at."""
 
@@ -149,12 +145,14 @@ def _thread_forked(row: _Row, event: ThreadForked) -> Fields:
     return {"source": _name(event.source), "at_event": event.at_event, **_person(event.by)}
 
 
-def _message_arrived(row: _Row, event: MessageArrived) -> Fields:
-    return {"channel": _name(event.channel), "characters": len(event.text)}
+def _arrived(row: _Row, event: MessageArrived | ClickArrived) -> Fields:
+    what = {"characters": len(event.text)} if isinstance(event, MessageArrived) else {"act": event.act}
+    return {"channel": _name(event.channel), **what}
 
 
-def _arrival_dropped(row: _Row, event: ArrivalDropped) -> Fields:
-    return {"message": _name(event.becomes), "moved_to": event.moved_to}
+def _arrival_ended(row: _Row, event: ArrivalDropped | ClickRead) -> Fields:
+    what = {"message": _name(event.becomes)} if isinstance(event, ArrivalDropped) else {"click": _name(event.click)}
+    return {**what, "moved_to": event.moved_to}
 
 
 def _answer_offered(row: _Row, event: AnswerOffered) -> Fields:
@@ -318,8 +316,8 @@ def _nothing(row: _Row, event: Event) -> None:
 ROWS: Mapping[type[Event], Callable[[_Row, Any], Fields | None]] = {
     ThreadOpened: _thread_opened,
     ThreadForked: _thread_forked,
-    MessageArrived: _message_arrived,
-    ArrivalDropped: _arrival_dropped,
+    **dict.fromkeys((MessageArrived, ClickArrived), _arrived),
+    **dict.fromkeys((ArrivalDropped, ClickRead), _arrival_ended),
     AnswerOffered: _answer_offered,
     WordsPlaced: _words_placed,
     MessageReceived: _message_received,

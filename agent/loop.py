@@ -9,7 +9,7 @@ and `agent.perform.turn` the two ways of appending. The loop keeps no state of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -50,6 +50,7 @@ from channels.base import Channel
 from store import keys
 from store.base import Lease, Store, ThreadMoved
 from store.events import AgentChanged, HandedToHuman, TimerFired
+from store.keys import TimerKey
 from store.thread import Thread
 from store.timers import due
 from store.values import Place
@@ -191,14 +192,20 @@ async def _perform(turn: Turn, action: Action) -> None:
 
 
 def _timers_due(turn: Turn) -> list[TimerFired]:
-    timers = turn.thread.timers
-    if turn.thread.state.unreadable:
+    now = turn.now()
+    return [TimerFired(id=keys.fired(str(key)), at=now, timer=str(key)) for key in due_now(turn.thread, now)]
+
+
+def due_now(thread: Thread, now: datetime) -> Sequence[TimerKey]:
+    """The timers of the thread that may fire."""
+    timers = thread.timers
+    if arrived := thread.arrived:
+        # What a person did before a request widens or expires is judged first.
+        timers = {key: at for key, at in timers.items() if key.kind not in ("widen", "expire") or at <= arrived.at}
+    if thread.state.unreadable:
         # Nothing that depends on the unknown event; but people are told that nobody can serve the thread.
         timers = {key: at for key, at in timers.items() if key.kind == "send" and is_unserved_notice(key.about)}
-    if not timers:
-        return []
-    now = turn.now()
-    return [TimerFired(id=keys.fired(str(key)), at=now, timer=str(key)) for key in due(timers, now)]
+    return due(timers, now)
 
 
 def _show(turn: Turn, action: Action) -> None:

@@ -8,6 +8,7 @@ real.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -142,13 +143,15 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         people = People(setup.team.people, setup.team.tokens)
         steering = Steering(people, setup.team.steer)
         inbox = Inbox(store, people=people, steering=steering, clock=clock)
-        keep_image = inbox.keep_image if any(model.images for model in setup.team.models.values()) else None
+        slack = SlackNeeds(
+            people, clock, inbox.keep_image if any(model.images for model in setup.team.models.values()) else None
+        )
         yield App(
             setup,
             store,
             inbox,
             agents.built,
-            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store, keep_image, mail)},
+            {channel.name: channel for channel in ways_out(setup.settings, writer, stack, store, slack, mail)},
             writer,
             mail,
             people,
@@ -159,12 +162,22 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
         )
 
 
+@dataclass(frozen=True)
+class SlackNeeds:
+    """What Slack needs to read what arrives."""
+
+    people: People
+    clock: Callable[[], datetime]
+    keep_image: Callable[[bytes], Awaitable[str]] | None
+    """None: no model looks at images."""
+
+
 def ways_out(
     settings: Settings,
     writer: Writer | None,
     stack: contextlib.AsyncExitStack,
     store: Store | None = None,
-    keep_image: Callable[[bytes], Awaitable[str]] | None = None,
+    slack: SlackNeeds | None = None,
     mail: MailServers | None = None,
 ) -> list[Channel]:
     """The outgoing side of the channels that are set up; `stack` closes them. `store`: see `bot.slack_client`.
@@ -178,10 +191,12 @@ def ways_out(
         channels.append(WebhookChannel(settings.webhooks, f"{settings.bot_public_url}/api/threads"))
     if settings.has_slack:
         extras.require("slack")
+        from bot.desks.slack import home_in
         from bot.slack_client import slack_client
         from channels.slack.channel import SlackChannel
 
-        channels.append(SlackChannel(slack_client(settings, store), keep_image))
+        home_of = functools.partial(home_in, store, slack.people, slack.clock) if store and slack else None
+        channels.append(SlackChannel(slack_client(settings, store), slack.keep_image if slack else None, home_of))
     if writer and mail:
         from channels.email.channel import EmailChannel
         from channels.email.outbox import Outbox

@@ -1,7 +1,8 @@
 """Says what has arrived means: its channel looks up what it needs, and the inbox makes events of it.
 
-Implements `agent.perform.read.Readers`. It appends nothing to the thread that it is asked about: the worker does. What
-belongs to another thread is moved there first, so it is never lost between the two.
+Implements `agent.perform.read.Readers`. Of a message it appends nothing to the thread that it is asked about: the
+worker does. What a click decides is appended by the inbox, as if it had come by any other way. What belongs to another
+thread is moved there first, so it is never lost between the two.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from bot.inbox import Inbox
 from bot.placing import offered_in, placed_in
 from channels.inbound import CannotLookUp, Elsewhere, InboundDeletion, InboundEdit, InboundMessage, Reader
 from store import keys
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, dropped_id, offered_id
+from store.arrivals import (
+    AnswerOffered,
+    ArrivalDropped,
+    ClickArrived,
+    ClickRead,
+    MessageArrived,
+    dropped_id,
+    offered_id,
+    read_id,
+)
 from store.events import Event
 from store.thread import Thread
 
@@ -31,8 +41,7 @@ class Arrivals:
         known = {event.id for event in thread.events}
         if arrived.becomes in known:
             return [self._dropped(arrived)]  # It came as the history of another message, say.
-        moved = (event.moved_to for event in thread.events if isinstance(event, ArrivalDropped) and event.moved_to)
-        if thread_id := next(moved, ""):
+        if thread_id := _moved_to(thread):
             return await self._moved(arrived, thread_id)
         placed = placed_in(thread, arrived.becomes)
         if placed and placed.thread and await self._inbox.move(arrived, placed.thread, answers=placed.step):
@@ -67,6 +76,22 @@ class Arrivals:
             return None
         return await self._inbox.offer(thread, arrived, message)
 
+    async def judge(self, thread: Thread, clicked: ClickArrived) -> ClickRead:
+        event_id, moved_to = read_id(clicked.id), _moved_to(thread)
+        if not moved_to:
+            found = await self._readers[clicked.channel].judge(clicked, thread, self._inbox)
+            if isinstance(found, str):
+                return ClickRead(id=event_id, at=self._inbox.now(), click=clicked.id, told=found)
+            if await self._inbox.add_alias(clicked.channel, found.alias, found.thread_id):
+                moved_to = found.thread_id
+        if moved_to:
+            await self._inbox.move(clicked, moved_to)
+        return ClickRead(id=event_id, at=self._inbox.now(), click=clicked.id, moved_to=moved_to)
+
+    async def tell(self, clicked: ClickArrived, read: ClickRead, /) -> None:
+        if not read.moved_to:
+            await self._readers[clicked.channel].tell(clicked, read.told)
+
     async def _moved(self, arrived: MessageArrived, thread_id: str) -> list[Event]:
         await self._inbox.move(arrived, thread_id)
         return [self._dropped(arrived, thread_id)]
@@ -74,3 +99,9 @@ class Arrivals:
     def _dropped(self, arrived: MessageArrived, moved_to: str = "") -> ArrivalDropped:
         event_id, at = dropped_id(arrived.becomes), self._inbox.now()
         return ArrivalDropped(id=event_id, at=at, becomes=arrived.becomes, moved_to=moved_to)
+
+
+def _moved_to(thread: Thread) -> str:
+    """The thread to which all goes that arrives in this one; empty: it stays here."""
+    moved = (e.moved_to for e in thread.events if isinstance(e, ArrivalDropped | ClickRead) and e.moved_to)
+    return next(moved, "")

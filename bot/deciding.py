@@ -75,11 +75,12 @@ class Deciding:
         proof: str = "",
         way: Way | Literal[""] = "",
         by_message: bool = False,
+        at: datetime | None = None,
     ) -> DecisionResult:
         """Decide on a request, by default the one that waits.
 
         `digest` (its first 8 digits or more) is that of the request that the person saw; no other one is decided.
-        Raises UnknownThread, and Refused if there is no request at all.
+        `at`: when the person did; None: now. Raises UnknownThread, and Refused if there is no request at all.
         """
         thread = await self._store.load(thread_id)
         last = thread.last_request
@@ -92,7 +93,7 @@ class Deciding:
         decision = self._decision(
             step.request, by, approved, comment, proof, way, by_message=by_message, edits=_ended_edits(thread, step.id)
         )
-        decision = fitting_decision(decision)
+        decision = fitting_decision(decision.model_copy(update={"at": at}) if at else decision)
         thread = await self._append(thread, decision)
         step = thread.state.steps[step.id]
         return DecisionResult(_outcome(thread, decision), thread, step, by, approved, way)
@@ -149,10 +150,11 @@ class Deciding:
         arguments: Mapping[str, str],
         proof: str,
         way: Way | Literal[""] = "",
+        at: datetime | None = None,
     ) -> Thread:
         """Edit the call that waits instead of approving it: that makes a new call with its own request.
 
-        `digest` as in `decide`; `arguments` are the changed ones. Raises UnknownThread, Refused.
+        `digest` and `at` as in `decide`; `arguments` are the changed ones. Raises UnknownThread, Refused.
         """
         thread = await self._store.load(thread_id)
         by = self._people.identified(by)
@@ -163,7 +165,8 @@ class Deciding:
                 raise Refused(text, "expired" if named and named.status == "expired" else "unknown")
             if not _is_digest_of(pending, digest):
                 raise Refused("That belongs to a different request. Nothing was changed.", "moved")
-            chosen = self._edited(pending, by, arguments, proof, way, before=_ended_edits(thread, pending.step))
+            before = _ended_edits(thread, pending.step)
+            chosen = self._edited(pending, by, arguments, proof, way, before=before, now=at or self._clock())
             if (edit := thread.state.open_edit) and edit.id != chosen.step:
                 who = called(edit.chosen.editor) if edit.chosen.editor else "Somebody"
                 later = " I am paused, so I will check that edit once somebody resumes me."
@@ -178,9 +181,16 @@ class Deciding:
                 thread = moved.thread
 
     def _edited(
-        self, request: Request, by: Person, arguments: Mapping[str, str], proof: str, way: str, before: tuple[str, ...]
+        self,
+        request: Request,
+        by: Person,
+        arguments: Mapping[str, str],
+        proof: str,
+        way: str,
+        *,
+        before: tuple[str, ...],
+        now: datetime,
     ) -> StepChosen:
-        now = self._clock()
         # An edit rejects the call as it is, so it needs the right to reject.
         match request.verdict(by, self._people.groups_of(by), now, approved=False, way=way):
             case "expired":

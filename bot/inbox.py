@@ -11,13 +11,22 @@ from datetime import UTC, datetime
 
 from agent.reporting import report, report_posted
 from agent.speech.messages import question
+from bot.clicks import Clicks
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, fitting_arrival
-from bot.placing import Placing, offered_in
+from bot.placing import offered_in
 from bot.team.people import People
 from bot.team.steer import Steering
-from channels.inbound import Arrival, InboundDeletion, InboundEdit, InboundMessage, Refused, UndecidedReply
+from channels.inbound import (
+    Arrival,
+    Click,
+    InboundDeletion,
+    InboundEdit,
+    InboundMessage,
+    Refused,
+    UndecidedReply,
+)
 from store import images, keys
-from store.arrivals import MessageArrived, arrived_id
+from store.arrivals import ClickArrived, MessageArrived, arrived_id
 from store.base import Store, ThreadMoved, UnknownThread
 from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -50,7 +59,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Inbox(Placing):
+class Inbox(Clicks):
     def __init__(
         self,
         store: Store,
@@ -89,6 +98,9 @@ class Inbox(Placing):
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         return await self._post(thread_id, self._arrived(arrival), opens=False)
 
+    async def clicked_at(self, place: Place, click: Click, *, agent: str) -> None:
+        await self._open(place, agent, self.event_of_click(click))
+
     async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         outside = str(OutsideId(channel, event_id))
         try:
@@ -118,12 +130,12 @@ class Inbox(Placing):
     def now(self) -> datetime:
         return self._clock()
 
-    async def move(self, arrived: MessageArrived, thread_id: str, *, answers: str = "") -> bool:
+    async def move(self, arrived: MessageArrived | ClickArrived, thread_id: str, *, answers: str = "") -> bool:
         """What arrived in one thread belongs to another. False: there is no such thread.
 
-        `answers`: the question there that its author said that it answers.
+        `answers`: the question there that the author of a message said that it answers.
         """
-        update = {"at": self._clock(), "answers": answers}
+        update = {"at": self._clock()} | ({"answers": answers} if isinstance(arrived, MessageArrived) else {})
         return await self._post(thread_id, arrived.model_copy(update=update), opens=False)
 
     async def delivery_failed(

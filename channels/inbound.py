@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from store.arrivals import MessageArrived
+from store.arrivals import ClickAct, ClickArrived, MessageArrived
 from store.authority.terms import Way
 from store.failures import Explained
 from store.replies import WhyUndecided
@@ -88,6 +89,25 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Click:
+    """What a person did by a button or a form, as a channel got it. Who that is, is looked up later."""
+
+    channel: str
+    event_id: str
+    """The same for every redelivery."""
+    act: ClickAct
+    payload: Mapping[str, JsonValue]
+    """All of it, for the channel's own `Reader`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    at: datetime
+    is_new: bool
+    """False: it was known already, perhaps from another time."""
+
+
+@dataclass(frozen=True, slots=True)
 class InboundEdit:
     """The author edited a message."""
 
@@ -128,6 +148,15 @@ class CannotLookUp(Exception):
 
 class Reader(Protocol):
     """Reads what has arrived through a channel. A worker calls it."""
+
+    async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /) -> str | Elsewhere:
+        """Look up who clicked, and do it through the inbox. Returns what they are to be told; empty: nothing.
+
+        Raises StoreUnavailable.
+        """
+
+    async def tell(self, clicked: ClickArrived, text: str, /) -> None:
+        """Tell that person alone. Never raises."""
 
     async def look_up(
         self, arrived: MessageArrived, thread: Thread, *, last_try: bool, stays: bool = False
@@ -191,6 +220,15 @@ class Inbox(Protocol):
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         """Like `reply` or `edited`, for what a worker has to read first. Also for the deletion of a message."""
 
+    async def clicked(self, thread_id: str, click: Click) -> Appended | None:
+        """Append a click that has to be read before it counts. None: there is no such thread. Raises EventTooLarge."""
+
+    async def click_read(self, thread_id: str, click: Click, *, told: str) -> bool:
+        """The click was judged, and the person will be told this. False: another process has told them."""
+
+    async def clicked_at(self, place: Place, click: Click, *, agent: str) -> None:
+        """Like `clicked`, in the thread at the place, opening it for `agent` if there is none."""
+
     async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """Whether the thread has this message. `event_id` as in `InboundMessage`."""
 
@@ -226,11 +264,13 @@ class Inbox(Protocol):
         proof: str = "",
         way: Way | Literal[""] = "",
         by_message: bool = False,
+        at: datetime | None = None,
     ) -> DecisionResult:
         """Approve or reject a request. Raises UnknownThread, and Refused if there is no request at all.
 
         `digest` is that of the request the person saw, `proof` how the channel identified the person, `way` the way by
-        which the decision came, and `by_message` says that they decided in a message instead of by a click.
+        which the decision came, and `by_message` says that they decided in a message instead of by a click. `at`: when
+        they did; None: now.
         """
 
     async def undecided(self, thread_id: str, channel: str, reply: UndecidedReply) -> bool:
@@ -252,10 +292,11 @@ class Inbox(Protocol):
         arguments: Mapping[str, str],
         proof: str,
         way: Way | Literal[""] = "",
+        at: datetime | None = None,
     ) -> object:
         """Change the pending call instead of approving it. The changed call needs a request of its own.
 
-        Raises UnknownThread, Refused.
+        `at` as in `decide`. Raises UnknownThread, Refused.
         """
 
     async def answer(

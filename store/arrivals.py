@@ -1,4 +1,4 @@
-"""The events of words that have arrived and are not read yet.
+"""The events of words and clicks that have arrived and are not read yet.
 
 A channel that has to ask others before it can read a message (who wrote it, what was said before) appends what it got
 as it is, and acknowledges it. A worker looks up the rest and appends what it means, under the id `becomes`. So no slow
@@ -6,6 +6,9 @@ call stands between a message and its being durable, and a crash between the two
 The ids of these events derive from `becomes`, so what is delivered again arrives once.
 
 Words that may answer a question of another thread wait unread until their author says where they belong.
+
+With a click it is the same: who clicked is looked up by a worker, and only then it is judged. A click that is not read
+decides nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from store.recorded import Recorded
 from store.values import Person
+
+ClickAct = Literal["decides", "edits", "answers", "rates", "stops"]
 
 
 class MessageArrived(Recorded):
@@ -32,6 +37,31 @@ class MessageArrived(Recorded):
     """The rest of it. Only the channel reads it."""
     answers: str = ""
     """The step whose question its author said that it answers; empty: they did not say."""
+
+
+class ClickArrived(Recorded):
+    """A person decided, answered or stopped something by a button or a form. It counts for nothing before it is read.
+
+    What was due before it is done before it; what is due after it waits until it is read.
+    """
+
+    kind: Literal["click_arrived"] = "click_arrived"
+    channel: str
+    act: ClickAct
+    payload: dict[str, JsonValue]
+    """Who did what, as the channel got it. Only the channel reads it."""
+
+
+class ClickRead(Recorded):
+    """A click was judged. What came of it has events of its own, if anything did."""
+
+    kind: Literal["click_read"] = "click_read"
+    click: str
+    """The id of the ClickArrived."""
+    told: str = ""
+    """What the person was told, alone."""
+    moved_to: str = ""
+    """The thread in which it is judged instead."""
 
 
 class ArrivalDropped(Recorded):
@@ -89,6 +119,11 @@ def placed_id(becomes: str) -> str:
 
 def arrived_id(becomes: str) -> str:
     return f"{becomes}/arrived"
+
+
+def read_id(click: str) -> str:
+    """Of the event that says that this click was read."""
+    return f"{click}/read"
 
 
 def dropped_id(becomes: str) -> str:

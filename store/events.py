@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, JsonValue
 
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
+from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.recorded import Recorded
@@ -345,6 +345,8 @@ KnownEvent = (
     ThreadOpened
     | ThreadForked
     | MessageArrived
+    | ClickArrived
+    | ClickRead
     | ArrivalDropped
     | AnswerOffered
     | WordsPlaced

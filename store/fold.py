@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from store import running, whole
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
+from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.authority.terms import terms_of
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
@@ -97,6 +97,14 @@ def _message_arrived(state: State, event: MessageArrived, index: int) -> None:
     state.arrivals[event.becomes] = index
     if state.offered and event.becomes == deleted(state.offered):
         close_offer(state, state.offered, index)
+
+
+def _click_arrived(state: State, event: ClickArrived, index: int) -> None:
+    state.arrivals[event.id] = index
+
+
+def _click_read(state: State, event: ClickRead, index: int) -> None:
+    state.arrivals.pop(event.click, None)
 
 
 def _arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
@@ -344,6 +352,8 @@ ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadOpened: whole.thread_opened,
     ThreadForked: whole.thread_forked,
     MessageArrived: _message_arrived,
+    ClickArrived: _click_arrived,
+    ClickRead: _click_read,
     ArrivalDropped: _arrival_dropped,
     AnswerOffered: _answer_offered,
     WordsPlaced: _words_placed,

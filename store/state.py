@@ -244,7 +244,8 @@ class State:
     """Answers of the model that were discarded since it last chose."""
     edits: Edits = field(default_factory=Edits)
     arrivals: dict[str, int] = field(default_factory=dict)
-    """What has arrived and is not read, by the id of the event that it becomes, with the index of its event."""
+    """What has arrived and is not read, with the index of its event: a message by the id of the event that it becomes,
+    a click by its own."""
     offered: str = ""
     """The id that this has of what has arrived, and is not read until its author says where it belongs; empty: none."""
     words: Words = NO_WORDS

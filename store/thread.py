@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from store.arrivals import ArrivalDropped, MessageArrived
+from store.arrivals import ArrivalDropped, ClickArrived, ClickRead, MessageArrived
 from store.deliveries import MessageSent
 from store.events import Event, ThreadOpened
 from store.fold import fold
@@ -72,16 +72,19 @@ class Thread:
         return self.state.ongoing_call(intent, arguments) is not None
 
     @property
-    def arrived(self) -> MessageArrived | None:
-        """The oldest of what has arrived and is to be read now."""
-        index = None if self.state.offered else min(self.state.arrivals.values(), default=None)
+    def arrived(self) -> MessageArrived | ClickArrived | None:
+        """The oldest of what has arrived and is to be read now. While words are offered elsewhere, only clicks are."""
+        kinds = ClickArrived if self.state.offered else (MessageArrived, ClickArrived)
+        found = (i for i in self.state.arrivals.values() if isinstance(self.events[i], kinds))
+        index = min(found, default=None)
         event = None if index is None else self.events[index]
-        return event if isinstance(event, MessageArrived) else None
+        return event if isinstance(event, MessageArrived | ClickArrived) else None
 
     @property
     def has_only_arrivals(self) -> bool:
         """Whether nothing has happened in it, but that something arrived and perhaps went elsewhere."""
-        return all(isinstance(event, ThreadOpened | MessageArrived | ArrivalDropped) for event in self.events)
+        arrivals = (ThreadOpened, MessageArrived, ClickArrived, ArrivalDropped, ClickRead)
+        return all(isinstance(event, arrivals) for event in self.events)
 
     @property
     def pending(self) -> Request | None:

@@ -19,7 +19,7 @@ from agent.definition import Agent
 from agent.quoting import name_of
 from agent.speech.loss import loss_in_words
 from agent.steps import Tool
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
+from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -329,7 +329,7 @@ def _forked(row: _Row, event: ThreadForked) -> Block:
 ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     ThreadOpened: _nothing,
     ThreadForked: _forked,
-    **dict.fromkeys((MessageArrived, ArrivalDropped, AnswerOffered, WordsPlaced), _nothing),
+    **dict.fromkeys((MessageArrived, ClickArrived, ClickRead, ArrivalDropped, AnswerOffered, WordsPlaced), _nothing),
     MessageReceived: _message,
     MessageEdited: _nothing,
     MessageDeleted: _nothing,

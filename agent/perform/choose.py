@@ -23,7 +23,7 @@ from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import ShowTasks, Step, Tool
 from store import keys
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
+from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.base import ThreadMoved
 from store.choices import ChoiceFailed
 from store.codec import EventTooLarge
@@ -44,7 +44,7 @@ OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
 TASKS_MAX = 20
 TALK = (
-    *(MessageArrived, ArrivalDropped, MessageReceived, MessageEdited, MessageDeleted),
+    *(MessageArrived, ArrivalDropped, ClickRead, MessageReceived, MessageEdited, MessageDeleted),
     *(FeedbackGiven, ReplyDecidedNothing, AnswerOffered, WordsPlaced),
 )
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
@@ -130,7 +130,10 @@ def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
     now = turn.thread
     harmless = TALK if now.state.outdated_in_row < OUTDATED_IN_ROW_MAX else FROM_OUTSIDE
     same = now.events[: asked.version] == asked.events
-    return same and all(isinstance(event, harmless) for event in now.events[asked.version :])
+    return same and all(
+        isinstance(event, harmless) or (isinstance(event, ClickArrived) and event.act in ("answers", "rates"))
+        for event in now.events[asked.version :]
+    )
 
 
 async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Thread | None = None) -> None:

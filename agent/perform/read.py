@@ -1,7 +1,8 @@
-"""Reads what has arrived: has its channel look up what it needs, and appends what the message means.
+"""Reads what has arrived: has its channel look up what it needs, and appends what the message or the click means.
 
-Looking up changes nothing outside, so it is broken off and repeated without harm. While the channel's service does not
-answer, the thread is postponed; after a time the message is read with what is known of it.
+It is broken off and repeated without harm: looking up changes nothing outside, and what a click decides has the same id
+each time. While the channel's service does not answer, the thread is postponed; after a time the message is read with
+what is known of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from store.arrivals import MessageArrived
+from store.arrivals import ClickArrived, ClickRead, MessageArrived
 from store.events import Event
 from store.thread import Thread
 
@@ -38,11 +39,24 @@ class Readers(Protocol):
     async def events_of(self, thread: Thread, arrived: MessageArrived, *, last_try: bool) -> Sequence[Event]:
         """What it means. `last_try`: what cannot be looked up now is left out. Raises NotReadYet, StoreUnavailable."""
 
+    async def judge(self, thread: Thread, clicked: ClickArrived) -> ClickRead:
+        """Look up who clicked, and append what they did. Raises StoreUnavailable."""
 
-async def read(turn: Turn, arrived: MessageArrived) -> None:
+    async def tell(self, clicked: ClickArrived, read: ClickRead, /) -> None:
+        """Tell that person alone what came of it. Never raises."""
+
+
+async def read(turn: Turn, arrived: MessageArrived | ClickArrived) -> None:
     """Raises NotReadYet, LeaseLost, StoreUnavailable."""
     readers = turn.services.readers
     assert readers is not None, "the loop has checked it"
+    if isinstance(arrived, ClickArrived):
+        with turn.may_be_broken_off():
+            judged = await readers.judge(turn.thread, arrived)
+        await turn.record(judged)
+        if judged in turn.thread.events:  # Otherwise another process has told them.
+            await readers.tell(arrived, judged)
+        return
     last_try = turn.now() - arrived.at >= LOOK_UP_MAX
     with turn.may_be_broken_off():
         events = await readers.events_of(turn.thread, arrived, last_try=last_try)

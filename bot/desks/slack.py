@@ -44,6 +44,11 @@ DIRECT_MESSAGES_MAX = 200
 AUTHORS_MAX = 20
 
 
+async def home_in(store: Store, people: People, clock: Callable[[], datetime], me: Installation, by: Person) -> Home:
+    """What this person may see in their App Home, for whoever answers clicks in it."""
+    return await SlackDesk(store, lambda _: "", me, people, clock).home_of(by)
+
+
 @dataclass(frozen=True)
 class SlackDesk:
     store: Store

@@ -15,7 +15,7 @@ from agent.speech.requests import approval, ended, reminded
 from bot.views.results import arguments_in_words, summary
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
 from channels.plain import fields, render
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, WordsPlaced
+from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
 from store.events import (
@@ -320,6 +320,8 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     ThreadOpened: _nothing,
     ThreadForked: _forked,
     MessageArrived: _nothing,
+    ClickArrived: _nothing,
+    ClickRead: _nothing,
     ArrivalDropped: _nothing,
     AnswerOffered: _offered,
     WordsPlaced: _placed,

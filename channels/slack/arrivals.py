@@ -7,38 +7,64 @@ messages wake nobody and come as no event. While Slack does not answer, the work
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import ChannelUnavailable
-from channels.inbound import CannotLookUp, Elsewhere, InboundDeletion, InboundEdit, InboundMessage, Meaning
-from channels.slack.calls import deadline, unhurried
+from channels.inbound import CannotLookUp, Elsewhere, InboundDeletion, InboundEdit, InboundMessage, Inbox, Meaning
+from channels.slack.calls import BackgroundCalls, deadline, unhurried
 from channels.slack.connection import identify
-from channels.slack.events import Deleted, Edited, Installation, Posted
+from channels.slack.events import Deleted, Edited, Installation, Posted, Stopped
+from channels.slack.home import Home
+from channels.slack.home_tab import HomeTab
 from channels.slack.images import Keep
+from channels.slack.judging import UNKNOWN_PERSON, Judging
 from channels.slack.marks import thread_in
-from channels.slack.payloads import Heard, message_in
+from channels.slack.payloads import Heard, act_in, clicker_of, message_in
 from channels.slack.place import NAME, Address, place_of
+from channels.slack.private import Private
 from channels.slack.reading import Earlier, MessageReader
-from channels.slack.refusals import CALL_FAILED, failure_of, is_refusal
-from store.arrivals import MessageArrived
+from channels.slack.refusals import CALL_FAILED, failure_of, in_words, is_refusal
+from store.arrivals import ClickArrived, MessageArrived
 from store.events import MessageReceived
 from store.keys import OutsideId
 from store.thread import Thread
-from store.values import Place
+from store.values import Person, Place
+
+log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
 
 
+HomeOf = Callable[[Installation, Person], Awaitable[Home]]
+"""What a person may see in their App Home. Raises StoreUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What needs our identity."""
+
+    me: Installation
+    reader: MessageReader
+    private: Private
+
+
 class SlackArrivals:
-    def __init__(self, client: AsyncWebClient, keep_image: Keep | None = None) -> None:
-        """For `keep_image` see `MessageReader`."""
+    def __init__(self, client: AsyncWebClient, keep_image: Keep | None = None, home_of: HomeOf | None = None) -> None:
+        """For `keep_image` see `MessageReader`. `home_of`: None if nobody clicks in App Home."""
         self._client = client
         self._keep_image = keep_image
-        self._known: tuple[MessageReader, Installation] | None = None
+        self._home_of = home_of
+        self._background = BackgroundCalls()
+        self._known: _Known | None = None
 
     async def look_up(
         self, arrived: MessageArrived, thread: Thread, *, last_try: bool, stays: bool = False
@@ -46,10 +72,11 @@ class SlackArrivals:
         """See `channels.inbound.Reader`."""
         with unhurried():
             try:
-                reader, me = await self._identified()
+                known = await self._identified()
+                me, reader = known.me, known.reader
                 heard = message_in(arrived.payload, arrived.text)
                 if thread.has_only_arrivals:
-                    owner = "" if stays else await self._owner(heard, me, last_try=last_try)
+                    owner = "" if stays else await self._owner_of(heard, me, last_try=last_try)
                     if owner not in (None, "", thread.id):
                         return Elsewhere(owner, Address(me.team, heard.channel, heard.thread).alias)
                     if owner == "" and not (isinstance(heard, Posted) and heard.to_us):
@@ -66,35 +93,66 @@ class SlackArrivals:
             except (*CALL_FAILED, ChannelUnavailable) as error:
                 raise CannotLookUp(RETRY_SECONDS) from error
 
-    async def _identified(self) -> tuple[MessageReader, Installation]:
+    async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /) -> str | Elsewhere:
+        """See `channels.inbound.Reader`."""
+        act = act_in(clicked.payload)
+        with unhurried():
+            try:
+                known = await self._identified()
+                if isinstance(act, Stopped) and thread.has_only_arrivals:
+                    owner = await self._owner(act.channel, act.thread, known.me)
+                    return Elsewhere(owner, Address(known.me.team, act.channel, act.thread).alias) if owner else ""
+            except (*CALL_FAILED, ChannelUnavailable) as error:
+                log.warning("slack_call_failed", method="conversations.replies", error=in_words(error))
+                return UNKNOWN_PERSON
+            return await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked.at)
+
+    async def tell(self, clicked: ClickArrived, text: str, /) -> None:
+        """See `channels.inbound.Reader`."""
+        with contextlib.suppress(ChannelUnavailable):
+            (await self._identified()).private.tell(clicker_of(act_in(clicked.payload)), text)
+
+    async def _identified(self) -> _Known:
         if self._known is None:
             me, _ = await identify(self._client)
-            self._known = MessageReader(self._client, me, self._keep_image), me
+            reader = MessageReader(self._client, me, self._keep_image)
+            home_of = functools.partial(self._home_of, me) if self._home_of else None
+            home = HomeTab(self._client, reader, home_of, self._background)
+            self._known = _Known(me, reader, Private(self._client, home, self._background))
         return self._known
 
-    async def _owner(self, heard: Heard, me: Installation, *, last_try: bool) -> str | None:
-        """The id of the thread for which we posted the first message of this Slack thread; empty: for none.
-
-        None: somebody else posted it, or Slack does not say at the last try for what is for us in any case. Raises as
-        Slack's client does.
-        """
+    async def _owner_of(self, heard: Heard, me: Installation, *, last_try: bool) -> str | None:
+        """As `_owner`; None as well where Slack does not say at the last try, for what is for us in any case."""
         if heard.thread == heard.ts or heard.parent not in ("", me.user):
             return None
         try:
-            async with deadline():
-                page: Any = await self._client.conversations_replies(
-                    channel=heard.channel, ts=heard.thread, limit=1, include_all_metadata=True
-                )
-        except CALL_FAILED as error:
-            if isinstance(error, SlackApiError) and is_refusal(error):
-                return ""
+            return await self._owner(heard.channel, heard.thread, me)
+        except CALL_FAILED:
             if last_try and isinstance(heard, Posted) and heard.to_us:
                 return None
             raise
+
+    async def _owner(self, channel: str, ts: str, me: Installation) -> str | None:
+        """The id of the thread for which we posted this message; empty: for none, or we may not read it.
+
+        None: somebody else posted it. Raises as Slack's client does.
+        """
+        try:
+            async with deadline():
+                page: Any = await self._client.conversations_replies(
+                    channel=channel, ts=ts, limit=1, include_all_metadata=True
+                )
+        except SlackApiError as error:
+            if is_refusal(error):
+                return ""
+            raise
         for message in page["messages"]:
-            if message.get("ts") == heard.thread and message.get("user") == me.user:
+            if message.get("ts") == ts and message.get("user") == me.user:
                 return thread_in(message)
         return None
+
+    async def aclose(self) -> None:
+        await self._background.aclose()
 
     async def _message(
         self, reader: MessageReader, me: Installation, posted: Posted, thread: Thread, *, last_try: bool

@@ -19,7 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import Channel, SendFailed
 from channels.messages import NEW, New, Outgoing, Question, Rewrite, Text, Unanswered, Under, Way
-from channels.slack.arrivals import SlackArrivals
+from channels.slack.arrivals import HomeOf, SlackArrivals
 from channels.slack.blocks import Post, TooLongToShow
 from channels.slack.calls import try_call
 from channels.slack.files import sharing_text
@@ -50,10 +50,10 @@ V = TypeVar("V")
 class SlackChannel(Channel):
     name = NAME
 
-    def __init__(self, client: AsyncWebClient, keep_image: Keep | None = None) -> None:
-        """`keep_image`: None if no model looks at images, so nobody needs them."""
+    def __init__(self, client: AsyncWebClient, keep_image: Keep | None = None, home_of: HomeOf | None = None) -> None:
+        """`keep_image`: None if no model looks at images, so nobody needs them. For `home_of` see `SlackArrivals`."""
         self._client = client
-        self._arrivals = SlackArrivals(client, keep_image)
+        self._arrivals = SlackArrivals(client, keep_image, home_of)
         self._streams = Streams(client)
         self._status = Status(client)
         self._user = self._team = self._url = ""
@@ -235,6 +235,7 @@ class SlackChannel(Channel):
 
     async def aclose(self) -> None:
         await self._status.aclose()
+        await self._arrivals.aclose()
 
 
 def _remember(known: dict[K, V], key: K, value: V) -> None:

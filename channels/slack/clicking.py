@@ -1,23 +1,26 @@
-"""Handles clicks and modal submissions: passes them to the inbox, and tells the result to that person in private.
+"""Handles clicks and modal submissions: appends them as they arrived, and opens the forms that they ask for.
 
-Slack does not redeliver clicks, so if nothing was recorded, the person is asked to click again. This module judges no
-decision: the button names the request, and the inbox judges. A click in App Home goes the same way as one on a card;
-only the answer is shown there.
+Only then is it looked up who clicked, and judged (`channels.slack.judging`): no call to Slack stands between a click
+and its being durable. That is done here in the background, because the thread's worker may be busy, and by the worker,
+because this process may end; whoever is done first tells the person. An edit by a person whom this process knows is
+judged at once, so that its form can say what is wrong. Slack does not redeliver clicks, so if nothing was recorded, the
+person is asked to click again. A click in App Home goes the same way as one on a card; only the answer is shown there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, assert_never
 
 import structlog
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Inbox, Refused
+from channels.inbound import Click, Inbox
 from channels.slack.buttons import ButtonValue
-from channels.slack.calls import BackgroundCalls, try_call
+from channels.slack.calls import BackgroundCalls, try_call, unhurried
 from channels.slack.clicks import (
     ARGUMENT,
     Answer,
@@ -32,37 +35,30 @@ from channels.slack.clicks import (
     parse_click,
 )
 from channels.slack.events import Ignored, Installation
-from channels.slack.home_tab import HomeTab
+from channels.slack.judging import GONE, GONE_QUESTION, GONE_REQUEST, GONE_THREAD, Act, Judging
 from channels.slack.modals import answer_modal, edit_modal, fits_modal, reject_modal
-from channels.slack.place import NAME
+from channels.slack.payloads import click_of, clicker_of
+from channels.slack.private import Private
 from channels.slack.reading import MessageReader
-from channels.slack.text import escape
-from store.base import StoreUnavailable, UnknownThread
-from store.values import Person
+from store.base import StoreUnavailable
+from store.codec import EventTooLarge
 
 log = structlog.get_logger(__name__)
 
 REFUSED_CHARS_MAX = 2_000
-CLOSED = "This question no longer needs an answer."
-_UNKNOWN_PERSON = "I could not look up who you are in Slack, so nothing was recorded. Please click again."
 
 
 class ClickHandler:
     def __init__(
-        self,
-        client: AsyncWebClient,
-        me: Installation,
-        inbox: Inbox,
-        reader: MessageReader,
-        home: HomeTab,
-        background: BackgroundCalls,
+        self, client: AsyncWebClient, me: Installation, inbox: Inbox, reader: MessageReader, private: Private
     ) -> None:
         self._client = client
         self._me = me
         self._inbox = inbox
         self._reader = reader
-        self._home = home
-        self._background = background
+        self._private = private
+        self._judging = Judging(me, reader, inbox)
+        self._judged = BackgroundCalls()
 
     async def click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
@@ -75,16 +71,15 @@ class ClickHandler:
             try:
                 match clicked:
                     case AskEdit():
-                        self.tell_privately(clicked.by, await self._open_edit_form(clicked))
+                        self._private.tell(clicked.by, await self._open_edit_form(clicked))
                     case EditCall():
                         wrong = await self._edit(clicked)
-                        if not wrong and clicked.by.is_at_home:
-                            self.tell_privately(clicked.by, "Edited. A new request follows once it is checked.")
                     case _:
-                        self.tell_privately(clicked.by, await self._record(clicked))
+                        if problem := await self._append(clicked):
+                            self._private.tell(clicked.by, problem)
             except StoreUnavailable:
                 # Slack does not redeliver clicks.
-                self.tell_privately(
+                self._private.tell(
                     clicked.by, "That was not recorded: I cannot reach my database. Please click again in a minute."
                 )
                 raise
@@ -97,116 +92,79 @@ class ClickHandler:
             (reject_modal(value), "Reject") if isinstance(asked, AskReason) else (answer_modal(value), "Answer")
         )
         if not await try_call("views.open", self._client.views_open(trigger_id=asked.trigger, view=view)):
-            self.tell_privately(asked.by, f"Slack did not open the form in time. Please press {button} again.")
+            self._private.tell(asked.by, f"Slack did not open the form in time. Please press {button} again.")
 
     async def _open_edit_form(self, asked: AskEdit) -> str:
         """Open the edit form. Returns what to tell the person; empty: nothing."""
         # Load the current arguments from the log. The trigger expires after 3 seconds.
         intent, arguments = await self._inbox.editable(asked.thread_id, step_id=asked.step, digest=asked.digest)
         if not arguments:
-            return "This request can no longer be changed."
+            return GONE_REQUEST
         if not any(map(fits_modal, arguments.values())):
             return "The text is too long for Slack's form. Reply in the thread with the changes you want."
         view = edit_modal(_with_place(asked.value, asked.by), intent, arguments)
-        opened = await try_call("views.open", self._client.views_open(trigger_id=asked.trigger, view=view))
+        # Who it is must be known when the form comes back, for the form to say what is wrong.
+        opened, _ = await asyncio.gather(
+            try_call("views.open", self._client.views_open(trigger_id=asked.trigger, view=view)),
+            self._reader.person_who_decides(asked.by.user, external=asked.by.external),
+        )
         return "" if opened else "Slack did not open the form in time. Please press Edit again."
 
     async def _edit(self, edit: EditCall) -> dict[str, str]:
-        """Error messages for the form, by block id; empty: the edit was recorded, and the form closes."""
-        changed = {name: text for name, text in edit.arguments.items() if text != edit.before[name]}
+        """Error messages for the form, by block id; empty: the edit was recorded or will be judged. The form closes."""
+        changed = edit.changed
         if blank := [name for name, text in changed.items() if not text.strip()]:
             return {f"{ARGUMENT}{name}": "This cannot be empty." for name in blank}
         if not changed:
             return {f"{ARGUMENT}{next(iter(edit.arguments))}": "Nothing has changed. Change something, or go back."}
-        by = await self._person(edit.by)
-        problem = await self._edited(edit, by, changed) if by else _UNKNOWN_PERSON
+        by = self._reader.known_person(edit.by.user, external=edit.by.external)
+        problem = await self._judging.edit(edit, by, changed) if by else await self._append(edit)
+        if by and not problem and edit.by.is_at_home:
+            self._private.tell(edit.by, "Edited. A new request follows once it is checked.")
         return {f"{ARGUMENT}{next(iter(changed))}": problem[:REFUSED_CHARS_MAX]} if problem else {}
 
-    async def _edited(self, edit: EditCall, by: Person, changed: Mapping[str, str]) -> str:
-        """Why the edit was not recorded; empty: it was, and a new card will show it."""
-        try:
-            await self._inbox.edit(
-                edit.thread_id,
-                by,
-                step_id=edit.step,
-                digest=edit.digest,
-                arguments=changed,
-                proof=self._proof(by),
-                way="slack",
-            )
-        except UnknownThread:
-            return "This request can no longer be changed."
-        except Refused as refused:
-            return str(refused)
-        return ""
+    async def append(self, act: Act, thread_id: str) -> bool:
+        """Append it as it arrived, and have it judged. False: there is no such thread.
 
-    async def _record(self, clicked: Approve | Reject | Answer | Rate) -> str:
-        """Record the click. Returns what to tell the person; empty: nothing."""
-        by = await self._person(clicked.by)
-        if by is None:
-            return _UNKNOWN_PERSON
-        match clicked:
+        Raises StoreUnavailable, EventTooLarge.
+        """
+        click = click_of(act)
+        appended = await self._inbox.clicked(thread_id, click)
+        if appended and appended.is_new:
+            self._judged.start(self._judge(act, thread_id, click, appended.at))
+        return appended is not None
+
+    async def _judge(self, act: Act, thread_id: str, click: Click, at: datetime) -> None:
+        try:
+            with unhurried():
+                told = await self._judging.judge(act, thread_id, at)
+            is_first = await self._inbox.click_read(thread_id, click, told=told)
+        except StoreUnavailable as error:
+            log.warning("click_not_judged", thread=thread_id, error=str(error))  # A worker will.
+            return
+        if is_first:
+            self._private.tell(clicker_of(act), told)
+
+    async def aclose(self) -> None:
+        await self._judged.cancel()
+
+    async def _append(self, act: Approve | Reject | Answer | Rate | EditCall) -> str:
+        """Append it as it arrived. Returns why not; empty: it is appended. Raises StoreUnavailable."""
+        try:
+            if await self.append(act, act.thread_id):
+                return ""
+        except EventTooLarge as error:
+            return f"That is too long: {error}"
+        match act:
             case Answer():
-                return await self._answer(clicked, by)
+                return GONE_QUESTION
             case Rate():
-                return await self._rate(clicked, by)
+                return GONE_THREAD
+            case EditCall():
+                return GONE_REQUEST
             case Approve() | Reject():
-                return await self._decide(clicked, by)
-        assert_never(clicked)
-
-    async def _rate(self, rated: Rate, by: Person) -> str:
-        event_id = f"{rated.by.user}:{rated.ts}"
-        known = await self._inbox.rate(
-            rated.thread_id, NAME, by, step=rated.step, helpful=rated.helpful, event_id=event_id
-        )
-        return "Noted on this thread. Reply here to say more." if known else "That thread is not kept any more."
-
-    async def _answer(self, answer: Answer, by: Person) -> str:
-        number = -1 if answer.number is None else answer.number
-        try:
-            await self._inbox.answer(answer.thread_id, by, answer.text, step=answer.step, number=number)
-        except Refused as refused:
-            return str(refused) if refused.reason in ("moved", "not_entitled") else CLOSED
-        except UnknownThread:
-            return CLOSED
-        return "Your answer is in the thread." if answer.by.is_at_home else ""
-
-    async def _decide(self, decided: Approve | Reject, by: Person) -> str:
-        try:
-            result = await self._inbox.decide(
-                decided.thread_id,
-                by,
-                approved=isinstance(decided, Approve),
-                comment=decided.reason if isinstance(decided, Reject) else "",
-                step_id=decided.step,
-                digest=decided.digest,
-                proof=self._proof(by),
-                way="slack",
-            )
-        except (Refused, UnknownThread):
-            return "There is nothing left to decide here."
-        # If the decision counts, the updated card shows it; App Home only loses the request.
-        is_shown = result.outcome in ("settled", "counted") and not decided.by.is_at_home
-        return "" if is_shown else result.text
-
-    async def _person(self, clicker: Clicker) -> Person | None:
-        return await self._reader.person_who_decides(clicker.user, external=clicker.external)
-
-    def _proof(self, by: Person) -> str:
-        return f"slack {self._me.team}/{by.address}"
-
-    def tell_privately(self, clicker: Clicker, text: str) -> None:
-        """Tell the person who clicked in private, in the background: where they clicked, also in their App Home."""
-        if clicker.is_at_home:
-            self._home.show_soon(clicker.user, text)
-        elif text:
-            call = self._client.chat_postEphemeral(
-                channel=clicker.channel,
-                user=clicker.user,
-                thread_ts=clicker.thread or None,
-                text=escape(text[:REFUSED_CHARS_MAX]),
-            )
-            self._background.start(try_call("chat.postEphemeral", call))
+                return GONE
+        assert_never(act)
 
 
 def _with_place(value: ButtonValue, clicker: Clicker) -> ButtonValue:

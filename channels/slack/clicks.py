@@ -9,7 +9,7 @@ The shapes: https://docs.slack.dev/reference/interaction-payloads
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from channels.slack.buttons import HELPFUL, UNHELPFUL, ButtonValue, chosen_in
 from channels.slack.events import Ignored, Installation, Payload, text_in
@@ -28,6 +28,8 @@ class Clicker:
     channel: str = ""
     """Empty: they clicked in their App Home."""
     thread: str = ""
+    click: str = ""
+    """The id of the click or of the submission: the same for each redelivery."""
 
     @property
     def is_at_home(self) -> bool:
@@ -118,6 +120,10 @@ class EditCall:
     """All arguments in the form, by name."""
     before: Mapping[str, str]
     """Their initial values in the form."""
+
+    @property
+    def changed(self) -> Mapping[str, str]:
+        return {name: text for name, text in self.arguments.items() if text != self.before.get(name)}
 
 
 Clicked = Approve | AskReason | Reject | Answer | Rate | AskAnswer | AskEdit | EditCall | Ignored
@@ -221,7 +227,7 @@ def _edited(by: Clicker, text: str, view: Payload) -> Clicked:
 
 def _back_at(by: Clicker, value: ButtonValue) -> Clicker:
     """The clicker with the place where the modal was opened, which a submission does not contain."""
-    return Clicker(by.user, by.name, by.external, value.channel or "", value.thread or "")
+    return replace(by, channel=value.channel or "", thread=value.thread or "")
 
 
 def _clicker(body: Payload, me: Installation) -> Clicker | None:
@@ -237,4 +243,15 @@ def _clicker(body: Payload, me: Installation) -> Clicker | None:
             pass
     team = text_in(user, "team_id")
     name = text_in(user, "name") or text_in(user, "username") or text_in(user, "id")
-    return Clicker(text_in(user, "id"), name, team not in (me.team, me.enterprise or me.team), channel, thread)
+    external = team not in (me.team, me.enterprise or me.team)
+    return Clicker(text_in(user, "id"), name, external, channel, thread, _click_id(body))
+
+
+def _click_id(body: Payload) -> str:
+    match body:
+        case {"actions": [{"action_ts": str(ts)}, *_]}:
+            return ts
+        case {"view": {"id": str(view), **rest}}:
+            return f"{view}:{text_in(rest, 'hash')}"
+        case _:
+            return text_in(body, "trigger_id")

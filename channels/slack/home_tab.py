@@ -25,9 +25,10 @@ class HomeTab:
         self,
         client: AsyncWebClient,
         reader: MessageReader,
-        home_of: Callable[[Person], Awaitable[Home]],
+        home_of: Callable[[Person], Awaitable[Home]] | None,
         background: BackgroundCalls,
     ) -> None:
+        """`home_of`: None where nothing is known of threads."""
         self._client = client
         self._reader = reader
         self._home_of = home_of
@@ -35,8 +36,10 @@ class HomeTab:
 
     async def show(self, user: str, notice: str = "") -> None:
         """Raises StoreUnavailable."""
-        by = await self._reader.person(user, external=False)
-        view = home_view(await self._home_of(by), notice)
+        view = notice_view(notice)
+        if self._home_of:
+            by = await self._reader.person(user, external=False)
+            view = home_view(await self._home_of(by), notice)
         await try_call("views.publish", self._client.views_publish(user_id=user, view=view))
 
     def show_soon(self, user: str, notice: str) -> None:

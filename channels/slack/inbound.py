@@ -8,14 +8,12 @@ A thread of ours is found by its place. A reply to another message of ours (a ca
 to the thread whose id is in that message's metadata. Slack is asked for it when the reply is read, not here: nothing
 that Slack has to answer stands between an event and its being durable.
 
-`channels.slack.events` parses payloads, `channels.slack.reading` turns a message into text, and
-`channels.slack.clicking` handles clicks. This module posts nothing.
+`channels.slack.events` parses payloads, `channels.slack.arrivals` reads what has arrived, and `channels.slack.clicking`
+handles clicks. This module posts nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,14 +22,12 @@ from typing import Any, Protocol
 
 import structlog
 from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Arrival, Inbox, Refused
+from channels.inbound import Arrival, Inbox
 from channels.slack.asking import Asking
-from channels.slack.calls import WAIT_SECONDS_MAX, BackgroundCalls, try_call
+from channels.slack.calls import BackgroundCalls, try_call
 from channels.slack.clicking import ClickHandler
-from channels.slack.clicks import Clicker
 from channels.slack.events import (
     Deleted,
     Edited,
@@ -46,13 +42,12 @@ from channels.slack.events import (
 from channels.slack.home import Home
 from channels.slack.home_tab import HomeTab
 from channels.slack.joining import Joining
-from channels.slack.marks import thread_in
-from channels.slack.payloads import payload_of
+from channels.slack.payloads import click_of, payload_of
 from channels.slack.place import NAME, Address, place_of
+from channels.slack.private import Private
 from channels.slack.reading import MessageReader
-from channels.slack.refusals import is_refusal
 from channels.slack.text import unescaped
-from store.base import NoteStore, UnknownThread
+from store.base import NoteStore
 from store.text import one_line
 from store.values import Person, Place
 
@@ -109,7 +104,8 @@ class SlackInbound:
         self._reader = MessageReader(client, me, inbox.keep_image if desk.reads_images else None)
         self._background = BackgroundCalls()
         self._home = HomeTab(client, self._reader, desk.home_of, self._background)
-        self._clicks = ClickHandler(client, me, inbox, self._reader, self._home, self._background)
+        private = Private(client, self._home, self._background)
+        self._clicks = ClickHandler(client, me, inbox, self._reader, private)
         self._joining = Joining(client, inbox, desk, self._background)
         self._asking = Asking(me, inbox, desk, self._reader)
         self._changed: dict[str, Edited | Deleted] = {}
@@ -151,19 +147,11 @@ class SlackInbound:
         await ack()
 
     async def _stop(self, stopped: Stopped) -> None:
-        thread_id = await self._thread_of(stopped.channel, stopped.thread)
-        if not thread_id:
-            async with asyncio.timeout(WAIT_SECONDS_MAX):
-                thread_id = await self._thread_in_parent(stopped.channel, stopped.thread)
-        if not thread_id:
-            return
-        by = await self._reader.person(stopped.user, external=False)
-        try:
-            with contextlib.suppress(UnknownThread):
-                await self._inbox.stop(thread_id, by, channel=NAME, event_id=stopped.id)
-        except Refused as refused:
-            clicker = Clicker(stopped.user, by.name, external=False, channel=stopped.channel, thread=stopped.thread)
-            self._clicks.tell_privately(clicker, str(refused))
+        if thread_id := await self._thread_of(stopped.channel, stopped.thread):
+            await self._clicks.append(stopped, thread_id)
+        else:
+            place = place_of(self._me.team, stopped.channel, stopped.thread)
+            await self._inbox.clicked_at(place, click_of(stopped), agent=self._desk.agent_in(stopped.channel))
 
     async def _change(self, changed: Edited | Deleted) -> None:
         edit = changed.edit if isinstance(changed, Edited) else ""
@@ -220,19 +208,6 @@ class SlackInbound:
         at = Address(self._me.team, channel, ts)
         return await self._inbox.thread_at(at.place, at.alias)
 
-    async def _thread_in_parent(self, channel: str, ts: str) -> str:
-        """The id of the thread that this message was posted for; empty: it is not ours, or we may not read it."""
-        try:
-            page: Any = await self._client.conversations_replies(
-                channel=channel, ts=ts, limit=1, include_all_metadata=True
-            )
-        except SlackApiError as error:
-            if is_refusal(error):
-                return ""
-            raise
-        parents = (message for message in page["messages"] if message.get("ts") == ts)
-        return next((thread_in(parent) for parent in parents if parent.get("user") == self._me.user), "")
-
     def _set_title(self, posted: Posted, text: str) -> None:
         """Set the title of the conversation in the agent view, in the background."""
         call = self._client.assistant_threads_setTitle(
@@ -241,6 +216,7 @@ class SlackInbound:
         self._background.start(try_call("assistant.threads.setTitle", call))
 
     async def aclose(self) -> None:
+        await self._clicks.aclose()
         await self._background.aclose()
 
 

@@ -1,4 +1,4 @@
-"""How a message that has arrived is kept in the log: all that was parsed of it, but the text. Pure.
+"""How a message or a click that has arrived is kept in the log: all that was parsed of it, but a message's text. Pure.
 
 What Slack sent is not kept: it may be large, and its parser would have to read old logs for ever.
 """
@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import JsonValue, TypeAdapter
 
-from channels.slack.events import Deleted, Edited, Posted
+from channels.inbound import Click
+from channels.slack.clicks import Answer, Approve, Clicker, EditCall, Rate, Reject
+from channels.slack.events import Deleted, Edited, Posted, Stopped
+from channels.slack.judging import Act
+from channels.slack.place import NAME
+from store.arrivals import ClickAct
 
 Heard = Posted | Edited | Deleted
 
@@ -34,3 +40,36 @@ def message_in(payload: Mapping[str, JsonValue], text: str) -> Heard:
     if "edited" in payload:
         return dataclasses.replace(_EDITED.validate_python(payload["edited"]), text=text)
     return dataclasses.replace(_POSTED.validate_python(payload["posted"]), text=text)
+
+
+_ACTS: Mapping[str, tuple[TypeAdapter[Any], type[Act], ClickAct]] = {
+    "approve": (TypeAdapter(Approve), Approve, "decides"),
+    "reject": (TypeAdapter(Reject), Reject, "decides"),
+    "edit": (TypeAdapter(EditCall), EditCall, "edits"),
+    "answer": (TypeAdapter(Answer), Answer, "answers"),
+    "rate": (TypeAdapter(Rate), Rate, "rates"),
+    "stop": (TypeAdapter(Stopped), Stopped, "stops"),
+}
+
+
+def click_of(act: Act) -> Click:
+    """The click, to be appended as it arrived."""
+    name, (adapter, _, kind) = next(item for item in _ACTS.items() if isinstance(act, item[1][1]))
+    if isinstance(act, EditCall):
+        act = dataclasses.replace(act, arguments=act.changed, before={})
+    event_id = act.id if isinstance(act, Stopped) else f"{act.by.user}:{act.by.click}:{name}"
+    return Click(NAME, event_id, kind, {name: adapter.dump_python(act, mode="json")})
+
+
+def act_in(payload: Mapping[str, JsonValue]) -> Act:
+    """Raises KeyError, pydantic.ValidationError: no version of this program wrote it."""
+    name = next(iter(payload))
+    act: Act = _ACTS[name][0].validate_python(payload[name])
+    return act
+
+
+def clicker_of(act: Act) -> Clicker:
+    """Whom to tell, and where."""
+    if isinstance(act, Stopped):
+        return Clicker(act.user, act.user, external=False, channel=act.channel, thread=act.thread)
+    return act.by

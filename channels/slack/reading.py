@@ -146,6 +146,12 @@ class MessageReader:
         known = await call_or("users.info", self._user(user), None)
         return self._as_person(user, known, external=external) if known else None
 
+    def known_person(self, user: str, *, external: bool) -> Person | None:
+        """As `person_who_decides`, without asking Slack; None: it has to be asked."""
+        known = self._users.get(user)
+        is_good = known is not None and known.good_until >= time.monotonic()
+        return self._as_person(user, known, external=external) if known and is_good else None
+
     def _as_person(self, user_id: str, user: _User, *, external: bool) -> Person:
         # Slack says of a colleague's words in another workspace, too, that they are from another team.
         if user.member and (user.colleague or not external):

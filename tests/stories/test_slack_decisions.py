@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.loop import Loop
 from agent.steps import as_question
 from bot.arrivals import Arrivals
-from bot.desks.slack import SlackDesk
+from bot.desks.slack import SlackDesk, home_in
 from bot.inbox import Inbox
 from bot.team.people import Member, People
 from bot.worker import Worker
@@ -23,7 +24,7 @@ from channels.slack.channel import SlackChannel
 from channels.slack.connection import identify, listening
 from store.authority.terms import Terms
 from store.base import Store, StoreUnavailable
-from store.events import ApprovalDecided, MessageReceived, StepChosen
+from store.events import ApprovalDecided, Event, MessageReceived, StepChosen
 from store.memory import MemoryStore
 from store.standing import StandingGranted
 from store.thread import Thread
@@ -61,10 +62,11 @@ class ReleaseOffice(Office):
         cy = workspace.add_user("cy", real_name="Cy Clark", email="cy@example.com")
         workspace.change_channel("deploys", members=workspace.channel("deploys").members | {cy.id})
         groups = {"ana": ("release",), "ben": ("release",), "cy": ("leads",)}
-        self.people = People(
+        people = People(
             {name: Member(name.capitalize(), slack=workspace.user(name).id, groups=groups[name]) for name in groups}
         )
-        super().__init__(slack, store, Inbox(store, people=self.people))
+        super().__init__(slack, store, Inbox(store, people=people))
+        self.people = people
         self.rules = Rules(ApprovalRule(Terms(group="release"), approvers=self.approvers("ana", "ben")), self.people)
 
     def approvers(self, *names: str) -> tuple[Person, ...]:
@@ -87,7 +89,8 @@ class ReleaseOffice(Office):
 
     @contextlib.asynccontextmanager
     async def works(self) -> AsyncIterator[None]:
-        channel = SlackChannel(self.client)
+        home_of = functools.partial(home_in, self.store, self.people, lambda: datetime.now(UTC))
+        channel = SlackChannel(self.client, home_of=home_of)
         loop = Loop(
             authority=self.rules,
             store=self.store,
@@ -518,7 +521,12 @@ async def test_whoever_clicks_in_app_home_hears_that_the_store_is_away(
     office: ReleaseOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = asyncio.Event()
-    load = office.store.load
+    load, post = office.store.load, office.store.post
+
+    async def posts(thread_id: str, *events: Event, opens: bool = True) -> frozenset[str] | None:
+        if away.is_set():
+            raise StoreUnavailable("Redis is away.")
+        return await post(thread_id, *events, opens=opens)
 
     async def loads(thread_id: str) -> Thread:
         if away.is_set():
@@ -526,6 +534,7 @@ async def test_whoever_clicks_in_app_home_hears_that_the_store_is_away(
         return await load(thread_id)
 
     monkeypatch.setattr(office.store, "load", loads)
+    monkeypatch.setattr(office.store, "post", posts)
     async with office.open():
         asked, _ = await office.asked_for_prod("cy")
         await office.until(asked, "waiting_for_approval")

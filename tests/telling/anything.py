@@ -21,6 +21,8 @@ from tests.telling.story import (
     cancelled,
     choice_failed,
     chosen,
+    click_read,
+    clicked,
     deleted,
     done,
     dropped,
@@ -135,6 +137,7 @@ ANYTHING: list[Event] = [
     *(reopened(), forked()),
     *(event for name in ("m1", "m2") for event in (edited(name), deleted(name), arrived(name), dropped(name))),
     *(event for name in ("m1", "m3") for event in (arrived(name), offered(name), placed(name), placed(name, "t1"))),
+    *(clicked(), clicked("c2", "answers"), click_read()),
     from_the_future(),
 ]
 any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events: (opened(), message(), *events))

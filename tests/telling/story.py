@@ -12,7 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from store import keys
-from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, OpenQuestion, WordsPlaced
+from store.arrivals import (
+    AnswerOffered,
+    ArrivalDropped,
+    ClickAct,
+    ClickArrived,
+    ClickRead,
+    MessageArrived,
+    OpenQuestion,
+    WordsPlaced,
+)
 from store.authority.terms import Terms
 from store.choices import ChoiceFailed
 from store.codec import encode
@@ -228,6 +237,14 @@ def offered(name: str = "m1", *, to: Person = ANN) -> AnswerOffered:
 def placed(name: str = "m1", thread: str = "", *, by: Person = ANN) -> WordsPlaced:
     step = thread.replace("t", "s")
     return WordsPlaced(id=f"{name}/placed", at=AT, becomes=name, by=by, thread=thread, step=step)
+
+
+def clicked(name: str = "c1", act: ClickAct = "decides") -> ClickArrived:
+    return ClickArrived(id=f"{name}/arrived", at=AT, channel="room", act=act, payload={})
+
+
+def click_read(name: str = "c1") -> ClickRead:
+    return ClickRead(id=f"{name}/arrived/read", at=AT, click=f"{name}/arrived")
 
 
 def dropped(name: str = "m1") -> ArrivalDropped:

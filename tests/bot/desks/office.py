@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,13 +14,16 @@ from agent.authority import AnyoneMay, Authority
 from agent.definition import Limits
 from agent.loop import Loop
 from bot.arrivals import Arrivals
-from bot.desks.slack import SlackDesk
+from bot.desks.slack import SlackDesk, home_in
 from bot.inbox import Inbox
+from bot.team.people import People
 from bot.worker import Worker
 from channels.slack.channel import SlackChannel
 from channels.slack.connection import client_of, identify, listening
 from channels.slack.place import place_of
+from store.arrivals import ClickArrived
 from store.base import Store
+from store.events import Event
 from store.keys import thread_id_of
 from store.memory import MemoryStore
 from store.recorded import Recorded
@@ -54,6 +58,7 @@ class Office:
         self.alerts: Place | None = None
         self.authority: Authority = AnyoneMay()
         self.reads_images = False
+        self.people = People()
 
     @contextlib.asynccontextmanager
     async def listens(self) -> AsyncIterator[None]:
@@ -74,7 +79,8 @@ class Office:
 
     @contextlib.asynccontextmanager
     async def works(self) -> AsyncIterator[None]:
-        channel = SlackChannel(self.client, self.inbox.keep_image if self.reads_images else None)
+        home_of = functools.partial(home_in, self.store, self.people, lambda: datetime.now(UTC))
+        channel = SlackChannel(self.client, self.inbox.keep_image if self.reads_images else None, home_of)
         loop = Loop(
             authority=self.authority,
             alerts=self.alerts,
@@ -105,7 +111,11 @@ class Office:
         for each in (*await thread_ids(self.store), thread_id):
             thread = await self.store.load(each)
             while arrived := thread.arrived:
-                thread = await self.store.append(thread, *await arrivals.events_of(thread, arrived, last_try=True))
+                if isinstance(arrived, ClickArrived):
+                    read: Sequence[Event] = [await arrivals.judge(thread, arrived)]
+                else:
+                    read = await arrivals.events_of(thread, arrived, last_try=True)
+                thread = await self.store.append(thread, *read)
         return thread
 
     async def thread(self, message: Message) -> Thread:
@@ -124,6 +134,17 @@ class Office:
                     return now
         raise AssertionError
 
+    async def clicks_read(self, message: Message) -> Thread:
+        """The thread of this message when all clicks in it are judged."""
+        thread = await self.thread(message)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if not _unread_clicks(thread):
+                return thread
+            async for now in self.store.follow(thread):
+                if not _unread_clicks(now):
+                    return now
+        raise AssertionError
+
     async def says(self, text: str, thread: Message) -> Message:
         """The bot's message with these words in that thread, as soon as it is there."""
         return await self.slack.said(text, thread.channel, thread, PATIENCE_SECONDS)
@@ -131,6 +152,10 @@ class Office:
     def of_bot(self, thread: Message) -> list[str]:
         bot = self.slack.workspace.bot.id
         return [self.slack.text_of(m) for m in self.slack.messages(thread.channel, thread) if m.user == bot]
+
+
+def _unread_clicks(thread: Thread) -> list[ClickArrived]:
+    return [e for e in kinds(thread, ClickArrived) if e.id in thread.state.arrivals]
 
 
 @contextlib.asynccontextmanager

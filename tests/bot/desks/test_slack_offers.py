@@ -225,9 +225,9 @@ async def test_a_worker_that_dies_after_the_choice_places_the_words_once(office:
             said, offer = await offered(office)
             await office.until(said, "waiting_for_answer")
         await office.slack.acknowledged(await office.slack.click("ana", offer, USE))
-        held = await office.thread(said)
+        held = await office.clicks_read(said)
         arrived = held.arrived
-        assert arrived is not None
+        assert isinstance(arrived, MessageArrived)
         arrivals = Arrivals(office.inbox, {"slack": SlackChannel(office.client).reader})
         await arrivals.events_of(held, arrived, last_try=True)
         assert len(kinds(await office.thread(asked), MessageArrived)) == 2

@@ -10,7 +10,7 @@ from agent.speech.offers import SOMETHING_NEW
 from bot.arrivals import Arrivals
 from channels.inbound import Refused
 from channels.slack.channel import SlackChannel
-from store.arrivals import AnswerOffered, ArrivalDropped
+from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived
 from store.events import MessageReceived, ThreadCancelled
 from store.keys import deleted
 from store.thread import Thread
@@ -54,8 +54,8 @@ async def test_a_worker_that_dies_between_moving_the_words_and_noting_it_doubles
         said, offer = await offered(office)
     async with office.listens():
         await office.slack.acknowledged(await office.slack.click("ana", offer, USE))
-        thread = await office.thread(said)
-        assert thread.arrived
+        thread = await office.clicks_read(said)
+        assert isinstance(thread.arrived, MessageArrived)
         arrivals = Arrivals(office.inbox, {"slack": SlackChannel(office.client).reader})
         await arrivals.events_of(thread, thread.arrived, last_try=True)  # Its worker dies here.
         assert not kinds(await office.thread(said), ArrivalDropped)
