@@ -29,6 +29,7 @@ from store.choices import ChoiceFailed
 from store.codec import EventTooLarge
 from store.deliveries import DeliveryFailed
 from store.events import (
+    Event,
     FeedbackGiven,
     MessageDeleted,
     MessageEdited,
@@ -130,10 +131,12 @@ def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
     now = turn.thread
     harmless = TALK if now.state.outdated_in_row < OUTDATED_IN_ROW_MAX else FROM_OUTSIDE
     same = now.events[: asked.version] == asked.events
-    return same and all(
-        isinstance(event, harmless) or (isinstance(event, ClickArrived) and event.act in ("answers", "rates"))
-        for event in now.events[asked.version :]
-    )
+    return same and all(isinstance(event, harmless) or _is_idle(event, now) for event in now.events[asked.version :])
+
+
+def _is_idle(event: Event, now: Thread) -> bool:
+    """Whether it is a click that only talks, or was read: what came of it has events of its own."""
+    return isinstance(event, ClickArrived) and (event.act in ("answers", "rates") or event.id not in now.state.arrivals)
 
 
 async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Thread | None = None) -> None:
