@@ -18,7 +18,7 @@ from store.thread import Thread
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Server
 from tests.patience import PATIENCE_SECONDS
-from tests.telling.playbook import LEASE_SECONDS, Push, Touch, World, done, killed
+from tests.telling.playbook import LEASE_SECONDS, Look, Push, Touch, World, done, killed
 from tests.telling.story import message, opened
 
 
@@ -237,8 +237,8 @@ async def test_after_a_loss_new_ids_are_none_that_were_taken() -> None:
     clock = Clock()
     store = MemoryStore(clock)
     world = World(store=store, clock=clock)
-    world.model.answers(Touch(), Touch(), done(), done())
-    await world.say("touch it twice")
+    world.model.answers(Touch(), Look(), done(), done())
+    await world.say("touch it and look")
     await world.run()
     known = world.thread
     log = store._logs[known.id]
