@@ -28,11 +28,12 @@ from channels.slack.home_tab import HomeTab
 from channels.slack.images import Keep
 from channels.slack.judging import UNKNOWN_PERSON, Judging
 from channels.slack.marks import thread_in
-from channels.slack.payloads import Heard, act_in, clicker_of, message_in
+from channels.slack.payloads import act_in, clicker_of, message_in
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.private import Private
 from channels.slack.reading import Earlier, MessageReader
 from channels.slack.refusals import CALL_FAILED, failure_of, in_words, is_refusal
+from channels.slack.shortcuts import AskedAbout
 from store.arrivals import ClickArrived, MessageArrived
 from store.events import MessageReceived
 from store.keys import OutsideId
@@ -74,7 +75,8 @@ class SlackArrivals:
             try:
                 known = await self._identified()
                 me, reader = known.me, known.reader
-                heard = message_in(arrived.payload, arrived.text)
+                found = message_in(arrived.payload, arrived.text)
+                heard = found.posted if isinstance(found, AskedAbout) else found
                 if thread.has_only_arrivals:
                     owner = "" if stays else await self._owner_of(heard, me, last_try=last_try)
                     if owner not in (None, "", thread.id):
@@ -87,7 +89,8 @@ class SlackArrivals:
                     case Edited():
                         return InboundEdit(heard.id, await reader.readable(heard.text), heard.passes_on)
                     case Posted():
-                        return await self._message(reader, me, heard, thread, last_try=last_try)
+                        message = await self._message(reader, me, heard, thread, last_try=last_try)
+                        return await _about(found, message, reader) if isinstance(found, AskedAbout) else message
             except SlackApiError as error:
                 raise CannotLookUp(failure_of(error).retry_after_seconds or RETRY_SECONDS) from error
             except (*CALL_FAILED, ChannelUnavailable) as error:
@@ -121,7 +124,7 @@ class SlackArrivals:
             self._known = _Known(me, reader, Private(self._client, home, self._background))
         return self._known
 
-    async def _owner_of(self, heard: Heard, me: Installation, *, last_try: bool) -> str | None:
+    async def _owner_of(self, heard: Posted | Edited | Deleted, me: Installation, *, last_try: bool) -> str | None:
         """As `_owner`; None as well where Slack does not say at the last try, for what is for us in any case."""
         if heard.thread == heard.ts or heard.parent not in ("", me.user):
             return None
@@ -170,6 +173,13 @@ class SlackArrivals:
         return message
 
 
+async def _about(asked: AskedAbout, message: InboundMessage, reader: MessageReader) -> InboundMessage:
+    """The message that the shortcut makes, with the one that it is about."""
+    about = await reader.earlier_message(asked.channel, asked.message)
+    earlier = [one for one in message.earlier if one.event_id != about.event_id]
+    return dataclasses.replace(message, event_id=asked.id, earlier=(*earlier, about))
+
+
 def _newest_known(thread: Thread, place: Place, posted: Posted) -> str:
     """The ts of the newest message before this one that the log has of this Slack thread."""
     own = f"{posted.channel}:"
@@ -181,5 +191,6 @@ def _newest_known(thread: Thread, place: Place, posted: Posted) -> str:
         and (known := OutsideId.parse(event.id))
         and known.source == NAME
         and known.event_id.startswith(own)
+        and ":" not in known.event_id.removeprefix(own)  # A shortcut is no message there.
     ]
     return max((ts for ts in found if ts < posted.ts), default=posted.thread)

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 from slack_bolt.async_app import AsyncAck
 
-from channels.inbound import Inbox
-from channels.slack.events import Ignored, Installation, Payload, Posted, text_in
+from channels.inbound import Arrival, Inbox
+from channels.slack.events import Ignored, Installation, Payload, text_in
 from channels.slack.home import Home, HomeItem
+from channels.slack.payloads import payload_of
 from channels.slack.place import NAME, Address
-from channels.slack.reading import Earlier, MessageReader
+from channels.slack.reading import MessageReader
+from channels.slack.shortcuts import SHORTCUT_WORDS, AskedAbout, parse_shortcut
 from channels.slack.text import escape, is_safe
-from store.keys import thread_id_of
 from store.text import one_line
 from store.values import Person
 
 log = structlog.get_logger(__name__)
 
-SHORTCUT_WORDS = "Ask deploybot about this"
-"""The name of the shortcut in manifest.yml, and what it says to the agent."""
 COMMAND_SECONDS_MAX = 2.5
 """Slack waits for 3 seconds."""
 TITLE_CHARS_MAX = 120
@@ -50,41 +49,9 @@ class Desk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AskedAbout:
-    channel: str
-    thread: str
-    """The ts of the first message of the thread in which the message stands."""
-    user: str
-    external: bool
-    ts: str
-    """Of the action."""
-    message: Payload
-    """The message, as in `conversations.replies`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
     user: str
     words: str
-
-
-def parse_shortcut(body: Payload, me: Installation) -> AskedAbout | Ignored:
-    match body:
-        case {
-            "type": "message_action",
-            "channel": {"id": str(channel)},
-            "user": {"id": str(user), **by},
-            "message": {"ts": str(ts), **message},
-            "action_ts": str(action),
-        }:
-            team = text_in(by, "team_id")
-            external = team not in ("", me.team, me.enterprise)
-            thread = text_in(message, "thread_ts") or ts
-            return AskedAbout(channel, thread, user, external, action, {"ts": ts, **message})
-        case {"type": str(kind)}:
-            return Ignored(f"shortcut {kind[:60]}")
-        case _:
-            return Ignored("no shortcut")
 
 
 def parse_command(body: Payload) -> Command | Ignored:
@@ -109,27 +76,13 @@ class Asking:
         await ack()
 
     async def _ask(self, asked: AskedAbout) -> None:
+        """Append it as it arrived: whoever reads it asks Slack what else is to be known."""
         at = Address(self._me.team, asked.channel, asked.thread)
-        thread_id = await self._inbox.thread_at(at.place, at.alias)
-        posted = Posted(
-            channel=asked.channel,
-            ts=asked.ts,
-            thread=asked.thread,
-            user=asked.user,
-            text=SHORTCUT_WORDS,
-            to_us=True,
-            external=asked.external,
-        )
-        history = None if thread_id else Earlier()
-        message = await self._reader.message_of(posted, earlier=history, must_know=False)
-        about = await self._reader.earlier_message(asked.channel, asked.message)
-        earlier = [one for one in message.earlier if one.event_id != about.event_id]
-        event_id = f"{posted.id}:shortcut"  # In a namespace of its own: it is no message in the channel.
-        message = replace(message, event_id=event_id, earlier=(*earlier, about))
-        if thread_id and thread_id != thread_id_of(at.place):
-            await self._inbox.reply(thread_id, NAME, replace(message, origin={"slack": at.place.address}))
+        arrival = Arrival(NAME, asked.id, SHORTCUT_WORDS, payload_of(asked))
+        if thread_id := await self._inbox.thread_at(at.place, at.alias):
+            await self._inbox.arrived_in(thread_id, arrival)
         else:
-            await self._inbox.message(at.place, message, agent=self._desk.agent_in(asked.channel))
+            await self._inbox.arrived(at.place, arrival, agent=self._desk.agent_in(asked.channel))
 
     async def command(self, body: dict[str, Any], ack: AsyncAck) -> None:
         typed = parse_command(body)

@@ -1,6 +1,7 @@
 """How a message or a click that has arrived is kept in the log: all that was parsed of it, but a message's text. Pure.
 
-What Slack sent is not kept: it may be large, and its parser would have to read old logs for ever.
+What Slack sent is not kept, because its parser would have to read old logs for ever; but for the message that somebody
+asks about, which we may not be able to read again.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from channels.slack.clicks import Answer, Approve, Clicker, EditCall, Rate, Reje
 from channels.slack.events import Deleted, Edited, Posted, Stopped
 from channels.slack.judging import Act
 from channels.slack.place import NAME
+from channels.slack.shortcuts import AskedAbout
 from store.arrivals import ClickAct
 
-Heard = Posted | Edited | Deleted
+Heard = Posted | Edited | Deleted | AskedAbout
 
 _POSTED, _EDITED, _DELETED = TypeAdapter(Posted), TypeAdapter(Edited), TypeAdapter(Deleted)
+_ASKED = TypeAdapter(AskedAbout)
 
 
 def payload_of(message: Heard) -> Mapping[str, JsonValue]:
     match message:
+        case AskedAbout():
+            return {"asked": _ASKED.dump_python(message, mode="json")}
         case Deleted():
             return {"deleted": _DELETED.dump_python(message, mode="json")}
         case Edited():
@@ -35,6 +40,8 @@ def payload_of(message: Heard) -> Mapping[str, JsonValue]:
 
 def message_in(payload: Mapping[str, JsonValue], text: str) -> Heard:
     """Raises KeyError, pydantic.ValidationError: no version of this program wrote it."""
+    if "asked" in payload:
+        return _ASKED.validate_python(payload["asked"])
     if "deleted" in payload:
         return _DELETED.validate_python(payload["deleted"])
     if "edited" in payload:

@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from bot.desks.slack import SlackDesk
-from channels.slack.asking import SHORTCUT_WORDS
 from channels.slack.connection import identify
+from channels.slack.events import Installation
 from channels.slack.joining import GREETING
+from channels.slack.shortcuts import MESSAGE_CHARS_MAX, SHORTCUT_WORDS, AskedAbout, parse_shortcut
+from store.arrivals import MessageArrived
 from store.events import MessageReceived
 from tests.bot.desks.office import MANIFEST, Office, kinds, new_office
 from tests.store.threads import thread_ids
@@ -54,6 +56,28 @@ async def test_the_shortcut_in_a_thread_of_ours_goes_on_with_it(office: Office) 
         await office.slack.use_shortcut("ben", answer, "ask_about")
         await office.says("I know.", asked)
     assert len(await thread_ids(office.store)) == 1
+
+
+async def test_the_shortcut_is_durable_and_acknowledged_before_slack_is_asked_who_it_was(office: Office) -> None:
+    office.model.answers(done("It is the readiness probe."))
+    async with office.open():
+        alert = await office.slack.say("deploys", "ben", "backend is down")
+        async with office.slack.hold("users.info", after_effect=False) as gate:
+            await office.slack.acknowledged(await office.slack.use_shortcut("ana", alert, "ask_about"))
+            await gate.reached()
+            assert len(kinds(await office.thread(alert), MessageArrived)) == 1
+        await office.says("It is the readiness probe.", alert)
+    about, asked = kinds(await office.thread(alert), MessageReceived)
+    assert [about.text, asked.text] == ["backend is down", SHORTCUT_WORDS]
+
+
+def test_of_a_huge_message_the_shortcut_keeps_the_text() -> None:
+    me = Installation("T1", "U0")
+    message = {"ts": "1.2", "text": "down", "blocks": [{"type": "section", "text": "x" * MESSAGE_CHARS_MAX}]}
+    body = {"type": "message_action", "channel": {"id": "C1"}, "user": {"id": "U1"}, "action_ts": "3.4"}
+    asked = parse_shortcut({**body, "message": message}, me)
+    assert isinstance(asked, AskedAbout)
+    assert {name: value for name, value in asked.message.items() if value} == {"ts": "1.2", "text": "down"}
 
 
 async def test_the_command_says_what_waits_and_what_one_asked_for_to_that_person_alone(office: Office) -> None:
