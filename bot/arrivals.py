@@ -76,10 +76,13 @@ class Arrivals:
             return None
         return await self._inbox.offer(thread, arrived, message)
 
-    async def judge(self, thread: Thread, clicked: ClickArrived) -> ClickRead:
+    async def judge(self, thread: Thread, clicked: ClickArrived, *, last_try: bool) -> ClickRead:
         event_id, moved_to = read_id(clicked.id), _moved_to(thread)
         if not moved_to:
-            found = await self._readers[clicked.channel].judge(clicked, thread, self._inbox)
+            try:
+                found = await self._readers[clicked.channel].judge(clicked, thread, self._inbox, last_try=last_try)
+            except CannotLookUp as later:
+                raise NotReadYet(later.retry_after_seconds) from later
             if isinstance(found, str):
                 return ClickRead(id=event_id, at=self._inbox.now(), click=clicked.id, told=found)
             if await self._inbox.add_alias(clicked.channel, found.alias, found.thread_id):

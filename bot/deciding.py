@@ -6,6 +6,8 @@ request. This module does not judge, and writes no text (that is `agent.speech.o
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +19,7 @@ from bot.fitting import fitting_decision
 from bot.team.people import People
 from channels.inbound import Refused
 from store import keys
+from store.arrivals import ClickArrived
 from store.authority.terms import Way
 from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge
@@ -28,6 +31,8 @@ from store.thread import Thread
 from store.values import Person
 
 DIGEST_CHARS_MIN = 8
+CLICKS_SECONDS_MAX = 5.0
+"""How long an approval waits for older clicks on its request to be judged, one of which may reject it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,12 @@ class Deciding:
         """Decide on a request, by default the one that waits.
 
         `digest` (its first 8 digits or more) is that of the request that the person saw; no other one is decided.
-        `at`: when the person did; None: now. Raises UnknownThread, and Refused if there is no request at all.
+        `at`: when the person did; None: now. Raises UnknownThread, and Refused if there is no request at all, or if an
+        older click on it is not judged yet, which may reject it.
         """
         thread = await self._store.load(thread_id)
+        if approved and at is None:
+            thread = await self._after_older_clicks(thread)
         last = thread.last_request
         step = thread.step(step_id or (last.step if last else ""))
         if step is None or step.request is None:
@@ -97,6 +105,21 @@ class Deciding:
         thread = await self._append(thread, decision)
         step = thread.state.steps[step.id]
         return DecisionResult(_outcome(thread, decision), thread, step, by, approved, way)
+
+    async def _after_older_clicks(self, thread: Thread) -> Thread:
+        """The thread once all clicks that decide and arrived before are judged. Raises Refused."""
+        if not _clicks_unread(thread):
+            return thread
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLICKS_SECONDS_MAX), contextlib.aclosing(self._store.follow(thread)) as news:  # type: ignore[type-var]
+                async for moved in news:
+                    if not _clicks_unread(moved):
+                        return moved
+        raise Refused(
+            "Somebody has just pressed a button of this request, and it is not known yet who. Nothing was changed. "
+            "Please try again in a moment.",
+            "moved",
+        )
 
     def _decision(
         self,
@@ -244,3 +267,9 @@ def _outcome(thread: Thread, decision: ApprovalDecided) -> Outcome:
     first = next(event for event in thread.events if event.id == decision.id)
     outcome = request.outcomes[decision.id]
     return "too_late" if first.at != decision.at and outcome in ("settled", "counted") else outcome
+
+
+def _clicks_unread(thread: Thread) -> bool:
+    """Whether somebody has decided or edited by a click that nobody has judged yet."""
+    arrived = (thread.events[index] for index in thread.state.arrivals.values())
+    return any(isinstance(one, ClickArrived) and one.act in ("decides", "edits") for one in arrived)

@@ -101,13 +101,6 @@ class Click:
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
-    at: datetime
-    is_new: bool
-    """False: it was known already, perhaps from another time."""
-
-
-@dataclass(frozen=True, slots=True)
 class InboundEdit:
     """The author edited a message."""
 
@@ -149,10 +142,11 @@ class CannotLookUp(Exception):
 class Reader(Protocol):
     """Reads what has arrived through a channel. A worker calls it."""
 
-    async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /) -> str | Elsewhere:
+    async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /, *, last_try: bool) -> str | Elsewhere:
         """Look up who clicked, and do it through the inbox. Returns what they are to be told; empty: nothing.
 
-        Raises StoreUnavailable.
+        `last_try`: if it cannot be looked up now, nothing is done and they are told so. Raises CannotLookUp,
+        StoreUnavailable.
         """
 
     async def tell(self, clicked: ClickArrived, text: str, /) -> None:
@@ -220,11 +214,8 @@ class Inbox(Protocol):
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         """Like `reply` or `edited`, for what a worker has to read first. Also for the deletion of a message."""
 
-    async def clicked(self, thread_id: str, click: Click) -> Appended | None:
-        """Append a click that has to be read before it counts. None: there is no such thread. Raises EventTooLarge."""
-
-    async def click_read(self, thread_id: str, click: Click, *, told: str) -> bool:
-        """The click was judged, and the person will be told this. False: another process has told them."""
+    async def clicked(self, thread_id: str, click: Click) -> bool:
+        """Append a click that has to be read before it counts. False: there is no such thread. Raises EventTooLarge."""
 
     async def clicked_at(self, place: Place, click: Click, *, agent: str) -> None:
         """Like `clicked`, in the thread at the place, opening it for `agent` if there is none."""

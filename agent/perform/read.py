@@ -39,8 +39,8 @@ class Readers(Protocol):
     async def events_of(self, thread: Thread, arrived: MessageArrived, *, last_try: bool) -> Sequence[Event]:
         """What it means. `last_try`: what cannot be looked up now is left out. Raises NotReadYet, StoreUnavailable."""
 
-    async def judge(self, thread: Thread, clicked: ClickArrived) -> ClickRead:
-        """Look up who clicked, and append what they did. Raises StoreUnavailable."""
+    async def judge(self, thread: Thread, clicked: ClickArrived, *, last_try: bool) -> ClickRead:
+        """Look up who clicked, and append what they did. `last_try`: else nothing is done. Raises as `events_of`."""
 
     async def tell(self, clicked: ClickArrived, read: ClickRead, /) -> None:
         """Tell that person alone what came of it. Never raises."""
@@ -50,14 +50,14 @@ async def read(turn: Turn, arrived: MessageArrived | ClickArrived) -> None:
     """Raises NotReadYet, LeaseLost, StoreUnavailable."""
     readers = turn.services.readers
     assert readers is not None, "the loop has checked it"
+    last_try = turn.now() - arrived.at >= LOOK_UP_MAX
     if isinstance(arrived, ClickArrived):
         with turn.may_be_broken_off():
-            judged = await readers.judge(turn.thread, arrived)
+            judged = await readers.judge(turn.thread, arrived, last_try=last_try)
         await turn.record(judged)
         if judged in turn.thread.events:  # Otherwise another process has told them.
             await readers.tell(arrived, judged)
         return
-    last_try = turn.now() - arrived.at >= LOOK_UP_MAX
     with turn.may_be_broken_off():
         events = await readers.events_of(turn.thread, arrived, last_try=last_try)
     await turn.record(*events)

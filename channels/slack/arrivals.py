@@ -96,7 +96,7 @@ class SlackArrivals:
             except (*CALL_FAILED, ChannelUnavailable) as error:
                 raise CannotLookUp(RETRY_SECONDS) from error
 
-    async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /) -> str | Elsewhere:
+    async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /, *, last_try: bool) -> str | Elsewhere:
         """See `channels.inbound.Reader`."""
         act = act_in(clicked.payload)
         with unhurried():
@@ -104,11 +104,16 @@ class SlackArrivals:
                 known = await self._identified()
                 if isinstance(act, Stopped) and thread.has_only_arrivals:
                     owner = await self._owner(act.channel, act.thread, known.me)
-                    return Elsewhere(owner, Address(known.me.team, act.channel, act.thread).alias) if owner else ""
+                    if not owner or owner == thread.id:
+                        return ""
+                    return Elsewhere(owner, Address(known.me.team, act.channel, act.thread).alias)
+                told = await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked.at)
             except (*CALL_FAILED, ChannelUnavailable) as error:
                 log.warning("slack_call_failed", method="conversations.replies", error=in_words(error))
-                return UNKNOWN_PERSON
-            return await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked.at)
+                told = None
+            if told is None and not last_try:
+                raise CannotLookUp(RETRY_SECONDS)
+            return UNKNOWN_PERSON if told is None else told
 
     async def tell(self, clicked: ClickArrived, text: str, /) -> None:
         """See `channels.inbound.Reader`."""

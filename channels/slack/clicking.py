@@ -1,26 +1,25 @@
 """Handles clicks and modal submissions: appends them as they arrived, and opens the forms that they ask for.
 
-Only then is it looked up who clicked, and judged (`channels.slack.judging`): no call to Slack stands between a click
-and its being durable. That is done here in the background, because the thread's worker may be busy, and by the worker,
-because this process may end; whoever is done first tells the person. An edit by a person whom this process knows is
-judged at once, so that its form can say what is wrong. Slack does not redeliver clicks, so if nothing was recorded, the
-person is asked to click again. A click in App Home goes the same way as one on a card; only the answer is shown there.
+Only then is it looked up who clicked, and judged (`channels.slack.judging`), by the thread's worker alone: no call to
+Slack stands between a click and its being durable, and what somebody was told is what came of it. An edit by a person
+whom this process knows is judged at once, so that its form can say what is wrong. Slack does not redeliver clicks, so
+if nothing was recorded, the person is asked to click again. A click in App Home goes the same way as one on a card;
+only the answer is shown there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, assert_never
 
 import structlog
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Click, Inbox
+from channels.inbound import Inbox
 from channels.slack.buttons import ButtonValue
-from channels.slack.calls import BackgroundCalls, try_call, unhurried
+from channels.slack.calls import try_call
 from channels.slack.clicks import (
     ARGUMENT,
     Answer,
@@ -37,7 +36,7 @@ from channels.slack.clicks import (
 from channels.slack.events import Ignored, Installation
 from channels.slack.judging import GONE, GONE_QUESTION, GONE_REQUEST, GONE_THREAD, Act, Judging
 from channels.slack.modals import answer_modal, edit_modal, fits_modal, reject_modal
-from channels.slack.payloads import click_of, clicker_of
+from channels.slack.payloads import click_of
 from channels.slack.private import Private
 from channels.slack.reading import MessageReader
 from store.base import StoreUnavailable
@@ -58,7 +57,6 @@ class ClickHandler:
         self._reader = reader
         self._private = private
         self._judging = Judging(me, reader, inbox)
-        self._judged = BackgroundCalls()
 
     async def click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
@@ -124,29 +122,8 @@ class ClickHandler:
         return {f"{ARGUMENT}{next(iter(changed))}": problem[:REFUSED_CHARS_MAX]} if problem else {}
 
     async def append(self, act: Act, thread_id: str) -> bool:
-        """Append it as it arrived, and have it judged. False: there is no such thread.
-
-        Raises StoreUnavailable, EventTooLarge.
-        """
-        click = click_of(act)
-        appended = await self._inbox.clicked(thread_id, click)
-        if appended and appended.is_new:
-            self._judged.start(self._judge(act, thread_id, click, appended.at))
-        return appended is not None
-
-    async def _judge(self, act: Act, thread_id: str, click: Click, at: datetime) -> None:
-        try:
-            with unhurried():
-                told = await self._judging.judge(act, thread_id, at)
-            is_first = await self._inbox.click_read(thread_id, click, told=told)
-        except StoreUnavailable as error:
-            log.warning("click_not_judged", thread=thread_id, error=str(error))  # A worker will.
-            return
-        if is_first:
-            self._private.tell(clicker_of(act), told)
-
-    async def aclose(self) -> None:
-        await self._judged.cancel()
+        """Append it as it arrived. False: there is no such thread. Raises StoreUnavailable, EventTooLarge."""
+        return await self._inbox.clicked(thread_id, click_of(act))
 
     async def _append(self, act: Approve | Reject | Answer | Rate | EditCall) -> str:
         """Append it as it arrived. Returns why not; empty: it is appended. Raises StoreUnavailable."""

@@ -14,6 +14,7 @@ handles clicks. This module posts nothing.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.inbound import Arrival, Inbox
 from channels.slack.asking import Asking
-from channels.slack.calls import BackgroundCalls, try_call
+from channels.slack.calls import BackgroundCalls, try_call, unhurried
 from channels.slack.clicking import ClickHandler
 from channels.slack.events import (
     Deleted,
@@ -42,12 +43,13 @@ from channels.slack.events import (
 from channels.slack.home import Home
 from channels.slack.home_tab import HomeTab
 from channels.slack.joining import Joining
+from channels.slack.judging import Judging
 from channels.slack.payloads import click_of, payload_of
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.private import Private
 from channels.slack.reading import MessageReader
 from channels.slack.text import unescaped
-from store.base import NoteStore
+from store.base import NoteStore, StoreUnavailable
 from store.text import one_line
 from store.values import Person, Place
 
@@ -105,6 +107,7 @@ class SlackInbound:
         self._background = BackgroundCalls()
         self._home = HomeTab(client, self._reader, desk.home_of, self._background)
         private = Private(client, self._home, self._background)
+        self._judging = Judging(me, self._reader, inbox)
         self._clicks = ClickHandler(client, me, inbox, self._reader, private)
         self._joining = Joining(client, inbox, desk, self._background)
         self._asking = Asking(me, inbox, desk, self._reader)
@@ -149,9 +152,16 @@ class SlackInbound:
     async def _stop(self, stopped: Stopped) -> None:
         if thread_id := await self._thread_of(stopped.channel, stopped.thread):
             await self._clicks.append(stopped, thread_id)
+            self._background.start(self._stop_at_once(stopped, thread_id))
         else:
             place = place_of(self._me.team, stopped.channel, stopped.thread)
             await self._inbox.clicked_at(place, click_of(stopped), agent=self._desk.agent_in(stopped.channel))
+
+    async def _stop_at_once(self, stopped: Stopped, thread_id: str) -> None:
+        """The worker may be waiting for the model. To stop twice is to stop once; it is the worker that tells people."""
+        with unhurried(), contextlib.suppress(StoreUnavailable):
+            if by := await self._reader.person_who_decides(stopped.user, external=False):
+                await self._judging.stop(stopped, by, thread_id)
 
     async def _change(self, changed: Edited | Deleted) -> None:
         edit = changed.edit if isinstance(changed, Edited) else ""
@@ -216,7 +226,6 @@ class SlackInbound:
         self._background.start(try_call("assistant.threads.setTitle", call))
 
     async def aclose(self) -> None:
-        await self._clicks.aclose()
         await self._background.aclose()
 
 

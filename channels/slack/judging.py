@@ -1,7 +1,7 @@
 """Looks up who clicked, does what they clicked, and says what they are to be told.
 
 The inbox judges each click: this module only passes it on, with who it was and when. Doing the same click again changes
-nothing, so the process that got it and a worker may both do it.
+nothing: a worker may die in the middle.
 """
 
 from __future__ import annotations
@@ -35,16 +35,14 @@ class Judging:
         self._reader = reader
         self._inbox = inbox
 
-    async def judge(self, act: Act, thread_id: str, at: datetime) -> str:
-        """What to tell the person; empty: nothing. `at`: when they clicked. Raises StoreUnavailable.
+    async def judge(self, act: Act, thread_id: str, at: datetime) -> str | None:
+        """What to tell the person; empty: nothing. None: Slack did not say who it was, so nothing was done.
 
-        Slack is asked once who it was: people wait, and can click again.
+        `at`: when they clicked. Raises StoreUnavailable.
         """
-        if isinstance(act, Stopped):
-            by: Person | None = await self._reader.person(act.user, external=False)
-        else:
-            by = await self._reader.person_who_decides(act.by.user, external=act.by.external)
-        return await self._done(act, by, thread_id, at) if by else UNKNOWN_PERSON
+        user, external = (act.user, False) if isinstance(act, Stopped) else (act.by.user, act.by.external)
+        by = await self._reader.person_who_decides(user, external=external)
+        return await self._done(act, by, thread_id, at) if by else None
 
     async def _done(self, act: Act, by: Person, thread_id: str, at: datetime) -> str:
         match act:
@@ -58,7 +56,7 @@ class Judging:
                 edited = "Edited. A new request follows once it is checked." if act.by.is_at_home else ""
                 return await self.edit(act, by, act.changed, at) or edited
             case Stopped():
-                return await self._stop(act, by, thread_id)
+                return await self.stop(act, by, thread_id)
         assert_never(act)
 
     async def edit(self, edit: EditCall, by: Person, changed: Mapping[str, str], at: datetime | None = None) -> str:
@@ -116,7 +114,8 @@ class Judging:
         is_shown = result.outcome in ("settled", "counted") and not decided.by.is_at_home
         return "" if is_shown else result.text
 
-    async def _stop(self, stopped: Stopped, by: Person, thread_id: str) -> str:
+    async def stop(self, stopped: Stopped, by: Person, thread_id: str) -> str:
+        """Why it was not stopped; empty: it was, which the thread says."""
         try:
             with contextlib.suppress(UnknownThread):
                 await self._inbox.stop(thread_id, by, channel=NAME, event_id=stopped.id)

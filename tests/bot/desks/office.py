@@ -112,7 +112,7 @@ class Office:
             thread = await self.store.load(each)
             while arrived := thread.arrived:
                 if isinstance(arrived, ClickArrived):
-                    read: Sequence[Event] = [await arrivals.judge(thread, arrived)]
+                    read: Sequence[Event] = [await arrivals.judge(thread, arrived, last_try=True)]
                 else:
                     read = await arrivals.events_of(thread, arrived, last_try=True)
                 thread = await self.store.append(thread, *read)

@@ -10,6 +10,7 @@ import pytest
 import structlog
 import yaml
 
+from agent.perform import read
 from agent.steps import Step, as_question
 from bot.inbox import Inbox
 from channels import places
@@ -261,7 +262,10 @@ async def test_a_guest_can_approve_nothing(office: Office) -> None:
     assert office.desk.ran == []
 
 
-async def test_without_slacks_word_on_who_clicked_nothing_is_recorded(office: Office) -> None:
+async def test_without_slacks_word_on_who_clicked_nothing_is_recorded(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "LOOK_UP_MAX", timedelta(0))
     async with office.open():
         asked, card = await asked_for_prod(office)
         office.slack.fail("users.info", times=9)
@@ -430,16 +434,16 @@ async def test_who_may_not_steer_the_thread_cannot_stop_it_and_is_told_so(office
         return done("Hello.")
 
     office.inbox = _Refusing(office.store)
-    office.model.answers(thinks)
+    office.model.answers(thinks, done("Hello."))
     async with office.open():
         said = await office.slack.dm("ana", "are you there?")
         await office.slack.wait_for(lambda: office.slack.session_status(said.channel, said) == "processing")
         stopped = await office.slack.stop_session("ana", said.channel, said)
         assert stopped
         await office.slack.acknowledged(stopped)
-        (told,) = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         thinking.set()
         await office.says("Hello.", said)
+        (told,) = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
     assert told.args["text"] == "ana may not steer this thread. Nothing was changed."
     assert not (await office.thread(said)).state.cancelled
 

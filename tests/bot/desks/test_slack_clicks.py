@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from agent.steps import as_question
 from store.arrivals import ClickArrived, ClickRead
 from store.events import ApprovalDecided, MessageReceived, WorkStopped
 from store.thread import Thread
+from store.values import Person
 from tests.bot.desks.office import Office, kinds, new_office
 from tests.fakes.slack import Hold, Message
 from tests.telling.playbook import Push, done
@@ -66,10 +68,8 @@ async def test_an_approval_that_nobody_lived_to_judge_is_judged_by_a_worker(offi
     async with silent(office) as gate:
         async with office.listens():
             await office.slack.acknowledged(await office.slack.click("ben", card, "Approve"))
-            await gate.reached()
-        await gate.abandoned()
         async with office.works():
-            await gate.reached(2)
+            await gate.reached()
         await gate.abandoned()
         assert await decided(office, asked) == []
     office.model.answers(done("It is out."))
@@ -77,6 +77,47 @@ async def test_an_approval_that_nobody_lived_to_judge_is_judged_by_a_worker(offi
         await office.says("It is out.", asked)
     assert await decided(office, asked) == [True]
     assert office.desk.ran == ["push(target: prod)"]
+
+
+async def test_a_click_is_judged_later_where_slack_does_not_answer_at_first(office: Office) -> None:
+    async with office.open():
+        asked, card = await asked_for_prod(office)
+        office.model.answers(done("It is out."))
+        office.slack.fail("users.info", times=2)
+        await office.slack.click("ben", card, "Approve")
+        await office.says("It is out.", asked)
+        thread = await office.until(asked, "done")
+    assert [event.told for event in kinds(thread, ClickRead)] == [""]
+    assert office.slack.calls_of("chat.postEphemeral") == []
+    assert office.desk.ran == ["push(target: prod)"]
+
+
+async def test_an_approval_by_another_way_does_not_outrun_a_rejection_that_was_clicked_before(office: Office) -> None:
+    async with office.open():
+        asked, card = await asked_for_prod(office)
+        await office.slack.click("ben", card, "Reject")
+        view = (await office.slack.wait_for(lambda: office.slack.views))[-1]
+        office.model.answers(done("As you wish."))
+        pending = (await office.thread(asked)).pending
+        assert pending
+        ana = Person(name="ana", address=office.slack.workspace.user("ana").id, trust="verified")
+        async with silent(office) as gate:
+            await office.slack.acknowledged(await office.slack.submit("ben", view, {"reason": "not on a Friday"}))
+            await gate.reached()
+            approves = asyncio.create_task(
+                office.inbox.decide(
+                    (await office.thread(asked)).id,
+                    ana,
+                    approved=True,
+                    digest=pending.digest,
+                    step_id=pending.step,
+                    proof="test",
+                )
+            )
+        assert (await approves).outcome == "too_late"
+        await office.says("As you wish.", asked)
+    assert await decided(office, asked) == [False, True]
+    assert office.desk.ran == []
 
 
 async def test_a_rejection_with_its_reason_is_durable_while_slack_is_silent(office: Office) -> None:
