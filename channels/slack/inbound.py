@@ -158,7 +158,7 @@ class SlackInbound:
             await self._inbox.clicked_at(place, click_of(stopped), agent=self._desk.agent_in(stopped.channel))
 
     async def _stop_at_once(self, stopped: Stopped, thread_id: str) -> None:
-        """The worker may be waiting for the model. To stop twice is to stop once; it is the worker that tells people."""
+        """The worker may be waiting for the model. To stop twice is to stop once; the worker tells people of it."""
         with unhurried(), contextlib.suppress(StoreUnavailable):
             if by := await self._reader.person_who_decides(stopped.user, external=False):
                 await self._judging.stop(stopped, by, thread_id)
