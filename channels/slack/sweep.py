@@ -122,7 +122,9 @@ class Sweep:
             for place, newest in known.items():
                 address = thread_at(place)
                 if address and (address.channel, address.thread) not in found.roots:
-                    await self._try(found, place.address, self._thread(found, address.channel, address.thread, newest))
+                    # What came live since we are back says nothing of what came before.
+                    after = min(newest, f"{found.since:.6f}")
+                    await self._try(found, place.address, self._thread(found, address.channel, address.thread, after))
             await self._tell(found, since)
             is_whole = not found.failed
         finally:

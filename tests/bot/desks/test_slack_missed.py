@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.desks.slack import SlackDesk
 from bot.inbox import Inbox
 from channels.slack import sweep
 from channels.slack.absence import ABSENT_SECONDS, Absences, Watch
 from channels.slack.place import place_of
 from store.events import MessageReceived
 from store.memory import MemoryStore
+from store.values import Place
 from tests.bot.desks.office import Office, kinds, new_office
 from tests.fakes.slack import SlackServer
 from tests.store.threads import thread_ids
@@ -74,6 +76,32 @@ async def test_a_mention_is_answered_afterwards_once(office: Office) -> None:
         thread = await office.thread(asked)
     assert [event.text for event in kinds(thread, MessageReceived)] == ["are you there?"]
     assert len(office.model.prompts) == 1
+
+
+async def test_what_came_live_since_hides_nothing_that_came_before_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root is too old for the channel's history, and something newer is known of the thread."""
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "hello")
+        await office.says("I was away.", asked)
+        await office.until(asked, "done")
+        await caught_up(office)
+    office.slack.drop(1_000)
+    await office.slack.say("deploys", "ana", "please do not deploy", asked)
+    place = (await office.thread(asked)).place
+
+    async def only_threads(self: object, found: object, channel: str) -> None: ...
+
+    async def with_newer(self: object) -> dict[Place, str]:
+        return {place: "9999999999.000000"}
+
+    monkeypatch.setattr(sweep.Sweep, "_channel", only_threads)
+    monkeypatch.setattr(SlackDesk, "places_to_sweep", with_newer)
+    async with office.open():
+        await caught_up(office, 2)
+        thread = await office.until(asked, "done")
+    assert [event.text for event in kinds(thread, MessageReceived)] == ["hello", "please do not deploy"]
 
 
 async def test_a_late_event_of_what_was_found_is_the_same_message(office: Office) -> None:
