@@ -152,10 +152,6 @@ class Office:
         return [self.slack.text_of(m) for m in self.slack.messages(thread.channel, thread) if m.user == bot]
 
 
-def _unread_clicks(thread: Thread) -> list[ClickArrived]:
-    return [e for e in kinds(thread, ClickArrived) if e.id in thread.state.arrivals]
-
-
 @contextlib.asynccontextmanager
 async def new_office(**settings: Any) -> AsyncIterator[Office]:
     store = MemoryStore()
