@@ -116,8 +116,8 @@ class Deciding:
                     if not _clicks_unread(moved):
                         return moved
         raise Refused(
-            "Somebody has just pressed a button of this request, and it is not known yet who. Nothing was changed. "
-            "Please try again in a moment.",
+            "Somebody pressed a button of this request before, and it is not known yet who. Nothing was changed. "
+            "Please try again in a moment; if it stays so, no worker runs (`bot run`) that can ask Slack.",
             "moved",
         )
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from agent.context.blocks import who
 from agent.context.writer import Writer
-from store.events import (
-    ApprovalDecided,
-    MessageReceived,
-    StepRefused,
-    ToolFinished,
-    ToolInterrupted,
-    TriggerReceived,
-)
+from store.events import ApprovalDecided, MessageReceived, StepRefused, ToolFinished, ToolInterrupted
 from store.text import call_in_words, instant, one_line
 from store.thread import Thread
 
 PART_CHARS_MAX = 600
+READ = (ToolFinished, StepRefused, ApprovalDecided, ToolInterrupted)
+"""What the model reads after the words, so that they are no longer the last thing before the question."""
 WORDS_CHARS_MAX = 400
 """Of the newest message, whose whole stands further up."""
 
@@ -47,16 +42,9 @@ def under_way(thread: Thread) -> str:
 
 def _newest_words(thread: Thread) -> str:
     """Who wrote last, and what, if something else has happened since; empty: the model has just read it."""
-    since = False
-    for event in reversed(thread.events):
-        match event:
-            case MessageReceived():
-                words = thread.state.edits.texts.get(event.id, event.text)
-                return f"{who(event.sender)}: {one_line(words, WORDS_CHARS_MAX)}" if since and words else ""
-            case TriggerReceived():
-                return ""
-            case ToolFinished() | StepRefused() | ApprovalDecided() | ToolInterrupted():
-                since = True
-            case _:
-                pass
-    return ""
+    newest = thread.state.words_at
+    event = thread.events[newest] if newest >= 0 else None
+    if not isinstance(event, MessageReceived) or not any(isinstance(one, READ) for one in thread.events[newest + 1 :]):
+        return ""
+    words = thread.state.edits.texts.get(event.id, event.text)
+    return f"{who(event.sender)}: {one_line(words, WORDS_CHARS_MAX)}" if words else ""

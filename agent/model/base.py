@@ -54,10 +54,10 @@ class Answer:
 
 
 class ModelFailure(Exception):
-    """There is no usable step. The reasons are those of `store.events.ChoiceFailed`.
+    """There is no usable step. The reasons are those of `store.choices.ChoiceFailed`.
 
-    `truncated`: the answer was cut off. `unavailable`: the model could not be reached; that
-    may pass, or a person has to fix it.
+    `truncated`: the answer was cut off. `unavailable`: the model could not be reached; that may pass, or a person has
+    to fix it.
     """
 
     def __init__(

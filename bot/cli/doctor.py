@@ -1,7 +1,7 @@
 """`bot doctor`: contacts every configured resource, and says what is wrong and what to do.
 
 It changes nothing except what the checks need: a folder for the embedded server, keys that are deleted again, two
-requests to each model for each of its agents.
+requests to each model for each of its agents, and a mail to ourselves.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ async def _verdicts(servers: MailServers, ids: str) -> Finding:
             uids = (await connection.search("ALL"))[-verdicts.MAILS :]
             heads = (await connection.heads(uids)).values()
     except (ImapError, LoginRefused) as error:
-        return Finding(VERDICTS, "warning", f"the mailbox cannot be read: {error}.")
+        return Finding(VERDICTS, "warning", f"the mailbox cannot be read: {str(error).rstrip('.')}.")
     mails = [parse_headers(head).authentication for head in heads]
     text = verdicts.in_words(mails)
     if not ids or not mails or verdicts.names_of_ours(mails, ids):

@@ -47,6 +47,14 @@ KEY_HINT = "get it from your provider (any text for a local endpoint)"
 OTHER_KEYS = frozenset({"ACCESS", "DEPLOY", "ENCRYPTION", "HOST", "MASTER", "PRIVATE", "SECRET", "SIGNING", "SSH"})
 """Words in the names of keys for something else than a model, such as AWS_SECRET_ACCESS_KEY."""
 
+OWN_KEYS = {
+    "temperature": "temperature",
+    "reasoning_effort": "reasoning_effort",
+    "max_tokens": "output_tokens",
+    "max_completion_tokens": "output_tokens",
+}
+"""What a request calls the parameters that have a key of their own."""
+
 Amount = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -112,8 +120,8 @@ class ModelTable(BaseModel):
     def _not_ours(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if taken := sorted(OURS.intersection(extra)):
             raise ValueError(f"must not hold {', '.join(taken)}: this program's requests rest on it")
-        if tables := sorted({"temperature", "reasoning_effort"}.intersection(extra)):
-            raise ValueError(f"holds {', '.join(tables)}, which has a key of its own here")
+        if name := next((one for one in OWN_KEYS if one in extra), ""):
+            raise ValueError(f"holds {name}: set {OWN_KEYS[name]} instead")
         return extra
 
     @field_validator("timeout")
@@ -158,6 +166,8 @@ def _problems_of(name: str, table: ModelTable) -> Iterator[str]:
     if table.base_url and not table.api_key_env:
         # The key of one provider must not be sent to another.
         yield ".api_key_env is missing: with a base_url of its own, name the variable that holds the key for it."
+    if table.context_tokens and table.output_tokens >= table.context_tokens:
+        yield ".output_tokens must be less than context_tokens, which is for what it reads as well."
     if (table.price_in is None) != (table.price_out is None):
         yield " needs both price_in and price_out, or neither."
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
-import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -32,15 +31,13 @@ from channels.slack.payloads import act_in, clicker_of, message_in
 from channels.slack.place import NAME, Address, place_of
 from channels.slack.private import Private
 from channels.slack.reading import Earlier, MessageReader
-from channels.slack.refusals import CALL_FAILED, failure_of, in_words, is_refusal
+from channels.slack.refusals import CALL_FAILED, failure_of, is_refusal
 from channels.slack.shortcuts import AskedAbout
 from store.arrivals import ClickArrived, MessageArrived
 from store.events import MessageReceived
 from store.keys import OutsideId
 from store.thread import Thread
 from store.values import Person, Place
-
-log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
 
@@ -71,49 +68,49 @@ class SlackArrivals:
         self, arrived: MessageArrived, thread: Thread, *, last_try: bool, stays: bool = False
     ) -> Meaning | Elsewhere | None:
         """See `channels.inbound.Reader`."""
-        with unhurried():
-            try:
-                known = await self._identified()
-                me, reader = known.me, known.reader
-                found = message_in(arrived.payload, arrived.text)
-                heard = found.posted if isinstance(found, AskedAbout) else found
-                if thread.has_only_arrivals:
-                    owner = "" if stays else await self._owner_of(heard, me, last_try=last_try)
-                    if owner not in (None, "", thread.id):
-                        return Elsewhere(owner, Address(me.team, heard.channel, heard.thread).alias)
-                    if owner == "" and not (isinstance(heard, Posted) and heard.to_us):
-                        return None
-                match heard:
-                    case Deleted():
-                        return InboundDeletion(heard.id)
-                    case Edited():
-                        return InboundEdit(heard.id, await reader.readable(heard.text), heard.passes_on)
-                    case Posted():
-                        message = await self._message(reader, me, heard, thread, last_try=last_try)
-                        return await _about(found, message, reader) if isinstance(found, AskedAbout) else message
-            except SlackApiError as error:
-                raise CannotLookUp(failure_of(error).retry_after_seconds or RETRY_SECONDS) from error
-            except (*CALL_FAILED, ChannelUnavailable) as error:
-                raise CannotLookUp(RETRY_SECONDS) from error
+        with unhurried(), _later():
+            known = await self._identified()
+            me, reader = known.me, known.reader
+            found = message_in(arrived.payload, arrived.text)
+            heard = found.posted if isinstance(found, AskedAbout) else found
+            if thread.has_only_arrivals:
+                owner = "" if stays else await self._owner_of(heard, me, last_try=last_try)
+                if owner not in (None, "", thread.id):
+                    return Elsewhere(owner, Address(me.team, heard.channel, heard.thread).alias)
+                if owner == "" and not (isinstance(heard, Posted) and heard.to_us):
+                    return None
+            match heard:
+                case Deleted():
+                    return InboundDeletion(heard.id)
+                case Edited():
+                    return InboundEdit(heard.id, await reader.readable(heard.text), heard.passes_on)
+                case Posted():
+                    message = await self._message(reader, me, heard, thread, last_try=last_try)
+                    return await _about(found, message, reader) if isinstance(found, AskedAbout) else message
+        assert_never(heard)
 
     async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /, *, last_try: bool) -> str | Elsewhere:
         """See `channels.inbound.Reader`."""
-        act = act_in(clicked.payload)
-        with unhurried():
-            try:
-                known = await self._identified()
-                if isinstance(act, Stopped) and thread.has_only_arrivals:
-                    owner = await self._owner(act.channel, act.thread, known.me)
-                    if not owner or owner == thread.id:
-                        return ""
-                    return Elsewhere(owner, Address(known.me.team, act.channel, act.thread).alias)
-                told = await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked.at)
-            except (*CALL_FAILED, ChannelUnavailable) as error:
-                log.warning("slack_call_failed", method="conversations.replies", error=in_words(error))
-                told = None
-            if told is None and not last_try:
-                raise CannotLookUp(RETRY_SECONDS)
-            return UNKNOWN_PERSON if told is None else told
+        try:
+            with unhurried(), _later():
+                return await self._judged(clicked, thread, inbox)
+        except CannotLookUp:
+            if last_try:
+                return UNKNOWN_PERSON
+            raise
+
+    async def _judged(self, clicked: ClickArrived, thread: Thread, inbox: Inbox) -> str | Elsewhere:
+        """Raises as Slack's client does, ChannelUnavailable, CannotLookUp."""
+        act, known = act_in(clicked.payload), await self._identified()
+        if isinstance(act, Stopped) and thread.has_only_arrivals:
+            owner = await self._owner(act.channel, act.thread, known.me)
+            if not owner or owner == thread.id:
+                return ""
+            return Elsewhere(owner, Address(known.me.team, act.channel, act.thread).alias)
+        told = await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked.at)
+        if told is None:
+            raise CannotLookUp(RETRY_SECONDS)
+        return told
 
     async def tell(self, clicked: ClickArrived, text: str, /) -> None:
         """See `channels.inbound.Reader`."""
@@ -176,6 +173,17 @@ class SlackArrivals:
         if is_first and posted.direct and posted.thread == posted.ts and place == thread.place:
             message = dataclasses.replace(message, beside=place_of(me.team, posted.channel, "").address)
         return message
+
+
+@contextlib.contextmanager
+def _later() -> Iterator[None]:
+    """What Slack does not answer now is asked again. Raises CannotLookUp."""
+    try:
+        yield
+    except SlackApiError as error:
+        raise CannotLookUp(failure_of(error).retry_after_seconds or RETRY_SECONDS) from error
+    except (*CALL_FAILED, ChannelUnavailable) as error:
+        raise CannotLookUp(RETRY_SECONDS) from error
 
 
 async def _about(asked: AskedAbout, message: InboundMessage, reader: MessageReader) -> InboundMessage:

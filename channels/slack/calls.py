@@ -74,11 +74,5 @@ class BackgroundCalls:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def cancel(self) -> None:
-        """For work that others do as well, if it is not done."""
-        for task in self._tasks:
-            task.cancel()
-        await self.aclose()
-
     async def aclose(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)

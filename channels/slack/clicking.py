@@ -49,14 +49,20 @@ REFUSED_CHARS_MAX = 2_000
 
 class ClickHandler:
     def __init__(
-        self, client: AsyncWebClient, me: Installation, inbox: Inbox, reader: MessageReader, private: Private
+        self,
+        client: AsyncWebClient,
+        me: Installation,
+        inbox: Inbox,
+        reader: MessageReader,
+        private: Private,
+        judging: Judging,
     ) -> None:
         self._client = client
         self._me = me
         self._inbox = inbox
         self._reader = reader
         self._private = private
-        self._judging = Judging(me, reader, inbox)
+        self._judging = judging
 
     async def click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)

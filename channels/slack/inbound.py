@@ -2,7 +2,7 @@
 
 A listener acknowledges an event only after it is durable (`process_before_response`). If it raises, because the store
 cannot be reached, for example, the event stays unacknowledged and Slack redelivers it. Redeliveries are recognised by
-their ids: a message by channel and ts, whichever event brings it, and a click by request and person.
+their ids: a message by channel and ts, whichever event brings it, and a click by person and action.
 
 A thread of ours is found by its place. A reply to another message of ours (a card shown elsewhere, for example) belongs
 to the thread whose id is in that message's metadata. Slack is asked for it when the reply is read, not here: nothing
@@ -108,7 +108,7 @@ class SlackInbound:
         self._home = HomeTab(client, self._reader, desk.home_of, self._background)
         private = Private(client, self._home, self._background)
         self._judging = Judging(me, self._reader, inbox)
-        self._clicks = ClickHandler(client, me, inbox, self._reader, private)
+        self._clicks = ClickHandler(client, me, inbox, self._reader, private, self._judging)
         self._joining = Joining(client, inbox, desk, self._background)
         self._asking = Asking(me, inbox, desk, self._reader)
         self._changed: dict[str, Edited | Deleted] = {}

@@ -123,7 +123,7 @@ class Sweep:
                 address = thread_at(place)
                 if address and (address.channel, address.thread) not in found.roots:
                     # What came live since we are back says nothing of what came before.
-                    after = min(newest, f"{found.since:.6f}")
+                    after = min(newest, _ts(found.since))
                     await self._try(found, place.address, self._thread(found, address.channel, address.thread, after))
             await self._tell(found, since)
             is_whole = not found.failed

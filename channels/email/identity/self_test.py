@@ -84,7 +84,9 @@ class SelfTest:
                 validity = selected.validity
                 return await self._sent_and_seen(connection, selected.next_uid - 1, validity)
         except (ImapError, LoginRefused) as error:
-            return Result("not_made", validity, f"The mailbox at {self.imap.where} cannot be read: {error}.")
+            return Result(
+                "not_made", validity, f"The mailbox at {self.imap.where} cannot be read: {str(error).rstrip('.')}."
+            )
         except (SendFailed, SentInPart) as error:
             return Result("not_made", validity, f"The test mail could not be sent. {error}")
 
