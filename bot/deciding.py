@@ -111,7 +111,7 @@ class Deciding:
         if not _clicks_unread(thread):
             return thread
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLICKS_SECONDS_MAX), contextlib.aclosing(self._store.follow(thread)) as news:  # type: ignore[type-var]
+            async with asyncio.timeout(CLICKS_SECONDS_MAX), contextlib.aclosing(self._store.follow(thread)) as news:
                 async for moved in news:
                     if not _clicks_unread(moved):
                         return moved

@@ -8,7 +8,7 @@ which check whether the thread has moved and who holds its lease.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -187,7 +187,7 @@ class Store(Lists, NoteStore, Protocol):
     async def reindex(self) -> int:
         """Compute the index anew from the logs, beside running workers. Returns the number of threads."""
 
-    def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+    def follow(self, thread: Thread) -> AsyncGenerator[Thread]:
         """Yields the thread each time it has new events, without end."""
 
     async def claim(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -134,7 +134,7 @@ class MemoryStore:
     async def reindex(self) -> int:
         return len(self._logs)
 
-    async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+    async def follow(self, thread: Thread) -> AsyncGenerator[Thread]:
         while True:
             async with self._moved:
                 while (now := await self.refresh(thread)).version == thread.version:

@@ -229,7 +229,7 @@ class Session:
                     await store.refresh(thread)
                     away_since = 0.0
                     self._show(Entry("note", "bot", "The database answers again."))
-                async with contextlib.aclosing(store.follow(thread)) as follower:  # type: ignore[type-var]
+                async with contextlib.aclosing(store.follow(thread)) as follower:
                     async for thread in follower:
                         yield thread
             except StoreUnavailable as error:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from math import ceil
 from typing import Any, cast
 
@@ -176,7 +176,7 @@ class RedisStore:
     async def reindex(self) -> int:
         return await self._index.rebuild()
 
-    async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+    async def follow(self, thread: Thread) -> AsyncGenerator[Thread]:
         redis = self._followers
         async with redis.client.pubsub(ignore_subscribe_messages=True) as notices:
             async with redis.errors():

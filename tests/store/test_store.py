@@ -7,6 +7,7 @@ waited out and long ones never end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from store.events import Event
 from store.thread import Thread
 from tests.fakes.servers import Backend
 from tests.patience import PATIENCE_SECONDS
-from tests.store.threads import LONG, SHORT, T1, at_rest, begun, claimed, following, ids, thread_ids
+from tests.store.threads import LONG, SHORT, T1, at_rest, begun, claimed, ids, thread_ids
 from tests.telling.story import chosen, done, finished, message, opened
 
 
@@ -571,7 +572,7 @@ async def test_whoever_waits_already_hears_of_work(store: Store, backend: Backen
 async def test_a_follower_sees_every_move(store: Store, backend: Backend) -> None:
     other = await backend.open()
     thread = await begun(store)
-    async with following(store, thread) as moves, asyncio.timeout(PATIENCE_SECONDS):
+    async with contextlib.aclosing(store.follow(thread)) as moves, asyncio.timeout(PATIENCE_SECONDS):
         for number in range(2, 7):
             await other.append(thread, message(f"m{number}"))
             now = await anext(moves)
@@ -582,12 +583,12 @@ async def test_a_follower_sees_every_move(store: Store, backend: Backend) -> Non
 async def test_a_follower_is_first_given_what_it_has_missed(store: Store) -> None:
     seen = await begun(store)
     now = await store.append(seen, message("m2"), message("m3"))
-    async with following(store, seen) as moves, asyncio.timeout(PATIENCE_SECONDS):
+    async with contextlib.aclosing(store.follow(seen)) as moves, asyncio.timeout(PATIENCE_SECONDS):
         assert await anext(moves) == now
 
 
 async def test_a_follower_can_wait_for_a_thread_to_be_opened(store: Store) -> None:
-    async with following(store, T1) as moves, asyncio.timeout(PATIENCE_SECONDS):
+    async with contextlib.aclosing(store.follow(T1)) as moves, asyncio.timeout(PATIENCE_SECONDS):
         first = asyncio.ensure_future(anext(moves))
         await begun(store, "t2")
         thread = await begun(store, "t1")
@@ -596,9 +597,9 @@ async def test_a_follower_can_wait_for_a_thread_to_be_opened(store: Store) -> No
 
 async def test_a_follower_can_give_up_at_any_moment(store: Store) -> None:
     thread = await begun(store)
-    async with following(store, thread) as kept, asyncio.timeout(PATIENCE_SECONDS):
+    async with contextlib.aclosing(store.follow(thread)) as kept, asyncio.timeout(PATIENCE_SECONDS):
         for moment in range(40):
-            async with following(store, thread) as left:
+            async with contextlib.aclosing(store.follow(thread)) as left:
                 waiting = asyncio.ensure_future(anext(left))
                 for _ in range(moment):
                     await asyncio.sleep(0)

@@ -1,9 +1,6 @@
-"""Threads as the tests of a store need them: begun, held, at rest, and followed."""
+"""Threads as the tests of a store need them: begun, held, and at rest."""
 
 from __future__ import annotations
-
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
 
 from store.base import Lease, Store
 from store.pages import PAGE_MAX
@@ -41,13 +38,3 @@ async def at_rest(store: Store, thread_id: str = "t1") -> Thread:
     thread = await begun(store, thread_id)
     assert await store.release(await claimed(store, only=thread_id), thread)
     return thread
-
-
-@contextlib.asynccontextmanager
-async def following(store: Store, thread: Thread) -> AsyncIterator[AsyncIterator[Thread]]:
-    moves = store.follow(thread)
-    try:
-        yield moves
-    finally:
-        assert isinstance(moves, AsyncGenerator)
-        await moves.aclose()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NoReturn, assert_never
@@ -451,7 +451,7 @@ class StoreWithHooks:
     async def reindex(self) -> int:
         return await self.real.reindex()
 
-    def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+    def follow(self, thread: Thread) -> AsyncGenerator[Thread]:
         return self.real.follow(thread)
 
     async def claim(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,7 +224,7 @@ class _Course:
         """Until it is people's turn, or the recorder has ended the case."""
         over = asyncio.create_task(self.recorder.over.wait())
         try:
-            async with _following(self._app, self._thread) as news:
+            async with contextlib.aclosing(self._app.store.follow(self._thread)) as news:
                 while not self._rests() and not over.done():
                     more = asyncio.ensure_future(anext(news))
                     try:
@@ -245,15 +245,6 @@ class _Course:
             return ends is None or (ends - datetime.now(UTC)).total_seconds() > WAIT_SECONDS_MAX
         agent = self._app.roster.get(thread.agent)
         return decide(agent, thread) is None if agent else thread.turn != "agent"
-
-
-@contextlib.asynccontextmanager
-async def _following(app: App, thread: Thread) -> AsyncIterator[AsyncIterator[Thread]]:
-    news = app.store.follow(thread)
-    try:
-        yield news
-    finally:
-        await news.aclose()  # type: ignore[attr-defined]
 
 
 async def _deploy_before(app: App, agent: str, case: Case) -> None:

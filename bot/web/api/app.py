@@ -219,7 +219,7 @@ class Api:
         stream = server_sent(self.store, thread, first, stopping=stopping, heartbeat_seconds=seconds)
 
         async def while_the_token_holds() -> AsyncIterator[str]:
-            async with contextlib.aclosing(stream):  # type: ignore[type-var]
+            async with contextlib.aclosing(stream):
                 async for text in stream:
                     if self.now() >= by.token.until:
                         return

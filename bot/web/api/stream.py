@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import structlog
 
@@ -59,7 +59,7 @@ class Streams:
 
 async def server_sent(
     store: Store, thread: Thread, first: int, *, stopping: asyncio.Event, heartbeat_seconds: float = HEARTBEAT_SECONDS
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """The events from index `first` on, each with its index as id, without end.
 
     The stream ends when the server stops or the store fails; clients reconnect by themselves.
@@ -70,7 +70,7 @@ async def server_sent(
         # A separate task, so that the subscription is closed cleanly however the stream ends.
         nonlocal latest
         try:
-            async with contextlib.aclosing(store.follow(thread)) as follower:  # type: ignore[type-var]
+            async with contextlib.aclosing(store.follow(thread)) as follower:
                 async for now in follower:
                     latest = now
                     moved.set()

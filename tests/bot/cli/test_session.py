@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
@@ -187,7 +187,7 @@ class Away(MemoryStore):
             raise StoreUnavailable("Cannot reach the store.")
         return await super().refresh(thread)
 
-    async def follow(self, thread: Thread) -> AsyncIterator[Thread]:
+    async def follow(self, thread: Thread) -> AsyncGenerator[Thread]:
         await self.refresh(thread)
         async for now in super().follow(thread):
             yield now

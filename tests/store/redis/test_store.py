@@ -15,7 +15,7 @@ from store.redis.store import RedisStore
 from store.thread import Thread
 from tests.fakes.servers import Server, opened_store, unique_prefix
 from tests.patience import PATIENCE_SECONDS
-from tests.store.threads import LONG, SHORT, T1, begun, claimed, following, thread_ids
+from tests.store.threads import LONG, SHORT, T1, begun, claimed, thread_ids
 from tests.telling.story import message, opened
 
 
@@ -54,7 +54,7 @@ async def test_a_closed_store_leaves_no_connection_behind(server: Server) -> Non
     async with opened_store(server.url, "bot") as store:
         thread = await begun(store)
         await store.work_arrived(SHORT)
-        async with following(store, thread) as moves, asyncio.timeout(PATIENCE_SECONDS):
+        async with contextlib.aclosing(store.follow(thread)) as moves, asyncio.timeout(PATIENCE_SECONDS):
             waiting = asyncio.ensure_future(anext(moves))
             await store.append(thread, message("m2"))
             await waiting
@@ -69,7 +69,9 @@ async def test_followers_take_no_connection_from_those_who_work(server: Server) 
     async with contextlib.AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
         stack.push_async_callback(store.aclose)
         thread = await begun(store)
-        followers = [await stack.enter_async_context(following(store, Thread("t1"))) for _ in range(10)]
+        followers = [
+            await stack.enter_async_context(contextlib.aclosing(store.follow(Thread("t1")))) for _ in range(10)
+        ]
         for moves in followers:
             assert await anext(moves) == thread
         for number in range(10):
