@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from agent.definition import Agent
 from agent.model.base import ERROR_CHARS_MAX, Answer, ModelBusy, ModelFailure, Prompt
 from agent.model.circuit import Circuit
 from agent.model.price import Price
@@ -40,6 +41,10 @@ class Client(Protocol):
     @property
     def mode(self) -> str:
         """How the endpoint constrains the answer."""
+        ...
+
+    def chars_max(self, agent: Agent) -> int | None:
+        """The longest user message that this agent can send; None: no limit is known."""
         ...
 
     async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer: ...

@@ -111,6 +111,10 @@ class OpenAIModel:
     async def close(self) -> None:
         await self._endpoint.close()
 
+    def chars_max(self, agent: Agent) -> int | None:
+        """The longest user message that this agent can send; None: no limit is known."""
+        return self._room.chars_of(agent)
+
     async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer:
         """Raises ModelFailure. `within_seconds`: a time limit, if it is shorter than the model's own."""
         spent: list[Usage] = []
@@ -131,7 +135,7 @@ class OpenAIModel:
 
     async def _ask(self, prompt: Prompt, spent: list[Usage]) -> Answer:
         """Appends the cost of each request to `spent`, even if there is no step. Raises ModelFailure."""
-        if (limit := self._room.chars_of(prompt.agent)) and len(prompt.user) > limit and prompt.shortened:
+        if (limit := self.chars_max(prompt.agent)) and len(prompt.user) > limit and prompt.shortened:
             prompt = replace(prompt, user=prompt.shortened(limit))
         sees = self._takes_images and bool(prompt.images)
         while True:

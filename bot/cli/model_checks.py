@@ -68,7 +68,7 @@ async def _asked(option: Option, agent: Agent, *, named: bool) -> Finding:
         return Finding(what, "failed", f"{model.name} is busy with other calls.")
     text = (
         f"{first.model or model.name} answered in {first_seconds:.1f} s and {again_seconds:.1f} s "
-        f"({model.client.mode}). {_tokens(again)} {_room(agent)}"
+        f"({model.client.mode}). {_tokens(again)} {_room(option, agent)}"
     )
     return Finding(what, "ok", f"{text} {option.in_words()}".strip())
 
@@ -86,8 +86,11 @@ def _tokens(answer: Answer) -> str:
     return f"The second time it read {read} tokens, {cached} of them cached, and wrote {wrote}."
 
 
-def _room(agent: Agent) -> str:
-    return f"A long thread takes up to {agent.limits.context_chars_max:,} characters more."
+def _room(option: Option, agent: Agent) -> str:
+    takes, most = option.model.client.chars_max(agent), agent.limits.context_chars_max
+    if takes is None or takes >= most:
+        return f"A long thread takes up to {most:,} characters more."
+    return f"A long thread takes up to {takes:,} characters more; the agent's own limit is {most:,}."
 
 
 def _typical() -> Thread:

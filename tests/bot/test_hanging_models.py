@@ -184,6 +184,9 @@ class Endpoint:
         self.is_down = False
         self.asked = 0
 
+    def chars_max(self, agent: Agent) -> None:
+        pass
+
     async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer:
         self.asked += 1
         await asyncio.sleep(0)

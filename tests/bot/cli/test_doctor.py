@@ -143,6 +143,16 @@ async def test_a_model_that_does_not_understand_is_told(bot: Bot, model: ModelSe
     assert "sk-secret" not in str(found)
 
 
+async def test_a_model_whose_context_is_short_is_said_to_take_less(bot: Bot, model: ModelServer) -> None:
+    (bot.folder / "bot.toml").write_text("[models.default]\ncontext_tokens = 8_000\n")
+    model.script(FINE, FINE)
+    state, text = findings(await bot.with_model(model).run("doctor", "--json"))["model"]
+    assert state == "ok"
+    said = re.search(r"up to ([\d,]+) characters more; the agent's own limit is 120,000\.", text)
+    assert said, text
+    assert 2_000 < int(said[1].replace(",", "")) < 3 * 8_000
+
+
 # What deploybot works with
 
 
