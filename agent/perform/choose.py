@@ -5,6 +5,7 @@ A read-only tool without preparation is started by the same append that records 
 If the thread has moved while the model was thinking, its answer is outdated: it is discarded, and its cost is recorded.
 But an answer that only talks or looks stands although people wrote meanwhile; otherwise steady talk would keep the
 agent from ever answering. It says how much it had read (`StepChosen.seen`), and the rest is read right after it.
+What was clicked meanwhile is judged first: a click that comes to nothing outdates nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agent.definition import Agent
 from agent.model.base import Answer, Image, ModelFailure, Prompt
 from agent.perform.listen import PeopleAreWriting, listening_seconds
 from agent.perform.outage import FIRST_RETRY_SECONDS, RETRY_SECONDS_MAX, unavailable
+from agent.perform.read import read_clicks
 from agent.perform.run import doing, finish
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import ShowTasks, Step, Tool
@@ -29,6 +31,7 @@ from store.choices import ChoiceFailed
 from store.codec import EventTooLarge
 from store.deliveries import DeliveryFailed
 from store.events import (
+    ApprovalDecided,
     Event,
     FeedbackGiven,
     MessageDeleted,
@@ -37,6 +40,7 @@ from store.events import (
     TriggerReceived,
 )
 from store.images import data_url_of
+from store.index import counted
 from store.replies import ReplyDecidedNothing
 from store.state import NOT_BEGUN
 from store.thread import Thread
@@ -45,8 +49,8 @@ OUTDATED_IN_ROW_MAX = 2
 """After so many discarded answers, one that only talks or looks stands over whatever comes from outside."""
 TASKS_MAX = 20
 TALK = (
-    *(MessageArrived, ArrivalDropped, ClickRead, MessageReceived, MessageEdited, MessageDeleted),
-    *(FeedbackGiven, ReplyDecidedNothing, AnswerOffered, WordsPlaced),
+    *(MessageArrived, ArrivalDropped, MessageReceived, MessageEdited, MessageDeleted),
+    *(ReplyDecidedNothing, AnswerOffered, WordsPlaced),
 )
 FROM_OUTSIDE = (*TALK, TriggerReceived, DeliveryFailed)
 """All else decides or begins something, or ends it: a decision, a pause, a step, a hand-over."""
@@ -116,6 +120,7 @@ async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:
         try:
             return await choose(turn, answer.step, answer, asked)
         except ThreadMoved:
+            await read_clicks(turn)
             if not _stands(turn, answer.step, asked):
                 raise
 
@@ -123,20 +128,37 @@ async def _record(turn: Turn, answer: Answer, asked: Thread) -> None:
 def _stands(turn: Turn, step: Step, asked: Thread) -> bool:
     """Whether the answer still holds although the thread has moved.
 
-    What acts never does, nor what takes a request back. A tool with a preparation would not begin before the new words
-    are read.
+    What acts never does where anything has come of that, nor what takes a request back. A tool with a preparation would
+    not begin before the new words are read.
     """
-    if step.acts or step.effect == "withdraws" or (isinstance(step, Tool) and step.has_prepare):
-        return False
     now = turn.thread
+    if now.events[: asked.version] != asked.events:
+        return False
+    moved = [event for event in now.events[asked.version :] if not _came_to_nothing(event, now)]
+    if step.acts or step.effect == "withdraws" or (isinstance(step, Tool) and step.has_prepare):
+        return not moved
     harmless = TALK if now.state.outdated_in_row < OUTDATED_IN_ROW_MAX else FROM_OUTSIDE
-    same = now.events[: asked.version] == asked.events
-    return same and all(isinstance(event, harmless) or _is_idle(event, now) for event in now.events[asked.version :])
+    return all(isinstance(event, harmless) or _only_talks(event) for event in moved)
 
 
-def _is_idle(event: Event, now: Thread) -> bool:
-    """Whether it is a click that only talks, or was read: what came of it has events of its own."""
-    return isinstance(event, ClickArrived) and (event.act in ("answers", "rates") or event.id not in now.state.arrivals)
+def _came_to_nothing(event: Event, now: Thread) -> bool:
+    """Whether the model would choose the same without it: it does not see such an event, and nothing follows from it.
+
+    What came of a click has events of its own.
+    """
+    match event:
+        case ClickArrived():
+            return event.id not in now.state.arrivals
+        case ApprovalDecided():
+            return not counted(now, event)
+        case ClickRead() | FeedbackGiven():
+            return True
+        case _:
+            return False
+
+
+def _only_talks(event: Event) -> bool:
+    return isinstance(event, ClickArrived) and event.act in ("answers", "rates")
 
 
 async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Thread | None = None) -> None:

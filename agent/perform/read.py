@@ -7,6 +7,7 @@ what is known of it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -61,3 +62,20 @@ async def read(turn: Turn, arrived: MessageArrived | ClickArrived) -> None:
     with turn.may_be_broken_off():
         events = await readers.events_of(turn.thread, arrived, last_try=last_try)
     await turn.record(*events)
+
+
+async def read_clicks(turn: Turn) -> None:
+    """Judge the clicks that wait, after what arrived before them, as far as it can be read now.
+
+    Raises LeaseLost, StoreUnavailable.
+    """
+    readers = turn.services.readers
+    with contextlib.suppress(NotReadYet):
+        while (arrived := turn.thread.arrived) and _has_unread_click(turn.thread):
+            if readers is None or not readers.can_read(arrived.channel):
+                return
+            await read(turn, arrived)
+
+
+def _has_unread_click(thread: Thread) -> bool:
+    return any(isinstance(thread.events[index], ClickArrived) for index in thread.state.arrivals.values())

@@ -47,12 +47,13 @@ from agent.steps import (
     WithdrawRequest,
     as_question,
 )
+from bot.arrivals import Arrivals
 from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.people import People
 from bot.worker import Worker
 from channels.base import Channel
-from channels.inbound import InboundMessage
+from channels.inbound import InboundMessage, Reader
 from channels.messages import (
     NEW,
     Approval,
@@ -518,8 +519,9 @@ class World:
         authority: Authority | None = None,
         rooms: Sequence[str] = (),
         clock: Clock | None = None,
+        reader: Reader | None = None,
     ) -> None:
-        """`rooms`: names of other channels, at which a request may be shown too."""
+        """`rooms`: other channels, at which a request may be shown too. `reader`: see `tests.telling.arrivals`."""
         self.lines: list[str] = []
         self.clock = clock or Clock()
         self.desk = Desk(self.lines)
@@ -533,6 +535,7 @@ class World:
         self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
         self.rooms = {name: RecordingChannel(self.lines, name) for name in rooms}
         self._authority = authority or AnyoneMay()
+        self.readers = Arrivals(self.inbox, {PLACE.channel: reader})
         self.loop = self.loop_with(self.model)
         self.place = place
         self.thread = Thread("")
@@ -548,6 +551,7 @@ class World:
             channels={self.channel.name: self.channel, **self.rooms},
             model=model,
             clock=self.clock,
+            readers=self.readers,
         )
 
     def people_become(self, people: People) -> None:
