@@ -13,7 +13,7 @@ from bot.cli import command, console, exits
 from bot.cli.options import AsJson
 from bot.settings import Settings
 from bot.stores import index_of
-from bot.team.hours import parse_duration, plain
+from bot.team.durations import parse_duration, plain
 from channels import places
 from store.base import Lists
 from store.pages import PAGE_MAX, Cursor, NotACursor, Page

@@ -20,7 +20,7 @@ from bot.cli.options import As, AsJson
 from bot.setup import Setup
 from bot.team import standing
 from bot.team.conditions import Given, as_condition, is_glob
-from bot.team.hours import parse_duration, plain
+from bot.team.durations import parse_duration, plain
 from bot.team.names import unknown
 from bot.team.policies import places_of
 from bot.team.rule_checks import may_need_approval

@@ -1,4 +1,4 @@
-"""Durations and business hours in the local time of one time zone. Pure: it reads no clock.
+"""Business hours in the local time of one time zone. Pure: it reads no clock.
 
 With business hours, a duration counts only open time: if days last from 09:00 to 18:00, `4h` from 17:00 end at 12:00
 the next day, and `2d` are two working days, 18 hours. Without business hours, all time is open and a day has 24 hours.
@@ -18,40 +18,15 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bot.team.durations import Duration, plain
 from bot.team.names import unknown
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
-DURATION_DAYS_MAX = 90
 OPEN_MIN = timedelta(hours=1)
 
 _WALL = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
-_DURATION = re.compile(r"([0-9]{1,7})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600}
 _ONE_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    days: int = 0
-    """The business hours define the length of a day."""
-    seconds: int = 0
-
-
-def parse_duration(text: str) -> Duration:
-    """`90s`, `30m`, `4h` or `2d`. Raises ValueError."""
-    found = _DURATION.fullmatch(text.strip())
-    if not found or not (number := int(found[1])):
-        raise ValueError(f"must be a number and s, m, h or d, such as 30m, 4h or 2d, not {text[:40]!r}")
-    duration = Duration(days=number) if found[2] == "d" else Duration(seconds=number * _SECONDS[found[2]])
-    if plain(duration) > DURATION_DAYS_MAX * _ONE_DAY:
-        raise ValueError(f"must be {DURATION_DAYS_MAX}d at most, not {text[:40]!r}")
-    return duration
-
-
-def plain(duration: Duration) -> timedelta:
-    """The duration in elapsed time, ignoring business hours."""
-    return timedelta(days=duration.days, seconds=duration.seconds)
 
 
 def time_zone(name: str) -> ZoneInfo:

@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, field_
 from agent.model.base import DEFAULT
 from agent.model.parameters import OURS, Parameters
 from agent.model.price import Price
-from bot.team.hours import parse_duration, plain
+from bot.team.durations import parse_duration, plain
 from bot.team.names import unknown, unknown_agent
 from bot.team.problems import SettingsError
 

@@ -19,7 +19,8 @@ from agent.authority import ApprovalRule, Authority, CallToApprove
 from agent.steps import ToolError
 from bot.team import standing
 from bot.team.conditions import Given, holds
-from bot.team.hours import Duration, Hours
+from bot.team.durations import Duration
+from bot.team.hours import Hours
 from bot.team.people import People
 from bot.team.rules import MEMBERS, Deciders, Rule, Rules
 from bot.team.strictness import strictest, why_undecided

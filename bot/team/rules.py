@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from agent.arguments import Value, values_of
 from agent.steps import Tool
 from bot.team.conditions import ANY, Given, all_hold, holds, is_glob
-from bot.team.hours import Duration, parse_duration, plain
+from bot.team.durations import Duration, parse_duration, plain
 from store.authority.terms import Way
 
 MEMBERS = "members"

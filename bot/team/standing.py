@@ -233,7 +233,7 @@ async def _post(store: Store, *events: Event) -> None:
 
 
 def in_words(length: timedelta) -> str:
-    """The inverse of `bot.team.hours.parse_duration`, in the largest unit without a remainder."""
+    """The inverse of `bot.team.durations.parse_duration`, in the largest unit without a remainder."""
     seconds = int(length.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds % size == 0:

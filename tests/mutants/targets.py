@@ -48,6 +48,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bot/memory.py": ("tests/bot/test_memory.py", _LOSSES),
     "bot/worker.py": ("tests/bot/test_worker.py", _LOSSES, "tests/bot/test_hanging_models.py"),
     "bot/deciding.py": (_APPROVALS, "tests/agent/test_loop.py", "tests/bot/web/page"),
+    "bot/team/durations.py": (f"{_TEAM}/test_hours.py",),
     "bot/team/hours.py": (f"{_TEAM}/test_hours.py", f"{_TEAM}/test_policies.py"),
     "bot/team/people.py": (f"{_TEAM}/test_people.py", f"{_TEAM}/test_policies.py", _APPROVALS),
     "bot/team/policies.py": (f"{_TEAM}/test_policies.py", f"{_TEAM}/test_standing.py", _APPROVALS),

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.team.hours import DAYS, Duration, Hours, HoursTable, parse_duration, plain, time_zone
+from bot.team.durations import Duration, parse_duration, plain
+from bot.team.hours import DAYS, Hours, HoursTable, time_zone
 
 BERLIN = time_zone("Europe/Berlin")
 OFFICE = Hours(BERLIN)
