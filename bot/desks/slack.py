@@ -1,7 +1,7 @@
 """Answers queries of the Slack channel: the Home tab, the places to sweep, which agent answers in a channel.
 
 Implements `channels.slack.inbound.Desk`. It reads threads and writes nothing: people's actions go to the inbox. It
-tells people of messages that came while nobody listened and are too old to act on.
+tells people of messages that came while nobody listened and on which nobody acts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bot.team.people import People
 from channels.base import Channel
 from channels.slack.events import Installation
 from channels.slack.home import Home, HomeItem
-from channels.slack.place import NAME, Address, address_of, link_to, place_of, thread_at
+from channels.slack.place import NAME, Address, address_of, link_to, thread_at
 from store.authority.terms import ANYONE, TEAM
 from store.base import NoteStore, Store
 from store.deliveries import MessageSent
@@ -41,7 +41,7 @@ HOME_THREADS_MAX = 1_000
 SWEEP_DAYS = 7
 """How far back a sweep for missed messages looks."""
 DIRECT_MESSAGES_MAX = 200
-AUTHORS_MAX = 20
+TOLD_PLACES_MAX = 20
 
 
 async def home_in(store: Store, people: People, clock: Callable[[], datetime], me: Installation, by: Person) -> Home:
@@ -67,7 +67,7 @@ class SlackDesk:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     """Those by which people are told of messages that nobody acts on."""
     alerts: Place | None = None
-    """Where they are told; None: each author in private."""
+    """Where they are told; None: each author in private, or in the place of the messages."""
 
     async def home_of(self, by: Person) -> Home:
         by = self.people.identified(by)
@@ -195,10 +195,10 @@ class SlackDesk:
                 break
         return list(found)
 
-    async def tell_of_missed(self, key: str, text: str, authors: Sequence[str]) -> None:
-        places: list[Place | None] = [self.alerts]
-        if self.alerts is None and authors:
-            places = [place_of("", author, "") for author in authors[:AUTHORS_MAX]]
+    async def tell_of_missed(self, key: str, text: str, otherwise_at: Sequence[Place]) -> None:
+        places: Sequence[Place | None] = [self.alerts]
+        if self.alerts is None and otherwise_at:
+            places = otherwise_at[:TOLD_PLACES_MAX]
         for place in places:
             await Alerts(self.channels, place).tell(key, text)
 

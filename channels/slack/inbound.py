@@ -84,8 +84,8 @@ class Desk(Protocol):
     async def direct_messages(self) -> Sequence[str]:
         """The channels of the direct messages in which people wrote to us."""
 
-    async def tell_of_missed(self, key: str, text: str, authors: Sequence[str], /) -> None:
-        """Tell people of messages that nobody acts on; `authors`: the ids of those who wrote them.
+    async def tell_of_missed(self, key: str, text: str, otherwise_at: Sequence[Place], /) -> None:
+        """Tell people of messages that nobody acts on; `otherwise_at`: where, if the team has no place for alerts.
 
         The same under the same key is told once. Raises SendFailed if it is to be tried again.
         """

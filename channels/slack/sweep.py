@@ -4,7 +4,8 @@ Slack redelivers events for about an hour at most. Which places are read: the ch
 messages and the threads that we know. A thread that others began is read if it began at most a day before the absence.
 Each message goes the way of an event, under the same id, so one that was received already changes nothing.
 
-What is older than a day is not acted on: who wrote it does not expect that any more. People are told of it instead.
+What is older than a day is not acted on: who wrote it does not expect that any more. People are told of it instead,
+and of each place in which more was written than is read (`channels.slack.missed` has the words).
 
 `channels.slack.inbound` decides whether a message is for us, and `channels.slack.absence` which process reads.
 Slack's limits: conversations.history and conversations.replies are Tier 3 for internal apps; an app that is distributed
@@ -14,9 +15,9 @@ outside the Marketplace gets 15 messages a minute (docs.slack.dev/apis/web-api/r
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
@@ -26,10 +27,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels.base import SendFailed
 from channels.slack.absence import Absences
 from channels.slack.events import Installation, Payload, Posted, parse_event, text_in
-from channels.slack.place import Address, link_to, thread_at
+from channels.slack.missed import instant_of, notices_of
+from channels.slack.place import Address, thread_at
 from channels.slack.refusals import CALL_FAILED, failure_of, in_words, is_lasting, is_refusal
 from store.base import StoreUnavailable
-from store.text import instant
 from store.values import Place
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,6 @@ HOLD_SECONDS = 20.0
 PAGE = 200
 PAGES_MAX = 50
 """Of one channel or thread."""
-LINKS_MAX = 10
 
 
 class Inbound(Protocol):
@@ -67,11 +67,15 @@ class Desk(Protocol):
 
     async def direct_messages(self) -> Sequence[str]: ...
 
-    async def tell_of_missed(self, key: str, text: str, authors: Sequence[str], /) -> None: ...
+    async def tell_of_missed(self, key: str, text: str, otherwise_at: Sequence[Place], /) -> None: ...
 
 
 class _ClaimLost(Exception):
     """Another process reads now."""
+
+
+class _PagesLeft(Exception):
+    """There are more pages than are read. Those before were yielded."""
 
 
 @dataclass
@@ -82,6 +86,8 @@ class _Found:
     failed: int = 0
     """Places that could not be read."""
     old: list[Posted] = field(default_factory=list)
+    cut: list[Address] = field(default_factory=list)
+    """Places with more new messages than are read."""
     roots: set[tuple[str, str]] = field(default_factory=set)
     """The first messages that were seen in the history of their channels."""
 
@@ -131,10 +137,11 @@ class Sweep:
             await self._absences.let_go(all_read=is_whole)
         log.info(
             "sweep_done",
-            since=_instant(since),
+            since=instant_of(since),
             places=found.places,
             messages=found.received,
             old=len(found.old),
+            cut=len(found.cut),
             failed=found.failed,
         )
         return is_whole
@@ -151,6 +158,8 @@ class Sweep:
             if not is_lasting(error):
                 raise
             log.warning("sweep_failed", error=in_words(error))
+        except _PagesLeft:
+            log.warning("sweep_failed", error=f"more than {PAGES_MAX} pages of channels")
         return list(dict.fromkeys([*joined, *await self._desk.direct_messages()]))
 
     async def _try(self, found: _Found, place: str, reading: Awaitable[None]) -> None:
@@ -169,10 +178,16 @@ class Sweep:
         """What was posted or edited there, and in the threads in which there are new replies."""
         oldest = _ts(found.since - ROOTS_SECONDS)
         kept: list[Payload] = []
-        history = self._pages(self._client.conversations_history, channel=channel, oldest=oldest)
-        async for page in history:
-            found.roots |= {(channel, text_in(message, "ts")) for message in page["messages"]}
-            kept += [one for one in page["messages"] if found.since < max(map(_seconds, _times(one)))]
+        reached = math.inf
+        try:
+            async for page in self._pages(self._client.conversations_history, channel=channel, oldest=oldest):
+                found.roots |= {(channel, text_in(message, "ts")) for message in page["messages"]}
+                kept += [one for one in page["messages"] if found.since < max(map(_seconds, _times(one)))]
+                reached = min([reached, *(_seconds(text_in(message, "ts")) for message in page["messages"])])
+        except _PagesLeft:
+            log.warning("sweep_failed", place=channel, error=f"more than {PAGES_MAX} pages")
+            if reached > found.since:  # Slack's pages go back in time: what was not read is older than what was.
+                found.cut.append(Address("", channel, ""))
         for message in reversed(kept):
             ts = text_in(message, "ts")
             if _seconds(ts) > found.since or _seconds(_edited(message)) > found.since:
@@ -182,10 +197,14 @@ class Sweep:
 
     async def _thread(self, found: _Found, channel: str, thread: str, since: str) -> None:
         replies = self._pages(self._client.conversations_replies, channel=channel, ts=thread, oldest=since)
-        async for page in replies:
-            for message in page["messages"]:
-                if text_in(message, "ts") > since and text_in(message, "ts") != thread:
-                    await self._take(found, channel, {"thread_ts": thread, **message})
+        try:
+            async for page in replies:
+                for message in page["messages"]:
+                    if text_in(message, "ts") > since and text_in(message, "ts") != thread:
+                        await self._take(found, channel, {"thread_ts": thread, **message})
+        except _PagesLeft:
+            log.warning("sweep_failed", place=f"{channel}/{thread}", error=f"more than {PAGES_MAX} pages")
+            found.cut.append(Address(self._me.team, channel, thread))
 
     async def _take(self, found: _Found, channel: str, message: Payload) -> None:
         """Receive it, if it is for us and not known."""
@@ -198,23 +217,12 @@ class Sweep:
             found.received += await self._inbound.receive(posted)
 
     async def _tell(self, found: _Found, since: float) -> None:
-        """Tell people of messages that are too old to act on."""
-        if not found.old:
-            return
-        count = len(found.old)
-        links = [link_to(self._me.url, Address(self._me.team, one.channel, one.ts)) for one in found.old]
-        lines = [link for link in links if link][:LINKS_MAX]
-        more = [f"… and {count - len(lines)} more."] if count > len(lines) else []
-        messages = "There was one message" if count == 1 else f"There were {count} messages"
-        text = (
-            f"{messages} for me in Slack while I was away, since {_instant(since)}, that are older than a day. "
-            "I did nothing about them. Whoever still wants an answer, please mention me again."
-        )
-        authors = list(dict.fromkeys(one.user for one in found.old if not one.program))
-        await self._desk.tell_of_missed(f"missed-{since:.0f}", "\n".join([text, *lines, *more]), authors)
+        for notice in notices_of(self._me, since, found.old, found.cut):
+            await self._hold()
+            await self._desk.tell_of_missed(notice.key, notice.text, notice.otherwise_at)
 
     async def _pages(self, method: Callable[..., Awaitable[Any]], **arguments: Any) -> AsyncIterator[Any]:
-        """Raises CALL_FAILED when Slack refuses or stays silent, StoreUnavailable, _ClaimLost."""
+        """Raises CALL_FAILED when Slack refuses or stays silent, StoreUnavailable, _ClaimLost, _PagesLeft."""
         cursor = None
         for _ in range(PAGES_MAX):
             page = await self._page(method, limit=PAGE, cursor=cursor, **arguments)
@@ -222,7 +230,7 @@ class Sweep:
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return
-        log.warning("sweep_failed", place=arguments.get("channel"), error=f"more than {PAGES_MAX} pages")
+        raise _PagesLeft
 
     async def _page(self, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
         tries = 0
@@ -271,7 +279,3 @@ def _seconds(ts: str) -> float:
 
 def _ts(seconds: float) -> str:
     return f"{seconds:.6f}"
-
-
-def _instant(seconds: float) -> str:
-    return instant(datetime.fromtimestamp(seconds, UTC))

@@ -181,9 +181,7 @@ async def test_what_is_older_than_a_day_is_told_and_not_acted_on(office: Office,
     old = [await office.slack.mention("deploys", "ana", f"deploy v{n}") for n in range(2)]
     office.slack.workspace.clock = lambda: datetime.now(UTC).timestamp()
     new = await office.slack.mention("deploys", "ben", "are you there?")
-    place = place_of("", office.slack.workspace.channel("random").id, "")
-    await office.slack.join("random", office.slack.workspace.bot)
-    office.alerts = place if to_alerts else None
+    await alerts_in(office, "random" if to_alerts else "")
     async with office.open():
         await office.says("I was away.", new)
         where = office.slack.workspace.channel("random") if to_alerts else office.slack.workspace.im("ana")
@@ -192,6 +190,72 @@ async def test_what_is_older_than_a_day_is_told_and_not_acted_on(office: Office,
     assert "older than a day" in office.slack.text_of(told)
     assert f"archives/{old[0].channel}/p{old[0].ts.replace('.', '')}" in office.slack.text_of(told)
     assert len(await thread_ids(office.store)) == 1
+
+
+@pytest.mark.parametrize("to_alerts", [True, False])
+async def test_people_are_told_of_a_channel_in_which_more_was_written_than_is_read(
+    office: Office, to_alerts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter_reading(monkeypatch)
+    await was_there(office)
+    not_read = await office.slack.mention("deploys", "ana", "deploy v1")
+    for number in range(6):
+        await office.slack.say("deploys", "ben", f"lunch {number}?")
+    read = await office.slack.mention("deploys", "ben", "are you there?")
+    await alerts_in(office, "random" if to_alerts else "")
+    async with office.open():
+        await office.says("I was away.", read)
+        where = office.slack.workspace.channel("random" if to_alerts else "deploys")
+        told = await office.slack.said("More was written in a Slack channel while I was away", where)
+        await caught_up(office, 2)
+    assert "please mention me again" in office.slack.text_of(told)
+    assert f"archives/{not_read.channel}" in office.slack.text_of(told)
+    assert len(await thread_ids(office.store)) == 1
+
+
+async def test_people_are_told_of_a_thread_in_which_more_was_written_than_is_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office.open():
+        asked = await office.slack.mention("deploys", "ana", "hello")
+        await office.says("I was away.", asked)
+        await office.until(asked, "done")
+        await caught_up(office)
+    office.slack.drop(1_000)
+    shorter_reading(monkeypatch)
+    for number in range(10):
+        await office.slack.say("deploys", "ana", f"more {number}", asked)
+    async with office.open():
+        await office.says("More was written in a Slack thread while I was away", asked)
+        await caught_up(office, 2)
+
+
+async def test_nobody_is_told_of_more_messages_if_only_those_before_the_absence_are_not_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter_reading(monkeypatch)
+    office.slack.workspace.clock = lambda: datetime.now(UTC).timestamp() - 3_600
+    for number in range(10):
+        await office.slack.say("deploys", "ben", f"lunch {number}?")
+    office.slack.workspace.clock = lambda: datetime.now(UTC).timestamp()
+    await was_there(office)
+    asked = await office.slack.mention("deploys", "ben", "are you there?")
+    async with office.open():
+        await office.says("I was away.", asked)
+        await caught_up(office, 2)
+    assert not [said for said in office.slack.workspace.messages(asked.channel) if "More was written" in said.text]
+
+
+def shorter_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 2)
+    monkeypatch.setattr(sweep, "PAGES_MAX", 2)
+
+
+async def alerts_in(office: Office, channel: str) -> None:
+    """`channel`: empty: the team has no place for alerts."""
+    if channel:
+        await office.slack.join(channel, office.slack.workspace.bot)
+        office.alerts = place_of("", office.slack.workspace.channel(channel).id, "")
 
 
 async def long_ago(office: Office, ago: timedelta) -> None:
