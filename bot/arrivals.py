@@ -77,7 +77,8 @@ class Arrivals:
         return await self._inbox.offer(thread, arrived, message)
 
     async def judge(self, thread: Thread, clicked: ClickArrived, *, last_try: bool) -> ClickRead:
-        event_id, moved_to = read_id(clicked.id), _moved_to(thread)
+        # Any other click names the thread of its button.
+        event_id, moved_to = read_id(clicked.id), _moved_to(thread) if clicked.act == "stops" else ""
         if not moved_to:
             try:
                 found = await self._readers[clicked.channel].judge(clicked, thread, self._inbox, last_try=last_try)

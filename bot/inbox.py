@@ -98,8 +98,8 @@ class Inbox(Clicks):
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         return await self._post(thread_id, self._arrived(arrival), opens=False)
 
-    async def clicked_at(self, place: Place, click: Click, *, agent: str) -> None:
-        await self._open(place, agent, self.event_of_click(click))
+    async def clicked_at(self, place: Place, click: Click, *, agent: str) -> str:
+        return await self._open(place, agent, self.event_of_click(click))
 
     async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         outside = str(OutsideId(channel, event_id))
@@ -133,10 +133,12 @@ class Inbox(Clicks):
     async def move(self, arrived: MessageArrived | ClickArrived, thread_id: str, *, answers: str = "") -> bool:
         """What arrived in one thread belongs to another. False: there is no such thread.
 
-        `answers`: the question there that the author of a message said that it answers.
+        `answers`: the question there that the author of a message said that it answers. A message is new there, and
+        what it takes to read it can be looked up anew; a click happened when it did.
         """
-        update = {"at": self._clock()} | ({"answers": answers} if isinstance(arrived, MessageArrived) else {})
-        return await self._post(thread_id, arrived.model_copy(update=update), opens=False)
+        if isinstance(arrived, MessageArrived):
+            arrived = arrived.model_copy(update={"at": self._clock(), "answers": answers})
+        return await self._post(thread_id, arrived, opens=False)
 
     async def delivery_failed(
         self, thread_id: str, channel: str, *, key: str, recipient: str, error: str, event_id: str

@@ -98,6 +98,15 @@ class Click:
     act: ClickAct
     payload: Mapping[str, JsonValue]
     """All of it, for the channel's own `Reader`."""
+    by: str
+    """Who clicked, by the channel's own id."""
+    about: str
+    """The step whose button it was; empty: it concerns the whole thread."""
+
+
+Kept = Literal["kept", "too_many", "gone"]
+"""Of a click: it is durable, and a worker judges it; this person has clicked there so often that no more is kept, so it
+may only be judged at once; there is no such thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +223,11 @@ class Inbox(Protocol):
     async def arrived_in(self, thread_id: str, arrival: Arrival) -> bool:
         """Like `reply` or `edited`, for what a worker has to read first. Also for the deletion of a message."""
 
-    async def clicked(self, thread_id: str, click: Click) -> bool:
-        """Append a click that has to be read before it counts. False: there is no such thread. Raises EventTooLarge."""
+    async def clicked(self, thread_id: str, click: Click) -> Kept:
+        """Append a click that has to be read before it counts. Raises EventTooLarge."""
 
-    async def clicked_at(self, place: Place, click: Click, *, agent: str) -> None:
-        """Like `clicked`, in the thread at the place, opening it for `agent` if there is none."""
+    async def clicked_at(self, place: Place, click: Click, *, agent: str) -> str:
+        """Open a thread for `agent` with a click that has to be read. Returns the thread's id."""
 
     async def has_arrived(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """Whether the thread has this message. `event_id` as in `InboundMessage`."""

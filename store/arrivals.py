@@ -50,6 +50,10 @@ class ClickArrived(Recorded):
     act: ClickAct
     payload: dict[str, JsonValue]
     """Who did what, as the channel got it. Only the channel reads it."""
+    by: str = ""
+    """Who clicked, by the channel's own id, which nobody has looked up. Older logs: empty."""
+    about: str = ""
+    """The step whose button it was; empty: it concerns the whole thread. Older logs: empty."""
 
 
 class ClickRead(Recorded):

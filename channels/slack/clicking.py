@@ -5,21 +5,24 @@ Slack stands between a click and its being durable, and what somebody was told i
 whom this process knows is judged at once, so that its form can say what is wrong. Slack does not redeliver clicks, so
 if nothing was recorded, the person is asked to click again. A click in App Home goes the same way as one on a card;
 only the answer is shown there.
+
+Of one person's clicks on one request only so many are kept (`Inbox.clicked`). Later ones are judged at once, by this
+process: what comes of it is durable, the attempt is not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any
 
 import structlog
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.inbound import Inbox
+from channels.inbound import Inbox, Kept
 from channels.slack.buttons import ButtonValue
-from channels.slack.calls import try_call
+from channels.slack.calls import BackgroundCalls, try_call, unhurried
 from channels.slack.clicks import (
     ARGUMENT,
     Answer,
@@ -34,7 +37,15 @@ from channels.slack.clicks import (
     parse_click,
 )
 from channels.slack.events import Ignored, Installation
-from channels.slack.judging import GONE, GONE_QUESTION, GONE_REQUEST, GONE_THREAD, Act, Judging
+from channels.slack.judging import (
+    GONE,
+    GONE_QUESTION,
+    GONE_REQUEST,
+    GONE_THREAD,
+    UNKNOWN_PERSON,
+    Act,
+    Judging,
+)
 from channels.slack.modals import answer_modal, edit_modal, fits_modal, reject_modal
 from channels.slack.payloads import click_of
 from channels.slack.private import Private
@@ -45,6 +56,8 @@ from store.codec import EventTooLarge
 log = structlog.get_logger(__name__)
 
 REFUSED_CHARS_MAX = 2_000
+NOT_RECORDED = "That was not recorded: I cannot reach my database. Please click again in a minute."
+RATED_OFTEN = "You have rated this message several times, and I note no more of it. Reply here to say more."
 
 
 class ClickHandler:
@@ -56,6 +69,7 @@ class ClickHandler:
         reader: MessageReader,
         private: Private,
         judging: Judging,
+        background: BackgroundCalls,
     ) -> None:
         self._client = client
         self._me = me
@@ -63,6 +77,7 @@ class ClickHandler:
         self._reader = reader
         self._private = private
         self._judging = judging
+        self._background = background
 
     async def click(self, body: dict[str, Any], ack: AsyncAck) -> None:
         clicked = parse_click(body, self._me)
@@ -83,9 +98,7 @@ class ClickHandler:
                             self._private.tell(clicked.by, problem)
             except StoreUnavailable:
                 # Slack does not redeliver clicks.
-                self._private.tell(
-                    clicked.by, "That was not recorded: I cannot reach my database. Please click again in a minute."
-                )
+                self._private.tell(clicked.by, NOT_RECORDED)
                 raise
         await (ack(response_action="errors", errors=wrong) if wrong else ack())
 
@@ -127,27 +140,41 @@ class ClickHandler:
             self._private.tell(edit.by, "Edited. A new request follows once it is checked.")
         return {f"{ARGUMENT}{next(iter(changed))}": problem[:REFUSED_CHARS_MAX]} if problem else {}
 
-    async def append(self, act: Act, thread_id: str) -> bool:
-        """Append it as it arrived. False: there is no such thread. Raises StoreUnavailable, EventTooLarge."""
+    async def append(self, act: Act, thread_id: str) -> Kept:
+        """Append it as it arrived. Raises StoreUnavailable, EventTooLarge."""
         return await self._inbox.clicked(thread_id, click_of(act))
 
     async def _append(self, act: Approve | Reject | Answer | Rate | EditCall) -> str:
-        """Append it as it arrived. Returns why not; empty: it is appended. Raises StoreUnavailable."""
+        """Append it as it arrived. Returns why not; empty: it is appended, or judged. Raises StoreUnavailable."""
         try:
-            if await self.append(act, act.thread_id):
-                return ""
+            kept = await self.append(act, act.thread_id)
         except EventTooLarge as error:
             return f"That is too long: {error}"
-        match act:
-            case Answer():
+        match kept, act:
+            case "kept", _:
+                return ""
+            case "too_many", Rate():
+                return RATED_OFTEN  # Each that is noted is an event.
+            case "too_many", _:
+                self._background.start(self._judge_at_once(act))
+                return ""
+            case _, Answer():
                 return GONE_QUESTION
-            case Rate():
+            case _, Rate():
                 return GONE_THREAD
-            case EditCall():
+            case _, EditCall():
                 return GONE_REQUEST
-            case Approve() | Reject():
+            case _:
                 return GONE
-        assert_never(act)
+
+    async def _judge_at_once(self, act: Approve | Reject | Answer | Rate | EditCall) -> None:
+        """In place of a worker. The person is told what came of it, also if nothing did."""
+        try:
+            with unhurried():
+                told = await self._judging.judge(act, act.thread_id, None)
+        except StoreUnavailable:
+            told = NOT_RECORDED
+        self._private.tell(act.by, UNKNOWN_PERSON if told is None else told)
 
 
 def _with_place(value: ButtonValue, clicker: Clicker) -> ButtonValue:

@@ -108,7 +108,7 @@ class SlackInbound:
         self._home = HomeTab(client, self._reader, desk.home_of, self._background)
         private = Private(client, self._home, self._background)
         self._judging = Judging(me, self._reader, inbox)
-        self._clicks = ClickHandler(client, me, inbox, self._reader, private, self._judging)
+        self._clicks = ClickHandler(client, me, inbox, self._reader, private, self._judging, self._background)
         self._joining = Joining(client, inbox, desk, self._background)
         self._asking = Asking(me, inbox, desk, self._reader)
         self._changed: dict[str, Edited | Deleted] = {}

@@ -35,16 +35,16 @@ class Judging:
         self._reader = reader
         self._inbox = inbox
 
-    async def judge(self, act: Act, thread_id: str, at: datetime) -> str | None:
+    async def judge(self, act: Act, thread_id: str, at: datetime | None) -> str | None:
         """What to tell the person; empty: nothing. None: Slack did not say who it was, so nothing was done.
 
-        `at`: when they clicked. Raises StoreUnavailable.
+        `at`: when they clicked; None: now. Raises StoreUnavailable.
         """
         user, external = (act.user, False) if isinstance(act, Stopped) else (act.by.user, act.by.external)
         by = await self._reader.person_who_decides(user, external=external)
         return await self._done(act, by, thread_id, at) if by else None
 
-    async def _done(self, act: Act, by: Person, thread_id: str, at: datetime) -> str:
+    async def _done(self, act: Act, by: Person, thread_id: str, at: datetime | None) -> str:
         match act:
             case Answer():
                 return await self._answer(act, by)
@@ -95,7 +95,7 @@ class Judging:
             return GONE_QUESTION
         return "Your answer is in the thread." if answer.by.is_at_home else ""
 
-    async def _decide(self, decided: Approve | Reject, by: Person, at: datetime) -> str:
+    async def _decide(self, decided: Approve | Reject, by: Person, at: datetime | None) -> str:
         try:
             result = await self._inbox.decide(
                 decided.thread_id,
@@ -108,8 +108,10 @@ class Judging:
                 way="slack",
                 at=at,
             )
-        except (Refused, UnknownThread):
+        except UnknownThread:
             return GONE
+        except Refused as refused:
+            return str(refused) if refused.reason == "moved" else GONE  # Older clicks are judged first.
         # If the decision counts, the updated card shows it; App Home only loses the request.
         is_shown = result.outcome in ("settled", "counted") and not decided.by.is_at_home
         return "" if is_shown else result.text

@@ -64,8 +64,10 @@ def click_of(act: Act) -> Click:
     name, (adapter, _, kind) = next(item for item in _ACTS.items() if isinstance(act, item[1][1]))
     if isinstance(act, EditCall):
         act = dataclasses.replace(act, arguments=act.changed, before={})
-    event_id = act.id if isinstance(act, Stopped) else f"{act.by.user}:{act.by.click}:{name}"
-    return Click(NAME, event_id, kind, {name: adapter.dump_python(act, mode="json")})
+    payload = {name: adapter.dump_python(act, mode="json")}
+    if isinstance(act, Stopped):
+        return Click(NAME, act.id, kind, payload, by=act.user, about="")
+    return Click(NAME, f"{act.by.user}:{act.by.click}:{name}", kind, payload, by=act.by.user, about=act.step)
 
 
 def act_in(payload: Mapping[str, JsonValue]) -> Act:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from channels.inbound import Arrival, CannotLookUp, Click, InboundMessage, Inbox, Refused
+from channels.inbound import Arrival, CannotLookUp, Click, InboundMessage, Inbox, Kept, Refused
 from store.arrivals import ClickAct, ClickArrived, MessageArrived
 from store.thread import Thread
 from store.values import Person
@@ -32,6 +32,11 @@ class PlainReader:
         self.is_silent = False
         """The service does not say who it was."""
         self.told: list[str] = []
+
+    @staticmethod
+    def arrival(text: str, by: Person = ANN, **more: JsonValue) -> Arrival:
+        """A message, as it arrives."""
+        return Arrival(PLACE.channel, f"w{next(_numbers)}", text, {"by": by.model_dump(mode="json"), **more})
 
     async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /, *, last_try: bool) -> str:
         payload: Any = clicked.payload
@@ -70,18 +75,22 @@ class PlainReader:
         return InboundMessage(by, arrived.text, arrived.id.split("/")[2])
 
 
-async def click(world: World, does: Does, by: Person, **more: JsonValue) -> None:
-    """Somebody presses a button of the request that somebody here saw last."""
+def clicked(world: World, does: Does, by: Person, *, about: str = "", **more: JsonValue) -> Click:
+    """What arrives when somebody presses a button of the request that somebody here saw last."""
     request = world.thread.last_request
     payload = {"does": does, "by": by.model_dump(mode="json"), "digest": request.digest if request else "", **more}
-    event_id = f"c{next(_numbers)}"
-    assert await world.inbox.clicked(world.thread.id, Click(PLACE.channel, event_id, _ACTS[does], payload))
+    about = about or (request.step if request else "")
+    return Click(PLACE.channel, f"c{next(_numbers)}", _ACTS[does], payload, by=by.address, about=about)
+
+
+async def click(world: World, does: Does, by: Person, *, about: str = "", **more: JsonValue) -> Kept:
+    """Somebody presses it."""
+    kept = await world.inbox.clicked(world.thread.id, clicked(world, does, by, about=about, **more))
     world.thread = await world.store.load(world.thread.id)
+    return kept
 
 
 async def write(world: World, text: str, by: Person = ANN, **more: JsonValue) -> None:
     """A message arrives, which has to be read."""
-    payload = {"by": by.model_dump(mode="json"), **more}
-    arrival = Arrival(PLACE.channel, f"w{next(_numbers)}", text, payload)
-    assert await world.inbox.arrived_in(world.thread.id, arrival)
+    assert await world.inbox.arrived_in(world.thread.id, PlainReader.arrival(text, by, **more))
     world.thread = await world.store.load(world.thread.id)

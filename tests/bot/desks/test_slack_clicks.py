@@ -10,6 +10,7 @@ import pytest
 
 from agent.loop import due_now
 from agent.steps import as_question
+from bot.clicks import CLICKS_MAX
 from store.arrivals import ClickArrived, ClickRead
 from store.events import ApprovalDecided, MessageReceived, WorkStopped
 from store.thread import Thread
@@ -43,6 +44,12 @@ def silent(office: Office) -> Hold:
 
 async def decided(office: Office, asked: Message) -> list[bool]:
     return [event.approved for event in kinds(await office.thread(asked), ApprovalDecided)]
+
+
+async def told_in_private(office: Office, number: int) -> str:
+    """What somebody was told alone, after so many other such messages."""
+    (told, *_) = await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral")[number:])
+    return str(told.args["text"])
 
 
 async def test_an_approval_is_durable_and_acknowledged_while_slack_does_not_say_who_it_was(office: Office) -> None:
@@ -193,6 +200,26 @@ async def test_who_may_not_decide_never_counts_and_is_told_once(office: Office) 
     assert office.desk.ran == []
     assert len(office.slack.calls_of("chat.postEphemeral")) == 1
     assert len(kinds(thread, ClickRead)) == 1
+
+
+async def test_clicks_of_a_stranger_are_kept_only_so_often_and_then_judged_at_once(office: Office) -> None:
+    async with office.open():
+        asked, card = await asked_for_prod(office)
+        office.slack.workspace.change_user("ben", is_guest=True)
+        for number in range(CLICKS_MAX + 3):
+            await office.slack.acknowledged(await office.slack.click("ben", card, "Approve"))
+            assert "You may not decide on this request" in await told_in_private(office, number)
+        thread = await office.until(asked, "waiting_for_approval")
+    assert len(kinds(thread, ClickArrived)) == len(kinds(thread, ClickRead)) == CLICKS_MAX
+    assert await decided(office, asked) == [True], "the same attempt is recorded once"
+    office.slack.workspace.change_user("ben", is_guest=False)
+    office.model.answers(done("It is out."))
+    async with office.open():  # The listener asks Slack again who that is.
+        await office.slack.click("ben", card, "Approve")
+        await office.says("It is out.", asked)
+        thread = await office.until(asked, "done")
+    assert len(kinds(thread, ClickArrived)) == CLICKS_MAX
+    assert office.desk.ran == ["push(target: prod)"]
 
 
 def test_a_click_in_time_is_judged_before_the_request_expires() -> None:
