@@ -1,6 +1,6 @@
 """Answers queries of the mail channel: who opened a thread, which mail showed which card, how much a sender has sent.
 
-Implements `channels.email.inbound.Desk`. It reads threads and writes none: people's actions go to the inbox.
+Implements `channels.email.desk.Desk`. It reads threads and writes none: people's actions go to the inbox.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from channels.email.correspondence import named_in
-from channels.email.inbound import WINDOW_SECONDS, SentMail
+from channels.email.desk import WINDOW_SECONDS, SentMail
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.deliveries import DeliveryFailed, MessageSent

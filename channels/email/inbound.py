@@ -12,30 +12,25 @@ who exceed the rate limit. This module sends nothing and talks to no mail server
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Protocol
+from dataclasses import replace
 
 import structlog
-from pydantic import JsonValue
 
 from channels.email.answered import AnsweredMail
-from channels.email.decisions import Decision, Nearly, read_decision
+from channels.email.deciding import RequestReplies, ServerProven
+from channels.email.decisions import Decision, read_decision
+from channels.email.desk import WINDOW_SECONDS, Desk
 from channels.email.forwards import passes_on
 from channels.email.identity.proof import Identity, Prover
-from channels.email.identity.reply_ties import ReplyTies
 from channels.email.identity.senders import AllowedSenders
-from channels.email.identity.tokens import CARD_TAG
 from channels.email.imap import MAIL_BYTES_MAX, Fetched
 from channels.email.letters import Writer
+from channels.email.message import event_id_of, message_of
 from channels.email.parse import Mail, parse, parse_headers
-from channels.email.place import NAME, place_of, private_place
-from channels.inbound import EarlierMessage, InboundMessage, Inbox, Refused, UndecidedReply
-from store.replies import WhyUndecided
+from channels.email.place import NAME, place_of
+from channels.inbound import EarlierMessage, Inbox
 from store.text import one_line
-from store.values import Attachment, Person, Place
+from store.values import Person, Place
 
 log = structlog.get_logger(__name__)
 
@@ -43,51 +38,8 @@ MAILS_MAX = 120
 """Per verified sender and WINDOW_SECONDS. This also ends a loop of two automatic senders."""
 OTHERS_MAX = 60
 """For all unverified senders of a domain together, per WINDOW_SECONDS."""
-WINDOW_SECONDS = 3600.0
-QUOTED_CHARS_MAX = 20_000
 LOOKED_UP_MAX = 8
 """At most this many of a mail's References are looked up as the mail that opened a thread."""
-
-_LINK = re.compile(r"/decide/[\w.=-]{20,}")
-
-
-@dataclass(frozen=True, slots=True)
-class SentMail:
-    """A mail of ours, as its thread remembers it."""
-
-    key: str
-    """The key that it was sent under."""
-    written_to: frozenset[str]
-    """The addresses that the thread has written to, in lower case."""
-
-
-class Desk(Protocol):
-    """What email needs from the rest of the program. Every method but `agent_of` raises StoreUnavailable."""
-
-    async def exceeds_rate_limit(self, sender: str, mail: str, limit: int) -> bool:
-        """Count `mail`, and say whether the sender has now sent more than `limit` mails within WINDOW_SECONDS."""
-
-    async def opened_by(self, place: Place) -> str | None:
-        """The address of the person who opened the thread at this place; None: there is no thread."""
-
-    async def request_shown(self, thread_id: str, card: str, to: Person) -> tuple[str, str] | None:
-        """The step and digest of the request that the mail with Message-ID `card` showed to this person; None: none."""
-
-    async def request_open(self, thread_id: str, to: Person) -> tuple[str, str] | None:
-        """The step and digest of the request that waits in the thread and was mailed to this person; None: none."""
-
-    async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
-        """Our mail with this Message-ID; None: there is none, or it has bounced too often already."""
-
-    def agent_of(self, addresses: Sequence[str], /) -> str:
-        """The agent for the first of these addresses that has a route."""
-
-
-class ServerProven(Protocol):
-    """Whether our own mail server can be believed: `channels.email.identity.server_proof`."""
-
-    async def why_missing(self, validity: int) -> str:
-        """Empty: it can. `validity`: UIDVALIDITY of the mailbox. Raises StoreUnavailable."""
 
 
 class EmailInbound:
@@ -107,9 +59,9 @@ class EmailInbound:
         self._lists = writer.lists
         self._allowed = allowed
         self._prover = prover
-        self._ties = ReplyTies(writer.signer, writer.is_ours, lambda: datetime.now(UTC))
         self._proof = proof
         self._answered = answered
+        self._replies = RequestReplies(inbox, desk, writer, proof)
 
     async def receive(self, fetched: Fetched) -> bool:
         """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
@@ -163,8 +115,8 @@ class EmailInbound:
             read_decision, mail.text, is_complete=is_complete, name=mail.name, address=mail.sender
         )
         certain = given if isinstance(given, Decision) and identity.may_decide else None
-        unproven = await self._why_unproven(mail, fetched) if certain else ""
-        if certain and not unproven and await self._decides(mail, certain, sender, identity):
+        unproven = await self._replies.why_unproven(mail, fetched.validity) if certain else ""
+        if certain and not unproven and await self._replies.decides(mail, certain, sender, identity):
             return ""
         # Unverified mail must not use up the limit of the person whose address it names.
         counted, most = (
@@ -174,11 +126,12 @@ class EmailInbound:
         )
         if await self._desk.exceeds_rate_limit(counted, mail_id, most):
             return f"more than {most} mails within {WINDOW_SECONDS / 60:g} minutes"
-        if await self._is_answered(mail, given, sender, identity, is_proven=not unproven):
+        threads = self._threads_of(mail)
+        if await self._replies.is_answered(mail, given, sender, identity, threads, is_proven=not unproven):
             return ""
         passed_on = await asyncio.to_thread(passes_on, mail.subject, mail.text, mail.sender, opens=False)
-        message = replace(_message_of(mail, sender, identity.alignment, unread_bytes), passes_on=passed_on)
-        for thread_id in self._threads_of(mail):
+        message = replace(message_of(mail, sender, identity.alignment, unread_bytes), passes_on=passed_on)
+        for thread_id in threads:
             if await self._inbox.reply(thread_id, NAME, message):
                 return ""
         place, is_new = await self._place_of(mail, mail_id, may_join=identity.is_verified)
@@ -192,13 +145,6 @@ class EmailInbound:
         await self._inbox.message(place, message, agent=self._desk.agent_of(mail.recipients))
         return ""
 
-    async def _answers(self, mail: Mail, sender: Person) -> tuple[str, str, str] | None:
-        """The thread, step and digest of the request that the mail replies to; None: it replies to none."""
-        card = mail.in_reply_to[0] if len(mail.in_reply_to) == 1 else ""
-        thread_id = self._writer.signer.thread_of_message(card)
-        shown = await self._desk.request_shown(thread_id, card, sender) if thread_id else None
-        return (thread_id, *shown) if shown else None
-
     async def _unless_only_said(self, identity: Identity, fetched: Fetched) -> Identity:
         """The word of our server, without a signature or a seal, verifies nobody while the server is not proven."""
         if not identity.is_verified or identity.dkim_domain or identity.sealed_by:
@@ -207,72 +153,6 @@ class EmailInbound:
             return identity
         why = "our mail server is not proven to remove forged verdicts"
         return replace(identity, is_verified=False, may_decide=False, alignment="unknown", why=why)
-
-    async def _why_unproven(self, mail: Mail, fetched: Fetched) -> str:
-        """Why our server's word on the sender decides nothing; empty: it may."""
-        why = await self._proof.why_missing(fetched.validity)
-        if why:
-            text = f"A reply by mail decided nothing, because the mail server is not proven. {why}"
-            log.warning("reply_not_proven", text=text, sender=one_line(mail.sender, 200))
-        return why
-
-    async def _is_answered(
-        self, mail: Mail, given: Decision | Nearly | None, sender: Person, identity: Identity, *, is_proven: bool
-    ) -> bool:
-        """Have code answer a reply that decides nothing. True: it reads as a decision, so the agent does not get it."""
-        about, elsewhere = await self._answers(mail, sender), False
-        if about is None and given:
-            open_in = [(one, await self._desk.request_open(one, sender)) for one in self._threads_of(mail)[:1]]
-            about = next(((thread_id, *request) for thread_id, request in open_in if request), None)
-            elsewhere = True
-        if about is None:
-            return False
-        thread_id, step, digest = about
-        why = _why_undecided(given, identity, elsewhere=elsewhere, is_proven=is_proven)
-        details = identity.why if why in ("unverified", "unsigned") else ""
-        if (
-            why == "not_addressed"
-            and self._ties.has_card_address(mail)
-            and not self._ties.is_signed(mail, identity, *about)
-        ):
-            why, details = "unsigned", "the signature of your mail server does not cover which mail you replied to"
-        reply = UndecidedReply(
-            sender=sender,
-            event_id=event_id_of(mail),
-            place=private_place(mail.sender),
-            step=step,
-            digest=digest,
-            words=_without_links(mail.text),
-            reads_as="neither" if given is None else "approval" if given.approved else "rejection",
-            elsewhere=elsewhere,
-            why=why,
-            details=details,
-            subject=mail.subject,
-            origin=_origin(mail, identity.alignment),
-        )
-        return await self._inbox.undecided(thread_id, NAME, reply) and given is not None
-
-    async def _decides(self, mail: Mail, given: Decision, sender: Person, identity: Identity) -> bool:
-        """Decide a request, if the mail of a verified sender replies to one. False: it decides nothing, or may not."""
-        about = await self._answers(mail, sender)
-        if about is None or not self._ties.has_card_address(mail) or not self._ties.is_signed(mail, identity, *about):
-            return False
-        thread_id, step, digest = about
-        try:
-            await self._inbox.decide(
-                thread_id,
-                sender,
-                approved=given.approved,
-                comment=given.reason,
-                step_id=step,
-                digest=digest,
-                proof=f"mail {mail.message_id} of {sender.address}, {sender.trust}",
-                way="mail",
-                by_message=True,
-            )
-        except Refused:
-            return False
-        return True
 
     def _threads_of(self, mail: Mail) -> list[str]:
         """The threads that the mail names by one of our signatures, the most specific first."""
@@ -336,62 +216,5 @@ class EmailInbound:
         return False
 
 
-def _why_undecided(
-    given: Decision | Nearly | None, identity: Identity, *, elsewhere: bool, is_proven: bool
-) -> WhyUndecided:
-    if given and not identity.is_verified:
-        return "unverified"
-    if isinstance(given, Decision) and not elsewhere and not identity.may_decide:
-        return "unsigned"
-    if not is_proven:
-        return "no_proof"
-    return "not_addressed" if isinstance(given, Decision) and not elsewhere else ""
-
-
-def _message_of(mail: Mail, sender: Person, aligned: str, unread_bytes: int) -> InboundMessage:
-    """`unread_bytes`: the size of what was not fetched, because the mail is too large."""
-    cut = Attachment(
-        name=f"(the rest of the mail, beyond {MAIL_BYTES_MAX:,} bytes, was not read)",
-        media_type="message/partial",
-        size_bytes=unread_bytes,
-    )
-    return InboundMessage(
-        sender=sender,
-        text=_without_links(mail.text),
-        event_id=event_id_of(mail),
-        subject=mail.subject,
-        attachments=(*map(_attachment_without_links, mail.attachments), *([cut] if unread_bytes else [])),
-        quoted=_without_links(mail.quoted[:QUOTED_CHARS_MAX]),
-        origin=_origin(mail, aligned),
-    )
-
-
-def _origin(mail: Mail, aligned: str) -> dict[str, JsonValue]:
-    return {
-        "message_id": mail.message_id,
-        "references": [*mail.references] or [*mail.in_reply_to],
-        "to": [CARD_TAG.sub(r"\1", one) for one in mail.to],
-        "cc": [CARD_TAG.sub(r"\1", one) for one in mail.cc],
-        "from": aligned,
-    }
-
-
 def _domain(mail: Mail) -> str:
     return mail.sender.rpartition("@")[2]
-
-
-def _without_links(text: str) -> str:
-    """Anybody who has a decision link can decide, so neither the model nor a log may see one in a forwarded mail.
-
-    The same holds for the reply address of a request.
-    """
-    return CARD_TAG.sub(r"\1", _LINK.sub("/decide/(removed)", text))
-
-
-def _attachment_without_links(attachment: Attachment) -> Attachment:
-    return attachment.model_copy(update={"text": _without_links(attachment.text)}) if attachment.text else attachment
-
-
-def event_id_of(mail: Mail) -> str:
-    """The same for two copies of a mail, but not for mails of different senders with the same Message-ID."""
-    return f"{mail.message_id or mail.digest} {mail.sender}"

@@ -6,7 +6,7 @@ forwarder that the team names (`seals`). To decide by a reply takes our own veri
 contradict it. What contradicts the sender always makes a mail unverified.
 
 All of it proves a domain, not a person: whoever the domain lets write a From address is anybody of it. So a reply that
-decides also needs the address that only one person got (`tokens`), which `channels.email.inbound` asks for.
+decides also needs the address that only one person got (`tokens`), which `channels.email.deciding` asks for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A Message-ID is no secret, and somebody's signed reply to another mail could be sent again with the id of this request.
 So it takes the address that stood in one mail to one person, and either a signature that covers In-Reply-To, or a
-signed text that quotes a link of this very request. This module decides nothing; `channels.email.inbound` does.
+signed text that quotes a link of this very request. This module decides nothing; `channels.email.deciding` does.
 """
 
 from __future__ import annotations
