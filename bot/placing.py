@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 
 from agent.speech.offers import SOMETHING_NEW, number_of, offer_of
 from bot import listing
@@ -25,6 +26,8 @@ from store.thread import Thread
 from store.values import Person
 
 QUESTIONS_MAX = 3
+QUESTION_AGE_MAX = timedelta(days=7)
+"""Since anything happened in the question's thread. An older one waits there, and is offered no more."""
 LOOKED_AT_MAX = 50
 """The newest threads with a question, of those in which the person wrote, and of their direct messages."""
 WORDS_CHARS_MAX = 200
@@ -48,8 +51,12 @@ class Placing(Deciding):
         )
 
     async def _put_to(self, by: Person, thread: Thread, beside: str) -> AsyncIterator[tuple[Row, OpenQuestion]]:
-        """The open questions of other threads that were put to this person."""
-        waits = Filter(channel=thread.place.channel, statuses=frozenset({"waiting_for_answer"}))
+        """The open questions of other threads that were put to this person, and in which something happened lately."""
+        waits = Filter(
+            channel=thread.place.channel,
+            statuses=frozenset({"waiting_for_answer"}),
+            changed_after=self._clock() - QUESTION_AGE_MAX,
+        )
         rows: dict[str, Row] = {}
         for wanted in (replace(waits, person=by.address), replace(waits, address=beside)):
             looked_at = 0

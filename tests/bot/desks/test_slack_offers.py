@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from agent.speech.offers import SOMETHING_NEW, offer_of
 from bot.arrivals import Arrivals
+from bot.inbox import Inbox
 from channels.inbound import Refused
 from channels.slack.channel import SlackChannel
 from store.arrivals import AnswerOffered, ArrivalDropped, MessageArrived, OpenQuestion, WordsPlaced
@@ -93,6 +95,28 @@ async def test_where_nothing_is_open_a_direct_message_begins_a_conversation_at_o
         said = await office.slack.dm("ana", "are you there?")
         await office.says("Hello.", said)
         assert kinds(await office.until(said, "done"), AnswerOffered) == []
+
+
+async def test_a_question_whose_thread_has_rested_for_more_than_a_week_is_not_offered(office: Office) -> None:
+    async with office.open():
+        asked = await asked_in_a_channel(office)
+    later(office, timedelta(days=6))
+    async with office.open():
+        said, offer = await offered(office)
+        office.model.answers(done("Hello."))
+        await office.slack.click("ana", offer, SOMETHING_NEW)
+        await office.until(said, "done")
+    later(office, timedelta(days=8))
+    office.model.answers(done("Hello again."))
+    async with office.open():
+        said = await office.slack.dm("ana", "v2")
+        await office.says("Hello again.", said)
+        assert kinds(await office.until(said, "done"), AnswerOffered) == []
+        assert (await office.thread(asked)).status == "waiting_for_answer", "it can still be answered where it is"
+
+
+def later(office: Office, by: timedelta) -> None:
+    office.inbox = Inbox(office.store, clock=lambda: datetime.now(UTC) + by)
 
 
 async def test_only_those_to_whom_the_question_was_put_are_offered_it(office: Office) -> None:
