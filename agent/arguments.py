@@ -42,8 +42,9 @@ def arguments_of(tool: type[Tool]) -> dict[str, Argument]:
 
 def values_of(tool: Tool) -> dict[str, Value]:
     """The arguments of a call, for rules."""
-    values = {name: getattr(tool, name) for name in tool.arguments}
-    return {**tool.arguments, **{name: value for name, value in values.items() if isinstance(value, Decimal)}}
+    arguments = tool.arguments
+    values = {name: getattr(tool, name) for name in arguments}
+    return {**arguments, **{name: value for name, value in values.items() if isinstance(value, Decimal)}}
 
 
 def listed_values(tool: type[Tool], arguments: Mapping[str, JsonValue]) -> Iterator[str]:

@@ -199,6 +199,8 @@ def _timers_due(turn: Turn) -> list[TimerFired]:
 def due_now(thread: Thread, now: datetime) -> Sequence[TimerKey]:
     """The timers of the thread that may fire."""
     timers = thread.timers
+    if not timers:
+        return ()
     if arrived := thread.arrived:
         # What a person did before a request widens or expires is judged first.
         timers = {key: at for key, at in timers.items() if key.kind not in ("widen", "expire") or at <= arrived.at}

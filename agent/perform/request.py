@@ -14,11 +14,11 @@ from agent.perform.again import configuration_of, grant_for, rule_for
 from agent.perform.call_to_approve import call_to_approve
 from agent.perform.run import prepare, refused
 from agent.perform.turn import Turn
-from agent.steps import Facts, Tool, ToolError
+from agent.steps import Call, Facts, Tool, ToolError
 from channels.messages import HEADLINE_CHARS_MAX
 from store import keys
 from store.authority.binding import digest_of
-from store.codec import EventTooLarge, decode, encode
+from store.codec import EventTooLarge, as_read, encode
 from store.events import ApprovalDecided, ApprovalRequested
 from store.standing import StandingGranted
 from store.state import StepState
@@ -34,16 +34,17 @@ log = structlog.get_logger(__name__)
 async def request(turn: Turn, action: RequestApproval) -> None:
     step, tool, chosen = action.step, action.tool, action.step.chosen
     try:
-        facts = await prepare(turn, tool, turn.call(step, 1))
-        call = call_to_approve(turn, chosen, tool, facts, turn.now())
-        rule = rule_for(turn, call)
+        call = turn.call(step, 1)
+        facts = await prepare(turn, tool, call)
+        asked = call_to_approve(turn, chosen, tool, facts, turn.now())
+        rule = rule_for(turn, asked)
         if rule is None:
             which = f"{chosen.intent} with these arguments"
             raise ToolError(f"It needs approval, and nobody may approve {which}: the team file has no rule for it.")
-        grant = await grant_for(turn, call, tool, rule.terms)
+        grant = await grant_for(turn, asked, tool, rule.terms)
         if rule.unsatisfiable and not grant:
             raise ToolError(rule.unsatisfiable)
-        requested = _bound(turn, step, tool, facts, rule, grant)
+        requested = _bound(turn, step, tool, call, facts, rule, grant)
     except EventTooLarge as error:
         await turn.begin(refused(turn, step, f"It is too large to be shown completely: {error}"))
     except ToolError as error:
@@ -53,11 +54,11 @@ async def request(turn: Turn, action: RequestApproval) -> None:
 
 
 def _bound(
-    turn: Turn, step: StepState, tool: Tool, facts: Facts, rule: ApprovalRule, grant: StandingGranted | None
+    turn: Turn, step: StepState, tool: Tool, call: Call, facts: Facts, rule: ApprovalRule, grant: StandingGranted | None
 ) -> ApprovalRequested:
     """The request with its digest. Raises ToolError, EventTooLarge."""
     thread_id, chosen, terms = turn.thread.id, step.chosen, rule.terms
-    configuration = configuration_of(turn, tool, turn.call(step, 1))
+    configuration = configuration_of(turn, tool, call)
     if grant:
         terms = terms.model_copy(update={"standing": grant.id, "expires_at": grant.until})
     try:
@@ -79,7 +80,7 @@ def _bound(
             editable=tuple(name for name in tool.editable if isinstance(chosen.arguments.get(name), str)),
         )
         # Bind what the log returns: encoding changes some characters and numbers.
-        stored = decode(encode(drafted))
+        stored = as_read(drafted, encode(drafted))
     except EventTooLarge:
         raise
     except ValueError as error:
