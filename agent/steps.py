@@ -326,28 +326,29 @@ class WithdrawRequest(Step):
     reason: str
 
 
-class LookAgain(Step):
+class TimedStep(Step):
+    """It sets a timer in the thread."""
+
+    in_minutes: int = Field(ge=1, le=MINUTES_MAX)
+
+    def until(self, now: datetime) -> datetime:
+        return now + timedelta(minutes=self.in_minutes)
+
+
+class LookAgain(TimedStep):
     """Do nothing until so many minutes have passed, then go on. Whoever writes meanwhile is heard at once."""
 
     effect: ClassVar[Effect] = "waits"
 
-    in_minutes: int = Field(ge=1, le=MINUTES_MAX)
     reason: str = Field(description="what to look at then")
 
-    def until(self, now: datetime) -> datetime:
-        return now + timedelta(minutes=self.in_minutes)
 
-
-class SetReminder(Step):
+class SetReminder(TimedStep):
     """Be woken at a later time with this note. What is under way goes on meanwhile."""
 
     effect: ClassVar[Effect] = "reminds"
 
-    in_minutes: int = Field(ge=1, le=MINUTES_MAX)
     note: str = Field(description="what to do then, so that you understand it without having the conversation in mind")
-
-    def until(self, now: datetime) -> datetime:
-        return now + timedelta(minutes=self.in_minutes)
 
 
 class HandOver(Step):

@@ -29,7 +29,7 @@ from agent.perform.read import Readers
 from agent.quoting import said
 from agent.reporting import report
 from agent.speech.requests import requester
-from agent.steps import Call, Facts, LookAgain, RequestHumanInput, SetReminder, Step, Tool
+from agent.steps import Call, Facts, RequestHumanInput, Step, TimedStep, Tool
 from channels.base import Channel
 from store import keys
 from store.base import Lease, LeaseLost, NotReplicated, Store, StoreUnavailable, ThreadDiverged, ThreadMoved
@@ -284,7 +284,7 @@ class Turn:
                 "acts": step.acts,
                 "third_party": isinstance(step, Tool) and step.third_party,
                 "closes": isinstance(step, RequestHumanInput) and step.options.format != "free_text",
-                "until": step.until(self.now()) if isinstance(step, LookAgain | SetReminder) else None,
+                "until": step.until(self.now()) if isinstance(step, TimedStep) else None,
                 "model": answer.model if answer else "",
                 "usage": answer.usage if answer else None,
                 "seen": seen,

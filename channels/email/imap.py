@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -180,20 +180,12 @@ class ImapConnection:
         answer = await self._call("FETCH", self._client.uid("fetch", str(uid), parts), FETCH_SECONDS_MAX)
         if answer.result != "OK":
             raise MailUnreadable(f"FETCH {uid}: the server says {answer.result} {_status_text(answer)}")
-        # Responses about other mails may come in between. A literal is a bytearray, everything else is bytes.
-        response, literal = b"", None
         exists = False
-        for line in answer.lines[:-1]:
-            if isinstance(line, bytearray):
-                literal = bytes(line)
-            elif _FETCHED.match(line):
-                response, literal = bytes(line), None
-            else:
-                response += b" " + bytes(line)
-            found = _UID.search(response)
-            is_requested = bool(found) and int(found[1]) == uid if found else False
-            exists = exists or is_requested
-            if is_requested and literal is not None:
+        for found, response, literal in _fetched(answer.lines[:-1]):
+            if found != uid:
+                continue  # Responses about other mails may come in between.
+            exists = True
+            if literal is not None:
                 size = _SIZE.search(response)
                 return Fetched(uid, literal, int(size[1]) if size else len(literal), self._validity)
         if exists:
@@ -217,7 +209,7 @@ class ImapConnection:
             answer = await self._call("FETCH", self._client.uid("fetch", asked, parts), FETCH_SECONDS_MAX)
             if answer.result != "OK":
                 raise ImapError(f"FETCH of heads: the server says {answer.result} {_status_text(answer)}")
-            found |= _literals_in(answer.lines[:-1])
+            found |= {uid: head for uid, _, head in _fetched(answer.lines[:-1]) if head is not None}
         return {uid: found[uid] for uid in uids if uid in found}
 
     async def mark_seen(self, uid: int) -> None:
@@ -347,9 +339,11 @@ async def check(server: MailServer) -> str:
         raise ChannelUnavailable(f"IMAP at {server.where}: {error}. Correct IMAP_URL.") from None
 
 
-def _literals_in(lines: Sequence[bytes | bytearray]) -> dict[int, bytes]:
-    """By UID, which may stand before or after the literal. A literal is a bytearray."""
-    found: dict[int, bytes] = {}
+def _fetched(lines: Sequence[bytes | bytearray]) -> Iterator[tuple[int, bytes, bytes | None]]:
+    """The UID of a mail, what is known of it so far and its literal, after each line in which its UID is known.
+
+    The UID may stand before or after the literal. A literal is a bytearray, everything else is bytes.
+    """
     response, literal = b"", None
     for line in lines:
         if isinstance(line, bytearray):
@@ -358,9 +352,8 @@ def _literals_in(lines: Sequence[bytes | bytearray]) -> dict[int, bytes]:
             response, literal = bytes(line), None
         else:
             response += b" " + bytes(line)
-        if literal is not None and (uid := _UID.search(response)):
-            found[int(uid[1])] = literal
-    return found
+        if uid := _UID.search(response):
+            yield int(uid[1]), response, literal
 
 
 def _status_text(answer: Any) -> str:
