@@ -11,7 +11,6 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -31,11 +30,14 @@ DEPLOY = "{component} {environment} {sha}"
 STATUS = "{component} {environment}"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    option: str
-    text: str
-    suggestion: str = ""
+QUESTIONS = {
+    "--repository": "The git repository",
+    "--component": "The name of what is deployed",
+    "--environment": "The environments it is deployed to, in their order",
+    "--deploy": f"The command that deploys it, with {DEPLOY}",
+    "--status": f"The command that prints the commit that runs there, with {STATUS}",
+}
+"""By their options, in the order in which they are asked."""
 
 
 def init(
@@ -89,39 +91,43 @@ def init(
     command.read(work)
 
 
-def _questions() -> list[Question]:
-    top = _working_tree()
-    name = re.sub(r"[^a-z0-9]+", "-", Path(top).name.lower()).strip("-")[:40] if top else ""
-    return [
-        Question("--repository", "The git repository", top),
-        Question("--component", "The name of what is deployed", name),
-        Question("--environment", "The environments it is deployed to, in their order", "staging production"),
-        Question("--deploy", f"The command that deploys it, with {DEPLOY}"),
-        Question("--status", f"The command that prints the commit that runs there, with {STATUS}"),
-    ]
+def _suggestion(option: str, answers: dict[str, str]) -> str:
+    """Empty: only a person can say it."""
+    match option:
+        case "--repository":
+            return _working_tree()
+        case "--component":
+            name = Path(answers["--repository"].strip()).name.lower().removesuffix(".git")
+            return re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40]
+        case "--environment":
+            return "staging production"
+    return ""
 
 
 async def _answered(given: dict[str, str], *, asks: bool, suggests: bool) -> dict[str, str]:
     """An answer for each option. Raises Refused if one is missing and nobody says it."""
     answers = dict(given)
     lines = asking.typed_lines() if asks else None
-    for question in _questions():
-        if answers[question.option]:
+    for option, question in QUESTIONS.items():
+        if answers[option].strip():
             continue
         if lines:
-            answers[question.option] = await _answer(lines, question)
+            answers[option] = await _answer(lines, question, _suggestion(option, answers))
         elif suggests:
-            answers[question.option] = question.suggestion
+            answers[option] = _suggestion(option, answers)
     if missing := [option for option, answer in answers.items() if not answer.strip()]:
         raise Refused(f"Nothing was written: give {', '.join(missing)}, or run it at a terminal to be asked.")
     return answers
 
 
-async def _answer(lines: AsyncIterator[str], question: Question) -> str:
-    """Raises Refused at the end of the input."""
-    console.log(f"{question.text}{f' [{question.suggestion}]' if question.suggestion else ''}: ")
+async def _answer(lines: AsyncIterator[str], question: str, suggestion: str) -> str:
+    """Asks until something is answered. Raises Refused at the end of the input."""
+    asked = f"{question}{f' [{suggestion}]' if suggestion else ''}: "
+    console.log(asked)
     async for line in lines:
-        return line.strip() or question.suggestion
+        if answer := line.strip() or suggestion:
+            return answer
+        console.log(asked)
     raise Refused("Nothing was written.")
 
 

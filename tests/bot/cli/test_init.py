@@ -124,6 +124,22 @@ async def test_it_asks_and_suggests_what_it_finds(bot: Bot) -> None:
 
 
 @pytest.mark.slow
+async def test_a_question_that_was_not_answered_is_asked_again(bot: Bot) -> None:
+    async with bot.terminal("init", "--repository", "/srv/git/Web Shop.git", "--status", "/srv/bin/status") as person:
+        await person.sees("The name of what is deployed [web-shop]: ")
+        person.types("")
+        await person.sees("in their order [staging production]: ")
+        person.types("")
+        for _ in range(2):
+            await person.sees("The command that deploys it, with {component} {environment} {sha}: ")
+            person.types("")
+        await person.sees("The command that deploys it, with {component} {environment} {sha}: ")
+        person.types("/srv/bin/deploy {sha}")
+        await person.sees("Wrote bot.toml: web-shop to staging, production.")
+        assert await person.ends() == 0
+
+
+@pytest.mark.slow
 async def test_nobody_types_an_answer_again_to_correct_another(bot: Bot) -> None:
     async with bot.terminal("init", *FLAGS[2:]) as person:
         await person.sees("The name of what is deployed")
