@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from store import running, whole
+from store import arriving, running, whole
 from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
+from store.arriving import end_arrival
 from store.authority.terms import terms_of
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
@@ -51,7 +52,7 @@ from store.events import (
     UnknownEvent,
     WorkStopped,
 )
-from store.keys import MessageKey, TimerKey, deleted
+from store.keys import MessageKey, TimerKey
 from store.moves import (
     answer_reply,
     close_offer,
@@ -93,37 +94,8 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 # Messages and triggers
 
 
-def _message_arrived(state: State, event: MessageArrived, index: int) -> None:
-    state.arrivals[event.becomes] = index
-    if state.offered and event.becomes == deleted(state.offered):
-        close_offer(state, state.offered, index)
-
-
-def _click_arrived(state: State, event: ClickArrived, index: int) -> None:
-    state.arrivals[event.id] = index
-
-
-def _click_read(state: State, event: ClickRead, index: int) -> None:
-    state.arrivals.pop(event.click, None)
-
-
-def _arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
-    state.arrivals.pop(event.becomes, None)
-
-
-def _answer_offered(state: State, event: AnswerOffered, index: int) -> None:
-    # Its author may have deleted it while the offer was made.
-    if event.becomes in state.arrivals and deleted(event.becomes) not in state.arrivals:
-        state.offered = event.becomes
-        state.outbox.put(MessageKey(event.id, "notice"), "offer", index)
-
-
-def _words_placed(state: State, event: WordsPlaced, index: int) -> None:
-    close_offer(state, event.becomes, index)
-
-
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
-    state.arrivals.pop(event.id, None)
+    end_arrival(state, event.id)
     close_offer(state, event.id, index)
     start_turn(state, index)
     state.edits.message_came(event.id, index)
@@ -138,14 +110,14 @@ def _message_received(state: State, event: MessageReceived, index: int) -> None:
 
 
 def _message_edited(state: State, event: MessageEdited, index: int) -> None:
-    state.arrivals.pop(event.id, None)
+    end_arrival(state, event.id)
     edit_message(state, event.message, event.text, index)
     if event.passes_on:
         state.words = state.words.by_nobody("what an edited message passes on")
 
 
 def _message_deleted(state: State, event: MessageDeleted, index: int) -> None:
-    state.arrivals.pop(event.id, None)
+    end_arrival(state, event.id)
     edit_message(state, event.message, None, index)
 
 
@@ -351,12 +323,12 @@ def _ignore(state: State, event: FeedbackGiven | StandingGranted | StandingRevok
 ROWS: Mapping[type[Event], Callable[[State, Any, int], None]] = {
     ThreadOpened: whole.thread_opened,
     ThreadForked: whole.thread_forked,
-    MessageArrived: _message_arrived,
-    ClickArrived: _click_arrived,
-    ClickRead: _click_read,
-    ArrivalDropped: _arrival_dropped,
-    AnswerOffered: _answer_offered,
-    WordsPlaced: _words_placed,
+    MessageArrived: arriving.message_arrived,
+    ClickArrived: arriving.click_arrived,
+    ClickRead: arriving.click_read,
+    ArrivalDropped: arriving.arrival_dropped,
+    AnswerOffered: arriving.answer_offered,
+    WordsPlaced: arriving.words_placed,
     MessageReceived: _message_received,
     MessageEdited: _message_edited,
     MessageDeleted: _message_deleted,

@@ -13,8 +13,9 @@ from bot.cli.hints import say_what_next
 from bot.cli.options import AsJson, ThreadId
 from bot.settings import Settings
 from bot.stores import store_of
+from bot.views.as_markdown import markdown
 from bot.views.document import document
-from bot.views.transcript import entries, markdown
+from bot.views.transcript import entries
 from channels.inbound import Refused
 
 if TYPE_CHECKING:

@@ -369,30 +369,3 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
 def _failure_in_words(event: ChoiceFailed) -> str:
     text = f"{event.reason}: {visible(event.error)}" if event.error else event.reason
     return f"{text} I will ask again at {instant(event.retry_at)}." if event.retry_at else text
-
-
-def markdown(thread: Thread) -> str:
-    """The whole thread for a ticket or a review."""
-    head = [
-        f"# Thread {_escaped(thread.id)}",
-        "",
-        f"Agent {_escaped(thread.agent)}, {_escaped(thread.place.channel)}, {thread.status}, {thread.version} events.",
-        "",
-    ]
-    body = []
-    for entry in entries(thread):
-        fence = "`" * max(3, _longest_run_of_backticks(entry.text) + 1)
-        body += [f"**{_escaped(entry.who)}**", "", fence, entry.text, fence, ""]
-    return "\n".join(head + body)
-
-
-def _longest_run_of_backticks(text: str) -> int:
-    longest = run = 0
-    for char in text:
-        run = run + 1 if char == "`" else 0
-        longest = max(longest, run)
-    return longest
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{char}" if char in "\\`*_[]<>#" else char for char in one_line(text, 80))

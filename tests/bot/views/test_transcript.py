@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.cli import console
+from bot.views.as_markdown import markdown
 from bot.views.document import document
-from bot.views.transcript import Entry, entries, markdown
+from bot.views.transcript import Entry, entries
 from store.deliveries import MessageSent
 from store.events import KINDS, Event, MessageReceived, StepChosen, ThreadOpened, ToolFinished, TriggerReceived
 from store.standing import StandingGranted
