@@ -17,7 +17,7 @@ from agent.definition import Agent, UnusableStep
 from agent.openings import opening_step
 from agent.speech.stopping import ended_since_stop
 from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_question
-from store.arrivals import ClickArrived, MessageArrived
+from store.arrivals import Arrived
 from store.authority.words import words_behind
 from store.choices import ChoiceFailed
 from store.events import MessageReceived, StepChosen, StepRefused, ThreadUnserved, ToolFinished, TriggerReceived
@@ -44,7 +44,7 @@ class Say:
 class ReadArrival:
     """Look up what it takes to read this message or click, and append what it means."""
 
-    arrived: MessageArrived | ClickArrived
+    arrived: Arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,13 @@ class CannotServe:
     """The step that it cannot begin."""
     error: str = ""
     """Why that step is refused if no worker can begin it; empty: it waits for one that can."""
+    arrived: Arrived | None = None
+    """What has arrived and it cannot read."""
+
+    @property
+    def what(self) -> str:
+        """Tells it from other things in the thread that cannot be served."""
+        return self.arrived.id if self.arrived else self.why
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,8 @@ def _continue(agent: Agent, thread: Thread) -> Action | None:
     if edit := state.open_edit:
         # First, because nobody can decide until then. It begins nothing: people decide on it.
         return _begin(agent, thread, edit)
+    if state.held_back:
+        return _follow_what_has_begun(agent, thread)
     if state.news:
         return _choose(agent, thread)
     if chosen := next(iter(thread.open_steps("chosen")), None):
@@ -178,6 +187,15 @@ def _continue(agent: Agent, thread: Thread) -> Action | None:
         step = agent.plan(thread)
         return _limit_reached(agent, thread) or ChooseStep(step) if step else None
     return None
+
+
+def _follow_what_has_begun(agent: Agent, thread: Thread) -> Action | None:
+    """And begin nothing that acts: somebody may have forbidden it, in what nobody here can read."""
+    begun = [step for step in thread.open_steps("due", "chosen") if step.status == "due" or not step.chosen.acts]
+    if begun:
+        return _begin(agent, thread, begun[0])
+    step = agent.plan(thread) if thread.state.news else None
+    return ChooseStep(step) if isinstance(step, Tool) and step.follows else None
 
 
 def say_next(thread: Thread, *, here: bool = False) -> Say | None:

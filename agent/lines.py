@@ -50,7 +50,7 @@ from store.events import (
     UnknownEvent,
     WorkStopped,
 )
-from store.keys import MessageKey, OutsideId
+from store.keys import EventId, MessageKey, OutsideId
 from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.state import StepState
@@ -104,7 +104,8 @@ class _Row:
     def channel(self, key: str) -> str:
         """Where the message with this key goes; empty: not known from the thread."""
         parsed, own = MessageKey.parse(key), self.thread.state.place
-        if parsed is None or parsed.part == "undelivered":
+        event = EventId.parse(parsed.about) if parsed else None
+        if parsed is None or parsed.part == "undelivered" or (event and event.name == "unserved"):
             return ""
         if not parsed.surface:
             return own.channel if own else ""
@@ -274,7 +275,7 @@ def _events_lost(row: _Row, event: EventsLost) -> Fields:
 
 
 def _thread_unserved(row: _Row, event: ThreadUnserved) -> Fields:
-    return {"error": _error(event.why)}
+    return {"error": _error(event.why), "set_aside": len(event.set_aside) or None}
 
 
 def _by_a_person(

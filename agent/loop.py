@@ -40,12 +40,12 @@ from agent.notes import NotesUnavailable
 from agent.perform.choose import ask, choose
 from agent.perform.listen import PeopleAreWriting
 from agent.perform.outage import ModelAway
-from agent.perform.read import NotReadYet, Readers, read
+from agent.perform.read import CannotRead, NotReadYet, Readers, read
 from agent.perform.request import request
 from agent.perform.run import doing, interrupted, refused, run, what_is_known
 from agent.perform.say import say
 from agent.perform.turn import Services, Turn
-from agent.perform.unserved import give_up, has_waited_long, is_unserved_notice
+from agent.perform.unserved import give_up, has_waited_long, is_unserved_notice, left, sayable
 from channels.base import Channel
 from store import keys
 from store.base import Lease, Store, ThreadMoved
@@ -56,6 +56,9 @@ from store.timers import due
 from store.values import Place
 
 log = structlog.get_logger(__name__)
+
+SET_ASIDE = "what is set aside"
+"""`LeftAlone.what` of a thread in which there is nothing else to do."""
 
 
 class Postponed(Exception):
@@ -95,10 +98,11 @@ class Loop:
     async def advance(self, turn: Turn) -> None:
         """Do everything that can be done now. Returns when it is somebody else's turn, or when draining.
 
-        Raises LeaseLost when another worker took over, StoreUnavailable when an append by `Turn.begin` failed, and
-        Postponed when nothing is left to do but to ask the model, later.
+        What it cannot do, another worker may: see `Turn.left`. Raises LeaseLost when another worker took over,
+        StoreUnavailable when an append by `Turn.begin` failed, and Postponed when nothing is left to do but to ask the
+        model, later.
         """
-        turn.unserved = ""
+        turn.left, turn.unread = None, {}
         while not self.draining:
             if fired := _timers_due(turn):
                 await turn.record(*fired)
@@ -106,15 +110,22 @@ class Loop:
             action = self._next(turn)
             if action is None:
                 _at_rest(turn)
+                if still := [one for one in turn.thread.aside if one.id in turn.unread]:
+                    turn.left = left(turn, SET_ASIDE, turn.unread[still[0].id])
                 break
-            if isinstance(action, CannotServe) and not has_waited_long(turn):
-                turn.unserved = action.why
-                break
+            if isinstance(action, CannotServe) and not has_waited_long(turn, action):
+                message = sayable(turn) if action.arrived else None
+                if message is None:
+                    turn.left = left(turn, action.what, action.why)
+                    break
+                action = message
             _show(turn, action)
             try:
                 await _perform_or_postpone(turn, action)
             except ThreadMoved:
                 continue  # Decide again on the thread as it is now.
+            except CannotRead as error:
+                turn.unread[error.arrived.id] = error.why
 
     async def tend(self) -> None:
         """Let each agent look after what its tools left running on this machine."""
@@ -132,15 +143,15 @@ class Loop:
                 self._not_tended.add(agent.name)
 
     def _next(self, turn: Turn) -> Action | None:
-        agent = self._services.roster.get(turn.thread.agent)
-        action = decide(agent, turn.thread) if agent else decide_without_agent(turn.thread)
-        if isinstance(action, ReadArrival) and not self._can_read(action.arrived.channel):
-            return CannotServe(f"No worker here can read what arrives through {action.arrived.channel}.")
+        thread, agent = turn.thread, self._services.roster.get(turn.thread.agent)
+        if agent is None or thread.state.unreadable:
+            return decide_without_agent(thread)
+        if aside := next((one for one in thread.aside if one.id not in turn.unread), None):
+            return ReadArrival(aside)
+        action = decide(agent, thread)
+        if isinstance(action, ReadArrival) and (why := turn.unread.get(action.arrived.id)):
+            return CannotServe(why, arrived=action.arrived)
         return action
-
-    def _can_read(self, channel: str) -> bool:
-        readers = self._services.readers
-        return readers is not None and readers.can_read(channel)
 
 
 async def _perform_or_postpone(turn: Turn, action: Action) -> None:

@@ -17,6 +17,7 @@ from store import keys
 from store.arrivals import (
     AnswerOffered,
     ArrivalDropped,
+    Arrived,
     ClickArrived,
     ClickRead,
     MessageArrived,
@@ -34,8 +35,20 @@ class Arrivals:
         self._inbox = inbox
         self._readers = {channel: reader for channel, reader in readers.items() if reader}
 
-    def can_read(self, channel: str, /) -> bool:
-        return channel in self._readers
+    def why_not(self, arrived: Arrived, /) -> str:
+        channel = arrived.channel
+        reader = self._readers.get(channel)
+        if reader is None:
+            return (
+                f"No worker here can read what arrives through {channel}: one has to run where {channel} is set up "
+                "(`bot doctor` says what is missing)."
+            )
+        if not reader.understands(arrived):
+            return (
+                f"It arrived through {channel} in a form that this version of me does not know: a worker of the newer "
+                "version has to run."
+            )
+        return ""
 
     async def events_of(self, thread: Thread, arrived: MessageArrived, *, last_try: bool) -> Sequence[Event]:
         known = {event.id for event in thread.events}

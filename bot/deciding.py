@@ -117,7 +117,8 @@ class Deciding:
                         return moved
         raise Refused(
             "Somebody pressed a button of this request before, and it is not known yet who. Nothing was changed. "
-            "Please try again in a moment; if it stays so, no worker runs (`bot run`) that can ask Slack.",
+            "Please try again in a moment. If no worker can read that click, I say so in a few minutes, and you can "
+            "decide; if I say nothing, no worker runs (`bot run`).",
             "moved",
         )
 
@@ -270,6 +271,5 @@ def _outcome(thread: Thread, decision: ApprovalDecided) -> Outcome:
 
 
 def _clicks_unread(thread: Thread) -> bool:
-    """Whether somebody has decided or edited by a click that nobody has judged yet."""
-    arrived = (thread.events[index] for index in thread.state.arrivals.values())
-    return any(isinstance(one, ClickArrived) and one.act in ("decides", "edits") for one in arrived)
+    """Whether somebody has decided or edited by a click that nobody has judged yet, and that is not set aside."""
+    return any(isinstance(one, ClickArrived) and one.act in ("decides", "edits") for one in thread.unread)

@@ -15,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from agent.loop import Loop, Postponed
+from agent.perform.turn import LeftAlone
 from bot.memory import Remembered
 from store import keys
 from store.base import Lease, LeaseLost, Store, StoreUnavailable
@@ -45,25 +46,25 @@ class Hold:
         remembered: Remembered,
         *,
         clock: Callable[[], datetime],
-        unserved_since: datetime | None = None,
+        left_before: LeftAlone | None = None,
     ) -> None:
         """`remembered`: as this process knew the thread last; a thread without events if it did not.
 
-        `unserved_since`: since when this worker has left the thread to others; None: it has not.
+        `left_before`: what this worker left to others when it looked at the thread before.
         """
         self.lease = lease
         self._store = store
         self._loop = loop
         self._clock = clock
         self._turn = loop.turn(remembered.thread, lease, remembered.contexts)
-        self._turn.unserved_since = unserved_since
+        self._turn.left_before = left_before
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._broken_off = False
         """Cancelled because the lease was lost."""
         self._other_server_at = float("-inf")
-        self.cannot_serve = False
-        """The thread was handed back for a worker that knows its agent, its tools and its events."""
+        self.left: LeftAlone | None = None
+        """What it was handed back for, to a worker that knows its agent, its tools and its events, and can read it."""
 
     @property
     def thread(self) -> Thread:
@@ -193,10 +194,10 @@ class Hold:
 
     async def _let_go(self, postponed_seconds: float | None) -> bool:
         """False: something happened meanwhile."""
-        self.cannot_serve = bool(self._turn.unserved)
-        if self.cannot_serve and self._turn.unserved_since is None:
-            log.warning("cannot_serve", thread=self.lease.thread_id, why=self._turn.unserved)
-        if self._stopping or self.cannot_serve:
+        self.left, before = self._turn.left, self._turn.left_before
+        if self.left and (before is None or before.what != self.left.what):
+            log.warning("cannot_serve", thread=self.lease.thread_id, why=self.left.why)
+        if self._stopping or self.left:
             await self._store.hand_back(self.lease)
             return True
         return await self._store.release(self.lease, self.thread, self._wake_in(postponed_seconds))

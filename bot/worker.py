@@ -20,6 +20,7 @@ from typing import NamedTuple
 import structlog
 
 from agent.loop import Loop
+from agent.perform.turn import LeftAlone
 from agent.reporting import report
 from bot.hold import RETURN_LEASES, STORE_RETRY_SECONDS, Hold
 from bot.memory import Memory, Remembered
@@ -43,8 +44,8 @@ LEFT_ALONE_FORGOTTEN_AFTER = timedelta(minutes=10)
 """After that, it has been served by others, and how long it was left alone does not matter any more."""
 
 
-class _LeftAlone(NamedTuple):
-    since: datetime
+class _Left(NamedTuple):
+    alone: LeftAlone
     until: datetime
 
 
@@ -75,7 +76,7 @@ class Worker:
         self._holds: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._memory = Memory()
-        self._left_alone: dict[str, _LeftAlone] = {}
+        self._left_alone: dict[str, _Left] = {}
         """The threads that this worker could not serve when it looked last."""
         self._back_at = float("-inf")
         """When the store was back after it was away."""
@@ -230,8 +231,8 @@ class Worker:
     def _begin(self, lease: Lease) -> None:
         remembered = self._memory.take(lease.thread_id)
         left = self._left_alone.get(lease.thread_id)
-        since = left.since if left else None
-        hold = Hold(self._store, self._loop, lease, remembered, clock=self._clock, unserved_since=since)
+        before = left.alone if left else None
+        hold = Hold(self._store, self._loop, lease, remembered, clock=self._clock, left_before=before)
         if self._stopping.is_set():
             hold.stop()
         task = asyncio.create_task(hold.run(), name=f"thread {lease.thread_id}")
@@ -244,10 +245,9 @@ class Worker:
         del self._holds[thread_id]
         self._tasks.discard(task)
         self._memory.keep(hold.remembered)
-        left = self._left_alone.pop(thread_id, None)
-        if hold.cannot_serve:
-            now = self._clock()
-            self._left_alone[thread_id] = _LeftAlone(left.since if left else now, now + UNSERVED_RETRY_AFTER)
+        self._left_alone.pop(thread_id, None)
+        if hold.left:
+            self._left_alone[thread_id] = _Left(hold.left, self._clock() + UNSERVED_RETRY_AFTER)
         self._freed.set()
 
     async def _sleep(self, seconds: float, stopped: asyncio.Task[bool], *, idle: bool) -> None:

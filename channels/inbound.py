@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from store.arrivals import ClickAct, ClickArrived, MessageArrived
+from store.arrivals import Arrived, ClickAct, ClickArrived, MessageArrived
 from store.authority.terms import Way
 from store.failures import Explained
 from store.replies import WhyUndecided
@@ -150,6 +150,9 @@ class CannotLookUp(Exception):
 
 class Reader(Protocol):
     """Reads what has arrived through a channel. A worker calls it."""
+
+    def understands(self, arrived: Arrived, /) -> bool:
+        """Whether this version knows what its payload says. The other methods take nothing else."""
 
     async def judge(self, clicked: ClickArrived, thread: Thread, inbox: Inbox, /, *, last_try: bool) -> str | Elsewhere:
         """Look up who clicked, and do it through the inbox. Returns what they are to be told; empty: nothing.

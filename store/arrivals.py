@@ -68,6 +68,9 @@ class ClickRead(Recorded):
     """The thread in which it is judged instead."""
 
 
+Arrived = MessageArrived | ClickArrived
+
+
 class ArrivalDropped(Recorded):
     """What arrived was known already, belongs to another thread, or is not for us. Nothing follows from it here."""
 
@@ -111,6 +114,11 @@ class WordsPlaced(Recorded):
     """The thread whose question they answer; empty: they begin a conversation here."""
     step: str = ""
     """The question."""
+
+
+def key_of(arrived: Arrived) -> str:
+    """What names it in `State.arrivals` until it is read."""
+    return arrived.becomes if isinstance(arrived, MessageArrived) else arrived.id
 
 
 def offered_id(becomes: str) -> str:

@@ -1,11 +1,15 @@
 """The part of the fold that is about what has arrived: until it is read, and where its author says that it belongs.
 
+What no worker can read is set aside: it holds up nothing any more that people do by other ways. But what was about to
+begin then waits for a person, because nobody knows whether it was forbidden.
+
 The rules are those of `store.fold`, whose table names these functions.
 """
 
 from __future__ import annotations
 
 from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
+from store.events import ThreadUnserved
 from store.keys import MessageKey, deleted
 from store.moves import close_offer
 from store.state import State
@@ -32,6 +36,34 @@ def arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
 def end_arrival(state: State, key: str) -> None:
     """It is read, or nothing follows from it. `key`: as in `State.arrivals`; of anything else, nothing happens."""
     state.arrivals.pop(key, None)
+    if key in state.aside:
+        state.aside = tuple(one for one in state.aside if one != key)
+        if not state.aside:
+            go_on(state)
+            state.outbox.drop("unserved")  # It would be told late, and is not so any more.
+
+
+def set_aside(state: State, event: ThreadUnserved) -> bool:
+    """Whether there is something of which people are to be told."""
+    known = [key for key in event.set_aside if key in state.arrivals and key not in state.aside]
+    if state.cancelled:  # Nobody waits for it.
+        for key in known:
+            end_arrival(state, key)
+        return False
+    state.aside = (*state.aside, *known)
+    state.held_back = state.held_back or (event.holds and bool(known))
+    return bool(known)
+
+
+def go_on(state: State) -> None:
+    """A person knows of what is set aside, or nothing is."""
+    state.held_back = False
+
+
+def forget_aside(state: State) -> None:
+    """The thread is cancelled."""
+    for key in state.aside:
+        end_arrival(state, key)
 
 
 def answer_offered(state: State, event: AnswerOffered, index: int) -> None:

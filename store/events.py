@@ -288,6 +288,13 @@ class ThreadUnserved(Recorded):
 
     kind: Literal["thread_unserved"] = "thread_unserved"
     why: str
+    set_aside: tuple[str, ...] = ()
+    """What has arrived and could not be read, as in `State.arrivals`. It no longer holds up what people do by other
+    ways; a worker that can still reads it. Older logs: nothing."""
+    holds: bool = False
+    """Nothing begins because of that, until it is read, or a person writes, decides or resumes. Older logs: False."""
+    place: Place | None = None
+    """Where people are told; None: at the thread's own place."""
 
 
 class ThreadPaused(Recorded):

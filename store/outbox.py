@@ -32,6 +32,7 @@ Kind = Literal[
     "tasks_moved",  # the same list, as it stands now
     "handed_to_human",
     "notice",
+    "unserved",  # no worker serves the thread, or can read what has arrived
     "edit_ended",  # a person's edit did not become a request
     "undelivered",
 ]
@@ -142,6 +143,12 @@ class Outbox:
         for key, unsent in list(self._unsent.items()):
             follows = unsent.kind in ("votes", "reminder") or (unsent.kind == "settled" and unsent.surface)
             if follows and (unsent.step, unsent.surface) == (card.step, card.surface):
+                del self._unsent[key]
+
+    def drop(self, kind: Kind) -> None:
+        """Nobody needs to hear of it any more."""
+        for key, unsent in list(self._unsent.items()):
+            if unsent.kind == kind:
                 del self._unsent[key]
 
     def has_card(self, step: str) -> bool:

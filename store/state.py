@@ -246,6 +246,11 @@ class State:
     arrivals: dict[str, int] = field(default_factory=dict)
     """What has arrived and is not read, with the index of its event: a message by the id of the event that it becomes,
     a click by its own."""
+    aside: tuple[str, ...] = ()
+    """Those of `arrivals` that no worker could read for a while, of which people were told."""
+    held_back: bool = False
+    """Nothing begins because of what is set aside, until a person writes, decides or resumes, or all of it is read.
+    What has begun goes on."""
     offered: str = ""
     """The id that this has of what has arrived, and is not read until its author says where it belongs; empty: none."""
     words: Words = NO_WORDS

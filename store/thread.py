@@ -12,9 +12,9 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from store.arrivals import ArrivalDropped, ClickArrived, ClickRead, MessageArrived
-from store.deliveries import MessageSent
-from store.events import Event, ThreadOpened
+from store.arrivals import ArrivalDropped, Arrived, ClickArrived, ClickRead, MessageArrived
+from store.deliveries import MessageFailed, MessageSent
+from store.events import Event, ThreadOpened, ThreadUnserved, TimerFired
 from store.fold import fold
 from store.keys import MessageKey, TimerKey
 from store.state import Request, State, StepState, StepStatus
@@ -72,19 +72,33 @@ class Thread:
         return self.state.ongoing_call(intent, arguments) is not None
 
     @property
-    def arrived(self) -> MessageArrived | ClickArrived | None:
-        """The oldest of what has arrived and is to be read now. While words are offered elsewhere, only clicks are."""
+    def unread(self) -> list[Arrived]:
+        """What has arrived and is to be read, oldest first. While words are offered elsewhere, only clicks are."""
         kinds = ClickArrived if self.state.offered else (MessageArrived, ClickArrived)
-        found = (i for i in self.state.arrivals.values() if isinstance(self.events[i], kinds))
-        index = min(found, default=None)
-        event = None if index is None else self.events[index]
-        return event if isinstance(event, MessageArrived | ClickArrived) else None
+        return [one for one in self._arrivals(aside=False) if isinstance(one, kinds)]
+
+    @property
+    def aside(self) -> list[Arrived]:
+        """What has arrived and no worker could read for a while, oldest first. A worker that can reads it first."""
+        return self._arrivals(aside=True)
+
+    def _arrivals(self, *, aside: bool) -> list[Arrived]:
+        state = self.state
+        found = sorted(index for key, index in state.arrivals.items() if (key in state.aside) == aside)
+        events = (self.events[index] for index in found)
+        return [event for event in events if isinstance(event, MessageArrived | ClickArrived)]
+
+    @property
+    def arrived(self) -> Arrived | None:
+        """The oldest of what is to be read."""
+        return next(iter(self.unread), None) if self.state.arrivals else None
 
     @property
     def has_only_arrivals(self) -> bool:
-        """Whether nothing has happened in it, but that something arrived and perhaps went elsewhere."""
+        """Whether nothing has happened in it, but that something arrived, or went elsewhere, or cannot be read."""
         arrivals = (ThreadOpened, MessageArrived, ClickArrived, ArrivalDropped, ClickRead)
-        return all(isinstance(event, arrivals) for event in self.events)
+        of_unread = (ThreadUnserved, MessageSent, MessageFailed, TimerFired)
+        return all(isinstance(event, (*arrivals, *of_unread)) for event in self.events)
 
     @property
     def pending(self) -> Request | None:
@@ -120,7 +134,7 @@ class Thread:
             return "cancelled"
         if state.paused:
             return "paused"
-        if state.handed_to_human:
+        if state.handed_to_human or (state.held_back and not self.pending):
             return "handed_to_human"
         if self.open_steps("running", "due", "approved") or state.open_edit or self.arrived:
             return "working"

@@ -5,6 +5,7 @@ The rules are those of `store.fold`, whose table names these functions.
 
 from __future__ import annotations
 
+from store.arriving import forget_aside, go_on, set_aside
 from store.events import (
     AgentChanged,
     EventsLost,
@@ -60,8 +61,10 @@ def events_lost(state: State, event: EventsLost, index: int) -> None:
 
 
 def thread_unserved(state: State, event: ThreadUnserved, index: int) -> None:
+    if event.set_aside and not set_aside(state, event):
+        return
     state.unserved = True
-    state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
+    state.outbox.put(MessageKey(event.id, "notice"), "unserved", index, place=event.place)
 
 
 def thread_paused(state: State, event: ThreadPaused, index: int) -> None:
@@ -70,11 +73,13 @@ def thread_paused(state: State, event: ThreadPaused, index: int) -> None:
 
 def thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
     state.paused = False
+    go_on(state)
     end_outage(state)  # Nobody asked the model meanwhile.
 
 
 def thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
     cancel(state, index)
+    forget_aside(state)
     if event.reason:
         state.words = state.words.by(event.by)
     state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
@@ -83,6 +88,7 @@ def thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
 def work_stopped(state: State, event: WorkStopped, index: int) -> None:
     if not state.cancelled:
         stop(state, index)
+        go_on(state)
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 

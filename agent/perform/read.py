@@ -2,7 +2,7 @@
 
 It is broken off and repeated without harm: looking up changes nothing outside, and what a click decides has the same id
 each time. While the channel's service does not answer, the thread is postponed; after a time the message is read with
-what is known of it.
+what is known of it. What cannot be read even then, or not by this worker, is left to others (`agent.perform.unserved`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from store.arrivals import ClickArrived, ClickRead, MessageArrived
+from store.arrivals import Arrived, ClickArrived, ClickRead, MessageArrived
 from store.events import Event
 from store.thread import Thread
 
@@ -31,11 +31,21 @@ class NotReadYet(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class CannotRead(Exception):
+    """This worker cannot read it. Another one may."""
+
+    def __init__(self, arrived: Arrived, why: str) -> None:
+        super().__init__(why)
+        self.arrived = arrived
+        self.why = why
+        """In a sentence, and what helps."""
+
+
 class Readers(Protocol):
     """The port to whoever reads what has arrived: `bot.arrivals`."""
 
-    def can_read(self, channel: str, /) -> bool:
-        """Whether this process can read what arrives through the channel."""
+    def why_not(self, arrived: Arrived, /) -> str:
+        """Why this process cannot read it, in a sentence, and what helps; empty: it can."""
 
     async def events_of(self, thread: Thread, arrived: MessageArrived, *, last_try: bool) -> Sequence[Event]:
         """What it means. `last_try`: what cannot be looked up now is left out. Raises NotReadYet, StoreUnavailable."""
@@ -47,11 +57,29 @@ class Readers(Protocol):
         """Tell that person alone what came of it. Never raises."""
 
 
-async def read(turn: Turn, arrived: MessageArrived | ClickArrived) -> None:
-    """Raises NotReadYet, LeaseLost, StoreUnavailable."""
+def why_not(turn: Turn, arrived: Arrived) -> str:
+    """As `Readers.why_not`."""
     readers = turn.services.readers
-    assert readers is not None, "the loop has checked it"
+    return readers.why_not(arrived) if readers else "This worker reads nothing that arrives."
+
+
+async def read(turn: Turn, arrived: Arrived) -> None:
+    """Raises NotReadYet, CannotRead, LeaseLost, StoreUnavailable."""
+    if why := why_not(turn, arrived):
+        raise CannotRead(arrived, why)
     last_try = turn.now() - arrived.at >= LOOK_UP_MAX
+    try:
+        await _read(turn, arrived, last_try=last_try)
+    except NotReadYet as error:
+        if last_try:
+            why = f"{arrived.channel} does not answer, so who wrote it is not known (`bot doctor` says what is wrong)."
+            raise CannotRead(arrived, why) from error
+        raise
+
+
+async def _read(turn: Turn, arrived: Arrived, *, last_try: bool) -> None:
+    readers = turn.services.readers
+    assert readers is not None, "that is a reason not to read it"
     if isinstance(arrived, ClickArrived):
         with turn.may_be_broken_off():
             judged = await readers.judge(turn.thread, arrived, last_try=last_try)
@@ -69,13 +97,6 @@ async def read_clicks(turn: Turn) -> None:
 
     Raises LeaseLost, StoreUnavailable.
     """
-    readers = turn.services.readers
-    with contextlib.suppress(NotReadYet):
-        while (arrived := turn.thread.arrived) and _has_unread_click(turn.thread):
-            if readers is None or not readers.can_read(arrived.channel):
-                return
-            await read(turn, arrived)
-
-
-def _has_unread_click(thread: Thread) -> bool:
-    return any(isinstance(thread.events[index], ClickArrived) for index in thread.state.arrivals.values())
+    with contextlib.suppress(NotReadYet, CannotRead):
+        while any(isinstance(one, ClickArrived) for one in turn.thread.unread):
+            await read(turn, turn.thread.unread[0])

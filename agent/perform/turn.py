@@ -17,6 +17,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -74,6 +75,16 @@ class Services:
         return StoredNotes(self.store, self.clock)
 
 
+class LeftAlone(NamedTuple):
+    """What this worker cannot serve in a thread, and leaves to others."""
+
+    what: str
+    """See `agent.decide.CannotServe`."""
+    why: str
+    since: datetime
+    """When this worker found it first."""
+
+
 class Turn:
     def __init__(
         self, services: Services, thread: Thread, lease: Lease, contexts: dict[str, Context] | None = None
@@ -83,10 +94,12 @@ class Turn:
         self.lease = lease
         self.loaded_version = thread.version
         """The thread's version when this worker loaded it."""
-        self.unserved = ""
-        """Why this worker cannot do what is to be done; empty: it can."""
-        self.unserved_since: datetime | None = None
-        """Since when it has left the thread to others; None: it has not."""
+        self.left: LeftAlone | None = None
+        """What it cannot do of what is to be done; None: it can do all."""
+        self.left_before: LeftAlone | None = None
+        """The same, when this worker looked at the thread before."""
+        self.unread: dict[str, str] = {}
+        """What has arrived and cannot be read here, by the id of its event, and why."""
         self.model_seconds: float | None = None
         """How long the model took to answer last; None: it was not asked."""
         self.can_be_broken_off = False

@@ -1,31 +1,52 @@
 """What a worker does about a thread that it cannot serve: leaves it to others, and after a while tells people.
 
-During an upgrade, workers of two versions run: one knows an agent, a tool or a kind of event that the other does not.
-So nothing is handed over, refused or dropped before every worker has had its chance. It never acts on the thread.
+During an upgrade, workers of two versions run: one knows an agent, a tool, a kind of event or a form of message that
+the other does not. Or only some workers have the channel through which something arrived. So nothing is handed over,
+refused or dropped before every worker has had its chance. It never acts on the thread.
+
+What has arrived and nobody can read is then set aside (`store.arriving`): it is neither lost nor does it hold up for
+ever what people do by other ways.
 """
 
 from __future__ import annotations
 
-from agent.decide import CannotServe
+from agent.decide import CannotServe, Say, say_next
+from agent.perform.read import why_not
 from agent.perform.run import refused
-from agent.perform.turn import Turn
+from agent.perform.turn import LeftAlone, Turn
 from store import keys
+from store.arrivals import ClickArrived, key_of
 from store.events import ThreadUnserved
 from store.keys import EventId, MessageKey
+from store.values import Place
 
 UNSERVED_SECONDS_MAX = 120.0
 """After so long without a worker that knows what is needed, people are told."""
 
 
-def has_waited_long(turn: Turn) -> bool:
-    """Whether the thread was left to others for so long that people should know, and have not been told.
+def left(turn: Turn, what: str, why: str) -> LeftAlone:
+    """What this worker leaves to others, since it found it first."""
+    before = turn.left_before
+    return LeftAlone(what, why, before.since if before and before.what == what else turn.now())
+
+
+def has_waited_long(turn: Turn, action: CannotServe) -> bool:
+    """Whether it was left to others for so long that people should know, and have not been told.
 
     Counted from this worker's first look, not from the last event: after a night without any worker, the first one to
     look may be the one that cannot serve it.
     """
-    since = turn.unserved_since
-    late = since is not None and (turn.now() - since).total_seconds() >= UNSERVED_SECONDS_MAX
-    return late and not turn.thread.state.unserved
+    before = turn.left_before
+    since = before.since if before and before.what == action.what else turn.now()
+    late = (turn.now() - since).total_seconds() >= UNSERVED_SECONDS_MAX
+    return late and (action.arrived is not None or not turn.thread.state.unserved)
+
+
+def sayable(turn: Turn) -> Say | None:
+    """A message that this worker can send while it leaves the rest to others: what it says is settled."""
+    message, thread = say_next(turn.thread), turn.thread
+    place = (message.unsent.place or thread.place) if message else thread.place
+    return message if place.channel in turn.services.channels else None
 
 
 def is_unserved_notice(key: str) -> bool:
@@ -42,6 +63,29 @@ async def give_up(turn: Turn, action: CannotServe) -> None:
     """
     if action.step and action.error:
         await turn.begin(refused(turn, action.step, action.error))
-    else:
-        event_id = keys.unserved(turn.thread.number)
-        await turn.begin(ThreadUnserved(id=event_id, at=turn.now(), why=action.why))
+        return
+    aside = [one for one in turn.thread.unread if one == action.arrived or (action.arrived and why_not(turn, one))]
+    await turn.begin(
+        ThreadUnserved(
+            id=keys.unserved(turn.thread.number),
+            at=turn.now(),
+            why=action.why,
+            set_aside=tuple(map(key_of, aside)),
+            holds=any(not isinstance(one, ClickArrived) or one.act != "rates" for one in aside),
+            place=_place_to_tell(turn),
+        )
+    )
+
+
+def _place_to_tell(turn: Turn) -> Place | None:
+    """Where this worker can tell people, if it does not have the thread's channel; None: at the thread's own place.
+
+    Otherwise nobody would hear of it, because the worker that has that channel is missing.
+    """
+    channels, thread = turn.services.channels, turn.thread
+    if thread.place.channel in channels:
+        return None
+    request = thread.pending
+    shown = enumerate(request.places, 1) if request else ()
+    where = (turn.services.alerts, *(place for surface, place in shown if request and surface in request.shown_at))
+    return next((place for place in where if place and place.channel in channels), None)

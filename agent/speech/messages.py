@@ -16,6 +16,7 @@ from agent.speech.outcomes import ended_edit_in_words, outcome_in_words, undecid
 from agent.speech.requests import approval, card_receipt, ended, reminded
 from agent.speech.stopping import stop_in_words
 from agent.speech.undelivered import lost_in_words
+from agent.speech.unread import unread_in_words
 from channels.messages import (
     NEW,
     Answered,
@@ -104,7 +105,7 @@ def outgoing(thread: Thread, unsent: Unsent, *, in_private: bool = False, link: 
             return Notice(_handed_over(thread.at(unsent.event + 1), event))
         case "edit_ended":
             return Notice(ended_edit_in_words(thread.at(unsent.event + 1)))
-        case "notice":
+        case "notice" | "unserved":
             return Notice(_notice(thread.at(unsent.event + 1), unsent))
     assert_never(unsent.kind)
 
@@ -137,6 +138,7 @@ def way(thread: Thread, unsent: Unsent) -> Way:
             | "card"
             | "handed_to_human"
             | "notice"
+            | "unserved"
             | "edit_ended"
             | "undelivered"
             | "offer"
@@ -251,6 +253,8 @@ def _notice(thread: Thread, unsent: Unsent) -> str:
             return stop_in_words(thread, event)
         case ThreadReopened():
             return f"Reopened by {event.by.name}. What was cancelled stays cancelled. Write to me to go on."
+        case ThreadUnserved() if event.set_aside:
+            return unread_in_words(thread, event)
         case ThreadUnserved():
             return f"I cannot go on yet: {event.why} I will go on by myself as soon as a worker can."
         case MessageReceived() if thread.state.cancelled:

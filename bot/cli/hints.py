@@ -40,6 +40,6 @@ def went_wrong_at(thread: Thread) -> int:
     chosen = {e.step: n for n, e in enumerate(thread.events) if isinstance(e, StepChosen) and e.by == "model"}
     rated = {e.step: e.helpful for e in thread.events if isinstance(e, FeedbackGiven)}
     unhelpful = [chosen[step] for step, helpful in rated.items() if not helpful and step in chosen]
-    if thread.status == "handed_to_human":
+    if thread.state.handed_to_human:
         unhelpful.append(max(chosen.values(), default=0))
     return max(unhelpful, default=0)

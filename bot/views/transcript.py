@@ -256,6 +256,10 @@ def _handed(at: _Moment, event: HandedToHuman | EventsLost) -> Entry:
     return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed_to_human", at.index))))
 
 
+def _unserved(at: _Moment, event: ThreadUnserved) -> Entry:
+    return Entry("bot", "bot", render(outgoing(at.then, Unsent("unserved", at.index))))
+
+
 def _agent_changed(at: _Moment, event: AgentChanged) -> Entry:
     text = f"the agent {event.agent!r} takes over: {visible(event.reason)}"
     for step in at.before.open_steps("requested", "approved"):
@@ -348,7 +352,7 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
     AgentChanged: _agent_changed,
     HandedToHuman: _handed,
     EventsLost: _handed,
-    ThreadUnserved: _nothing,
+    ThreadUnserved: _unserved,
     FeedbackGiven: _feedback,
     ThreadPaused: _paused,
     ThreadResumed: _resumed,

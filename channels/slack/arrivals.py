@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from pydantic import ValidationError
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -33,7 +34,7 @@ from channels.slack.private import Private
 from channels.slack.reading import Earlier, MessageReader
 from channels.slack.refusals import CALL_FAILED, failure_of, is_refusal
 from channels.slack.shortcuts import AskedAbout
-from store.arrivals import ClickArrived, MessageArrived
+from store.arrivals import Arrived, ClickArrived, MessageArrived
 from store.events import MessageReceived
 from store.keys import OutsideId
 from store.thread import Thread
@@ -63,6 +64,17 @@ class SlackArrivals:
         self._home_of = home_of
         self._background = BackgroundCalls()
         self._known: _Known | None = None
+
+    def understands(self, arrived: Arrived, /) -> bool:
+        """See `channels.inbound.Reader`."""
+        try:
+            if isinstance(arrived, ClickArrived):
+                act_in(arrived.payload)
+            else:
+                message_in(arrived.payload, arrived.text)
+        except (KeyError, ValidationError):
+            return False
+        return True
 
     async def look_up(
         self, arrived: MessageArrived, thread: Thread, *, last_try: bool, stays: bool = False

@@ -39,7 +39,7 @@ def payload_of(message: Heard) -> Mapping[str, JsonValue]:
 
 
 def message_in(payload: Mapping[str, JsonValue], text: str) -> Heard:
-    """Raises KeyError, pydantic.ValidationError: no version of this program wrote it."""
+    """Raises KeyError, pydantic.ValidationError: neither this version nor an older one wrote it."""
     if "asked" in payload:
         return _ASKED.validate_python(payload["asked"])
     if "deleted" in payload:
@@ -71,8 +71,8 @@ def click_of(act: Act) -> Click:
 
 
 def act_in(payload: Mapping[str, JsonValue]) -> Act:
-    """Raises KeyError, pydantic.ValidationError: no version of this program wrote it."""
-    name = next(iter(payload))
+    """Raises as `message_in`."""
+    name = next(iter(payload), "")
     act: Act = _ACTS[name][0].validate_python(payload[name])
     return act
 

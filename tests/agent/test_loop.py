@@ -378,4 +378,4 @@ async def test_a_running_call_of_an_agent_unknown_here_stays_due_also_in_a_stopp
     lease = await world.claim()
     turn = world.loop.turn(world.thread, lease)
     await world.loop.advance(turn)
-    assert turn.unserved
+    assert turn.left

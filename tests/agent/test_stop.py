@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 
 from agent.decide import ChooseStep, RunTool, decide
@@ -12,7 +10,8 @@ from agent.steps import DoneForNow, NothingToDo, Step
 from channels.messages import Notice
 from store.events import ToolStarted
 from store.thread import Thread
-from tests.telling.playbook import TOOLS, Look, Push, Slow, Touch, World, done, ops
+from tests.agent.watching import Watch, watches_what_was_touched
+from tests.telling.playbook import TOOLS, Push, Touch, World, done, ops
 from tests.telling.story import (
     chosen,
     failed,
@@ -30,17 +29,6 @@ from tests.telling.story import (
 TOUCHES = (message(), chosen("s1", "touch", acts=True), started("s1"), stopped())
 SLOW = chosen("s1", "slow")
 NOTICE = sent("from/slack/stop:1/notice")
-
-
-class Watch(Slow):
-    """Follows what was touched to its end."""
-
-    follows: ClassVar[bool] = True
-
-
-def watches_what_was_touched(thread: Thread) -> Step | None:
-    intents = [step.chosen.intent for step in thread.state.steps.values()]
-    return Watch() if "touch" in intents and "watch" not in intents else Look()
 
 
 FOLLOWS = ops(tools=(*TOOLS, Watch), plan=watches_what_was_touched)

@@ -138,6 +138,7 @@ ANYTHING: list[Event] = [
     *(event for name in ("m1", "m2") for event in (edited(name), deleted(name), arrived(name), dropped(name))),
     *(event for name in ("m1", "m3") for event in (arrived(name), offered(name), placed(name), placed(name, "t1"))),
     *(clicked(), clicked("c2", "answers"), click_read()),
+    *(unserved("m1"), unserved("c1/arrived", "m2"), unserved("c1/arrived", "c2/arrived", "m3")),
     from_the_future(),
 ]
 any_story = st.lists(st.sampled_from(ANYTHING), max_size=30).map(lambda events: (opened(), message(), *events))

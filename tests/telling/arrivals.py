@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from channels.inbound import Arrival, CannotLookUp, Click, InboundMessage, Inbox, Kept, Refused
-from store.arrivals import ClickAct, ClickArrived, MessageArrived
+from store.arrivals import Arrived, ClickAct, ClickArrived, MessageArrived
 from store.thread import Thread
 from store.values import Person
 from tests.telling.playbook import World
@@ -32,6 +32,9 @@ class PlainReader:
         self.is_silent = False
         """The service does not say who it was."""
         self.told: list[str] = []
+
+    def understands(self, arrived: Arrived, /) -> bool:
+        return "future" not in arrived.payload
 
     @staticmethod
     def arrival(text: str, by: Person = ANN, **more: JsonValue) -> Arrival:

@@ -33,6 +33,7 @@ from agent.loop import Loop, Postponed
 from agent.model.base import Answer, Model, ModelFailure, Prompt
 from agent.model.schema import validated
 from agent.perform.listen import PeopleAreWriting
+from agent.perform.turn import LeftAlone
 from agent.steps import (
     Call,
     DoneForNow,
@@ -534,12 +535,16 @@ class World:
         """As the loop sees it; `store.real` is the one that people reach."""
         self.inbox = Inbox(self.store.real, people=people, clock=self.clock)
         self.rooms = {name: RecordingChannel(self.lines, name) for name in rooms}
+        self._channels: Mapping[str, Channel] = {self.channel.name: self.channel, **self.rooms}
         self._authority = authority or AnyoneMay()
-        self.readers = Arrivals(self.inbox, {PLACE.channel: reader})
+        self.alerts: Place | None = None
+        self._readers = Arrivals(self.inbox, {PLACE.channel: reader})
         self.loop = self.loop_with(self.model)
         self.place = place
         self.thread = Thread("")
         """As it was when somebody here last looked."""
+        self.left_alone: LeftAlone | None = None
+        """What the worker left to others when it looked last (`run_unserved`)."""
         self._messages = 0
 
     def loop_with(self, model: Model) -> Loop:
@@ -548,11 +553,24 @@ class World:
             authority=self._authority,
             store=self.store,
             roster=self.roster,
-            channels={self.channel.name: self.channel, **self.rooms},
+            channels=self._channels,
             model=model,
             clock=self.clock,
-            readers=self.readers,
+            readers=self._readers,
+            alerts=self.alerts,
         )
+
+    def worker_becomes(
+        self,
+        *,
+        reader: Reader | None = None,
+        channels: Mapping[str, Channel] | None = None,
+        alerts: Place | None = None,
+    ) -> None:
+        """The worker is another one from now on. `channels`: what it reaches people by; None: as before."""
+        self.alerts, self._readers = alerts, Arrivals(self.inbox, {PLACE.channel: reader})
+        self._channels = self._channels if channels is None else channels
+        self.loop = self.loop_with(self.model)
 
     def people_become(self, people: People) -> None:
         """The team file names others from now on."""
@@ -660,16 +678,23 @@ class World:
     async def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    async def run_unserved(self, *, left_alone_seconds: float | None = None) -> list[str]:
-        """The same, for a worker that may have to leave the thread to others, and has for so long."""
+    async def run_unserved(
+        self, *, left_alone_seconds: float | None = None, left: LeftAlone | None = None
+    ) -> list[str]:
+        """The same, for a worker that may have to leave the thread to others, and has for so long.
+
+        `left`: what it left when it looked at the thread before.
+        """
         start = len(self.lines)
         lease = await self.claim()
         turn = self.loop.turn(await self.store.load(self.thread.id), lease)
-        if left_alone_seconds is not None:
-            turn.unserved_since = self.clock() - timedelta(seconds=left_alone_seconds)
+        turn.left_before = left
         await self.loop.advance(turn)
+        if left_alone_seconds is not None and turn.left:
+            turn.left_before = turn.left._replace(since=self.clock() - timedelta(seconds=left_alone_seconds))
+            await self.loop.advance(turn)
         await self.store.hand_back(lease)
-        self.thread = turn.thread
+        self.thread, self.left_alone = turn.thread, turn.left
         return self.lines[start:]
 
     async def claim(self) -> Lease:

@@ -255,8 +255,11 @@ def rated(step: str, *, by: Person = ANN, helpful: bool = True) -> FeedbackGiven
     return FeedbackGiven(id=f"from/slack/{by.address}:{step}", at=AT, step=step, by=by, helpful=helpful)
 
 
-def unserved() -> ThreadUnserved:
-    return ThreadUnserved(id="u4/unserved", at=AT, why="No worker here knows the agent 'ops'.")
+def unserved(*aside: str) -> ThreadUnserved:
+    """`aside`: what has arrived and cannot be read."""
+    why = "No worker here can read it." if aside else "No worker here knows the agent 'ops'."
+    event_id = f"u{4 + len(aside)}/unserved"
+    return ThreadUnserved(id=event_id, at=AT, why=why, set_aside=aside, holds=bool(aside))
 
 
 def waits(step: str, attempt: int = 1, until: datetime = LATER) -> ToolWaiting:

@@ -71,6 +71,7 @@ from tests.telling.story import (
     sent,
     started,
     thread,
+    unserved,
     waits,
 )
 
@@ -145,6 +146,12 @@ EACH: dict[Kind, tuple[tuple[Event, ...], Outgoing]] = {
         Notice("I stopped and need a person: Three errors in a row. Write to me and I will continue."),
     ),
     "notice": ((message(), cancelled()), Notice("Cancelled by Ann. I will not start anything else.")),
+    "unserved": (
+        (message(), unserved()),
+        Notice(
+            "I cannot go on yet: No worker here knows the agent 'ops'. I will go on by myself as soon as a worker can."
+        ),
+    ),
     "edit_ended": (
         (message(), chosen("s1", acts=True), requested("s1"), edit_of("s1"), handed_to_human()),
         Notice(

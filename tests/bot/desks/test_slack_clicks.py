@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import JsonValue
 
 from agent.loop import due_now
 from agent.steps import as_question
 from bot.clicks import CLICKS_MAX
-from store.arrivals import ClickArrived, ClickRead
+from bot.views.transcript import entries
+from channels.inbound import Click
+from channels.slack.channel import SlackChannel
+from store.arrivals import ClickArrived, ClickRead, MessageArrived
 from store.events import ApprovalDecided, MessageReceived, WorkStopped
 from store.thread import Thread
 from store.values import Person
@@ -233,3 +237,33 @@ def test_a_click_in_time_is_judged_before_the_request_expires() -> None:
         for clicks in ((), (click,), (late,))
     ]
     assert kinds_of == [["expire"], [], ["expire"]]
+
+
+async def test_a_click_of_a_newer_version_is_told_in_the_thread_and_holds_up_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.perform.unserved.UNSERVED_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("bot.worker.UNSERVED_RETRY_AFTER", timedelta(seconds=0.05))
+    async with office.listens():
+        async with office.works():
+            asked, card = await asked_for_prod(office)
+        newer = Click("slack", "U1:delegates", "decides", {"delegate": {"to": "U2"}}, by="U1", about="s2")
+        assert await office.inbox.clicked((await office.thread(asked)).id, newer) == "kept"
+        office.model.answers(done("It is out."))
+        async with office.works():
+            await office.says("I cannot read what arrived in this conversation", asked)
+            await office.slack.click("ben", card, "Approve")
+            await office.says("It is out.", asked)
+    thread = await office.thread(asked)
+    assert office.desk.ran == ["push(target: prod)"]
+    assert [one.id for one in thread.aside] == ["from/slack/U1:delegates/arrived"]
+    entries_of = [entry.text for entry in entries(thread) if "I cannot read" in entry.text]
+    assert entries_of, "people see it in the log"
+
+
+@pytest.mark.parametrize("payload", [{}, {"delegate": {}}, {"approve": {"by": "U1"}}])
+def test_what_is_no_payload_of_this_version_is_not_understood(office: Office, payload: dict[str, JsonValue]) -> None:
+    reader = SlackChannel(office.client).reader
+    message = MessageArrived(id="m/arrived", at=AT, channel="slack", becomes="m", text="", payload=payload)
+    assert not reader.understands(message)
+    assert not reader.understands(ClickArrived(id="c/arrived", at=AT, channel="slack", act="decides", payload=payload))
