@@ -165,6 +165,7 @@ class Inbox(Clicks):
             elsewhere=reply.elsewhere,
             why=reply.why,
             details=one_line(reply.details, WORDS_CHARS_MAX),
+            known_to_others=reply.known_to_others,
             subject=reply.subject[:SUBJECT_CHARS_MAX],
             origin=dict(reply.origin),
         )

@@ -204,6 +204,8 @@ class UndecidedReply:
     """As in `ReplyDecidedNothing`."""
     details: str = ""
     """Likewise."""
+    known_to_others: bool = False
+    """Likewise."""
     subject: str = ""
     origin: Mapping[str, JsonValue] = field(default_factory=dict)
 

@@ -34,6 +34,8 @@ class ReplyDecidedNothing(Recorded):
     why: WhyUndecided = ""
     details: str = ""
     """More of `unverified` and `unsigned`, in words that follow "because"."""
+    known_to_others: bool = False
+    """Others know the reply address that this person got with the request, so no reply of theirs decides it."""
     subject: str = ""
     origin: dict[str, JsonValue] = {}
     """As in `MessageReceived`."""

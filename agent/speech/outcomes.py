@@ -25,6 +25,11 @@ from store.text import call_in_words, instant
 from store.thread import Thread
 from store.values import Person
 
+_KNOWN = (
+    "Others know your reply address for this request, because a mail with it went to them too, or came from one of "
+    "them. So no reply in your name decides it any more; a link does, and every other way."
+)
+
 
 def outcome_in_words(
     step: StepState, outcome: Outcome, by: Person, *, approved: bool, way: str, paused: bool = False
@@ -92,6 +97,11 @@ def state_in_words(step: StepState) -> str:
 
 def undecided_in_words(step: StepState, event: ReplyDecidedNothing) -> str:
     """What the author of a reply is told that was no certain decision."""
+    told = _undecided_in_words(step, event)
+    return f"{told} {_KNOWN}" if event.known_to_others and step.status == "requested" else told
+
+
+def _undecided_in_words(step: StepState, event: ReplyDecidedNothing) -> str:
     request = step.request
     call = request.title if request and request.title else call_in_words(step.chosen.intent, step.chosen.arguments)
     if step.status != "requested":
@@ -127,7 +137,7 @@ def _why_undecided(event: ReplyDecidedNothing) -> str:
         case "not_addressed":
             return "it did not come to the reply address of your own mail with the request"
         case _:
-            return "I am not certain of it"
+            return "a reply cannot decide here any more" if event.known_to_others else "I am not certain of it"
 
 
 def ended_edit_in_words(thread: Thread) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from channels.email.correspondence import named_in
-from channels.email.desk import WINDOW_SECONDS, SentMail
+from channels.email.desk import WINDOW_SECONDS, SentMail, ShownCard
 from channels.email.place import NAME, person_at
 from store.base import Store, UnknownThread
 from store.deliveries import DeliveryFailed, MessageSent
@@ -62,6 +63,20 @@ class EmailDesk:
         ids = (one for key in self._keys(thread, step, to) for one in self.message_ids(thread.id, str(key)))
         return (step.id, step.request.digest) if any(one.lower() in sent for one in ids) else None
 
+    async def cards(self, thread_id: str) -> Sequence[ShownCard]:
+        try:
+            thread = await self.store.load(thread_id)
+        except UnknownThread:
+            return ()
+        people = [Person(name="", address=one) for one in sorted(_named_anywhere(thread))]
+        return [
+            ShownCard(step.id, person.address, message_id)
+            for step in thread.state.steps.values()
+            for person in (people if step.request else ())
+            for key in self._keys(thread, step, person)
+            for message_id in islice(self.message_ids(thread.id, str(key)), 1)
+        ]
+
     async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
         try:
             thread = await self.store.load(thread_id)
@@ -105,19 +120,26 @@ def _written_to(thread: Thread) -> frozenset[str]:
 
     Unverified mail chooses recipients only where there is no verified mail (`channels.email.letters`).
     """
-    places = [thread.place]
-    mails, deciders = list[MessageReceived](), list[str]()
+    mails = [event for event in thread.events if isinstance(event, MessageReceived)]
+    known = [mail for mail in mails if mail.sender.trust == "verified"] or mails
+    return frozenset(map(str.lower, _named_in(thread, known)))
+
+
+def _named_anywhere(thread: Thread) -> frozenset[str]:
+    """As `_written_to`, but at any time, also before there was verified mail, and as they are written."""
+    return _named_in(thread, [event for event in thread.events if isinstance(event, MessageReceived)])
+
+
+def _named_in(thread: Thread, mails: Sequence[MessageReceived]) -> frozenset[str]:
+    places, deciders = [thread.place], list[str]()
     for event in thread.events:
         match event:
-            case MessageReceived():
-                mails.append(event)
             case ApprovalRequested():
                 places += [*event.asks, *event.then_asks]
             case ApprovalDecided():
                 deciders.append(event.by.address)
             case _:
                 pass
-    known = [mail for mail in mails if mail.sender.trust == "verified"] or mails
-    named = (one for mail in known for one in (mail.sender.address, *named_in(mail)))
+    named = (one for mail in mails for one in (mail.sender.address, *named_in(mail)))
     own = (person_at(place) for place in places if place.channel == NAME)
-    return frozenset(one.lower() for one in (*own, *deciders, *named) if one)
+    return frozenset(one for one in (*own, *deciders, *named) if one)

@@ -119,6 +119,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.email import EmailDesk
     from bot.desks.mail_proof import ProofRenewal, self_test
     from channels.email.answered import AnsweredMail
+    from channels.email.disclosed import DisclosedAddresses
     from channels.email.identity.lookup import Resolver
     from channels.email.identity.proof import Prover
     from channels.email.identity.server_proof import ServerProof
@@ -129,9 +130,10 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     assert writer is not None
     assert servers is not None
     proof = ServerProof(bot.store, servers.imap, settings.email_address, settings.email_authserv_id, bot.now)
+    desk = EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids)
     adapter = EmailInbound(
         bot.inbox,
-        EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids),
+        desk,
         writer,
         AllowedSenders.parse(settings.email_allowed_senders),
         Prover(
@@ -141,6 +143,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
         ),
         proof,
         AnsweredMail(bot.store),
+        DisclosedAddresses(bot.store, desk, writer),
     )
     mailbox = Mailbox(
         servers.imap,

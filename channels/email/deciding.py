@@ -15,6 +15,7 @@ import structlog
 
 from channels.email.decisions import Decision, Nearly
 from channels.email.desk import Desk
+from channels.email.disclosed import DisclosedAddresses
 from channels.email.identity.proof import Identity
 from channels.email.identity.reply_ties import ReplyTies
 from channels.email.letters import Writer
@@ -39,12 +40,15 @@ class ServerProven(Protocol):
 class RequestReplies:
     """Every method raises StoreUnavailable."""
 
-    def __init__(self, inbox: Inbox, desk: Desk, writer: Writer, proof: ServerProven) -> None:
+    def __init__(
+        self, inbox: Inbox, desk: Desk, writer: Writer, proof: ServerProven, disclosed: DisclosedAddresses
+    ) -> None:
         self._inbox = inbox
         self._desk = desk
         self._signer = writer.signer
         self._ties = ReplyTies(writer.signer, writer.is_ours, lambda: datetime.now(UTC))
         self._proof = proof
+        self._disclosed = disclosed
 
     async def why_unproven(self, mail: Mail, validity: int) -> str:
         """Why our server's word on the sender decides nothing; empty: it may."""
@@ -60,6 +64,8 @@ class RequestReplies:
         if about is None or not self._ties.has_card_address(mail) or not self._ties.is_signed(mail, identity, *about):
             return False
         thread_id, step, digest = about
+        if await self._disclosed.state(mail, thread_id, step) == "disclosed":
+            return False
         try:
             await self._inbox.decide(
                 thread_id,
@@ -98,14 +104,14 @@ class RequestReplies:
         if about is None:
             return False
         thread_id, step, digest = about
+        state = await self._disclosed.state(mail, thread_id, step)
         why = _why_undecided(given, identity, elsewhere=elsewhere, is_proven=is_proven)
         details = identity.why if why in ("unverified", "unsigned") else ""
-        if (
-            why == "not_addressed"
-            and self._ties.has_card_address(mail)
-            and not self._ties.is_signed(mail, identity, *about)
-        ):
-            why, details = "unsigned", "the signature of your mail server does not cover which mail you replied to"
+        if why == "not_addressed" and self._ties.has_card_address(mail):
+            if not self._ties.is_signed(mail, identity, *about):
+                why, details = "unsigned", "the signature of your mail server does not cover which mail you replied to"
+            elif state == "disclosed":
+                why = ""
         reply = UndecidedReply(
             sender=sender,
             event_id=event_id_of(mail),
@@ -117,6 +123,7 @@ class RequestReplies:
             elsewhere=elsewhere,
             why=why,
             details=details,
+            known_to_others=state != "secret",
             subject=mail.subject,
             origin=origin_of(mail, identity.alignment),
         )

@@ -25,6 +25,15 @@ class SentMail:
     """The addresses that the thread has written to, in lower case."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownCard:
+    """A mail that may have shown a request to one person."""
+
+    step: str
+    person: str
+    message_id: str
+
+
 class Desk(Protocol):
     """What email needs from the rest of the program. Every method but `agent_of` raises StoreUnavailable."""
 
@@ -39,6 +48,9 @@ class Desk(Protocol):
 
     async def request_open(self, thread_id: str, to: Person) -> tuple[str, str] | None:
         """The step and digest of the request that waits in the thread and was mailed to this person; None: none."""
+
+    async def cards(self, thread_id: str) -> Sequence[ShownCard]:
+        """All mails that may have shown a request of the thread to somebody, also those that were never sent."""
 
     async def sent_mail(self, thread_id: str, message_id: str) -> SentMail | None:
         """Our mail with this Message-ID; None: there is none, or it has bounced too often already."""

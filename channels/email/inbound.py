@@ -20,6 +20,7 @@ from channels.email.answered import AnsweredMail
 from channels.email.deciding import RequestReplies, ServerProven
 from channels.email.decisions import Decision, read_decision
 from channels.email.desk import WINDOW_SECONDS, Desk
+from channels.email.disclosed import DisclosedAddresses
 from channels.email.forwards import passes_on
 from channels.email.identity.proof import Identity, Prover
 from channels.email.identity.senders import AllowedSenders
@@ -52,6 +53,7 @@ class EmailInbound:
         prover: Prover,
         proof: ServerProven,
         answered: AnsweredMail,
+        disclosed: DisclosedAddresses,
     ) -> None:
         self._inbox = inbox
         self._desk = desk
@@ -61,7 +63,8 @@ class EmailInbound:
         self._prover = prover
         self._proof = proof
         self._answered = answered
-        self._replies = RequestReplies(inbox, desk, writer, proof)
+        self._disclosed = disclosed
+        self._replies = RequestReplies(inbox, desk, writer, proof, disclosed)
 
     async def receive(self, fetched: Fetched) -> bool:
         """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
@@ -75,15 +78,13 @@ class EmailInbound:
         if not why or mail.bounce:
             mail = self._lists.with_author(await asyncio.to_thread(parse, fetched.raw))
             why = self._reason_to_ignore(mail)
+        identity = None if why or mail.bounce else await self._identity_of(mail, fetched)
+        is_senders = identity is not None and not identity.is_anothers
+        await self._disclosed.look_at(mail, fetched.raw if identity else b"", is_senders=is_senders)
         if mail.bounce:
             why = "" if await self._record_bounce(mail) else "a report of a mail that is not ours"
-        elif not why:
-            is_whole = len(fetched.raw) < MAIL_BYTES_MAX
-            identity = await asyncio.to_thread(self._prover.identity_of, mail, fetched.raw, is_whole=is_whole)
-            if mail.sender in self._lists:
-                why = "a list wrote itself into From"
-                identity = replace(identity, is_verified=False, may_decide=False, alignment="unaligned", why=why)
-            why = await self._append(mail, fetched, await self._unless_only_said(identity, fetched))
+        elif identity:
+            why = await self._append(mail, fetched, identity)
         if why:
             sender = one_line(mail.sender, 200)
             log.warning("mail_not_answered", why=why, sender=sender, uid=fetched.uid, message_id=mail.message_id[:200])
@@ -144,6 +145,14 @@ class EmailInbound:
             message = replace(message, earlier=(earlier,))
         await self._inbox.message(place, message, agent=self._desk.agent_of(mail.recipients))
         return ""
+
+    async def _identity_of(self, mail: Mail, fetched: Fetched) -> Identity:
+        is_whole = len(fetched.raw) < MAIL_BYTES_MAX
+        identity = await asyncio.to_thread(self._prover.identity_of, mail, fetched.raw, is_whole=is_whole)
+        if mail.sender in self._lists:
+            why = "a list wrote itself into From"
+            identity = replace(identity, is_verified=False, may_decide=False, alignment="unaligned", why=why)
+        return await self._unless_only_said(identity, fetched)
 
     async def _unless_only_said(self, identity: Identity, fetched: Fetched) -> Identity:
         """The word of our server, without a signature or a seal, verifies nobody while the server is not proven."""

@@ -152,7 +152,9 @@ class Writer:
                     for yes in ways
                 ]
             )
-        if self.replies_decide and reply.why not in ("unverified", "no_proof"):
+        elif reply.known_to_others:
+            body.add_note(f"To decide, run `bot approve {sent.thread_id}` or `bot reject {sent.thread_id}`.")
+        if self.replies_decide and not reply.known_to_others and reply.why not in ("unverified", "no_proof"):
             body.add_note(
                 'Or reply to the mail with the request, with nothing but "approve", or with "reject: " and the reason.'
             )

@@ -43,6 +43,9 @@ HEADER_CHARS_MAX = 20_000
 TRACE_MAX = 100
 """What our own server writes stands at the top."""
 _TRACE = ("received", "authentication-results")
+_SHOWN = ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc")
+_EMPTY_GROUP = re.compile(r"[^:;,@]*:\s*;")
+"""Such as `undisclosed-recipients:;`."""
 
 
 # Mail programs mean the superset when they name the subset: https://encoding.spec.whatwg.org/#names-and-labels
@@ -66,6 +69,8 @@ class Mail:
     """The display name in From. Unverified."""
     to: tuple[str, ...]
     cc: tuple[str, ...]
+    shown_to: tuple[str, ...]
+    """Everybody whom the headers name that are for recipients, also those whose address is not valid."""
     delivered_to: tuple[str, ...]
     """The envelope recipients that our server recorded, with their plus-tags."""
     subject: str
@@ -124,6 +129,7 @@ def parse(raw: bytes) -> Mail:
         name=one_line(name, 100),
         to=tuple(address for _, address in _people(message, "To")),
         cc=tuple(address for _, address in _people(message, "Cc")),
+        shown_to=tuple(one for header in _SHOWN for value in _values(message, header) for one in _named(value)),
         delivered_to=tuple(
             address for header in ("Delivered-To", "X-Original-To") for _, address in _people(message, header)
         ),
@@ -229,6 +235,15 @@ def _people(message: Message[Any, Any], header: str) -> list[tuple[str, str]]:
         if _ADDRESS.fullmatch(address) and is_plain_address(address := f"{local}@{domain.lower()}"):
             people.append((decoded(name), address))
     return people
+
+
+def _named(value: str) -> list[str]:
+    """Whom a header names, each by the address or, where it has none, by what stands in its place."""
+    try:
+        named = [address or name for name, address in email.utils.getaddresses([value]) if name or address]
+    except Exception:
+        named = []
+    return named or ([value] if value and not _EMPTY_GROUP.fullmatch(value) else [])
 
 
 # Body and attachments

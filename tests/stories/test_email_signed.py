@@ -25,7 +25,7 @@ from tests.fakes.servers import Server
 from tests.patience import PATIENCE_SECONDS
 from tests.shop import MERGED
 from tests.stories.program import Bot
-from tests.stories.test_email import BOT, Mailroom
+from tests.stories.test_email import BOT, Mailroom, approves_by_link
 from tests.stories.test_slack import decider
 
 pytestmark = [
@@ -85,3 +85,19 @@ async def test_a_reply_that_the_teams_server_signed_decides_and_a_colleagues_in_
         await room.gets("component: backend")
     [decided] = await room.events("approval_decided")
     assert (decided["by"]["trust"], decided["approved"]) == ("verified", False)
+
+
+async def test_after_her_reply_to_all_a_colleague_in_her_name_and_envelope_decides_nothing(room: OwnServer) -> None:
+    async with room.running() as process:
+        await process.told("identity_proven")
+        await room.writes(f"deploy {MERGED} to production")
+        card = await room.gets("component: frontend")
+        await room.writes("What does it change?", answers=card, Cc=address("ben"))
+        await room.gets("Others know your reply address")
+        # Ben has her reply. The server lets him write any From in any envelope, and signs it.
+        room.logged_in = "ben"
+        await room.writes("approve", answers=card)
+        told = await room.gets("a reply cannot decide here any more")
+        assert not await room.events("approval_decided")
+        assert "Approved" in await approves_by_link(told)
+        await room.gets("approved by ana@")

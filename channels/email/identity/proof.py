@@ -35,6 +35,8 @@ class Identity:
     """Whether a reply of this sender may decide, as far as the mail itself proves them."""
     why: str
     """Why it is not verified, or may not decide, in words that follow "because"; empty: it is and may."""
+    is_anothers: bool
+    """Whether something says that somebody else sent it."""
     alignment: Alignment
     """As the log keeps it."""
     dkim_domain: str
@@ -70,7 +72,8 @@ class Prover:
 
 
 def _judged(mail: Mail, verdict: Verdict, signed: Signed, sealer: str, *, has_names: bool) -> Identity:
-    against = "" if sealer else _contradiction(mail, verdict, signed)
+    anothers = "" if sealer else _contradiction(mail, verdict)
+    against = anothers or (signed.why if signed.state == "broken" and not sealer else "")
     is_verified = not against and (signed.state == "valid" or verdict.alignment == "aligned" or bool(sealer))
     may_decide = is_verified and signed.state == "valid" and has_names
     if against:
@@ -84,6 +87,7 @@ def _judged(mail: Mail, verdict: Verdict, signed: Signed, sealer: str, *, has_na
         is_verified=is_verified,
         may_decide=may_decide,
         why=why,
+        is_anothers=bool(anothers),
         alignment=alignment,
         dkim_domain=signed.domain if signed.state == "valid" else "",
         covers_reply="in-reply-to" in signed.covers,
@@ -92,8 +96,8 @@ def _judged(mail: Mail, verdict: Verdict, signed: Signed, sealer: str, *, has_na
     )
 
 
-def _contradiction(mail: Mail, verdict: Verdict, signed: Signed) -> str:
-    """Empty: none."""
+def _contradiction(mail: Mail, verdict: Verdict) -> str:
+    """What says that somebody else sent it; empty: nothing."""
     domain, sender = domain_of(mail.sender), mail.sender.lower()
     others = [one for one in (*mail.sent_by, mail.envelope) if one and one.lower() != sender]
     others += [one for one in verdict.senders if one not in (sender, domain)]
@@ -102,4 +106,4 @@ def _contradiction(mail: Mail, verdict: Verdict, signed: Signed) -> str:
         return f"{one_line(others[0], 200)} sent it, not the address in From"
     if verdict.contradiction:
         return f"our mail server does not confirm the sender ({one_line(verdict.contradiction, 200)})"
-    return signed.why if signed.state == "broken" else ""
+    return ""

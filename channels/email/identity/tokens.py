@@ -110,11 +110,25 @@ class Signer:
         """
         if not (found := _MESSAGE_ID.fullmatch(message_id)):
             return ""
-        thread_id, which = found[1].lower(), found[2].lower()
-        signature = self._signatures("card", f"{thread_id}.{which}.{person.lower()}")[0]
+        thread_id = found[1].lower()
+        signature = self.card_tags(message_id, person)[0]
         local = f"{self.reply_address(thread_id).rpartition('@')[0]}.{signature}"
         is_tagged = "+" in local[len(self._local) :]
         return f"{local}@{self._domain}" if is_tagged and len(local) <= LOCAL_PART_CHARS_MAX else ""
+
+    def card_tags(self, message_id: str, person: str) -> tuple[str, ...]:
+        """What that reply address has and no other: one for each secret, the newest first. `message_id`: of ours."""
+        found = _MESSAGE_ID.fullmatch(message_id)
+        return self._signatures("card", f"{found[1]}.{found[2]}.{person}".lower()) if found else ()
+
+    def card_tags_in(self, text: str) -> list[tuple[str, str]]:
+        """The thread and the tag of each reply address of a request in the text.
+
+        The threads are ours. Whether the tag is one that we gave to somebody: compare it with `card_tags`.
+        """
+        tags = dict.fromkeys(found[0].lower() for found in CARD_TAG.finditer(text))
+        named = ((self.thread_of_address(f"{one}@"), one.rpartition(".")[2]) for one in tags)
+        return [(thread_id, tag) for thread_id, tag in named if thread_id]
 
     def is_card_address(self, address: str, message_id: str, person: str) -> bool:
         """Whether the mail with this Message-ID gave this reply address to this person."""

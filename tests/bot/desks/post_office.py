@@ -22,6 +22,7 @@ from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.email.answered import AnsweredMail
 from channels.email.channel import EmailChannel
+from channels.email.disclosed import DisclosedAddresses
 from channels.email.identity.lookup import DnsUnavailable
 from channels.email.identity.proof import Prover
 from channels.email.identity.self_test import SelfTest
@@ -117,6 +118,7 @@ class PostOffice:
             Prover(self.authserv_id, self.find_txt, self.sealers),
             self.proof,
             AnsweredMail(self.store),
+            DisclosedAddresses(self.store, desk, self.writer),
         )
 
     @property

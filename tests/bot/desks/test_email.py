@@ -677,8 +677,8 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
             ASKS,
             None,
         )
-        # It was not shown to Ana there, so it is not hers to answer.
-        await post.writes("approve", answers=request)
+        # It was not shown to Ana there, so it is not hers to answer. She knows its id, and not Ben's address.
+        await post.writes("approve", answers=request, To=BOT)
         await post.hears("it does not answer the mail that shows the whole request")
         assert kinds(await post.thread(), ApprovalDecided) == []
         post.model.answers(done("It is out."))

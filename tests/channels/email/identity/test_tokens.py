@@ -107,6 +107,19 @@ def test_the_reply_address_of_a_request_counts_for_one_mail_and_one_person() -> 
     assert [one for one in changed if SIGNER.is_card_address(one, card, "ana@team.example")] == []
 
 
+def test_the_reply_addresses_of_requests_are_found_in_a_text() -> None:
+    card = SIGNER.message_id("t1", "t1/s4/card ana@team.example")
+    hers = SIGNER.card_address(card, "Ana@team.example")
+    text = f"Reply-To: Bot <{hers.upper()}>, {REPLY_TO} {hers}\n{hers.replace('+t1.', '+t2.')} {hers.replace('@', ' ')}"
+    [(thread_id, tag)] = SIGNER.card_tags_in(text)
+    assert (thread_id, tag) == ("t1", SIGNER.card_tags(card, "ana@team.example")[0])
+    renewed = Signer("a newer secret", ADDRESS, ["a secret for tests"])
+    assert renewed.card_tags_in(text) == [(thread_id, tag)]
+    assert renewed.card_tags(renewed.message_id("t1", "t1/s4/card ana@team.example"), "ana@team.example")[1] == tag
+    assert OTHER_SECRET.card_tags_in(text) == []
+    assert SIGNER.card_tags("<1.ana@team.example>", "ana@team.example") == ()
+
+
 def test_a_request_has_no_reply_address_of_its_own_where_that_would_be_too_long() -> None:
     too_long = Signer("x", f"{'b' * 40}@team.example")
     assert too_long.card_address(too_long.message_id("t1", "k"), "ana@team.example") == ""
