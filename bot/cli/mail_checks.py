@@ -120,8 +120,8 @@ async def _verdicts(servers: MailServers, ids: str) -> Finding:
             heads = (await connection.heads(uids)).values()
     except (ImapError, LoginRefused) as error:
         return Finding(VERDICTS, "warning", f"the mailbox cannot be read: {str(error).rstrip('.')}.")
-    mails = [parse_headers(head).authentication for head in heads]
+    mails = [verdicts.read(parse_headers(head).authentication) for head in heads]
     text = verdicts.in_words(mails)
-    if not ids or not mails or verdicts.names_of_ours(mails, ids):
+    if not ids or not mails or verdicts.count_of_ours(mails, ids):
         return Finding(VERDICTS, "ok", text)
     return Finding(VERDICTS, "warning", f"{text} None has a name of EMAIL_AUTHSERV_ID ({ids}): is it the right one?")

@@ -61,6 +61,11 @@ def is_our_server(authserv_id: str, names: str) -> bool:
     )
 
 
+def is_by_our_server(header: Results, names: str) -> bool:
+    """Whether our server wrote it, as far as its name says."""
+    return is_our_server(header.authserv_id or _ANONYMOUS, names)
+
+
 def verdict_of(trace: Sequence[tuple[str, str]], names: str, sender: str) -> Verdict:
     """`trace`: the Received and Authentication-Results headers of a mail, topmost first, their names in lower case."""
     headers, is_placed = _own(trace, names)
@@ -91,7 +96,7 @@ def _own(trace: Sequence[tuple[str, str]], names: str) -> tuple[tuple[Results, .
             is_placed = is_placed and _may_stand_above(value, names)
             continue
         header = read_results(value)
-        if header is None or not is_our_server(header.authserv_id or _ANONYMOUS, names):
+        if header is None or not is_by_our_server(header, names):
             break
         headers.append(header)
     return tuple(headers), is_placed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from channels.email.identity.verdicts import in_words, name_in, names_of_ours
+from channels.email.identity.verdicts import count_of_ours, in_words, read
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,9 @@ from channels.email.identity.verdicts import in_words, name_in, names_of_ours
     ],
 )
 def test_the_name_of_a_header(header: str, name: str) -> None:
-    assert name_in(header) == name
+    [found] = read([header])
+    assert found is not None
+    assert found.authserv_id == name
 
 
 def test_names_and_verdicts_are_counted_by_mail() -> None:
@@ -29,17 +31,25 @@ def test_names_and_verdicts_are_counted_by_mail() -> None:
         ["mx.example.com; spf=none", "relay.example.org; dmarc=pass"],
         ["spf=pass smtp.mailfrom=example.com; dmarc=pass"],
         [],
+        ['mx.example.com; dmarc="pass', "mx.example.com; (dmarc=pass) dmarc=none"],
     ]
-    assert in_words(mails) == (
-        "Authentication-Results in the last 5 mails: mx.example.com in 3 (dmarc=pass 1, dmarc=fail 1, no dmarc 1); "
-        "(no name) in 1 (dmarc=pass 1); relay.example.org in 1 (dmarc=pass 1); 1 without any."
+    assert in_words([*map(read, mails)]) == (
+        "Authentication-Results in the last 6 mails: mx.example.com in 4 (dmarc=pass 1, dmarc=fail 1, no dmarc 1, "
+        "dmarc=none 1); (no name) in 1 (dmarc=pass 1); relay.example.org in 1 (dmarc=pass 1); 1 with one that "
+        "cannot be read; 1 without any."
     )
-    assert names_of_ours(mails, "mx.example.com") == 3
-    assert names_of_ours(mails, "*.hoster.example") == 0
+    assert count_of_ours(map(read, mails), "mx.example.com") == 4
+    assert count_of_ours(map(read, mails), "*.hoster.example") == 0
+
+
+def test_the_headers_of_microsoft_are_its_own_without_a_name() -> None:
+    mails = [read(["spf=pass smtp.mailfrom=example.com; dmarc=pass action=none header.from=example.com"])]
+    assert count_of_ours(mails, "mx.microsoft.com") == 1
+    assert count_of_ours(mails, "mx.google.com") == 0
 
 
 def test_a_stranger_who_invents_names_fills_no_page() -> None:
-    said = in_words([[f"{'x' * 150}{number}.example; dmarc=pass" for number in range(50)]])
+    said = in_words([read([f"{'x' * 150}{number}.example; dmarc=pass" for number in range(50)])])
     assert "and 44 more names" in said
     assert len(said) < 800
 
