@@ -12,11 +12,13 @@ store          a store on that backend
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 import bot.setup  # noqa: F401 - it registers the grammars of places, whichever test runs first
 from store.base import Store
@@ -25,6 +27,15 @@ from tests import matrices, signals
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
 from tests.shop import Site
+
+# Thousands of tests live until the end: to look through them for garbage, again and again, takes a tenth of a run.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,6 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     matrices.set_up(config)
     signals.hand_on_none_that_is_ignored()
+    # By itself it prints a traceback in colours with every local, for a second each.
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable
-from typing import Any, ClassVar, TypeGuard
+from collections.abc import Awaitable, Coroutine
+from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -63,6 +63,8 @@ from tests.telling.playbook import (
 )
 from tests.telling.story import ANN, BOB, EVE
 
+T = TypeVar("T")
+
 TIGHT = Limits(context_chars_max=1_500, part_chars_max=300)
 """A context that has to be compacted again and again."""
 
@@ -107,12 +109,16 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         self.texts[text] = author
         return text
 
+    def wait(self, what: Coroutine[Any, Any, T]) -> T:
+        """Like `Runner.run`, which for each call sets the handler of Ctrl-C anew and describes the whole task twice."""
+        return self.runner.get_loop().run_until_complete(what)
+
     def do(self, what: Awaitable[object]) -> None:
         async def act() -> None:
             with contextlib.suppress(Refused):
                 await what
 
-        self.runner.run(act())
+        self.wait(act())
 
     def person(self, does: str, by: Person) -> Hook:
         world = self.world
@@ -265,7 +271,7 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         async def now() -> Thread:
             return await self.world.store.load(self.world.thread.id)
 
-        log = self.runner.run(now())
+        log = self.wait(now())
         before = self.seen if self.seen.exists else Thread(log.id)
         for new in log.events[before.version :]:
             self.check(before, new)
