@@ -1,9 +1,12 @@
-"""What `bot doctor` finds about mail: the login by OAuth 2, the two servers, who can be believed, and the limits.
+"""What `bot doctor` finds about mail: the login by OAuth 2, the servers, the DNS, who can be believed, and the limits.
 
 The test of the mail server sends a mail to ourselves, deletes it, and records the result in the store.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
 
 from bot.cli.findings import Finding
 from bot.mail_servers import MailServers, logins_of, mail_servers, oauth_account
@@ -12,11 +15,12 @@ from bot.setup import Setup
 from bot.store_time import StoreTime
 from bot.stores import secret_keys, store_of
 from channels.base import ChannelUnavailable
+from channels.email.identity.senders import AllowedSenders
 from channels.email.servers import LoginRefused, TokenUnavailable
 from store.base import NoteStore, StoreUnavailable
 from store.embedded.server import EmbeddedRedisError
 
-IDENTITY, VERDICTS = "mail identity", "mail verdicts"
+IDENTITY, VERDICTS, DNS = "mail identity", "mail verdicts", "mail dns"
 
 
 async def check_mail(setup: Setup) -> list[Finding]:
@@ -91,7 +95,7 @@ async def _identity(settings: Settings, servers: MailServers, store: NoteStore, 
     from channels.email.identity.tokens import Signer
 
     ids = settings.email_authserv_id
-    found = [await _verdicts(servers, ids)]
+    found = await _newest_mails(settings, servers)
     if not ids:
         return found
     if settings.key_problems():
@@ -107,21 +111,58 @@ async def _identity(settings: Settings, servers: MailServers, store: NoteStore, 
     return [*found, Finding(IDENTITY, "warning" if until else "failed", in_words(result, until))]
 
 
-async def _verdicts(servers: MailServers, ids: str) -> Finding:
-    """What the newest mails say of who sent them."""
-    from channels.email.identity import verdicts
+async def _newest_mails(settings: Settings, servers: MailServers) -> list[Finding]:
+    """What the newest mails say of who sent them, and whether the DNS lets us check their signatures."""
+    from channels.email.identity.verdicts import MAILS
     from channels.email.imap import ImapError, connected
-    from channels.email.parse import parse_headers
 
     try:
         async with connected(servers.imap) as connection:
             await connection.select()
-            uids = (await connection.search("ALL"))[-verdicts.MAILS :]
-            heads = (await connection.heads(uids)).values()
+            uids = (await connection.search("ALL"))[-MAILS:]
+            found = await connection.heads(uids)
     except (ImapError, LoginRefused) as error:
-        return Finding(VERDICTS, "warning", f"the mailbox cannot be read: {str(error).rstrip('.')}.")
+        return [Finding(VERDICTS, "warning", f"the mailbox cannot be read: {str(error).rstrip('.')}.")]
+    heads = [found[uid] for uid in sorted(found)]
+    return [_verdicts(heads, settings.email_authserv_id), await _dns(settings, heads)]
+
+
+def _verdicts(heads: Sequence[bytes], ids: str) -> Finding:
+    from channels.email.identity import verdicts
+    from channels.email.parse import parse_headers
+
     mails = [verdicts.read(parse_headers(head).authentication) for head in heads]
     text = verdicts.in_words(mails)
     if not ids or not mails or verdicts.count_of_ours(mails, ids):
         return Finding(VERDICTS, "ok", text)
     return Finding(VERDICTS, "warning", f"{text} None has a name of EMAIL_AUTHSERV_ID ({ids}): is it the right one?")
+
+
+async def _dns(settings: Settings, heads: Sequence[bytes]) -> Finding:
+    """Ask it for the key that the newest mail of somebody who may write is signed with."""
+    from channels.email.identity.domains import domain_of
+    from channels.email.identity.lookup import LOOKUP_SECONDS, DnsUnavailable, Resolver
+    from channels.email.identity.signatures import key_name
+    from channels.email.parse import parse_headers
+
+    allowed = AllowedSenders.parse(settings.email_allowed_senders)
+    known = (head for head in reversed(heads) if allowed.allow(parse_headers(head).sender))
+    key = next(filter(None, map(key_name, known)), "")
+    name = key or f"_domainkey.{domain_of(settings.email_address)}"
+    who = settings.email_dns_server or "the system's resolver"
+    resolver = Resolver(settings.email_dns_server)
+    try:
+        record = await asyncio.to_thread(resolver.find_txt, name, LOOKUP_SECONDS)
+    except DnsUnavailable as error:
+        text = (
+            f"{who} gave no answer within {LOOKUP_SECONDS:g} s ({error}). Without the keys of signatures no reply by "
+            "mail decides, and only our mail server says who wrote. Let this machine ask a DNS resolver, or name one "
+            "in EMAIL_DNS_SERVER."
+        )
+        return Finding(DNS, "failed", text)
+    if not key:
+        return Finding(DNS, "ok", f"{who} answers. There is no signed mail yet whose key it could be asked for.")
+    if not record:
+        text = f"{who} has no key {key}, with which the newest signed mail is signed: such a mail proves no sender."
+        return Finding(DNS, "warning", text)
+    return Finding(DNS, "ok", f"{who} has the key of the newest signed mail: {key}.")

@@ -136,6 +136,17 @@ def check_signatures(raw: bytes, sender: str, find_txt: FindTxt, *, now: float) 
     return found[0] if found else Signed("none", why=f"{domain} did not sign it (DKIM)")
 
 
+def key_name(head: bytes) -> str:
+    """The name in the DNS of the key that the topmost signature of a mail needs; empty: there is none to be read."""
+    try:
+        headers = [] if why_unreadable(head) else dkim.DKIM(head, logger=QUIET).headers
+    except Exception:
+        return ""
+    signatures = [value for name, value in headers if name.lower() == b"dkim-signature"]
+    named = (tags for _, tags in _tags_of(signatures[:SIGNATURES_MAX]) if b"s" in tags and b"d" in tags)
+    return next(((tags[b"s"] + b"._domainkey." + tags[b"d"]).decode("ascii", "replace") for tags in named), "")
+
+
 def why_unreadable(raw: bytes) -> str:
     """Why the signatures of this mail are not checked; empty: they can be."""
     head = raw[: end_of_head(raw)]

@@ -21,6 +21,8 @@ from channels.slack import check as slack_check
 from channels.slack.connection import client_of, identify
 from tests.fakes.mail.dovecot import PASSWORD, address
 from tests.fakes.mail.light import Light
+from tests.fakes.mail.names import NameServer
+from tests.fakes.mail.signing import records, signed, team_names, where
 from tests.fakes.model_server import ModelServer
 from tests.fakes.servers import Server
 from tests.fakes.slack import SlackServer
@@ -481,6 +483,7 @@ def with_mail(bot: Bot, mail: Light, password: str = PASSWORD, **others: str) ->
         "EMAIL_ADDRESS": address("deploybot"),
         "IMAP_URL": f"imap://deploybot%40team.example:{password}@127.0.0.1:{mail.imap_port}/INBOX",
         "SMTP_URL": f"smtp://127.0.0.1:{mail.port}",
+        "EMAIL_DNS_SERVER": team_names().address,
     }
     bot.environment |= others
     return bot
@@ -515,6 +518,28 @@ async def test_the_mail_server_is_tested_for_whether_it_removes_what_is_forged(b
     state, text = findings(await mailing.run("doctor", "--json"))["mail identity"]
     assert (state, "550 5.7.1 not to yourself" in text) == ("failed", True), text
     assert mail.mailbox("deploybot") == []
+
+
+async def test_whether_the_dns_gives_the_keys_of_signatures_is_tried(bot: Bot, mail: Light) -> None:
+    mailing = with_mail(bot, mail, EMAIL_ALLOWED_SENDERS="team.example")
+    with NameServer(records()) as names:
+        mailing.environment["EMAIL_DNS_SERVER"] = names.address
+        text = f"{names.address} answers. There is no signed mail yet whose key it could be asked for."
+        assert findings(await mailing.run("doctor", "--json"))["mail dns"] == ("ok", text)
+        written = "From: Ana <ana@team.example>\nTo: deploybot@team.example\nSubject: Hello\n\nHello.\n"
+        mail.deliver(signed(written.encode()), address("deploybot"), address("ana"))
+        strange = written.replace("ana@team.example", "ana@elsewhere.example").encode()
+        mail.deliver(signed(strange, "elsewhere.example"), address("deploybot"), "ana@elsewhere.example")
+        text = f"{names.address} has the key of the newest signed mail: {where()}."
+        assert findings(await mailing.run("doctor", "--json"))["mail dns"] == ("ok", text)
+        assert set(names.asked) == {"_domainkey.team.example", where()}
+        names.records = {}
+        state, text = findings(await mailing.run("doctor", "--json"))["mail dns"]
+        assert (state, f"has no key {where()}" in text) == ("warning", True), text
+        names.is_silent = True
+        state, text = findings(await mailing.run("doctor", "--json"))["mail dns"]
+        assert (state, f"{names.address} gave no answer within 3 s" in text) == ("failed", True), text
+        assert "no reply by mail decides" in text
 
 
 async def test_what_mail_cannot_do_as_it_is_set_up_is_told(bot: Bot, mail: Light) -> None:
