@@ -102,7 +102,7 @@ class Loop:
         StoreUnavailable when an append by `Turn.begin` failed, and Postponed when nothing is left to do but to ask the
         model, later.
         """
-        turn.left, turn.unread = None, {}
+        turn.left, turn.unreadable = None, {}
         while not self.draining:
             if fired := _timers_due(turn):
                 await turn.record(*fired)
@@ -110,8 +110,8 @@ class Loop:
             action = self._next(turn)
             if action is None:
                 _at_rest(turn)
-                if still := [one for one in turn.thread.aside if one.id in turn.unread]:
-                    turn.left = left(turn, SET_ASIDE, turn.unread[still[0].id])
+                if still := [one for one in turn.thread.aside if one.id in turn.unreadable]:
+                    turn.left = left(turn, SET_ASIDE, turn.unreadable[still[0].id])
                 break
             if isinstance(action, CannotServe) and not has_waited_long(turn, action):
                 message = sayable(turn) if action.arrived else None
@@ -125,7 +125,7 @@ class Loop:
             except ThreadMoved:
                 continue  # Decide again on the thread as it is now.
             except CannotRead as error:
-                turn.unread[error.arrived.id] = error.why
+                turn.unreadable[error.arrived.id] = error.why
 
     async def tend(self) -> None:
         """Let each agent look after what its tools left running on this machine."""
@@ -146,10 +146,10 @@ class Loop:
         thread, agent = turn.thread, self._services.roster.get(turn.thread.agent)
         if agent is None or thread.state.unreadable:
             return decide_without_agent(thread)
-        if aside := next((one for one in thread.aside if one.id not in turn.unread), None):
+        if aside := next((one for one in thread.aside if one.id not in turn.unreadable), None):
             return ReadArrival(aside)
         action = decide(agent, thread)
-        if isinstance(action, ReadArrival) and (why := turn.unread.get(action.arrived.id)):
+        if isinstance(action, ReadArrival) and (why := turn.unreadable.get(action.arrived.id)):
             return CannotServe(why, arrived=action.arrived)
         return action
 

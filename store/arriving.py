@@ -57,7 +57,9 @@ def set_aside(state: State, event: ThreadUnserved) -> bool:
 
 def go_on(state: State) -> None:
     """A person knows of what is set aside, or nothing is."""
-    state.held_back = False
+    if state.held_back:
+        # What cannot be served from here on is something else, of which nobody was told.
+        state.held_back = state.unserved = False
 
 
 def forget_aside(state: State) -> None:

@@ -98,7 +98,7 @@ class Turn:
         """What it cannot do of what is to be done; None: it can do all."""
         self.left_before: LeftAlone | None = None
         """The same, when this worker looked at the thread before."""
-        self.unread: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
         """What has arrived and cannot be read here, by the id of its event, and why."""
         self.model_seconds: float | None = None
         """How long the model took to answer last; None: it was not asked."""

@@ -17,7 +17,7 @@ from store.values import Place
 from tests.agent.pushing import asked_to_push
 from tests.agent.watching import Watch, watches_what_was_touched
 from tests.telling.arrivals import PlainReader, click, write
-from tests.telling.playbook import TOOLS, RecordingChannel, Touch, World, done
+from tests.telling.playbook import TOOLS, Look, RecordingChannel, Touch, World, done
 from tests.telling.story import (
     ANN,
     AT,
@@ -189,6 +189,19 @@ async def test_what_has_begun_goes_on_meanwhile_and_is_followed_to_its_end() -> 
         lines += await world.run_unserved()
     assert [line for line in lines if not line.startswith("noted")] == ["ran: touch", *["ran: watch"] * 3]
     assert world.thread.state.held_back, "the model is not asked about it"
+
+
+async def test_what_nobody_can_begin_after_that_is_told_as_well() -> None:
+    world = World()
+    await asked_to_push(world)
+    await click(world, "rejects", BOB)
+    await world.run_unserved(left_alone_seconds=LONG)
+    older = World(tools=(Look,), store=world.store.real)
+    older.thread = world.thread
+    await older.approve()
+    await older.run_unserved()
+    (told,) = await older.run_unserved(left_alone_seconds=LONG)
+    assert told.startswith("noted: I cannot go on yet: No worker here can run push.")
 
 
 async def test_cancelling_ends_it() -> None:
