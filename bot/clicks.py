@@ -16,7 +16,7 @@ from store.events import WorkStopped
 from store.keys import OutsideId
 from store.thread import Thread
 
-CLICKS_MAX = 5
+CLICKS_MAX = 3
 """Of one person, on one request; to stop a thread, since it was stopped last."""
 
 
