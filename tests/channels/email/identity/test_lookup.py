@@ -55,6 +55,28 @@ def test_a_dns_that_keeps_silent_is_not_waited_for(names: NameServer, monkeypatc
     assert names.asked
 
 
+def test_for_a_while_after_that_the_domain_is_not_asked_for_again_and_others_are(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "LOOKUP_SECONDS", 0.1)
+    now = [0.0]
+    resolver = Resolver(names.address, clock=lambda: now[0])
+    names.is_silent = True
+    for seconds in (0.05, 5.0):  # The first is too short to say anything.
+        with pytest.raises(DnsUnavailable, match="Timeout"):
+            resolver.find_txt(f"{where()}.", seconds)
+    names.is_silent = False
+    monkeypatch.setattr(lookup, "LOOKUP_SECONDS", 5.0)
+    another = where(selector="s2")
+    names.records |= {another: "v=DKIM1", where("other.example"): "v=DKIM1"}
+    with pytest.raises(DnsUnavailable, match="just now"):
+        resolver.find_txt(another, 5.0)
+    assert another not in names.asked
+    assert resolver.find_txt(where("other.example"), 5.0)
+    now[0] = lookup.AWAY_SECONDS
+    assert resolver.find_txt(another, 5.0)
+
+
 def test_a_dns_that_always_fails_is_away(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "LOOKUP_SECONDS", 0.1)
     names.failures_left = 1_000
