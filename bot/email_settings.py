@@ -166,14 +166,20 @@ class EmailSettings(BaseModel):
 
     def email_warnings(self) -> list[str]:
         """Warnings about the limits of the mail setup."""
-        nobody = "EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail."
+        nobody = (
+            "EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail. Name people's addresses or domains there."
+        )
         warnings = [] if AllowedSenders.parse(self.email_allowed_senders) else [nobody]
         if not self.email_authserv_id:
             warnings.append(
                 "EMAIL_AUTHSERV_ID is not set, so only senders whose own domain signs their mail (DKIM) are verified, "
-                "and replies decide nothing."
+                "and replies decide nothing. Set it to the names of our mail server in Authentication-Results; "
+                "`bot doctor` counts those in the last mails."
             )
         elif not self.email_plus_addresses:
             warnings.append("EMAIL_PLUS_ADDRESSES is off, so replies decide nothing: no address is one person's alone.")
-        no_links = "BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with."
+        no_links = (
+            "BOT_PUBLIC_URL is not set, so mails have no links to approve or reject with. Set it to the URL at which "
+            "people reach `bot run web`."
+        )
         return warnings if self.bot_public_url else [*warnings, no_links]
