@@ -11,7 +11,7 @@ All problems are found at startup. This module starts no agent; `bot.team.module
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,16 @@ from bot.team.problems import SettingsError, causes, what_is_wrong
 class Agents:
     built: dict[str, Agent] = field(default_factory=dict)
     """By name, in the order of the team file."""
-    folders: dict[str, Path] = field(default_factory=dict)
-    """The folders with the agents' own files (`schedules.toml`), for agents that are folders."""
+    modules: dict[str, AgentModule] = field(default_factory=dict)
+    """Those of all tables, also where the agent could not be built."""
     not_built: tuple[str, ...] = ()
     """The names of the agents that could not be built; empty if there is no problem."""
     problems: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folders with the agents' own files (`schedules.toml`), for agents that are folders."""
+        return {name: module.folder for name, module in self.modules.items() if module.folder}
 
     @property
     def all(self) -> dict[str, Agent | None]:
@@ -79,10 +84,9 @@ def inspect_agents(team: Team, home: Path, team_folder: Path) -> Agents:
     built = {name: replace(agent, named_by_rule=team.rules.names) for name, agent in built.items()}
     could_be = (*team.agents, *shipped()) if problems else ()
     not_built = tuple(dict.fromkeys(name for name in could_be if name not in built))
-    folders = {module.name: module.folder for module in modules if module.folder}
     problems += _hand_over_problems(built, [*built, *not_built])
     problems += _routes_problems(team.routes, [*built, *not_built])
-    return Agents(built, folders, not_built, tuple(problems))
+    return Agents(built, {module.name: module for module in modules}, not_built, tuple(problems))
 
 
 def _modules(tables: Mapping[str, Mapping[str, Any]], team_folder: Path, problems: list[str]) -> list[AgentModule]:
@@ -132,11 +136,26 @@ def _check_shared(module: AgentModule, tables: Mapping[str, Mapping[str, Any]]) 
         raise Unusable(f": {', '.join(others)} has no effect, because it uses [agents.{module.shares}].")
 
 
+def build_for_evals(module: AgentModule, home: Path) -> Agent | None:
+    """The agent with stand-ins for the services outside; None: it has none. Raises SettingsError."""
+    if module.build_for_evals is None:
+        return None
+    build = module.build_for_evals
+    try:
+        return _checked(module, lambda: build(home))
+    except (Unusable, ValidationError) as wrong:
+        raise SettingsError([f"The agent {module.name} cannot be built for evals{wrong}"]) from None
+
+
 def _build(module: AgentModule, table: Mapping[str, Any], home: Path) -> Agent:
     """Build the agent. Raises Unusable, and ValidationError if the table is wrong."""
     own = {key: value for key, value in table.items() if key != "module"}
+    return _checked(module, lambda: module.build(own, home))
+
+
+def _checked(module: AgentModule, build: Callable[[], object]) -> Agent:
     try:
-        agent = module.build(own, home)
+        agent = build()
     except ValidationError:
         raise
     except AgentError as error:

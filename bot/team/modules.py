@@ -30,6 +30,8 @@ class AgentModule:
     name: str
     build: Callable[[dict[str, Any], Path], object]
     """Gets the agent's table and a folder for its files. Raises pydantic's ValidationError."""
+    build_for_evals: Callable[[Path], object] | None
+    """Gets a folder for its files, and uses stand-ins for the services outside. None: it needs none to be played."""
     shares: str
     """The agent whose table it uses; empty: its own."""
     folder: Path | None
@@ -103,10 +105,13 @@ def _checked(name: str, module: ModuleType) -> AgentModule:
     build = getattr(module, "build", None)
     if not callable(build):
         raise Unusable(f"{its} has no function `build`.")
+    for_evals = getattr(module, "build_for_evals", None)
+    if for_evals is not None and not callable(for_evals):
+        raise Unusable(f"{its} has a `build_for_evals` that is no function.")
     shares = getattr(module, "SHARES", "")
     if not isinstance(shares, str) or shares == name:
         raise Unusable(f"{its} has the SHARES {shares!r}; it must be the name of another agent.")
-    return AgentModule(name, build, shares, _folder(module))
+    return AgentModule(name, build, for_evals, shares, _folder(module))
 
 
 def _folder(module: ModuleType) -> Path | None:

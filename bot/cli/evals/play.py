@@ -1,5 +1,6 @@
 """Plays one case through the product's own road: the inbox, a worker, the plan, the context, the model, the guards,
-real approvals and real deployments, on a copy of the site in a folder of its own.
+real approvals and real deployments, on a copy of the site in a folder of its own. An agent that deploys nothing here
+brings stand-ins for the services that it uses instead (`build_for_evals` of its module).
 
 The store is in memory, and nobody is told anything: what counts is in the log of the thread and on the disk. It never
 touches a store, a channel or a target of the team.
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ from bot.cli.session import working
 from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.setup import Setup
-from bot.team.agents import build_agents
+from bot.team.agents import build_agents, build_for_evals
 from bot.team.file import read_team
+from bot.team.modules import AgentModule
 from channels.terminal import NAME as TERMINAL
 from channels.terminal import TerminalChannel, place_of
 from store import keys
@@ -55,6 +57,8 @@ CASE_SECONDS_MAX = 900.0
 WAIT_SECONDS_MAX = 60.0
 """A thread that waits for longer than this rests, as far as a case is concerned."""
 DEPLOYED_SECONDS_MAX = 60.0
+ANYONE = '[[rule]]\ntool = "*"\ngroup = "anyone"\n'
+"""The team file where there is no site."""
 LOOK_SECONDS = 0.05
 
 
@@ -71,8 +75,9 @@ class Played:
 class Stage:
     """What all cases of an agent share."""
 
-    agent: str
-    sites: Sites
+    module: AgentModule
+    sites: Sites | None
+    """None: the agent has stand-ins instead."""
     table: dict[str, Any] | None = None
     """Of the team's own agent, in its team file; None: the agent ships, and has the table of the site."""
     team_folder: Path = Path()
@@ -81,10 +86,10 @@ class Stage:
         """`kept` gets each answer as it comes. Raises CaseError."""
         began = asyncio.get_running_loop().time()
         with tempfile.TemporaryDirectory(prefix="bot-eval-", ignore_cleanup_errors=True) as folder:
-            site = await asyncio.to_thread(self.sites.copy, case, Path(folder) / "site")
+            site = await asyncio.to_thread(self.sites.copy, case, Path(folder) / "site") if self.sites else None
             app = self.app(site, Path(folder))
-            await _deploy_before(app, self.agent, case)
-            one = _Course(case, app, site, self.agent, model, kept)
+            await _deploy_before(app, self.module.name, case)
+            one = _Course(case, app, site, self.module.name, model, kept)
             try:
                 async with asyncio.timeout(CASE_SECONDS_MAX):
                     verdict = await one.run()
@@ -94,31 +99,36 @@ class Stage:
         seconds = asyncio.get_running_loop().time() - began
         return Played(verdict, first_was_right(case, made), made, answers, seconds)
 
-    def app(self, site: Site, folder: Path) -> App:
-        """The program over this site, without channels that reach anybody."""
+    def app(self, site: Site | None, folder: Path) -> App:
+        """The program over this site, without channels that reach anybody. Raises SettingsError."""
         team_file = folder / "bot.toml"
-        site.write_team_file(team_file)
+        if site:
+            site.write_team_file(team_file)
+        else:
+            team_file.write_text(ANYONE, encoding="utf-8")
         team = read_team(team_file)
-        if self.table is not None:
-            team = team.model_copy(update={"agents": {**team.agents, self.agent: self.table}})
+        if self.table is not None and site:
+            team = team.model_copy(update={"agents": {**team.agents, self.module.name: self.table}})
         setup = Setup(Settings(bot_home=folder / "home", bot_config=team_file, bot_grace_seconds=2), team)
-        agents = build_agents(team, folder / "home", self.team_folder)
+        agents = build_agents(team, folder / "home", self.team_folder).built
+        if stands_in := build_for_evals(self.module, folder / "home"):
+            agents = {stands_in.name: replace(stands_in, named_by_rule=team.rules.names)}
         store = MemoryStore()
         terminal = TerminalChannel()
-        return App(
-            setup, store, Inbox(store), agents.built, {terminal.name: terminal}, authority=policies_of(setup, store)
-        )
+        return App(setup, store, Inbox(store), agents, {terminal.name: terminal}, authority=policies_of(setup, store))
 
 
 class _Course:
     """One case on its way."""
 
-    def __init__(self, case: Case, app: App, site: Site, agent: str, model: Model, kept: Callable[[Raw], None]) -> None:
+    def __init__(
+        self, case: Case, app: App, site: Site | None, agent: str, model: Model, kept: Callable[[Raw], None]
+    ) -> None:
         self._case = case
         self._app = app
         self._site = site
         self._agent = app.roster[agent]
-        self._before = running(site)
+        self._before = running(site) if site else {}
         self._acts = list(case.script)
         self._asked_since_act = 0
         self._made_before_act = 0
@@ -167,9 +177,9 @@ class _Course:
 
     def _on_disk(self) -> Verdict:
         """Right, unless something else runs than should."""
-        now = running(self._site)
-        if self._case.runs is None:
+        if self._case.runs is None or self._site is None:
             return Verdict("right")
+        now = running(self._site)
         wanted = expected(self._site, self._before, self._case.runs)
         for environment, components in wanted.items():
             for component, sha in components.items():
