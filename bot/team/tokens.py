@@ -42,7 +42,7 @@ WORDS = (
     *("key", "letmein", "my-own-token", "mysecret", "mytoken", "pass", "password", "production", "qwerty", "root"),
     *("secret", "slack", "staging", "test", "test-token", "test123", "testing", "token", "user", "x", "xxx"),
 )
-"""Tokens that anybody guesses; "test" was once an example in the README."""
+"""Tokens that anybody guesses; "test" was once an example in our own pages."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 _SHA256 = re.compile(r"([0-9a-f]{64})( +\*?-)?")
 """sha256sum prints the name of its input (`-`) after the digest."""

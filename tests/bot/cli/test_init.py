@@ -58,8 +58,10 @@ def test_the_program_takes_the_file_and_who_wrote_it_may_approve(site: FirstSite
     assert all("approval" not in one for one in deploy["environments"].values()), "nothing runs without an approval"
 
 
-def test_the_example_in_the_readme_is_what_it_writes() -> None:
-    assert f"```toml\n{team_file(SITE, 'dex@build-1')}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_example_on_the_page_is_what_it_writes() -> None:
+    assert f"```toml\n{team_file(SITE, 'dex@build-1')}```" in (ROOT / "docs" / "quick-start.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.fixture

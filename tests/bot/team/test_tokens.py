@@ -107,14 +107,14 @@ def test_a_hash_that_somebody_typed_is_refused(problems: Any, typed: str) -> Non
     assert "was typed, not computed" in problems(table(sha256=repr(typed)))[0]
 
 
-def test_the_example_in_the_readme_lets_nobody_in(problems: Any) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"(\[tokens\..*?)```", readme, re.DOTALL)
+def test_the_example_on_the_page_lets_nobody_in(problems: Any) -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"(\[tokens\..*?)```", page, re.DOTALL)
     hashes = re.findall(r'sha256 = "(.*?)"', block)
     assert hashes
     for example in hashes:
         assert problems(table(sha256=f'"{example}"'))
-    assert hashlib.sha256(b"test").hexdigest() not in readme
+    assert hashlib.sha256(b"test").hexdigest() not in page
 
 
 def test_a_token_of_a_person_stands_in_a_table_of_its_own(problems: Any) -> None:

@@ -1,9 +1,8 @@
-"""What the README and the pages in docs/ say is true: their code runs, their configuration loads, and the README names
-every command and setting.
-"""
+"""The samples on the pages are true: the Python runs, the TOML loads, the JSON is JSON."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from agent.arguments import arguments_of
@@ -20,30 +20,34 @@ from agent.definition import Agent
 from agent.roster import deploy, rollback
 from agent.steps import Call, Tool, ToolError
 from bot.app import roster_problems
-from bot.cli.main import COMMANDS
 from bot.settings import Settings
 from bot.setup import Setup, load
 from bot.team.agents import build_agents
 from bot.team.file import Team
 from bot.team.tokens import sha256_of, token_problems
-from tests import ROOT
+from tests.docs.pages import DOCS, PAGES, README, Page
 from tests.telling.playbook import World, done
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
-SITE = (ROOT / "docs" / "site.md").read_text(encoding="utf-8")
+AGENTS = DOCS["agents"]
+PARTS = re.compile(r"# bot\.toml\n")
+RUN_HERE = {"class RestartService", 'NAME = "db"'}
+"""The Python that the tests below run."""
+ELSEWHERE = {
+    "SlackServer.from_manifest": "tests/stories/test_slack.py runs these calls",
+    "while (action := decide": "two lines of agent/loop.py",
+}
+"""The Python that nothing here can run: what it is of."""
+WHOLE_FILES = {
+    "[agents.db]": "loaded by the test of that agent",
+    "[agents.deploy.components.shop]": "what `bot init` writes: tests/bot/cli/test_init.py",
+}
+"""The TOML that is no part of one team file."""
 
 
-def block(language: str, containing: str, page: str = README) -> str:
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    found = [body for body in blocks if containing in body]
-    assert len(found) == 1, f"one {language} block with {containing!r}"
-    return found[0]
-
-
-async def test_the_tool_in_the_readme_is_one() -> None:
-    names: dict[str, object] = {"__name__": "readme"}
-    exec(compile(block("python", "class RestartService"), "README.md", "exec", dont_inherit=True), names)  # noqa: S102 - our own README
+async def test_the_tool_on_the_page_is_one() -> None:
+    names: dict[str, object] = {"__name__": "docs"}
+    text = AGENTS.block("python", "class RestartService")
+    exec(compile(text, AGENTS.name, "exec", dont_inherit=True), names)  # noqa: S102 - our own page
     tool = names["RestartService"]
     assert isinstance(tool, type)
     assert issubclass(tool, Tool)
@@ -72,12 +76,12 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-async def test_an_agent_is_added_as_the_readme_says(beside: Path) -> None:
+async def test_an_agent_is_added_as_the_page_says(beside: Path) -> None:
     folder = beside / "agents" / "db"
     folder.mkdir(parents=True)
     (folder / "prompt.md").write_text("You look after our database.")
-    (folder / "__init__.py").write_text(block("python", 'NAME = "db"'))
-    (beside / "bot.toml").write_text(block("toml", "[agents.db]"))
+    (folder / "__init__.py").write_text(AGENTS.block("python", 'NAME = "db"'))
+    (beside / "bot.toml").write_text(AGENTS.block("toml", "[agents.db]"))
     setup = load(roster_problems)
     agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
     world = World()
@@ -89,12 +93,12 @@ async def test_an_agent_is_added_as_the_readme_says(beside: Path) -> None:
     assert agents["db"].prompt == "You look after our database."
 
 
-def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
+def test_one_that_ships_is_copied_as_the_page_says(beside: Path) -> None:
     folder = beside / "agents" / "yours"
     shutil.copytree(Path(rollback.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = (folder / "__init__.py").read_text()
     (folder / "__init__.py").write_text(code.replace('NAME = "rollback"', 'NAME = "yours"'))
-    site = block("toml", "[agents.deploy.components.ledger]", SITE)
+    site = DOCS["site"].block("toml", "[agents.deploy.components.ledger]")
     (beside / "bot.toml").write_text(f"{site}\n[agents.yours]\n")
     setup = load(roster_problems)
     agents = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
@@ -102,18 +106,25 @@ def test_one_that_ships_is_copied_as_the_readme_says(beside: Path) -> None:
     assert agents["yours"].tools == agents["rollback"].tools
 
 
+def test_all_python_is_run_somewhere() -> None:
+    blocks = [body for page in PAGES for body in page.blocks("python")]
+    for body in blocks:
+        compile(body, "page", "exec", dont_inherit=True, flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        assert sum(mark in body for mark in (*RUN_HERE, *ELSEWHERE)) == 1, body
+    assert len(blocks) == len(RUN_HERE) + len(ELSEWHERE)
+
+
 @pytest.mark.parametrize(
-    ("pages", "parts", "components"),
+    ("pages", "components"),
     [
-        pytest.param((README,), 5, ("payments",), id="README"),
-        pytest.param((POLICIES, SITE), 2, ("payments", "ledger"), id="docs"),
+        pytest.param((README,), ("payments",), id="README"),
+        pytest.param(tuple(DOCS.values()), ("payments", "ledger"), id="docs"),
     ],
 )
-def test_the_team_file_on_these_pages_loads(
-    tmp_path: Path, pages: tuple[str, ...], parts: int, components: tuple[str, ...]
+def test_the_parts_of_a_team_file_load_together(
+    tmp_path: Path, pages: tuple[Page, ...], components: tuple[str, ...]
 ) -> None:
-    found = [part for page in pages for part in re.findall(r"```toml\n(# bot.toml.*?)```", page, re.DOTALL)]
-    assert len(found) == parts
+    found = [body for page in pages for body in page.blocks("toml") if PARTS.match(body)]
     text = "\n".join(found).replace('sha256 = "…"', f'sha256 = "{sha256_of("a random token")}"')
     team = Team.model_validate(tomllib.loads(text))
     assert token_problems(team.tokens, team.people) == []
@@ -133,30 +144,17 @@ def test_the_team_file_on_these_pages_loads(
     assert [text for text in problems if not any(words in text for words in alone)] == [], problems
 
 
-def test_every_page_that_is_linked_is_there() -> None:
-    for page in re.findall(r"\]\(((?:docs|\.github)/[^)#]*)\)", README):
-        assert (ROOT / page).exists(), page
+def test_all_toml_is_loaded_somewhere() -> None:
+    others = [body for page in PAGES for body in page.blocks("toml") if not PARTS.match(body)]
+    for body in others:
+        tomllib.loads(body)
+        assert sum(mark in body for mark in WHOLE_FILES) == 1, body
+    assert len(others) == len(WHOLE_FILES)
 
 
-def test_every_command_is_named() -> None:
-    named = set(re.findall(r"`bot ([a-z]+)", README))
-    assert named == set(COMMANDS)
-
-
-def test_every_setting_is_named() -> None:
-    table = README[README.index("## Settings") : README.index("## Commands")]
-    named = set(re.findall(r"`([A-Z][A-Z_]+)`", table.split("Your own Redis")[0]))
-    assert named == {name.upper() for name in Settings.model_fields}
-
-
-def test_every_make_target_is_there() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE)):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
-
-
-def test_every_file_that_the_readme_names_exists() -> None:
-    root = ROOT
-    for name in re.findall(r"`((?:agent|bot|channels|store)/[\w./]*)`", README):
-        if "yours" not in name:
-            assert (root / name).exists(), name
+def test_all_json_and_yaml_can_be_read() -> None:
+    for page in PAGES:
+        for body in page.blocks("json"):
+            json.loads(body)
+        for body in page.blocks("yaml"):
+            assert yaml.safe_load(body), page.name
