@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from agent.definition import Agent
 from agent.loop import Loop
-from agent.model.base import Model
+from agent.model.base import DEFAULT, STAND_IN, Model
 from agent.model.bounded import BoundedModel
 from agent.model.choice import Models, Option
 from bot import extras
@@ -32,7 +32,7 @@ from bot.stores import secret_keys, store_of
 from bot.team.agents import build_agents, inspect_agents
 from bot.team.calendar import schedules_of
 from bot.team.check import team_problems
-from bot.team.models import KEY_VARIABLE, ModelEnvironment, ModelSetup, model_setups
+from bot.team.models import KEY_VARIABLE, ModelEnvironment, ModelSetup, ModelTable, model_setups
 from bot.team.names import NO_AGENT
 from bot.team.people import People
 from bot.team.policies import Policies
@@ -243,7 +243,8 @@ async def model_of(setup: Setup) -> AsyncIterator[Models]:
     found, problems = _models_of(setup)
     if problems:
         raise SettingsError(problems)
-    models = Models([_option(one, setup.settings.bot_concurrency) for one in found])
+    calls_max = setup.settings.bot_concurrency
+    models = Models([_option(one, calls_max) for one in found] or [_stand_in(calls_max)])
     try:
         yield models
     finally:
@@ -256,10 +257,19 @@ def model_problems(setup: Setup) -> list[str]:
 
 
 def _models_of(setup: Setup) -> tuple[list[ModelSetup], list[str]]:
+    """The models, and what is missing for them. None of either: the stand-in decides, whatever the team file names."""
     settings = setup.settings
+    if settings.openai_model == STAND_IN:
+        return [], []
     others = {name.upper() for name in Settings.model_fields} - {KEY_VARIABLE}
     known = ModelEnvironment(settings.openai_model, settings.openai_base_url, settings.variable, frozenset(others))
     return model_setups(setup.team.models, known)
+
+
+def _stand_in(calls_max: int) -> Option:
+    from agent.roster.stand_in import StandIn  # not at the top: it imports deploybot, which a team may not use
+
+    return Option(BoundedModel(DEFAULT, StandIn(), calls_max=calls_max), ModelTable().timeout_seconds)
 
 
 def _option(setup: ModelSetup, calls_max: int) -> Option:

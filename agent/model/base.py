@@ -21,6 +21,8 @@ Concerns = Literal["model", "request", "pace"]
 RETRY_AFTER_SECONDS_MAX = 3_600.0
 DEFAULT = "default"
 """The label of the model of every agent that has no other."""
+STAND_IN = "stand-in"
+"""The name of what is no model, and stands in for all of them (`agent.roster.stand_in`)."""
 ERROR_CHARS_MAX = 400
 ANSWER_CHARS_MAX = 300
 """Of an unusable answer, the beginning that is kept."""

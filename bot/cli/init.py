@@ -185,7 +185,10 @@ def _working_tree() -> str:
 def _what_next(settings: Settings) -> str:
     program = console.program()
     model = (
-        "" if settings.has_model else "Set OPENAI_MODEL and OPENAI_API_KEY (any endpoint that speaks the OpenAI API).\n"
+        ""
+        if settings.has_model
+        else "Set OPENAI_MODEL and OPENAI_API_KEY (any endpoint that speaks the OpenAI API); without a model, set\n"
+        "OPENAI_MODEL=stand-in, which matches a few keywords.\n"
     )
     return (
         f"Next: {model and 'first, '}read it: each deployment waits for an approval until you say otherwise.\n{model}"

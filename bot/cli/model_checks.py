@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from agent.context.window import Context
 from agent.definition import Agent
-from agent.model.base import DEFAULT, Answer, ModelBusy, ModelFailure, Prompt
+from agent.model.base import DEFAULT, STAND_IN, Answer, ModelBusy, ModelFailure, Prompt
 from agent.model.choice import Models, Option
 from bot.app import model_of, model_problems
 from bot.cli.findings import Finding
@@ -31,6 +31,9 @@ WORDS = "This only checks the connection: nothing is to be done. Is everything i
 
 async def check_models(setup: Setup) -> list[Finding]:
     """A finding for each model and each agent that uses it."""
+    if setup.settings.openai_model == STAND_IN:
+        what = f"OPENAI_MODEL is {STAND_IN}, which is no model: it matches a few keywords."
+        return [Finding("model", "warning", f"{what} Name a model before people rely on it.")]
     if problems := model_problems(setup):
         return [Finding("model", "failed", " ".join(problems))]
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder).built

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 
+from agent.model.base import STAND_IN
 from bot.app import model_of, opened
 from bot.cli import command, console, person
 from bot.cli.answering import report
@@ -37,6 +38,8 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot, model_of(setup) as model:
             me, lines = person.at_terminal(name, bot.people), typed_lines()
+            if setup.settings.openai_model == STAND_IN:
+                console.say(f"What answers here is the {model.name}.")
             if thread:
                 found = await bot.store.load(thread)
                 console.say(HELP)

@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, field_validator
 
-from agent.model.base import DEFAULT
+from agent.model.base import DEFAULT, STAND_IN
 from agent.model.parameters import OURS, Parameters
 from agent.model.price import Price
 from bot.team.durations import parse_duration, plain
@@ -163,6 +163,8 @@ def models_problems(models: Mapping[str, ModelTable]) -> list[str]:
 def _problems_of(name: str, table: ModelTable) -> Iterator[str]:
     if not table.model and name != DEFAULT:
         yield ".model is missing."
+    if table.model == STAND_IN:
+        yield f".model must be a model: {STAND_IN} is none, and only the variable OPENAI_MODEL sets it."
     if table.base_url and not table.api_key_env:
         # The key of one provider must not be sent to another.
         yield ".api_key_env is missing: with a base_url of its own, name the variable that holds the key for it."

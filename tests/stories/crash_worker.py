@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import sys
@@ -26,8 +27,8 @@ from agent.loop import Loop
 from agent.model.base import Answer, Prompt
 from agent.roster.deploy.deployers.base import Deployer, Run, Running
 from agent.roster.deploy.end_to_end import EndToEnd
-from agent.roster.deploy.stand_in import StandIn
 from agent.roster.deploy.targets import Targets
+from agent.roster.stand_in import StandIn
 from bot.logs import set_up_logging
 from bot.worker import Worker
 from channels.messages import NEW, Outgoing, Way
@@ -77,9 +78,9 @@ class CrashingStore(RedisStore):
 class CrashingModel(StandIn):
     points: Points
 
-    async def answer(self, prompt: Prompt) -> Answer:
+    async def answer(self, prompt: Prompt, *, within_seconds: float = math.inf) -> Answer:
         async with self.points.around("the model"):
-            return await super().answer(prompt)
+            return await super().answer(prompt, within_seconds=within_seconds)
 
 
 class CrashingChannel(TerminalChannel):

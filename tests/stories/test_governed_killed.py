@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import aiohttp
 import pytest
 
-from agent.roster.deploy.stand_in import next_step, read
+from agent.context.parsed import parsed
+from agent.roster.deploy.stand_in import next_step
 from store.deliveries import MessageFailed, MessageSent
 from store.events import ApprovalDecided, ToolInterrupted, ToolStarted
 from store.redis.store import RedisStore
@@ -90,7 +91,7 @@ POINTS = (
 def decider(request: dict[str, Any]) -> Reply:
     """The demo's, who would ask for Ana's revision again after that of Cat: here one deployment is enough."""
     context = request["messages"][-1]["content"]
-    if any(block.tag == "wait_for_deployment" and block.data.get("state") == "succeeded" for block in read(context)):
+    if any(block.tag == "wait_for_deployment" and block.data.get("state") == "succeeded" for block in parsed(context)):
         return step({"intent": "done_for_now", "message": LAST_WORD})
     return Reply(next_step(request["messages"][0]["content"], context))
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent.authority import AnyoneMay
 from agent.loop import Loop
-from agent.roster.deploy.stand_in import StandIn
+from agent.roster.stand_in import StandIn
 from bot.inbox import Inbox
 from bot.worker import Worker
 from channels.terminal import NAME as TERMINAL

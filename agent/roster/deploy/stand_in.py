@@ -1,9 +1,8 @@
-"""A stand-in for the model, for trying deploybot without one. It has no intelligence: it matches a few keywords.
+"""What the stand-in for a model (`agent.roster.stand_in`) answers for deploybot. It matches a few keywords.
 
-It implements the same port as a real model: it gets only the text of the prompt, and answers JSON that is parsed and
-validated like any other. It knows only what the prompt says, the names of the site as well, so the demo tests that too.
-It understands deploying, rolling back, asking for the status and withdrawing a request; to anything else it says that
-it does not.
+It gets only the text of the prompt, and answers JSON that is parsed and validated like any other. It knows only what
+the prompt says, the names of the site as well, so the demo tests that too. It understands deploying, rolling back,
+asking for the status and withdrawing a request; to anything else it says that it does not.
 """
 
 from __future__ import annotations
@@ -15,10 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import yaml
-
-from agent.model.base import Answer, Prompt
-from agent.model.schema import find_step, validated
+from agent.context.parsed import ParsedBlock, parsed
 from agent.roster.deploy.site_as_read import Site, site_in
 from agent.roster.deploy.tools.deploy import Deploy, Rollback
 from agent.roster.deploy.tools.guards import Waiver
@@ -33,21 +29,16 @@ from agent.steps import (
     WithdrawRequest,
 )
 
-_BLOCK = re.compile(r"^<([a-z0-9_]+)>\n(.*?)^</\1>$", re.DOTALL | re.MULTILINE)
 _REVISION = re.compile(r"\b(v\d+(?:\.\d+)*[\w.-]*|[0-9a-f]{7,40})(?![\w.])", re.IGNORECASE)
 Json = dict[str, Any]
 _ONGOING = {"waits_for_approval", "approved_and_about_to_run", "under_way"}
 """Keys of the block `now` that list ongoing work."""
 _UNCHANGED = re.compile(r"\(rows ([0-9, ]+): unchanged\)")
+_SETTLED = ("human_response", "approval_expired", "withdraw_request", "refused", "cancelled")
+"""What may have ended a request."""
 _LOOK = ListDeployments()
 _LOOKS = ("look_up", "list_git_tags", "list_deployments")
 """The results that hold tables of tags and of what runs."""
-
-
-@dataclass(frozen=True)
-class Block:
-    tag: str
-    data: Json
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,8 @@ class Goal:
 @dataclass
 class Plan:
     site: Site
+    blocks: list[ParsedBlock]
+    """All of them: what a message made code look up stands behind it."""
     goals: list[Goal] = field(default_factory=list)
     done: list[Json] = field(default_factory=list)
     """The results of the successful deployments since the goals were set."""
@@ -74,12 +67,18 @@ class Plan:
     """The answer to the newest message."""
     by_the_way: bool = False
     """The answer does not concern the goals."""
+    rejected: list[Goal] = field(default_factory=list)
+    """The goals that were rejected without a reason, until people say how to go on."""
 
     def aim(self, goals: list[Goal]) -> None:
-        self.goals, self.done, self.reply = goals, [], None
+        self.goals, self.done, self.reply, self.rejected = goals, [], None, []
 
     def give_up(self, reply: Step) -> None:
-        self.goals, self.reply, self.by_the_way = [], reply, False
+        self.goals, self.reply, self.by_the_way, self.rejected = [], reply, False, []
+
+    def go_on_with(self, goals: list[Goal]) -> None:
+        """Unlike `aim`, with what was done for them before."""
+        self.goals, self.rejected = goals, []
 
     def say(self, reply: Step) -> None:
         self.reply, self.by_the_way = reply, True
@@ -87,14 +86,14 @@ class Plan:
 
 def next_step(instructions: str, context: str) -> str:
     """The answer of a model: one JSON object with a step. It gets the system message and the user message."""
-    blocks = read(context)
-    plan = Plan(site_in(instructions))
+    blocks = parsed(context)
+    plan = Plan(site_in(instructions), blocks)
     for index, block in enumerate(blocks):
         _follow(plan, block, blocks[: index + 1], _latest(blocks, "now"))
     return json.dumps({"step": _answer(plan, blocks).model_dump(mode="json")})
 
 
-def _answer(plan: Plan, blocks: list[Block]) -> Step:
+def _answer(plan: Plan, blocks: list[ParsedBlock]) -> Step:
     """The reply; if it does not concern the goals and nothing is ongoing, work on the goals continues."""
     if plan.reply is None:
         return _go_on(plan, blocks)
@@ -105,11 +104,7 @@ def _answer(plan: Plan, blocks: list[Block]) -> Step:
     return _go_on(plan, blocks)
 
 
-def read(context: str) -> list[Block]:
-    return [Block(tag, _unescaped(yaml.safe_load(body)) or {}) for tag, body in _BLOCK.findall(context)]
-
-
-def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
+def _follow(plan: Plan, block: ParsedBlock, seen: list[ParsedBlock], now: Json) -> None:
     """Update the plan by one block."""
     data = block.data
     match block.tag:
@@ -150,8 +145,10 @@ def _follow(plan: Plan, block: Block, seen: list[Block], now: Json) -> None:
             pass
 
 
-def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now: Json) -> None:
+def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[ParsedBlock], now: Json) -> None:
     words, site = text.lower(), plan.site
+    is_order = re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words)
+    named = _revision(words, seen, plan.blocks)
     plan.reply = None
     if is_answer and re.match(r"\s*(yes|no)\b", words):
         # The answer to "Did it happen?". Yes: look at what runs. No: the goal remains, and needs a new approval.
@@ -162,11 +159,18 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
     elif re.search(r"\b(roll ?back|revert|undo)\b", words):
         where = site.environment(words) or site.last
         goals = [Goal("rollback", one, where) for one in site.components_in(words)]
-        plan.aim(goals or [Goal("rollback", environment=where)])
-    elif re.search(r"\b(deploy|ship|release|promote|roll out|put)\b", words):
+        if waiting := _still_waits(plan, goals, seen):
+            plan.say(_done(waiting))
+        else:
+            plan.aim(goals or [Goal("rollback", environment=where)])
+    elif plan.rejected and not (is_order and named) and (goals := _taken_up(plan.rejected, words, site)):
+        plan.go_on_with(goals)
+    elif is_order:
         skipped = site.up_to(name for name in site.before if _skips(name, text))
-        revision, environment = _revision(words, seen), site.environment(words, skipped)
+        like = plan.rejected[0] if plan.rejected and not named else Goal("deploy")
+        environment = site.environment(words, skipped) or like.environment
         components = site.components_in(words) or tuple(reversed(site.targets))
+        revision = named or like.revision
         plan.aim([Goal("deploy", component, environment, revision, skipped) for component in components])
     elif is_answer and plan.goals:
         plan.goals = [
@@ -174,12 +178,12 @@ def _read_message(plan: Plan, text: str, is_answer: bool, seen: list[Block], now
                 goal,
                 component=goal.component or next(iter(site.components_in(words)), ""),
                 environment=goal.environment or site.environment(words),
-                revision=goal.revision or (_revision(words, seen) if goal.kind == "deploy" else ""),
+                revision=goal.revision or (named if goal.kind == "deploy" else ""),
             )
             for goal in plan.goals
         ]
     elif re.search(r"\b(status|what runs|what is running|what's running|where are we|which version)\b", words):
-        plan.say(_done(_status(seen)))
+        plan.say(_done(_status(plan.blocks)))
     elif re.search(r"^\W*(thanks?|thank you|thx|ok|okay|great|cool|nice|perfect)\b", words):
         plan.say(NothingToDo())
     else:
@@ -199,22 +203,47 @@ def _skips(environment: str, text: str) -> re.Match[str] | None:
     return re.search(rf"\b(skip|without) {re.escape(environment)}\b", text, re.IGNORECASE)
 
 
+def _still_waits(plan: Plan, goals: list[Goal], seen: list[ParsedBlock]) -> str:
+    """Why nothing can be rolled back yet; empty: it can, as far as the thread tells."""
+    requests = [block.tag for block in seen if block.tag in ("approval_requested", *_SETTLED)]
+    waits = requests[-1:] == ["approval_requested"]
+    targets = {(done.get("component"), done.get("environment")) for done in plan.done}
+    missing = next((goal for goal in goals if (goal.component, goal.environment) not in targets), None)
+    if not waits or missing is None:
+        return ""
+    what = f"{missing.component} on {missing.environment}"
+    return f"I have deployed no {what} yet, so I cannot roll it back. The request still waits: approve or reject it."
+
+
 def _rejected(plan: Plan, comment: str, by: str) -> None:
-    words = comment.lower()
-    components, revision = plan.site.components_in(words), next((m[1] for m in _REVISION.finditer(words)), "")
     plan.reply = None
+    if goals := _changed(plan.goals, comment.lower(), plan.site):
+        plan.goals = goals
+        return
+    why, goals = f" ({comment})" if comment else "", plan.goals
+    plan.give_up(_done(f"{by.partition(' (')[0]} rejected it{why}, so nothing was deployed. Tell me how to go on."))
+    plan.rejected = goals
+
+
+def _changed(goals: list[Goal], words: str, site: Site) -> list[Goal]:
+    """The goals as an objection wants them; none: it does not say what to do instead."""
+    components, revision = site.components_in(words), next((m[1] for m in _REVISION.finditer(words)), "")
     if revision:
-        plan.goals = [replace(goal, revision=revision) if goal.kind == "deploy" else goal for goal in plan.goals]
+        goals = [replace(goal, revision=revision) if goal.kind == "deploy" else goal for goal in goals]
     if components and re.search(r"\b(first|before)\b", words):
-        plan.goals.sort(key=lambda goal: goal.component != components[0])
-    elif components and re.search(r"\b(only|just)\b", words):
-        plan.goals = [replace(goal, component=c) for c in components for goal in plan.goals[:1]]
-    elif not revision:
-        why = f" ({comment})" if comment else ""
-        plan.give_up(_done(f"{by.partition(' (')[0]} rejected it{why}, so nothing was deployed. Tell me how to go on."))
+        return sorted(goals, key=lambda goal: goal.component != components[0])
+    if components and re.search(r"\b(only|just)\b", words):
+        return [replace(goal, component=c) for c in components for goal in goals[:1]]
+    return goals if revision else []
 
 
-def _go_on(plan: Plan, blocks: list[Block]) -> Step:
+def _taken_up(goals: list[Goal], words: str, site: Site) -> list[Goal]:
+    """The rejected goals as these words want them; none: the words are about something else."""
+    again = re.search(r"\b(again|retry|go (on|ahead)|do it)\b", words)
+    return _changed(goals, words, site) or (goals if again else [])
+
+
+def _go_on(plan: Plan, blocks: list[ParsedBlock]) -> Step:
     if unclear := next((goal for goal in plan.goals if _missing(goal)), None):
         return _ask_for(_missing(unclear), unclear, plan.site, blocks)
     if _latest(blocks, "now").get("under_way"):
@@ -232,7 +261,7 @@ def _go_on(plan: Plan, blocks: list[Block]) -> Step:
     return _done(_status(blocks))
 
 
-def _next(plan: Plan, blocks: list[Block]) -> Step | None:
+def _next(plan: Plan, blocks: list[ParsedBlock]) -> Step | None:
     """The next deployment or rollback for the goals: first everything to the environments that come before."""
     deploys = [goal for goal in plan.goals if goal.kind == "deploy"]
     first = [
@@ -263,7 +292,7 @@ def _missing(goal: Goal) -> str:
     return "" if goal.environment else "environment"
 
 
-def _ask_for(what: str, goal: Goal, site: Site, blocks: list[Block]) -> Step:
+def _ask_for(what: str, goal: Goal, site: Site, blocks: list[ParsedBlock]) -> Step:
     match what:
         case "component":
             return _ask("Which one shall I roll back?", f"On {goal.environment}.", list(site.targets))
@@ -281,7 +310,7 @@ def _reached(goal: Goal, result: Json) -> bool:
     return goal.kind == "rollback" or _is(goal.revision, str(result.get("sha", "")), str(result.get("name", "")))
 
 
-def _runs(blocks: list[Block], goal: Goal) -> bool:
+def _runs(blocks: list[ParsedBlock], goal: Goal) -> bool:
     return any(
         (row["component"], row["environment"]) == (goal.component, goal.environment)
         and _is(goal.revision, str(row.get("sha") or ""), str(row.get("name") or ""))
@@ -293,7 +322,7 @@ def _is(revision: str, sha: str, name: str) -> bool:
     return bool(sha) and (revision.startswith(sha) or sha.startswith(revision) or name == revision)
 
 
-def _status(blocks: list[Block]) -> str:
+def _status(blocks: list[ParsedBlock]) -> str:
     rows = _running(blocks)
     lines = [
         f"- {row['component']} on {row['environment']}: {row['sha'] or 'nothing'}"
@@ -306,22 +335,22 @@ def _status(blocks: list[Block]) -> str:
     return "What runs now:\n" + "\n".join(lines) if lines else "I could not find out what runs now."
 
 
-def _latest(blocks: Iterable[Block], tag: str) -> Json:
+def _latest(blocks: Iterable[ParsedBlock], tag: str) -> Json:
     return next((block.data for block in reversed(list(blocks)) if block.tag == tag), {})
 
 
-def _rows(blocks: Iterable[Block], key: str) -> list[dict[str, str]]:
+def _rows(blocks: Iterable[ParsedBlock], key: str) -> list[dict[str, str]]:
     """The rows under this key in the newest result that has it."""
     return next(reversed([*_tables(blocks, key)]), [])
 
 
-def _running(blocks: Iterable[Block]) -> list[dict[str, str]]:
+def _running(blocks: Iterable[ParsedBlock]) -> list[dict[str, str]]:
     """What runs on each target, as it was looked up last."""
     newest = {(row["component"], row["environment"]): row for rows in _tables(blocks, "deployments") for row in rows}
     return [*newest.values()]
 
 
-def _tables(blocks: Iterable[Block], key: str) -> Iterator[list[dict[str, str]]]:
+def _tables(blocks: Iterable[ParsedBlock], key: str) -> Iterator[list[dict[str, str]]]:
     """The rows under this key in each result that has it. A repeated table lists only the changed rows."""
     last: dict[tuple[str, str], list[dict[str, str]]] = {}
     for block in blocks:
@@ -345,23 +374,12 @@ def _table(text: str, before: list[dict[str, str]]) -> list[dict[str, str]]:
     return table
 
 
-def _revision(words: str, seen: list[Block]) -> str:
+def _revision(words: str, seen: list[ParsedBlock], blocks: list[ParsedBlock]) -> str:
+    """The newest tag is the one that was known when they were written, or was looked up next."""
     if named := next((match[1] for match in _REVISION.finditer(words)), ""):
         return named
-    tags = _rows(seen, "tags")
+    tags = _rows(seen, "tags") or next(_tables(blocks, "tags"), [])
     return str(tags[0]["name"]) if tags and re.search(r"\b(latest|newest)\b", words) else ""
-
-
-def _unescaped(value: Any) -> Any:
-    match value:
-        case str():
-            return value.replace("&lt;", "<").replace("&amp;", "&")
-        case dict():
-            return {key: _unescaped(item) for key, item in value.items()}
-        case list():
-            return [_unescaped(item) for item in value]
-        case _:
-            return value
 
 
 def _done(message: str) -> Step:
@@ -373,13 +391,3 @@ def _ask(question: str, context: str, choices: list[str] | None = None) -> Step:
         urgency="medium", format="multiple_choice" if choices else "free_text", choices=choices or []
     )
     return RequestHumanInput(question=question, context=context, options=options)
-
-
-class StandIn:
-    """Implements `agent.model.base.Model`."""
-
-    name = "stand-in"
-
-    async def answer(self, prompt: Prompt) -> Answer:
-        data, _ = find_step(next_step(prompt.agent.prompt, prompt.user))
-        return Answer(validated(prompt.agent, data), None, self.name)

@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.model.base import Model
-from agent.roster.deploy.stand_in import StandIn
+from agent.model.base import STAND_IN, Model
+from agent.roster.stand_in import StandIn
 from bot.app import model_of, opened
 from bot.cli import command, console, person
 from bot.cli.asking import typed_lines
@@ -69,7 +69,7 @@ async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
         settings = settings.model_copy(update={"redis_url": "", "bot_home": home})
         async with opened(Setup(settings, read_team(team_file))) as app, _decider(settings) as model:
             print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
-            if isinstance(model, StandIn):
+            if settings.openai_model in ("", STAND_IN):
                 print(
                     "No model is configured (OPENAI_MODEL), so a small stand-in decides: it knows a few words. "
                     "Everything else is real."

@@ -294,3 +294,25 @@ async def test_what_to_check_is_told_by_the_name_that_it_has_there(team_file: Te
         "`base_url` of models.cheap in the team file."
     )
     assert told[1] == "The endpoint does not accept the API key (401); check OTHER_KEY."
+
+
+async def test_the_stand_in_needs_no_key_and_takes_the_place_of_every_model(
+    team_file: TeamFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_MODEL", "stand-in")
+    for name in ("OPENAI_API_KEY", "OTHER_KEY"):
+        monkeypatch.delenv(name)
+    team_file(f'{CHEAP}\n[models.default]\nmodel = "big-2"\nfallback = "cheap"\n')
+    found = await models(load(model_problems))
+    assert found.name == "stand-in (no model: it matches a few keywords)"
+    assert [*found.options] == ["default"]
+    answer = await found.answer(prompt(agent="rollback"))
+    assert answer.model == "stand-in"
+    finding = {finding.what: finding async for finding in examine(load())}["model"]
+    assert (finding.state, "which is no model" in finding.text) == ("warning", True)
+
+
+def test_the_stand_in_is_no_model_of_the_team_file(team_file: TeamFile) -> None:
+    team_file(CHEAP.replace("small-1", "stand-in"))
+    said = "bot.toml: models.cheap.model must be a model: stand-in is none, and only the variable OPENAI_MODEL sets it."
+    assert said in problems()

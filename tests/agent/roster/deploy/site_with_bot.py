@@ -21,7 +21,7 @@ from agent.model.base import Answer, Model, Prompt
 from agent.model.schema import find_step, validated
 from agent.roster import deploy as deploybot
 from agent.roster import rollback
-from agent.roster.deploy.stand_in import StandIn
+from agent.roster.stand_in import StandIn
 from bot.deciding import DecisionResult
 from bot.inbox import Inbox
 from bot.team.file import read_team
