@@ -17,41 +17,50 @@ from channels.hosts import is_loopback
 
 
 class EmailSettings(BaseModel):
-    """Each field is the variable of its name."""
+    """Each field is the variable of its name. What stands below it is its entry in docs/reference.md."""
 
     # Nobody reads these alone, and to build validators takes a command as long as half of its own code.
     model_config = ConfigDict(defer_build=True)
 
     email_address: str = ""
-    """The address that people write to."""
+    """The address that people write to. Empty: mail is off."""
     email_oauth: Literal["", "microsoft", "google"] = ""
-    """Whose mailbox is opened by OAuth 2. Empty: it is opened with the passwords in the URLs."""
+    """Who has the mailbox, if it is opened by OAuth 2: `microsoft` or `google`. Empty: by passwords in the URLs."""
     email_oauth_client_id: str = ""
+    """The id of the app that you registered there."""
     email_oauth_client_secret: SecretStr = SecretStr("")
-    """Of Microsoft: the app logs in by itself. Google gives one to every app."""
+    """At Microsoft: with it, the app logs in by itself. At Google: it comes with the id."""
     email_oauth_tenant: str = Field(default="", pattern=r"^[A-Za-z0-9.-]*$")
-    """Of Microsoft: the directory's id or domain."""
+    """At Microsoft: the directory's id, or one of its domains."""
     email_oauth_service_account: SecretStr = SecretStr("")
-    """Of Google: the JSON key of a service account that acts for the mailbox."""
+    """At Google: the JSON key of a service account that acts for the mailbox."""
     email_oauth_url: str = ""
-    """Instead of the servers of Microsoft or Google."""
+    """Another token server than theirs, for tests."""
     imap_url: str = Field(default="", repr=False)
+    """The mailbox: `imaps://user:password@host/FOLDER`, or `imap://` to this machine. With OAuth it may be empty.
+
+    Certificates are checked; SSL_CERT_FILE names more authorities.
+    """
     smtp_url: str = Field(default="", repr=False)
-    """With OAuth, neither is needed. An SMTP_URL with a password, or without a user, is used as it is."""
+    """The way out: `smtps://`, or `smtp://…?starttls=required`. With OAuth it may be empty; a URL with a password, or
+    without a user, is used as it is.
+    """
     email_authserv_id: str = ""
-    """The names of our mail server in Authentication-Results, or `*.example.com`. Empty: no reply decides."""
+    """The names of your receiving server in Authentication-Results, with commas between several; `*.example.com` is
+    every name below it. Empty: no reply decides.
+    """
     email_dns_server: str = ""
-    """The DNS resolver that is asked for the keys of signatures. Empty: the system's."""
+    """The DNS resolver that is asked for keys of signatures: `192.0.2.1` or `192.0.2.1:5353`. Empty: the system's."""
     email_arc_sealers: str = ""
-    """The domains of forwarders whose seals (ARC) vouch for senders. Empty: none."""
+    """The domains of forwarders and mailing lists whose seals (ARC) vouch for senders. Empty: none."""
     email_allowed_senders: str = ""
-    """Addresses and domains that may write to us. Empty: nobody."""
+    """Addresses and domains that may write to it. Empty: nobody."""
     email_team_addresses: str = ""
-    """The groups and mailing lists of the team that distribute into the mailbox. Empty: a list's mail is a robot's."""
+    """Groups and mailing lists that distribute into the mailbox. Empty: what a list distributes is a robot's mail."""
     email_plus_addresses: bool = True
-    """Whether our mail server delivers bot+anything@ to bot@."""
+    """Whether your server delivers `bot+anything@` to `bot@`. If `no`, no reply decides."""
     bot_public_url: str = ""
-    """The URL at which people reach our pages. Empty: mails have no links."""
+    """Where people reach `bot run web`. Empty: mails carry no links, and webhooks only paths."""
 
     @field_validator("imap_url", "smtp_url")
     @classmethod

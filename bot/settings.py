@@ -43,48 +43,70 @@ class ChannelSettings(NamedTuple):
 
 
 class Settings(EmailSettings):
-    """Each field is the variable of its name."""
+    """Each field is the variable of its name. What stands below it is its entry in docs/reference.md."""
 
     model_config = ConfigDict(frozen=True)
 
     redis_url: str = Field(default="", repr=False)
-    """Empty: the embedded server under `bot_home`."""
+    """The thread store: `redis://`, `rediss://` or `unix://`. Empty: an embedded Valkey under BOT_HOME."""
     bot_home: Path = Path(".bot")
+    """The folder for the embedded store, deployments and results of evals. One for each machine, on a local disk."""
     bot_config: Path | None = None
+    """The team file. Empty: `bot.toml` in the working directory, if it exists."""
     openai_api_key: SecretStr = SecretStr("")
+    """The key of the model's endpoint."""
     openai_base_url: str = Field(default="https://api.openai.com/v1", repr=False)
+    """The endpoint of the model: any that speaks the OpenAI API."""
     openai_model: str = ""
+    """The model's name there. Empty: the agents have no model, unless the team file names one."""
     slack_bot_token: SecretStr = SecretStr("")
+    """The bot token, `xoxb-…`. Empty: Slack is off."""
     slack_client_id: str = ""
+    """The app's client id. Only where Slack rotates the app's tokens, with the secret and the refresh token."""
     slack_client_secret: SecretStr = SecretStr("")
+    """The app's client secret, where tokens are rotated."""
     slack_refresh_token: SecretStr = SecretStr("")
-    """For an app whose tokens Slack rotates, like the two before."""
+    """The first refresh token. Later ones are kept in the store, encrypted with BOT_SECRET_KEY."""
     slack_app_token: SecretStr = SecretStr("")
-    """For Socket Mode."""
+    """The app-level token, `xapp-…`, for Socket Mode."""
     slack_signing_secret: SecretStr = SecretStr("")
-    """For HTTP."""
+    """The signing secret, for events over HTTP instead of Socket Mode."""
     slack_api_url: str = Field(default="https://slack.com/api/", repr=False)
+    """Another API, for GovSlack or a proxy."""
     webhook_urls: str = Field(default="", repr=False)
-    """Of the endpoints that messages are posted to, by name."""
+    """The endpoints that messages are posted to: `NAME=https://…`, with spaces between several."""
     webhook_secrets: SecretStr = SecretStr("")
-    """What signs the messages to each of them; two secrets of one name both sign."""
+    """What signs the posts to each endpoint: `NAME=whsec_…`. Two secrets of one name both sign."""
     bot_secret_key: SecretStr = SecretStr("")
-    """Signs links and reply addresses. Empty: the embedded store keeps a generated one."""
+    """Signs links, reply addresses and records; encrypts logins that are kept. 16 characters or more, at random.
+
+    Required with REDIS_URL where mail is set up or Slack's tokens are rotated: who reads that Redis must not find it.
+    Empty: the embedded store makes one and keeps it.
+    """
     bot_secret_key_before: SecretStr = SecretStr("")
-    """The key before this one. It still verifies what it signed, and signs nothing."""
+    """The key before this one, while you change it. It verifies what it signed (links hold for a week), and signs
+    nothing. Leave it empty if that key leaked.
+    """
     bot_api_token: SecretStr = SecretStr("")
-    """The HTTP API token of the machine `api`. Empty: only people with their own token may call it."""
+    """The HTTP API's token of the machine `api`, 16 characters or more. Empty: only tokens of the team file count."""
     host: str = "127.0.0.1"
+    """The address at which HTTP is served."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """The port at which HTTP is served."""
     bot_concurrency: Annotated[int, Field(ge=1, le=1000)] = 50
     """The calls that a worker process makes to one model at once, and the threads that it holds beside those."""
     bot_lease_seconds: Annotated[float, Field(ge=1, le=600)] = 15
-    """How long a dead worker keeps its threads."""
+    """How long a thread stays with a worker that died."""
     durable_before_acting: Literal["", "disk", "replica"] = ""
-    """What confirms a start before the tool begins: Redis alone, its disk (WAITAOF), or one of its replicas (WAIT)."""
+    """What confirms a start before its tool begins, and a message before it is acknowledged.
+
+    Empty: Redis alone. `disk`: its disk (WAITAOF, Redis 7.2 or newer). `replica`: one of its replicas (WAIT), so that a
+    failover forgets nothing that acts.
+    """
     bot_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20
-    """How long `bot run` may finish its work after SIGTERM."""
+    """How long `bot run` finishes what it began after SIGTERM."""
     bot_log_level: str = "info"
+    """From which level on lines are written: `debug`, `info`, `warning` or `error`."""
 
     @field_validator("redis_url")
     @classmethod

@@ -160,7 +160,7 @@ def _say_what_came_of(changed: Thread, after: Thread, *, as_json: bool) -> None:
 def stop(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
     """Stop what is under way and withdraw the request.
 
-    The thread stays open: the next message goes on.
+    What has begun goes on to its end. The thread stays open: the next message goes on.
     """
 
     async def work(setup: Setup) -> None:
@@ -173,7 +173,10 @@ def stop(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
 
 
 def pause(thread: ThreadId, name: As = "", as_json: AsJson = False) -> None:
-    """Pause a thread: begin nothing new until it is resumed."""
+    """Pause a thread: begin nothing new until it is resumed.
+
+    It holds between a step's selection and its execution, too. What is running finishes.
+    """
 
     async def work(setup: Setup) -> None:
         async with person.acting(setup, name) as (bot, me):
@@ -201,7 +204,10 @@ def resume(thread: ThreadId, name: As = "", wait: Wait = False, as_json: AsJson 
 
 
 def cancel(thread: ThreadId, reason: Reason = "", name: As = "", as_json: AsJson = False) -> None:
-    """Cancel a thread: begin nothing new, drop its requests."""
+    """Cancel a thread: begin nothing new, drop its requests.
+
+    What is running finishes. `bot resume` reopens the thread.
+    """
 
     async def work(setup: Setup) -> None:
         async with person.acting(setup, name) as (bot, me):

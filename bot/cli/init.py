@@ -54,7 +54,7 @@ def init(
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="ask nothing: take what is suggested")] = False,
 ) -> None:
-    """Write a first bot.toml.
+    """Write a first bot.toml. Overwrites nothing.
 
     Asks for what is not given. Commands are split into arguments as a shell does it, and never run by one.
     """

@@ -81,7 +81,10 @@ def export(
         bool, typer.Option("--public-key", help="print the key that verifies records, for `bot verify --key`")
     ] = False,
 ) -> None:
-    """Print the thread's record: JSON lines, hash-chained."""
+    """Print the thread's record: JSON lines, hash-chained.
+
+    They are signed where BOT_SECRET_KEY is set.
+    """
     if bool(thread) == public_key:
         raise exits.Misused("Name one thread, or use --public-key alone.")
     # Not at the top: only records need it, and it takes as long to import as the events.
@@ -112,7 +115,10 @@ def verify(
         typer.Option("--key", metavar="PUBLIC", help="who must have signed it; default: the key of BOT_SECRET_KEY"),
     ] = None,
 ) -> None:
-    """Check that an exported record is complete and unchanged."""
+    """Check that an exported record is complete and unchanged.
+
+    Without a key it says only that the lines fit together, not who wrote them.
+    """
     from bot.views import record
     from bot.views.signatures import PublicKey, SigningKey
 

@@ -86,7 +86,10 @@ def check(
 
 @app.command()
 def reindex(as_json: AsJson = False) -> None:
-    """Compute the index of the lists anew from the logs. Bots may run meanwhile."""
+    """Compute the index of the lists anew from the logs. Bots may run meanwhile.
+
+    After an update, say, so that the first list need not.
+    """
 
     async def work(setup: Setup) -> None:
         async with store_of(setup.settings) as store:

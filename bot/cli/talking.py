@@ -32,7 +32,10 @@ from channels.terminal import parse
 
 
 def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
-    """Talk to an agent here, with the configured model."""
+    """Talk to an agent here, with the configured model.
+
+    Commands begin with a slash (/help); everything else is for the agent.
+    """
     not_both(thread, agent, "--agent", "it has its agent")
 
     async def work(setup: Setup) -> None:
