@@ -10,6 +10,7 @@ from agent.calls import Called, calls, steps_taken
 from agent.definition import Agent, AgentError, Limits
 from agent.notes import KeepsNotes, NoNotes, Notes, NotesUnavailable
 from agent.openings import opening_of
+from agent.secrets import secret
 from agent.steps import (
     Call,
     DoneForNow,
@@ -67,5 +68,6 @@ __all__ = [
     "as_question",
     "calls",
     "opening_of",
+    "secret",
     "steps_taken",
 ]

@@ -1,13 +1,12 @@
 """The settings from the environment (and `.env` in development): secrets, servers, everything specific to a machine.
 
 They are read once, at startup. All problems are reported together, each with the variable's name and what to do.
-Secrets are never shown, and each may also come from a file (`bot.secret_files`). What a team agrees on is in the team
+Secrets are never shown, and each may also come from a file (`agent.secrets`). What a team agrees on is in the team
 file (`bot.team.file`), what concerns mail in `bot.email_settings`.
 """
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,11 +15,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from agent.secrets import SUFFIX, SecretError, env_file, secret_of, variable
 from bot import extras
 from bot.email_settings import EmailSettings
-from bot.secret_files import SUFFIX, secret_of
 from bot.team.names import nearest
-from bot.team.problems import SettingsError, what_is_wrong, why
+from bot.team.problems import SettingsError, what_is_wrong
 from bot.team.reach import Reach
 from channels.hosts import is_loopback
 from channels.webhook.endpoints import Endpoint, endpoints_of, keys_of, missing, urls_of
@@ -262,8 +261,10 @@ class Settings(EmailSettings):
         if name.lower() in type(self).model_fields:
             value = getattr(self, name.lower())
             return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        given = _env_file()[0] | {key: text for key, text in os.environ.items() if text}
-        return secret_of(name, given.get(name, ""), given.get(f"{name}{SUFFIX}", ""))
+        try:
+            return variable(name)
+        except SecretError as error:
+            raise SettingsError([str(error)]) from None
 
 
 SECRETS = frozenset(
@@ -282,15 +283,15 @@ class Environment(NamedTuple):
 
 def environment() -> Environment:
     """Read the variables, and `.env` if it exists."""
-    file, problems = _env_file()
+    file, problems = env_file()
     variables = _by_name(file) | _by_name(os.environ)
     given = {name: value for name, value in variables.items() if name in Settings.model_fields}
     for name in sorted(SECRETS & {name.removesuffix(SUFFIX.lower()) for name in variables}):
         try:
             path = variables.get(f"{name}{SUFFIX.lower()}", "")
             given[name] = secret_of(name.upper(), given.get(name, ""), path)
-        except SettingsError as error:
-            problems += error.problems
+        except SecretError as error:
+            problems.append(str(error))
             given.pop(name, None)
     wrong: frozenset[str] = frozenset()
     try:
@@ -326,25 +327,6 @@ def misspelt(used: Collection[str] = ()) -> list[str]:
         ):
             warnings.append(f"{name} is not known; did you mean {near}?")
     return warnings
-
-
-def _env_file() -> tuple[dict[str, str], list[str]]:
-    """The variables in `.env` of the working directory, if it exists and can be read, and its problems."""
-    path = Path(".env")
-    if not path.is_file():
-        return {}, []
-    from dotenv import dotenv_values  # not at the top: in production, there is no such file
-    from dotenv.parser import parse_stream
-
-    try:
-        lines = parse_stream(io.StringIO(path.read_text(encoding="utf-8")))
-        bad = [line.original.line for line in lines if line.error]
-    except (OSError, UnicodeDecodeError) as error:
-        return {}, [f".env cannot be read: {why(error)}."]
-    if bad:
-        # The line itself is not shown: it may hold a secret.
-        return {}, [f".env: line {number} is not NAME=value." for number in bad]
-    return {name: value for name, value in dotenv_values(path).items() if value}, []
 
 
 def _missing(extra: str, is_set_up: bool) -> list[str]:

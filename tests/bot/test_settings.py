@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.roster import shipped
 from bot.app import model_problems, roster_problems
 from bot.settings import SECRETS, Settings, misspelt
 from bot.setup import Setup, load
@@ -18,6 +19,7 @@ from tests.fakes.webhooks import new_secret
 from tests.shop import Site
 from tests.stories.program import Bot
 
+SHIPPED = ", ".join(name for name in shipped() if name != "rollback")  # which shares a table
 SECRET = "hunter2-is-my-secret"
 KEY = new_secret()
 RULE = "[[rule]]\ntool = 'deploy'\ngroup = 'a'\n"
@@ -193,8 +195,8 @@ def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: P
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
-        "agents.gardener in the team file is not the name of an agent; the shipped ones are deploy. Put your own agent "
-        "into agents/gardener/ next to it, or name its `module`.",
+        f"agents.gardener in the team file is not the name of an agent; the shipped ones are {SHIPPED}. Put your own "
+        "agent into agents/gardener/ next to it, or name its `module`.",
         "agents.rollback in the team file has no effect: rollback uses [agents.deploy].",
         "agents.deploy.components.backend.repository in the team file is missing.",
         "agents.deploy.components.backend.targets in the team file is missing.",
@@ -517,8 +519,8 @@ def test_wrong_names_in_policies_are_told_with_everything_else(env: Callable[...
     )
     assert problems(roster_problems) == [
         "BOT_LOG_LEVEL must be debug, info, warning or error.",
-        "agents.gardener in the team file is not the name of an agent; the shipped ones are deploy. Put your own agent "
-        "into agents/gardener/ next to it, or name its `module`.",
+        f"agents.gardener in the team file is not the name of an agent; the shipped ones are {SHIPPED}. Put your own "
+        "agent into agents/gardener/ next to it, or name its `module`.",
         "rule 1 (deploy) in the team file: 'relaese' is no group that somebody is in; did you mean release?",
         "rule 1 (deploy) in the team file: ask names 'email:a@example.com', and email is not set up.",
     ]
