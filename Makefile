@@ -17,8 +17,9 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Goes on with a demo that was stopped; `make demo DEMO=--again` begins anew.
 demo: setup
-	@$(BIN)/bot demo
+	@$(BIN)/bot demo $(DEMO)
 
 # The same by Slack and by mail, without any account: both are servers for tests, on loopback.
 demo-channels: setup

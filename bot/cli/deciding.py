@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from agent.speech.requests import approval
 from bot.app import App
 from bot.cli import asking, command, console, exits, person
 from bot.cli.answering import report
@@ -18,9 +17,9 @@ from bot.cli.opening import At, check_place, place_of
 from bot.cli.options import As, AsJson, Digest, Reason, ThreadId, Wait
 from bot.deciding import DecisionResult
 from bot.setup import Setup
-from bot.views.transcript import Entry
+from bot.views.waiting import request_entry
 from channels.inbound import Refused
-from channels.plain import DIGEST_CHARS, fields, render
+from channels.plain import DIGEST_CHARS, fields
 from store.events import StepChosen, StepRefused, ThreadReopened
 from store.text import one_line
 from store.thread import Thread
@@ -95,8 +94,9 @@ async def _digest_seen(bot: App, thread_id: str, me: Person, *, approved: bool) 
             f"Nothing was decided: {call} waits, and there is no terminal to show it on. Look at it with "
             f"`bot show {thread_id}`, then name it: `bot {verb} {thread_id} --digest {request.digest[:DIGEST_CHARS]}`."
         )
-    shown = Entry("request", "bot", render(approval(thread, request)))
-    if not await asking.confirmed(shown, f"{verb.capitalize()} it as {one_line(me.name, 100)}?"):
+    if not await asking.confirmed(
+        request_entry(thread, request), f"{verb.capitalize()} it as {one_line(me.name, 100)}?"
+    ):
         raise Refused("Nothing was decided.")
     return request.digest
 

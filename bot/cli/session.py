@@ -11,11 +11,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from agent.decide import decide
+from agent.decide import AskModel, decide
 from agent.model.base import Model
 from bot.app import App
 from bot.cli import console
 from bot.cli.person import how_to_be_known, proof_of
+from bot.cli.thinking import tell_while_thinking
 from bot.views.transcript import Entry, entries
 from channels.inbound import Reason, Refused
 from channels.terminal import BARE_COMMANDS, Typed, parse
@@ -64,12 +65,16 @@ class Session:
         *,
         shown: int = 0,
         show: Callable[[Entry], None] = console.show,
+        tell: Callable[[str], None] = console.say,
         attended: bool = True,
     ) -> None:
-        """`shown`: how many events the person has already seen. `attended`: a person sees what is shown."""
+        """`shown`: how many events the person has already seen. `attended`: a person sees what is shown.
+
+        `show`: an entry of the thread. `tell`: words about the session itself.
+        """
         self._app = app
         self._me = me
-        self._show = show
+        self._show, self._tell = show, tell
         self._shown = shown
         self._attended = attended
         self._prompted = ""
@@ -84,12 +89,16 @@ class Session:
         thread = self.thread
         self._show_new(thread)
         if not self._is_at_rest(thread):
-            news = self._news(thread)
-            async with contextlib.aclosing(news):
-                async for thread in news:
-                    self._show_new(thread)
-                    if self._is_at_rest(thread):
-                        break
+            thinking = asyncio.create_task(self._tell_while_thinking())
+            try:
+                news = self._news(thread)
+                async with contextlib.aclosing(news):
+                    async for thread in news:
+                        self._show_new(thread)
+                        if self._is_at_rest(thread):
+                            break
+            finally:
+                thinking.cancel()
         return self.thread
 
     async def converse(self, lines: AsyncIterator[str]) -> None:
@@ -97,6 +106,7 @@ class Session:
         self._types = True
         watch = asyncio.create_task(self._watch())
         reading = asyncio.create_task(self._run_all(lines))
+        thinking = asyncio.create_task(self._tell_while_thinking())
         try:
             await asyncio.wait({watch, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
@@ -104,9 +114,9 @@ class Session:
             if await reading:
                 await self.until_turn()
         finally:
-            for task in (watch, reading):
+            for task in (watch, reading, thinking):
                 task.cancel()
-            await asyncio.gather(watch, reading, return_exceptions=True)
+            await asyncio.gather(watch, reading, thinking, return_exceptions=True)
 
     async def _run_all(self, lines: AsyncIterator[str]) -> bool:
         """True: the input has ended. False: the person wants to quit."""
@@ -239,6 +249,14 @@ class Session:
                 if time.monotonic() - away_since > STORE_AWAY_SECONDS_MAX:
                     raise
                 await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _tell_while_thinking(self) -> None:
+        await tell_while_thinking(self._thinks_about, self._tell)
+
+    def _thinks_about(self) -> int | None:
+        """The version of the thread that the model is asked about; None: it is not asked."""
+        agent = self._app.roster.get(self.thread.agent)
+        return self.thread.version if agent and isinstance(decide(agent, self.thread), AskModel) else None
 
     def _is_at_rest(self, thread: Thread) -> bool:
         """The agent and the clock have nothing to do, and the outbox is empty."""

@@ -1,112 +1,113 @@
 """`bot demo`: the main scenario with a real git repository, real deployments and a durable thread.
 
-On a terminal it is a conversation. Otherwise it plays the scenario, shows it, and checks the result on disk. It has its
-own store and site, and never touches a target or a store of the team.
+On a terminal it is a conversation. Otherwise it plays the scenario, shows it, and checks the result on disk. A demo
+that was stopped or killed goes on at the next start. It has its own store and site, and never touches a target or a
+store of the team.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import fcntl
 import shlex
-import shutil
-import subprocess
 import sys
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from agent.model.base import STAND_IN, Model
+from agent.roster import DEFAULT
 from agent.roster.stand_in import StandIn
-from bot.app import model_of, opened
+from bot.app import App, model_of, opened
 from bot.cli import command, console, person
 from bot.cli.asking import typed_lines
+from bot.cli.demo import going_on, scenario
+from bot.cli.demo.folder import Folder
 from bot.cli.demo.layout import MERGED
 from bot.cli.demo.site import Site
 from bot.cli.session import HELP, Session, working
 from bot.settings import Settings
 from bot.setup import Setup
+from bot.stores import store_of
 from bot.team.file import read_team
 from bot.team.people import People
-from channels import terminal
-from channels.inbound import Refused
-from channels.terminal import Typed
+from bot.views.waiting import waiting
+from store.base import Store, UnknownThread
 from store.events import TriggerReceived
+from store.keys import thread_id_of
+from store.text import instant
 from store.thread import Thread
-from store.values import Person
+from store.values import Person, Place
 
-OBJECTION = "can you deploy the orders first?"
-CONCERNED = ("orders", "checkout")
-"""The components that the merge changes."""
-SCENARIO_SECONDS_MAX = 180.0
-
-
-class DidNotHappen(command.Failed):
-    """A step of the scenario did not happen."""
+REAL_MODEL = "For a real one, set OPENAI_BASE_URL and OPENAI_MODEL."
+LEASE_SECONDS_MAX = 6.0
+"""After a kill, nobody works on the thread for as long as its lease and the grace after it; people watch the demo."""
 
 
-def demo() -> None:
+def demo(
+    again: Annotated[bool, typer.Option("--again", help="begin anew, with a new site and a new thread")] = False,
+) -> None:
     """Play the main scenario with real deployments.
 
-    On a terminal you take part; elsewhere it plays by itself.
+    On a terminal you take part; elsewhere it plays by itself. A demo that was stopped goes on where it was.
     """
 
     async def work(setup: Setup) -> None:
-        await play(setup, person.at_terminal("", People()), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+        me, interactive = person.at_terminal("", People()), sys.stdin.isatty() and sys.stdout.isatty()
+        await play(setup, me, interactive=interactive, again=again)
 
     command.run(work, agents=False)
 
 
-async def play(setup: Setup, me: Person, *, interactive: bool) -> None:
+async def play(setup: Setup, me: Person, *, interactive: bool, again: bool = False) -> None:
     """Raises DidNotHappen, and what `opened` and `model_of` raise."""
-    settings = setup.settings
-    home = settings.bot_home / "demo"
-    with _alone_in(home):
-        site, team_file = _built(home)
-        no_redis = "REDIS_URL= " if settings.redis_url else ""
-        settings = settings.model_copy(update={"redis_url": "", "bot_home": home})
-        async with opened(Setup(settings, read_team(team_file))) as app, _decider(settings) as model:
-            print(f"deploybot demo. Repository: {site.repository}; targets: {site.home / 'targets'}.")
-            if settings.openai_model in ("", STAND_IN):
-                print(
-                    "No model is configured (OPENAI_MODEL), so a small stand-in decides: it knows a few words. "
-                    "Everything else is real."
-                )
-            else:
-                print(f"The model {model.name} decides.")
-            print()
-            place = terminal.place_of(f"demo-{uuid.uuid4()}")
-            thread = await app.store.load(await app.inbox.trigger(place, _merged(site), agent="deploy"))
-            session = Session(app, me, thread)
+    folder = Folder(setup.settings.bot_home / "demo")
+    lease_seconds = min(setup.settings.bot_lease_seconds, LEASE_SECONDS_MAX)
+    changes = {"redis_url": "", "bot_home": folder.home, "bot_lease_seconds": lease_seconds}
+    settings = setup.settings.model_copy(update=changes)
+    with folder.held():
+        earlier = None if again else await _earlier(settings, folder)
+        goes_on = earlier is not None and (interactive or scenario.scenes_played(earlier) is not None)
+        if earlier and goes_on:
+            place = earlier.place
+            folder.write_team_file()
+        else:
+            place = folder.build()
+        async with opened(Setup(settings, read_team(folder.team_file))) as app, _decider(settings) as model:
+            thread = await app.store.load(await app.inbox.trigger(place, _merged(folder.site), agent=DEFAULT))
+            if earlier and not goes_on:
+                print(_why_anew(earlier))
+            _introduce(folder.site, settings.openai_model or STAND_IN)
+            if goes_on:
+                _say_where_it_goes_on(app, thread)
+            session = Session(app, me, thread, shown=thread.version if goes_on else 0)
             try:
                 async with working(app, model, thread.id):
                     if interactive:
-                        print(HELP + " Try: status, or: roll back the checkout.\n", flush=True)
+                        print(f"\n{HELP} Try: status, or: roll back the checkout.\n", flush=True)
                         await session.converse(typed_lines())
                     else:
-                        async with asyncio.timeout(SCENARIO_SECONDS_MAX):
-                            await _play(session, site)
-            except TimeoutError:
-                raise DidNotHappen(f"The scenario did not end within {SCENARIO_SECONDS_MAX:g} seconds.") from None
+                        print(flush=True)
+                        over = scenario.scenes_played(thread) or 0
+                        await scenario.play(session, folder.site, scenes_over=over)
             finally:
-                where = f"{no_redis}BOT_HOME={shlex.quote(str(home))} BOT_CONFIG={shlex.quote(str(team_file))}"
-                print(f"\nTo look at the thread: {where} {console.program()} show {thread.id}", flush=True)
+                _say_how_to_go_on(folder, session.thread, settings_name_redis=bool(setup.settings.redis_url))
 
 
-def _built(home: Path) -> tuple[Site, Path]:
-    """Build a new site and its team file."""
-    if missing := [name for name in ("git", "sh", "tar") if not shutil.which(name)]:
-        raise Refused(f"The demo deploys for real, so it needs {' and '.join(missing)} on PATH.")
-    site, team_file = Site(home / "site"), home / "bot.toml"
-    shutil.rmtree(home / "deployments", ignore_errors=True)
-    try:
-        site.build()
-        site.write_team_file(team_file)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Refused(f"The demo's site cannot be built under {site.home}: {error}") from None
-    return site, team_file
+async def _earlier(settings: Settings, folder: Folder) -> Thread | None:
+    """The demo that is under way in this folder; None: there is none."""
+    place = folder.place()
+    if place is None:
+        return None
+    async with store_of(settings) as store:
+        return await _loaded(store, place)
+
+
+async def _loaded(store: Store, place: Place) -> Thread | None:
+    with contextlib.suppress(UnknownThread):  # It was killed before the thread was opened.
+        return await store.load(thread_id_of(place))
+    return None
 
 
 @contextlib.asynccontextmanager
@@ -119,6 +120,7 @@ async def _decider(settings: Settings) -> AsyncIterator[Model]:
 
 
 def _merged(site: Site) -> TriggerReceived:
+    """What begins the demo. It has one id, so opening the thread again changes nothing."""
     return TriggerReceived(
         id="demo/merged",
         at=datetime.now(UTC),
@@ -134,82 +136,42 @@ def _merged(site: Site) -> TriggerReceived:
     )
 
 
-async def _play(session: Session, site: Site) -> None:
-    """The scenario of the 12-factor guide, step by step; each is checked before the next."""
-    merged, before = site.sha(MERGED), _live(site)
-    thread = await session.until_turn()
-    for environment in ("lab", "preview"):
-        for component in CONCERNED:
-            is_there = site.running(component, environment) == merged
-            _check(is_there, f"{component} was deployed to {environment} after the merge")
-    _check(_tests_passed(thread, "preview"), "the end-to-end tests passed on preview")
-    await _expect_request(session, "checkout", merged)
-    _check(_live(site) == before, "nothing ran before it was approved")
-    await session.obey(Typed("reject", OBJECTION))
-    await session.until_turn()
-    await _expect_request(session, "orders", merged)
-    _check(_live(site) == before, "nothing ran after it was rejected")
-    await session.obey(Typed("approve"))
-    await session.until_turn()
-    await _expect_request(session, "checkout", merged)
-    _check(_live(site) == {**before, "orders": merged}, "the approved orders were deployed to live, and nothing else")
-    await session.obey(Typed("approve"))
-    thread = await session.until_turn()
-    _check(thread.status == "done", "the agent was done")
-    _check(_tests_passed(thread, "live"), "the end-to-end tests passed on live")
-    _check(site.running("search", "live") == before["search"], "what the merge does not concern was left alone")
-    print("\nChecked on disk:")
-    for component in CONCERNED:
-        running = site.running(component, "live")
-        _check(running == merged, f"what was approved is what runs: {component} {merged}")
-        print(f"  {component} on live runs {running}, which is what was approved")
+def _why_anew(earlier: Thread) -> str:
+    if earlier.status in ("done", "cancelled", "handed_to_human"):
+        return "The last demo is over, so a new one begins."
+    return "The last demo went another way than the scenario, so a new one begins."
 
 
-def _live(site: Site) -> dict[str, str]:
-    return {component: site.running(component, "live") for component in site.layout.components}
-
-
-async def _expect_request(session: Session, component: str, sha: str) -> None:
-    pending, call = session.thread.pending, f"deploy {component}"
-    chosen = pending.chosen if pending else None
-    asked = f"{chosen.intent} {chosen.arguments.get('component', '')}" if chosen else session.thread.status
-    _check(pending is not None and asked == call, f"the agent asked approval for {call} (it was: {asked})")
-    facts = pending.asked.facts if pending else {}
-    new = facts.get("new")
-    _check(isinstance(new, dict) and new.get("sha") == sha, f"the request for {call} showed the full commit {sha}")
-
-
-def _tests_passed(thread: Thread, environment: str) -> bool:
-    return any(
-        step.chosen.intent == "run_end_to_end_tests"
-        and step.chosen.arguments == {"environment": environment}
-        and isinstance(step.result, dict)
-        and step.result.get("passed") is True
-        for step in thread.state.steps.values()
+def _introduce(site: Site, model: str) -> None:
+    print("deploybot deploys a merged change of a small shop, and asks before it touches live.")
+    print(
+        f"All of it is real, and stays on this disk. Repository: {site.repository}; targets: {site.home / 'targets'}."
     )
+    if model == STAND_IN:
+        print(f"No model is configured, so a small stand-in decides: it knows a few words. {REAL_MODEL}")
+    else:
+        print(f"The model {model} decides.")
 
 
-def _check(happened: bool, what: str) -> None:
-    if not happened:
-        raise DidNotHappen(f"This did not happen: {what}.")
+def _say_where_it_goes_on(app: App, thread: Thread) -> None:
+    agent = app.roster[thread.agent]
+    happened = going_on.what_happened(thread)
+    so_far = "So far:" if happened else "Nothing was deployed so far."
+    print(f"\nThe demo goes on where it stopped at {instant(thread.events[-1].at)}. {so_far}")
+    for fact in happened:
+        print(f"  - {fact}")
+    print(going_on.what_waits(agent, thread))
+    if thread.turn in ("agent", "clock"):
+        print("After a kill, it takes a few seconds until the agent may go on.")
+    print(f"To begin anew instead: {console.program()} demo --again", flush=True)
+    if waits := waiting(thread):
+        print()
+        console.show(waits)
 
 
-@contextlib.contextmanager
-def _alone_in(home: Path) -> Iterator[None]:
-    """Lock the demo's folder: it rebuilds its site, so two demos would destroy each other's."""
-    try:
-        for folder in (home.parent, home):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (home / "demo.lock").open("w")
-    except OSError as error:
-        raise Refused(
-            f"BOT_HOME {home.parent} is not writable: {error.strerror}. Set BOT_HOME to another directory."
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(
-                f"Another demo is running in {home}. Wait for it, or set BOT_HOME to another directory."
-            ) from None
-        yield
+def _say_how_to_go_on(folder: Folder, thread: Thread, *, settings_name_redis: bool) -> None:
+    no_redis = "REDIS_URL= " if settings_name_redis else ""
+    where = f"{no_redis}BOT_HOME={shlex.quote(str(folder.home))} BOT_CONFIG={shlex.quote(str(folder.team_file))}"
+    print(f"\nTo look at the thread: {where} {console.program()} show {thread.id}")
+    if thread.status != "done":
+        print(f"To go on: {console.program()} demo. To begin anew: {console.program()} demo --again", flush=True)

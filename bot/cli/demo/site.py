@@ -6,6 +6,7 @@ its own folder, and ignores the user's git configuration.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -61,6 +62,12 @@ class Site:
     def repository(self) -> Path:
         """The first one."""
         return self._repository(next(iter(self.layout.repositories)))
+
+    @property
+    def version(self) -> str:
+        """Changes with everything that a site is built from."""
+        parts = (repr(self.layout), _DEPLOY, _STATUS, _CHECK)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def build(self) -> None:
         """Rebuild everything, as the layout says that it begins."""
