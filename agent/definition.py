@@ -126,6 +126,11 @@ class Agent:
         """Whether a tool may quote messages, so that its model must read their names."""
         return any(tool.quotes for tool in self.tools)
 
+    @cached_property
+    def after_refusal(self) -> dict[str, frozenset[str]]:
+        """Of each tool, the arguments that the model is offered only where it insists on a refused call."""
+        return {tool.intent_name(): tool.after_refusal for tool in self.tools if tool.after_refusal}
+
     def parse(self, intent: str, arguments: Mapping[str, JsonValue]) -> Step:
         """A step from the log. Raises UnusableStep if the agent does not (or no longer) have it."""
         cls = self.all_steps.get(intent)

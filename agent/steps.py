@@ -28,6 +28,10 @@ Facts = dict[str, JsonValue]
 _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+AFTER_REFUSAL = "x-after-refusal"
+"""Marks the arguments of `Tool.after_refusal` in the JSON schema."""
+
+
 class Step(BaseModel):
     """The intent derives from the class name: `ListCommits` is `list_commits` in the log and to the model.
 
@@ -62,6 +66,8 @@ class Step(BaseModel):
         whole = handler.resolve_ref_schema(schema)
         whole["properties"]["intent"].pop("default")
         whole["required"] = ["intent", *whole.get("required", ())]
+        for name in getattr(cls, "after_refusal", ()):
+            whole["properties"][name][AFTER_REFUSAL] = True
         return schema
 
     @classmethod
@@ -172,6 +178,9 @@ class Tool(Step):
     """Text arguments that a person may edit instead of approving. An edit makes a new request."""
     quotes: ClassVar[bool] = False
     """Its arguments may name messages: the agent's model then reads a name with each one that can be quoted."""
+    after_refusal: ClassVar[frozenset[str]] = frozenset()
+    """Arguments with a default that make sense only where code has refused a call. The model is offered them when it
+    has chosen the same call twice for all that: small models fill in whatever they may."""
     for_people: ClassVar[frozenset[str]] = frozenset()
     """Keys of its arguments, facts and results that are shown to people but not to the model."""
     dangers: ClassVar[tuple[str, ...]] = ()
@@ -195,6 +204,13 @@ class Tool(Step):
     def needs_approval(self) -> bool:
         """Whether a person must approve this call first. A rule of the team can ask for more, never for less."""
         return False
+
+    def is_same(self, arguments: Mapping[str, JsonValue], facts: Facts) -> bool:
+        """Whether it is the call with these arguments and facts, in other words: a commit by its short SHA, say.
+
+        If that one waits for an approval, it goes on waiting, and people are told. Any other acting call replaces it.
+        """
+        return self.arguments == arguments
 
     def takes_standing_approval(self) -> bool:
         """Whether this call may be approved beforehand, or must be shown to people."""

@@ -1,8 +1,9 @@
-"""Finds a call that has begun already since anybody wrote. A model that chooses it again may not have noticed. Pure."""
+"""Finds calls that a model chose again: one that has begun since anybody wrote, and one that code has refused. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 
 from store.events import Event, MessageReceived, StepChosen, ToolFinished, TriggerReceived
 from store.state import StepState
@@ -27,6 +28,22 @@ def begun_before(thread: Thread, step: StepState) -> StepState | None:
             case _:
                 pass
     return None
+
+
+def insists(thread: Thread, apart_from: Mapping[str, Collection[str]]) -> bool:
+    """Whether the model chose a call again that code had refused, and that was refused again.
+
+    `apart_from`: the arguments of each tool that do not count.
+    """
+    if not apart_from:
+        return False
+    refused: Counter[tuple[str, str]] = Counter()
+    for step in thread.state.steps.values():
+        if step.status == "refused" and step.chosen.by == "model":
+            ignored = apart_from.get(step.chosen.intent, ())
+            given = {name: value for name, value in step.chosen.arguments.items() if name not in ignored}
+            refused[step.chosen.intent, repr(sorted(given.items()))] += 1
+    return any(times > 1 for times in refused.values())
 
 
 def _before(thread: Thread, step: StepState) -> Iterator[Event]:

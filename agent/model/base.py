@@ -43,6 +43,8 @@ class Prompt:
     user: str
     images: tuple[Image, ...] = ()
     """For models that look at images."""
+    insists: bool = False
+    """The model has chosen a call twice that code refuses (see `Tool.after_refusal`)."""
     shortened: Callable[[int], str] | None = None
     """The user message in at most so many characters, for a model that takes no more. None: there is no shorter one."""
 

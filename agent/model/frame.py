@@ -23,19 +23,24 @@ IN_PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """It never changes within a thread, so providers can cache it."""
+    """It changes once at most within a thread, so providers can cache it: see `frame_of`."""
 
     system: str
     response_format: dict[str, Any] | None
     """None: the endpoint takes none."""
 
 
-def frame_of(agent: Agent, mode: Mode) -> Frame:
-    """Slow (milliseconds): call it once for each agent and mode."""
+def frame_of(agent: Agent, mode: Mode, *, insists: bool = True) -> Frame:
+    """Slow (milliseconds): call it once for each agent, mode and `insists`.
+
+    `insists`: see `Prompt`. Without it, what constrains the answer lacks the arguments that make sense only then. The
+    system message is the same.
+    """
     shape = step_schema(agent)
     system = f"{agent.prompt.rstrip()}\n\n{steps_in_words(agent)}"
     match mode:
         case "json_schema":
+            shape = shape if insists else step_schema(agent, insists=False)
             schema = {"name": "step", "strict": shape.strict, "schema": shape.schema}
             return Frame(system, {"type": mode, "json_schema": schema})
         case "json_object":

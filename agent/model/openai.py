@@ -34,7 +34,7 @@ from agent.model.failures import (
     refused_parameter,
     rejects_format,
 )
-from agent.model.frame import MODES, Mode, frame_of
+from agent.model.frame import MODES, Frame, Mode, frame_of
 from agent.model.parameters import DEFAULTS, Accepted, Parameters
 from agent.model.reading import Read, completion_of, step_in, total_of, usage_of
 from agent.model.room import CHARS_MIN, Room
@@ -103,7 +103,7 @@ class OpenAIModel:
             names=names,
         )
         self._endpoint = Endpoint(url, key, timeout_seconds)
-        self._requests: dict[tuple[str, Mode], _Request] = {}
+        self._requests: dict[tuple[str, Mode, bool], _Request] = {}
         self._ignored = 0
         self.mode: Mode = MODES[0]
         """The mode in use; it becomes looser as the endpoint rejects stricter ones."""
@@ -208,11 +208,11 @@ class OpenAIModel:
         self.mode = max(self.mode, mode, key=MODES.index)
 
     def _request(self, prompt: Prompt, user: bytes, mode: Mode) -> bytes:
-        request = self._requests.get((prompt.agent.name, mode))
+        key = (prompt.agent.name, mode, prompt.insists)
+        request = self._requests.get(key)
         if request is None or request.agent is not prompt.agent:
-            request = self._requests[prompt.agent.name, mode] = _request(
-                prompt.agent, mode, self.name, self._accepted.values
-            )
+            frame = frame_of(prompt.agent, mode, insists=prompt.insists)
+            request = self._requests[key] = _request(prompt.agent, frame, self.name, self._accepted.values)
         return request.before + user + request.after
 
     async def _post(self, body: bytes) -> Answered:
@@ -232,8 +232,7 @@ def _looser(mode: Mode) -> Mode:
     return MODES[MODES.index(mode) + 1]
 
 
-def _request(agent: Agent, mode: Mode, model: str, parameters: dict[str, JsonValue]) -> _Request:
-    frame = frame_of(agent, mode)
+def _request(agent: Agent, frame: Frame, model: str, parameters: dict[str, JsonValue]) -> _Request:
     after = dict(parameters) | ({"response_format": frame.response_format} if frame.response_format else {})
     before = b'{"model":%b,"messages":[{"role":"system","content":%b},{"role":"user","content":'
     return _Request(agent, before % (_json(model), _json(frame.system)), b"}]%b}" % _more(after))

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.definition import Agent, UnusableStep, explain
-from agent.steps import Step
+from agent.steps import AFTER_REFUSAL, Step
 
 ANSWER_CHARS_MAX = 200_000
 """A longer answer is refused without parsing."""
@@ -39,9 +39,14 @@ class StepSchema:
     """False if a tool has a field that strict mode cannot express: free-form objects, any JSON, fixed tuples."""
 
 
-def step_schema(agent: Agent) -> StepSchema:
-    """Slow (milliseconds): call it once for each agent."""
+def step_schema(agent: Agent, *, insists: bool = True) -> StepSchema:
+    """Slow (milliseconds): call it once for each agent.
+
+    `insists`: with the arguments of `Tool.after_refusal`.
+    """
     full = agent.adapter.json_schema()
+    if not insists:
+        full = _without_later_arguments(full)
     shaper = _Shaper(full.get("$defs", {}), Counter(_refs(full)))
     schema = _closed({"step": shaper.shape({"anyOf": full["oneOf"]})})
     if shaper.shared:
@@ -63,6 +68,20 @@ def _refs(node: Any) -> Iterator[str]:
             yield from (ref for item in node for ref in _refs(item))
         case _:
             pass
+
+
+def _without_later_arguments(node: Any) -> Any:
+    match node:
+        case dict():
+            kept = {key: _without_later_arguments(value) for key, value in node.items()}
+            if isinstance(properties := kept.get("properties"), dict):
+                of_now = {name: one for name, one in properties.items() if not one.get(AFTER_REFUSAL)}
+                kept["properties"] = of_now
+            return kept
+        case list():
+            return [_without_later_arguments(item) for item in node]
+        case _:
+            return node
 
 
 class _Shaper:

@@ -41,6 +41,7 @@ from store.events import (
 )
 from store.images import data_url_of
 from store.index import counted
+from store.repeats import insists
 from store.replies import ReplyDecidedNothing
 from store.state import NOT_BEGUN
 from store.thread import Thread
@@ -65,6 +66,7 @@ async def ask(turn: Turn) -> None:
         agent=turn.agent,
         user=turn.context().render(asked),
         images=_images(turn, asked),
+        insists=insists(asked, turn.agent.after_refusal),
         shortened=lambda chars_max: turn.context(chars_max).render(asked),
     )
     began = time.monotonic()
@@ -166,6 +168,7 @@ async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Th
 
     Raises ThreadMoved, LeaseLost, EventTooLarge.
     """
+    step = _as_it_waits(turn, step)
     seen = asked.version if asked and turn.thread.version > asked.version else 0
     begun = _begins_at_once(turn, step)
     # The step's id holds the length of the log, so it is chosen anew where the thread has moved.
@@ -176,6 +179,15 @@ async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Th
         await finish(turn, turn.thread.state.steps[chosen.step], step, {})
     else:
         await turn.begin(chosen)
+
+
+def _as_it_waits(turn: Turn, step: Step) -> Step:
+    """The same call as the one that waits for a decision, in the words of that one: the log compares words."""
+    waiting = turn.thread.pending
+    if waiting is None or not isinstance(step, Tool) or waiting.chosen.intent != step.intent_name():
+        return step
+    same = step.is_same(waiting.chosen.arguments, waiting.asked.facts)
+    return turn.agent.parse(waiting.chosen.intent, waiting.chosen.arguments) if same else step
 
 
 def _begins_at_once(turn: Turn, step: Step) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import structlog.testing
@@ -141,6 +141,31 @@ async def test_a_request_is_one_system_and_one_user_message_and_a_strict_schema(
     assert request.keys() == {"model", "messages", "temperature", "response_format"}
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert server.headers[0]["Content-Type"] == "application/json"
+
+
+class Ship(Tool):
+    """Ship it."""
+
+    tag: str
+    although: str | None = None
+
+    after_refusal: ClassVar[frozenset[str]] = frozenset({"although"})
+
+
+async def test_what_only_makes_sense_after_refusals_is_offered_only_to_a_model_that_insists() -> None:
+    prompt = replace(PROMPT, agent=Agent(name="shipper", prompt="", tools=(Ship,)))
+    async with talk(NOTHING, NOTHING) as (server, model):
+        await model.answer(prompt)
+        await model.answer(replace(prompt, insists=True))
+    early, late = server.requests
+    assert early["messages"] == late["messages"], "the long prefix stays the same"
+    assert [_offered(request) for request in (early, late)] == [["intent", "tag"], ["intent", "tag", "although"]]
+
+
+def _offered(request: dict[str, Any]) -> list[str]:
+    first = request["response_format"]["json_schema"]["schema"]["properties"]["step"]["anyOf"][0]
+    assert first["required"] == [*first["properties"]]
+    return [*first["properties"]]
 
 
 async def _png() -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
 from agent.definition import Limits
 from agent.model.base import Answer, ModelFailure, Prompt
-from agent.steps import PlannedTask, ShowTasks, Step, WithdrawRequest
+from agent.steps import Call, Facts, PlannedTask, ShowTasks, Step, Tool, ToolError, WithdrawRequest
 from store.choices import ChoiceFailed
 from store.events import StepChosen
 from store.text import instant
@@ -207,6 +209,50 @@ async def test_whether_a_step_may_have_side_effects_is_in_the_log(tool: Step, ac
     await world.say("do it")
     await world.run()
     assert next(event for event in world.thread.events if isinstance(event, StepChosen)).acts is acts
+
+
+class Ship(Tool):
+    """Never to the moon, but for somebody's words."""
+
+    to: str
+    although: str = ""
+
+    after_refusal: ClassVar[frozenset[str]] = frozenset({"although"})
+
+    async def prepare(self, call: Call) -> Facts:
+        if self.to != "sea":
+            raise ToolError(f"Not to the {self.to}.")
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "insists"),
+    [
+        ([Ship(to="moon")], [False, False]),
+        ([Ship(to="moon"), Ship(to="mars")], [False, False, False]),
+        ([Ship(to="moon"), Ship(to="moon")], [False, False, True]),
+        ([Ship(to="moon", although="m2"), Ship(to="moon")], [False, False, True]),
+        ([Look(), Look()], [False, False, False]),
+    ],
+)
+async def test_a_model_insists_where_it_chooses_the_same_refused_call_twice(
+    chosen: list[Step], insists: list[bool]
+) -> None:
+    world = World()
+    ops = world.roster["ops"]
+    world.roster["ops"] = replace(ops, tools=(*ops.tools, Ship))
+    found: list[bool] = []
+    answer = world.model.answer
+
+    async def asked(prompt: Prompt) -> Answer:
+        found.append(prompt.insists)
+        return await answer(prompt)
+
+    world.model.answer = asked  # type: ignore[method-assign]
+    world.model.answers(*chosen, done("So be it."))
+    await world.say("to the moon")
+    assert (await world.run())[-1] == "said: So be it."
+    assert found == insists
 
 
 @pytest.mark.parametrize(

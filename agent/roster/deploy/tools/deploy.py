@@ -20,10 +20,20 @@ from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.repository import TAGS, Repository, Revision
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.guards import Waiver, as_change, changed, dangers, not_in, note, quoted, refusal
-from agent.roster.deploy.tools.rows import COMMAND_RUNS, FOR_PEOPLE, described, in_short, shown, since_and_by
+from agent.roster.deploy.tools.rows import (
+    COMMAND_RUNS,
+    FOR_PEOPLE,
+    SHORT_CHARS,
+    described,
+    in_short,
+    shown,
+    since_and_by,
+)
 
 COMMITS_SHOWN_MAX = 20
 RUN_CANDIDATES = 50
+NAME_PATTERN = "^[0-9A-Za-z._/+@#-]+$"
+"""For models only, which otherwise copy whole rows of a table. A tag with other characters they name by its SHA."""
 
 
 class Started(Result):
@@ -39,7 +49,9 @@ class Deploy(Tool):
 
     component: str
     environment: str
-    revision: str = Field(description="a tag, or a commit's SHA")
+    revision: str = Field(
+        description="exactly as they named it: a tag or a SHA", json_schema_extra={"pattern": NAME_PATTERN}
+    )
     waiver: Waiver | None = Field(
         default=None, description="only after a refusal, where a person wants exactly that all the same"
     )
@@ -51,6 +63,7 @@ class Deploy(Tool):
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     quotes: ClassVar[bool] = True
     editable: ClassVar[tuple[str, ...]] = ("revision",)
+    after_refusal: ClassVar[frozenset[str]] = frozenset({"waiver"})
     dangers: ClassVar[tuple[str, ...]] = ("note", "waived_by")
 
     def needs_approval(self) -> bool:
@@ -62,6 +75,12 @@ class Deploy(Tool):
         if self.waiver is None:
             del found["waiver"]  # It would be noise in nearly every call.
         return found
+
+    def is_same(self, arguments: Mapping[str, JsonValue], facts: Facts) -> bool:
+        new = facts["new"]
+        assert isinstance(new, dict)
+        by_sha = len(self.revision) >= SHORT_CHARS and str(new["sha"]).startswith(self.revision.lower())
+        return {**self.arguments, **({"revision": arguments["revision"]} if by_sha else {})} == arguments
 
     def takes_standing_approval(self) -> bool:
         return self.waiver is None
@@ -99,10 +118,11 @@ class Deploy(Tool):
         running = await targets.deployer(self.component, self.environment).status()
         found = await dangers(targets, self.component, self.environment, new.sha, running)
         facts: Facts = {}
+        refused = refusal(f"{self.component} {self.environment}", new, found) if found else None
         if self.waiver:
-            facts["waived_by"] = quoted(self.waiver, call)
-        elif found:
-            raise refusal(f"{self.component} {self.environment}", new, found)
+            facts["waived_by"] = quoted(self.waiver, call, refused)
+        elif refused:
+            raise refused
         if found:
             facts["note"] = note(found)
         facts["new"] = {**shown(new, targets, self.component), **({"ref": new.ref} if new.ref else {})}

@@ -9,14 +9,16 @@ who and which words, and approve the call or not. Whether the words mean it, peo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from agent import Call, ToolError
 from agent.roster.deploy.deployers.base import Running
 from agent.roster.deploy.repository import Revision
-from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.targets import TAGS_MAX, Targets
+from agent.roster.deploy.tools.rows import in_short
 
 QUOTE_CHARS_MAX = 300
 
@@ -40,7 +42,10 @@ class Danger:
     """What would make sense, for the model."""
 
 
-SAME = Danger("runs there already", "There is nothing to deploy.")
+SAME = Danger(
+    "runs there already", "If they want another revision, deploy that one. If not, there is nothing to deploy."
+)
+NEWER_MAX = 5
 OLDER = Danger("is OLDER than what runs there", "To go back after a bad deployment, use rollback.")
 OTHER_BRANCH = Danger("is on ANOTHER BRANCH than what runs there", "Ask which revision they mean.")
 UNKNOWN = Danger("cannot be compared: what runs there is not in the repository", "Ask whether to replace it.")
@@ -52,10 +57,25 @@ async def dangers(
     """Those of deploying the commit `new`, a full SHA, as of now."""
     found = []
     if running and (danger := await _compared(targets, component, new, running)):
+        if danger is SAME:  # The rest would only distract.
+            return [replace(SAME, instead=f"{await _newer(targets, component, new)}{SAME.instead}")]
         found.append(danger)
     if (before := targets.config.before(component, environment)) and not await _runs(targets, component, before, new):
         found.append(Danger(f"does NOT run on {before}, which comes before", f"Deploy it to {before} first."))
     return found
+
+
+async def _newer(targets: Targets, component: str, sha: str) -> str:
+    """A sentence about the commits after this one; empty: none of the newest is."""
+    try:
+        commits, tags = await targets.commits(component, NEWER_MAX + 1), await targets.tags(component, TAGS_MAX)
+    except ToolError:
+        return ""
+    after = list(takewhile(lambda commit: commit.sha != sha, commits))
+    if not after or len(after) == len(commits):
+        return ""
+    names = {tag.sha: tag.name for tag in tags}
+    return f"Newer: {', '.join(in_short({'sha': one.sha, 'name': names.get(one.sha, '')}) for one in after)}. "
 
 
 async def _compared(targets: Targets, component: str, new: str, running: Running) -> Danger | None:
@@ -114,23 +134,29 @@ def _in_words(found: list[Danger]) -> str:
     return ", and ".join(danger.what for danger in found)
 
 
-def quoted(waiver: Waiver, call: Call) -> dict[str, JsonValue]:
-    """Who wrote the words, and the words. Raises ToolError if nobody did."""
+def quoted(waiver: Waiver, call: Call, refused: ToolError | None) -> dict[str, JsonValue]:
+    """Who wrote the words, and the words. Raises ToolError if nobody did.
+
+    `refused`: what is said without a waiver; None: nothing speaks against it.
+    """
     said = call.said(waiver.message)
     if said is None:
-        raise ToolError(
-            f"The waiver names {waiver.message[:20]!r}, which is no message of a verified person.",
-            hint="The names stand behind the senders, as in: Ann (verified), m7.",
-        )
+        why = f"The waiver names {waiver.message[:20]!r}, which is no message of a verified person."
+        raise _no_waiver(why, "The names stand behind the senders, as in: Ann (verified), m7.", refused)
     words, text = _plain(waiver.words), _plain(said.text)
     if not words or len(words) > QUOTE_CHARS_MAX or not re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text):
-        raise ToolError(
-            f"{waiver.message} does not say {words[:80]!r}.",
-            hint=f"Quote whole words of it exactly as they stand there, {QUOTE_CHARS_MAX} characters at most.",
-        )
+        how = f"Quote whole words of it exactly as they stand there, {QUOTE_CHARS_MAX} characters at most."
+        raise _no_waiver(f"{waiver.message[:20]} does not say {words[:80]!r}.", how, refused)
     # Who is in the team file has a name that nobody else can take; of others the address tells more than the name.
     by = said.by.member or ", ".join(dict.fromkeys(filter(None, (said.by.name, said.by.address))))
     return {"by": by, "words": words}
+
+
+def _no_waiver(why: str, how: str, refused: ToolError | None) -> ToolError:
+    """The model reads what it would be told without a waiver too: that is mostly what is wrong."""
+    if refused is None:
+        return ToolError(why, hint="Nothing speaks against it: choose it again without a waiver.")
+    return ToolError(f"{refused} {why}", hint=f"{refused.hint} {how}")
 
 
 def _plain(text: str) -> str:

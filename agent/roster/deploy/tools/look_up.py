@@ -101,8 +101,8 @@ async def _row(
     return {
         "component": component,
         "environment": environment,
-        "sha": str(commit.get("sha", ""))[:7],
         "name": commit.get("name", ""),
+        "sha": str(commit.get("sha", ""))[:7],
         "subject": commit.get("subject", "") or problem,
         "since": since,
         "by": by,

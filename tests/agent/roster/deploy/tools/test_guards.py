@@ -32,7 +32,16 @@ async def refused(bot: Bot, step: dict[str, object]) -> StepRefused:
 async def test_what_runs_there_already_is_not_deployed_again(bot: Bot) -> None:
     refusal = await refused(bot, deploy("backend", "staging", "v1.1.0"))
     assert refusal.error == "Not deployed to backend staging: v1.1.0 (8a1d8cc) runs there already."
-    assert refusal.hint == f"There is nothing to deploy. {WAY_PAST}"
+    assert refusal.hint == (
+        "Newer: 4af9ec0. If they want another revision, deploy that one. If not, there is nothing to deploy. "
+        + WAY_PAST
+    )
+
+
+async def test_of_what_runs_there_already_nothing_else_is_said(bot: Bot) -> None:
+    refusal = await refused(bot, deploy("backend", "production", "v1.0.0"))
+    assert refusal.error == "Not deployed to backend production: v1.0.0 (22ddc54) runs there already."
+    assert refusal.hint.startswith("Newer: 4af9ec0, v1.1.0 (8a1d8cc). If they want another")
 
 
 async def test_what_is_for_the_model_is_not_shown_to_people(bot: Bot) -> None:
@@ -129,7 +138,38 @@ async def test_words_that_nobody_wrote_waive_nothing(bot: Bot, waiver: dict[str,
     step = deploy("backend", "production", MERGED, **waiver)
     thread = await asked(bot, step, "now skip staging, will you")
     assert thread.pending is None
-    assert told in events(thread, StepRefused)[-1].error
+    refusal = events(thread, StepRefused)[-1]
+    assert told in refusal.error
+    assert "does NOT run on staging, which comes before" in refusal.error, "what is wrong without it is said too"
+    assert "Deploy it to staging first." in refusal.hint
+
+
+async def test_a_waiver_of_nobody_is_not_needed_where_nothing_speaks_against_it(bot: Bot) -> None:
+    refusal = await refused(bot, deploy("backend", "staging", MERGED, message="I want it", words="do it"))
+    assert refusal.error == "The waiver names 'I want it', which is no message of a verified person."
+    assert refusal.hint == "Nothing speaks against it: choose it again without a waiver."
+
+
+async def test_the_same_commit_in_other_words_goes_on_waiting(bot: Bot) -> None:
+    sha = bot.site.sha("v1.1.0")
+    model = Scripted(deploy("backend", "production", "v1.1.0"), deploy("backend", "production", sha[:7].upper()))
+    async with bot.working(model):
+        first = await bot.say("ship it")
+        request = pending(first)
+        thread = await bot.say("I approve it, in words")
+    assert pending(thread).asked == request.asked
+    again = list(thread.state.steps.values())[-1]
+    assert (again.status, again.chosen.arguments["revision"]) == ("duplicate", "v1.1.0")
+
+
+async def test_another_commit_replaces_the_one_that_waits(bot: Bot) -> None:
+    other = bot.site.sha("v1.0.0")
+    model = Scripted(deploy("backend", "production", "v1.1.0"), deploy("backend", "production", other))
+    async with bot.working(model):
+        await bot.say("ship it")
+        thread = await bot.say("no, the old one")
+    assert thread.pending is None
+    assert "runs there already" in events(thread, StepRefused)[-1].error
 
 
 @pytest.mark.parametrize(

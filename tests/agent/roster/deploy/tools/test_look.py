@@ -16,7 +16,7 @@ async def test_tags_commits_and_deployments_are_looked_up_by_code_before_the_mod
     (prompt,) = model.prompts
     assert "v1.1.0,8a1d8cc,2026-11-18T14:40,Lin Berg,Show delivery dates in the basket" in prompt
     assert "4af9ec0,2026-11-20T16:05,Ada Okafor,Pay by invoice" in prompt
-    assert "backend,production,22ddc54,v1.0.0" in prompt
+    assert "backend,production,v1.0.0,22ddc54" in prompt
 
 
 def test_a_component_that_is_not_set_up_is_an_error_that_the_model_reads(bot: Bot) -> None:
