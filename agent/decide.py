@@ -297,8 +297,8 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         case Tool() if step.by_code and state.chosen.by != "code":  # Of a version that let the model choose it.
             return RefuseStep(state, f"Only code chooses {state.chosen.intent}.")
         case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
-            if _expired_unanswered(thread, state):
-                return RefuseStep(state, "Nobody decided on this in time. I will ask again when somebody writes here.")
+            if why := _answered_already(thread, state, step):
+                return RefuseStep(state, why)
             return RequestApproval(state, step)
         case Tool():
             return RunTool(state, step, state.attempt + 1)
@@ -314,20 +314,29 @@ def _not_runnable(agent: Agent, intent: str) -> str:
     return f"{why} If that step no longer exists, tell me that you do not want it any more, and ask for it anew."
 
 
-def _expired_unanswered(thread: Thread, state: StepState) -> bool:
-    """Whether the same call has expired and nobody has written since: asking again would loop for ever."""
+def _answered_already(thread: Thread, state: StepState, tool: Tool) -> str:
+    """Why people are not asked for the same call again, as nobody has written since; empty: they are.
+
+    It has expired, and asking again would loop for ever. Or they rejected it without a reason, and nothing has begun
+    since: where they give one, the model may rightly do something else first and then propose it again.
+    """
     for event in reversed(thread.events):
         match event:
             case MessageReceived() | TriggerReceived():
-                return False
+                return ""
             case StepChosen() if event.step != state.id:
                 known = thread.state.steps[event.step]
-                same = (event.intent, event.arguments) == (state.chosen.intent, state.chosen.arguments)
-                if known.status == "expired" and same:
-                    return True
+                if known.attempt and event.acts:
+                    return ""
+                asked = known.request
+                if asked and event.intent == state.chosen.intent and tool.is_same(event.arguments, asked.asked.facts):
+                    if known.status == "expired":
+                        return "Nobody decided on this in time. I will ask again when somebody writes here."
+                    if known.status == "rejected" and asked.decision and not asked.decision.comment:
+                        return "This was rejected, without a reason. I will propose it again when somebody asks for it."
             case _:
                 pass
-    return False
+    return ""
 
 
 def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopped: bool) -> Action | None:

@@ -203,4 +203,4 @@ async def test_for_a_task_deploybot_looks_things_up_first(bot: Bot) -> None:
         await opened(bot, task="Say what runs where.")
     (prompt,) = model.prompts
     assert "Say what runs where." in prompt
-    assert "backend,production,22ddc54,v1.0.0" in prompt
+    assert "backend,production,v1.0.0,22ddc54" in prompt

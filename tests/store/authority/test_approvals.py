@@ -207,6 +207,30 @@ async def test_a_clock_that_jumps_climbs_no_rung_twice() -> None:
     assert world.desk.ran == []
 
 
+async def test_what_was_rejected_without_a_reason_is_not_asked_again_before_somebody_writes() -> None:
+    world = await pushing()
+    await world.reject(by=BOB)
+    world.model.answers(Push(target="prod"), done("As you like."))
+    assert (await world.run())[-1] == "said: As you like."
+    assert "This was rejected, without a reason." in world.model.prompts[-1]
+    world.model.answers(Push(target="prod"))
+    await world.say("now, please", by=BOB)
+    await world.run()
+    assert world.thread.pending
+
+
+async def test_what_was_rejected_for_a_reason_may_be_asked_again_and_another_call_too() -> None:
+    world = await pushing()
+    await world.reject("staging first", by=BOB)
+    world.model.answers(Push(target="staging"))
+    await world.run()
+    await world.reject(by=BOB)
+    world.model.answers(Push(target="prod"))
+    await world.run()
+    assert world.thread.pending, "it was rejected for a reason"
+    assert world.thread.pending.chosen.arguments == {"target": "prod"}
+
+
 async def test_what_nobody_decided_is_not_asked_again_before_somebody_writes() -> None:
     world = await pushing(group="release", expires_at=timedelta(hours=1))
     world.model.answers(Push(target="prod"), done("Nobody was there."))
