@@ -1,8 +1,8 @@
 """Runs what a command does: loads the settings, and prints each failure in one line on stderr.
 
 A command that serves (`bot run`) says everything in its log; the others log only what is wrong. It ends with exit code
-1 after a failure, and 130 if interrupted (`bot.cli.exits` has the others). Tracebacks are shown only for bugs, with
-BOT_LOG_LEVEL=debug.
+1 after a failure, 130 if interrupted, and otherwise the command's own (`bot.cli.exits` has them all). Tracebacks are
+shown only for bugs, with BOT_LOG_LEVEL=debug.
 
 Every command imports this module. So what only some of them need is imported where it is used.
 """
@@ -95,6 +95,8 @@ def _run(ready: Callable[[], Coroutine[Any, Any, None]], log_failure: Callable[[
         uvloop.run(ready())
         sys.stdout.flush()
         return
+    except typer.Exit:
+        raise
     except Explained as failure:
         say(str(failure))
     except (KeyboardInterrupt, asyncio.CancelledError):

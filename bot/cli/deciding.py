@@ -138,9 +138,12 @@ def edit(
                 way="terminal",
             )
             done = f"Passed on. Whether it is possible, `{console.program()} show {thread}` says once it was checked."
-            after = await report(bot, changed, me, wait=wait, as_json=as_json, line=done, decided=True)
-            if wait:
-                _say_what_came_of(changed, after, as_json=as_json)
+
+            def then(after: Thread) -> None:
+                if wait:
+                    _say_what_came_of(changed, after, as_json=as_json)
+
+            await report(bot, changed, me, wait=wait, as_json=as_json, line=done, decided=True, then=then)
 
     command.run(work, model=wait)
 

@@ -1,6 +1,7 @@
 """Runs the command that was typed, and turns how it ends into an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line. A closed stdout (`bot doctor | head`) is a normal end. It imports
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done so far, and a person has to go on (a command with `--wait`,
+whose thread the agent handed over). A closed stdout (`bot doctor | head`) is a normal end. It imports
 nothing that a command needs, so that `bot --help` answers at once; `bot.cli.command` runs what a command does.
 """
 
@@ -11,6 +12,8 @@ import sys
 import typer
 
 from bot.cli import console
+
+RESTS_WITH_A_PERSON = 3
 
 
 class Misused(Exception):

@@ -16,23 +16,38 @@ def say_what_next(thread: Thread, *, decided: bool = False) -> None:
         return
     if not sys.stdout.isatty():
         return
+    if thread.status in ("working", "waiting"):
+        console.say(f"Next: `{console.program()} run` works on it; {console.program()} show {thread.id}")
+    elif text := next_in_words(thread):
+        console.say(text)
+    if at := went_wrong_at(thread):
+        console.say(f"For the evals: {console.program()} eval add {thread.id} --at {at} --wrong")
+
+
+def next_in_words(thread: Thread) -> str:
+    """The commands that a person may type next, a line each; empty: it is not a person's turn."""
+    commands = "\n  or: ".join(next_commands(thread).values())
+    return f"Next: {commands}" if commands else ""
+
+
+def next_commands(thread: Thread) -> dict[str, str]:
+    """What a person may type next, by the name of the command. Words in capitals are to be replaced."""
     program, pending = console.program(), thread.pending
     match thread.status:
         case "waiting_for_approval" if pending:
             same = f"{thread.id} --digest {pending.digest[:12]}"
-            console.say(f"Next: {program} approve {same}\n  or: {program} reject {same} --reason WHY")
+            return {
+                "approve": f"{program} approve {same}",
+                "reject": f"{program} reject {same} --reason WHY",
+            }
         case "waiting_for_answer" if thread.state.question:
-            console.say(f"Next: {program} answer {thread.id} TEXT")
+            return {"answer": f"{program} answer {thread.id} TEXT"}
         case "paused" | "cancelled":
-            console.say(f"Next: {program} resume {thread.id}")
-        case "working" | "waiting":
-            console.say(f"Next: `{program} run` works on it; {program} show {thread.id}")
+            return {"resume": f"{program} resume {thread.id}"}
         case "done" | "handed_to_human":
-            console.say(f"Next: {program} send --thread {thread.id} TEXT")
+            return {"send": f"{program} send --thread {thread.id} TEXT"}
         case _:
-            pass
-    if at := went_wrong_at(thread):
-        console.say(f"For the evals: {program} eval add {thread.id} --at {at} --wrong")
+            return {}
 
 
 def went_wrong_at(thread: Thread) -> int:

@@ -1,5 +1,5 @@
-"""The command line. Exit codes: 0 done, 1 failed (the reason is on stderr), 2 usage. `--json` prints one document on
-stdout.
+"""The command line. Exit codes: 0 done, 1 failed (the reason is on stderr), 2 usage, 3 the agent handed
+the thread over to people. `--json` prints one document on stdout.
 
 All commands are listed here, in the order of the help, and implemented in the module of their group. Only the module of
 the command that was typed is imported, so that no command waits for the libraries of the others.

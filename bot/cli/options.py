@@ -28,7 +28,12 @@ As = Annotated[
     str, typer.Option("--as", metavar="NAME", callback=_checked, help="who you are; default: who your login is")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
-Wait = Annotated[bool, typer.Option("--wait", help="work on it here until it is a person's turn, and show it")]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait", help="work on it here until it is a person's turn, and show what was said; 3: a person has to go on"
+    ),
+]
 GoOn = Annotated[str, typer.Option("--thread", metavar="ID", help="continue this thread")]
 Digest = Annotated[
     str, typer.Option("--digest", metavar="D", help="the digest of the request that you saw, 8 digits or more")

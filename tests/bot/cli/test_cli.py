@@ -208,6 +208,10 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert waited.document["pending"]["facts"]["new"]["sha"] == bot.site.sha(MERGED)
     assert "events" not in waited.document
     digest = waited.document["pending"]["digest"]
+    assert [said["kind"] for said in waited.document["said"]] == ["request"]
+    assert f"sha: {bot.site.sha(MERGED)}" in waited.document["said"][0]["text"]
+    assert waited.document["next"]["approve"].endswith(f"approve {thread} --digest {digest[:12]}")
+    assert waited.document["next"]["reject"].endswith(f"reject {thread} --digest {digest[:12]} --reason WHY")
     asked_for = model.requests[0]["messages"][-1]["content"]
     assert "go on" in asked_for
     prompt, listed = await bot.all(("show", thread, "--prompt"), ("threads", "--status", "waiting_for_approval"))
@@ -229,12 +233,14 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "subject: Show delivery dates in the basket" in rejected.out, "all that the new request shows"
     assert "go on" not in rejected.out, "what was there before is not told again"
     assert rejected.out.endswith(f"{thread}: waiting_for_approval\n")
+    assert f"bot reject {thread} --digest " in rejected.out.partition("\n  or: ")[2], "how to decide it"
     assert "use v1.1.0" in model.requests[1]["messages"][-1]["content"]
     assert bot.site.running("backend", "production") == bot.site.sha("v1.0.0")
 
     # Approved once; the second one, and the other way round, change nothing.
     approved = (await bot.approve(thread, "--wait", "--json", "--as", "Bob")).succeeded()
     assert approved.document["status"] == "done"
+    assert approved.document["said"][0] == {"kind": "words", "text": "**v1.1.0** is out."}
     assert bot.site.running("backend", "production") == bot.site.sha("v1.1.0")
     for result in await bot.all(("approve", thread, "--as", "Cleo"), ("reject", thread, "--reason", "no")):
         result.failed("Already approved by Bob at", "Nothing was changed")
@@ -245,6 +251,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "Urgent: Which\\u{1b}[2J tag?" in shown.succeeded().out
     assert "\x1b" not in shown.out
     assert "  - a\n" in shown.out
+    assert f"answer {thread} TEXT\n{thread}: waiting_for_answer\n" in shown.out
     as_json, listed = await bot.all(("show", thread, "--json"), ("threads", "--status", "waiting_for_answer"))
     assert as_json.document["question"]["question"] == "Which\x1b[2J tag?"
     assert "\\u001b" in as_json.out
@@ -499,9 +506,16 @@ async def test_a_model_that_talks_nonsense_ends_with_a_person(
 ) -> None:
     bot.with_site(template).with_model(model).environment["REDIS_URL"] = server.url
     model.script(*["Certainly!"] * 6)
-    sent = (await bot.run("send", "--wait", "hello")).succeeded()
+    sent = await bot.run("send", "--wait", "hello")
+    assert (sent.code, sent.err) == (3, ""), "done so far, and a person has to go on"
     assert "I stopped and need a person" in sent.out
     assert sent.out.endswith(": handed_to_human\n")
+    thread = sent.out.split()[0]
+    as_json = await bot.run("send", "--wait", "--json", "--thread", thread, "and now?")
+    assert (as_json.code, as_json.document["status"]) == (3, "handed_to_human")
+    [said] = as_json.document["said"]
+    assert (said["kind"], "I stopped and need a person" in said["text"]) == ("words", True)
+    assert f"send --thread {thread} TEXT" in as_json.document["next"]["send"]
 
 
 async def test_what_the_model_would_be_sent_is_what_it_is_sent(
