@@ -57,7 +57,8 @@ class Settings(EmailSettings):
     openai_base_url: str = Field(default="https://api.openai.com/v1", repr=False)
     """The endpoint of the model: any that speaks the OpenAI API."""
     openai_model: str = ""
-    """The model's name there. Empty: the agents have no model, unless the team file names one."""
+    """The model's name there. Empty: the agents have no model, unless the team file names one. `stand-in`: no model and
+    no key, but something that matches a few keywords, to try it out; it replaces every model of the team file."""
     slack_bot_token: SecretStr = SecretStr("")
     """The bot token, `xoxb-…`. Empty: Slack is off."""
     slack_client_id: str = ""

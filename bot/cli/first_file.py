@@ -29,6 +29,17 @@ def team_file(site: FirstSite, login: str) -> str:
     return "\n".join([*_head(), *_environments(site), *_component(site), *_people(login), *_rules(), ""])
 
 
+def agent_file(table: str, login: str) -> str:
+    """A first file for an agent of the team's own. `table`: what stands in it for this agent."""
+    return "\n".join([*_head_of_agents(), table, *_people(login), *_rules(), ""])
+
+
+def _head_of_agents() -> Iterable[str]:
+    yield "# The agents of the team, and who approves what they do. `bot doctor` checks this file; docs/agents.md and"
+    yield "# docs/policies.md have all that may stand here."
+    yield ""
+
+
 def _head() -> Iterable[str]:
     yield "# What deploybot deploys, and who approves it. `bot doctor` checks this file; docs/site.md and"
     yield "# docs/policies.md have all that may stand here."

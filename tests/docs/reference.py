@@ -43,7 +43,8 @@ COMMANDS_HEAD = """\
 ## Commands
 
 Exit codes: 0 done, 1 a failure said on stderr, 2 a wrong command line, 3 done so far, but the agent handed the thread
-over and a person has to go on (only with `--wait`). With `--json`, one JSON document on stdout and nothing else. Commands that only read (`threads`, `show`, `export`, `verify`) answer even while something is wrong in
+over and a person has to go on (only with `--wait`). With `--json`, one JSON document on stdout and nothing else.
+Commands that only read (`threads`, `show`, `export`, `verify`) answer even while something is wrong in
 `bot.toml`. ID is a thread's id. With `--help`, each command prints what stands here.
 """
 WIDTH = 118
