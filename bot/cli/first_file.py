@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from bot.team.schema import LINE
 from store.authority.words import MACHINE
 
 KEY_CHARS_MAX = 60
@@ -35,12 +36,14 @@ def agent_file(table: str, login: str) -> str:
 
 
 def _head_of_agents() -> Iterable[str]:
+    yield LINE
     yield "# The agents of the team, and who approves what they do. `bot doctor` checks this file; docs/agents.md and"
     yield "# docs/policies.md have all that may stand here."
     yield ""
 
 
 def _head() -> Iterable[str]:
+    yield LINE
     yield "# What deploybot deploys, and who approves it. `bot doctor` checks this file; docs/site.md and"
     yield "# docs/policies.md have all that may stand here."
     yield ""

@@ -1,7 +1,7 @@
 """`bot init`: writes a first team file, with what it means beside it, and says what to do next.
 
 It asks for what no option gives, if somebody sits at the terminal. It overwrites nothing, deploys nothing, and writes
-only a file that `bot run` takes.
+only a file that `bot run` takes, and beside it the schema that editors check it by.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Annotated
 import typer
 
 from bot.app import roster_problems
-from bot.cli import asking, command, console, person
+from bot.cli import asking, command, console, exits, person
 from bot.cli.first_file import FirstSite, team_file
 from bot.settings import Settings
 from bot.setup import Setup
+from bot.team import schema
 from bot.team.file import inspect_team, team_path
 from bot.team.problems import SettingsError
 from channels.inbound import Refused
@@ -53,6 +54,9 @@ def init(
         str, typer.Option("--status", metavar="COMMAND", help=f"what runs there, e.g. '/srv/bin/status {STATUS}'")
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="ask nothing: take what is suggested")] = False,
+    print_schema: Annotated[
+        bool, typer.Option("--schema", help="print the JSON schema of bot.toml for editors, and do nothing else")
+    ] = False,
 ) -> None:
     """Write a first bot.toml. Overwrites nothing.
 
@@ -65,30 +69,37 @@ def init(
         "--deploy": deploy,
         "--status": status,
     }
+    if print_schema:
+        if yes or any(given.values()):
+            raise exits.Misused("--schema takes no other option: it only prints.")
+        print(schema.FILE.read_text(encoding="utf-8"), end="")
+        return
 
-    async def work(settings: Settings) -> None:
-        path = team_path(settings.bot_config)
-        if path.exists():
-            raise Refused(f"{path} exists already, so nothing was written. `bot doctor` says what is wrong with it.")
-        asks = asking.attended() and not yes
-        answers = await _answered(given, asks=asks, suggests=yes)
-        try:
-            site = _site(answers)
-            text = team_file(site, person.login())
-            _check(text, settings, path)
-        except (Refused, SettingsError) as error:
-            if not asks:
-                raise
-            raise Refused(f"{error}\nTo correct an answer: {_command_for(answers)}") from None
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise Refused(f"{path} cannot be written: {error.strerror}.") from None
-        print(f"Wrote {path}: {site.component} to {', '.join(site.environments)}.")
-        console.say(_what_next(settings))
+    command.read(lambda settings: _written(settings, given, yes=yes))
 
-    command.read(work)
+
+async def _written(settings: Settings, given: dict[str, str], *, yes: bool) -> None:
+    path = team_path(settings.bot_config)
+    if path.exists():
+        raise Refused(f"{path} exists already, so nothing was written. `bot doctor` says what is wrong with it.")
+    asks = asking.attended() and not yes
+    answers = await _answered(given, asks=asks, suggests=yes)
+    try:
+        site = _site(answers)
+        text = team_file(site, person.login())
+        _check(text, settings, path)
+    except (Refused, SettingsError) as error:
+        if not asks:
+            raise
+        raise Refused(f"{error}\nTo correct an answer: {_command_for(answers)}") from None
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+        schema.copy_beside(path)
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror}.") from None
+    print(f"Wrote {path}: {site.component} to {', '.join(site.environments)}.")
+    console.say(_what_next(settings))
 
 
 def _suggestion(option: str, answers: dict[str, str]) -> str:

@@ -12,7 +12,8 @@ from datetime import timedelta
 
 DURATION_DAYS_MAX = 90
 
-_DURATION = re.compile(r"([0-9]{1,7})([smhd])")
+PATTERN = r"([0-9]{1,7})([smhd])"
+_DURATION = re.compile(PATTERN)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 

@@ -20,6 +20,7 @@ from bot.cli import command, console, exits, person
 from bot.cli.first_file import agent_file
 from bot.cli.new import newcomer
 from bot.settings import Settings
+from bot.team import schema
 from bot.team.adding import NotAppended, append_agent, table_of
 from bot.team.file import team_path
 from channels.inbound import Refused
@@ -56,6 +57,7 @@ def agent(name: Annotated[str, typer.Argument(metavar="NAME", help="of the agent
         else:
             _write(folder, files)
             _write(path.parent, {path.name: agent_file(table_of(name), person.login())})
+            schema.copy_beside(path)
         print(f"Wrote {folder}{'' if by_hand else f', and [agents.{name}] in {path}'}.")
         if by_hand:
             console.say(by_hand)

@@ -79,6 +79,10 @@ async def test_options_say_it_all(bot: Bot) -> None:
     assert file.read_text() == team_file(SITE._replace(repository=str(bot.folder / "shop.git")), "dex@here")
     team, problems = inspect_team(file)
     assert (problems, list(team.people)) == ([], ["dex"])
+    printed = (await bot.run("init", "--schema")).succeeded()
+    assert printed.out == (bot.folder / "bot.schema.json").read_text(), "which its first line names for editors"
+    assert file.read_text().startswith("#:schema ./bot.schema.json\n")
+    (await bot.run("init", "--schema", "--yes")).failed("--schema takes no other option", code=2)
     again = await bot.run("init", *FLAGS)
     again.failed("bot.toml exists already, so nothing was written")
 

@@ -48,7 +48,7 @@ async def test_a_new_agent_answers_at_once_and_its_tests_pass(bot: Bot) -> None:
         assert "write note: written: we cleaned /var/log" in approved.succeeded().out
         assert (bot.home / "disk" / "notes.jsonl").read_text().count("we cleaned /var/log") == 1
         evals = await bot.run("eval", "disk")
-        assert (evals.code, "right 3 of 3" in " ".join(evals.out.split())) == (0, True), evals
+        assert (evals.code, "right: 3 of 3" in " ".join(evals.out.split())) == (0, True), evals
     assert "5 passed" in await own_tests(bot)
 
 
@@ -66,7 +66,7 @@ async def test_a_new_tool_has_a_test_that_passes_and_is_called_once_it_is_named(
     code = bot.folder / "agents" / "disk" / "__init__.py"
     text = code.read_text().replace('NAME = "disk"', 'from .restart_service import RestartService\n\nNAME = "disk"', 1)
     code.write_text(text.replace("(CheckDisk, WriteNote)", "(CheckDisk, WriteNote, RestartService)"))
-    asked = await bot.run("send", "--wait", "--json", "--agent", "disk", "restart the service: service web")
+    asked = await bot.run("send", "--wait", "--json", "--agent", "disk", 'restart the service "web"')
     assert asked.succeeded().document["pending"]["title"] == "Do something to web"
 
 
