@@ -1,7 +1,8 @@
-"""The libraries that only some channels need, by the extra of the package that installs them.
+"""The libraries that only some channels and agents need, by the extra of the package that installs them.
 
 The program starts without them: a channel's modules are imported where the channel is set up. A channel that is set up
-without its libraries is told by the name of the extra, not by a traceback. This module imports none of them.
+without its libraries is told by the name of the extra, not by a traceback; an agent looks for its own when it is built.
+This module imports none of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from bot.team.problems import SettingsError
 LIBRARIES = {
     "slack": ("slack_bolt", "slack_sdk", "markdown_it"),
     "email": ("aioimaplib", "aiosmtplib", "dkim", "dns", "lxml", "markdown_it"),
+    "payments": ("stripe",),
 }
 """The modules that are imported, as in the optional dependencies of pyproject.toml."""
 

@@ -80,7 +80,7 @@ def test_all_but_the_channels_is_imported_without_them(core: Path, tmp_path: Pat
 def test_doctor_says_that_the_channels_are_off(core: Path, tmp_path: Path) -> None:
     done = run(core, tmp_path, PROGRAM, "doctor")
     assert "Traceback" not in done.stderr
-    for name in LIBRARIES:
+    for name in ("slack", "email"):
         assert re.search(rf"{name}\b.*set ", done.stdout), done.stdout
 
 
@@ -96,6 +96,14 @@ def test_a_channel_without_its_libraries_is_told_by_the_name_of_the_extra(
     assert f"pip install '.[{extra}]'" in told
     assert "Traceback" not in told
     assert "bug" not in told
+
+
+def test_the_agent_of_payments_without_its_library_is_told_by_the_name_of_the_extra(core: Path, tmp_path: Path) -> None:
+    (tmp_path / "bot.toml").write_text('[agents.payments]\ncurrencies = ["usd"]\n')
+    done = run(core, tmp_path, PROGRAM, "doctor", **MODEL)
+    assert done.returncode == 1
+    assert "pip install '.[payments]'" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.slow

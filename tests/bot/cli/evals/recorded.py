@@ -13,7 +13,7 @@ from agent.evals.case import Case
 from agent.model.base import Answer, Model, ModelFailure, Prompt
 from store.values import Usage
 
-AGENTS = ("deploy", "issues", "rollback")
+AGENTS = ("deploy", "issues", "payments", "rollback")
 USAGE = Usage(input_tokens=1000, cached_tokens=800, output_tokens=20, cost=0.001)
 
 

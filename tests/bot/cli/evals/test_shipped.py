@@ -16,7 +16,7 @@ from tests.bot.cli.evals.recorded import AGENTS, model_for, recorded
 from tests.matrices import matrix
 
 RECORDED = {agent: recorded(agent) for agent in AGENTS}
-CASES_MIN = {"deploy": 60, "issues": 20, "rollback": 20}
+CASES_MIN = {"deploy": 60, "issues": 20, "payments": 20, "rollback": 20}
 
 
 @pytest.fixture(scope="module")
