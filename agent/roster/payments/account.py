@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 from typing import Annotated, Any
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent import ToolError
+from agent import ToolError, secret
 
 RECORDS_MAX, SECONDS_MAX, REQUEST_SECONDS_MAX = 200, 25, 10
 Record = dict[str, Any]
@@ -45,9 +44,7 @@ class Account:
     @property
     def key(self) -> str:
         """Raises ToolError."""
-        if key := os.environ.get(self.table.api_key_env, "").strip():
-            return key
-        raise ToolError(f"{self.table.api_key_env} is not set: somebody has to give me a key for Stripe.")
+        return secret(self.table.api_key_env)
 
     @property
     def fingerprint(self) -> str:
