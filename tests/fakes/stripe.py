@@ -95,7 +95,9 @@ class StripeServer:
         self.url = "http://{}:{}".format(*self._runner.addresses[0][:2])
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
+    ) -> None:
         await self._runner.cleanup()
 
     # For tests
@@ -160,8 +162,8 @@ class StripeServer:
             raise Refusal(
                 403,
                 f"The provided key '{_redacted(given)}' does not have the required permissions for this endpoint on "
-                f"account 'acct_123'. Having the 'rak_{kind.removesuffix('s')}_read' permission would allow this request "
-                "to continue.",
+                f"account 'acct_123'. Having the 'rak_{kind.removesuffix('s')}_read' permission would allow this "
+                "request to continue.",
             )
         if kind not in PREFIXES:
             raise Refusal(404, f"Unrecognized request URL ({request.method}: {request.path}).")
@@ -264,7 +266,14 @@ class StripeServer:
 _PAYER = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
 _SHAPES: dict[str, Record] = {
     "customers": {"name": None, "email": None, "phone": None, "description": None, "delinquent": False, "balance": 0},
-    "products": {"name": "", "active": True, "description": None, "default_price": None, "type": "service", "url": None},
+    "products": {
+        "name": "",
+        "active": True,
+        "description": None,
+        "default_price": None,
+        "type": "service",
+        "url": None,
+    },
     "prices": {
         "active": True,
         "billing_scheme": "per_unit",

@@ -60,7 +60,9 @@ async def test_a_lost_answer_is_asked_for_again_under_the_same_key(stripe: Strip
             "Stripe refuses it: No such price: '(key)'",
         ),
         (
-            Fault(429, {"message": "Request rate limit exceeded.", "type": "invalid_request_error", "code": "rate_limit"}),
+            Fault(
+                429, {"message": "Request rate limit exceeded.", "type": "invalid_request_error", "code": "rate_limit"}
+            ),
             NoAnswer,
             "Stripe cannot do it now: Request rate limit exceeded.",
         ),

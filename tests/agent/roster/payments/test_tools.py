@@ -27,7 +27,9 @@ from agent.roster.payments.tools import (
 from tests.fakes.stripe import Fault, StripeServer
 
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
-RATE_LIMIT = Fault(429, {"message": "Request rate limit exceeded.", "type": "invalid_request_error", "code": "rate_limit"})
+RATE_LIMIT = Fault(
+    429, {"message": "Request rate limit exceeded.", "type": "invalid_request_error", "code": "rate_limit"}
+)
 
 
 def call(account: Account, **changed: Any) -> Call:
@@ -276,7 +278,9 @@ async def test_the_lists(stripe: StripeServer, account: Account, link: CreatePay
     made = await done(link, account)
     stripe.add("charges", amount=1200, billing_details={"name": None, "email": "x@example.com"}, status="failed")
     listed = await ListPaymentLinks().run(call(account))
-    assert listed == {"payment_links": [{**made, "about": stripe.records["payment_links"][0]["metadata"]["about"][:80] + "…"}]}
+    assert listed == {
+        "payment_links": [{**made, "about": stripe.records["payment_links"][0]["metadata"]["about"][:80] + "…"}]
+    }
     payments = await ListPayments().run(call(account))
     assert payments == {
         "payments": [
