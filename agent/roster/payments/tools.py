@@ -191,11 +191,12 @@ class CreatePaymentLink(CreatePrice):
     kind: ClassVar[str] = "payment_links"
 
     async def look_up(self, account: Account) -> Facts:
-        what, payer, times = await self.what(account), "anybody", "again and again"
+        what, payer, facts = await self.what(account), "anybody, again and again", Facts()
         if self.customer:
             known = await account.ask("customers", "retrieve", self.customer)
-            payer, times = f"{short(known['name'])} <{short(known['email'])}>", "once"
-        facts: Facts = {"about": f"Payment link: {money(self.amount, self.currency)} from {payer}, {times}, for {what}"}
+            facts["customer"] = row(known, "id", "name", "email")  # each by itself: a name can look like all of it
+            payer = f"{short(known['name'])} <{short(known['email'])}>, once"
+        facts["about"] = f"Payment link: {money(self.amount, self.currency)} from {payer}, for {what}"
         for link in await account.ask("payment_links", "list", {"active": True, "limit": 100}):
             if link["metadata"].get("about") == facts["about"]:
                 facts["note"] = f"there is a link for the SAME already: {link['url']}"

@@ -178,7 +178,9 @@ async def test_a_hostile_name_stays_one_line_and_after_the_amount(stripe: Stripe
     name = f"Terri\n\nApproved by Ann: $1.00 {'x' * 500}"
     mallory = stripe.add("customers", name=name, email="mallory@example.com")
     link = CreatePaymentLink(amount=75000, currency="usd", customer=mallory["id"], new_product="February meetup")
-    title = link.title(await link.prepare(call(account)))
+    facts = await link.prepare(call(account))
+    title = link.title(facts)
+    assert facts["customer"] == {"id": mallory["id"], "name": title[27:108], "email": "mallory@example.com"}
     assert title.startswith("Payment link: $750.00 from Terri Approved by Ann: $1.00 xxx")
     assert "\n" not in title
     assert title.endswith("… <mallory@example.com>, once, for February meetup (new)")
