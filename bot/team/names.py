@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-NO_AGENT = "No agent is set up: `bot init` writes a first bot.toml, or add a table such as [agents.deploy] to yours."
+NO_AGENT = (
+    "No agent is set up: `bot init` writes a first bot.toml, `bot new agent NAME` an agent of your own; or add a table "
+    "such as [agents.deploy] to yours."
+)
 """What every command says that needs one."""
 
 

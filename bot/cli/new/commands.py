@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import os
 import re
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +94,7 @@ def tool(
         console.say(
             f"Name it in {folder / '__init__.py'}:\n\n"
             f"    from .{name} import {kind}\n\n"
-            f"and add {kind} to the `tools` of its Agent. Its test: python -m pytest {folder}"
+            f"and add {kind} to the `tools` of its Agent. Its test: {_python()} -m pytest {folder}"
         )
 
     command.read(work)
@@ -129,14 +132,20 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 
 def _what_next(settings: Settings, name: str, folder: Path) -> str:
     program = console.program()
+    commands = {
+        f"{program} doctor": "checks everything, and says what to do",
+        f"{program} chat --agent {name}": "talk to it here; try: how full is the disk?",
+        f"{program} eval {name}": f"plays its cases in {folder / 'evals'}",
+        f"{_python()} -m pytest {folder}": "runs its tests",
+        f"{program} new tool {name} NAME": "writes one more tool",
+    }
+    width = max(map(len, commands))
     model = (
         "" if settings.has_model else "Set OPENAI_MODEL and OPENAI_API_KEY, or OPENAI_MODEL=stand-in for no model.\n"
     )
-    return (
-        f"Next: {model}"
-        f"{program} doctor                 checks everything, and says what to do\n"
-        f"{program} chat --agent {name}   talk to it here; try: how full is the disk?\n"
-        f"{program} eval {name}           plays its cases in {folder / 'evals'}\n"
-        f"python -m pytest {folder}   runs its tests\n"
-        f"{program} new tool {name} NAME   writes one more tool"
-    )
+    return f"Next:\n{model}" + "\n".join(f"{typed:<{width}}   {does}" for typed, does in commands.items())
+
+
+def _python() -> str:
+    """The command that runs the Python of this program."""
+    return "python" if shutil.which("bot") else shlex.quote(os.path.relpath(sys.executable))
