@@ -1,7 +1,7 @@
 """The settings from the environment (and `.env` in development): secrets, servers, everything specific to a machine.
 
 They are read once, at startup. All problems are reported together, each with the variable's name and what to do.
-Secrets are never shown, and each may also come from a file (`agent.secrets`). What a team agrees on is in the team
+Secrets are never shown, and each may also come from a file (`store.variables`). What a team agrees on is in the team
 file (`bot.team.file`), what concerns mail in `bot.email_settings`.
 """
 
@@ -15,7 +15,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from agent.secrets import SUFFIX, SecretError, env_file, secret_of, variable
 from bot import extras
 from bot.email_settings import EmailSettings
 from bot.team.names import nearest
@@ -23,6 +22,7 @@ from bot.team.problems import SettingsError, what_is_wrong
 from bot.team.reach import Reach
 from channels.hosts import is_loopback
 from channels.webhook.endpoints import Endpoint, endpoints_of, keys_of, missing, urls_of
+from store.variables import SUFFIX, SecretError, env_file, secret_of, variable
 
 SECRET_CHARS_MIN = 16
 DIFFERENT_CHARS_MIN = 8

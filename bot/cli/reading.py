@@ -58,6 +58,7 @@ def _show_prompt(thread: str, as_json: bool) -> None:
     from agent.context.window import Context
     from agent.model.frame import MODES, frame_of
     from bot.app import opened
+    from store.repeats import insists
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
@@ -65,7 +66,8 @@ def _show_prompt(thread: str, as_json: bool) -> None:
         agent = bot.roster.get(found.agent)
         if agent is None:
             raise Refused(f"The agent {found.agent!r} is not set up here. Add [agents.{found.agent}] to bot.toml.")
-        user, frame = Context(agent).render(found), frame_of(agent, MODES[0])
+        user = Context(agent).render(found)
+        frame = frame_of(agent, MODES[0], insists=insists(found, agent.after_refusal))
         if as_json:
             console.print_json({"system": frame.system, "user": user, "response_format": frame.response_format})
         else:
