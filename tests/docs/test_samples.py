@@ -19,11 +19,12 @@ from agent.arguments import arguments_of
 from agent.definition import Agent
 from agent.roster import deploy, rollback
 from agent.steps import Call, Tool, ToolError
-from bot.app import roster_problems
+from bot.app import policies_of, roster_problems
 from bot.settings import Settings
 from bot.setup import Setup, load
 from bot.team.agents import build_agents
 from bot.team.file import Team
+from bot.team.rule_checks import rule_warnings
 from bot.team.tokens import sha256_of, token_problems
 from tests.docs.pages import DOCS, PAGES, README, Page
 from tests.telling.playbook import World, done
@@ -39,6 +40,8 @@ ELSEWHERE = {
 """The Python that nothing here can run: what it is of."""
 WHOLE_FILES = {
     "[agents.db]": "loaded by the test of that agent",
+    "[agents.payments]": "loaded below, like the next",
+    "[agents.issues]": "",
     "[agents.deploy.components.shop]": "what `bot init` writes: tests/bot/cli/test_init.py",
 }
 """The TOML that is no part of one team file."""
@@ -142,6 +145,19 @@ def test_the_parts_of_a_team_file_load_together(
     # The example knows one person, who is in all of its groups.
     alone = ("quorum is", "may decide from the start")
     assert [text for text in problems if not any(words in text for words in alone)] == [], problems
+
+
+@pytest.mark.parametrize("name", ["payments", "issues"])
+def test_the_page_of_an_agent_sets_it_up(name: str, tmp_path: Path) -> None:
+    text = DOCS[name].block("toml", f"[agents.{name}]")
+    groups = 'groups = ["finance"]' if "finance" in text else ""
+    people = "".join(f'[people.{person}]\nlogins = ["{person}"]\n{groups}\n' for person in ("kim", "ann"))
+    team = Team.model_validate(tomllib.loads(text + people))
+    setup = Setup(Settings(bot_home=tmp_path), team)
+    assert roster_problems(setup) == []
+    agents = build_agents(team, tmp_path, tmp_path).built
+    assert name in agents
+    assert rule_warnings(agents, policies_of(setup)) == []
 
 
 def test_all_toml_is_loaded_somewhere() -> None:
