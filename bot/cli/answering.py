@@ -16,7 +16,8 @@ from bot.cli import console, exits
 from bot.cli.hints import next_commands, next_in_words, say_what_next
 from bot.cli.session import Session, working
 from bot.views.document import document
-from bot.views.transcript import Entry, entries
+from bot.views.entry import Entry
+from bot.views.transcript import entries
 from store.base import StoreUnavailable
 from store.thread import Thread
 from store.values import Person

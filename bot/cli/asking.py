@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from bot.cli import console
-from bot.views.transcript import Entry
+from bot.views.entry import Entry
 
 
 def attended() -> bool:

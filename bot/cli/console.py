@@ -1,11 +1,13 @@
 """The standard streams of a command, and the layout of entries, tables and JSON on them.
 
 They work even if a stream was closed by the caller. stdout gets only the command's output; everything else goes to
-stderr. Foreign text cannot control the terminal.
+stderr. Foreign text cannot control the terminal. A terminal that can draw gets typeset entries (`bot.cli.typeset`);
+a program, and a terminal that cannot (`TERM=dumb`), get plain text.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -20,20 +22,14 @@ from typing import TYPE_CHECKING, TextIO, cast
 from store.text import visible
 
 if TYPE_CHECKING:
-    from bot.views.transcript import Entry
+    from rich.console import Console
+
+    from bot.views.entry import Entry
 
 NAME_COLUMN = 12
 COLUMNS_MIN = 60
 LAST_COLUMN_MIN = 60
-_COLOURS = {
-    "person": "36",
-    "bot": "32",
-    "request": "33",
-    "decision": "33",
-    "problem": "31",
-    "step": "2",
-    "note": "2",
-}
+_CANNOT_DRAW = ("", "dumb", "unknown")
 
 
 def set_up_streams() -> None:
@@ -127,11 +123,39 @@ def table(
 
 
 def show(entry: Entry) -> None:
-    """Print an entry on stdout; on a terminal in colour, wrapped to its width."""
-    width = _width()
-    text = laid_out(entry, width)
-    coloured = width and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    print(f"\x1b[{_COLOURS[entry.kind]}m{text}\x1b[0m" if coloured else text, flush=True)
+    """Print an entry on stdout; on a terminal typeset, or at least wrapped to its width."""
+    if screen := drawing():
+        # Not at the top: only a terminal needs it, and it takes longer to import than a short command runs.
+        from bot.cli import typeset
+
+        typeset.show(screen, entry)
+    else:
+        print(laid_out(entry, _width()), flush=True)
+
+
+def prose(text: str) -> None:
+    """Print sentences on stdout, on a terminal wrapped between words. Not for a command or a path to copy."""
+    print(_wrapped(text, _width()), flush=True)
+
+
+def say_prose(text: str) -> None:
+    """The same on stderr."""
+    say(_wrapped(text, shutil.get_terminal_size().columns if sys.stderr.isatty() else None))
+
+
+def _wrapped(text: str, width: int | None) -> str:
+    return "\n".join(_within(visible(text), width, marked=False)) if width else visible(text)
+
+
+@functools.cache
+def drawing() -> Console | None:
+    """stdout, if it is a terminal that can draw. Colours are left out if NO_COLOR is set."""
+    draws = os.environ.get("TERM", "") not in _CANNOT_DRAW and (sys.stdout.encoding or "").lower().startswith("utf")
+    if not (draws and sys.stdout.isatty()):
+        return None
+    from rich.console import Console
+
+    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
 
 
 def laid_out(entry: Entry, width: int | None) -> str:

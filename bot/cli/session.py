@@ -16,8 +16,9 @@ from agent.model.base import Model
 from bot.app import App
 from bot.cli import console
 from bot.cli.person import how_to_be_known, proof_of
-from bot.cli.thinking import tell_while_thinking
-from bot.views.transcript import Entry, entries
+from bot.cli.thinking import FIRST_SECONDS, SOON_SECONDS, tell_while_thinking
+from bot.views.entry import Entry
+from bot.views.transcript import entries
 from channels.inbound import Reason, Refused
 from channels.terminal import BARE_COMMANDS, Typed, parse
 from store.base import StoreUnavailable
@@ -132,7 +133,7 @@ class Session:
                 case "quit":
                     return False
                 case "help":
-                    console.say(HELP)
+                    console.say_prose(HELP)
                 case "nothing":
                     pass
                 case "mistake":
@@ -251,7 +252,8 @@ class Session:
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
     async def _tell_while_thinking(self) -> None:
-        await tell_while_thinking(self._thinks_about, self._tell)
+        soon = SOON_SECONDS if console.drawing() else FIRST_SECONDS
+        await tell_while_thinking(self._thinks_about, self._tell, first_seconds=soon)
 
     def _thinks_about(self) -> int | None:
         """The version of the thread that the model is asked about; None: it is not asked."""

@@ -45,10 +45,10 @@ def chat(agent: AgentName = "", thread: GoOn = "", name: As = "") -> None:
                 console.say(f"What answers here is the {model.name}.")
             if thread:
                 found = await bot.store.load(thread)
-                console.say(HELP)
+                console.say_prose(HELP)
             else:
                 known = agent_named(bot, agent)
-                console.say(HELP)
+                console.say_prose(HELP)
                 first = await _first_words(lines)
                 if not first:
                     return
@@ -77,7 +77,7 @@ async def _first_words(lines: AsyncIterator[str]) -> str:
             case "nothing":
                 pass
             case "help":
-                console.say(HELP)
+                console.say_prose(HELP)
             case "mistake":
                 console.say(typed.error)
             case _:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from agent.speech.messages import outgoing, question
 from agent.speech.outcomes import uncounted_in_words
 from agent.speech.requests import approval, ended, reminded
+from bot.views.entry import Entry
 from bot.views.results import arguments_in_words, summary
 from channels.messages import HEADLINE_CHARS_MAX, ListedTask, Tasks, Text
-from channels.plain import fields, render
+from channels.plain import fields
 from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
@@ -57,17 +58,7 @@ from store.tasks import tasks_of
 from store.text import call_in_words, instant, one_line, visible
 from store.thread import Thread
 
-NAME_CHARS_MAX = 60
 DETAIL_CHARS_MAX = 100
-
-Kind = Literal["person", "bot", "step", "request", "decision", "problem", "note"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    kind: Kind
-    who: str
-    text: str
 
 
 def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list[Entry]:
@@ -77,13 +68,8 @@ def entries(thread: Thread, start: int = 0, *, everything: bool = False) -> list
         before, then = then, then.extended([event])
         entry = ROWS[type(event)](_Moment(before, then), event) or _bookkeeping(event)
         if everything or entry.kind != "note":
-            found.append(_made_safe(entry))
+            found.append(entry.made_safe())
     return found
-
-
-def _made_safe(entry: Entry) -> Entry:
-    """Make all text safe, in case a row forgets to: names are foreign text, too."""
-    return Entry(entry.kind, one_line(entry.who, NAME_CHARS_MAX), visible(entry.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +125,12 @@ def _trigger(at: _Moment, event: TriggerReceived) -> Entry:
 def _chosen(at: _Moment, event: StepChosen) -> Entry:
     match StepState(event).effect:
         case "says" | "updates":
-            return Entry("bot", "bot", render(Text(str(event.arguments.get("message", "")))))
+            return Entry.of("bot", Text(str(event.arguments.get("message", ""))))
         case "asks":
-            return Entry("bot", "bot", render(question(event)))
+            return Entry.of("bot", question(event))
         case "lists":
             listed = (ListedTask(task.title, task.state) for task in tasks_of(at.then.state, event.step))
-            return Entry("bot", "bot", render(Tasks(tuple(listed))))
+            return Entry.of("bot", Tasks(tuple(listed)))
         case _:
             pass
     call = call_in_words(event.intent, arguments_in_words(event.arguments))
@@ -180,7 +166,7 @@ def _requested(at: _Moment, event: ApprovalRequested) -> Entry | None:
     step = at.then.step(event.step)
     if step is None or step.request is None or step.request.asked != event:
         return None
-    return Entry("request", "bot", render(approval(at.then, step.request)))
+    return Entry.of("request", approval(at.then, step.request))
 
 
 def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
@@ -211,8 +197,8 @@ def _fired(at: _Moment, event: TimerFired) -> Entry | None:
     if before is None or before.status != "requested" or step is None or step.request is None:
         return None
     if key.kind == "expire":
-        return Entry("decision", "bot", render(approval(at.then, step.request, ended(at.then, step))))
-    return Entry("request", "bot", render(approval(at.then, step.request, reminded(step.request))))
+        return Entry.of("decision", approval(at.then, step.request, ended(at.then, step)))
+    return Entry.of("request", approval(at.then, step.request, reminded(step.request)))
 
 
 def _granted(at: _Moment, event: StandingGranted) -> Entry:
@@ -236,7 +222,7 @@ def _sent(at: _Moment, event: MessageSent) -> Entry | None:
         return None
     if isinstance(at.before.events[unsent.event], ThreadCancelled | WorkStopped | ThreadReopened):
         return None
-    return Entry("bot", "bot", render(outgoing(at.before, unsent)))
+    return Entry.of("bot", outgoing(at.before, unsent))
 
 
 def _message_failed(at: _Moment, event: MessageFailed) -> Entry:
@@ -253,11 +239,11 @@ def _regained(at: _Moment, event: PlaceRegained) -> Entry:
 
 
 def _handed(at: _Moment, event: HandedToHuman | EventsLost) -> Entry:
-    return Entry("bot", "bot", render(outgoing(at.then, Unsent("handed_to_human", at.index))))
+    return Entry.of("bot", outgoing(at.then, Unsent("handed_to_human", at.index)))
 
 
 def _unserved(at: _Moment, event: ThreadUnserved) -> Entry:
-    return Entry("bot", "bot", render(outgoing(at.then, Unsent("unserved", at.index))))
+    return Entry.of("bot", outgoing(at.then, Unsent("unserved", at.index)))
 
 
 def _agent_changed(at: _Moment, event: AgentChanged) -> Entry:
@@ -371,5 +357,6 @@ ROWS: Mapping[type[Event], Callable[[_Moment, Any], Entry | None]] = {
 
 
 def _failure_in_words(event: ChoiceFailed) -> str:
-    text = f"{event.reason}: {visible(event.error)}" if event.error else event.reason
+    reason = "The model is away" if event.reason == "unavailable" else event.reason
+    text = f"{reason}: {visible(event.error)}" if event.error else f"{reason}."
     return f"{text} I will ask again at {instant(event.retry_at)}." if event.retry_at else text

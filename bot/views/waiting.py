@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from agent.speech.messages import question
 from agent.speech.requests import approval
-from bot.views.transcript import Entry
-from channels.plain import render
+from bot.views.entry import Entry
 from store.state import Request
 from store.thread import Thread
 
@@ -15,8 +14,8 @@ def waiting(thread: Thread) -> Entry | None:
     if thread.pending:
         return request_entry(thread, thread.pending)
     asked = thread.step(thread.state.question)
-    return Entry("bot", "bot", render(question(asked.chosen))) if asked else None
+    return Entry.of("bot", question(asked.chosen)) if asked else None
 
 
 def request_entry(thread: Thread, request: Request) -> Entry:
-    return Entry("request", "bot", render(approval(thread, request)))
+    return Entry.of("request", approval(thread, request))

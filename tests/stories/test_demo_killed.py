@@ -137,7 +137,7 @@ async def test_killed_with_its_store_while_a_request_waits(bot: Bot) -> None:
         assert "To begin anew instead:" in begins
         assert begins.count("Approval needed") == 1
         person.types("/reject can you deploy the orders first?")
-        await person.sees("component: orders")
+        await person.sees("Deploy orders 8da8a06 to live")
         await person.sees("Type: /approve")
         person.types("/approve")
         await person.sees("is live on live")

@@ -77,7 +77,7 @@ async def play(setup: Setup, me: Person, *, interactive: bool, again: bool = Fal
         async with opened(Setup(settings, read_team(folder.team_file))) as app, _decider(settings) as model:
             thread = await app.store.load(await app.inbox.trigger(place, _merged(folder.site), agent=DEFAULT))
             if earlier and not goes_on:
-                print(_why_anew(earlier))
+                console.prose(_why_anew(earlier))
             _introduce(folder.site, settings.openai_model or STAND_IN)
             if goes_on:
                 _say_where_it_goes_on(app, thread)
@@ -85,7 +85,7 @@ async def play(setup: Setup, me: Person, *, interactive: bool, again: bool = Fal
             try:
                 async with working(app, model, thread.id):
                     if interactive:
-                        print(f"\n{HELP} Try: status, or: roll back the checkout.\n", flush=True)
+                        console.prose(f"\n{HELP} Try: status, or: roll back the checkout.\n")
                         await session.converse(typed_lines())
                     else:
                         print(flush=True)
@@ -129,7 +129,7 @@ def _merged(site: Site) -> TriggerReceived:
         data={
             "pull_request": 42,
             "title": "Pay by invoice",
-            "merged_by": "ada",
+            "merged_by": "Ada Okafor",
             "sha": site.sha(MERGED),
             "task": f"deploy SHA {MERGED} to live",
         },
@@ -143,29 +143,28 @@ def _why_anew(earlier: Thread) -> str:
 
 
 def _introduce(site: Site, model: str) -> None:
-    print("deploybot deploys a merged change of a small shop, and asks before it touches live.")
-    print(
-        f"All of it is real, and stays on this disk. Repository: {site.repository}; targets: {site.home / 'targets'}."
-    )
+    console.prose("deploybot deploys a merged change of a small shop to lab, preview and live. You decide about live.")
+    print(f"All of it is real:\n  repository  {site.repository}\n  targets     {site.home / 'targets'}")
     if model == STAND_IN:
-        print(f"No model is configured, so a small stand-in decides: it knows a few words. {REAL_MODEL}")
+        console.prose("No model is configured, so a small stand-in decides: it knows a few words.")
+        console.prose("For a real model, set OPENAI_BASE_URL and OPENAI_MODEL.")
     else:
-        print(f"The model {model} decides.")
+        console.prose(f"The model {model} decides.")
 
 
 def _say_where_it_goes_on(app: App, thread: Thread) -> None:
-    agent = app.roster[thread.agent]
     happened = going_on.what_happened(thread)
-    so_far = "So far:" if happened else "Nothing was deployed so far."
-    print(f"\nThe demo goes on where it stopped at {instant(thread.events[-1].at)}. {so_far}")
+    print()
+    console.prose(f"The demo goes on where it stopped at {instant(thread.events[-1].at)}.")
+    console.prose("So far:" if happened else "Nothing was deployed so far.")
     for fact in happened:
-        print(f"  - {fact}")
-    print(going_on.what_waits(agent, thread))
+        console.prose(f"  - {fact}")
+    console.prose(going_on.what_waits(app.roster[thread.agent], thread))
     if thread.turn in ("agent", "clock"):
-        print("After a kill, it takes a few seconds until the agent may go on.")
+        console.prose("After a kill, it takes a few seconds until the agent may go on.")
     print(f"To begin anew instead: {console.program()} demo --again", flush=True)
     if waits := waiting(thread):
-        print()
+        print(flush=True)
         console.show(waits)
 
 

@@ -88,7 +88,7 @@ class Site:
     def deploy(self, component: str, environment: str, revision: str) -> None:
         """As a person of the team would."""
         subprocess.run(
-            [self.home / "deploy", component, environment, self.sha(revision, component), "lin"],
+            [self.home / "deploy", component, environment, self.sha(revision, component), "Lin Berg"],
             check=True,
             stdout=subprocess.DEVNULL,
             env=_environment(),

@@ -14,7 +14,7 @@ from bot.cli.session import Session, working
 from bot.inbox import Inbox
 from bot.settings import Settings
 from bot.setup import Setup
-from bot.views.transcript import Entry
+from bot.views.entry import Entry
 from channels.terminal import TerminalChannel, Typed, parse
 from store.authority.binding import digest
 from store.base import StoreUnavailable

@@ -10,7 +10,7 @@ import pytest
 from bot.cli.thinking import tell_while_thinking
 
 
-async def told(passed: int, asked: Callable[[float], int | None]) -> list[str]:
+async def told(passed: int, asked: Callable[[float], int | None], first_seconds: float = 20.0) -> list[str]:
     """What is said within so many seconds; `asked`: what the model thinks about at that second."""
     now, said = 0.0, list[str]()
 
@@ -21,7 +21,9 @@ async def told(passed: int, asked: Callable[[float], int | None]) -> list[str]:
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await tell_while_thinking(lambda: asked(now), said.append, seconds=lambda: now, sleep=sleep)
+        await tell_while_thinking(
+            lambda: asked(now), said.append, first_seconds=first_seconds, seconds=lambda: now, sleep=sleep
+        )
     return said
 
 
@@ -37,3 +39,10 @@ async def test_it_says_that_it_still_thinks_and_never_gives_up() -> None:
         f"The model still thinks, for {time}{ending}" for time in ("20 s", "1 min", "2 min", "3 min")
     ]
     assert len(await told(3_600, lambda now: 1)) == 61
+
+
+async def test_whoever_watches_a_terminal_is_told_sooner() -> None:
+    assert await told(19, lambda now: 1, 3.0) == ["The model thinks."]
+    assert (await told(60, lambda now: 1, 3.0))[1:] == [
+        f"The model still thinks, for {time} now. You lose nothing if you stop here." for time in ("20 s", "1 min")
+    ]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bot.cli import console
 from bot.views.as_markdown import markdown
 from bot.views.document import document
-from bot.views.transcript import Entry, entries
+from bot.views.entry import Entry
+from bot.views.transcript import entries
 from store.deliveries import MessageSent
 from store.events import KINDS, Event, MessageReceived, StepChosen, ThreadOpened, ToolFinished, TriggerReceived
 from store.standing import StandingGranted
@@ -26,6 +27,7 @@ from tests.telling.story import (
     approved,
     asked,
     cancelled,
+    choice_failed,
     chosen,
     done,
     failed,
@@ -355,6 +357,12 @@ def test_a_table_has_its_header_for_people_only() -> None:
     ]
     assert console.table(header, rows, None) == ["t1         done     about " + "x" * 90, "t2-longer  waiting"]
     assert console.table(header, [], None) == []
+
+
+def test_a_model_that_is_away_is_told_in_words() -> None:
+    away = choice_failed(1, "unavailable", retry_at=LATER)
+    again = "I will ask again at 2026-11-20 09:05 UTC."
+    assert shown(message(), away)[-1] == f"model: The model is away: no step in it {again}"
 
 
 def test_json_keeps_every_language_and_hides_nothing() -> None:
