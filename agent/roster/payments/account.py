@@ -7,7 +7,6 @@ imported when it is first used.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from typing import Annotated, Any
 
@@ -46,27 +45,19 @@ class Account:
         """Raises ToolError."""
         return secret(self.table.api_key_env)
 
-    @property
-    def fingerprint(self) -> str:
-        """What an approval is bound to: another key may be one for real money."""
-        return hashlib.sha256(f"{self.table.api_base} {self.key}".encode()).hexdigest()
-
     async def ask(self, kind: str, verb: str, *given: object) -> Any:
         """What this method of the SDK answers, as JSON; of a list, the newest RECORDS_MAX. Raises ToolError."""
         import stripe
 
-        stripe.enable_telemetry = False
-        key = self.key
+        stripe.enable_telemetry, key = False, self.key
         try:
             async with asyncio.timeout(SECONDS_MAX), aiohttp.ClientSession() as session:
-                client = stripe.StripeClient(
-                    key,
-                    http_client=stripe.AIOHTTPClient(timeout=REQUEST_SECONDS_MAX, session=session),
-                    base_addresses={"api": self.table.api_base},
-                    max_network_retries=1,  # under the same idempotency key
-                )
+                http = stripe.AIOHTTPClient(timeout=REQUEST_SECONDS_MAX, session=session)
+                base: Any = {"api": self.table.api_base}
+                # Its retry has the same idempotency key.
+                client = stripe.StripeClient(key, http_client=http, base_addresses=base, max_network_retries=1)
                 answer = await getattr(getattr(client.v1, kind), f"{verb}_async")(*given)
-                return await _listed(answer) if verb in ("list", "search") else _there(answer.to_dict())
+                return await _listed(answer) if verb in ("list", "search") else answer.to_dict()
         except TimeoutError:
             raise NoAnswer(f"Stripe gave no answer within {SECONDS_MAX} s.") from None
         except (stripe.APIConnectionError, aiohttp.ClientError, OSError):
@@ -95,9 +86,3 @@ async def _listed(page: Any) -> list[Record]:
         if len(found) == RECORDS_MAX:
             break
     return found
-
-
-def _there(record: Record) -> Record:
-    if record.get("deleted"):
-        raise ToolError(f"{record['id']} was deleted.")
-    return record

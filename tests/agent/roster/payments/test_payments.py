@@ -10,7 +10,7 @@ import pytest
 
 from agent.definition import AgentError
 from agent.roster import payments
-from agent.roster.payments.tools import CreatePaymentLink, Refund
+from agent.roster.payments import CreatePaymentLink, Refund
 from bot.settings import Settings
 from bot.team.agents import build_agents
 from bot.team.check import team_problems

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from agent import Call, Facts, Tool, ToolError, Wait
-from agent.roster.payments.account import Account
-from agent.roster.payments.tools import (
+from agent.roster.payments import (
     ATTEMPTS_MAX,
     TOOLS,
     CreateCustomer,
@@ -24,7 +23,8 @@ from agent.roster.payments.tools import (
     Refund,
     money,
 )
-from tests.fakes.stripe import Fault, StripeServer
+from agent.roster.payments.account import Account
+from tests.fakes.stripe import KEY, Fault, StripeServer
 
 NOW = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 RATE_LIMIT = Fault(
@@ -188,6 +188,13 @@ async def test_a_hostile_name_stays_one_line_and_after_the_amount(stripe: Stripe
     assert found == {"customers": [{"id": mallory["id"], "name": title[27:108], "email": "mallory@example.com"}]}
 
 
+async def test_a_customer_who_was_deleted_gets_no_link(stripe: StripeServer, account: Account) -> None:
+    gone = stripe.add("customers", name="Terri", deleted=True)
+    link = CreatePaymentLink(amount=100, currency="usd", customer=gone["id"], new_product="x")
+    with pytest.raises(ToolError, match=f"{gone['id']} was deleted"):
+        await link.prepare(call(account))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -285,7 +292,7 @@ async def test_the_lists(stripe: StripeServer, account: Account, link: CreatePay
     }
     payments = await ListPayments().run(call(account))
     assert payments == {
-        "payments": [
+        "charges": [
             {
                 "id": stripe.records["charges"][0]["id"],
                 "amount": "$12.00",
@@ -307,5 +314,6 @@ def test_all_that_acts_waits_for_people_and_what_customers_write_vouches_for_not
 def test_an_approval_is_for_one_account(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     refund = Refund(payment="ch_1", amount=1, currency="usd")
     before = refund.bound_to(call(account))
+    assert KEY not in str(before)
     monkeypatch.setenv("STRIPE_API_KEY", "sk_live_realMoney")
     assert refund.bound_to(call(account)) != before
