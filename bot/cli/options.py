@@ -25,7 +25,10 @@ def _checked(name: str) -> str:
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="the thread")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="the message; - reads it from stdin")]
 As = Annotated[
-    str, typer.Option("--as", metavar="NAME", callback=_checked, help="who you are; default: who your login is")
+    str,
+    typer.Option(
+        "--as", metavar="NAME", callback=_checked, help="who you are; default: the person whose login this is"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Wait = Annotated[

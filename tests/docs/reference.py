@@ -38,6 +38,9 @@ All settings and all commands. This page is made from the code by `python -m tes
 They come from the environment; in development, `.env` in the working directory is read too. Whatever is wrong is
 reported together, at the start. An empty variable is an unset one. Where a name has "or `_FILE`", the variable with
 that ending may hold the path of a file with the value instead: for secrets, and URLs with passwords.
+
+Keys of models and of agents' services are in variables that `bot.toml` names, such as `CHEAP_API_KEY`; they are read
+in the same way.
 """
 COMMANDS_HEAD = """\
 ## Commands
