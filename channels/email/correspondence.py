@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from pydantic import JsonValue
 
@@ -17,6 +17,12 @@ from store.keys import MessageKey
 def named_in(mail: MessageReceived) -> list[str]:
     """The addresses in its To and Cc."""
     return [*strings(mail.origin.get("to")), *strings(mail.origin.get("cc"))]
+
+
+def named_with_us(mail: MessageReceived, is_us: Callable[[str], bool]) -> list[str]:
+    """The addresses in its To and Cc, if we are one of them. If we were only in Bcc, the others do not know of us."""
+    named = named_in(mail)
+    return named if any(map(is_us, named)) else []
 
 
 def is_mail(event: Event) -> bool:

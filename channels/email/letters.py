@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from typing import Any, assert_never
 
 from channels.email.body import Body, request_subject
-from channels.email.correspondence import answers, is_apart, is_mail, named_in, strings
+from channels.email.correspondence import answers, is_apart, is_mail, named_with_us, strings
 from channels.email.heads import LETTERS, is_valid_id, subject_line, trimmed
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
@@ -191,7 +191,8 @@ class Writer:
         assert isinstance(last, MessageReceived)
         received = (e for e in so_far if isinstance(e, MessageReceived) and not answers(e, apart))
         subject = next((e.subject for e in received if e.subject), "")
-        named = [*named_in(last), *asking, *_decider_to_tell(place, so_far)]
+        with_us = named_with_us(last, lambda one: self.is_ours(one) or one in self.lists)
+        named = [*with_us, *asking, *_decider_to_tell(place, so_far)]
         others = {
             one.lower(): one
             for one in reversed(named)

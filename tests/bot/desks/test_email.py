@@ -166,6 +166,15 @@ async def test_who_is_in_cc_stays_there_if_they_may_write_to_us(post: PostOffice
     assert (heard["To"], heard["Cc"]) == (address("ana"), address("ben"))
 
 
+async def test_who_puts_it_into_bcc_alone_gets_the_answer(post: PostOffice) -> None:
+    post.model.answers(done("I have read it."))
+    async with post.open():
+        await post.writes("hello Ben", To=address("ben"))
+        heard = await post.hears("I have read it.")
+    assert (heard["To"], heard["Cc"]) == (address("ana"), None)
+    assert post.mails_of("ben") == []
+
+
 async def test_an_address_of_ours_chooses_the_agent(post: PostOffice) -> None:
     async with post.reads():
         await post.writes("hello", To=f"other@{DOMAIN}")

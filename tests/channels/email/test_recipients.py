@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from channels.email.lists import TeamAddresses
 from channels.messages import Notice, Text
 from store.values import Place
 from tests.channels.email.mails import (
@@ -20,6 +23,9 @@ from tests.channels.email.mails import (
 )
 from tests.telling import story
 
+ONCALL = "oncall@team.example"
+ON_A_LIST = replace(WRITER, lists=TeamAddresses.parse(ONCALL))
+
 
 def test_everybody_of_the_last_mail_who_may_be_written_to_stays() -> None:
     one = letter(
@@ -32,6 +38,18 @@ def test_everybody_of_the_last_mail_who_may_be_written_to_stays() -> None:
     assert one.recipients == ("ana@team.example", "ben@team.example", "cleo@partner.example")
 
 
+def test_who_put_us_into_bcc_alone_gets_the_answer() -> None:
+    """The others must not hear that we read along. What happened before in the thread changes nothing of that."""
+    hidden = mailed("<m2@team.example>", to=[BEN.address], cc=["cleo@partner.example"])
+    assert letter(Text("Done."), hidden).recipients == (ANA.address,)
+    assert letter(Text("Done."), mailed(cc=[BEN.address]), hidden).recipients == (ANA.address,)
+    assert letter(Text("Done."), mailed("<m3@x>", to=[])).recipients == (ANA.address,)
+    # A list of the team that we are on is us, and so is a reply address of ours.
+    to_all = letter(Text("Done."), mailed(to=[ONCALL, BEN.address]), writer=ON_A_LIST)
+    assert to_all.recipients == (ANA.address, ONCALL, BEN.address)
+    assert BEN.address in letter(Text("Done."), mailed(to=[BEN.address], cc=[SIGNER.reply_address("t1")])).recipients
+
+
 def test_we_never_write_to_ourselves() -> None:
     ours = [BOT, BOT.upper(), "deploybot+x@team.example", SIGNER.reply_address("t9"), "Deploys@team.example"]
     assert letter(Text("Done."), mailed(to=ours, cc=ours)).recipients == (ANA.address,)
@@ -40,7 +58,7 @@ def test_we_never_write_to_ourselves() -> None:
 
 
 def test_nobody_gets_a_mail_twice() -> None:
-    people = [BEN.address, ANA.address, BEN.address]
+    people = [BOT, BEN.address, ANA.address, BEN.address]
     assert letter(Text("Done."), mailed(to=people, cc=people)).recipients == (ANA.address, BEN.address)
 
 
