@@ -31,6 +31,7 @@ class Fault(enum.Enum):
     rate_limited = "HTTP 400 with RATELIMITED, as https://linear.app/developers/rate-limiting says"
     internal = "HTTP 200 with an internal error"
     not_json = "a gateway answers with HTML"
+    no_data = "HTTP 200 with neither data nor errors"
 
 
 class Refused(Exception):
@@ -110,6 +111,8 @@ class LinearServer:
                 return web.json_response({"errors": refused.errors, "data": None})
             case Fault.not_json:
                 return web.Response(text="<html>bad gateway</html>", status=502)
+            case Fault.no_data:
+                return web.json_response({"data": None})
             case Fault.before:
                 assert request.transport
                 request.transport.abort()

@@ -1,6 +1,5 @@
-"""Linear's API: one request, its errors in words, and the names of the workspace.
-
-What is asked stands in `linear.graphql`. This module never shows the key, follows no redirect and guesses no name.
+"""Linear's API: one request, its errors in words, and the names of the workspace. What is asked: `linear.graphql`.
+This module never shows the key, follows no redirect and guesses no name.
 """
 
 from __future__ import annotations
@@ -61,11 +60,12 @@ class Linear:
                 session.post(self.table.url, json=body, allow_redirects=False) as answer,
             ):
                 status, given = answer.status, json.loads(await answer.text() or "{}")
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+                errors, data = given.get("errors") or [{}], given.get("data") or {}
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):
             raise NoAnswer("Linear cannot be reached, or its answer cannot be read.") from None
-        if status == 200 and not given.get("errors"):
-            return dict(next(iter(given["data"].values())))
-        raise self._in_words(status, next(iter(given.get("errors") or ()), {}), key)
+        if status == 200 and data and not any(errors):
+            return dict(next(iter(data.values())))
+        raise self._in_words(status, errors[0], key)
 
     def _in_words(self, status: int, error: Record, key: str) -> ToolError:
         about: Record = error.get("extensions") or {}

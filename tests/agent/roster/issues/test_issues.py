@@ -170,7 +170,7 @@ async def test_what_somebody_has_changed_meanwhile_stays(call: Call, server: Lin
 # Once
 
 
-@pytest.mark.parametrize("fault", [Fault.before, Fault.after, Fault.internal, Fault.not_json, Fault.rate_limited])
+@pytest.mark.parametrize("fault", [*Fault])
 async def test_an_issue_is_created_once_whatever_comes_of_the_answer(
     call: Call, server: LinearServer, fault: Fault
 ) -> None:
@@ -237,6 +237,7 @@ async def test_doctor_asks_linear_for_real(agent: Agent, server: LinearServer, t
         (Fault.rate_limited, "takes no more requests"),
         (Fault.internal, r"Linear failed: Something failed for \(key\)"),
         (Fault.not_json, "its answer cannot be read"),
+        (Fault.no_data, "Linear failed: status 200"),
         (Fault.before, "cannot be reached"),
     ],
 )
