@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -13,7 +11,7 @@ from pydantic import Field, JsonValue
 from agent import Agent, Call, Facts, MessageReceived, Step, Thread, Tool, ToolError, TriggerReceived, Wait, calls
 from agent.roster.issues.linear import Linear, Record, Table, called
 
-NAME, STALE_AFTER = "issues", timedelta(minutes=10)
+NAME, STALE_SECONDS = "issues", 600
 Priority = Literal["No priority", "Urgent", "High", "Medium", "Low"]  # in the order of Linear's numbers
 
 
@@ -39,7 +37,7 @@ class FindIssues(_Looks):
     third_party: ClassVar[bool] = True  # Words of customers and of other services become issues, too.
 
     async def run(self, call: Call) -> JsonValue:
-        if re.fullmatch(r"\w+-\d+", self.words):
+        if " " not in self.words and self.words.partition("-")[2].isdecimal():
             one = await call.need(Linear).ask("Issue", id=self.words)
             return {**_row(one), "description": one["description"] or "", "comments": one["comments"]["nodes"]}
         found = await call.need(Linear).ask("SearchIssues", term=self.words)
@@ -68,23 +66,26 @@ class _Fields(_Acts):
     priority: Priority | None = None
     labels: tuple[str, ...] = Field(default=(), description="all that it shall have")
 
-    async def meant(self, linear: Linear, team: str, **ids: JsonValue) -> Facts:
+    async def meant(self, call: Call, team: str, **ids: JsonValue) -> Facts:
         """What the names stand for: in full for people, and as ids by Linear's names for them."""
         means = Facts()
         for kind in ("state", "assignee", "project"):
             if words := getattr(self, kind):
-                one = await linear.find(kind, words, team)
+                one = await call.need(Linear).find(kind, words, team)
                 means[kind], ids[f"{kind}Id"] = called(one), one["id"]
         if self.labels:
-            labels = [await linear.find("label", name, team) for name in self.labels]
+            labels = [await call.need(Linear).find("label", name, team) for name in self.labels]
             means["labels"], ids["labelIds"] = called(*labels), [one["id"] for one in labels]
         return {"means": means, "ids": ids}
 
+    @property
+    def arguments(self) -> dict[str, JsonValue]:
+        return {name: value for name, value in super().arguments.items() if value}  # The rest would be noise on a card.
+
     def written(self) -> dict[str, JsonValue]:
-        """What needs no look-up."""
-        priority = get_args(Priority).index(self.priority) if self.priority else ""
+        priority = self.priority and get_args(Priority).index(self.priority)
         given = (("title", self.subject), ("description", self.description), ("priority", priority))
-        return {name: value for name, value in given if value != ""}
+        return {name: value for name, value in given if value not in ("", None)}
 
 
 class CreateIssue(_Fields):
@@ -96,7 +97,7 @@ class CreateIssue(_Fields):
     async def prepare(self, call: Call) -> Facts:
         linear = call.need(Linear)
         team = await linear.find("team", self.team or linear.table.team)
-        return {"on": f"for {called(team)}: {self.subject}", **await self.meant(linear, team["id"], teamId=team["id"])}
+        return {"on": f"for {called(team)}: {self.subject}", **await self.meant(call, team["id"], teamId=team["id"])}
 
     async def run(self, call: Call) -> JsonValue | Wait:
         return await call.need(Linear).create("Issue", call, **self.written())
@@ -122,9 +123,8 @@ class UpdateIssue(_Fields):
     issue: str = Field(description="such as ENG-12")
 
     async def prepare(self, call: Call) -> Facts:
-        linear = call.need(Linear)
-        one = await linear.ask("Issue", id=self.issue)
-        found = await self.meant(linear, one["team"]["id"], id=one["id"])
+        one = await call.need(Linear).ask("Issue", id=self.issue)
+        found = await self.meant(call, one["team"]["id"], id=one["id"])
         if not (found["means"] or self.written()):
             raise ToolError("Nothing would change.", hint="Say what is to change, or ask.")
         return {"on": f"{one['issue']} {one['subject']}", "now": _row(one), **found}
@@ -148,7 +148,7 @@ def plan(thread: Thread) -> Step | None:
     """The names are looked up before the model is asked, and again when they are stale."""
     spoken = [event.at for event in thread.events if isinstance(event, MessageReceived | TriggerReceived)]
     looked = [look.at for look in calls(thread, LookUp)]
-    is_known = not spoken or (looked and looked[-1] >= max(spoken) - STALE_AFTER)
+    is_known = not spoken or (looked and (max(spoken) - looked[-1]).total_seconds() <= STALE_SECONDS)
     return LookUp() if (thread.state.news or thread.state.unread) and not is_known else None
 
 

@@ -98,6 +98,7 @@ async def test_people_see_names_and_exactly_the_ids_behind_them_are_used(call: C
     )
     facts, approved = await prepared(tool, call)
     assert tool.needs_approval()
+    assert CreateIssue(subject="Only this").arguments == {"subject": "Only this"}
     assert tool.title(facts) == "Create issue for Engineering (ENG): The export is empty"
     assert facts["means"] == {
         "state": "In Progress (ENG)",
