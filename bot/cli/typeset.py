@@ -29,6 +29,8 @@ from store.text import instant, visible
 NAME_COLUMN = 12
 LABEL_CELLS_MAX = 18
 WIDTH_MIN = 40
+CARD_CELLS_MAX = 100
+"""A wider panel is harder to read, and most links fit into this."""
 _STYLES: Mapping[Kind, str] = {
     "person": "cyan",
     "bot": "green",
@@ -56,12 +58,13 @@ def show(console: Console, entry: Entry) -> None:
 
 def typeset(entry: Entry, width: int) -> RenderableType:
     width = max(width, WIDTH_MIN)
+    room = min(width, CARD_CELLS_MAX) - 4
     match entry.message:
         case Approval(state=Waiting()) as request:
-            return _card("Approval needed", [*_request(request, width - 4)], _STYLES["request"], width)
+            return _card("Approval needed", [*_request(request, room)], _STYLES["request"], width)
         case Question(state=Unanswered()) as question:
             title = "Urgent question" if question.is_urgent else "Question"
-            return _card(title, [*_question(question, width - 4)], _STYLES["bot"], width)
+            return _card(title, [*_question(question, room)], _STYLES["bot"], width)
         case _:
             return Group(*_spoken(entry, width))
 
@@ -83,6 +86,9 @@ def _spoken(entry: Entry, width: int) -> Iterator[RenderableType]:
             continue
         for line in fitted(part.removesuffix("\n"), room, marked=entry.kind == "request") if part else ():
             gap = " " * max(NAME_COLUMN - cell_len(who.plain), 0)
+            if not gap and who.cell_len + 1 + cell_len(line) > width:
+                yield who  # It is too long to stand beside the line.
+                who, gap = Text(), " " * NAME_COLUMN
             yield Text.assemble(who, f"{gap} ", (line, words))
             who = Text()
 
@@ -113,7 +119,8 @@ def _grid(header: list[str], rows: list[list[str]], width: int) -> Table | None:
 
 
 def _card(title: str, lines: list[Text], style: str, width: int) -> RenderableType:
-    """A panel; where a link is too wide for one, only rules above and below, so that nothing of it is cut off."""
+    """A panel. Where a link is too wide for one, only rules above and below, so that nothing of it is cut off."""
+    width = min(width, CARD_CELLS_MAX)
     if all(line.cell_len <= width - 4 for line in lines):
         return Panel(
             Group(*lines), title=Text(title, style=f"bold {style}"), title_align="left", border_style=style, width=width
@@ -123,14 +130,13 @@ def _card(title: str, lines: list[Text], style: str, width: int) -> RenderableTy
 
 
 def _request(request: Approval, width: int) -> Iterator[Text]:
-    yield from _words(visible(request.headline), width, "bold")
+    yield from _words(f"{visible(request.headline)}?", width, "bold")
     if request.warnings:
         yield from _words("WARNING", width, "bold red")
         yield from _rows(_flat(request.warnings), width, "red")
     yield Text()
-    if request.warnings or not request.names_its_tool:
-        yield from _rows([("tool:", _value(request.intent))], width)
-    yield from _rows(_flat({**request.arguments, **request.other_facts}), width)
+    tool = [("tool:", _value(request.intent))] if request.warnings or not request.names_its_tool else []
+    yield from _rows([*tool, *_flat({**request.arguments, **request.other_facts})], width)
     yield Text()
     for line in terms(request):
         yield from _words(line, width, "dim")

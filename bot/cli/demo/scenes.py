@@ -85,7 +85,9 @@ async def play(setup: Setup, me: Person, *, interactive: bool, again: bool = Fal
             try:
                 async with working(app, model, thread.id):
                     if interactive:
-                        console.prose(f"\n{HELP} Try: status, or: roll back the checkout.\n")
+                        print()
+                        console.prose(f"{HELP} Try: status, or: roll back the checkout.")
+                        print(flush=True)
                         await session.converse(typed_lines())
                     else:
                         print(flush=True)
@@ -173,4 +175,4 @@ def _say_how_to_go_on(folder: Folder, thread: Thread, *, settings_name_redis: bo
     where = f"{no_redis}BOT_HOME={shlex.quote(str(folder.home))} BOT_CONFIG={shlex.quote(str(folder.team_file))}"
     print(f"\nTo look at the thread: {where} {console.program()} show {thread.id}")
     if thread.status != "done":
-        print(f"To go on: {console.program()} demo. To begin anew: {console.program()} demo --again", flush=True)
+        print(f"To go on: {console.program()} demo\nTo begin anew: {console.program()} demo --again", flush=True)

@@ -54,10 +54,11 @@ def on_screen(entry: Entry, width: int = 60) -> list[str]:
 def test_a_request_is_a_panel_that_fits(width: int) -> None:
     lines = on_screen(Entry.of("request", CARD), width)
     assert lines[0].startswith("╭─ Approval needed ─")
-    assert lines[-1] == f"╰{'─' * (width - 2)}╯"
-    assert {cell_len(line) for line in lines} == {width}
+    panel = min(width, 100)
+    assert lines[-1] == f"╰{'─' * (panel - 2)}╯"
+    assert {cell_len(line) for line in lines} == {panel}
     text = " ".join(" ".join(lines).split())
-    assert "Deploy checkout 8da8a06 to live" in text
+    assert "Deploy checkout 8da8a06 to live?" in text
     assert text.count(SHA) == 2, "whole"
     assert "component: checkout" in text
     assert "- ca05217 Show delivery dates (Lin Berg)" in text
@@ -129,6 +130,16 @@ def test_a_table_of_the_agent_is_drawn_where_it_fits() -> None:
     ]
     wide = said.replace("orders", SHA)
     assert f"{'':13}| {SHA} |" in "\n".join(on_screen(Entry("bot", "bot", wide))), "as it is"
+
+
+def test_a_long_name_stands_above_what_does_not_fit_beside_it() -> None:
+    assert on_screen(Entry("step", "run_end_to_end_tests", "passed yes")) == ["run_end_to_end_tests: passed yes"]
+    lines = on_screen(Entry("step", "wait_for_deployment", "state succeeded · sha 8da8a06 · subject Pay by invoice"))
+    assert lines == [
+        "wait_for_deployment:",
+        f"{'':13}state succeeded · sha 8da8a06 · subject Pay by",
+        f"{'':13}invoice",
+    ]
 
 
 def test_without_colours_there_are_none() -> None:
