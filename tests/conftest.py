@@ -23,7 +23,7 @@ import structlog
 import bot.setup  # noqa: F401 - it registers the grammars of places, whichever test runs first
 from store.base import Store
 from store.redis.store import RedisStore
-from tests import matrices, signals
+from tests import matrices, order, signals
 from tests.fakes.clock import Clock
 from tests.fakes.servers import Backend, ClusterServer, MemoryBackend, RedisBackend, Server, opened_store, unique_prefix
 from tests.shop import Site
@@ -68,7 +68,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left = matrices.left_out(items, config)
     config.hook.pytest_deselected(items=[item for item in items if item in left])
-    items[:] = [item for item in items if item not in left]
+    kept = [item for item in items if item not in left]
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = order.dealt(kept, workers) if workers > 1 else kept
 
 
 @pytest.fixture(scope="session")
