@@ -1,9 +1,9 @@
 """In which order several workers run the tests, so that none is left waiting at the end.
 
 A slow test mostly waits: for a lease that ends, for a server that starts. xdist cuts the list of tests into one piece
-for each worker, and in the order of the folders nearly all slow ones stand in the last piece. So they are dealt out:
-half of the workers begin with theirs, the others have them in the middle, and what is run at the end is quick.
-A module stays whole, since its tests may share servers.
+for each worker, and in the order of the folders nearly all slow ones stand in the last piece. So they are dealt out,
+and each worker begins with its own: what is run at the end is quick. A module stays whole, since its tests may share
+servers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     quick = [tests for tests in modules if tests not in slow]
     of_slow = _piles(slow, [0] * workers)
     of_quick = _piles(quick, [sum(map(len, pile)) for pile in of_slow])
-    pieces = []
-    for worker, (waiting, busy) in enumerate(zip(of_slow, of_quick, strict=True)):
-        middle = len(busy) // 2 if worker % 2 else 0
-        pieces += [*busy[:middle], *waiting, *busy[middle:]]
+    pieces = [tests for waiting, busy in zip(of_slow, of_quick, strict=True) for tests in (*waiting, *busy)]
     return [test for tests in pieces for test in tests]
 
 
