@@ -195,7 +195,7 @@ def _follow_what_has_begun(agent: Agent, thread: Thread) -> Action | None:
     if begun:
         return _begin(agent, thread, begun[0])
     step = agent.plan(thread) if thread.state.news else None
-    return ChooseStep(step) if isinstance(step, Tool) and step.follows else None
+    return _limit_reached(agent, thread) or ChooseStep(step) if isinstance(step, Tool) and step.follows else None
 
 
 def say_next(thread: Thread, *, here: bool = False) -> Say | None:
@@ -320,6 +320,8 @@ def _answered_already(thread: Thread, state: StepState, tool: Tool) -> str:
     It has expired, and asking again would loop for ever. Or they rejected it without a reason, and nothing has begun
     since: where they give one, the model may rightly do something else first and then propose it again.
     """
+    if state.chosen.by == "person":
+        return ""
     for event in reversed(thread.events):
         match event:
             case MessageReceived() | TriggerReceived():

@@ -36,6 +36,11 @@ def arrival_dropped(state: State, event: ArrivalDropped, index: int) -> None:
 def end_arrival(state: State, key: str) -> None:
     """It is read, or nothing follows from it. `key`: as in `State.arrivals`; of anything else, nothing happens."""
     state.arrivals.pop(key, None)
+    put_back(state, key)
+
+
+def put_back(state: State, key: str) -> None:
+    """Somebody could read it: it is set aside no more."""
     if key in state.aside:
         state.aside = tuple(one for one in state.aside if one != key)
         if not state.aside:
@@ -46,12 +51,12 @@ def end_arrival(state: State, key: str) -> None:
 def set_aside(state: State, event: ThreadUnserved) -> bool:
     """Whether there is something of which people are to be told."""
     known = [key for key in event.set_aside if key in state.arrivals and key not in state.aside]
-    if state.cancelled:  # Nobody waits for it.
+    if state.cancelled and not event.holds:  # Nobody waits for it.
         for key in known:
             end_arrival(state, key)
         return False
     state.aside = (*state.aside, *known)
-    state.held_back = state.held_back or (event.holds and bool(known))
+    state.held_back = state.held_back or (event.holds and bool(known) and not state.cancelled)
     return bool(known)
 
 
@@ -72,6 +77,7 @@ def answer_offered(state: State, event: AnswerOffered, index: int) -> None:
     # Its author may have deleted it while the offer was made.
     if event.becomes in state.arrivals and deleted(event.becomes) not in state.arrivals:
         state.offered = event.becomes
+        put_back(state, event.becomes)
         state.outbox.put(MessageKey(event.id, "notice"), "offer", index)
 
 

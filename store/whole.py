@@ -61,9 +61,11 @@ def events_lost(state: State, event: EventsLost, index: int) -> None:
 
 
 def thread_unserved(state: State, event: ThreadUnserved, index: int) -> None:
-    if event.set_aside and not set_aside(state, event):
-        return
-    state.unserved = True
+    if event.set_aside:
+        if not set_aside(state, event):
+            return
+    else:
+        state.unserved = True
     state.outbox.put(MessageKey(event.id, "notice"), "unserved", index, place=event.place)
 
 

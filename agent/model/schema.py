@@ -75,8 +75,9 @@ def _without_later_arguments(node: Any) -> Any:
         case dict():
             kept = {key: _without_later_arguments(value) for key, value in node.items()}
             if isinstance(properties := kept.get("properties"), dict):
-                of_now = {name: one for name, one in properties.items() if not one.get(AFTER_REFUSAL)}
-                kept["properties"] = of_now
+                # An argument may be called `properties` too.
+                later = [name for name, one in properties.items() if isinstance(one, dict) and one.get(AFTER_REFUSAL)]
+                kept["properties"] = {name: one for name, one in properties.items() if name not in later}
             return kept
         case list():
             return [_without_later_arguments(item) for item in node]

@@ -96,7 +96,13 @@ async def _facts_to_run_with(turn: Turn, action: RunTool) -> tuple[Facts, str]:
         if not still_binds(turn.thread.id, step.request):
             raise ToolError("It differs from what was approved.")
         return facts, ""
-    return facts, await judge_again(turn, step.request, tool, call)
+    try:
+        return facts, await judge_again(turn, step.request, tool, call)
+    except ToolError as error:
+        if not step.attempt:
+            raise
+        unknown = "It had begun before, and how that ended is not known: look for it before you ask for it again."
+        raise ToolError(f"{error} {unknown}", hint=error.hint) from None
 
 
 async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:

@@ -15,7 +15,7 @@ from agent.perform.read import why_not
 from agent.perform.run import refused
 from agent.perform.turn import LeftAlone, Turn
 from store import keys
-from store.arrivals import ClickArrived, key_of
+from store.arrivals import Arrived, ClickArrived, key_of
 from store.events import ThreadUnserved
 from store.keys import EventId, MessageKey
 from store.values import Place
@@ -71,10 +71,15 @@ async def give_up(turn: Turn, action: CannotServe) -> None:
             at=turn.now(),
             why=action.why,
             set_aside=tuple(map(key_of, aside)),
-            holds=any(not isinstance(one, ClickArrived) or one.act != "rates" for one in aside),
+            holds=any(_holds(turn, one) for one in aside),
             place=_place_to_tell(turn),
         )
     )
+
+
+def _holds(turn: Turn, one: Arrived) -> bool:
+    """Whether it may forbid what is about to begin; in a cancelled thread: whether somebody waits for an answer."""
+    return not isinstance(one, ClickArrived) or (one.act != "rates" and not turn.thread.state.cancelled)
 
 
 def _place_to_tell(turn: Turn) -> Place | None:

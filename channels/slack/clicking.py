@@ -174,6 +174,9 @@ class ClickHandler:
                 told = await self._judging.judge(act, act.thread_id, None)
         except StoreUnavailable:
             told = NOT_RECORDED
+        except Exception:  # The person must hear of it: nothing else will come of the click.
+            log.exception("click_not_judged", thread=act.thread_id)
+            told = NOT_RECORDED
         self._private.tell(act.by, UNKNOWN_PERSON if told is None else told)
 
 

@@ -60,8 +60,8 @@ class Linear:
                 session.post(self.table.url, json=body, allow_redirects=False) as answer,
             ):
                 status, given = answer.status, json.loads(await answer.text() or "{}")
-                errors, data = given.get("errors") or [{}], given.get("data") or {}
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):
+                errors, data = [dict(one) for one in given.get("errors") or [{}]], given.get("data") or {}
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError, TypeError):
             raise NoAnswer("Linear cannot be reached, or its answer cannot be read.") from None
         if status == 200 and data and not any(errors):
             return dict(next(iter(data.values())))
@@ -89,7 +89,7 @@ class Linear:
         except NoAnswer as lost:
             if call.attempt < ATTEMPTS_MAX:
                 return Wait(AGAIN_SECONDS * call.attempt, str(lost))
-            raise
+            raise RuntimeError(f"{lost} It may be there all the same: look for it before you ask again.") from lost
         except ToolError:
             with contextlib.suppress(ToolError):
                 return await self.ask(f"Created{what}", id=own)

@@ -104,6 +104,7 @@ class _Creates(Tool):
     third_party: ClassVar[bool] = True
     dangers: ClassVar[tuple[str, ...]] = ("note",)
     doing: ClassVar[str] = "is asking Stripe"
+    timeout_seconds: ClassVar[float] = 120  # four requests, each as slow as it may be
 
     def needs_approval(self) -> bool:
         return True

@@ -162,6 +162,19 @@ async def test_what_only_makes_sense_after_refusals_is_offered_only_to_a_model_t
     assert [_offered(request) for request in (early, late)] == [["intent", "tag"], ["intent", "tag", "although"]]
 
 
+class Configure(Tool):
+    """Change properties."""
+
+    properties: str
+
+
+async def test_an_argument_may_be_called_properties() -> None:
+    prompt = replace(PROMPT, agent=Agent(name="configurer", prompt="", tools=(Configure,)))
+    async with talk(NOTHING) as (server, model):
+        await model.answer(prompt)
+    assert _offered(server.requests[0]) == ["intent", "properties"]
+
+
 def _offered(request: dict[str, Any]) -> list[str]:
     first = request["response_format"]["json_schema"]["schema"]["properties"]["step"]["anyOf"][0]
     assert first["required"] == [*first["properties"]]

@@ -29,6 +29,7 @@ from tests.telling.story import (
     click_read,
     clicked,
     message,
+    offered,
     opened,
     requested,
     unserved,
@@ -226,6 +227,27 @@ async def test_what_nobody_can_read_in_a_cancelled_thread_ends_without_a_word() 
     assert await world.run_unserved() == []
     assert (world.left_alone, world.thread.aside, world.thread.arrived) == (None, [], None)
     assert world.thread.status == "cancelled"
+
+
+async def test_who_writes_to_a_cancelled_thread_that_nobody_here_can_read_hears_of_it() -> None:
+    world = World()
+    await asked_to_push(world)
+    await world.cancel()
+    await world.run()
+    await write(world, "go on, please")
+    assert await world.run_unserved() == []
+    [told] = await world.run_unserved(left_alone_seconds=LONG)
+    assert "I cannot read what arrived" in told
+    assert [type(one) for one in world.thread.aside] == [MessageArrived]
+    assert (world.thread.status, world.thread.state.held_back) == ("cancelled", False)
+
+
+def test_what_is_offered_to_a_question_is_set_aside_no_more() -> None:
+    thread = Thread("t1").extended((opened(), message(), arrived("w1"), unserved("w1")))
+    assert thread.aside
+    assert not thread.state.unserved, "that a step cannot be served is something else"
+    after = thread.extended([offered("w1")])
+    assert (after.aside, after.state.held_back) == ([], False)
 
 
 async def test_how_long_it_was_left_alone_is_counted_for_each_arrival() -> None:

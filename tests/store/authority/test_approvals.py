@@ -219,6 +219,21 @@ async def test_what_was_rejected_without_a_reason_is_not_asked_again_before_some
     assert world.thread.pending
 
 
+async def test_an_edit_to_what_was_rejected_before_is_a_request_of_its_own() -> None:
+    world = await pushing()
+    await world.reject(by=BOB)
+    world.model.answers(Push(target="staging"))
+    await world.run()
+    waits = world.thread.pending
+    assert waits is not None
+    world.thread = await world.inbox.edit(
+        world.thread.id, BOB, step_id=waits.step, digest=waits.digest, arguments={"target": "prod"}, proof="test"
+    )
+    await world.run()
+    assert world.thread.pending
+    assert world.thread.pending.chosen.arguments == {"target": "prod"}
+
+
 async def test_what_was_rejected_for_a_reason_may_be_asked_again_and_another_call_too() -> None:
     world = await pushing()
     await world.reject("staging first", by=BOB)

@@ -77,10 +77,10 @@ class Deploy(Tool):
         return found
 
     def is_same(self, arguments: Mapping[str, JsonValue], facts: Facts) -> bool:
-        new = facts["new"]
-        assert isinstance(new, dict)
-        by_sha = len(self.revision) >= SHORT_CHARS and str(new["sha"]).startswith(self.revision.lower())
-        return {**self.arguments, **({"revision": arguments["revision"]} if by_sha else {})} == arguments
+        new = facts.get("new")
+        sha = str(new.get("sha", "")) if isinstance(new, dict) else ""
+        by_sha = len(self.revision) >= SHORT_CHARS and sha.startswith(self.revision.lower())
+        return {**self.arguments, **({"revision": arguments.get("revision")} if by_sha else {})} == arguments
 
     def takes_standing_approval(self) -> bool:
         return self.waiver is None
