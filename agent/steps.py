@@ -89,6 +89,10 @@ class ToolError(Exception):
         self.hint = hint
 
 
+class OutcomeUnknown(Exception):
+    """Nobody knows whether the tool changed anything. People read the reason: it says where to look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """A tool's result when it is not done: run it again after `seconds`. The wait is durable; no process sleeps."""

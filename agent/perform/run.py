@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from agent.decide import RunTool, must_be_approved, question_of_outcome
 from agent.perform.again import judge_again
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
-from agent.steps import Call, Facts, Tool, ToolError, Wait
+from agent.steps import Call, Facts, OutcomeUnknown, Tool, ToolError, Wait
 from store import keys
 from store.authority.binding import still_binds
 from store.base import LeaseLost, NotReplicated, ThreadMoved
@@ -208,4 +208,5 @@ def _finished(
 def _in_one_line(error: Exception, tool: Tool) -> str:
     if isinstance(error, TimeoutError):
         return f"It took longer than {tool.timeout_seconds:g} s."
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:ERROR_CHARS_MAX]
+    words = " ".join(str(error).split())
+    return (words if isinstance(error, OutcomeUnknown) else f"{type(error).__name__}: {words}")[:ERROR_CHARS_MAX]

@@ -193,7 +193,15 @@ def _value(value: JsonValue) -> str:
             return "yes" if value else "no"
         case None:
             return "none"
-        case str() if _INSTANT.fullmatch(value):
-            return instant(datetime.fromisoformat(value))
+        case str() if found := _instant(value):
+            return found
         case _:
             return visible(str(value)).strip().replace("\n", " ")
+
+
+def _instant(text: str) -> str:
+    """In the one format of the log; empty: it is no instant. Anybody may write one that does not exist."""
+    try:
+        return instant(datetime.fromisoformat(text)) if _INSTANT.fullmatch(text) else ""
+    except (ValueError, OverflowError):
+        return ""

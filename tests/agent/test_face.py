@@ -12,7 +12,7 @@ import agent
 ROSTER = Path(agent.__file__).parent / "roster"
 FACE = """\
 Agent AgentError Call Called DoneForNow Facts HandOver KeepsNotes Limits LookAgain Meaning MessageReceived NoNotes Notes
-NotesUnavailable NothingToDo RequestHumanInput
+NotesUnavailable NothingToDo OutcomeUnknown RequestHumanInput
 Result Said SendUpdate SetReminder ShowTasks Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question
 calls opening_of secret steps_taken
 """

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from agent import Call, ToolError, Wait, secret
+from agent import Call, OutcomeUnknown, ToolError, Wait, secret
 
 SECONDS_MAX, AGAIN_SECONDS, ATTEMPTS_MAX, SHARED_SECONDS = 15, 30, 6, 60
 KINDS = {"team": "Teams", "state": "States", "assignee": "People", "label": "Labels", "project": "Projects"}
@@ -89,7 +89,7 @@ class Linear:
         except NoAnswer as lost:
             if call.attempt < ATTEMPTS_MAX:
                 return Wait(AGAIN_SECONDS * call.attempt, str(lost))
-            raise RuntimeError(f"{lost} It may be there all the same: look for it before you ask again.") from lost
+            raise OutcomeUnknown(f"{lost} It may be there all the same: look for it before you ask again.") from lost
         except ToolError:
             with contextlib.suppress(ToolError):
                 return await self.ask(f"Created{what}", id=own)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from agent import Agent, AgentError, Call, Facts, Tool, ToolError, Wait
+from agent import Agent, AgentError, Call, Facts, OutcomeUnknown, Tool, ToolError, Wait
 from agent.roster.payments.account import Account, NoAnswer, Record, Table
 
 NAME, TEXT_CHARS_MAX = "payments", 80
@@ -26,10 +26,6 @@ ATTEMPTS_MAX, WAIT_SECONDS, KEY_KEPT = 5, 20.0, timedelta(hours=23)
 _WHOLE, _THOUSANDTHS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", "bhd jod kwd omr tnd"
 Shown = Mapping[str, tuple[str, ...]]
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
-
-
-class OutcomeUnknown(Exception):
-    """It may have been created."""
 
 
 def money(amount: int, currency: str) -> str:

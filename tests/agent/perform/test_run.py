@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 
 from agent.perform.run import RESULT_BYTES_MAX
-from agent.steps import Step
+from agent.steps import Call, OutcomeUnknown, Step
 from store.codec import encode
 from store.events import ToolFinished, ToolStarted
 from store.thread import Thread
 from tests.agent.pushing import asked_to_push
-from tests.telling.playbook import Broken, BrokenLook, Flaky, Look, Slow, Stuck, StuckLook, Touch, World, done, killed
+from tests.telling.playbook import (
+    Broken,
+    BrokenLook,
+    Desk,
+    Flaky,
+    Look,
+    Slow,
+    Stuck,
+    StuckLook,
+    Touch,
+    World,
+    done,
+    killed,
+)
 from tests.telling.story import BOB, finished, started
 
 
@@ -60,6 +74,21 @@ async def test_a_tool_that_breaks_and_may_be_repeated_is_an_error() -> None:
     await world.say("look")
     assert await world.run() == ["ran: broken_look", "said: It is broken."]
     assert "error: 'RuntimeError: the wire was cut'" in world.model.prompts[1].replace('"', "'")
+
+
+async def test_a_tool_that_does_not_know_what_came_of_it_says_so_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work(self: BrokenLook, call: Call, desk: Desk) -> JsonValue:
+        raise OutcomeUnknown("It may be there:\nlook at the shelf.")
+
+    monkeypatch.setattr(BrokenLook, "work", work)
+    world = World()
+    world.model.answers(BrokenLook(), done("I looked."))
+    await world.say("look")
+    await world.run()
+    assert "It may be there: look at the shelf." in world.model.prompts[1]
+    assert "OutcomeUnknown" not in world.model.prompts[1]
 
 
 @pytest.mark.parametrize(

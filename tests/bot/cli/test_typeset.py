@@ -110,6 +110,12 @@ def test_no_value_of_a_request_poses_as_another_line_of_it() -> None:
     assert "".join(rest).count("z") == 90, "and nothing of it is missing"
 
 
+@pytest.mark.parametrize("since", ["2026-99-99T25:61:00Z", "2026-11-27T22:12:19+99:99", "0001-01-01T00:00:00+23:00"])
+def test_an_instant_that_does_not_exist_is_shown_as_it_is(since: str) -> None:
+    text = "\n".join(on_screen(Entry.of("request", replace(CARD, facts={"since": since}))))
+    assert since in text
+
+
 def test_a_question_is_a_panel_with_its_choices() -> None:
     asked = Question("s1", "Where to?", "v1 of orders", "multiple_choice", ("lab", "live"), "high")
     text = "\n".join(on_screen(Entry.of("bot", asked)))

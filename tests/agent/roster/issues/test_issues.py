@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent import Agent, Call, Facts, Tool, ToolError, Wait
+from agent import Agent, Call, Facts, OutcomeUnknown, Tool, ToolError, Wait
 from agent.roster import issues
 from agent.roster.issues import CommentOnIssue, CreateIssue, FindIssues, LookUp, UpdateIssue
 from agent.roster.issues.linear import ATTEMPTS_MAX, Linear
@@ -203,7 +203,7 @@ async def test_a_comment_is_written_once(call: Call, server: LinearServer) -> No
 async def test_in_the_end_people_hear_that_it_may_have_been_done(call: Call, server: LinearServer) -> None:
     _, approved = await prepared(CreateIssue(subject="The export is empty"), call)
     server.fails("CreateIssue", Fault.before)
-    with pytest.raises(RuntimeError, match=r"cannot be reached.* It may be there all the same"):
+    with pytest.raises(OutcomeUnknown, match=r"cannot be reached.* It may be there all the same"):
         await CreateIssue(subject="The export is empty").run(replace(approved, attempt=ATTEMPTS_MAX))
 
 

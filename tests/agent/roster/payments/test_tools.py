@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent import Call, Facts, Tool, ToolError, Wait
+from agent import Call, Facts, OutcomeUnknown, Tool, ToolError, Wait
 from agent.roster.payments import (
     ATTEMPTS_MAX,
     TOOLS,
@@ -19,7 +19,6 @@ from agent.roster.payments import (
     ListPaymentLinks,
     ListPayments,
     ListProducts,
-    OutcomeUnknown,
     Refund,
     money,
 )
