@@ -236,8 +236,5 @@ class _Targets(Targets):
     def deployer(self, component: str, environment: str) -> CommandDeployer:
         return _Deployer(self.world, component, environment)
 
-    def command_deployer(self, component: str, environment: str) -> CommandDeployer:
-        return _Deployer(self.world, component, environment)
-
     def end_to_end(self) -> EndToEnd:
         return _EndToEnd(self.world)

@@ -34,6 +34,7 @@ PARTS = re.compile(r"# bot\.toml\n")
 RUN_HERE = {"class RestartService", 'NAME = "db"'}
 """The Python that the tests below run."""
 ELSEWHERE = {
+    "class OurTarget": "tests/docs/test_deployers.py runs it against the suite of all deployers",
     "SlackServer.from_manifest": "tests/stories/test_slack.py runs these calls",
     "while (action := decide": "two lines of agent/loop.py",
 }

@@ -116,9 +116,14 @@ _looked_at: set[str] = set()
 
 
 class CrashingDeployer:
+    """Its other methods are those of the deployer itself."""
+
     def __init__(self, deployer: Deployer, points: Points) -> None:
         self._deployer, self._points = deployer, points
         self.component, self.environment = deployer.component, deployer.environment
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._deployer, name)
 
     async def start(self, sha: str, **more: Any) -> Run:
         async with self._points.around(f"starting to deploy {self.component} to {self.environment}"):

@@ -6,13 +6,10 @@ It deploys nothing and tests nothing; of all commands it runs only `status`.
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 from agent import ToolError
-from agent.roster.deploy.deployers.process import command_environment
+from agent.roster.deploy.deployers.process import command_environment, not_startable
 from agent.roster.deploy.targets import Targets
 
 
@@ -64,38 +61,13 @@ async def _repository(targets: Targets, name: str) -> Found:
 
 
 async def _target(targets: Targets, name: str, environment: str) -> Found:
-    target = targets.config.components[name].targets[environment]
-    cwd, env = targets.repository(name).path, command_environment(target.env)
-    at = f"{name} {environment}"
-    if problem := _not_startable(target.deploy, cwd, env):
-        yield at, f"`deploy` cannot be started: {problem}"
-    if problem := _not_startable(target.status, cwd, env):
-        yield at, f"`status` cannot be started: {problem}"
-    elif cwd.is_dir():
-        try:
-            await targets.deployer(name, environment).status()
-        except ToolError as error:
-            yield at, f"{str(error).rstrip('.')}. Run its `status` command by hand in {str(cwd)!r}."
+    for problem in await targets.deployer(name, environment).problems():
+        yield f"{name} {environment}", problem
 
 
 async def _end_to_end(targets: Targets, environment: str) -> Found:
     # The same way as EndToEnd, but without running them: they may take minutes, and change the environment.
     cwd = next(iter(targets.config.components.values())).repository.expanduser().absolute()
     command = targets.config.environments[environment].test
-    if problem := _not_startable(command, cwd, command_environment({})):
+    if problem := not_startable(command, cwd, command_environment({})):
         yield f"environment {environment}", f"`test` cannot be started: {problem}"
-
-
-def _not_startable(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:
-    """Why the command cannot start, and what to do; empty: it can, or its repository is missing."""
-    program = command[0]
-    if "/" not in program:
-        if shutil.which(program, path=env["PATH"]):
-            return ""
-        return f"{program!r} is not on PATH ({env['PATH']}). Install it, or give its full path."
-    file = str(cwd / program)
-    if not (os.path.isabs(program) or cwd.is_dir()):
-        return ""  # The missing repository is reported already.
-    if not os.path.isfile(file):  # Path.is_file would raise without permission.
-        return f"{file!r} does not exist or is not a file. Correct the path."
-    return "" if os.access(file, os.X_OK) else f"{file!r} is not executable by the bot's user. Run chmod +x on it."

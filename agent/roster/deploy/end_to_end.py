@@ -15,7 +15,7 @@ from agent.roster.deploy.deployers.process import (
     run_bounded,
     why_not,
 )
-from agent.roster.deploy.site import filled
+from agent.roster.deploy.fields import filled
 
 END_TO_END_SECONDS = 900.0
 

@@ -8,115 +8,27 @@ pass through a shell. This module reads no file and runs nothing.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-DEPLOY_PLACEHOLDERS = ("component", "environment", "key", "name", "previous", "sha")
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+from agent.roster.deploy.deployers.kinds import AnyTarget, as_in_the_file
+from agent.roster.deploy.fields import Command, Config, Name, command_with, filled, folder_name, text_with
 
 
-def _shape(pattern: str, words: str) -> AfterValidator:
-    """Refuse a text of another shape, in words: whoever sets up a bot need not read a pattern."""
-    shape = re.compile(pattern)
-
-    def checked(text: str) -> str:
-        if not shape.fullmatch(text):
-            raise ValueError(words)
-        return text
-
-    return AfterValidator(checked)
-
-
-Name = Annotated[
-    str,
-    _shape(
-        r"[a-z0-9][a-z0-9_-]{0,39}",
-        "a name has lower-case letters, digits, - and _, begins with a letter or a digit, and has 40 characters at "
-        "most",
-    ),
-]
-Argument = Annotated[str, Field(max_length=10_000), _shape(r"[^\x00]*", "an argument cannot hold a NUL character")]
-Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=200)]
-Variable = Annotated[
-    str, _shape(r"[A-Za-z_][A-Za-z0-9_]*", "a variable has letters, digits and _, and begins with no digit")
-]
-
-
-def _text(*known: str) -> AfterValidator:
-    """Refuse other placeholders than the known ones."""
-
-    def checked(text: str) -> str:
-        _check_placeholders((text,), known)
-        return text
-
-    return AfterValidator(checked)
-
-
-def _command(*known: str, required: str = "") -> AfterValidator:
-    """Require a program and this placeholder, and refuse other placeholders than the known ones."""
-
-    def checked(command: tuple[str, ...]) -> tuple[str, ...]:
-        program, *arguments = command
-        if not program.strip():
-            raise ValueError("the first argument is the program and must not be empty")
-        if _PLACEHOLDER.search(program):
-            raise ValueError(f"the program {program!r} must not contain a placeholder")
-        _check_placeholders(arguments, known)
-        if required and not any(required in _PLACEHOLDER.findall(argument) for argument in arguments):
-            raise ValueError(f"{{{required}}} must stand in one of its arguments")
-        return command
-
-    return AfterValidator(checked)
-
-
-def _check_placeholders(texts: Iterable[str], known: Sequence[str]) -> None:
-    found = dict.fromkeys(name for text in texts for name in _PLACEHOLDER.findall(text))
-    if unknown := [f"{{{name}}}" for name in found if name not in known]:
-        raise ValueError(f"unknown placeholder {', '.join(unknown)}; known are {', '.join(known)}")
-
-
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class TargetConfig(_Config):
-    """How to deploy one component to one environment. Commands are lists of arguments; there is no shell."""
-
-    kind: Literal["command"] = "command"
-    """What carries it out. `command`: a command on the machine of the worker that begins the deployment."""
-    deploy: Annotated[Command, _command(*DEPLOY_PLACEHOLDERS, required="sha")]
-    """Deploys `{sha}`, the commit that was approved; runs in the repository. Beside it, `{name}` is the requested tag
-    or branch (or the SHA), which may mean another commit by then, `{previous}` the SHA that ran before (or nothing),
-    `{key}` an idempotency key for the deployment, and `{component}` and `{environment}` are the names. The first
-    argument is the program; it takes no placeholder."""
-    status: Annotated[Command, _command("component", "environment")]
-    """Prints what runs there: a full SHA, or a JSON object with `sha` and optionally `since`, `by`, `url`; nothing, if
-    nothing was deployed yet. May contain `{component}` and `{environment}`."""
-    timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """A longer deployment is stopped."""
-    grace_seconds: float = Field(default=10.0, ge=0, le=600)
-    """The time between SIGTERM and SIGKILL when it is stopped."""
-    url: Annotated[str, _text(*DEPLOY_PLACEHOLDERS)] = Field(default="", max_length=1_000)
-    """Where to watch a deployment; may contain the placeholders of `deploy`."""
-    env: dict[Variable, Argument] = Field(default_factory=dict)
-    """Environment variables for both commands. Of the bot's own they get only PATH, HOME, LANG, USER and TMPDIR."""
-
-
-class ComponentConfig(_Config):
+class ComponentConfig(Config):
     name: Name
     """The name used by people and the model. Default: the table's key."""
     repository: Path
     """The git repository: the top of a working tree, or a bare repository. Commands run in it."""
     path: str = ""
     """The component's folder in a shared repository; commits that do not touch it are not listed."""
-    commit_url: Annotated[str, _text("sha")] = Field(default="", max_length=1_000)
+    commit_url: Annotated[str, text_with("sha")] = Field(default="", max_length=1_000)
     """The URL of a commit's page, with `{sha}` in it."""
-    targets: dict[Name, TargetConfig] = Field(min_length=1)
+    targets: dict[Name, AnyTarget] = Field(min_length=1)
     """By environment."""
 
     @model_validator(mode="after")
@@ -132,18 +44,18 @@ class ComponentConfig(_Config):
         return filled(self.commit_url, {"sha": sha})
 
 
-class EnvironmentConfig(_Config):
+class EnvironmentConfig(Config):
     after: Name = ""
     """The environment that comes before this one: what is deployed here runs there first. Empty: none does."""
     approval: Literal["required", "none"] = "required"
     """Whether a person approves each deployment to it. Only `none` lets deployments begin without an approval."""
-    test: Annotated[Command, _command("environment")] = ()
+    test: Annotated[Command, command_with("environment")] = ()
     """Tests it after a deployment; exit code 0 means passed. May contain `{environment}`. Empty: nothing does."""
     on_failed_test: Name = ""
     """The agent that takes over a thread when the tests fail. Empty: the agent itself goes on."""
 
 
-class DeployConfig(_Config):
+class DeployConfig(Config):
     environments: dict[Name, EnvironmentConfig] = Field(default_factory=dict)
     """By name."""
     components: dict[Name, ComponentConfig] = Field(min_length=1)
@@ -214,7 +126,10 @@ class DeployConfig(_Config):
 
 def read_site(table: Mapping[str, Any]) -> DeployConfig:
     """Read `[agents.deploy]`. Raises pydantic's ValidationError with all problems."""
-    site = DeployConfig.model_validate(table)
+    try:
+        site = DeployConfig.model_validate(table)
+    except ValidationError as error:
+        raise as_in_the_file(error) from None
     problems = [
         InitErrorDetails(type=PydanticCustomError("value_error", "{why}", {"why": why}), loc=path, input=None)
         for path, why in (*_of_environments(site), *_of_targets(site))
@@ -270,12 +185,3 @@ def _of_targets(site: DeployConfig) -> Iterator[Problem]:
                     f"no environment {environment!r} is declared, {known}; write `{environment} = {{}}` under "
                     '[agents.deploy.environments], with `approval = "none"` only if nobody has to approve',
                 )
-
-
-def folder_name(component: str, environment: str) -> str:
-    return f"{component}-{environment}"
-
-
-def filled(text: str, values: Mapping[str, str]) -> str:
-    # One pass: placeholders inside values are not replaced.
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)

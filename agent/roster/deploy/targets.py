@@ -5,7 +5,6 @@ The only resource of deploybot's tools. It holds names and folders, and what the
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +13,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from agent import NoNotes, Notes, ToolError
-from agent.roster.deploy.deployers.base import Deployer, Running
-from agent.roster.deploy.deployers.command import CommandDeployer
+from agent.roster.deploy.deployers.base import At, Deployer, Running
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.looks import Looks
 from agent.roster.deploy.repository import Repository, Revision
@@ -81,27 +79,18 @@ class Targets:
         self.looks.drop("running", component, environment)
 
     def deployer(self, component: str, environment: str) -> Deployer:
-        return self.command_deployer(component, environment)
-
-    def command_deployer(self, component: str, environment: str) -> CommandDeployer:
         self.repository(component)
         found = self.config.components[component]
         if environment not in found.targets:
             raise ToolError(f"{component} has no target {environment}. It has {', '.join(found.targets)}.")
-        return CommandDeployer(found, environment, state_dir=self.state_dir, notes=self.notes)
+        at = At(component, environment, found.repository, "", self.state_dir, self.notes)
+        return found.targets[environment].deployer(at)
 
     def bound_to(self, component: str, environment: str) -> dict[str, JsonValue]:
-        """What an approval of a deployment covers of the team file: see `Tool.bound_to`.
-
-        Of the values of `env`, which may be secret, only their hashes.
-        """
+        """What an approval of a deployment covers of the team file: see `Tool.bound_to`."""
         self.deployer(component, environment)
         found = self.config.components[component]
-        target = found.targets[environment].model_dump(mode="json")
-        hashes = {
-            name: hashlib.sha256(value.encode()).hexdigest() for name, value in found.targets[environment].env.items()
-        }
-        return {**target, "env": {**hashes}, "repository": str(found.repository), "path": found.path}
+        return {**found.targets[environment].bound_to(), "repository": str(found.repository), "path": found.path}
 
     def places(self) -> list[tuple[str, str]]:
         return [(name, environment) for name, c in self.config.components.items() for environment in c.targets]

@@ -265,7 +265,7 @@ async def _deploy_before(app: App, agent: str, case: Case) -> None:
         return
     targets = found.with_notes(StoredNotes(app.store, app.now))
     for number, (environment, component, revision) in enumerate(case.deployed):
-        deployer = targets.command_deployer(component, environment)
+        deployer = targets.deployer(component, environment)
         new, before = await targets.repository(component).resolve(revision), await deployer.status()
         run = await deployer.start(
             new.sha,

@@ -25,33 +25,35 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from agent import Notes, NotesUnavailable, ToolError
+from pydantic import Field, JsonValue
+
+from agent import Facts, NotesUnavailable, ToolError
 from agent.roster.deploy.deployers import runner
 from agent.roster.deploy.deployers.base import (
     DOUBTED,
+    At,
+    Deployer,
+    Holder,
     Run,
     Running,
+    Target,
     TargetBusy,
     minute,
-    parse_status,
+    require_commits,
+    require_same,
+    run_id,
 )
+from agent.roster.deploy.deployers.confirming import confirmed
 from agent.roster.deploy.deployers.local import LocalRuns
 from agent.roster.deploy.deployers.machine import Machine, Mark
-from agent.roster.deploy.deployers.process import (
-    command_environment,
-    last_lines,
-    one_line,
-    run_bounded,
-    why_not,
-)
+from agent.roster.deploy.deployers.process import command_environment, not_startable, one_line, why_not
 from agent.roster.deploy.deployers.record import Request, is_run_id
-from agent.roster.deploy.repository import FULL_SHA, is_revision_text
-from agent.roster.deploy.site import ComponentConfig, filled
+from agent.roster.deploy.deployers.status_command import STATUS_SECONDS_MAX, ask_status
+from agent.roster.deploy.fields import Argument, Command, Variable, command_with, filled, text_with
+from agent.roster.deploy.repository import is_revision_text
 
-STATUS_SECONDS_MAX = 20.0
-STATUS_BYTES_MAX = 64_000
 BUSY_GRACE_SECONDS = 2.0
 """How long `start` waits for a lock whose holder is just starting or ending."""
 SPAWN_SECONDS_MAX = 30.0
@@ -59,33 +61,64 @@ STORE_SECONDS_MAX = 30.0
 """How long a start waits for the store."""
 
 T = TypeVar("T")
+PLACEHOLDERS = ("component", "environment", "key", "name", "previous", "sha")
+
+
+class CommandTarget(Target):
+    """How to deploy one component to one environment. Commands are lists of arguments; there is no shell."""
+
+    kind: Literal["command"] = "command"
+    """What carries it out. `command`: a command on the machine of the worker that begins the deployment."""
+    deploy: Annotated[Command, command_with(*PLACEHOLDERS, required="sha")]
+    """Deploys `{sha}`, the commit that was approved; runs in the repository. Beside it, `{name}` is the requested tag
+    or branch (or the SHA), which may mean another commit by then, `{previous}` the SHA that ran before (or nothing),
+    `{key}` an idempotency key for the deployment, and `{component}` and `{environment}` are the names. The first
+    argument is the program; it takes no placeholder."""
+    status: Annotated[Command, command_with("component", "environment")]
+    """Prints what runs there: a full SHA, or a JSON object with `sha` and optionally `since`, `by`, `url`; nothing, if
+    nothing was deployed yet. May contain `{component}` and `{environment}`."""
+    timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
+    """A longer deployment is stopped."""
+    grace_seconds: float = Field(default=10.0, ge=0, le=600)
+    """The time between SIGTERM and SIGKILL when it is stopped."""
+    url: Annotated[str, text_with(*PLACEHOLDERS)] = Field(default="", max_length=1_000)
+    """Where to watch a deployment; may contain the placeholders of `deploy`."""
+    env: dict[Variable, Argument] = Field(default_factory=dict)
+    """Environment variables for both commands. Of the bot's own they get only PATH, HOME, LANG, USER and TMPDIR."""
+
+    def deployer(self, at: At) -> Deployer:
+        return CommandDeployer(self, at)
+
+    def misplaced(self, component: str, environment: str, *, local: bool, github: str) -> str:
+        return "" if local else "a command runs in the component's local repository: give the component a `repository`"
+
+    def bound_to(self) -> dict[str, JsonValue]:
+        hashes = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in self.env.items()}
+        return {**super().bound_to(), "env": {**hashes}}
 
 
 class CommandDeployer:
-    """A `Deployer` that runs `TargetConfig.deploy`.
+    """A `Deployer` that runs `CommandTarget.deploy`.
 
     Any number of instances, in any number of processes, may share a `state_dir`; it belongs to one machine. Machines
     share `notes`.
     """
 
-    def __init__(
-        self,
-        component: ComponentConfig,
-        environment: str,
-        *,
-        state_dir: Path,
-        notes: Notes,
-        status_seconds: float = STATUS_SECONDS_MAX,
-    ) -> None:
-        self.component = component.name
-        self.environment = environment
-        self._target = component.targets[environment]
-        self._cwd = str(component.repository.expanduser().absolute())
-        self._notes = notes
-        self._machine = Machine(state_dir)
-        self._local = LocalRuns(self._machine, notes, component.name, environment)
+    def __init__(self, target: CommandTarget, at: At, *, status_seconds: float = STATUS_SECONDS_MAX) -> None:
+        assert at.folder is not None, "see CommandTarget.misplaced"
+        self.component = at.component
+        self.environment = at.environment
+        self._target = target
+        self._cwd = str(at.folder.expanduser().absolute())
+        self._notes = at.notes
+        self._machine = Machine(at.state_dir)
+        self._local = LocalRuns(self._machine, at.notes, at.component, at.environment)
         self._records, self._shared = self._local.records, self._local.shared
         self._status_seconds = status_seconds
+
+    @property
+    def carried_out(self) -> Facts:
+        return {"command_runs": "on the machine of the worker that begins it"}
 
     async def start(self, sha: str, *, name: str = "", previous: str = "", key: str, by: str, thread_id: str) -> Run:
         """See `Deployer.start`. Durable when it returns; cancelling it does not stop a started deployment.
@@ -93,14 +126,13 @@ class CommandDeployer:
         An invalid `name` is left out.
         """
         assert key, "a deployment needs a key"
-        if not FULL_SHA.fullmatch(sha) or (previous and not FULL_SHA.fullmatch(previous)):
-            raise ToolError("A deployment takes full SHAs.")
+        require_commits(sha, previous)
         if not is_revision_text(name):
             name = ""  # Display only, but it is put into the command, so it must be harmless.
-        run_id = hashlib.sha256("\0".join((self.component, self.environment, key)).encode()).hexdigest()[:20]
-        values = {"sha": sha, "name": name or sha, "previous": previous, "key": run_id} | self._names
+        name_of_run = run_id(self.component, self.environment, key)
+        values = {"sha": sha, "name": name or sha, "previous": previous, "key": name_of_run} | self._names
         request = Request(
-            id=run_id,
+            id=name_of_run,
             component=self.component,
             environment=self.environment,
             sha=sha,
@@ -117,11 +149,18 @@ class CommandDeployer:
             timeout_seconds=self._target.timeout_seconds,
             grace_seconds=self._target.grace_seconds,
         )
-        begun = await self._shared.find(run_id)
+        begun = await self._shared.find(name_of_run)
         if begun and begun.machine != await asyncio.to_thread(self._identity):
-            return self._same(begun, request)
+            return require_same(begun, sha)
         # In a thread: it ends what it has begun, also if this is cancelled.
         return await asyncio.to_thread(self._start, request, asyncio.get_running_loop())
+
+    async def find(self, key: str) -> Run | None:
+        name = run_id(self.component, self.environment, key)
+        here, stored = await asyncio.to_thread(self._local.find, name), await self._shared.find(name)
+        # One that this machine has claimed and not begun is none: `start` begins it.
+        begun = here or (stored if stored and stored.machine != await asyncio.to_thread(self._identity) else None)
+        return await self.look(name) if begun else None
 
     async def look(self, run_id: str) -> Run:
         if not is_run_id(run_id):
@@ -136,23 +175,7 @@ class CommandDeployer:
         return run
 
     async def confirm(self, run: Run) -> Run:
-        """See `Deployer.confirm`. Raises NotesUnavailable."""
-        if run.state != "succeeded":
-            return run
-        try:
-            running = await self.status()
-        except ToolError as error:
-            note = f"The command succeeded, but what runs there could not be asked: {error}"
-            doubted = replace(run, state="unconfirmed", note=one_line(note, 300))
-        else:
-            if running and running.sha == run.sha:
-                return run
-            found = running.sha[:7] if running else "nothing"
-            where = f"{self.component} {self.environment}"
-            note = f"The command succeeded, but {found} runs on {where}, not {run.sha[:7]}."
-            doubted = replace(run, state="not_live", note=note)
-        await self._shared.end(doubted)
-        return doubted
+        return await confirmed(self, self._shared, run)
 
     async def _as_confirmed(self, run: Run) -> Run:
         """A run of this machine, whose record here says no more than how its command ended."""
@@ -176,42 +199,53 @@ class CommandDeployer:
         return run
 
     async def status(self) -> Running | None:
-        where = f"what runs on {self.component} {self.environment}"
-        command = [filled(argument, self._names) for argument in self._target.status]
-        try:
-            ended = await run_bounded(
-                command,
-                cwd=self._cwd,
-                env=command_environment(self._target.env),
-                seconds=self._status_seconds,
-                bytes_max=STATUS_BYTES_MAX,
-            )
-        except OSError as error:
-            raise ToolError(f"Cannot ask {where}: the command cannot be started: {why_not(error)}.") from None
-        if ended.timed_out:
-            raise ToolError(f"Asking {where} took longer than {self._status_seconds:g} seconds.")
-        if ended.exit_code != 0:
-            last = last_lines(ended.errors or ended.output, lines_max=1)
-            raise ToolError(f"Asking {where} failed with exit code {ended.exit_code}: {last}")
-        return parse_status(ended.output)
+        return await ask_status(
+            [filled(argument, self._names) for argument in self._target.status],
+            where=f"{self.component} {self.environment}",
+            cwd=self._cwd,
+            env=command_environment(self._target.env),
+            seconds=self._status_seconds,
+        )
 
     async def history(self, limit: int = 20) -> list[Run]:
-        """The runs on record, newest first, without their output."""
         runs = (await self._shared.history())[: max(0, limit)]
         return [await self.look(run.id) if run.state == "running" else run for run in runs]
 
-    async def holder(self) -> tuple[Run, datetime | None] | None:
-        """The run that holds the target, and since when its machine is silent; None: the target is free."""
+    async def cancel(self, run_id: str, by: str) -> Run:
+        """Its command gets the same time to end as at its time limit."""
+        run = await self.look(run_id)
+        if run.state != "running":
+            raise ToolError(f"Run {run_id} has ended already: {run.state.replace('_', ' ')}.")
+        if run.machine != await asyncio.to_thread(self._identity):
+            raise ToolError(f"Run {run_id} can only be stopped on {run.host}, the machine that it runs on.")
+        await asyncio.to_thread(self._records.stop, run_id)
+        return await self.look(run_id)
+
+    async def log_tail(self, run_id: str) -> str:
+        return (await self.look(run_id)).output
+
+    async def holder(self) -> Holder | None:
         run = await self._shared.holder()
-        return (run, await self._shared.silent_since(run)) if run else None
+        may_go_on = f"its command may STILL RUN on {run.host}: look there before you approve" if run else ""
+        return Holder(run, await self._shared.silent_since(run), may_go_on) if run else None
 
     async def release(self, run_id: str, by: str) -> None:
-        """A person has decided that a run of a machine that is gone does not hold the target any more."""
-        held = await self.holder()
-        if held is None or held[0].id != run_id:
-            raise ToolError(f"Run {run_id} does not hold {self.component} {self.environment} any more.")
-        note = f"Its machine was gone, and the target was released for {by}: its outcome is unknown."
-        await self._shared.end(replace(held[0], state="lost", note=one_line(note, 300)))
+        await self._shared.release(run_id, f"Its machine was gone, and the target was released for {by}")
+
+    async def problems(self) -> list[str]:
+        """Of all commands it runs only `status`."""
+        env, cwd = command_environment(self._target.env), Path(self._cwd)
+        found = []
+        if problem := not_startable(self._target.deploy, cwd, env):
+            found.append(f"`deploy` cannot be started: {problem}")
+        if problem := not_startable(self._target.status, cwd, env):
+            found.append(f"`status` cannot be started: {problem}")
+        elif await asyncio.to_thread(cwd.is_dir):
+            try:
+                await self.status()
+            except ToolError as error:
+                found.append(f"{str(error).rstrip('.')}. Run its `status` command by hand in {self._cwd!r}.")
+        return found
 
     @property
     def _names(self) -> dict[str, str]:
@@ -232,12 +266,12 @@ class CommandDeployer:
                 self._records.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock = self._lock_unless_begun(folder)
                 if lock is None:
-                    return self._same(self._records.look(request.id), request)
+                    return require_same(self._records.look(request.id), request.sha)
                 held.callback(os.close, lock)
                 # Before the claim, so that a claim without a run is found and given up.
                 self._machine.mark(Mark(request.id, self.component, self.environment))
                 if begun := self._claim(request, loop):
-                    return self._same(begun, request)
+                    return require_same(begun, request.sha)
                 alive = self._records.begin(request)
                 held.callback(os.close, alive)
             except OSError as error:
@@ -311,11 +345,6 @@ class CommandDeployer:
         return TargetBusy(
             f"{where} is locked: the runner of {what}, died, but its command still runs. Ask a person to check."
         )
-
-    def _same(self, run: Run, request: Request) -> Run:
-        if run.sha != request.sha:
-            raise ToolError(f"This step has already started run {run.id}, with another commit: {run.sha}.")
-        return run
 
     def _spawn(self, folder: Path, lock: int, alive: int) -> None:
         runner.sync_folder(self._records.runs)

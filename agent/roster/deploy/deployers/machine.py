@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.roster.deploy.deployers import runner
-from agent.roster.deploy.site import folder_name
+from agent.roster.deploy.fields import folder_name
 
 _IDENTITY = "machine"
 _UNTOLD = "untold"

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Self
 
 KILL_GRACE_SECONDS = 2.0
@@ -224,3 +226,18 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 def why_not(error: OSError) -> str:
     return f"{error.strerror}: {error.filename!r}" if error.filename else str(error.strerror)
+
+
+def not_startable(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:
+    """Why the command cannot start, and what to do; empty: it can, or its folder is missing."""
+    program = command[0]
+    if "/" not in program:
+        if shutil.which(program, path=env["PATH"]):
+            return ""
+        return f"{program!r} is not on PATH ({env['PATH']}). Install it, or give its full path."
+    file = str(cwd / program)
+    if not (os.path.isabs(program) or cwd.is_dir()):
+        return ""  # Whoever checks the folder says so.
+    if not os.path.isfile(file):  # Path.is_file would raise without permission.
+        return f"{file!r} does not exist or is not a file. Correct the path."
+    return "" if os.access(file, os.X_OK) else f"{file!r} is not executable by the bot's user. Run chmod +x on it."

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -140,6 +142,21 @@ class Records:
             return _run(request, result, alive=alive, began=(folder / runner.STARTED).exists(), output=_tail(folder))
         except (OSError, ValidationError):
             raise ToolError(f"The record of run {run_id} cannot be read. A person has to check {folder}.") from None
+
+    def stop(self, run_id: str) -> None:
+        """Tell the runner of this machine to stop its command. It records that. Raises ToolError."""
+        folder = self.runs / run_id
+        try:
+            began = json.loads((folder / runner.STARTED).read_bytes())
+            # While it lives, it holds this lock, and its number is nobody else's.
+            if runner.is_locked(folder / runner.ALIVE):
+                os.kill(int(began["runner"]), signal.SIGTERM)
+                return
+        except ProcessLookupError:
+            pass
+        except (OSError, ValueError, KeyError):
+            raise ToolError(f"Run {run_id} has not begun its command yet: try again.") from None
+        raise ToolError(f"Run {run_id} has just ended.")
 
     def newest_first(self) -> Iterator[Run]:
         # Sort by the time of a file that never changes, so that only the requested runs are read.

@@ -109,6 +109,13 @@ class SharedRuns:
 
         await self._change(given_up)
 
+    async def release(self, run_id: str, why: str) -> None:
+        """The run that holds the target holds it no more, and how it ended is not known. Raises ToolError."""
+        held = await self.holder()
+        if held is None or held.id != run_id:
+            raise ToolError(f"Run {run_id} does not hold {self._where.replace(' on ', ' ')} any more.")
+        await self.end(replace(held, state="lost", note=one_line(f"{why}: its outcome is unknown.", 300)))
+
     async def find(self, run_id: str) -> Run | None:
         """As far as the store knows."""
         if record := await self._record(run_id):

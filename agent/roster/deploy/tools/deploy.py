@@ -15,13 +15,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from agent import Call, Facts, Meaning, Result, Tool, ToolError
-from agent.roster.deploy.deployers.base import Run, Running
-from agent.roster.deploy.deployers.command import CommandDeployer
+from agent.roster.deploy.deployers.base import Deployer, Run, Running
 from agent.roster.deploy.repository import TAGS, Repository, Revision
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.guards import Waiver, as_change, changed, dangers, not_in, note, quoted, refusal
 from agent.roster.deploy.tools.rows import (
-    COMMAND_RUNS,
     FOR_PEOPLE,
     SHORT_CHARS,
     described,
@@ -109,7 +107,8 @@ class Deploy(Tool):
         return f"Deploy {self.component} {in_short(facts['new'])} to {self.environment}"
 
     async def prepare(self, call: Call) -> Facts:
-        return {**await self._facts(call), **COMMAND_RUNS}
+        deployer = call.need(Targets).deployer(self.component, self.environment)
+        return {**await self._facts(call), **deployer.carried_out}
 
     async def _facts(self, call: Call) -> Facts:
         targets = call.need(Targets)
@@ -163,7 +162,7 @@ class Rollback(Tool):
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)
-        deployer = targets.command_deployer(self.component, self.environment)
+        deployer = targets.deployer(self.component, self.environment)
         running = await deployer.status()
         if running is None:
             raise ToolError(f"Nothing runs on {self.component} {self.environment}, so there is nothing to roll back.")
@@ -177,13 +176,13 @@ class Rollback(Tool):
             "new": await described(targets, self.component, sha),
             **await _commits(targets, self.component, "takes_back", sha, running.sha),
             "running": {**await described(targets, self.component, running.sha), **since_and_by(running)},
-            **COMMAND_RUNS,
+            **deployer.carried_out,
         }
 
     async def run(self, call: Call) -> JsonValue:
         targets, new = call.need(Targets), _new(call.facts)
         running = await _still_running(call, self.component, self.environment)
-        deployer = targets.command_deployer(self.component, self.environment)
+        deployer = targets.deployer(self.component, self.environment)
         now = running and await _earlier_good(deployer, targets.repository(self.component), running)
         if now != new:
             to = f"it would go back to {now[:7]} now, and not to {new[:7]}" if now else f"{new[:7]} is no way back"
@@ -248,7 +247,7 @@ async def _start(call: Call, component: str, environment: str, running: Running 
     return Started(run_id=run.id, state="started", run_link=run.url).as_json()
 
 
-async def _earlier_good(deployer: CommandDeployer, repository: Repository, running: Running) -> str:
+async def _earlier_good(deployer: Deployer, repository: Repository, running: Running) -> str:
     """The commit to go back to; empty: none is on record."""
     for sha in _candidates(await deployer.history(RUN_CANDIDATES)):
         # Older than what runs: a second rollback must not bring the bad one back.

@@ -10,12 +10,14 @@ from typing import ClassVar
 from pydantic import Field, JsonValue, StrictBool
 
 from agent import Call, Result, Tool, Wait
-from agent.roster.deploy.deployers.base import Run, RunState, minute
+from agent.roster.deploy.deployers.base import Deployer, NoAnswer, Run, RunState, minute
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, LISTED, described
 
 POLL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """The intervals between checks of a running deployment; the last one repeats."""
+ATTEMPTS_MAX = 2_000
+"""A deployment whose service does not answer any more after so many looks is given up, and people are told."""
 
 
 class Outcome(Result):
@@ -40,7 +42,7 @@ class ListWorkflowRuns(Tool):
     doing: ClassVar[str] = "is looking at past deployments"
 
     async def run(self, call: Call) -> JsonValue:
-        runs = await call.need(Targets).command_deployer(self.component, self.environment).history(LISTED)
+        runs = await call.need(Targets).deployer(self.component, self.environment).history(LISTED)
         return {
             "runs": [
                 {
@@ -68,8 +70,8 @@ class GetWorkflowStatus(Tool):
     doing: ClassVar[str] = "is looking at a deployment"
 
     async def run(self, call: Call) -> JsonValue:
-        targets = call.need(Targets)
-        return await _run_as_json(await targets.deployer(self.component, self.environment).look(self.run_id), targets)
+        deployer = call.need(Targets).deployer(self.component, self.environment)
+        return await _run_as_json(await deployer.look(self.run_id), deployer, call.need(Targets))
 
 
 class WaitForDeployment(Tool):
@@ -88,14 +90,20 @@ class WaitForDeployment(Tool):
     async def run(self, call: Call) -> JsonValue | Wait:
         targets = call.need(Targets)
         deployer = targets.deployer(self.component, self.environment)
-        run = await deployer.look(self.run_id)
-        if run.state == "running":
-            on = f" on {run.host}" if run.host else ""
-            what = f"deployment of {self.component} to {self.environment}{on}, since {minute(run.started_at)}"
-            return Wait(POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1], what)
-        targets.has_changed(self.component, self.environment)
-        # A command that succeeds may have left something else running.
-        return await _run_as_json(await deployer.confirm(run), targets)
+        poll_seconds = POLL_SECONDS[min(call.attempt, len(POLL_SECONDS)) - 1]
+        try:
+            run = await deployer.look(self.run_id)
+            if run.state == "running":
+                on = f" on {run.host}" if run.host else ""
+                what = f"deployment of {self.component} to {self.environment}{on}, since {minute(run.started_at)}"
+                return Wait(poll_seconds, f"{what}: {run.note}" if run.note else what)
+            targets.has_changed(self.component, self.environment)
+            # A deployment that succeeds may have left something else running.
+            return await _run_as_json(await deployer.confirm(run), deployer, targets)
+        except NoAnswer as error:
+            if call.attempt >= ATTEMPTS_MAX:
+                raise
+            return Wait(max(poll_seconds, error.retry_seconds), str(error))
 
 
 class RunEndToEndTests(Tool):
@@ -118,7 +126,7 @@ class RunEndToEndTests(Tool):
         return Tested(passed=checked.passed, output=output).as_json()
 
 
-async def _run_as_json(run: Run, targets: Targets) -> JsonValue:
+async def _run_as_json(run: Run, deployer: Deployer, targets: Targets) -> JsonValue:
     fields: dict[str, JsonValue] = {
         "run_id": run.id,
         "component": run.component,
@@ -135,6 +143,6 @@ async def _run_as_json(run: Run, targets: Targets) -> JsonValue:
         fields["previous"] = run.previous[:7]
     if run.note:
         fields["note"] = run.note
-    if run.output and run.state != "running":
-        fields["output"] = run.output
+    if run.state != "running" and (output := run.output or await deployer.log_tail(run.id)):
+        fields["output"] = output
     return fields

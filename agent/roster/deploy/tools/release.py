@@ -1,4 +1,5 @@
-"""The tool that frees a target whose deployment ran on a machine that is gone. It deploys nothing.
+"""The tool that frees a target whose deployment nobody can follow any more: its machine is gone, or its service does
+not show it. It deploys nothing.
 
 How such a deployment ended, or whether it goes on, nobody here can see. So a person decides, by an approval.
 """
@@ -11,7 +12,7 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from agent import Call, Facts, Tool, ToolError
-from agent.roster.deploy.deployers.base import Run, minute
+from agent.roster.deploy.deployers.base import Holder, minute
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, in_short
 
@@ -35,29 +36,30 @@ class ReleaseTarget(Tool):
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)
-        run, silent_since = await self._held(targets)
+        held, silent_since = await self._held(targets)
+        run, on = held.run, f" on {held.run.host}" if held.run.host else ""
         return {
             "run": run.id,
             "commit": await described(targets, self.component, run.sha),
-            "begun": f"{minute(run.started_at)} on {run.host}, by {run.by or 'somebody unknown'}",
+            "begun": f"{minute(run.started_at)}{on}, by {run.by or 'somebody unknown'}",
             "last_heard_of": minute(silent_since),
-            "note": f"its command may STILL RUN on {run.host}: look there before you approve",
+            "note": held.may_go_on,
         }
 
-    async def _held(self, targets: Targets) -> tuple[Run, datetime]:
-        """The run that holds the target, and since when its machine is silent. Raises ToolError if it is not gone."""
+    async def _held(self, targets: Targets) -> tuple[Holder, datetime]:
+        """What holds the target, and since when nobody knows how it goes. Raises ToolError if somebody does."""
         where = f"{self.component} {self.environment}"
-        held = await targets.command_deployer(self.component, self.environment).holder()
+        held = await targets.deployer(self.component, self.environment).holder()
         if held is None:
             raise ToolError(f"{where} is not locked: deploy to it.")
-        run, silent_since = held
-        if silent_since is None:
-            raise ToolError(f"{where} is held by run {run.id}, and {run.host}, where it runs, is alive. Wait for it.")
-        return run, silent_since
+        if held.silent_since is None:
+            on = f", and {held.run.host}, where it runs, is alive" if held.run.host else ", which goes on"
+            raise ToolError(f"{where} is held by run {held.run.id}{on}. Wait for it.")
+        return held, held.silent_since
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
         await self._held(targets)  # Its machine may be heard of again since it was approved.
-        deployer = targets.command_deployer(self.component, self.environment)
+        deployer = targets.deployer(self.component, self.environment)
         await deployer.release(str(call.facts["run"]), call.requested_by)
         return {"released": f"{self.component} {self.environment}", "outcome": "unknown: look at what runs there"}

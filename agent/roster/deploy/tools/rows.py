@@ -10,7 +10,7 @@ import re
 
 from pydantic import JsonValue
 
-from agent import Facts, Result, ToolError
+from agent import Result, ToolError
 from agent.roster.deploy.deployers.base import Running
 from agent.roster.deploy.repository import Revision
 from agent.roster.deploy.targets import TAGS_MAX, Targets
@@ -20,8 +20,9 @@ SHORT_CHARS = 7
 NAME_CHARS_MAX = 50
 """Of a tag or a branch in a sentence."""
 _PLAIN_NAME = re.compile(r"[\w./@+-]+")
-COMMAND_RUNS: Facts = {"command_runs": "on the machine of the worker that begins it"}
-FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *COMMAND_RUNS})
+CARRIED_OUT = ("command_runs", "carried_out_by")
+"""What `Deployer.carried_out` may say."""
+FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *CARRIED_OUT})
 """The model gets these from the lists, with a template for links; a card shows each link in full."""
 
 

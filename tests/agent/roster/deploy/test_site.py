@@ -163,3 +163,26 @@ def test_what_cannot_be_or_has_no_effect_is_refused_all_together(
     found = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in refused.value.errors()]
     assert len(found) == len(told)
     assert all(line.startswith(beginning) for line, beginning in zip(found, told, strict=True)), found
+
+
+def test_a_target_says_its_kind_and_without_one_it_is_a_command() -> None:
+    def with_target(**target: Any) -> dict[str, Any]:
+        return table({"live": {}}, web={"repository": "/srv/web", "targets": {"live": target}})
+
+    assert read_site(with_target(**TARGET)).components["web"].targets["live"].kind == "command"
+    with pytest.raises(ValidationError, match=r"`kind` must be one of command"):
+        read_site(with_target(kind="ftp", **TARGET))
+
+
+def test_a_wrong_target_is_named_as_the_file_names_it() -> None:
+    wrong = {"deploy": ["deploy", "{tag}"], "staus": ["status"], "timeout_seconds": 0}
+    with pytest.raises(ValidationError) as caught:
+        read_site(table({"live": {}}, web={"repository": "/srv/web", "targets": {"live": wrong}}))
+    at = ("components", "web", "targets", "live")
+    found = {(error["loc"], error["type"]) for error in caught.value.errors()}
+    assert found == {
+        ((*at, "deploy"), "value_error"),
+        ((*at, "status"), "missing"),
+        ((*at, "staus"), "extra_forbidden"),
+        ((*at, "timeout_seconds"), "greater_than"),
+    }

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.roster.deploy.deployers.base import Run
-from agent.roster.deploy.deployers.command import CommandDeployer
+from agent import Notes
+from agent.roster.deploy.deployers.base import At, Deployer, Run
+from agent.roster.deploy.deployers.command import CommandDeployer, CommandTarget
 from agent.roster.deploy.deployers.local import Tending
 from agent.roster.deploy.deployers.runner import OUTPUT, STARTED
-from agent.roster.deploy.site import ComponentConfig, TargetConfig
+from agent.roster.deploy.site import ComponentConfig
 from tests import ROOT
 from tests.agent.roster.deploy.deployers.notes import FileNotes
 from tests.patience import PATIENCE_SECONDS, wait_until
@@ -56,7 +57,7 @@ class Place:
             name=component,
             repository=self.repository,
             targets={
-                "production": TargetConfig(
+                "production": CommandTarget(
                     **{
                         "deploy": ["/bin/sh", "-c", script, "deploy", "{sha}", str(self.target)],
                         "status": ["/bin/sh", "-c", f'cat "{self.target}/now" 2> /dev/null || :'],
@@ -69,9 +70,7 @@ class Place:
 
     def deployer(self, script: str = PLAIN, *, component: str = "web", **target: object) -> CommandDeployer:
         config = self.config(script, component=component, **target)
-        return CommandDeployer(
-            config, "production", state_dir=self.state, notes=self.notes, status_seconds=self.status_seconds
-        )
+        return deployer_of(config, self.state, self.notes, status_seconds=self.status_seconds)
 
     def gated(self, *, component: str = "web", **target: object) -> CommandDeployer:
         with contextlib.suppress(FileExistsError):
@@ -102,7 +101,13 @@ async def until(holds: Callable[[], bool]) -> None:
     await asyncio.to_thread(wait_until, holds)
 
 
-async def ended(deployer: CommandDeployer, run: Run) -> Run:
+def deployer_of(config: ComponentConfig, state: Path, notes: Notes, **more: float) -> CommandDeployer:
+    target = config.targets["production"]
+    assert isinstance(target, CommandTarget)
+    return CommandDeployer(target, At(config.name, "production", config.repository, "", state, notes), **more)
+
+
+async def ended(deployer: Deployer, run: Run) -> Run:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (found := await deployer.look(run.id)).state == "running":
         assert time.monotonic() < deadline, f"still running: {found}"
@@ -110,7 +115,7 @@ async def ended(deployer: CommandDeployer, run: Run) -> Run:
     return found
 
 
-async def start(deployer: CommandDeployer, sha: str = ONE, *, key: str = "t1/s1", name: str = "v1") -> Run:
+async def start(deployer: Deployer, sha: str = ONE, *, key: str = "t1/s1", name: str = "v1") -> Run:
     return await deployer.start(sha, name=name, key=key, by="Ann", thread_id="t1")
 
 
@@ -133,6 +138,7 @@ STARTER = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from agent.roster.deploy.site import ComponentConfig
+from agent.roster.deploy.deployers.base import At
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.deployers.record import Records
 from tests import ROOT
@@ -158,7 +164,8 @@ class Dying(CommandDeployer):
 async def main():
     config, die_at = ComponentConfig.model_validate_json(sys.argv[1]), sys.argv[4]
     notes = FileNotes(Path(sys.argv[5]), int(die_at) if die_at.isdecimal() else 0)
-    deployer = Dying(config, "production", state_dir=Path(sys.argv[2]), notes=notes)
+    at = At(config.name, "production", config.repository, "", Path(sys.argv[2]), notes)
+    deployer = Dying(config.targets["production"], at)
     run = await deployer.start(sys.argv[3], key="t1/s1", by="Ann", thread_id="t1")
     print(run.id, run.state, flush=True)
     if sys.argv[4] == "stays":

@@ -15,16 +15,17 @@ import pytest
 import uvloop
 from pydantic import ValidationError
 
-from agent.roster.deploy.deployers.base import Run, Running, TargetBusy, parse_status
-from agent.roster.deploy.deployers.command import CommandDeployer
+from agent.roster.deploy.deployers.base import Run, Running, TargetBusy
+from agent.roster.deploy.deployers.command import CommandTarget
 from agent.roster.deploy.deployers.process import last_lines
 from agent.roster.deploy.deployers.runner import (
     OUTPUT,
     OUTPUT_BYTES_MAX,
     OUTPUT_HEAD_BYTES,
 )
+from agent.roster.deploy.deployers.status_command import parse_status
 from agent.roster.deploy.end_to_end import EndToEnd
-from agent.roster.deploy.site import ComponentConfig, DeployConfig, EnvironmentConfig, TargetConfig, read_site
+from agent.roster.deploy.site import ComponentConfig, DeployConfig, EnvironmentConfig, read_site
 from agent.steps import ToolError
 from tests.agent.roster.deploy.deployers.place import (
     GATED,
@@ -33,6 +34,7 @@ from tests.agent.roster.deploy.deployers.place import (
     THREE,
     TWO,
     Place,
+    deployer_of,
     ended,
     open_gate,
     start,
@@ -137,7 +139,7 @@ async def test_of_many_at_once_one_gets_the_target(place: Place) -> None:
 
 async def test_two_targets_are_deployed_side_by_side(place: Place, tmp_path: Path) -> None:
     one, other = place.gated(), Place(tmp_path / "other")
-    two = CommandDeployer(other.config(GATED, component="api"), "production", state_dir=place.state, notes=place.notes)
+    two = deployer_of(other.config(GATED, component="api"), place.state, place.notes)
     os.mkfifo(other.target / "gate")
     runs = [await start(one), await start(two)]
     await until(lambda: bool(place.ran() and other.ran()))
@@ -529,8 +531,10 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
     component = config.components["web-app"]
     assert component.name == "web-app"
     assert component.commit_link(ONE) == f"https://git.example/commit/{ONE}"
-    assert component.targets["staging"].timeout_seconds == 600
-    assert all(field.description for model in (TargetConfig, ComponentConfig, EnvironmentConfig, DeployConfig)
+    staging = component.targets["staging"]
+    assert isinstance(staging, CommandTarget)
+    assert staging.timeout_seconds == 600
+    assert all(field.description for model in (CommandTarget, ComponentConfig, EnvironmentConfig, DeployConfig)
                for name, field in model.model_fields.items() if name != "name")  # fmt: skip
 
 
@@ -562,7 +566,7 @@ def test_the_teams_configuration_is_read(place: Place) -> None:
 )
 def test_a_wrong_target_is_refused_when_it_is_read(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        TargetConfig.model_validate({"deploy": ["deploy", "{sha}"], "status": ["status"], **change})
+        CommandTarget.model_validate({"deploy": ["deploy", "{sha}"], "status": ["status"], **change})
 
 
 @pytest.mark.parametrize(
