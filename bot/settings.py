@@ -282,10 +282,10 @@ class Environment(NamedTuple):
     """The fields whose variables are invalid."""
 
 
-def environment() -> Environment:
-    """Read the variables, and `.env` if it exists."""
+def environment(draft: Mapping[str, str] | None = None) -> Environment:
+    """Read the variables, and `.env` if it exists. `draft`: as if these were set as well."""
     file, problems = env_file()
-    variables = _by_name(file) | _by_name(os.environ)
+    variables = _by_name(file) | _by_name(os.environ) | _by_name(draft or {})
     given = {name: value for name, value in variables.items() if name in Settings.model_fields}
     for name in sorted(SECRETS & {name.removesuffix(SUFFIX.lower()) for name in variables}):
         try:

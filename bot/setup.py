@@ -5,7 +5,7 @@ It builds no agent and no channel (`bot.app` does), so whoever imports it import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,12 +38,13 @@ Check = Callable[[Setup], list[str]]
 """Returns problems."""
 
 
-def load(*checks: Check, if_wrong: Sequence[Check] = ()) -> Setup:
+def load(*checks: Check, if_wrong: Sequence[Check] = (), draft: Mapping[str, str] | None = None) -> Setup:
     """The setup. Raises SettingsError with all problems at once, including those that `checks` find.
 
-    `if_wrong`: further checks, only for the case that something is wrong anyway.
+    `if_wrong`: further checks, only for the case that something is wrong anyway. `draft`: variables that are not set
+    yet.
     """
-    settings, problems, wrong = environment()
+    settings, problems, wrong = environment(draft)
     team = Team()
     try:
         if "bot_config" not in wrong:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 SUFFIX = "_FILE"
 BYTES_MAX = 64_000
+ENV_FILE = Path(".env")
+"""In the working directory."""
 
 
 class SecretError(ValueError):
@@ -50,7 +52,7 @@ def secret_of(name: str, value: str, path: str) -> str:
 
 def env_file() -> tuple[dict[str, str], list[str]]:
     """The variables in `.env` of the working directory, if it exists and can be read, and its problems."""
-    path = Path(".env")
+    path = ENV_FILE
     if not path.is_file():
         return {}, []
     from dotenv import dotenv_values  # not at the top: in production, there is no such file

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -35,27 +36,39 @@ async def confirmed(entry: Entry, question: str) -> bool:
     return False
 
 
-async def typed_lines() -> AsyncIterator[str]:
-    """Yields the lines of stdin until it ends."""
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
+def typed_lines() -> AsyncIterator[str]:
+    """The lines of stdin until it ends. Whoever stops waiting for one may wait for it again later."""
+    return _TypedLines()
 
+
+class _TypedLines(AsyncIterator[str]):
+    # No generator: if a wait for a line were cancelled, that would end it.
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str | None] | None = None
+
+    async def __anext__(self) -> str:
+        if self._queue is None:
+            self._queue = asyncio.Queue()
+            read = functools.partial(_read, asyncio.get_running_loop(), self._queue)
+            threading.Thread(target=read, daemon=True, name="stdin").start()
+        if (line := await self._queue.get()) is None:
+            self._queue.put_nowait(None)
+            raise StopAsyncIteration
+        return line
+
+
+def _read(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[str | None]) -> None:
     def put(line: str | None) -> None:
         with contextlib.suppress(RuntimeError):  # The event loop has ended.
             loop.call_soon_threadsafe(queue.put_nowait, line)
 
-    def read() -> None:
-        # Not sys.stdin: a thread blocked in its buffer would crash the interpreter at exit.
-        rest = b""
-        with contextlib.suppress(OSError):  # The terminal is gone.
-            while data := os.read(0, 65536):
-                *whole, rest = (rest + data).split(b"\n")
-                for line in whole:
-                    put(line.decode(errors="replace"))
-        if rest:
-            put(rest.decode(errors="replace"))
-        put(None)
-
-    threading.Thread(target=read, daemon=True, name="stdin").start()
-    while (line := await queue.get()) is not None:
-        yield line
+    # Not sys.stdin: a thread blocked in its buffer would crash the interpreter at exit.
+    rest = b""
+    with contextlib.suppress(OSError):  # The terminal is gone.
+        while data := os.read(0, 65536):
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                put(line.decode(errors="replace"))
+    if rest:
+        put(rest.decode(errors="replace"))
+    put(None)

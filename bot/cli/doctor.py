@@ -68,14 +68,14 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     if problems := setup.settings.key_problems():
         yield Finding("keys", "failed", " ".join(problems))
     yield _home(setup.settings)
-    yield await _agents(setup)
-    for finding in (*_not_set_up(setup), *_team_file(setup), *_tokens(setup.team)):
+    yield await check_agents(setup)
+    for finding in (*_not_set_up(setup), *check_team_file(setup), *_tokens(setup.team)):
         yield finding
     for check in (check_store, check_models):
         for finding in await check(setup):
             yield finding
     for name, channel in setup.settings.channels().items():
-        for finding in await _channel(setup, name, channel):
+        for finding in await check_channel(setup, name, channel):
             yield finding
 
 
@@ -98,7 +98,7 @@ def _home(settings: Settings) -> Finding:
     return Finding("BOT_HOME", "ok", f"{home.absolute()} is writable.")
 
 
-async def _agents(setup: Setup) -> Finding:
+async def check_agents(setup: Setup) -> Finding:
     try:
         roster = build_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
     except SettingsError as error:
@@ -128,7 +128,7 @@ async def wrong_with(agent: Agent) -> list[str]:
         return [f"{agent.name}: its check did not finish within {AGENT_SECONDS_MAX:g} s."]
 
 
-def _team_file(setup: Setup) -> Iterator[Finding]:
+def check_team_file(setup: Setup) -> Iterator[Finding]:
     """No finding if there are no agents, and nothing is wrong."""
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
     if problems := team_problems(setup.team, agents.all, agents.folders, setup.settings.reach()):
@@ -149,7 +149,7 @@ def _tokens(team: Team) -> Iterator[Finding]:
         yield Finding("tokens", "ok", ", ".join(team.tokens))
 
 
-async def _channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:
+async def check_channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:
     if channel.problems:
         return [Finding(name, "failed", " ".join(channel.problems))]
     if not channel.is_set_up:

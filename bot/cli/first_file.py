@@ -77,11 +77,15 @@ def _component(site: FirstSite) -> Iterable[str]:
     yield ""
 
 
+def key_of(login: str) -> str:
+    """Of the person in `[people]` whose login this is."""
+    key = re.sub(r"[^a-z0-9._-]+", "-", login.rpartition("@")[0].lower()).strip(".-_")[:KEY_CHARS_MAX]
+    return key if key and key != MACHINE else "me"
+
+
 def _people(login: str) -> Iterable[str]:
     user = login.rpartition("@")[0]
-    key = re.sub(r"[^a-z0-9._-]+", "-", user.lower()).strip(".-_")[:KEY_CHARS_MAX]
-    key = key if key and key != MACHINE else "me"
-    yield f"[people.{_key(key)}]"
+    yield f"[people.{_key(key_of(login))}]"
     yield "# Everybody who may decide has such a table: where they are found, and their groups."
     yield f"logins = {_toml([user])}"
     yield '# slack = "U0123456789"'

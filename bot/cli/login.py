@@ -7,6 +7,7 @@ gets its access tokens. A login is tried at the mail servers before it is kept.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,29 +45,31 @@ def login(what: What, browser: Browser = False) -> None:
     """Log in to the mailbox by OAuth 2, at Microsoft or Google."""
     _check(what)
 
-    async def work(setup: Setup) -> None:
-        account = _account(setup)
-        extras.require("email")
-        async with store_of(setup.settings, stays=False) as store:
-            if account.way != "login":
-                print(f"{account.provider.title} needs no login by a person here: the app has a key of its own.")
-                servers = mail_servers(setup.settings, store)
-                await _try_imap(servers, "")
-                await _try_smtp(servers)
-                return
-            from channels.email.oauth.access import GivenToken
-            from channels.email.oauth.kept import Login
+    command.run(lambda setup: log_in(setup, browser=browser, lines=typed_lines()), agents=False)
 
-            granted = await _granted(account, browser=browser)
-            _check_granted(account, granted)
-            servers = opened_by(GivenToken(granted.access_token), account, setup.settings)
-            await _try_imap(servers, "Nothing is kept.")
-            made = Login(granted.refresh_token, account.client, datetime.now(UTC).isoformat(timespec="seconds"))
-            await logins_of(setup.settings, store, account).keep(made)
-            print("The login is kept, encrypted. Bots that run use it within seconds.", flush=True)
+
+async def log_in(setup: Setup, *, browser: bool, lines: AsyncIterator[str]) -> None:
+    """`lines`: what the person types. Raises Failed, SettingsError, StoreUnavailable."""
+    account = _account(setup)
+    extras.require("email")
+    async with store_of(setup.settings, stays=False) as store:
+        if account.way != "login":
+            print(f"{account.provider.title} needs no login by a person here: the app has a key of its own.")
+            servers = mail_servers(setup.settings, store)
+            await _try_imap(servers, "")
             await _try_smtp(servers)
+            return
+        from channels.email.oauth.access import GivenToken
+        from channels.email.oauth.kept import Login
 
-    command.run(work, agents=False)
+        granted = await _granted(account, browser=browser, lines=lines)
+        _check_granted(account, granted)
+        servers = opened_by(GivenToken(granted.access_token), account, setup.settings)
+        await _try_imap(servers, "Nothing is kept.")
+        made = Login(granted.refresh_token, account.client, datetime.now(UTC).isoformat(timespec="seconds"))
+        await logins_of(setup.settings, store, account).keep(made)
+        print("The login is kept, encrypted. Bots that run use it within seconds.", flush=True)
+        await _try_smtp(servers)
 
 
 def logout(what: What) -> None:
@@ -105,10 +108,10 @@ def _account(setup: Setup) -> Account:
     return account
 
 
-async def _granted(account: Account, *, browser: bool) -> Granted:
+async def _granted(account: Account, *, browser: bool, lines: AsyncIterator[str]) -> Granted:
     try:
         if browser or account.provider.name == "google":
-            return await _by_browser(account)
+            return await _by_browser(account, lines)
         return await _by_device(account)
     except LoginRefused as error:
         raise Failed(str(error)) from None
@@ -124,7 +127,7 @@ async def _by_device(account: Account) -> Granted:
     return await device.finish(account, code)
 
 
-async def _by_browser(account: Account) -> Granted:
+async def _by_browser(account: Account, lines: AsyncIterator[str]) -> Granted:
     from channels.email.oauth.loopback import listening
 
     async with listening(account) as waiting:
@@ -132,7 +135,7 @@ async def _by_browser(account: Account) -> Granted:
         print("If the browser is on another machine, paste the address here at which it ends.", flush=True)
 
         async def read() -> None:
-            async for line in typed_lines():
+            async for line in lines:
                 if line.strip() and not waiting.pasted(line):
                     console.say(
                         f"That is not the address at which this login ends. It begins with {waiting.redirect_uri}"

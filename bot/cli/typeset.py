@@ -20,6 +20,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bot.cli.findings import Finding, State
 from bot.cli.lines import fitted
 from bot.views.entry import Entry, Kind
 from channels.messages import Approval, Question, Unanswered, Waiting
@@ -40,6 +41,8 @@ _STYLES: Mapping[Kind, str] = {
     "step": "dim",
     "note": "dim",
 }
+_STATES: Mapping[State, str] = {"ok": "green", "off": "dim", "warning": "yellow", "failed": "red"}
+STATE_COLUMN = 8
 _QUIET: frozenset[Kind] = frozenset({"step", "note", "problem"})
 """Of these, the words have the colour of the speaker."""
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
@@ -67,6 +70,18 @@ def typeset(entry: Entry, width: int) -> RenderableType:
             return _card(title, [*_question(question, room)], _STYLES["bot"], width)
         case _:
             return Group(*_spoken(entry, width))
+
+
+# What a check found
+
+
+def show_finding(console: Console, finding: Finding) -> None:
+    """The state in its colour, and beside it the words."""
+    room = max(console.width, WIDTH_MIN) - STATE_COLUMN - 1
+    head = Text(finding.state.ljust(STATE_COLUMN), style=_STATES[finding.state])
+    for line in fitted(visible(f"{finding.what}: {finding.text}"), room):
+        console.print(Text.assemble(head, " ", line), soft_wrap=True)
+        head = Text(" " * STATE_COLUMN)
 
 
 # A line of a conversation

@@ -12,6 +12,7 @@ from typing import Any
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from channels.base import ChannelUnavailable
 from channels.slack.events import Installation
 from channels.slack.refusals import CALL_FAILED, code_of
 
@@ -85,3 +86,17 @@ async def _person(client: AsyncWebClient, me: Installation, user_id: str, *, dec
         what = "a guest" if guest else "of another workspace"
         return f"is {what}, and only full members decide: take them out, or have them made one."
     return ""
+
+
+async def member_of(client: AsyncWebClient, email: str) -> tuple[str, str] | None:
+    """The id and the name of whoever has this address in the workspace. Raises ChannelUnavailable."""
+    try:
+        answer: Any = await client.users_lookupByEmail(email=email)
+    except SlackApiError as error:
+        if code_of(error) == "users_not_found":
+            return None
+        raise ChannelUnavailable(f"Slack does not look up people by their address: {code_of(error)}.") from None
+    except CALL_FAILED as error:
+        raise ChannelUnavailable(f"Cannot reach Slack at {client.base_url}: {error}.") from None
+    user = answer["user"]
+    return str(user["id"]), str(user.get("real_name") or user.get("name") or "")

@@ -1,4 +1,4 @@
-"""`bot init`: a first team file that the program takes as it is, and that overwrites nothing."""
+"""`bot init`, the site: a first team file that the program takes as it is, and that overwrites nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.team.file import Team, inspect_team
 from bot.team.people import People
 from bot.team.rule_checks import rule_warnings
 from tests import ROOT
-from tests.stories.program import Bot
+from tests.stories.program import Bot, Terminal
 
 SITE = FirstSite(
     component="shop",
@@ -72,7 +72,10 @@ def bot(tmp_path: Path) -> Bot:
 @pytest.mark.slow
 async def test_options_say_it_all(bot: Bot) -> None:
     done = await bot.run("init", *FLAGS)
-    assert (done.code, done.out) == (0, "Wrote bot.toml: shop to staging, production.\n")
+    assert done.code == 0
+    checked, _, wrote = done.out.splitlines()
+    assert checked.startswith("failed   agents: "), "there is no such repository, and the doctor's check says so"
+    assert wrote == "Wrote bot.toml: shop to staging, production."
     for words in ("bot doctor", "bot chat", "OPENAI_MODEL"):
         assert words in done.err
     file = bot.folder / "bot.toml"
@@ -90,7 +93,7 @@ async def test_options_say_it_all(bot: Bot) -> None:
 @pytest.mark.slow
 async def test_what_cannot_be_is_said_and_nothing_is_written(bot: Bot) -> None:
     wrong = {
-        ("init",): ["--component, --environment, --repository, --deploy, --status"],
+        ("init",): ["--repository, --component, --environment, --deploy, --status"],
         ("init", "--yes"): ["--deploy, --status", "at a terminal"],
         ("init", *FLAGS, "--status", "echo 'oops"): ["--status", "No closing quotation"],
     }
@@ -107,6 +110,22 @@ async def test_what_cannot_be_is_said_and_nothing_is_written(bot: Bot) -> None:
     assert not (bot.folder / "bot.toml").exists()
 
 
+PARTS = (
+    "The model's name: ",
+    "The bot token (xoxb-…), not shown: ",
+    "The address that people write to: ",
+    "Your name [dex]: ",
+)
+"""The first question of each part after the site."""
+
+
+async def leaves_the_rest(person: Terminal) -> None:
+    for question in PARTS:
+        await person.sees(question)
+        person.types("later")
+        await person.sees("Left for later.")
+
+
 @pytest.mark.slow
 async def test_it_asks_and_suggests_what_it_finds(bot: Bot) -> None:
     shop = bot.folder / "Web Shop"
@@ -121,8 +140,13 @@ async def test_it_asks_and_suggests_what_it_finds(bot: Bot) -> None:
         person.types("dev, live")
         await person.sees("The command that deploys it, with {component} {environment} {sha}: ")
         person.types("/srv/bin/deploy {component} {environment} {sha}")
+        await person.sees("failed   agents: ")
+        await person.sees("Enter: answer again, later: leave it for later, keep: keep it as it is: ")
+        person.types("keep")
         await person.sees("Wrote bot.toml: shop to dev, live.")
-        await person.sees("bot doctor")
+        await leaves_the_rest(person)
+        await person.sees("Left for later: The site, The model, Slack, Mail, Who you are.")
+        await person.sees("bot run")
         assert await person.ends() == 0
     written = tomllib.loads((shop / "bot.toml").read_text())["agents"]["deploy"]
     assert written["components"]["shop"]["repository"] == str(shop)
@@ -130,7 +154,7 @@ async def test_it_asks_and_suggests_what_it_finds(bot: Bot) -> None:
 
 
 @pytest.mark.slow
-async def test_a_question_that_was_not_answered_is_asked_again(bot: Bot) -> None:
+async def test_an_answer_that_is_needed_is_asked_for_again(bot: Bot) -> None:
     async with bot.terminal("init", "--repository", "/srv/git/Web Shop.git", "--status", "/srv/bin/status") as person:
         await person.sees("The name of what is deployed [web-shop]: ")
         person.types("")
@@ -141,8 +165,9 @@ async def test_a_question_that_was_not_answered_is_asked_again(bot: Bot) -> None
             person.types("")
         await person.sees("The command that deploys it, with {component} {environment} {sha}: ")
         person.types("/srv/bin/deploy {sha}")
+        await person.sees("keep it as it is: ")
+        person.types("keep")
         await person.sees("Wrote bot.toml: web-shop to staging, production.")
-        assert await person.ends() == 0
 
 
 @pytest.mark.slow
@@ -151,10 +176,17 @@ async def test_nobody_types_an_answer_again_to_correct_another(bot: Bot) -> None
         await person.sees("The name of what is deployed")
         person.types("Sh op")
         await person.sees("a name has lower-case letters, digits, - and _")
-        await person.sees("To correct an answer: ")
-        await person.sees("init --component 'Sh op' --environment staging --environment production --repository ")
-        assert await person.ends() == 1
-    assert not (bot.folder / "bot.toml").exists()
+        await person.sees("The git repository [shop.git]: ")
+        person.types("")
+        await person.sees("The name of what is deployed [Sh op]: ")
+        assert not (bot.folder / "bot.toml").exists()
+        person.types("shop")
+        for suggested in ("[staging production]: ", "'{sha}']: ", "{environment}]: "):
+            await person.sees(suggested)
+            person.types("")
+        await person.sees("keep it as it is: ")
+        person.types("keep")
+        await person.sees("Wrote bot.toml: shop to staging, production.")
 
 
 @pytest.mark.slow
@@ -166,6 +198,6 @@ async def test_who_leaves_before_the_last_answer_has_written_nothing(bot: Bot) -
     async with bot.terminal("init") as person:
         await person.sees("The git repository: ")
         person.presses("D")
-        await person.sees("Nothing was written.")
+        await person.sees("Left here.")
         assert await person.ends() == 1
-    assert not (bot.folder / "bot.toml").exists()
+    assert [*bot.folder.iterdir()] == []
