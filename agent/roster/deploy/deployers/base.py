@@ -58,6 +58,8 @@ class Run:
     """The identity of that machine (see `machine`), or of the one attempt that may begin it (see `hosted`)."""
     ref: str = ""
     """The name that a service has given it. Empty: it is not known yet, or there is no service."""
+    head: str = ""
+    """The commit that the service must show for it, where that is another one than `sha`: of its pipeline, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,11 @@ class NoAnswer(ToolError):
     Whoever only looks may ask again, after `retry_seconds`, by a durable wait.
     """
 
-    def __init__(self, reason: str, *, retry_seconds: float = 0.0, hint: str = "") -> None:
+    def __init__(self, reason: str, *, retry_seconds: float = 0.0, may_have_begun: bool = True, hint: str = "") -> None:
+        """`may_have_begun`: the service may have done it all the same."""
         super().__init__(reason, hint=hint)
         self.retry_seconds = retry_seconds
+        self.may_have_begun = may_have_begun
 
 
 class Deployer(Protocol):

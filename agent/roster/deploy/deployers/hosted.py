@@ -71,7 +71,7 @@ class HostedDeployer(ABC):
             # Of several attempts with one key, only the one whose claim was written begins it.
             machine=secrets.token_hex(10),
         )
-        await self._check(run)
+        run = await self._check(run)
         while other := await self._shared.claim(run):
             if other.id == run.id:
                 return require_same(await self.look(run.id), sha)
@@ -79,6 +79,9 @@ class HostedDeployer(ABC):
         try:
             begun = await self._begin(run)
         except NoAnswer as error:
+            if not error.may_have_begun:
+                await self._shared.give_up(run.id, run.machine)
+                raise
             # It may have begun: it is looked for by its id.
             return await self._keep(replace(run, note=one_line(f"{error} It is looked for.", 300)))
         except ToolError:
@@ -176,8 +179,11 @@ class HostedDeployer(ABC):
     # Of the service
 
     @abstractmethod
-    async def _check(self, run: Run) -> None:
-        """Whether it could begin, before it claims anything. Raises ToolError, NoAnswer: nothing has begun."""
+    async def _check(self, run: Run) -> Run:
+        """Whether it could begin, before it claims anything, and what `_found` must know later.
+
+        Raises ToolError, NoAnswer: nothing has begun.
+        """
 
     @abstractmethod
     async def _begin(self, run: Run) -> Run:
