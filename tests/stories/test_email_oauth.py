@@ -216,3 +216,45 @@ async def test_what_is_typed_wrong_or_not_set_up_is_told(office: Office) -> None
     (await office.runs("login")).failed("EMAIL_OAUTH_TENANT is not set: the directory's id")
     office.bot.environment["EMAIL_OAUTH"] = office.room.imap_url = ""
     (await office.runs("logout")).failed("EMAIL_OAUTH is not set, so there is nothing to log in to")
+
+
+@pytest.mark.parametrize("way", ["microsoft", "google"])
+async def test_the_wizard_has_a_person_log_in_and_goes_on(office: Office, way: str) -> None:
+    bot, tokens = office.bot, office.tokens
+    for name in MICROSOFT:
+        bot.environment.pop(name)
+    # The servers of tests instead of those of the provider.
+    bot.environment |= {"EMAIL_OAUTH": way, "IMAP_URL": office.room.imap_url, "SMTP_URL": office.room.smtp_url}
+    async with bot.terminal("init") as person:
+        for question, words in (
+            ("Change it? [y/N] ", ""),
+            ("The bot token (xoxb-…), not shown: ", "later"),
+            ("The address that people write to: ", BOT),
+            (f"How it is opened: password, microsoft or google [{way}]: ", ""),
+            ("The id of the app that you registered: ", CLIENT_ID),
+            *([("Its directory's id or domain [team.example]: ", TENANT)] if way == "microsoft" else []),
+            ("not shown", "" if way == "microsoft" else CLIENT_SECRET),
+            ("Who may write to it: addresses and domains [team.example]: ", ""),
+            ("Its server's name in Authentication-Results: ", ""),
+            ("Where people reach `bot run`, https://…: ", ""),
+        ):
+            await person.sees(question)
+            person.types(words)
+        await person.sees("BOT_SECRET_KEY, which signs the links in mails, is made")
+        if way == "google":
+            await office.consents(person)
+        else:
+            seen = await person.sees("and log in as")
+            tokens.logs_in(seen.partition("type in ")[2].partition(",")[0], BOT)
+        await person.sees("The login is kept, encrypted.")
+        await person.sees("ok       mail login: ")
+        await person.sees("ok       imap: ")
+        await person.sees("Kept in .env: EMAIL_ADDRESS, EMAIL_OAUTH_CLIENT_ID")
+        await person.sees("Your name")
+        person.types("later")
+        await person.sees("What do you say to it")
+        person.types("later")
+        assert await person.ends() == 0
+        assert CLIENT_SECRET not in person.screen
+    doctor = (await bot.run("doctor", "--json")).document
+    assert {one["what"]: one["state"] for one in doctor}["mail login"] == "ok"

@@ -165,7 +165,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
 
 
 def show_link(words: str, url: str) -> None:
-    """On a terminal that can draw, words to click; elsewhere the whole link."""
+    """`words` are a sentence without its full stop. On a terminal that can draw, words to click; elsewhere the whole link."""
     if screen := console.drawing():
         from rich.style import Style
         from rich.text import Text

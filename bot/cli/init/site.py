@@ -68,7 +68,8 @@ async def _written(settings: Settings, dialogue: Dialogue, path: Path) -> Outcom
         except (Refused, SettingsError) as error:
             if not dialogue.asks:
                 raise
-            console.say(str(error))
+            for line in str(error).split("\n"):
+                console.say_prose(line)
             continue
         is_well = await _is_well(draft)
         if not is_well and dialogue.asks and await dialogue.after_failure(may_keep=True) == "again":

@@ -40,7 +40,7 @@ async def _ask(dialogue: Dialogue, setup: Setup) -> dict[str, str]:
     settings = setup.settings
     if dialogue.asks and not dialogue.explained(STEPS):
         console.say_prose(f"Without Slack, type {LATER}. Otherwise:")
-        show_link("1. Create the app: open this link, and choose your workspace.", link())
+        show_link("1. Create the app: open this link, and choose your workspace", link())
         if console.drawing() or not MANIFEST.exists():
             where = MANIFEST if MANIFEST.exists() else "manifest.yml of the program's repository"
             console.say_prose(f"   If it is no link here: open {NEW_APP}, choose From a manifest, and paste {where}.")

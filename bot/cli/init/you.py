@@ -129,7 +129,8 @@ async def _written(setup: Setup, key: str, fields: dict[str, str | list[str]], g
         text = enrolled(path.read_text(encoding="utf-8"), key, fields, group=group)
         draft = drafted(text, setup.settings)
     except SettingsError as error:
-        console.say(str(error))
+        for line in error.problems:
+            console.say_prose(line)
         return False
     found = [*check_team_file(draft)]
     if setup.settings.has_slack and "slack" in fields:

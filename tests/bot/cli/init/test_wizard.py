@@ -398,3 +398,24 @@ async def test_the_script_on_the_page_does_it(bot: Bot, model: ModelServer, slac
     assert "Wrote bot.toml: shop to staging, production." in done.out
     assert "ok       people and places: " in done.out
     assert SAID in done.out
+
+
+async def test_a_script_sets_up_mail_by_its_variables(begun: Bot, mail: Light) -> None:
+    urls = {"IMAP_URL": f"imap://{address('deploybot').replace('@', '%40')}:{PASSWORD}@127.0.0.1:{mail.imap_port}"}
+    begun.environment |= urls | {"SMTP_URL": f"smtp://127.0.0.1:{mail.port}"}
+    done = await begun.run("init", "--email", address("deploybot"), "--allow", "team.example")
+    assert done.code == 0, done
+    assert "ok       imap: " in done.out
+    assert kept(begun) == {"EMAIL_ADDRESS": address("deploybot"), "EMAIL_ALLOWED_SENDERS": "team.example"}
+
+
+async def test_a_terminal_that_cannot_draw_gets_the_whole_link(begun: Bot) -> None:
+    async with begun.terminal("init", TERM="dumb") as person:
+        await leaves(person, MODEL)
+        await person.sees(f"1. Create the app: open this link, and choose your workspace: {link()}")
+
+
+async def test_an_env_file_that_nobody_can_read_is_left_alone(bot: Bot) -> None:
+    (bot.folder / ".env").write_text("OPENAI_MODEL=m\nthis is no line\n")
+    (await bot.run("init", "--model", "stand-in")).failed(".env: line 2 is not NAME=value.")
+    assert (bot.folder / ".env").read_text() == "OPENAI_MODEL=m\nthis is no line\n"
