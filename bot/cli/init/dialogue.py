@@ -165,7 +165,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
 
 
 def show_link(words: str, url: str) -> None:
-    """`words` are a sentence without its full stop. On a terminal that can draw, words to click; elsewhere the whole link."""
+    """On a terminal that can draw, words to click; elsewhere the whole link. `words`: without a full stop."""
     if screen := console.drawing():
         from rich.style import Style
         from rich.text import Text
