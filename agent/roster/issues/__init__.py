@@ -129,11 +129,11 @@ class UpdateIssue(_Fields):
             raise ToolError("Nothing would change.", hint="Say what is to change, or ask.")
         return {"on": f"{one['issue']} {one['subject']}", "now": _row(one), **found}
 
-    async def run(self, call: Call) -> JsonValue:
+    async def run(self, call: Call) -> JsonValue | Wait:
         linear, ids = call.need(Linear), dict[str, Any](call.facts["ids"])  # type: ignore[arg-type]
         if call.attempt == 1 and _row(await linear.ask("Issue", id=ids["id"])) != call.facts["now"]:
             raise ToolError("Somebody has changed it meanwhile, so nothing was changed.", hint="Look at it again.")
-        return dict((await linear.ask("UpdateIssue", id=ids.pop("id"), input={**ids, **self.written()}))["issue"])
+        return await linear.change("UpdateIssue", call, id=ids.pop("id"), input={**ids, **self.written()})
 
 
 def _row(one: Record) -> dict[str, JsonValue]:

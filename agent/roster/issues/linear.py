@@ -1,6 +1,4 @@
-"""Linear's API: one request, its errors in words, and the names of the workspace. What is asked: `linear.graphql`.
-This module never shows the key, follows no redirect and guesses no name.
-"""
+"""Linear's API, asked by `linear.graphql`. It shows no key, follows no redirect and guesses no name."""
 
 from __future__ import annotations
 
@@ -8,9 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +18,13 @@ SECONDS_MAX, AGAIN_SECONDS, ATTEMPTS_MAX, SHARED_SECONDS = 15, 30, 6, 60
 KINDS = {"team": "Teams", "state": "States", "assignee": "People", "label": "Labels", "project": "Projects"}
 _TEXT = Path(__file__).with_name("linear.graphql").read_text(encoding="utf-8")
 DOCUMENTS = {text.split()[1].partition("(")[0]: text for text in _TEXT.split("\n\n")[1:]}
-Record = Mapping[str, Any]
+Record = dict[str, Any]
 
 
 class Table(BaseModel):
     """[agents.issues] of bot.toml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
     api_key_env: str = Field(default="LINEAR_API_KEY", pattern=r"^(\w+_)?LINEAR(_\w+)?$")
     """The variable with the key. Its name holds LINEAR, so that no other secret can be sent there."""
     team: str = ""
@@ -80,16 +75,21 @@ class Linear:
             return ToolError(f"Linear refused it: {said}")
         return NoAnswer(f"Linear failed: {said}")
 
+    async def change(self, what: str, call: Call, **variables: Any) -> JsonValue | Wait:
+        """What may be repeated. Without an answer it is, and in the end nobody knows. Raises ToolError."""
+        try:
+            return dict((await self.ask(what, **variables))[what.removeprefix("Create").removeprefix("Update").lower()])
+        except NoAnswer as lost:
+            if call.attempt < ATTEMPTS_MAX:
+                return Wait(AGAIN_SECONDS * call.attempt, str(lost))
+            raise OutcomeUnknown(f"{lost} It may be done all the same: look at it before you ask again.") from lost
+
     async def create(self, what: str, call: Call, **given: JsonValue) -> JsonValue | Wait:
         """With an id from the call's key. Linear takes each id (a UUID v4) once, so a repeat finds what is there."""
         ids: Any = call.facts["ids"]
         own = str(uuid.UUID(bytes=hashlib.sha256(call.key.encode()).digest()[:16], version=4))
         try:
-            return dict((await self.ask(f"Create{what}", input={**ids, **given, "id": own}))[what.lower()])
-        except NoAnswer as lost:
-            if call.attempt < ATTEMPTS_MAX:
-                return Wait(AGAIN_SECONDS * call.attempt, str(lost))
-            raise OutcomeUnknown(f"{lost} It may be there all the same: look for it before you ask again.") from lost
+            return await self.change(f"Create{what}", call, input={**ids, **given, "id": own})
         except ToolError:
             with contextlib.suppress(ToolError):
                 return await self.ask(f"Created{what}", id=own)
@@ -98,7 +98,7 @@ class Linear:
     async def names(self) -> dict[str, list[Record]]:
         """By kind, a minute old at most. Raises ToolError."""
         async with self._looking:
-            if (began := time.monotonic()) - self._names[0] > SHARED_SECONDS:
+            if (began := asyncio.get_running_loop().time()) - self._names[0] > SHARED_SECONDS:
                 found = await asyncio.gather(*map(self._all, KINDS.values()))
                 self._names = began, dict(zip(KINDS, found, strict=True))
             return self._names[1]

@@ -200,11 +200,35 @@ async def test_a_comment_is_written_once(call: Call, server: LinearServer) -> No
     assert (await FindIssues(words="ENG-12").run(call))["comments"][0]["body"] == "On iOS as well."  # type: ignore
 
 
-async def test_in_the_end_people_hear_that_it_may_have_been_done(call: Call, server: LinearServer) -> None:
-    _, approved = await prepared(CreateIssue(subject="The export is empty"), call)
-    server.fails("CreateIssue", Fault.before)
-    with pytest.raises(OutcomeUnknown, match=r"cannot be reached.* It may be there all the same"):
-        await CreateIssue(subject="The export is empty").run(replace(approved, attempt=ATTEMPTS_MAX))
+@pytest.mark.parametrize("fault", [*Fault])
+async def test_a_change_without_an_answer_is_made_again(call: Call, server: LinearServer, fault: Fault) -> None:
+    tool = UpdateIssue(issue="ENG-12", state="Done")
+    _, approved = await prepared(tool, call)
+    server.fails("UpdateIssue", fault)
+    assert isinstance(await tool.run(approved), Wait)
+    assert await tool.run(replace(approved, attempt=2)) == {
+        "issue": "ENG-12",
+        "url": "https://linear.app/acme/issue/ENG-12",
+    }
+    assert next(iter(server.issues.values()))["state"]["name"] == "Done"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        CreateIssue(subject="The export is empty"),
+        CommentOnIssue(issue="ENG-12", text="On iOS as well."),
+        UpdateIssue(issue="ENG-12", state="Done"),
+    ],
+    ids=lambda tool: tool.intent,
+)
+async def test_in_the_end_people_hear_that_it_may_have_been_done(call: Call, server: LinearServer, tool: Tool) -> None:
+    _, approved = await prepared(tool, call)
+    server.fails(
+        {"create_issue": "CreateIssue", "update_issue": "UpdateIssue"}.get(tool.intent, "CreateComment"), Fault.after
+    )
+    with pytest.raises(OutcomeUnknown, match=r"cannot be reached.* It may be done all the same"):
+        await tool.run(replace(approved, attempt=ATTEMPTS_MAX))
 
 
 # Errors in words
