@@ -8,13 +8,15 @@ thread, and cost nobody else a click.
 from __future__ import annotations
 
 from agent.reporting import report_posted
+from bot.fitting import NAME_CHARS_MAX
 from bot.placing import Placing
 from channels.inbound import Click, Kept
 from store.arrivals import ClickArrived, arrived_id
 from store.base import UnknownThread
-from store.events import WorkStopped
+from store.events import Event, FeedbackGiven, WorkStopped
 from store.keys import OutsideId
 from store.thread import Thread
+from store.values import Person
 
 CLICKS_MAX = 3
 """Of one person, on one request; to stop a thread, since it was stopped last."""
@@ -30,9 +32,17 @@ class Clicks(Placing):
             return "gone"
         if _has_too_many(thread, event):
             return "too_many"
-        new = await self._store.post(thread_id, event, opens=False)
-        report_posted((event,), thread_id, new)
-        return "gone" if new is None else "kept"
+        return "kept" if await self._post(thread_id, event, opens=False) else "gone"
+
+    async def rate(self, thread_id: str, channel: str, by: Person, *, step: str, helpful: bool, event_id: str) -> bool:
+        event = FeedbackGiven(
+            id=str(OutsideId(channel, event_id)),
+            at=self._clock(),
+            step=step[:NAME_CHARS_MAX],
+            by=self._people.identified(by),
+            helpful=helpful,
+        )
+        return await self._post(thread_id, event, opens=False)
 
     def event_of_click(self, click: Click) -> ClickArrived:
         return ClickArrived(
@@ -44,6 +54,12 @@ class Clicks(Placing):
             by=click.by,
             about=click.about,
         )
+
+    async def _post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
+        """Post, and report what was new. False: there is no such thread."""
+        new = await self._store.post(thread_id, *events, opens=opens)
+        report_posted(events, thread_id, new)
+        return new is not None
 
 
 def _has_too_many(thread: Thread, click: ClickArrived) -> bool:

@@ -19,11 +19,11 @@ from bot.fitting import fitting_decision
 from bot.team.people import People
 from channels.inbound import Refused
 from store import keys
-from store.arrivals import ClickArrived
+from store.arrivals import Arrived, ClickArrived
 from store.authority.terms import Way
 from store.base import Store, ThreadMoved, UnknownThread
 from store.codec import EventTooLarge
-from store.events import SEEN_AND_HELD, TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen
+from store.events import SEEN_AND_HELD, TEXT_CHARS_MAX, ApprovalDecided, Event, StepChosen, ThreadUnserved
 from store.names import called
 from store.state import Outcome, Request, StepState
 from store.text import one_line
@@ -33,6 +33,10 @@ from store.values import Person
 DIGEST_CHARS_MIN = 8
 CLICKS_SECONDS_MAX = 5.0
 """How long an approval waits for older clicks on its request to be judged, one of which may reject it."""
+OLDER_CLICK_UNREAD = (
+    "Somebody pressed a button of this request before you, and I cannot read that click: it may reject it. Nothing was "
+    "changed. If you want to approve all the same, press the button again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +84,19 @@ class Deciding:
         proof: str = "",
         way: Way | Literal[""] = "",
         by_message: bool = False,
-        at: datetime | None = None,
+        clicked: ClickArrived | None = None,
     ) -> DecisionResult:
         """Decide on a request, by default the one that waits.
 
         `digest` (its first 8 digits or more) is that of the request that the person saw; no other one is decided.
-        `at`: when the person did; None: now. Raises UnknownThread, and Refused if there is no request at all, or if an
-        older click on it is not judged yet, which may reject it.
+        `clicked`: the click by which they did; None: they do it now. Raises UnknownThread, and Refused if there is no
+        request at all, or if an older click on it is not judged, which may reject it, and they were not told of that.
         """
         thread = await self._store.load(thread_id)
-        if approved and at is None:
+        if approved and clicked is None:
             thread = await self._after_older_clicks(thread)
+        if approved and clicked and _did_not_know_of_older_clicks(thread, clicked):
+            raise Refused(OLDER_CLICK_UNREAD, "moved")
         last = thread.last_request
         step = thread.step(step_id or (last.step if last else ""))
         if step is None or step.request is None:
@@ -101,7 +107,9 @@ class Deciding:
         decision = self._decision(
             step.request, by, approved, comment, proof, way, by_message=by_message, edits=_ended_edits(thread, step.id)
         )
-        decision = fitting_decision(decision.model_copy(update={"at": at}) if at else decision)
+        if clicked:
+            decision = decision.model_copy(update={"at": clicked.at, "click": clicked.id})
+        decision = fitting_decision(decision)
         thread = await self._append(thread, decision)
         step = thread.state.steps[step.id]
         return DecisionResult(_outcome(thread, decision), thread, step, by, approved, way)
@@ -174,11 +182,11 @@ class Deciding:
         arguments: Mapping[str, str],
         proof: str,
         way: Way | Literal[""] = "",
-        at: datetime | None = None,
+        clicked: ClickArrived | None = None,
     ) -> Thread:
         """Edit the call that waits instead of approving it: that makes a new call with its own request.
 
-        `digest` and `at` as in `decide`; `arguments` are the changed ones. Raises UnknownThread, Refused.
+        `digest` and `clicked` as in `decide`; `arguments` are the changed ones. Raises UnknownThread, Refused.
         """
         thread = await self._store.load(thread_id)
         by = self._people.identified(by)
@@ -190,7 +198,8 @@ class Deciding:
             if not _is_digest_of(pending, digest):
                 raise Refused("That belongs to a different request. Nothing was changed.", "moved")
             before = _ended_edits(thread, pending.step)
-            chosen = self._edited(pending, by, arguments, proof, way, before=before, now=at or self._clock())
+            at = clicked.at if clicked else self._clock()
+            chosen = self._edited(pending, by, arguments, proof, way, before=before, now=at)
             if (edit := thread.state.open_edit) and edit.id != chosen.step:
                 who = called(edit.chosen.editor) if edit.chosen.editor else "Somebody"
                 later = " I am paused, so I will check that edit once somebody resumes me."
@@ -272,4 +281,15 @@ def _outcome(thread: Thread, decision: ApprovalDecided) -> Outcome:
 
 def _clicks_unread(thread: Thread) -> bool:
     """Whether somebody has decided or edited by a click that nobody has judged yet, and that is not set aside."""
-    return any(isinstance(one, ClickArrived) and one.act in ("decides", "edits") for one in thread.unread)
+    return any(map(_may_reject, thread.unread))
+
+
+def _did_not_know_of_older_clicks(thread: Thread, clicked: ClickArrived) -> bool:
+    """Whether such a click arrived before this one and is set aside, and people were told of it only after this one."""
+    at = thread.events.index(clicked)
+    told = {key for event in thread.events[at:] if isinstance(event, ThreadUnserved) for key in event.set_aside}
+    return any(_may_reject(one) and one.id in told and thread.state.arrivals[one.id] < at for one in thread.aside)
+
+
+def _may_reject(arrived: Arrived) -> bool:
+    return isinstance(arrived, ClickArrived) and arrived.act in ("decides", "edits")

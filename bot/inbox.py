@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.reporting import report, report_posted
+from agent.reporting import report
 from agent.speech.messages import question
 from bot.clicks import Clicks
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, fitting_arrival
@@ -32,7 +32,6 @@ from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
 from store.events import (
     TEXT_CHARS_MAX,
     Event,
-    FeedbackGiven,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -192,12 +191,6 @@ class Inbox(Clicks):
         await self._post(thread_id, opened, *events)
         return thread_id
 
-    async def _post(self, thread_id: str, *events: Event, opens: bool = True) -> bool:
-        """Post, and report what was new. False: there is no such thread."""
-        new = await self._store.post(thread_id, *events, opens=opens)
-        report_posted(events, thread_id, new)
-        return new is not None
-
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
         """Write to an existing thread. Raises UnknownThread, Refused."""
         thread = await self._conversation(thread_id)
@@ -207,13 +200,20 @@ class Inbox(Clicks):
         return await self._append(thread, self._message(InboundMessage(sender, text, event_id), outside))
 
     async def answer(
-        self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
+        self,
+        thread_id: str,
+        sender: Person,
+        text: str = "",
+        *,
+        step: str = "",
+        number: int = -1,
+        clicked: ClickArrived | None = None,
     ) -> Thread:
         """Answer the open question, by text or by the number of a choice (from 0).
 
         `step`: the question that the person saw, or the offer to place their words (`bot.placing`). If given, only that
-        is answered, and a second click of the same person is the same answer. Raises UnknownThread, Refused if it is
-        not open.
+        is answered, and a second click of the same person is the same answer. `clicked`: the click by which they did;
+        None: they do it now. Raises UnknownThread, Refused if it is not open.
         """
         thread = await self._conversation(thread_id)
         if offered := offered_in(thread, step):
@@ -237,21 +237,12 @@ class Inbox(Clicks):
                 raise Refused("That question has no such choice.", "unknown")
             text = choices[number]
         event = self._message(InboundMessage(sender, text, event_id), event_id, answers=asked.id)
+        event = event.model_copy(update={"click": clicked.id}) if clicked else event
         try:
             return await self._append(thread, event, if_unmoved=True)
         except ThreadMoved:
             # Somebody may have answered in the meantime; check again.
-            return await self.answer(thread_id, sender, text, step=step, number=number)
-
-    async def rate(self, thread_id: str, channel: str, by: Person, *, step: str, helpful: bool, event_id: str) -> bool:
-        event = FeedbackGiven(
-            id=str(OutsideId(channel, event_id)),
-            at=self._clock(),
-            step=step[:NAME_CHARS_MAX],
-            by=self._people.identified(by),
-            helpful=helpful,
-        )
-        return await self._post(thread_id, event, opens=False)
+            return await self.answer(thread_id, sender, text, step=step, number=number, clicked=clicked)
 
     async def keep_image(self, content: bytes) -> str:
         return await images.keep(self._store, content)
@@ -285,16 +276,19 @@ class Inbox(Clicks):
         event = ThreadCancelled(id=keys.new("cancel"), at=self._clock(), by=by, reason=reason[:TEXT_CHARS_MAX])
         return await self._append(thread, event)
 
-    async def stop(self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "") -> Thread:
+    async def stop(
+        self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "", clicked: ClickArrived | None = None
+    ) -> Thread:
         """End what is under way and withdraw the request; the next words go on. Raises UnknownThread, Refused.
 
-        `channel`, `event_id`: what names the event, if its channel may deliver it twice.
+        `channel`, `event_id`: what names the event, if its channel may deliver it twice. `clicked`: as in `answer`.
         """
         thread, by = await self._steered(thread_id, by)
         if thread.state.cancelled:
             raise _cancelled(thread)
         known = str(OutsideId(channel, event_id)) if event_id else keys.new("stop")
-        return await self._append(thread, WorkStopped(id=known, at=self._clock(), by=by))
+        click = clicked.id if clicked else ""
+        return await self._append(thread, WorkStopped(id=known, at=self._clock(), by=by, click=click))
 
     async def fork(self, thread_id: str, at: int, by: Person, place: Place) -> Thread:
         """Open a thread at `place` with the first `at` events of this one. Ongoing work does not continue there."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
@@ -269,13 +268,13 @@ class Inbox(Protocol):
         proof: str = "",
         way: Way | Literal[""] = "",
         by_message: bool = False,
-        at: datetime | None = None,
+        clicked: ClickArrived | None = None,
     ) -> DecisionResult:
         """Approve or reject a request. Raises UnknownThread, and Refused if there is no request at all.
 
         `digest` is that of the request the person saw, `proof` how the channel identified the person, `way` the way by
-        which the decision came, and `by_message` says that they decided in a message instead of by a click. `at`: when
-        they did; None: now.
+        which the decision came, and `by_message` says that they decided in a message instead of by a click. `clicked`:
+        the click by which they did; None: they do it now.
         """
 
     async def undecided(self, thread_id: str, channel: str, reply: UndecidedReply) -> bool:
@@ -297,17 +296,27 @@ class Inbox(Protocol):
         arguments: Mapping[str, str],
         proof: str,
         way: Way | Literal[""] = "",
-        at: datetime | None = None,
+        clicked: ClickArrived | None = None,
     ) -> object:
         """Change the pending call instead of approving it. The changed call needs a request of its own.
 
-        `at` as in `decide`. Raises UnknownThread, Refused.
+        `clicked` as in `decide`. Raises UnknownThread, Refused.
         """
 
     async def answer(
-        self, thread_id: str, sender: Person, text: str = "", *, step: str = "", number: int = -1
+        self,
+        thread_id: str,
+        sender: Person,
+        text: str = "",
+        *,
+        step: str = "",
+        number: int = -1,
+        clicked: ClickArrived | None = None,
     ) -> object:
-        """Answer the open question, with text or with the choice of that number. Raises UnknownThread, Refused."""
+        """Answer the open question, with text or with the choice of that number. `clicked` as in `decide`.
+
+        Raises UnknownThread, Refused.
+        """
 
     async def rate(self, thread_id: str, channel: str, by: Person, *, step: str, helpful: bool, event_id: str) -> bool:
         """Note whether a message of the agent helped this person. False: there is no such thread."""
@@ -318,5 +327,10 @@ class Inbox(Protocol):
     async def place_regained(self, thread_id: str, channel: str, *, event_id: str) -> bool:
         """The agent can post to the thread's own place again. False: there is no such thread."""
 
-    async def stop(self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "") -> object:
-        """Stop what the agent is doing there; the next words go on. Raises UnknownThread, Refused."""
+    async def stop(
+        self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "", clicked: ClickArrived | None = None
+    ) -> object:
+        """Stop what the agent is doing there; the next words go on. `clicked` as in `decide`.
+
+        Raises UnknownThread, Refused.
+        """

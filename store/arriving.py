@@ -44,11 +44,11 @@ def put_back(state: State, key: str) -> None:
     if key in state.aside:
         state.aside = tuple(one for one in state.aside if one != key)
         if not state.aside:
-            go_on(state)
+            _go_on(state)
             state.outbox.drop("unserved")  # It would be told late, and is not so any more.
 
 
-def set_aside(state: State, event: ThreadUnserved) -> bool:
+def set_aside(state: State, event: ThreadUnserved, index: int) -> bool:
     """Whether there is something of which people are to be told."""
     known = [key for key in event.set_aside if key in state.arrivals and key not in state.aside]
     if state.cancelled and not event.holds:  # Nobody waits for it.
@@ -56,15 +56,26 @@ def set_aside(state: State, event: ThreadUnserved) -> bool:
             end_arrival(state, key)
         return False
     state.aside = (*state.aside, *known)
-    state.held_back = state.held_back or (event.holds and bool(known) and not state.cancelled)
+    if event.holds and known and not state.cancelled:
+        state.held_at = index
     return bool(known)
 
 
-def go_on(state: State) -> None:
+def person_acted(state: State, arrived: str = "") -> None:
+    """A person whom somebody vouches for moved the thread. If it arrived before people were told of what is set aside,
+    they did it without knowing of that, and what may be forbidden still does not begin.
+
+    `arrived`: what they did it by, as in `State.arrivals`; anything else: they did it now.
+    """
+    if state.arrivals.get(arrived, state.held_at + 1) > state.held_at:
+        _go_on(state)
+
+
+def _go_on(state: State) -> None:
     """A person knows of what is set aside, or nothing is."""
     if state.held_back:
         # What cannot be served from here on is something else, of which nobody was told.
-        state.held_back = state.unserved = False
+        state.held_at, state.unserved = -1, False
 
 
 def forget_aside(state: State) -> None:

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, JsonValue
 from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
-from store.recorded import Recorded
+from store.recorded import Acted, Recorded
 from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
 from store.values import Attachment, Effect, Person, Place, Usage
@@ -49,7 +49,7 @@ class ThreadForked(Recorded):
     by: Person
 
 
-class MessageReceived(Recorded):
+class MessageReceived(Acted):
     """Somebody wrote to the thread."""
 
     kind: Literal["message_received"] = "message_received"
@@ -165,7 +165,7 @@ class ApprovalRequested(Recorded):
     """A standing approval decides it, and `asks` are told of it without having been asked. Older logs: False."""
 
 
-class ApprovalDecided(Recorded):
+class ApprovalDecided(Acted):
     """Somebody approved or rejected. A decision that does not count changes nothing, but stays on record."""
 
     kind: Literal["approval_decided"] = "approval_decided"
@@ -315,7 +315,7 @@ class ThreadCancelled(Recorded):
     reason: str = ""
 
 
-class WorkStopped(Recorded):
+class WorkStopped(Acted):
     """A person stopped what is under way, and the open request is withdrawn. The next words go on.
 
     What has begun outside goes on to its end, which is recorded and told.

@@ -18,7 +18,7 @@ from typing import Any
 
 from store import arriving, running, whole
 from store.arrivals import AnswerOffered, ArrivalDropped, ClickArrived, ClickRead, MessageArrived, WordsPlaced
-from store.arriving import end_arrival, go_on
+from store.arriving import end_arrival, person_acted
 from store.authority.terms import terms_of
 from store.choices import ChoiceFailed
 from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRegained
@@ -95,8 +95,8 @@ def fold(before: State, events: tuple[Event, ...], index: int) -> State:
 
 
 def _message_received(state: State, event: MessageReceived, index: int) -> None:
-    if event.sender.trust == "verified" and event.id not in state.aside:
-        go_on(state)
+    if event.sender.trust == "verified":
+        person_acted(state, event.click or event.id)
     end_arrival(state, event.id)
     close_offer(state, event.id, index)
     start_turn(state, index)
@@ -239,7 +239,7 @@ def _approval_decided(state: State, event: ApprovalDecided, index: int) -> None:
         elif outcome == "settled":
             settle(state, request, event, index)
             if not event.standing:
-                go_on(state)
+                person_acted(state, event.click)
     if outcome not in ("counted", "settled") and event.by_message:
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index, event.step)
 

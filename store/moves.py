@@ -96,7 +96,7 @@ def begin_copy(state: State, index: int) -> None:
     """The copied events of a fork end here: nothing from before is acted on."""
     end_open_steps(state, "superseded", OPEN, index)
     state.outbox = Outbox()
-    state.arrivals, state.aside, state.held_back, state.offered = {}, (), False, ""
+    state.arrivals, state.aside, state.held_at, state.offered = {}, (), -1, ""
     drop_words(state, index)
     state.handed_to_human = state.paused = state.cancelled = state.stopped = False
     state.current = state.question = state.tasks = ""

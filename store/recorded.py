@@ -36,3 +36,11 @@ class Recorded(Fact):
     """When it was recorded, by the clock of the recording machine."""
     v: int = 1
     """The oldest version of the schema that understands the event, so that as few as possible need a newer reader."""
+
+
+class Acted(Recorded):
+    """What a person does by a button too."""
+
+    click: str = ""
+    """The ClickArrived by which they did it, when it was judged. Empty: they did it then and there. Older logs: empty.
+    """

@@ -248,9 +248,8 @@ class State:
     a click by its own."""
     aside: tuple[str, ...] = ()
     """Those of `arrivals` that no worker could read for a while, of which people were told."""
-    held_back: bool = False
-    """Nothing begins because of what is set aside, until a person writes, decides or resumes, or all of it is read.
-    What has begun goes on."""
+    held_at: int = -1
+    """The index of the event that told people of what is set aside, where it may forbid what is about to begin."""
     offered: str = ""
     """The id that this has of what has arrived, and is not read until its author says where it belongs; empty: none."""
     words: Words = NO_WORDS
@@ -281,6 +280,12 @@ class State:
     """By how much the numbers in new ids are ahead of the log's length, since the store lost events."""
     unserved: bool = False
     """People were told that no worker serves the thread; none has begun anything since."""
+
+    @property
+    def held_back(self) -> bool:
+        """Nothing begins because of what is set aside, until a person who was told of it writes, decides or resumes, or
+        all of it is read. What has begun goes on."""
+        return self.held_at >= 0
 
     @property
     def news(self) -> bool:

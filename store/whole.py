@@ -5,7 +5,7 @@ The rules are those of `store.fold`, whose table names these functions.
 
 from __future__ import annotations
 
-from store.arriving import forget_aside, go_on, set_aside
+from store.arriving import forget_aside, person_acted, set_aside
 from store.events import (
     AgentChanged,
     EventsLost,
@@ -62,7 +62,7 @@ def events_lost(state: State, event: EventsLost, index: int) -> None:
 
 def thread_unserved(state: State, event: ThreadUnserved, index: int) -> None:
     if event.set_aside:
-        if not set_aside(state, event):
+        if not set_aside(state, event, index):
             return
     else:
         state.unserved = True
@@ -75,7 +75,7 @@ def thread_paused(state: State, event: ThreadPaused, index: int) -> None:
 
 def thread_resumed(state: State, event: ThreadResumed, index: int) -> None:
     state.paused = False
-    go_on(state)
+    person_acted(state)
     end_outage(state)  # Nobody asked the model meanwhile.
 
 
@@ -90,7 +90,7 @@ def thread_cancelled(state: State, event: ThreadCancelled, index: int) -> None:
 def work_stopped(state: State, event: WorkStopped, index: int) -> None:
     if not state.cancelled:
         stop(state, index)
-        go_on(state)
+        person_acted(state, event.click)
         state.outbox.put(MessageKey(event.id, "notice"), "notice", index)
 
 

@@ -119,7 +119,7 @@ class SlackArrivals:
             if not owner or owner == thread.id:
                 return ""
             return Elsewhere(owner, Address(known.me.team, act.channel, act.thread).alias)
-        told = await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked.at)
+        told = await Judging(known.me, known.reader, inbox).judge(act, thread.id, clicked)
         if told is None:
             raise CannotLookUp(RETRY_SECONDS)
         return told

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import assert_never
 
 from channels.inbound import Inbox, Refused
@@ -16,6 +15,7 @@ from channels.slack.clicks import Answer, Approve, EditCall, Rate, Reject
 from channels.slack.events import Installation, Stopped
 from channels.slack.place import NAME
 from channels.slack.reading import MessageReader
+from store.arrivals import ClickArrived
 from store.base import UnknownThread
 from store.values import Person
 
@@ -35,31 +35,33 @@ class Judging:
         self._reader = reader
         self._inbox = inbox
 
-    async def judge(self, act: Act, thread_id: str, at: datetime | None) -> str | None:
+    async def judge(self, act: Act, thread_id: str, clicked: ClickArrived | None) -> str | None:
         """What to tell the person; empty: nothing. None: Slack did not say who it was, so nothing was done.
 
-        `at`: when they clicked; None: now. Raises StoreUnavailable.
+        `clicked`: what arrived; None: they do it now. Raises StoreUnavailable.
         """
         user, external = (act.user, False) if isinstance(act, Stopped) else (act.by.user, act.by.external)
         by = await self._reader.person_who_decides(user, external=external)
-        return await self._done(act, by, thread_id, at) if by else None
+        return await self._done(act, by, thread_id, clicked) if by else None
 
-    async def _done(self, act: Act, by: Person, thread_id: str, at: datetime | None) -> str:
+    async def _done(self, act: Act, by: Person, thread_id: str, clicked: ClickArrived | None) -> str:
         match act:
             case Answer():
-                return await self._answer(act, by)
+                return await self._answer(act, by, clicked)
             case Rate():
                 return await self._rate(act, by)
             case Approve() | Reject():
-                return await self._decide(act, by, at)
+                return await self._decide(act, by, clicked)
             case EditCall():
                 edited = "Edited. A new request follows once it is checked." if act.by.is_at_home else ""
-                return await self.edit(act, by, act.changed, at) or edited
+                return await self.edit(act, by, act.changed, clicked) or edited
             case Stopped():
-                return await self.stop(act, by, thread_id)
+                return await self.stop(act, by, thread_id, clicked)
         assert_never(act)
 
-    async def edit(self, edit: EditCall, by: Person, changed: Mapping[str, str], at: datetime | None = None) -> str:
+    async def edit(
+        self, edit: EditCall, by: Person, changed: Mapping[str, str], clicked: ClickArrived | None = None
+    ) -> str:
         """Why the edit was not recorded; empty: it was, and a new card will show it."""
         try:
             await self._inbox.edit(
@@ -70,7 +72,7 @@ class Judging:
                 arguments=changed,
                 proof=self._proof(by),
                 way="slack",
-                at=at,
+                clicked=clicked,
             )
         except UnknownThread:
             return GONE_REQUEST
@@ -85,17 +87,19 @@ class Judging:
         )
         return "Noted on this thread. Reply here to say more." if known else GONE_THREAD
 
-    async def _answer(self, answer: Answer, by: Person) -> str:
+    async def _answer(self, answer: Answer, by: Person, clicked: ClickArrived | None) -> str:
         number = -1 if answer.number is None else answer.number
         try:
-            await self._inbox.answer(answer.thread_id, by, answer.text, step=answer.step, number=number)
+            await self._inbox.answer(
+                answer.thread_id, by, answer.text, step=answer.step, number=number, clicked=clicked
+            )
         except Refused as refused:
             return str(refused) if refused.reason in ("moved", "not_entitled") else GONE_QUESTION
         except UnknownThread:
             return GONE_QUESTION
         return "Your answer is in the thread." if answer.by.is_at_home else ""
 
-    async def _decide(self, decided: Approve | Reject, by: Person, at: datetime | None) -> str:
+    async def _decide(self, decided: Approve | Reject, by: Person, clicked: ClickArrived | None) -> str:
         try:
             result = await self._inbox.decide(
                 decided.thread_id,
@@ -106,7 +110,7 @@ class Judging:
                 digest=decided.digest,
                 proof=self._proof(by),
                 way="slack",
-                at=at,
+                clicked=clicked,
             )
         except UnknownThread:
             return GONE
@@ -116,11 +120,11 @@ class Judging:
         is_shown = result.outcome in ("settled", "counted") and not decided.by.is_at_home
         return "" if is_shown else result.text
 
-    async def stop(self, stopped: Stopped, by: Person, thread_id: str) -> str:
+    async def stop(self, stopped: Stopped, by: Person, thread_id: str, clicked: ClickArrived | None = None) -> str:
         """Why it was not stopped; empty: it was, which the thread says."""
         try:
             with contextlib.suppress(UnknownThread):
-                await self._inbox.stop(thread_id, by, channel=NAME, event_id=stopped.id)
+                await self._inbox.stop(thread_id, by, channel=NAME, event_id=stopped.id, clicked=clicked)
         except Refused as refused:
             return str(refused)
         return ""

@@ -21,9 +21,15 @@ from store.values import Person
 from tests.telling.playbook import World
 from tests.telling.story import ANN, PLACE
 
-Does = Literal["approves", "rejects", "stops", "rates"]
+Does = Literal["approves", "rejects", "answers", "stops", "rates"]
 
-_ACTS: Mapping[Does, ClickAct] = {"approves": "decides", "rejects": "decides", "stops": "stops", "rates": "rates"}
+_ACTS: Mapping[Does, ClickAct] = {
+    "approves": "decides",
+    "rejects": "decides",
+    "answers": "answers",
+    "stops": "stops",
+    "rates": "rates",
+}
 _numbers = itertools.count(1)
 
 
@@ -52,11 +58,13 @@ class PlainReader:
             match does:
                 case "approves" | "rejects":
                     result = await inbox.decide(
-                        thread.id, by, approved=does == "approves", digest=payload["digest"], at=clicked.at
+                        thread.id, by, approved=does == "approves", digest=payload["digest"], clicked=clicked
                     )
                     return "" if result.outcome == "settled" else result.text
+                case "answers":
+                    await inbox.answer(thread.id, by, number=0, step=clicked.about, clicked=clicked)
                 case "stops":
-                    await inbox.stop(thread.id, by, channel=clicked.channel, event_id=clicked.id)
+                    await inbox.stop(thread.id, by, channel=clicked.channel, event_id=clicked.id, clicked=clicked)
                 case _:
                     await inbox.rate(
                         thread.id, clicked.channel, by, step=payload["step"], helpful=True, event_id=clicked.id

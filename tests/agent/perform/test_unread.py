@@ -8,15 +8,16 @@ import pytest
 
 from agent.loop import due_now
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
-from agent.steps import Step
+from agent.steps import Step, as_question
+from bot.deciding import OLDER_CLICK_UNREAD
 from channels.inbound import Refused
-from store.arrivals import ClickArrived, MessageArrived
+from store.arrivals import Arrived, ClickArrived, MessageArrived
 from store.events import Event, ThreadUnserved, ToolFinished
 from store.thread import Thread
 from store.values import Place
 from tests.agent.pushing import asked_to_push
 from tests.agent.watching import Watch, watches_what_was_touched
-from tests.telling.arrivals import PlainReader, click, write
+from tests.telling.arrivals import Does, PlainReader, click, write
 from tests.telling.playbook import TOOLS, Look, RecordingChannel, Touch, World, done
 from tests.telling.story import (
     ANN,
@@ -34,6 +35,14 @@ from tests.telling.story import (
     requested,
     unserved,
 )
+
+
+class NewerReader(PlainReader):
+    """Of the newer version."""
+
+    def understands(self, arrived: Arrived, /) -> bool:
+        return True
+
 
 LONG = UNSERVED_SECONDS_MAX
 NO_READER = (
@@ -131,6 +140,64 @@ async def test_another_click_after_that_holds_it_up_anew_and_is_told_too() -> No
         await world.run_unserved()
         assert len(await world.run_unserved(left_alone_seconds=LONG)) == 1
     assert (await world.approve()).outcome == "settled"
+
+
+async def test_an_approval_that_was_clicked_before_people_were_told_of_an_older_click_decides_nothing() -> None:
+    reader = PlainReader()
+    world = World(reader=reader)
+    await asked_to_push(world, done("As you wish."))
+    await click(world, "rejects", EVE, future=True)
+    await click(world, "approves", BOB)
+    await world.run_unserved()
+    (told,) = await world.run_unserved(left_alone_seconds=LONG)
+    assert told.startswith(lists(world, "a click on the request", NEWER))
+    assert world.thread.status == "waiting_for_approval"
+    assert reader.told == [OLDER_CLICK_UNREAD]
+    await click(world, "approves", BOB)
+    assert (await world.run_unserved())[:2] == ["settled: push approved by Bob", "ran: push(target: prod)"]
+
+
+async def test_a_rejection_that_a_newer_version_reads_later_wins_over_a_younger_approval() -> None:
+    world = World(reader=PlainReader())
+    await asked_to_push(world, done("As you wish."))
+    await click(world, "rejects", ANN, future=True)
+    await click(world, "approves", BOB)
+    await world.run_unserved()
+    await world.run_unserved(left_alone_seconds=LONG)
+    world.worker_becomes(reader=NewerReader())
+    assert await world.run() == ["settled: push rejected by Ann", "said: As you wish."]
+    assert world.desk.ran == []
+
+
+@pytest.mark.parametrize("does", ["approves", "rejects", "answers", "stops"])
+async def test_what_was_clicked_before_people_were_told_of_a_message_lets_nothing_begin(does: Does) -> None:
+    world = World(reader=PlainReader())
+    if does == "answers":
+        world.model.answers(as_question("Shall I?", yes_no=True))
+        await world.say("push it")
+        await world.run()
+    else:
+        await asked_to_push(world)
+    await write(world, "no, wait!", future=True)
+    await click(world, does, BOB, about=world.thread.state.question)
+    await world.run_unserved()
+    lines = await world.run_unserved(left_alone_seconds=LONG)
+    assert lists(world, "a message", NEWER) in lines[0]
+    assert (world.desk.ran, world.thread.state.held_back) == ([], True)
+    await world.inbox.say(world.thread.id, BOB, "go on")
+    assert not (await world.store.load(world.thread.id)).state.held_back
+
+
+async def test_what_was_written_before_people_were_told_lets_nothing_begin() -> None:
+    world = World(reader=PlainReader())
+    await asked_to_push(world)
+    await world.approve(BOB)
+    await write(world, "no, wait!", future=True)
+    await write(world, "when will it be out?")
+    await world.run_unserved()
+    await world.run_unserved(left_alone_seconds=LONG)
+    assert await world.run_unserved() == []
+    assert (world.desk.ran, world.thread.state.held_back) == ([], True)
 
 
 async def test_a_rejection_is_judged_by_a_worker_that_can_read_it_later() -> None:

@@ -22,6 +22,7 @@ from channels.slack.connection import SCOPES
 from channels.slack.downloads import is_slack_url
 from channels.slack.events import Stopped
 from channels.slack.place import place_of
+from store.arrivals import ClickArrived
 from store.base import StoreUnavailable
 from store.deliveries import MessageFailed, MessageSent
 from store.events import Event, MessageReceived
@@ -422,7 +423,9 @@ async def test_a_stop_that_slack_delivers_again_does_not_end_what_was_asked_sinc
 
 
 class _Refusing(Inbox):
-    async def stop(self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "") -> Thread:
+    async def stop(
+        self, thread_id: str, by: Person, *, channel: str = "", event_id: str = "", clicked: ClickArrived | None = None
+    ) -> Thread:
         raise Refused(f"{by.name} may not steer this thread. Nothing was changed.", "not_entitled")
 
 
