@@ -346,13 +346,12 @@ def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopp
     if state.repeatable:
         if stopped:
             return None
-        if state.abandoned:
-            return RefuseStep(state, "It was interrupted, and its thread was cancelled, so it is not repeated.")
-        if state.restarts + 1 < agent.limits.tool_attempts:
+        if not state.abandoned and state.restarts + 1 < agent.limits.tool_attempts:
             begin = _begin(agent, thread, state)
             if isinstance(begin, CannotServe) or (isinstance(begin, RunTool) and begin.tool.repeatable):
                 return begin
-        return RefuseStep(state, f"{state.chosen.intent} was interrupted {state.restarts + 1} times.")
+        if not state.may_have_happened:
+            return RefuseStep(state, f"{state.chosen.intent} was interrupted {state.restarts + 1} times.")
     return NoteInterruption(state)
 
 

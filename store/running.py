@@ -82,7 +82,7 @@ def tool_finished(state: State, event: ToolFinished, index: int) -> None:
 
 
 def tool_interrupted(state: State, event: ToolInterrupted, index: int) -> None:
-    if move_step(state, event.step, {"running"}, status="interrupted", ended=event):
+    if move_step(state, event.step, {"running", "due"}, status="interrupted", ended=event):
         end_progress(state, event.step, index)
 
 

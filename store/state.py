@@ -169,6 +169,11 @@ class StepState(NamedTuple):
         return self.attempt + self.not_begun
 
     @property
+    def may_have_happened(self) -> bool:
+        """It has begun, and may have changed something: only people know how it ended, so it is never just refused."""
+        return self.attempt > 0 and self.chosen.acts
+
+    @property
     def lapsed(self) -> str:
         """Why it was refused although people had approved it; empty: it was not."""
         decision = self.request.decision if self.request else None

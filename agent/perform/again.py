@@ -3,7 +3,8 @@
 Between the request and the run lie hours: people leave, rules get stricter, the team file and the tools change. So an
 approval has to hold twice: by what was shown (the digest, the terms, the time) and by today's directory, rules and
 configuration. A call whose approval does not hold is refused, with the reason: people read it in reply to the card that
-they decided on, and the agent may choose the call again, for which they are asked anew.
+they decided on, and the agent may choose the call again, for which they are asked anew. If the call had begun before,
+people are asked how that ended.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from store.state import Request
 
 THE_CALL = "the call itself"
 """The part of a configuration that is the call with all its arguments, as the tool's class reads it."""
+
+ANEW = "It can be asked for anew."
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +63,7 @@ async def judge_again(turn: Turn, request: Request, tool: Tool, call: Call) -> s
     if not still_binds(turn.thread.id, request):
         raise ToolError("It differs from what was approved.")
     if has_expired(request.terms, turn.now()):
-        raise ToolError("Its approval expired before it began. It can be asked for anew.")
+        raise ToolError(f"Its approval expired before it {'was repeated.' if call.attempt > 1 else f'began. {ANEW}'}")
     whys = [*_changes(turn, request, tool, call)]
     # As if it were asked for by today's rules at the time when it was.
     facts = request.asked.facts
@@ -76,7 +79,9 @@ async def judge_again(turn: Turn, request: Request, tool: Tool, call: Call) -> s
         whys += _votes(turn, request, rule)
     if whys or rule is None:
         by = ", ".join(called(vote.by) for vote in request.votes)
-        raise ToolError(f"It was approved by {by}, and not run: {'; '.join(whys)}. It can be asked for anew.")
+        if call.attempt > 1:
+            raise ToolError(f"It was approved by {by}, and that does not hold any more: {'; '.join(whys)}.")
+        raise ToolError(f"It was approved by {by}, and not run: {'; '.join(whys)}. {ANEW}")
     return rule.rules
 
 

@@ -63,11 +63,16 @@ def why_not(turn: Turn, arrived: Arrived) -> str:
     return readers.why_not(arrived) if readers else "This worker reads nothing that arrives."
 
 
+def is_late(turn: Turn, arrived: Arrived) -> bool:
+    """Whether it has waited long enough for what is looked up."""
+    return turn.now() - arrived.at >= LOOK_UP_MAX
+
+
 async def read(turn: Turn, arrived: Arrived) -> None:
     """Raises NotReadYet, CannotRead, LeaseLost, StoreUnavailable."""
     if why := why_not(turn, arrived):
         raise CannotRead(arrived, why)
-    last_try = turn.now() - arrived.at >= LOOK_UP_MAX
+    last_try = is_late(turn, arrived)
     try:
         await _read(turn, arrived, last_try=last_try)
     except NotReadYet as error:

@@ -48,7 +48,7 @@ async def run(turn: Turn, action: RunTool) -> None:
     try:
         facts, rules = await _facts_to_run_with(turn, action)
     except ToolError as error:
-        await turn.begin(refused(turn, step, str(error), hint=error.hint))
+        await turn.begin(*_not_to_begin(turn, step, error))
         return
     started = ToolStarted(
         id=keys.started(step.id, step.starts + 1),
@@ -74,6 +74,13 @@ async def run(turn: Turn, action: RunTool) -> None:
     await finish(turn, turn.thread.state.steps[step.id], tool, facts)
 
 
+def _not_to_begin(turn: Turn, step: StepState, error: ToolError) -> tuple[Event, ...]:
+    """What is recorded of a step that may not begin: of one that had begun before, people are asked how that ended."""
+    if step.may_have_happened:
+        return interrupted(turn, step, f"{what_is_known(turn, step)}; I cannot repeat it: {error}")
+    return (refused(turn, step, str(error), hint=error.hint),)
+
+
 def _is_in_log(turn: Turn, started: ToolStarted) -> bool:
     """This start, and not that of another worker under the same id."""
     found = next((event for event in reversed(turn.thread.events) if event.id == started.id), None)
@@ -96,13 +103,7 @@ async def _facts_to_run_with(turn: Turn, action: RunTool) -> tuple[Facts, str]:
         if not still_binds(turn.thread.id, step.request):
             raise ToolError("It differs from what was approved.")
         return facts, ""
-    try:
-        return facts, await judge_again(turn, step.request, tool, call)
-    except ToolError as error:
-        if not step.attempt:
-            raise
-        unknown = "It had begun before, and how that ended is not known: look for it before you ask for it again."
-        raise ToolError(f"{error} {unknown}", hint=error.hint) from None
+    return facts, await judge_again(turn, step.request, tool, call)
 
 
 async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
@@ -161,7 +162,7 @@ def refused(turn: Turn, step: StepState, error: str, *, hint: str = "") -> StepR
 
 
 def what_is_known(turn: Turn, step: StepState) -> str:
-    """Of a tool that was started by another worker, and has no ending. It may be alive: only its silence is known."""
+    """Of a tool that was started, and has no ending. Its worker may be alive: only its silence is known."""
     where = f" on {step.host}" if step.host else ""
     if step.started_at is None:
         return "its worker has not been heard of since, and it may still be going on"

@@ -11,11 +11,11 @@ ever what people do by other ways.
 from __future__ import annotations
 
 from agent.decide import CannotServe, Say, say_next
-from agent.perform.read import why_not
+from agent.perform.read import is_late, why_not
 from agent.perform.run import refused
 from agent.perform.turn import LeftAlone, Turn
 from store import keys
-from store.arrivals import Arrived, ClickArrived, key_of
+from store.arrivals import Arrived, ClickArrived, MessageArrived, key_of
 from store.events import ThreadUnserved
 from store.keys import EventId, MessageKey
 from store.values import Place
@@ -64,7 +64,8 @@ async def give_up(turn: Turn, action: CannotServe) -> None:
     if action.step and action.error:
         await turn.begin(refused(turn, action.step, action.error))
         return
-    aside = [one for one in turn.thread.unread if one == action.arrived or (action.arrived and why_not(turn, one))]
+    cannot_read = action.arrived
+    aside = [one for one in turn.thread.unread if cannot_read and _is_set_aside_with(turn, one, cannot_read)]
     await turn.begin(
         ThreadUnserved(
             id=keys.unserved(turn.thread.number),
@@ -75,6 +76,14 @@ async def give_up(turn: Turn, action: CannotServe) -> None:
             place=_place_to_tell(turn),
         )
     )
+
+
+def _is_set_aside_with(turn: Turn, one: Arrived, cannot_read: Arrived) -> bool:
+    """So that people are told once of what nobody can read now, for whatever reason."""
+    if one == cannot_read or why_not(turn, one):
+        return True
+    is_silent = not why_not(turn, cannot_read)  # Then its service does not answer, and so it is with the others.
+    return is_silent and one.channel == cannot_read.channel and isinstance(one, MessageArrived) and is_late(turn, one)
 
 
 def _holds(turn: Turn, one: Arrived) -> bool:

@@ -283,8 +283,8 @@ def test_a_repeatable_tool_is_started_again_and_not_for_ever() -> None:
     assert refusal.error == "look was interrupted 3 times."
 
 
-def test_a_tool_that_is_no_longer_repeatable_is_not_started_again() -> None:
-    assert kind_of(message(), touch("s1"), started("s1", repeatable=True)) is RefuseStep
+def test_a_tool_that_is_no_longer_repeatable_is_not_started_again_but_asked_about() -> None:
+    assert kind_of(message(), touch("s1"), started("s1", repeatable=True)) is NoteInterruption
 
 
 def test_a_tool_that_this_worker_does_not_have_is_left_to_others_also_after_an_interruption() -> None:

@@ -19,7 +19,7 @@ from store.events import ApprovalRequested, StepChosen, StepRefused, ToolStarted
 from store.values import Person
 from tests.store.authority.pushing import Rules
 from tests.stories.anybody_governed import CAT, DAN, FAY, PEOPLE
-from tests.telling.playbook import Push, World, done, ops
+from tests.telling.playbook import Push, World, done, killed, ops
 from tests.telling.story import ANN, BOB, approved, requested, started, waits
 
 ASK_ANEW = "It can be asked for anew."
@@ -88,6 +88,26 @@ async def test_who_is_not_of_the_team_any_more_is_not_by_what_the_log_says() -> 
     await team.approves()
     team.now_has(ann=None)
     assert "the approval by Ann does not count any more" in await team.refuses()
+
+
+class PushAgain(Push):
+    """The push, under a key: it may be repeated after its worker has died."""
+
+    repeatable: ClassVar[bool] = True
+
+
+async def test_of_a_repeat_that_may_not_begin_people_are_asked_how_its_first_try_ended() -> None:
+    team = Team(tools=(PushAgain,))
+    await team.approves(step=PushAgain(target="prod"))
+    team.world.desk.during("push_again", killed)
+    assert (await team.world.run())[-1] == "killed"
+    team.now_has(ann=("leads",))
+    assert (await team.world.run())[0] == "asked: I do not know how push_again target=prod ended. Did it happen?"
+    assert [state.status for state in team.world.thread.state.steps.values()][:1] == ["interrupted"]
+    asked = team.world.thread.state.steps[team.world.thread.state.question].chosen.arguments["context"]
+    assert "the approval by Ann does not count any more" in str(asked)
+    assert "not run" not in str(asked)
+    assert team.world.desk.ran == ["push_again(target: prod)"]
 
 
 ANN_ALONE = Member(name="Ann", slack="U1", groups=("release",))

@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from agent.loop import due_now
+from agent.loop import Postponed, due_now
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
 from agent.steps import Step, as_question
 from bot.deciding import OLDER_CLICK_UNREAD
 from channels.inbound import Refused
 from store.arrivals import Arrived, ClickArrived, MessageArrived
-from store.events import Event, ThreadUnserved, ToolFinished
+from store.events import Event, MessageReceived, ThreadUnserved, ToolFinished
 from store.thread import Thread
 from store.values import Place
 from tests.agent.pushing import asked_to_push
 from tests.agent.watching import Watch, watches_what_was_touched
 from tests.telling.arrivals import Does, PlainReader, click, write
-from tests.telling.playbook import TOOLS, Look, RecordingChannel, Touch, World, done
+from tests.telling.playbook import LEASE_SECONDS, TOOLS, Look, RecordingChannel, Touch, World, done
 from tests.telling.story import (
     ANN,
     AT,
@@ -363,6 +363,31 @@ async def test_a_service_that_does_not_answer_for_long_is_told_as_well() -> None
     assert await world.run_unserved(left_alone_seconds=LONG) == []
     reader.is_silent = False
     assert await world.run() == ["said: I wait."]
+
+
+async def test_what_waits_for_the_same_service_is_told_together() -> None:
+    reader = PlainReader()
+    world = World(reader=reader)
+    world.model.answers(done("Hello."), done("I wait."))
+    await world.say("hello")
+    await world.run()
+    reader.is_silent = True
+    for text in ("no, wait!", "please", "wait"):
+        await write(world, text)
+    world.clock.advance(60)
+    await write(world, "it is urgent")
+    assert await world.run_unserved() == []
+    with pytest.raises(Postponed):
+        await world.run_unserved(left_alone_seconds=LONG)
+    world.clock.advance(LEASE_SECONDS)
+    world.thread = await world.store.load(world.thread.id)
+    assert len(world.thread.aside) == 3
+    assert [line for line in world.lines if "I cannot read" in line] == [world.lines[-1]]
+    assert "3 messages" in world.lines[-1]
+    reader.is_silent = False
+    assert await world.run() == ["said: I wait."]
+    texts = [event.text for event in world.thread.events if isinstance(event, MessageReceived)]
+    assert texts[1:] == ["no, wait!", "please", "wait", "it is urgent"]
 
 
 def test_what_a_request_waits_for_goes_on_once_it_is_set_aside() -> None:
