@@ -23,7 +23,7 @@ from store.choices import ChoiceFailed
 from store.events import MessageReceived, StepChosen, StepRefused, ThreadUnserved, ToolFinished, TriggerReceived
 from store.keys import MessageKey
 from store.outbox import Unsent
-from store.repeats import begun_before
+from store.repeats import begun_before, in_place_of_unknown
 from store.state import StepState
 from store.text import call_in_words, instant, one_line
 from store.thread import Thread
@@ -296,6 +296,9 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
             return ChangeAgent(step.agent, step.reason)
         case Tool() if step.by_code and state.chosen.by != "code":  # Of a version that let the model choose it.
             return RefuseStep(state, f"Only code chooses {state.chosen.intent}.")
+        case Tool() if unknown := _taken_in_place_of(thread, state, step):
+            why = f"There is no {one_line(unknown, 60)!r}, and nobody has said what they mean instead: ask them."
+            return RefuseStep(state, why)
         case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
             if why := _answered_already(thread, state, step):
                 return RefuseStep(state, why)
@@ -304,6 +307,11 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
             return RunTool(state, step, state.attempt + 1)
         case _:
             return RefuseStep(state, f"{state.chosen.intent!r} cannot be run.")
+
+
+def _taken_in_place_of(thread: Thread, state: StepState, tool: Tool) -> str:
+    """What people named and is not there, where the model takes something else by itself; empty: it does not."""
+    return in_place_of_unknown(thread, state, tool.after_refusal) if tool.acts and state.status == "chosen" else ""
 
 
 def _not_runnable(agent: Agent, intent: str) -> str:

@@ -83,10 +83,13 @@ class Step(BaseModel):
 class ToolError(Exception):
     """The tool changed nothing. The reason is short: people read it, and so does the model."""
 
-    def __init__(self, reason: str = "", *, hint: str = "") -> None:
-        """`hint`: what the model could do instead. People do not read it."""
+    def __init__(self, reason: str = "", *, hint: str = "", unknown: str = "") -> None:
+        """`hint`: what the model could do instead. People do not read it. `unknown`: the argument's value that names
+        nothing. The model may take another one in its place only if people have named that, or write first.
+        """
         super().__init__(reason)
         self.hint = hint
+        self.unknown = unknown
 
 
 class OutcomeUnknown(Exception):

@@ -247,6 +247,8 @@ class StepRefused(Recorded):
     error: str
     hint: str = ""
     """As in `ToolFinished`."""
+    unknown: str = ""
+    """The value of an argument that names nothing, so that people have to say what they mean. Older logs: empty."""
 
 
 class TimerFired(Recorded):

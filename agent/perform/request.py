@@ -12,7 +12,7 @@ from agent.authority import ApprovalRule
 from agent.decide import RequestApproval
 from agent.perform.again import configuration_of, grant_for, rule_for
 from agent.perform.call_to_approve import call_to_approve
-from agent.perform.run import prepare, refused
+from agent.perform.run import prepare, refused, refused_by_tool
 from agent.perform.turn import Turn
 from agent.steps import Call, Facts, Tool, ToolError
 from channels.messages import HEADLINE_CHARS_MAX
@@ -48,7 +48,7 @@ async def request(turn: Turn, action: RequestApproval) -> None:
     except EventTooLarge as error:
         await turn.begin(refused(turn, step, f"It is too large to be shown completely: {error}"))
     except ToolError as error:
-        await turn.begin(refused(turn, step, str(error), hint=error.hint))
+        await turn.begin(refused_by_tool(turn, step, error))
     else:
         await turn.begin(requested, *([_granted(requested, grant)] if grant else []))
 

@@ -78,7 +78,7 @@ def _not_to_begin(turn: Turn, step: StepState, error: ToolError) -> tuple[Event,
     """What is recorded of a step that may not begin: of one that had begun before, people are asked how that ended."""
     if step.may_have_happened:
         return interrupted(turn, step, f"{what_is_known(turn, step)}; I cannot repeat it: {error}")
-    return (refused(turn, step, str(error), hint=error.hint),)
+    return (refused_by_tool(turn, step, error),)
 
 
 def _is_in_log(turn: Turn, started: ToolStarted) -> bool:
@@ -156,9 +156,13 @@ async def prepare(turn: Turn, tool: Tool, call: Call) -> Facts:
         raise ToolError(_in_one_line(error, tool)) from error
 
 
-def refused(turn: Turn, step: StepState, error: str, *, hint: str = "") -> StepRefused:
-    error, hint = error[:ERROR_CHARS_MAX], hint[:ERROR_CHARS_MAX]
-    return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error, hint=hint)
+def refused(turn: Turn, step: StepState, error: str) -> StepRefused:
+    return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error[:ERROR_CHARS_MAX])
+
+
+def refused_by_tool(turn: Turn, step: StepState, error: ToolError) -> StepRefused:
+    told = {"hint": error.hint[:ERROR_CHARS_MAX], "unknown": error.unknown[:ERROR_CHARS_MAX]}
+    return refused(turn, step, str(error)).model_copy(update=told)
 
 
 def what_is_known(turn: Turn, step: StepState) -> str:

@@ -27,7 +27,7 @@ AUTHOR_CHARS_MAX = 80
 LISTED_MAX = 200
 """The most tags or commits that one call returns."""
 ASK = "Do not take another one instead: ask people which they mean."
-"""For the model, about a revision that is not there, or not clear."""
+"""For the model, about what it named and what is not there, or not clear."""
 KNOWN_MAX = 5_000
 """How many commits a process remembers."""
 
@@ -105,7 +105,9 @@ class Repository:
             )
         if len(hashed) > 1:
             raise ToolError(
-                f"{shown} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.", hint=ASK
+                f"{shown} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.",
+                hint=ASK,
+                unknown=text,
             )
         if found := next(iter(refs.values()), "") or next(iter(hashed), ""):
             revision = (await self.revisions([found]))[found]
@@ -114,7 +116,7 @@ class Repository:
             raise ToolError(f"{text!r} is a tag of something that is not a commit.")
         usable = [tag.name for tag in await self.tags(10) if is_revision_text(tag.name)][:3]
         hint = f"The newest tags are {', '.join(usable)}." if usable else "There are no tags: give a branch or a SHA."
-        raise ToolError(f"No revision {shown}. {hint}", hint=ASK)
+        raise ToolError(f"No revision {shown}. {hint}", hint=ASK, unknown=text)
 
     async def tags(self, limit: int = 20) -> list[Revision]:
         """Newest first: by creation date, then by version. Tags that do not point to commits are left out."""

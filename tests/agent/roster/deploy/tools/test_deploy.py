@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agent import Call, Meaning
+from agent.roster.deploy.repository import ASK
 from agent.roster.deploy.tools.rows import in_short
 from channels.inbound import InboundMessage
 from store.events import StepRefused, ToolFinished
@@ -143,6 +144,18 @@ async def test_a_hostile_or_missing_revision_is_refused_before_anybody_is_asked(
     assert "revision" in refused.error
     assert not list(bot.site.home.parent.rglob("hacked"))
     assert len(bot.site.deployed()) == 4, "what the site began with"
+
+
+async def test_a_revision_that_is_not_there_becomes_no_other_before_a_person_says_so(bot: Bot) -> None:
+    taken = deploy("backend", "staging", "v1.1.0")
+    async with bot.working(Scripted(deploy("backend", "staging", "v9.9.9"), taken)):
+        thread = await bot.say("deploy v9.9.9 to staging")
+    missing, instead = events(thread, StepRefused)
+    assert (missing.unknown, missing.hint) == ("v9.9.9", ASK)
+    assert instead.error == "There is no 'v9.9.9', and nobody has said what they mean instead: ask them."
+    async with bot.working(Scripted(taken)):
+        thread = await bot.say("then take the one before", place=thread.place.address)
+    assert "runs there already" in events(thread, StepRefused)[2].error
 
 
 async def test_staging_needs_no_approval_and_production_does(bot: Bot) -> None:
