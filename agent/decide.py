@@ -20,8 +20,16 @@ from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_questi
 from store.arrivals import Arrived
 from store.authority.words import words_behind
 from store.choices import ChoiceFailed
-from store.events import MessageReceived, StepChosen, StepRefused, ThreadUnserved, ToolFinished, TriggerReceived
-from store.keys import MessageKey
+from store.events import (
+    MessageReceived,
+    StepChosen,
+    StepRefused,
+    ThreadUnserved,
+    TimerFired,
+    ToolFinished,
+    TriggerReceived,
+)
+from store.keys import MessageKey, TimerKey
 from store.outbox import Unsent
 from store.repeats import begun_before, in_place_of_unknown
 from store.state import StepState
@@ -326,20 +334,28 @@ def _answered_already(thread: Thread, state: StepState, tool: Tool) -> str:
     """Why people are not asked for the same call again, as nobody has written since; empty: they are.
 
     It has expired, and asking again would loop for ever. Or they rejected it without a reason, and nothing has begun
-    since: where they give one, the model may rightly do something else first and then propose it again.
+    since: where they give one, the model may rightly do something else first and then propose it again. A reminder that
+    was set before the call was chosen asks for it too; one that the model has set since would only be insistence.
     """
     if state.chosen.by == "person":
         return ""
+    came_back = set[str]()
     for event in reversed(thread.events):
         match event:
             case MessageReceived() | TriggerReceived():
                 return ""
+            case TimerFired() if (key := TimerKey.parse(event.timer)) and _is_reminder(thread, key):
+                came_back.add(key.about)
+            case StepChosen() if event.step in came_back:
+                came_back.remove(event.step)
             case StepChosen() if event.step != state.id:
                 known = thread.state.steps[event.step]
                 if known.attempt and event.acts:
                     return ""
                 asked = known.request
                 if asked and event.intent == state.chosen.intent and tool.is_same(event.arguments, asked.asked.facts):
+                    if came_back:
+                        return ""
                     if known.status == "expired":
                         return "Nobody decided on this in time. I will ask again when somebody writes here."
                     if known.status == "rejected" and asked.decision and not asked.decision.comment:
@@ -347,6 +363,11 @@ def _answered_already(thread: Thread, state: StepState, tool: Tool) -> str:
             case _:
                 pass
     return ""
+
+
+def _is_reminder(thread: Thread, key: TimerKey) -> bool:
+    step = thread.state.steps.get(key.about)
+    return step is not None and step.effect == "reminds"
 
 
 def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopped: bool) -> Action | None:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 
 from pydantic import JsonValue
 
 from store.deliveries import MessageSent
 from store.events import Event, MessageReceived
 from store.keys import MessageKey
+from store.replies import ReplyDecidedNothing
 
 
 def named_in(mail: MessageReceived) -> list[str]:
@@ -39,6 +40,12 @@ def answers(event: Event, mails: Container[str]) -> bool:
     """Whether it is a reply to one of these mails."""
     named = strings(event.origin.get("references")) if isinstance(event, MessageReceived) else []
     return bool(named) and named[-1] in mails
+
+
+def address_is_known(step: str, person: str, so_far: Sequence[Event]) -> bool:
+    """Whether this person has replied to the request where others know the reply address: it decides nothing then."""
+    told = (one for one in so_far if isinstance(one, ReplyDecidedNothing) and one.step == step and one.known_to_others)
+    return any(one.by.address.lower() == person.lower() for one in told)
 
 
 def strings(value: JsonValue) -> list[str]:

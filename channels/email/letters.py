@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import partial
 from typing import Any, assert_never
 
 from channels.email.body import Body, request_subject
-from channels.email.correspondence import answers, is_apart, is_mail, named_with_us, strings
+from channels.email.correspondence import address_is_known, answers, is_apart, is_mail, named_with_us, strings
 from channels.email.heads import LETTERS, is_valid_id, subject_line, trimmed
 from channels.email.identity.senders import is_plain_address
 from channels.email.identity.tokens import Link, Signer
@@ -118,9 +119,11 @@ class Writer:
             case Waiting() if isinstance(way, New):
                 return self._asking_mails(request, mails, sent, so_far)
             case Waiting() | Reminded():
-                body = self._update_body(request, way, thread_id, so_far)
-                cards = self._by_card(place, request, way, thread_id, so_far)
-                return [self._letter(thread_id, str(sent.to(one.people[0])), one, body, so_far) for one in cards]
+                body_for = partial(self._update_body, request, way, thread_id, so_far)
+                return [
+                    self._letter(thread_id, str(sent.to(one.people[0])), one, body_for(one.people[0]), so_far)
+                    for one in self._by_card(place, request, way, thread_id, so_far)
+                ]
             case Ended(outcome):
                 body = Body(f"{request.headline} {outcome}").add_outcome(request)
                 if _receipts(way) and (cards := self._by_card(place, request, way, thread_id, so_far)):
@@ -236,20 +239,18 @@ class Writer:
 
         return [to(one) for one in mails.people]
 
-    def _update_body(self, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event]) -> Body:
+    def _update_body(self, request: Approval, way: Way, thread_id: str, so_far: Sequence[Event], person: str) -> Body:
+        """It names a way that decides: a link where there is one, for others may know the address to reply to."""
         body = Body(request_subject(request)).add_update(request)
         until = _links_expire_at(request.requested_at, request.expires_at)
-        if isinstance(request.state, Reminded):
-            if self.public_url and _receipts(way) and so_far and so_far[-1].at < until:
-                body.add_note(f"The links in the original request work until {instant(until)}.")
-            elif not self.replies_decide:
-                body.add_note(f"To decide, run `bot approve {thread_id}` or `bot reject {thread_id}`.")
-        # A reply decides the request in the mail that it replies to, and this mail does not show all of it.
-        return (
-            body.add_note("To decide by mail, reply to the original request, not to this mail.")
-            if self.replies_decide
-            else body
-        )
+        has_links = bool(self.public_url) and person not in self.lists and bool(_receipts(way))
+        if has_links and so_far and so_far[-1].at < until:
+            works = f"The links in the original request work until {instant(until)}."
+            return body.add_note(f"{works} To decide, use one of them. A reply to this mail decides nothing.")
+        if self.replies_decide and not address_is_known(request.step, person, so_far):
+            # A reply decides the request in the mail that it replies to, and this mail does not show all of it.
+            return body.add_note("To decide by mail, reply to the original request, not to this mail.")
+        return body.add_note(f"To decide, run `bot approve {thread_id}` or `bot reject {thread_id}`.")
 
     def _asking_mails(
         self, message: Approval | Question, mails: Correspondence, sent: SendKey, so_far: Sequence[Event]

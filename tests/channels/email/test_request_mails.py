@@ -117,7 +117,7 @@ def test_a_reminder_says_until_when_the_links_work() -> None:
         assert "may decide: release (Ben)" in text
         assert "more people may decide from now on" in text
         assert "links in the original request work until 2026-11-20 13:00 UTC" in text
-        assert "To decide by mail, reply to the original request, not to this mail." in text
+        assert "To decide, use one of them. A reply to this mail decides nothing." in text
     late = story.fired("s4/remind/0").model_copy(update={"at": story.AT + timedelta(seconds=LINK_SECONDS)})
     (one,) = follow_ups(reminder(expires_at=None), Under(mine), mailed(), REQUEST, late)
     assert "links" not in plain(one)
@@ -127,9 +127,20 @@ def test_a_reminder_of_what_was_never_shown_promises_no_links() -> None:
     (one,) = follow_ups(reminder(), NEW, mailed(), REQUEST, story.fired("s4/remind/0"))
     assert (one.recipients, head(one)["In-Reply-To"]) == ((ANA.address,), "<m1@team.example>")
     assert "links" not in plain(one)
+    assert "To decide by mail, reply to the original request, not to this mail." in plain(one)
     writer = replace(WITHOUT_LINKS, replies_decide=False)
     (one,) = follow_ups(reminder(), NEW, mailed(), REQUEST, story.fired("s4/remind/0"), writer=writer)
     assert "`bot approve t1` or `bot reject t1`" in plain(one)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_reminder_offers_a_reply_only_to_whom_a_reply_decides(known: bool) -> None:
+    said = story.replied_unclearly("s4", by=ANA).model_copy(update={"known_to_others": known})
+    so_far = (mailed(cc=[BEN.address]), REQUEST, said, story.fired("s4/remind/0"))
+    to_ana, to_ben = follow_ups(reminder(), NEW, *so_far, writer=WITHOUT_LINKS)
+    assert ("reply to the original request" in plain(to_ana)) is not known
+    assert ("`bot approve t1` or `bot reject t1`" in plain(to_ana)) is known
+    assert "reply to the original request" in plain(to_ben)
 
 
 def test_beside_the_thread_a_request_has_a_mail_thread_of_its_own() -> None:

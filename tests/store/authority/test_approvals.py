@@ -207,6 +207,28 @@ async def test_a_clock_that_jumps_climbs_no_rung_twice() -> None:
     assert world.desk.ran == []
 
 
+async def test_a_reminder_that_people_had_set_before_a_rejection_asks_again() -> None:
+    world = World()
+    world.model.answers(SetReminder(in_minutes=10, note="Propose it again."), Push(target="prod"))
+    await world.say("push to prod, please, and propose it again in ten minutes")
+    await world.run()
+    await world.reject()
+    world.model.answers(done("As you wish."))
+    await world.run()
+    world.model.answers(Push(target="prod"))
+    assert await world.advance(601) == ["requested: push(target: prod)"]
+
+
+async def test_a_reminder_that_the_model_sets_after_a_rejection_asks_nobody_again() -> None:
+    world = await pushing()
+    await world.reject()
+    world.model.answers(SetReminder(in_minutes=10, note="Propose it again."), done("As you wish."))
+    await world.run()
+    world.model.answers(Push(target="prod"), done("I see."))
+    assert await world.advance(601) == ["said: I see."]
+    assert "This was rejected, without a reason." in world.model.prompts[-1]
+
+
 async def test_what_was_rejected_without_a_reason_is_not_asked_again_before_somebody_writes() -> None:
     world = await pushing()
     await world.reject(by=BOB)
