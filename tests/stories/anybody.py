@@ -26,6 +26,7 @@ from store.authority.binding import digest_of
 from store.deliveries import MessageFailed, MessageSent
 from store.events import (
     CRON,
+    ApprovalDecided,
     ApprovalRequested,
     Event,
     MessageReceived,
@@ -37,6 +38,7 @@ from store.events import (
     TriggerReceived,
     WorkStopped,
 )
+from store.index import counted
 from store.state import StepState
 from store.thread import Thread
 from store.values import Person
@@ -361,10 +363,14 @@ class AnybodyDoesAnything(RuleBasedStateMachine):
         return False
 
     def check_seen(self, before: Thread, new: StepChosen) -> None:
-        """What was written while the model thought stays unread, and nothing that acts stands over it."""
+        """What was written while the model thought stays unread, and nothing that acts stands over it.
+
+        A decision that came to nothing is nothing to read.
+        """
         seen = new.seen or before.version
         assert seen in self.prompted, f"{new.id} answers no prompt"
-        unseen = before.events[seen:]
+        later = before.events[seen:]
+        unseen = [event for event in later if not isinstance(event, ApprovalDecided) or counted(before, event)]
         assert all(isinstance(event, MessageReceived) for event in unseen)
         assert not (unseen and (new.acts or new.intent == "withdraw_request")), f"{new.id} stands over unread words"
         assert before.extended([new]).state.unread == bool(unseen)
