@@ -16,6 +16,7 @@ LIBRARIES = {
     "slack": ("slack_bolt", "slack_sdk", "markdown_it"),
     "email": ("aioimaplib", "aiosmtplib", "dkim", "dns", "lxml", "markdown_it"),
     "payments": ("stripe",),
+    "github": ("githubkit", "hishel", "jwt"),
 }
 """The modules that are imported, as in the optional dependencies of pyproject.toml."""
 

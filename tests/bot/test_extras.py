@@ -55,7 +55,7 @@ def test_every_extra_lists_what_its_channel_imports() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     packages = importlib.metadata.packages_distributions()
     named = {
-        extra: {re.split("[<>=]", requirement)[0] for requirement in requirements}
+        extra: {re.split(r"[\[<>=]", requirement)[0] for requirement in requirements}
         for extra, requirements in extras.items()
     }
     assert named == {
