@@ -22,6 +22,7 @@ from bot.logs import set_up_logging
 from bot.settings import Settings
 from bot.setup import load
 from bot.team import schema
+from channels.inbound import Refused
 
 PARTS: tuple[Part, ...] = (MODEL, SLACK, MAIL)
 
@@ -90,6 +91,11 @@ async def _set_up_all(settings: Settings, dialogue: Dialogue) -> None:
     for part in PARTS:
         outcomes[part.title] = await set_up(part, dialogue)
     outcomes["Who you are"] = await set_up_you(dialogue)
+    if unused := [option for option in dialogue.unused if option != "--message"]:
+        text = f"{', '.join(unused)}: without effect here. What was done before is kept."
+        if not dialogue.asks:
+            raise Refused(text)
+        console.say_prose(text)
     left = [title for title, outcome in outcomes.items() if outcome != "done"]
     try:
         await first_message(dialogue)

@@ -59,6 +59,15 @@ class Dialogue:
     def explained(self, text: str) -> bool:
         return text in self._explained
 
+    @property
+    def unused(self) -> list[str]:
+        """The options that answered no question."""
+        return list(self._given)
+
+    def take(self, option: str) -> None:
+        """It answers no question, but was heeded."""
+        self._given.pop(option, None)
+
     def has(self, *options: str) -> bool:
         """Whether one of these was given, and not used yet."""
         return any(option in self._given for option in options)

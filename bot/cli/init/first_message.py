@@ -11,6 +11,8 @@ from bot.cli.opening import agent_named, place_of
 from bot.cli.options import message_id
 from bot.setup import Setup, load
 from bot.team.agents import inspect_agents
+from bot.team.names import NO_AGENT
+from bot.team.problems import SettingsError
 from channels.inbound import InboundMessage
 
 WORDS = {DEFAULT: "what runs where?"}
@@ -19,10 +21,15 @@ OTHER_WORDS = "what can you do?"
 
 
 async def first_message(dialogue: Dialogue) -> None:
-    """Nothing, if there is no model or no agent. Raises Exit where a person has to go on with it."""
+    """Nothing, if there is no model or no agent yet. Raises Exit where a person has to go on with it, and
+    SettingsError where `--message` cannot be sent."""
     setup = load()
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder).built
-    if model_problems(setup) or not agents or not (dialogue.asks or dialogue.has("--message")):
+    if not (dialogue.asks or dialogue.has("--message")):
+        return
+    if problems := model_problems(setup) or ([] if agents else [NO_AGENT]):
+        if dialogue.has("--message"):
+            raise SettingsError(problems)
         return
     name = DEFAULT if DEFAULT in agents else next(iter(agents))
     show_heading("A first message")

@@ -38,6 +38,7 @@ def link() -> str:
 
 async def _ask(dialogue: Dialogue, setup: Setup) -> dict[str, str]:
     settings = setup.settings
+    dialogue.take("--slack")
     if dialogue.asks and not dialogue.explained(STEPS):
         console.say_prose(f"Without Slack, type {LATER}. Otherwise:")
         show_link("1. Create the app: open this link, and choose your workspace", link())

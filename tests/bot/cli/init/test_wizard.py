@@ -351,6 +351,8 @@ async def test_nobody_is_asked_without_a_terminal_and_what_is_missing_is_named(b
         (["--base-url", "https://llm.example.com"], "Missing: --model, OPENAI_API_KEY."),
         (["--slack"], "Slack: nothing was kept. Missing: SLACK_BOT_TOKEN, SLACK_APP_TOKEN."),
         (["--email", "bot@example.com"], "Mail: nothing was kept. Missing: IMAP_URL, SMTP_URL."),
+        (["--tenant", "x.example"], "--tenant: without effect here"),
+        (["--message", "hello"], "OPENAI_MODEL is not set"),
         (["--email", "b@x.example", "--mailbox", "google"], "Missing: --client-id, EMAIL_OAUTH_CLIENT_SECRET."),
     ):
         done = await begun.run("init", *options)
