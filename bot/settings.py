@@ -174,8 +174,8 @@ class Settings(EmailSettings):
 
     def channels(self) -> dict[str, ChannelSettings]:
         """The channels that need settings."""
-        slack = "set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET."
-        email = "set EMAIL_ADDRESS, and IMAP_URL and SMTP_URL, or EMAIL_OAUTH."
+        slack = "`bot init` sets it up; or set SLACK_BOT_TOKEN, and SLACK_APP_TOKEN or SLACK_SIGNING_SECRET."
+        email = "`bot init` sets it up; or set EMAIL_ADDRESS, and IMAP_URL and SMTP_URL, or EMAIL_OAUTH."
         webhook = "set WEBHOOK_URLS and WEBHOOK_SECRETS."
         endpoints = frozenset(self.webhooks)
         return {

@@ -322,6 +322,11 @@ class Terminal:
         """Everything that was printed, without colours."""
         return _ESCAPES.sub("", self.raw.decode(errors="replace"))
 
+    @property
+    def echoes(self) -> bool:
+        """Whether what is typed now comes on the screen."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
     async def sees(self, text: str, within_seconds: float = PATIENCE_SECONDS) -> str:
         """Returns what came up to and with this text, after what was seen before."""
         try:

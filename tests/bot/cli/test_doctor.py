@@ -82,6 +82,9 @@ async def test_for_a_newcomer_it_says_what_to_do_first(bot: Bot) -> None:
     found = findings(result)
     assert found["model"][0] == "failed"
     assert "OPENAI_MODEL is not set" in found["model"][1]
+    for channel in ("slack", "email"):
+        assert found[channel][0] == "off"
+        assert found[channel][1].startswith("`bot init` sets it up; or set ")
     assert found["agents"] == ("failed", NO_AGENT)
     assert found["redis"][0] == "ok"
 

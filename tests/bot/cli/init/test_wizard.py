@@ -289,8 +289,10 @@ async def test_who_breaks_off_keeps_what_was_done_and_the_screen_shows_what_is_t
         await answers(person, (MODEL, "m"), ("Its endpoint [", model.url), ("The key, not shown: ", KEY))
         await answers(person, (TOKEN, "xoxb-half-typed"))
         await person.sees(APP)
+        assert not person.echoes
         person.presses("C")
         assert await person.ends() == 130
+        assert person.echoes
         assert "xoxb-half-typed" not in person.screen
     assert {one.name for one in begun.folder.iterdir()} == {".env", "bot.schema.json", "bot.toml", "site"}
     assert kept(begun) == {"OPENAI_MODEL": "m", "OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": KEY}
