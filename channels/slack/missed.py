@@ -1,4 +1,5 @@
-"""What people are told after an absence: of messages that are too old to act on, and of places with too many to read.
+"""What people are told after an absence: of messages that are too old to act on, of places with too many to read, and
+of too many places.
 
 Pure: `channels.slack.sweep` finds both and has them told.
 """
@@ -26,12 +27,19 @@ class MissedNotice:
     """Where it is told if the team has no place for alerts."""
 
 
-def notices_of(me: Installation, since: float, old: Sequence[Posted], cut: Sequence[Address]) -> Iterator[MissedNotice]:
-    """`since`: when the absence began. `old`: too old to act on. `cut`: places that were not read to their end."""
+def notices_of(
+    me: Installation, since: float, old: Sequence[Posted], cut: Sequence[Address], channels_read: int | None = None
+) -> Iterator[MissedNotice]:
+    """`since`: when the absence began. `old`: too old to act on. `cut`: places that were not read to their end.
+
+    `channels_read`: only so many channels were read; None: all.
+    """
     if old:
         yield _of_old(me, since, old)
     for address in cut:
         yield _of_cut(me, since, address)
+    if channels_read is not None:
+        yield _of_channels(since, channels_read)
 
 
 def _of_old(me: Installation, since: float, old: Sequence[Posted]) -> MissedNotice:
@@ -59,6 +67,16 @@ def _of_cut(me: Installation, since: float, address: Address) -> MissedNotice:
     key = "-".join(filter(None, [f"cut-{since:.0f}", address.channel, address.thread]))
     link = link_to(me.url, address) or address.channel
     return MissedNotice(key, f"{text}\n{link}", (address.place,))
+
+
+def _of_channels(since: float, read: int) -> MissedNotice:
+    """There is no place of its own for it: without a place for alerts, only the program's log has it."""
+    text = (
+        f"I am in more Slack channels than I read after an absence: of {read} I have read what was written while I was "
+        f"away, since {instant_of(since)}, and of the others nothing. If a message for me was there, I did nothing "
+        "about it. Whoever still wants an answer, please mention me again."
+    )
+    return MissedNotice(f"channels-{since:.0f}", text, ())
 
 
 def instant_of(seconds: float) -> str:

@@ -5,7 +5,8 @@ messages and the threads that we know. A thread that others began is read if it 
 Each message goes the way of an event, under the same id, so one that was received already changes nothing.
 
 What is older than a day is not acted on: who wrote it does not expect that any more. People are told of it instead,
-and of each place in which more was written than is read (`channels.slack.missed` has the words).
+of each place in which more was written than is read, and of there being more channels than are read
+(`channels.slack.missed` has the words).
 
 `channels.slack.inbound` decides whether a message is for us, and `channels.slack.absence` which process reads.
 Slack's limits: conversations.history and conversations.replies are Tier 3 for internal apps; an app that is distributed
@@ -49,7 +50,7 @@ HOLD_SECONDS = 20.0
 """The claim is renewed so often while Slack asks to wait."""
 PAGE = 200
 PAGES_MAX = 50
-"""Of one channel or thread."""
+"""Of one channel or thread, and of the list of channels."""
 
 
 class Inbound(Protocol):
@@ -88,6 +89,8 @@ class _Found:
     old: list[Posted] = field(default_factory=list)
     cut: list[Address] = field(default_factory=list)
     """Places with more new messages than are read."""
+    channels_read: int | None = None
+    """We are in more channels than these, which are not read; None: all are."""
     roots: set[tuple[str, str]] = field(default_factory=set)
     """The first messages that were seen in the history of their channels."""
 
@@ -123,7 +126,7 @@ class Sweep:
         is_whole = False
         try:
             known = await self._desk.places_to_sweep()
-            for channel in await self._channels():
+            for channel in await self._channels(found):
                 await self._try(found, channel, self._channel(found, channel))
             for place, newest in known.items():
                 address = thread_at(place)
@@ -146,7 +149,7 @@ class Sweep:
         )
         return is_whole
 
-    async def _channels(self) -> list[str]:
+    async def _channels(self, found: _Found) -> list[str]:
         """The ids of the channels in which we are, and of the direct messages that we know."""
         joined: list[str] = []
         try:
@@ -160,6 +163,7 @@ class Sweep:
             log.warning("sweep_failed", error=in_words(error))
         except _PagesLeft:
             log.warning("sweep_failed", error=f"more than {PAGES_MAX} pages of channels")
+            found.channels_read = len(joined)
         return list(dict.fromkeys([*joined, *await self._desk.direct_messages()]))
 
     async def _try(self, found: _Found, place: str, reading: Awaitable[None]) -> None:
@@ -217,7 +221,7 @@ class Sweep:
             found.received += await self._inbound.receive(posted)
 
     async def _tell(self, found: _Found, since: float) -> None:
-        for notice in notices_of(self._me, since, found.old, found.cut):
+        for notice in notices_of(self._me, since, found.old, found.cut, found.channels_read):
             await self._hold()
             await self._desk.tell_of_missed(notice.key, notice.text, notice.otherwise_at)
 

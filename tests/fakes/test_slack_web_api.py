@@ -140,6 +140,10 @@ async def test_channels_are_described_and_listed_when_the_scopes_allow_it(
     )
     listed = await client.conversations_list(types="public_channel,private_channel")
     assert {channel["name"] for channel in listed["channels"]} == {"deploys", "random", "secrets"}
+    first = await client.conversations_list(limit=1)
+    second = await client.conversations_list(limit=1, cursor=first["response_metadata"]["next_cursor"])
+    assert [page["channels"][0]["name"] for page in (first, second)] == ["deploys", "random"]
+    assert second["response_metadata"]["next_cursor"] == ""
     ana, ben = (slack.workspace.user(name).id for name in ("ana", "ben"))
     group = await client.conversations_open(users=[ana, ben])
     again = await client.conversations_open(users=[ben, ana])

@@ -230,6 +230,20 @@ async def test_people_are_told_of_a_thread_in_which_more_was_written_than_is_rea
         await caught_up(office, 2)
 
 
+async def test_people_are_told_once_of_channels_that_are_not_read_at_all(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "PAGE", 1)
+    monkeypatch.setattr(sweep, "PAGES_MAX", 1)
+    await was_there(office)
+    await alerts_in(office, "random")
+    async with office.open():
+        where = office.slack.workspace.channel("random")
+        told = await office.slack.said("I am in more Slack channels than I read", where)
+        await caught_up(office, 2)
+    assert "please mention me again" in office.slack.text_of(told)
+
+
 async def test_nobody_is_told_of_more_messages_if_only_those_before_the_absence_are_not_read(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

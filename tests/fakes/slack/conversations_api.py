@@ -110,14 +110,14 @@ _LISTED: dict[str, ChannelKind] = {"public_channel": "public", "private_channel"
 def list_channels(server: SlackServer, arguments: Json) -> Json:
     bot = server.workspace.bot.id
     visible = [each for each in _of_kinds(server, arguments) if each.kind == "public" or bot in each.members]
-    return _listed(server, visible)
+    return _listed(server, visible, arguments)
 
 
 @method("users.conversations")
 def list_joined(server: SlackServer, arguments: Json) -> Json:
     """Without `user`: those in which the bot is."""
     who = str(arguments.get("user") or server.workspace.bot.id)
-    return _listed(server, [channel for channel in _of_kinds(server, arguments) if who in channel.members])
+    return _listed(server, [channel for channel in _of_kinds(server, arguments) if who in channel.members], arguments)
 
 
 def _of_kinds(server: SlackServer, arguments: Json) -> list[Channel]:
@@ -133,9 +133,13 @@ def _of_kinds(server: SlackServer, arguments: Json) -> list[Channel]:
     return found
 
 
-def _listed(server: SlackServer, channels: list[Channel]) -> Json:
-    shapes = [channel_json(server.workspace, channel) for channel in channels]
-    return {"channels": shapes, "response_metadata": {"next_cursor": ""}}
+def _listed(server: SlackServer, channels: list[Channel], arguments: Json) -> Json:
+    """Pages are by `limit` and `cursor`; without a limit all come at once."""
+    start = _cursor(arguments["cursor"]) if arguments.get("cursor") else 0
+    end = start + int(arguments.get("limit") or len(channels))
+    shapes = [channel_json(server.workspace, channel) for channel in channels[start:end]]
+    next_cursor = base64.b64encode(f"next:{end}".encode()).decode() if end < len(channels) else ""
+    return {"channels": shapes, "response_metadata": {"next_cursor": next_cursor}}
 
 
 @method("conversations.open")
