@@ -142,7 +142,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
             sealers=parse_domains(settings.email_arc_sealers),
         ),
         proof,
-        AnsweredMail(bot.store),
+        AnsweredMail(bot.store, bot.now),
         DisclosedAddresses(bot.store, desk, writer),
     )
     mailbox = Mailbox(

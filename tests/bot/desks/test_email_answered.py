@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from channels.email import answered
-from channels.email.answered import BUCKET_MAX, AnsweredMail
+from channels.email.answered import BUCKET_MAX, DAYS, DAYS_MAX, AnsweredMail
 from store.events import MessageReceived
 from store.memory import MemoryStore
 from store.thread import Thread
 from tests.bot.desks.post_office import BOT, PostOffice, kinds, new_post_office
+from tests.fakes.clock import Clock
 from tests.fakes.mail.dovecot import DOMAIN, address
 from tests.telling.playbook import done
 
@@ -135,3 +137,26 @@ async def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(BUCKET_MAX + 1):
         await known.claim([f"<{number}@x>"], "<a@x>")
     assert [await known.address_of([f"<{number}@x>"]) for number in (0, 1, BUCKET_MAX)] == ["", "<a@x>", "<a@x>"]
+
+
+async def test_a_mail_is_forgotten_a_year_after_its_last_answer_and_not_in_a_slow_conversation() -> None:
+    clock = Clock()
+    known = AnsweredMail(MemoryStore(), clock)
+    await known.claim(["<slow@x>"], "<a@x>")
+    await known.claim(["<once@x>"], "<b@x>")
+    for _ in range(3):
+        clock.advance(DAYS_MAX * 86_400)
+        assert await known.claim(["<slow@x>"], "<other@x>") == "<a@x>"
+    assert await known.address_of(["<once@x>"]) == ""
+    assert await known.claim(["<once@x>"], "<c@x>") == "<c@x>"
+
+
+async def test_a_note_of_an_older_version_counts_as_new() -> None:
+    store, clock = MemoryStore(), Clock()
+    await AnsweredMail(store, clock).claim(["<old@x>"], "<a@x>")
+    [name] = [name for name in (f"email/answered/{n:02x}" for n in range(256)) if await store.get_note(name)]
+    text = await store.get_note(name)
+    older = {key: value for key, value in json.loads(text).items() if key != DAYS}
+    await store.set_note(name, json.dumps(older), expected=text)
+    clock.advance(2 * DAYS_MAX * 86_400)
+    assert await AnsweredMail(store, clock).claim(["<old@x>"], "<b@x>") == "<a@x>"
