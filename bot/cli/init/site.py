@@ -43,7 +43,10 @@ async def set_up_site(settings: Settings, dialogue: Dialogue) -> Outcome:
     path = team_path(settings.bot_config)
     is_named = dialogue.has(*QUESTIONS)
     if path.exists() and (is_named or dialogue.is_empty):
-        raise Refused(f"{path} exists already, so nothing was written. `bot doctor` says what is wrong with it.")
+        raise Refused(
+            f"{path} exists already, so nothing was written. `bot doctor` checks it; for the rest, give "
+            f"their options, or run it at a terminal."
+        )
     if not dialogue.asks and not is_named and not dialogue.is_empty:
         return "done" if path.exists() else "later"
     if dialogue.asks:
