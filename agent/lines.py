@@ -244,7 +244,7 @@ def _step_refused(row: _Row, event: StepRefused) -> Fields:
 
 
 def _timer_fired(row: _Row, event: TimerFired) -> Fields:
-    return {"timer": _name(event.timer)}
+    return {"timer": _name(event.timer), "by": _name(event.by)}
 
 
 def _message_sent(row: _Row, event: MessageSent) -> Fields:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from agent.reporting import report
 from agent.speech.messages import question
-from bot.clicks import Clicks
 from bot.fitting import ATTACHMENTS_MAX, NAME_CHARS_MAX, QUOTED_CHARS_MAX, SUBJECT_CHARS_MAX, fitting, fitting_arrival
 from bot.placing import offered_in
 from bot.team.people import People
 from bot.team.steer import Steering
+from bot.triggers import Triggers
 from channels.inbound import (
     Arrival,
     Click,
@@ -31,17 +31,14 @@ from store.base import Store, ThreadMoved, UnknownThread
 from store.deliveries import DeliveryFailed, MessageSent, PlaceRegained
 from store.events import (
     TEXT_CHARS_MAX,
-    Event,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
     ThreadCancelled,
     ThreadForked,
-    ThreadOpened,
     ThreadPaused,
     ThreadReopened,
     ThreadResumed,
-    TriggerReceived,
     WorkStopped,
 )
 from store.keys import OutsideId, thread_id_of
@@ -58,7 +55,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Inbox(Clicks):
+class Inbox(Triggers):
     def __init__(
         self,
         store: Store,
@@ -179,17 +176,6 @@ class Inbox(Clicks):
         edit, at = keys.edited(message, edit_id), self._clock()
         event = MessageEdited(id=edit, at=at, message=message, text=fitting, passes_on=passes_on)
         return await self._post(thread_id, event, opens=False)
-
-    async def trigger(self, place: Place, trigger: TriggerReceived, *, agent: str) -> str:
-        """Like `message`, for a trigger."""
-        outside = str(OutsideId(trigger.source, trigger.id))
-        return await self._open(place, agent, trigger.model_copy(update={"id": outside}))
-
-    async def _open(self, place: Place, agent: str, *events: Event) -> str:
-        thread_id, at = thread_id_of(place), events[-1].at
-        opened = ThreadOpened(id=keys.OPENED, at=at, agent=agent, place=place)
-        await self._post(thread_id, opened, *events)
-        return thread_id
 
     async def say(self, thread_id: str, sender: Person, text: str, *, event_id: str = "") -> Thread:
         """Write to an existing thread. Raises UnknownThread, Refused."""

@@ -319,6 +319,9 @@ def misspelt(used: Collection[str] = ()) -> list[str]:
     used = {*used, *(f"{name}{SUFFIX}" for name in used)}
     warnings = []
     for name in sorted(os.environ):
+        if name.startswith("BOT_HOOK_") and name not in used:
+            warnings.append(f"{name} has no effect: bot.toml has no hook of that name.")
+            continue
         near = nearest(name, ours, cutoff=0.8)
         if (
             name not in ours

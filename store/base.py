@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from store.failures import Explained
 from store.rows import EVERY_THREAD, Filter
+from store.shelves import Shelves
 
 if TYPE_CHECKING:
     # For the signatures alone: whoever reads a list, or catches an error of the store, needs no event.
@@ -140,12 +141,13 @@ class NoteStore(Protocol):
 
     async def set_note(self, name: str, text: str, *, expected: str) -> bool:
         """Compare and set: store `text` if the value is `expected` (empty: not set), or `text` already. False: neither.
+        An empty `text` takes the note away.
 
         Confirmed like a post. Raises NotReplicated when it is stored but not confirmed.
         """
 
 
-class Store(Lists, NoteStore, Protocol):
+class Store(Lists, NoteStore, Shelves, Protocol):
     @property
     def server(self) -> Server:
         """The server that answered last. It changes when a new connection finds another."""

@@ -1,11 +1,10 @@
 """The events of a thread, one class for each kind.
 
-An event is frozen and named in the past tense. Its `id` is its deduplication key: appending a known id changes nothing.
-The ids of a step's events derive from the step (`s4/finished`), so writing one again is a no-op.
+An event is frozen and named in the past tense. Its `id` is its deduplication key: appending a known id changes nothing,
+so what derives its ids from a step (`s4/finished`) may write them again.
 
-Everything else that the program knows about a thread is computed from its events (see `store.thread`). This module
-reads no clock, does no I/O and knows no agent's classes: a step is stored as a name and JSON, so a log outlives the
-code that wrote it. Logs of newer versions load too: unknown fields are kept, unknown kinds become `UnknownEvent`.
+All else that is known of a thread is computed from its events (`store.thread`). No I/O, no clock, no class of an agent:
+a step is a name and JSON, so a log outlives its code. Of newer logs, unknown kinds become `UnknownEvent`.
 """
 
 from __future__ import annotations
@@ -91,12 +90,14 @@ class MessageDeleted(Recorded):
 
 
 class TriggerReceived(Recorded):
-    """A machine started or woke the thread: a schedule, a webhook."""
+    """A machine started the thread, or has news for it: a schedule, a hook, a caller of the API."""
 
     kind: Literal["trigger_received"] = "trigger_received"
     source: str
     name: str
     data: dict[str, JsonValue] = {}
+    third_party: tuple[str, ...] = ()
+    """The keys of `data` with text that people wrote: titles, say. Nobody vouches for it. Older logs: none."""
 
 
 class StepChosen(Recorded):
@@ -254,6 +255,8 @@ class StepRefused(Recorded):
 class TimerFired(Recorded):
     kind: Literal["timer_fired"] = "timer_fired"
     timer: str
+    by: str = ""
+    """What ended a wait early: news from outside, after which the tool looks for itself. Empty: its time had come."""
 
 
 class AgentChanged(Recorded):
@@ -319,9 +322,7 @@ class ThreadCancelled(Recorded):
 
 class WorkStopped(Acted):
     """A person stopped what is under way, and the open request is withdrawn. The next words go on.
-
-    What has begun outside goes on to its end, which is recorded and told.
-    """
+    What has begun outside goes on to its end, which is recorded and told."""
 
     kind: Literal["work_stopped"] = "work_stopped"
     by: Person
@@ -345,7 +346,7 @@ class FeedbackGiven(Recorded):
 
 
 class UnknownEvent(Recorded):
-    """An event that this version cannot read. It is shown, but no agent acts on a thread that holds one."""
+    """One that this version cannot read. It is shown, but no agent acts on a thread that holds one."""
 
     raw: JsonValue = None
 

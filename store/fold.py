@@ -256,6 +256,8 @@ def _timer_fired(state: State, event: TimerFired, index: int) -> None:
             state.outbox.try_again(message, attempt)
         case TimerKey("wait", step_id, attempt) if (step := state.steps.get(step_id)) and step.attempt == attempt:
             if not step.chosen.until:
+                if event.by and step.status == "running":  # There was news while it looked, so it looks again.
+                    state.steps[step_id] = step._replace(news_in=attempt)
                 move_step(state, step_id, {"waiting"}, status="due", until=None)
             elif move_step(state, step_id, {"waiting"}, status="finished", until=None) and not state.cancelled:
                 state.news_at, state.stopped = index, False

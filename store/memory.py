@@ -15,6 +15,7 @@ from store.index import row_of
 from store.marks import mark
 from store.pages import PAGE_MAX, Cursor, Page
 from store.rows import EVERY_THREAD, Filter, Row
+from store.shelves import Keep, Kept
 from store.thread import Thread
 
 
@@ -39,6 +40,7 @@ class MemoryStore:
         self._claims: dict[str, int] = {}
         self._moves = 0
         self._notes: dict[str, str] = {}
+        self._shelves: dict[str, dict[str, tuple[datetime, str, datetime]]] = {}
         self._counted: dict[str, dict[str, datetime]] = {}
         self._woken = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -222,7 +224,36 @@ class MemoryStore:
         if self._notes.get(name, "") not in (expected, text):
             return False
         self._notes[name] = text
+        if not text:
+            del self._notes[name]
         return True
+
+    async def shelve(self, shelf: str, name: str, text: str, *, expected: str, keep: Keep) -> bool:
+        texts, now = self._shelf(shelf), self._clock()
+        at, known, _ = texts.get(name, (now, "", now))
+        if known not in (expected, text):
+            return False
+        texts[name] = (at, text, now + timedelta(seconds=keep.seconds))
+        for old in sorted(texts, key=lambda one: texts[one][0])[: -keep.count]:
+            del texts[old]
+        return True
+
+    async def shelved(self, shelf: str, name: str) -> str:
+        found = self._shelf(shelf).get(name)
+        return found[1] if found else ""
+
+    async def newest(self, shelf: str, limit: int) -> list[Kept]:
+        texts = self._shelf(shelf)
+        oldest_first = sorted(texts, key=lambda one: texts[one][0])
+        return [Kept(name, texts[name][1]) for name in [*reversed(oldest_first)][:limit]]
+
+    def _shelf(self, shelf: str) -> dict[str, tuple[datetime, str, datetime]]:
+        """By name: since when, what, and until when."""
+        now = self._clock()
+        texts = self._shelves[shelf] = {
+            name: found for name, found in self._shelves.get(shelf, {}).items() if found[2] > now
+        }
+        return texts
 
     async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         now = self._clock()

@@ -66,7 +66,10 @@ def tool_waiting(state: State, event: ToolWaiting, index: int) -> None:
     waits = {"status": "waiting", "restarts": 0, "until": event.until, "progress_shown": step.progress_shown or first}
     if step.abandoned:
         end_step(state, step.id, "cancelled", {"running"}, index)
-    elif move_step(state, step.id, {"running"}, **waits) and first:
+        return
+    if step.news_in == event.attempt:
+        waits |= {"status": "due", "until": None}
+    if move_step(state, step.id, {"running"}, **waits) and first:
         state.outbox.put(MessageKey(step.id, "progress"), "progress", index, step.id)
 
 

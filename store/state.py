@@ -147,6 +147,8 @@ class StepState(NamedTuple):
     repeatable: bool = False
     request: Request | None = None
     until: datetime | None = None
+    news_in: int = 0
+    """The attempt during which news came from outside: it does not wait, but is made again."""
     progress_shown: bool = False
     """People see a progress message, which later says how it ended."""
     abandoned: bool = False

@@ -144,8 +144,8 @@ def _message(row: _Row, event: MessageReceived) -> Block:
 
 
 def _trigger(row: _Row, event: TriggerReceived) -> Block:
-    row.text.put("source", event.source)
-    row.text.put("name", event.name)
+    known = {"source": event.source, "name": event.name, "others_wrote": ", ".join(event.third_party)}
+    row.text.put_all({key: text for key, text in known.items() if text}, apart="trigger")
     row.text.put_all(event.data, apart="data")
     return Block("trigger", str(row.text))
 

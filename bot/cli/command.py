@@ -53,10 +53,12 @@ def run(
     agents: bool = True,
     any_agent: bool = False,
     channels: bool = False,
+    hooks: bool = False,
     serves: bool = False,
     reports: bool = False,
 ) -> None:
     """`model`: must be configured. `agents`, `channels`: their settings must be valid. `any_agent`: there must be one.
+    `hooks`: each must have a secret.
 
     `reports`: it says itself what is wrong with them, unless the settings cannot be read. Raises Exit.
     """
@@ -68,8 +70,8 @@ def run(
     def ready() -> Coroutine[Any, Any, None]:
         from bot.setup import load
 
-        checks = _checks(agents=agents, any_agent=any_agent, model=model, channels=channels)
-        unread = _checks(agents=reports, any_agent=False, model=False, channels=False)
+        checks = _checks(agents=agents, any_agent=any_agent, model=model, channels=channels, hooks=hooks)
+        unread = _checks(agents=reports, any_agent=False, model=False, channels=False, hooks=False)
         setup = load(*checks, if_wrong=tuple(unread))
         level = setup.settings.bot_log_level
         set_up_logging("error" if level == "info" and not serves else level, console.LOG)
@@ -78,7 +80,9 @@ def run(
     _run(ready, log_failure if serves else None)
 
 
-def _checks(*, agents: bool, any_agent: bool, model: bool, channels: bool) -> Iterator[Callable[[Setup], list[str]]]:
+def _checks(
+    *, agents: bool, any_agent: bool, model: bool, channels: bool, hooks: bool
+) -> Iterator[Callable[[Setup], list[str]]]:
     if agents or any_agent or model:
         from bot.app import agent_problems, model_problems, roster_problems
 
@@ -87,6 +91,10 @@ def _checks(*, agents: bool, any_agent: bool, model: bool, channels: bool) -> It
         yield from ([model_problems] if model else [])
     if channels:
         yield lambda setup: setup.settings.channel_problems()
+    if hooks:
+        from bot.hook_secrets import secrets_missing
+
+        yield secrets_missing
 
 
 def _run(ready: Callable[[], Coroutine[Any, Any, None]], log_failure: Callable[[str], None] | None = None) -> None:

@@ -21,6 +21,7 @@ from bot.cli.mail_checks import check_mail
 from bot.cli.model_checks import check_models
 from bot.cli.options import AsJson
 from bot.cli.store_checks import check_store
+from bot.hook_secrets import secrets_missing, variables_of
 from bot.settings import ChannelSettings, Settings, misspelt
 from bot.setup import Setup
 from bot.team.agents import build_agents, inspect_agents
@@ -69,7 +70,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
         yield Finding("keys", "failed", " ".join(problems))
     yield _home(setup.settings)
     yield await check_agents(setup)
-    for finding in (*_not_set_up(setup), *check_team_file(setup), *_tokens(setup.team)):
+    for finding in (*_not_set_up(setup), *check_team_file(setup), *_tokens(setup.team), *_hooks(setup)):
         yield finding
     for check in (check_store, check_models):
         for finding in await check(setup):
@@ -80,7 +81,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
 
 
 def _variables(team: Team) -> Finding:
-    if warnings := misspelt({table.api_key_env for table in team.models.values()}):
+    if warnings := misspelt({table.api_key_env for table in team.models.values()} | variables_of(team.hooks)):
         return Finding("settings", "warning", " ".join(warnings))
     return Finding("settings", "ok", "all are known.")
 
@@ -147,6 +148,18 @@ def _tokens(team: Team) -> Iterator[Finding]:
         yield Finding("tokens", "warning", " ".join(warnings))
     elif team.tokens:
         yield Finding("tokens", "ok", ", ".join(team.tokens))
+
+
+def _hooks(setup: Setup) -> Iterator[Finding]:
+    """No finding if the team file has no hook."""
+    hooks, url = setup.team.hooks, setup.settings.bot_public_url
+    if problems := secrets_missing(setup):
+        yield Finding("hooks", "failed", " ".join(problems))
+    elif hooks and not url:
+        text = f"{', '.join(hooks)}: each has a secret, but without BOT_PUBLIC_URL nobody is told where to post."
+        yield Finding("hooks", "warning", text)
+    elif hooks:
+        yield Finding("hooks", "ok", ", ".join(f"{url}/hooks/{name}" for name in hooks))
 
 
 async def check_channel(setup: Setup, name: str, channel: ChannelSettings) -> list[Finding]:
@@ -240,6 +253,7 @@ def _slack_of_others(team: Team) -> Mapping[str, list[str]]:
     """The Slack ids of other places in the team file, each with its settings."""
     found: dict[str, list[str]] = {}
     named = [(f"schedules.{name}", table.place) for name, table in team.schedules.items()]
+    named += [(f"hooks.{name}", rule.place) for name, table in team.hooks.items() for rule in table.on]
     for where, place in (*named, ("alerts", team.alerts), *(("api.places", place) for place in team.api.places)):
         channel, name = places.split(place)
         if channel == SLACK:

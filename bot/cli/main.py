@@ -51,6 +51,7 @@ COMMANDS = {
     "doctor": Listed("bot.cli.doctor", "Check every configured resource, and say what to do."),
     "eval": Listed("bot.cli.evals.commands", "Play an agent's cases against the model."),
     "schedules": Listed("bot.cli.schedules", "List the schedules, or fire one."),
+    "hooks": Listed("bot.cli.hooks", "List the hooks, or try or repeat a delivery."),
     "standing": Listed("bot.cli.standing", "Standing approvals: list, grant, revoke."),
     "store": Listed("bot.cli.store", "Look after the store: check, mend and reindex it."),
 }

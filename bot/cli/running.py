@@ -83,7 +83,8 @@ def run(
                 await stopping.wait()
         log.info("stopped", text="Stopped.")
 
-    command.run(work, model="worker" in chosen, any_agent=True, channels=True, serves=True)
+    hooks = "web" in chosen
+    command.run(work, model="worker" in chosen, any_agent=True, channels=True, hooks=hooks, serves=True)
 
 
 async def _warn(bot: App) -> None:

@@ -12,6 +12,7 @@ from agent.definition import Agent
 from bot.team.calendar import schedules_of
 from bot.team.effects import without_effect
 from bot.team.file import Team
+from bot.team.hook_checks import hook_problems
 from bot.team.models import agents_problems
 from bot.team.names import unknown_agent
 from bot.team.people import People
@@ -41,6 +42,7 @@ def team_problems(
     for place in team.api.places:
         if why := out_of_reach(place, reach):
             problems.append(f"api.places in the team file names {place!r}, and {why}")
+    problems += hook_problems(team.hooks, list(agents), reach)
     problems += agents_problems(team.models, list(agents))
     problems += unknown_agents(team.tokens, list(agents))
     problems += _steer_problems(team.steer, People(team.people), list(agents))

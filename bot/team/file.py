@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bot.team.hooks import HookRule, HookTable, SignatureTable
 from bot.team.hours import Hours, HoursTable
 from bot.team.models import ModelTable, models_problems
 from bot.team.names import nearest
@@ -97,6 +98,8 @@ class Team(BaseModel):
     api: ApiTable = Field(default_factory=ApiTable)
     tokens: dict[str, Token] = Field(default_factory=dict)
     """Who may call the HTTP API, besides the machine with BOT_API_TOKEN."""
+    hooks: dict[str, HookTable] = Field(default_factory=dict)
+    """Which services may post to `/hooks/NAME`, and what follows from it."""
     models: dict[str, ModelTable] = Field(default_factory=dict)
     """Without the default one, if that comes from the environment alone."""
 
@@ -183,6 +186,9 @@ def _mend(data: dict[str, Any], item: Any) -> None:
     if item["loc"][0] == "tokens" and way:
         data["tokens"].pop(item["loc"][1], None)  # A token without all that is said of it lets nobody in.
         return
+    if item["loc"][0] == "hooks" and way:
+        data["hooks"].pop(item["loc"][1], None)  # Nor does half a hook mean what it says.
+        return
     if way[:1] == ["rule"] and (last in ("tool", "when") or "when" in way):
         # What it matches is not known, so it must not seem to match more than it says.
         data["rule"][way[1]]["tool"] = NO_TOOL
@@ -218,6 +224,8 @@ def _team_problem(item: Any) -> str:
 
 def _path(loc: tuple[str | int, ...]) -> str:
     """Where a value stands. Rules have no name, so they are counted."""
+    if loc[0] == "hooks" and len(loc) > 3 and isinstance(loc[3], int):
+        return ".".join((f"hooks.{loc[1]}, rule {loc[3] + 1}", *map(str, loc[4:])))
     if loc[0] == "rule" and len(loc) > 1 and isinstance(loc[1], int):
         return ".".join((f"rule {loc[1] + 1}", *map(str, loc[2:])))
     return ".".join(map(str, loc))
@@ -242,6 +250,12 @@ def _known(loc: tuple[str | int, ...]) -> list[str]:
             return [*ApiTable.model_fields]
         case ("email", _):
             return [*EmailTable.model_fields]
+        case ("hooks", _, _):
+            return [*HookTable.model_fields]
+        case ("hooks", _, "signature", _):
+            return [*SignatureTable.model_fields]
+        case ("hooks", _, "on", _, _):
+            return [*HookRule.model_fields]
         case ("hours", _):
             return [field.alias or name for name, field in HoursTable.model_fields.items()]
         case ("schedules", _, _):

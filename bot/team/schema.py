@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from bot.team.durations import PATTERN
 from bot.team.file import ApiTable, EmailTable, SlackTable, Team
+from bot.team.hooks import HookRule, HookTable, SignatureTable
 from bot.team.hours import HoursTable
 from bot.team.models import ModelTable
 from bot.team.people import Member
@@ -46,6 +47,8 @@ _READ_OTHERWISE: dict[tuple[str, str], dict[str, Any]] = {
     ("Token", "until"): {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]},
     **{(table, name): _DURATION for table in ("Rule", "Override") for name in ("expires", "remind", "widen")},
     ("Standing", "max"): _DURATION,
+    ("SignatureTable", "tolerance"): _DURATION,
+    ("HookRule", "when"): {"type": "object", "additionalProperties": None},
 }
 """What pydantic cannot know, because a validator reads it."""
 _TABLES = (
@@ -53,6 +56,9 @@ _TABLES = (
     ApiTable,
     EmailTable,
     SlackTable,
+    HookRule,
+    HookTable,
+    SignatureTable,
     HoursTable,
     ModelTable,
     Member,

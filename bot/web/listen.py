@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from agent.definition import Agent
+    from bot.web.hooks.way_in import WayIn
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,8 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
             log.warning("setup_warning", text=text)
     has_links = bool(bot.writer and bot.writer.public_url)
     has_api = bool(bot.tokens.by_name)
-    if always or over_http or has_links or has_api:
+    has_hooks = bool(bot.setup.team.hooks)
+    if always or over_http or has_links or has_api or has_hooks:
         from bot.web.server import application, serving
 
         decisions = None
@@ -50,7 +52,8 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
             from bot.web.page.decide import Decisions  # it needs the libraries of mail
 
             decisions = Decisions(bot.store, bot.inbox, bot.writer.signer, bot.now, bot.writer.allowed, bot.people)
-        app = application(bot.store, over_http, decisions, _api(bot) if has_api else None)
+        hooks = await _hooks(bot, stack) if has_hooks else None
+        app = application(bot.store, over_http, decisions, _api(bot) if has_api else None, hooks)
         try:
             url = await stack.enter_async_context(serving(app, settings.host, settings.port))
         except OSError as error:
@@ -58,6 +61,16 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
                 raise
             raise SettingsError([f"PORT {settings.port} is in use: set PORT to another."]) from None
         log.info("serving", text=f"Serving {url}{' with the API under /api' if has_api else ''}.", url=url)
+
+
+async def _hooks(bot: App, stack: contextlib.AsyncExitStack) -> WayIn:
+    from bot.web.hooks.serving import finishing, hooks_of
+    from bot.web.hooks.way_in import WayIn
+
+    hooks = hooks_of(bot)
+    await stack.enter_async_context(finishing(hooks))
+    log.info("hooks", text=f"Hooks: {', '.join(hooks.by_name)}, under /hooks/.", hooks=[*hooks.by_name])
+    return WayIn(hooks, bot.store)
 
 
 def _api(bot: App) -> Starlette:

@@ -1,4 +1,4 @@
-"""The HTTP server: health and readiness probes, the pages behind links in mails, Slack's requests, the API.
+"""The HTTP server: health and readiness probes, the pages behind links in mails, Slack's requests, hooks, the API.
 
 It routes requests and limits the size of bodies. The routes authenticate their callers, and `bot.web.guard` limits how
 many may connect and how long they may take.
@@ -25,6 +25,7 @@ from channels.base import AnswersHttp
 from store.base import Store, StoreUnavailable
 
 if TYPE_CHECKING:
+    from bot.web.hooks.way_in import WayIn
     from bot.web.page.decide import Decisions
 
 LIMITS = Limits()
@@ -34,7 +35,11 @@ BODY_BYTES_MAX = 1_000_000
 
 
 def application(
-    store: Store, slack: AnswersHttp | None, decisions: Decisions | None = None, api: Starlette | None = None
+    store: Store,
+    slack: AnswersHttp | None,
+    decisions: Decisions | None = None,
+    api: Starlette | None = None,
+    hooks: WayIn | None = None,
 ) -> Starlette:
     """`api`: the application of `bot.web.api.app`, to which the other routes are added."""
 
@@ -51,6 +56,8 @@ def application(
     routes = [Route("/healthz", alive), Route("/readyz", ready)]
     if decisions:
         routes.append(decisions.route)
+    if hooks:
+        routes.append(hooks.route)
     if slack:
 
         async def events(request: Request) -> Response:

@@ -17,6 +17,7 @@ ask it; none of them looks for senders in the log.
 | the reason for cancelling a thread            | who cancelled      | unless that one is verified  |
 | a delivery report                             | nobody             | always: anybody can forge it |
 | the task of a schedule, a signed trigger      | nobody: the team's | only a schedule alone        |
+| what people wrote inside a signed trigger     | nobody             | always: third party          |
 | a tool's result, the note of a hand-over      | nobody: the team's | no                           |
 | what a tool of third parties' texts looked up | nobody             | always: `Tool.third_party`   |
 
@@ -105,7 +106,8 @@ class Words(NamedTuple):
         return words
 
     def in_trigger(self, trigger: TriggerReceived) -> Words:
-        return self._replace(unattended=trigger.source == CRON)
+        words = self._replace(unattended=trigger.source == CRON)
+        return words.by_nobody(f"what {trigger.source} passed on") if trigger.third_party else words
 
 
 NO_WORDS = Words()

@@ -78,6 +78,14 @@ class Keys:
         """Hash: name -> the text set by `set_note`."""
         return f"{self._prefix}:notes"
 
+    def shelf(self, name: str) -> str:
+        """Sorted set: the name of a text on this shelf -> when it was kept first (ms)."""
+        return f"{self._prefix}:{{shelf {name}}}:order"
+
+    def shelved(self, shelf: str, name: str) -> str:
+        """String: a text on a shelf. It expires."""
+        return f"{self._prefix}:{{shelf {shelf}}}:text:{name}"
+
     def counted(self, name: str) -> str:
         """Sorted set: member -> when it was counted (ms)."""
         return f"{self._prefix}:tally:{name}"

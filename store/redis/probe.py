@@ -18,6 +18,7 @@ from store.keys import OPENED
 from store.redis.connection import Confirmation, Connection
 from store.redis.keys import SHARDS, Keys
 from store.redis.store import RedisStore
+from store.shelves import Keep, Kept
 from store.thread import Thread
 from store.values import Person, Place
 
@@ -45,6 +46,7 @@ async def probe(
         for thread_id in thread_ids:
             await _try_thread(store, thread_id)
         await _try_lists(store)
+        await _try_shelf(store)
     finally:
         await _delete(redis, store.keys, thread_ids)
         await store.aclose()
@@ -94,10 +96,17 @@ async def _try_notes(store: RedisStore) -> None:
         _need(await store.count_distinct(NAME, "1", LEASE_SECONDS) == 1, "nothing can be counted")
 
 
+async def _try_shelf(store: RedisStore) -> None:
+    async with _trying(store, "shelves"):
+        kept = await store.shelve(NAME, NAME, "1", expected="", keep=Keep(LEASE_SECONDS, 1))
+        _need(kept, "a text cannot be kept")
+        _need(await store.newest(NAME, 1) == [Kept(NAME, "1")], "a kept text is not read back")
+
+
 @contextlib.asynccontextmanager
 async def _trying(store: RedisStore, what: str) -> AsyncIterator[None]:
-    """Says of a failure where it was. `what`: "notes", "lists", or a thread's id."""
-    where = what if what in ("notes", "lists") else f"shard {store.keys.shard(what)}"
+    """Says of a failure where it was. `what`: "notes", "lists", "shelves", or a thread's id."""
+    where = what if what in ("notes", "lists", "shelves") else f"shard {store.keys.shard(what)}"
     try:
         yield
     except StoreUnavailable as error:
@@ -113,7 +122,8 @@ def _need(holds: bool, otherwise: str) -> None:
 
 async def _delete(redis: Connection, keys: Keys, thread_ids: Iterable[str]) -> None:
     # One by one: on a cluster they belong to different slots, and a node deletes only its own.
-    for key in (keys.notes, keys.counted(NAME), *(key for name in thread_ids for key in keys.all_of(name))):
+    shared = (keys.notes, keys.counted(NAME), keys.shelf(NAME), keys.shelved(NAME, NAME))
+    for key in (*shared, *(key for name in thread_ids for key in keys.all_of(name))):
         with contextlib.suppress(StoreUnavailable):
             async with redis.errors():
                 await redis.client.delete(key)

@@ -291,6 +291,30 @@ SET_NOTE = Script(
 local known = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if known ~= ARGV[3] and known ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[2] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) end -- An empty note is one that is not set.
+return 1
+"""
+)
+
+
+SHELVE = Script(
+    _NOW
+    + """
+-- KEYS order   ARGV name text expected kept_ms kept_max
+-- Returns 0 if something else is there. Written again if the reply to a first run was lost, as by SET_NOTE.
+local texts = string.match(KEYS[1], '^(.*):order$') .. ':text:'
+local kept_ms, kept_max = tonumber(ARGV[4]), tonumber(ARGV[5])
+local known = redis.call('GET', texts .. ARGV[1]) or ''
+if known ~= ARGV[3] and known ~= ARGV[2] then return 0 end
+redis.call('SET', texts .. ARGV[1], ARGV[2], 'PX', kept_ms)
+redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], kept_ms)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - kept_ms)
+local over = redis.call('ZCARD', KEYS[1]) - kept_max
+if over > 0 then
+  for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, over - 1)) do redis.call('DEL', texts .. name) end
+  redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over - 1)
+end
 return 1
 """
 )

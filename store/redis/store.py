@@ -34,8 +34,10 @@ from store.redis.index import RedisIndex
 from store.redis.keys import PREFIX, SHARDS, Keys
 from store.redis.known import KnownIds, is_in_the_log_alone
 from store.redis.scripts import APPEND, CLAIM, COUNT_DISTINCT, RELEASE, RENEW, SET_NOTE, TAIL, WAKE
+from store.redis.shelves import RedisShelves
 from store.redis.shorthand import shortened
 from store.rows import EVERY_THREAD, Filter
+from store.shelves import Keep, Kept
 from store.tail import Tail
 from store.thread import Thread
 
@@ -57,6 +59,7 @@ class RedisStore:
         self.where = redis.where
         self.keys = Keys(prefix)
         self._index = RedisIndex(redis, self.keys)
+        self._shelves = RedisShelves(redis, self.keys, confirms)
         self._known_ids = KnownIds()
         self._woken = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
@@ -319,6 +322,15 @@ class RedisStore:
                     is_written=bool,
                 )
             )
+
+    async def shelve(self, shelf: str, name: str, text: str, *, expected: str, keep: Keep) -> bool:
+        return await self._shelves.shelve(shelf, name, text, expected=expected, keep=keep)
+
+    async def shelved(self, shelf: str, name: str) -> str:
+        return await self._shelves.shelved(shelf, name)
+
+    async def newest(self, shelf: str, limit: int) -> list[Kept]:
+        return await self._shelves.newest(shelf, limit)
 
     async def count_distinct(self, name: str, member: str, window_seconds: float) -> int:
         async with self._redis.errors():

@@ -358,6 +358,9 @@ async def test_a_note_is_changed_only_by_who_knows_what_stands_there(store: Stor
     assert await store.set_note("email/read", "7 101 ✓", expected="7 100")  # Again: its first reply may have been lost.
     assert await store.get_note("email/read") == "7 101 ✓"
     assert await store.get_note("other") == ""
+    assert await store.set_note("email/read", "", expected="7 101 ✓")
+    assert await store.set_note("email/read", "", expected="7 101 ✓")
+    assert await store.get_note("email/read") == ""
 
 
 async def test_of_many_who_note_at_once_one_does(store: Store) -> None:

@@ -76,6 +76,7 @@ from store.events import Event, TriggerReceived
 from store.memory import MemoryStore
 from store.pages import Page
 from store.rows import EVERY_THREAD, Filter
+from store.shelves import Keep, Kept
 from store.thread import Thread
 from store.values import Person, Place, Usage
 from tests.fakes.clock import Clock
@@ -449,6 +450,15 @@ class StoreWithHooks:
 
     def load_each(self, thread_ids: Sequence[str]) -> AsyncIterator[Thread]:
         return self.real.load_each(thread_ids)
+
+    async def shelve(self, shelf: str, name: str, text: str, *, expected: str, keep: Keep) -> bool:
+        return await self.real.shelve(shelf, name, text, expected=expected, keep=keep)
+
+    async def shelved(self, shelf: str, name: str) -> str:
+        return await self.real.shelved(shelf, name)
+
+    async def newest(self, shelf: str, limit: int) -> list[Kept]:
+        return await self.real.newest(shelf, limit)
 
     async def reindex(self) -> int:
         return await self.real.reindex()

@@ -20,7 +20,7 @@ WRONG = sorted((Path(__file__).parent / "wrong").glob("*.toml"))
 OF_A_WRONG_SHAPE = {
     *("callers-without-a-name", "context-that-is-too-small", "deploy-policy-of-a-free-tool", "ways-to-decide"),
     *("images-that-are-no-yes-or-no", "keys-that-nobody-knows", "lists-without-a-right-item", "temperature-in-words"),
-    *("tokens-that-cannot-be-read", "values-of-another-kind", "what-cannot-be-read"),
+    *("hooks-that-cannot-be-read", "tokens-that-cannot-be-read", "values-of-another-kind", "what-cannot-be-read"),
 }
 """The others have the right shape: what is wrong with them, only the whole file and the agents tell."""
 FIRST = FirstSite("shop", ("staging", "live"), "/srv/shop.git", ("d", "{sha}"), ("s",))

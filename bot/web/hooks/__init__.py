@@ -1,0 +1,1 @@
+"""What other services post to `/hooks/NAME`: proven, kept, and put into the right thread once."""
