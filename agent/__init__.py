@@ -10,6 +10,7 @@ from agent.calls import Called, calls, steps_taken
 from agent.definition import Agent, AgentError, Limits
 from agent.notes import KeepsNotes, NoNotes, Notes, NotesUnavailable
 from agent.openings import opening_of
+from agent.results import Result
 from agent.secrets import secret
 from agent.steps import (
     Call,
@@ -21,7 +22,6 @@ from agent.steps import (
     NothingToDo,
     OutcomeUnknown,
     RequestHumanInput,
-    Result,
     Said,
     SendUpdate,
     SetReminder,

@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from agent.steps import Result, Step
+from agent.results import Result
+from agent.steps import Step
 from store.events import StepRefused, ToolFinished
 from store.state import OPEN, StepState
 from store.thread import Thread

@@ -192,6 +192,9 @@ class Tool(Step):
     """Keys of its arguments, facts and results that are shown to people but not to the model."""
     dangers: ClassVar[tuple[str, ...]] = ()
     """Keys of its facts that warn people: a request shows them first, and in bold."""
+    on_cards: ClassVar[Mapping[str, str]] = {}
+    """What people read for the keys of its arguments and facts, by path (`new.sha`): a request shows those named here
+    in this order, then the others. A key that is not here is read as words: `notes_so_far` as `notes so far`."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -250,6 +253,13 @@ class Tool(Step):
         """
         return call_in_words(self.intent, self.arguments)
 
+    def warns(self, facts: Facts) -> Mapping[str, str]:
+        """By key of `dangers`, a sentence that says it. Every card reads it right after the question that is decided.
+
+        A danger without one is shown as its label and value.
+        """
+        return {}
+
     async def prepare(self, call: Call) -> Facts:
         """Look up and check what the call depends on, before people are asked. Must change nothing.
 
@@ -260,19 +270,6 @@ class Tool(Step):
     async def run(self, call: Call) -> JsonValue | Wait:
         """Do the work. The model sees the result."""
         raise AssertionError(f"{type(self).__name__} has no run()")
-
-
-class Result(BaseModel):
-    """A typed result of a tool, if code reads it as well as the model: see `agent.calls`.
-
-    Keys in the log that the class does not (or no longer) declare are ignored.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """The fields that differ from their default."""
-        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class HumanInputOptions(BaseModel):

@@ -8,12 +8,14 @@ log, does no I/O and knows no medium.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from pydantic import JsonValue
 
+from channels.labels import rows as labelled
 from store.text import one_line
 from store.values import Person
 
@@ -23,6 +25,8 @@ CALLED_MAX = 20
 """People whom a request lists, and whom its card and its reminder mention."""
 HEADLINE_CHARS_MAX = 130
 """With `Approval needed: ` before it, it fits into the 150 of a header in Slack and of a mail's subject."""
+WORDS_CHARS_MAX = 200
+"""Of the words that asked for something, beside who wrote them."""
 YES_NO = ("yes", "no")
 
 
@@ -167,6 +171,10 @@ class Approval:
     """What is asked for, on one line, as its tool says it; empty: the request is older than titles are."""
     dangers: tuple[str, ...] = ()
     """The keys of the facts that warn people."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What people read for keys of the arguments and facts: see `channels.labels`."""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """By key of a danger, a sentence that says it."""
 
     @property
     def headline(self) -> str:
@@ -178,13 +186,31 @@ class Approval:
         return f"{self.headline} ".startswith(f"{self.intent} ")
 
     @property
-    def warnings(self) -> dict[str, JsonValue]:
-        """The facts that come first, and in bold."""
-        return {name: self.facts[name] for name in self.dangers if name in self.facts}
+    def question(self) -> str:
+        """What is decided."""
+        return f"{self.headline.rstrip('?')}?"
 
     @property
-    def other_facts(self) -> dict[str, JsonValue]:
-        return {name: value for name, value in self.facts.items() if name not in self.dangers}
+    def danger(self) -> str:
+        """Sentences that say what is dangerous about it, in the same breath; empty: nothing, or only rows."""
+        return " ".join(self.warnings[key] for key in self.dangers if key in self.facts and key in self.warnings)
+
+    @property
+    def danger_rows(self) -> dict[str, JsonValue]:
+        """What is dangerous and has no sentence, by its labels."""
+        unsaid = (key for key in self.dangers if key in self.facts and key not in self.warnings)
+        return labelled({}, {key: self.facts[key] for key in unsaid}, self.labels)
+
+    @property
+    def rows(self) -> dict[str, JsonValue]:
+        """All arguments, and the facts that warn nobody, by their labels and in the order of a card."""
+        harmless = {key: value for key, value in self.facts.items() if key not in self.dangers}
+        return labelled(self.arguments, harmless, self.labels)
+
+    @property
+    def asked_words(self) -> str:
+        """The beginning of the words that asked for it, in quotes and on one line; empty: there are none."""
+        return f"“{words}”" if (words := one_line(self.words, WORDS_CHARS_MAX)) else ""
 
 
 @dataclass(frozen=True, slots=True)

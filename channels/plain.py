@@ -78,45 +78,50 @@ def _question(question: Question) -> str:
 def _approval(request: Approval) -> str:
     match request.state:
         case Waiting():
-            return "\n".join(_card(request))
+            return card(request)
         case Reminded():
-            title = f"⏰ {_inline(request.headline)} is still waiting for approval"
+            title = f"⏰ Still waiting for approval: {_inline(question_of(request))}"
             return "\n".join([title, *(f"  {line}" for line in terms(request))])
         case Ended() as end:
             return _ended(request, end)
     assert_never(request.state)
 
 
-def _card(card: Approval) -> list[str]:
-    rows = ["Approval needed", f"  {_inline(card.headline)}"]
-    if card.warnings:
-        rows += ["  WARNING", *fields(card.warnings, "    ")]
-    if card.warnings or not card.names_its_tool:
-        rows.append(f"  {_inline(card.intent)}")
-    rows += fields(card.arguments, "    ")
-    rows += fields(card.other_facts, "    ")
-    return [*rows, *(f"  {line}" for line in terms(card))]
+def card(request: Approval, *, says_words: bool = True) -> str:
+    """The request in full. `says_words`: with the words that asked for it."""
+    lines = [_inline(question_of(request))]
+    if unsaid := request.danger_rows:
+        lines += ["  WARNING", *fields(unsaid, "    ")]
+    lines += fields(request.rows, "    ")
+    return "\n".join([*lines, *(f"  {line}" for line in terms(request, says_words=says_words))])
 
 
-def terms(request: Approval) -> list[str]:
-    """Lines that say who asked, who may decide, until when, and who has approved so far."""
-    lines = [f"asked again. {_inline(request.asked_again)}"] if request.asked_again else []
-    lines.append(f"asked for by {_inline(request.requested_by)} at {instant(request.requested_at)}")
+def question_of(request: Approval) -> str:
+    """What is decided, and in the same breath what is dangerous about it."""
+    return f"{request.question} {request.danger}".rstrip()
+
+
+def terms(request: Approval, *, says_words: bool = True) -> list[str]:
+    """Lines that say who asked with which words, who may decide, until when, and who has approved so far."""
+    lines = [f"Asked again. {_inline(request.asked_again)}"] if request.asked_again else []
+    words = f": {request.asked_words}" if says_words and request.asked_words else ""
+    lines.append(f"Asked for by {_inline(request.requested_by)} at {instant(request.requested_at)}{words}")
+    until = f"until {instant(request.expires_at)}" if request.expires_at else ""
     if request.group:
         names = f" ({names_of(request.approvers)})" if request.approvers else ""
-        lines.append(f"may decide: {_inline(request.group)}{names}")
-    if request.expires_at:
-        lines.append(f"expires at {instant(request.expires_at)}")
+        lines.append(f"May decide: {_inline(request.group)}{names}{until and f', {until}'}")
+    elif until:
+        lines.append(f"It waits {until}")
     lines += (_inline(caution) for caution in request.cautions)
     match request.state:
         case Reminded(widened=True):
-            lines.append("more people may decide from now on")
+            lines.append("More people may decide from now on")
         case Waiting() if request.quorum > 1:
             lines.append(counted(request))
         case _:
             pass
     if not isinstance(request.state, Reminded):
-        lines.append(f"digest {request.digest[:DIGEST_CHARS]}")
+        lines.append(f"Tool {_inline(request.intent)}, digest {request.digest[:DIGEST_CHARS]}")
     return lines
 
 

@@ -148,6 +148,9 @@ class ApprovalRequested(Recorded):
     """What is asked for, on one line, as its tool says it. Older logs: empty."""
     dangers: tuple[str, ...] = ()
     """The keys of the facts that warn people."""
+    labels: dict[str, str] = {}
+    """By the path of an argument or a fact (`new.sha`), what people read for it. Display only, as `warnings` are."""
+    warnings: dict[str, str] = {}
     policy: dict[str, JsonValue] = {}
     """Who may decide, and until when: `store.authority.terms.Terms`."""
     configuration: dict[str, str] | None = None

@@ -15,6 +15,7 @@ from agent.perform.call_to_approve import call_to_approve
 from agent.perform.run import prepare, refused, refused_by_tool
 from agent.perform.turn import Turn
 from agent.steps import Call, Facts, Tool, ToolError
+from channels.labels import used
 from channels.messages import HEADLINE_CHARS_MAX
 from store import keys
 from store.authority.binding import digest_of
@@ -25,6 +26,7 @@ from store.state import StepState
 from store.text import instant, one_line
 from store.values import Place
 
+WARNING_CHARS_MAX = 300
 NO_DIGEST = "0" * 64
 """As long as one."""
 
@@ -70,6 +72,8 @@ def _bound(
             facts=facts,
             title=_title(turn, tool, facts),
             dangers=tuple(name for name in tool.dangers if name in facts),
+            labels=used(tool.on_cards, tool.arguments, facts),
+            warnings=_warnings(turn, tool, facts),
             configuration=configuration,
             rules=rule.rules,
             policy=terms.model_dump(mode="json", exclude_defaults=True),
@@ -96,6 +100,20 @@ def _title(turn: Turn, tool: Tool, facts: Facts) -> str:
     except Exception as error:
         log.exception("title_failed", thread=turn.thread.id, intent=tool.intent)
         raise ToolError(f"What it does cannot be said: {type(error).__name__}") from error
+
+
+def _warnings(turn: Turn, tool: Tool, facts: Facts) -> dict[str, str]:
+    """The tool's own sentences, each on one line. What they do not say stands on the card as its label and value."""
+    try:
+        said = tool.warns(facts)
+        lines = {
+            key: one_line(said[key], WARNING_CHARS_MAX + 1) for key in tool.dangers if key in facts and key in said
+        }
+    except Exception as error:
+        log.exception("warning_failed", thread=turn.thread.id, intent=tool.intent)
+        raise ToolError(f"What is dangerous about it cannot be said: {type(error).__name__}") from error
+    # A sentence that is too long would be cut, so it is not used: the card shows the fact itself, in full.
+    return {key: line for key, line in lines.items() if line and len(line) <= WARNING_CHARS_MAX}
 
 
 def _elsewhere(turn: Turn, places: tuple[Place, ...]) -> tuple[Place, ...]:

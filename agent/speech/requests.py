@@ -55,6 +55,8 @@ def approval(
         arguments=request.chosen.arguments,
         facts=asked.facts,
         dangers=asked.dangers,
+        labels=asked.labels,
+        warnings=asked.warnings,
         requested_by=asked_by(thread, request),
         requested_at=asked.at,
         words=_words(thread, request),

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from agent.speech.requests import approval
 from bot.app import App
 from bot.cli import asking, command, console, exits, person
 from bot.cli.answering import report
@@ -104,7 +105,10 @@ async def _digest_seen(bot: App, thread_id: str, me: Person, *, approved: bool) 
 def _what_was_decided(result: DecisionResult) -> str:
     request = result.step.request
     assert request is not None
-    return "\n".join([one_line(result.text, 1_000), *fields(request.asked.facts, "  ")])
+    shown = approval(result.thread, request)
+    danger = [one_line(shown.danger, 1_000)] if shown.danger else []
+    rows = [*fields(shown.danger_rows, "  "), *fields(shown.rows, "  ")]
+    return "\n".join([one_line(result.text, 1_000), *danger, *rows])
 
 
 def edit(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 
 from pydantic import JsonValue
 from rich import box
@@ -25,7 +24,7 @@ from bot.cli.lines import fitted
 from bot.views.entry import Entry, Kind
 from channels.messages import Approval, Question, Unanswered, Waiting
 from channels.plain import terms
-from store.text import instant, visible
+from store.text import visible
 
 NAME_COLUMN = 12
 LABEL_CELLS_MAX = 18
@@ -45,7 +44,6 @@ _STATES: Mapping[State, str] = {"ok": "green", "off": "dim", "warning": "yellow"
 STATE_COLUMN = 8
 _QUIET: frozenset[Kind] = frozenset({"step", "note", "problem"})
 """Of these, the words have the colour of the speaker."""
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
 _TABLE = re.compile(r"((?:^\|.*\|[ \t]*$\n?){2,})", re.MULTILINE)
 _DIVIDER = re.compile(r"\|(\s*:?-+:?\s*\|)+\s*")
 
@@ -145,13 +143,14 @@ def _card(title: str, lines: list[Text], style: str, width: int) -> RenderableTy
 
 
 def _request(request: Approval, width: int) -> Iterator[Text]:
-    yield from _words(f"{visible(request.headline)}?", width, "bold")
-    if request.warnings:
+    yield from _words(visible(request.question), width, "bold")
+    if request.danger:
+        yield from _words(visible(request.danger), width, "bold red")
+    if request.danger_rows:
         yield from _words("WARNING", width, "bold red")
-        yield from _rows(_flat(request.warnings), width, "red")
+        yield from _rows(_flat(request.danger_rows), width, "red")
     yield Text()
-    tool = [("tool:", _value(request.intent))] if request.warnings or not request.names_its_tool else []
-    yield from _rows([*tool, *_flat({**request.arguments, **request.other_facts})], width)
+    yield from _rows(_flat(request.rows), width)
     yield Text()
     for line in terms(request):
         yield from _words(line, width, "dim")
@@ -208,15 +207,5 @@ def _value(value: JsonValue) -> str:
             return "yes" if value else "no"
         case None:
             return "none"
-        case str() if found := _instant(value):
-            return found
         case _:
             return visible(str(value)).strip().replace("\n", " ")
-
-
-def _instant(text: str) -> str:
-    """In the one format of the log; empty: it is no instant. Anybody may write one that does not exist."""
-    try:
-        return instant(datetime.fromisoformat(text)) if _INSTANT.fullmatch(text) else ""
-    except (ValueError, OverflowError):
-        return ""

@@ -18,13 +18,14 @@ from pydantic import JsonValue
 
 from channels.email import look
 from channels.messages import Approval, Notice, Question, Reminded, Text
-from channels.plain import counted, fields, render, terms
+from channels.plain import card, counted, fields, render, terms
 from store.text import one_line, visible
 
 MARKDOWN_CHARS_MAX = 100_000
 TITLE_CHARS_MAX = 200
 
 ASKER_CHARS_MAX = 50
+DANGER_CHARS_MAX = 1_000
 WORDS_CHARS_MAX = 600
 """Shown of the words that led to a request."""
 
@@ -62,9 +63,8 @@ class Body:
 
     def add_request(self, request: Approval) -> Body:
         """The request with all arguments and facts, in full. The links to decide stand above those that warn nobody."""
-        self._text.append("\n".join(filter(None, (render(request), _words(request, "  ")))))
-        self._html.append(f"<h1>Approval needed: {_escaped(request.headline)}</h1>")
-        self._html.append(dangers(request))
+        self._text.append("\n".join(filter(None, (card(request, says_words=False), _words(request, "  ")))))
+        self._html.append(question_of(request))
         self._at_links = len(self._html)
         self._html.append(words(request))
         self._html.append(details(request))
@@ -82,7 +82,8 @@ class Body:
         return self
 
     def add_outcome(self, request: Approval) -> Body:
-        rows = "\n".join((*fields(request.arguments, "  "), *fields(request.facts, "  ")))
+        warned = [f"  {one_line(request.danger, DANGER_CHARS_MAX)}"] if request.danger else []
+        rows = "\n".join((*warned, *fields(request.danger_rows, "  "), *fields(request.rows, "  ")))
         self._text.append(f"{render(request)}\n{rows}".rstrip())
         self._html.append(f"<p><b>{_escaped(render(request))}</b></p>{dangers(request)}{details(request)}")
         return self
@@ -109,20 +110,26 @@ def request_subject(request: Approval) -> str:
     return f"Approval needed: {request.headline}, asked for by {one_line(request.requested_by, ASKER_CHARS_MAX)}"
 
 
+def question_of(request: Approval) -> str:
+    """The question that is decided, and right below what is dangerous about it, as HTML."""
+    return f"<h1>{_escaped(request.question)}</h1>{dangers(request)}"
+
+
 def terms_of(request: Approval) -> str:
     """Who asked, who may decide, and until when, as HTML."""
-    return f"<p><small>{'<br>'.join(map(_escaped, terms(request)))}</small></p>"
+    return f"<p><small>{'<br>'.join(map(_escaped, terms(request, says_words=False)))}</small></p>"
 
 
 def dangers(request: Approval) -> str:
     """What warns people, as HTML."""
-    return f"<p><b>Warning</b></p>{table(request.warnings, warns=True)}" if request.warnings else ""
+    said = f'<div class="danger" style="{look.WARNING}">{_escaped(request.danger)}</div>' if request.danger else ""
+    rows = f"<p><b>Warning</b></p>{table(request.danger_rows, warns=True)}" if request.danger_rows else ""
+    return said + rows
 
 
 def details(request: Approval) -> str:
     """The arguments and the facts that warn nobody, as HTML."""
-    tool: dict[str, JsonValue] = {} if request.names_its_tool else {"tool": request.intent}
-    return table(tool, request.arguments, request.other_facts)
+    return table(request.rows)
 
 
 def words(request: Approval) -> str:

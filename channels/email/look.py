@@ -26,6 +26,9 @@ _BUTTONS: dict[Role, str] = {
 }
 TABLE = "width:100%;table-layout:fixed;border-collapse:collapse;margin:8px 0"
 DANGER = f"{TABLE};background-color:#fef2f2;color:#7f1d1d;border-left:4px solid #b91c1c;font-weight:bold"
+WARNING = (
+    "margin:8px 0;padding:8px;background-color:#fef2f2;color:#7f1d1d;border-left:4px solid #b91c1c;font-weight:bold"
+)
 NAME = "width:32%;text-align:left;vertical-align:top;padding:4px 12px 4px 8px;font-weight:bold"
 VALUE = "text-align:left;vertical-align:top;padding:4px 8px;overflow-wrap:anywhere"
 QUOTE = "margin:8px 0;padding:4px 12px;border-left:4px solid #a8a29e;white-space:pre-line"

@@ -22,7 +22,7 @@ from typing import assert_never
 from pydantic import JsonValue
 
 from channels.messages import Approval, Ended, Reminded, Rewrite, Vote, Waiting, Way
-from channels.plain import DIGEST_CHARS, count_of
+from channels.plain import DIGEST_CHARS, count_of, question_of
 from channels.slack.blocks import (
     BOLD,
     CODE,
@@ -53,11 +53,12 @@ DETAILS_LINES_MAX = 60
 """Taller details go there too, because Slack folds a tall message, and the buttons are at its end."""
 BUTTON_DIGEST_CHARS = 16
 CAUTION_CHARS_MAX = 600
+INDENT = "\u2003"
 NESTING_MAX = 6
 """Facts nested deeper are shown as JSON."""
 
-_PLAIN_NAME = re.compile(r"\w(?:[\w -]*\w)?")
-"""No dot: `new.sha` is the `sha` of `new`."""
+_PLAIN_NAME = re.compile(r"\w(?:[\w ,-]*\w)?")
+"""Other names are quoted. No comma: labels that we make ourselves may have one."""
 
 
 def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
@@ -73,7 +74,6 @@ def approval(request: Approval, thread_id: str, way: Way) -> list[Post]:
 
 
 def _card(card: Approval, thread_id: str) -> list[Post]:
-    title = f"Approval needed: {card.headline}"
     warnings, parts = _warnings(card), _details(card)
     if _is_long(warnings):
         warnings, parts = [], [*warnings, *parts]
@@ -88,35 +88,41 @@ def _card(card: Approval, thread_id: str) -> list[Post]:
     buttons = [button("approve", "Approve", value, "primary"), button("reject", "Reject", value, "danger")]
     if card.editable:
         buttons.append(button("edit", "Edit…", value))
-    terms = [*_asked(card, ITALIC), *_deciders(card), *_until(card, ITALIC)]
+    terms = [*_asked(card, ITALIC), *_words(card), *_deciders(card), *_cautions(card, ITALIC)]
     given = [Run(": "), *_given(card.votes)] if card.votes else []
     votes = [Run(f"\n{count_of(card)}"), *given] if card.quorum > 1 else []
-    digest = Run(f"\nDigest {card.digest[:DIGEST_CHARS]}", ITALIC)
+    digest = Run(f"\nTool {named(card.intent)}, digest {card.digest[:DIGEST_CHARS]}", ITALIC)
     blocks = [
-        {"type": "header", "text": plain_text(title, 150)},
+        {"type": "header", "text": plain_text(card.question, 150)},
         *blocks_of(warnings),
         *details,
         *(blocks_of([bold(f"Asked again. {card.asked_again}")]) if card.asked_again else []),
         *blocks_of([Part("section", [*terms, *votes, digest])]),
         {"type": "actions", "block_id": request_block_id(thread_id, card.step), "elements": buttons},
     ]
-    return [*before, Post(plain(title, FALLBACK_CHARS_MAX), blocks)]
+    return [*before, Post(plain(question_of(card), FALLBACK_CHARS_MAX), blocks)]
 
 
 def _deciders(request: Approval) -> list[Run]:
-    """The line that says who may decide, and calls them."""
+    """The line that says who may decide, and calls them, and until when."""
+    until = f"until {instant(request.expires_at)}" if request.expires_at else ""
     if not request.group:
-        return []
+        return [Run(f"\nIt waits {until}", ITALIC)] if until else []
     called = called_people(request.approvers)
     people = [Run(" (", ITALIC), *called, Run(")", ITALIC)] if called else []
-    return [Run("\nMay decide: ", ITALIC), *linked(named(request.group), ITALIC), *people]
+    time = [Run(f", {until}", ITALIC)] if until else []
+    return [Run("\nMay decide: ", ITALIC), *linked(named(request.group), ITALIC), *people, *time]
 
 
-def _until(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Run]:
-    """The lines that say until when, and what is unusual about who asked."""
-    lines = [f"Expires at {instant(request.expires_at)}"] if request.expires_at else []
-    lines += (one_line(caution, CAUTION_CHARS_MAX) for caution in request.cautions)
+def _cautions(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Run]:
+    """The lines that say what is unusual about who asked."""
+    lines = (one_line(caution, CAUTION_CHARS_MAX) for caution in request.cautions)
     return linked("".join(f"\n{line}" for line in lines), styles)
+
+
+def _words(request: Approval) -> list[Run]:
+    """The end of the line that says who asked: with which words."""
+    return linked(f": {request.asked_words}", ITALIC) if request.asked_words else []
 
 
 def _asked(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Run]:
@@ -133,11 +139,14 @@ def _asked(request: Approval, styles: frozenset[Style] = frozenset()) -> list[Ru
 
 
 def _reminder(request: Approval, *, widened: bool) -> list[Post]:
-    title = f"⏰ {request.headline} is still waiting for approval"
-    group = [Run(f"\nMay decide: {named(request.group)}")] if request.group else []
+    title = f"⏰ Still waiting for approval: {question_of(request)}"
+    until = f", until {instant(request.expires_at)}" if request.expires_at else ""
+    group = [Run(f"\nMay decide: {named(request.group)}{until}")] if request.group else []
+    if until and not request.group:
+        group = [Run(f"\nIt waits{until.removeprefix(',')}")]
     more = [Run("\nMore people may decide from now on.")] if widened else []
     called = called_people(request.approvers)
-    runs = [Run(title, BOLD), Run("\n"), *_asked(request), *group, *_until(request), *more]
+    runs = [Run(title, BOLD), Run("\n"), *_asked(request), *group, *_cautions(request), *more]
     block = block_of([Part("section", [*runs, Run("\n"), *called] if called else runs)])
     return [Post(plain(title, FALLBACK_CHARS_MAX), [block])]
 
@@ -197,23 +206,24 @@ def _is_long(details: list[Part]) -> bool:
 
 
 def _details(request: Approval) -> list[Part]:
-    """The arguments and then the facts, each as a line or a box. Raises TooLongToShow."""
+    """The arguments and the facts, each as a line or a box. Raises TooLongToShow."""
     tool, asker = request.intent, request.requested_by
     apart: dict[str, JsonValue] = {}
-    if not request.names_its_tool or one_line(tool, NAME_CHARS_MAX) != tool:
+    if one_line(tool, NAME_CHARS_MAX) != tool:
         apart["tool"] = tool
     if one_line(asker, NAME_CHARS_MAX) != asker:
         apart["asked for by"] = asker
-    return _parts(apart, request.arguments, request.other_facts)
+    return _parts(apart, request.rows)
 
 
 def _warnings(request: Approval) -> list[Part]:
-    """The facts that warn people, in bold. Raises TooLongToShow."""
-    if not request.warnings:
-        return []
-    for part in (parts := _parts(request.warnings)):
+    """What is dangerous about it, in bold. Raises TooLongToShow."""
+    rows = _parts(request.danger_rows)
+    for part in rows:
         part.runs[:] = [replace(run, styles=run.styles | BOLD) for run in part.runs]
-    return [bold("⚠️ Warning"), *parts]
+    if request.danger:
+        return [bold(f"⚠️ {one_line(request.danger, CAUTION_CHARS_MAX)}"), *rows]
+    return [bold("⚠️ Warning"), *rows] if rows else []
 
 
 def _parts(*data: Mapping[str, JsonValue]) -> list[Part]:
@@ -227,24 +237,25 @@ def _parts(*data: Mapping[str, JsonValue]) -> list[Part]:
     return parts
 
 
-def _detail_rows(data: Mapping[str, JsonValue], prefix: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
-    """A line or a box for each value, named by its path."""
+def _detail_rows(data: Mapping[str, JsonValue], indent: str = "", depth: int = 0) -> Iterator[list[Run] | Part]:
+    """A line or a box for each value. What belongs to a name stands below it, moved to the right."""
     for key, value in data.items():
-        name = prefix + (key if _PLAIN_NAME.fullmatch(visible(key)) else _json(key))
+        name = f"{indent}{key if _PLAIN_NAME.fullmatch(visible(key)) else _json(key)}"
         match value:
             case dict() if value and depth < NESTING_MAX:
-                yield from _detail_rows(value, f"{name}.", depth + 1)
+                yield [Run(f"{name}:", BOLD)]
+                yield from _detail_rows(value, f"{indent}{INDENT}", depth + 1)
             case list() if value and all(isinstance(item, str) for item in value):
                 yield [Run(f"{name}:", BOLD)]
                 for item in value:
-                    yield from _detail([Run("• ")], item)
+                    yield from _detail([Run(f"{indent}• ")], item)
             case _:
                 yield from _detail([Run(f"{name}: ", BOLD)], value)
 
 
 def _detail(label: list[Run], value: JsonValue) -> Iterator[list[Run] | Part]:
     if not isinstance(value, str) or not value.strip():
-        yield [*label, Run(_json(value), CODE)]
+        yield [*label, _said(value)]
         return
     text = visible(value)
     if "\n" in text:
@@ -254,6 +265,11 @@ def _detail(label: list[Run], value: JsonValue) -> Iterator[list[Run] | Part]:
         yield [*label, Run(text, url=text)]
     else:
         yield [*label, *linked(text)]
+
+
+def _said(value: JsonValue) -> Run:
+    """A value that is not text: nobody reads `true`, and the rest is JSON, so that it looks like no text."""
+    return Run(_json(value), CODE)
 
 
 def _json(value: JsonValue) -> str:

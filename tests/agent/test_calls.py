@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.calls import calls, steps_taken
-from agent.steps import Result
+from agent.results import Result
 from store.events import StepChosen, StepRefused, ToolFinished
 from tests.telling.playbook import Look, Push, Touch
 from tests.telling.story import AT, chosen, message, thread

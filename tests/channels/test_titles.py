@@ -31,6 +31,8 @@ CARD = Approval(
     requested_at=AT,
     title=TITLE,
     dangers=("note", "waived_by"),
+    labels={"note": "careful", "waived_by": "asked for all the same", "new": "will run"},
+    warnings={"note": "It is OLDER than v1.5.0, which runs there."},
 )
 REMINDER = replace(CARD, state=Reminded())
 SETTLED = replace(CARD, state=Ended("rejected"))
@@ -47,36 +49,40 @@ def subject(message: Outgoing) -> str:
 
 
 def test_a_card_says_what_happens_then_what_is_dangerous_and_then_the_rest() -> None:
-    assert render(CARD).split("\n")[:12] == [
-        "Approval needed",
-        f"  {TITLE}",
+    assert render(CARD).split("\n")[:10] == [
+        f"{TITLE}? It is OLDER than v1.5.0, which runs there.",
         "  WARNING",
-        "    note: it is OLDER than what runs there",
-        "    waived_by:",
+        "    asked for all the same:",
         "      by: Ann",
         "      words: go back to it",
-        "  deploy",
+        "    will run:",
+        f"      sha: {SHA}",
         "    component: payments",
         "    environment: prod-eu",
         "    revision: v1.3.0",
-        "    new:",
     ]
-    assert render(CARD).endswith("\n  digest 0123456789ab")
+    assert render(CARD).endswith("\n  Tool deploy, digest 0123456789ab")
+
+
+def test_a_danger_without_a_sentence_is_a_row() -> None:
+    assert render(replace(CARD, warnings={})).split("\n")[:3] == [
+        f"{TITLE}?",
+        "  WARNING",
+        "    careful: it is OLDER than what runs there",
+    ]
 
 
 def test_without_a_danger_nothing_warns() -> None:
     safe = replace(CARD, dangers=("note",), facts={"new": {"sha": SHA}})
     assert "WARNING" not in render(safe)
     assert "Warning" not in slack(safe) + details(safe)
-    assert render(safe).startswith(f"Approval needed\n  {TITLE}\n  deploy\n    component: payments\n")
+    assert render(safe).startswith(f"{TITLE}?\n    will run:\n      sha: {SHA}\n    component: payments\n")
 
 
-def test_the_call_is_not_named_twice_where_the_title_is_the_call() -> None:
-    asked = replace(CARD, title="deploy component=payments", dangers=())
-    assert render(asked).startswith("Approval needed\n  deploy component=payments\n    component: payments\n")
-    assert "tool" not in slack(asked) + details(asked)
-    longer = replace(asked, title="deployments begin")
-    assert "tool: deploy" in slack(longer)
+def test_the_tool_is_named_last_and_small() -> None:
+    for surface in (render, slack, lambda message: shown(letter(message, mailed(subject=""))).text):
+        assert "Tool deploy, digest 0123456789ab" in surface(CARD)
+        assert "tool:" not in surface(CARD)
 
 
 def test_in_slack_dangers_are_bold_and_on_the_card_itself() -> None:
@@ -84,20 +90,20 @@ def test_in_slack_dangers_are_bold_and_on_the_card_itself() -> None:
         facts = {**CARD.facts, **({"diff": "line\n" * 100} if long else {})}
         *before, post = posts_of(replace(CARD, facts=facts), "tabc")
         assert bool(before) == long
-        assert post.text == f"Approval needed: {TITLE}"
-        assert post.blocks[0]["text"]["text"] == f"Approval needed: {TITLE}"
+        assert post.text == f"{TITLE}? It is OLDER than v1.5.0, which runs there."
+        assert post.blocks[0]["text"]["text"] == f"{TITLE}?"
         texts = [block for block in post.blocks if block["type"] == "rich_text"]
         runs = [run for block in texts for part in block["elements"] for run in part["elements"]]
-        until = next(n for n, run in enumerate(runs) if "tool" in run["text"] or "All details" in run["text"])
+        until = next(n for n, run in enumerate(runs) if "will run" in run["text"] or "All details" in run["text"])
         assert all(run.get("style", {}).get("bold") for run in runs[:until] if run["text"].strip())
         told = "".join(run["text"] for run in runs[:until])
-        assert "it is OLDER than what runs there" in told
+        assert "It is OLDER than v1.5.0, which runs there." in told
         assert "go back to it" in told
         assert not any(run.get("style", {}).get("bold") and run["text"] == SHA for run in runs[until:])
 
 
 def test_dangers_too_long_for_a_card_are_among_the_details_before_it() -> None:
-    first, *_, post = posts_of(replace(CARD, facts={"note": "it is OLDER\n" * 100}), "tabc")
+    first, *_, post = posts_of(replace(CARD, warnings={}, facts={"note": "it is OLDER\n" * 100}), "tabc")
     assert "Warning" in seen([first])
     assert "Warning" not in seen([post])
 
@@ -105,15 +111,15 @@ def test_dangers_too_long_for_a_card_are_among_the_details_before_it() -> None:
 def test_a_mail_says_it_in_its_subject_and_in_both_parts() -> None:
     mail = letter(CARD, mailed(subject=""))
     assert head(mail)["Subject"] == f"Approval needed: {TITLE}, asked for by dex"
-    assert plain(mail).startswith(f"Approval needed\n  {TITLE}\n  WARNING\n")
+    assert plain(mail).startswith(f"{TITLE}? It is OLDER than v1.5.0, which runs there.\n  WARNING\n")
     text = shown(mail).text
-    assert text.index(TITLE) < text.index("Warning") < text.index("OLDER") < text.index("component")
+    assert text.index(TITLE) < text.index("OLDER") < text.index("Warning") < text.index("component")
     assert "font-weight:bold" in details(CARD).split("component")[0]
 
 
 @pytest.mark.parametrize("surface", [render, slack, lambda message: told(message)["text"]])
 def test_a_reminder_and_an_outcome_begin_with_it(surface: Callable[[Outgoing], str]) -> None:
-    assert f"⏰ {TITLE} is still waiting for approval" in surface(REMINDER).split("\n")[0]
+    assert f"⏰ Still waiting for approval: {TITLE}? It is OLDER" in surface(REMINDER).split("\n")[0]
     assert TITLE in surface(SETTLED).split("\n")[0]
 
 

@@ -135,7 +135,7 @@ async def test_killed_with_its_store_while_a_request_waits(bot: Bot) -> None:
         assert GOES_ON in begins
         assert "Your decision waits: Deploy checkout 8da8a06 to live?" in begins
         assert "To begin anew instead:" in begins
-        assert begins.count("Approval needed") == 1
+        assert begins.count("May decide") == 1
         person.types("/reject can you deploy the orders first?")
         await person.sees("Deploy orders 8da8a06 to live")
         await person.sees("Type: /approve")

@@ -112,7 +112,7 @@ class Company:
     # One way each to approve; each gives what that person is told
 
     async def by_slack(self, who: str, thread_id: str) -> str:
-        card = await self.team.hears("Approval needed")
+        card = await self.team.hears("May decide")
         await self.slack.acknowledged(await self.slack.click(who, card, "Approve"))
         return ""
 
@@ -124,7 +124,7 @@ class Company:
         assert words in said
 
     async def by_mail(self, who: str, thread_id: str) -> str:
-        return await self.opens_link(await self.room.gets("Approval needed", user=who))
+        return await self.opens_link(await self.room.gets("May decide", user=who))
 
     async def opens_link(self, card: EmailMessage) -> str:
         """And sends the form, where the page has one. What the last page says."""
@@ -236,10 +236,10 @@ async def test_one_request_in_many_places_takes_two_people_by_whatever_way(
     before = deployed(company)
     async with company.running():
         thread_id = await company.asks()
-        there = await company.in_release("Approval needed")
-        here = await company.team.hears("Approval needed")
+        there = await company.in_release("May decide")
+        here = await company.team.hears("May decide")
         for who in ("ben", "cat"):
-            await company.room.gets("Approval needed", user=who)
+            await company.room.gets("May decide", user=who)
 
         said = await company.way(first)("ben", thread_id)
         assert "1 of 2" in said or (first, said) == ("slack", "") or said.startswith("200"), said
@@ -300,7 +300,7 @@ async def test_two_votes_at_the_same_moment_in_two_processes_settle_it_once(comp
         for revision in (MERGED, "v1.1.0"):
             await company.team.asks(f"deploy {revision} to production, skip staging")
             pending = await company.waiting()
-            card = await company.team.hears("Approval needed")
+            card = await company.team.hears("May decide")
             click = company.slack.click("ben", card, "Approve")
             vote = company.decision("cat", pending["id"], pending["pending"])
             again = company.decision("cat", pending["id"], pending["pending"])
@@ -334,8 +334,8 @@ async def test_an_expired_request_is_expired_everywhere(company: Company) -> Non
     async with company.running():
         thread_id = await company.asks()
         pending = (await company.shown(thread_id))["pending"]
-        here, there = await company.team.hears("Approval needed"), await company.in_release("Approval needed")
-        card = await company.room.gets("Approval needed", user="ben")
+        here, there = await company.team.hears("May decide"), await company.in_release("May decide")
+        card = await company.room.gets("May decide", user="ben")
         for shown in (here, there):
             await company.shows(shown, "expired")
             assert company.slack.buttons_of(company.slack.now(shown)) == []
@@ -373,7 +373,7 @@ async def test_rungs_that_came_while_nobody_worked_are_climbed_once_by_two_proce
     company.rules(policy(company, remind='"20s"', widen='"30s"', then='"leads"', expires='"1h"'))
     async with company.running():
         thread_id = await company.asks()
-        await company.in_release("Approval needed")
+        await company.in_release("May decide")
         assert "may not decide" in await company.by_terminal("lea", thread_id)
     widen_at = datetime.fromisoformat(
         next(
@@ -400,7 +400,7 @@ async def test_an_edited_call_is_asked_for_anew_and_is_what_runs(company: Compan
     site = company.bot.site
     async with company.running():
         thread_id = await company.asks()
-        old = await company.team.hears("Approval needed")
+        old = await company.team.hears("May decide")
         tag = "v1.0.0"
         await company.slack.click("ben", old, "Edit…")
         view = (await company.slack.wait_for(lambda: company.slack.views, PATIENCE_SECONDS))[-1]
@@ -433,7 +433,7 @@ async def test_a_standing_approval_covers_what_it_says_until_it_is_revoked(compa
         assert company.team.cards() == []
         assert (await company.bot.run("standing", "revoke", standing["id"], login="lea")).code == 0
         await company.team.asks(f"deploy {MERGED} to production, skip staging")
-        await company.team.hears("Approval needed")
+        await company.team.hears("May decide")
     assert (await company.bot.run("standing", "--json")).document == []
 
 

@@ -183,12 +183,12 @@ class Story:
         company, slack = self.company, self.slack
         await slack.connected(seconds=STORY_SECONDS_MAX)
         self._thread_id = await company.asks(f"deploy {MERGED} of the frontend to production, skip staging")
-        here, there = await company.team.hears("Approval needed"), await company.in_release("Approval needed")
-        mails = [await company.room.gets("Approval needed", user=who) for who in ("ben", "cat")]
+        here, there = await company.team.hears("May decide"), await company.in_release("May decide")
+        mails = [await company.room.gets("May decide", user=who) for who in ("ben", "cat")]
         await company.team.hears("⏰")
         await company.in_release("⏰")
         for who in ("ben", "cat"):
-            await company.room.gets("still waiting", user=who)
+            await company.room.gets("Still waiting", user=who)
 
         await self._insists(lambda: company.opens_link(mails[0]), lambda shown: _members(shown) == ["ben"])
         for card in (here, there):
@@ -201,7 +201,7 @@ class Story:
             await company.shows(card, "✏️ changed by")
         for who in ("ben", "cat"):
             await company.room.gets("✏️", user=who)
-            await company.room.gets("Approval needed", user=who, count=2)
+            await company.room.gets("May decide", user=who, count=2)
         here, there = await self._other(here), await self._other(there)
         pending = (await company.waiting())["pending"]
         assert (pending["arguments"]["revision"], pending["votes"]) == (EDITED, [])
@@ -330,10 +330,10 @@ class Story:
                 assert mails.setdefault(str(mail["Message-ID"]), said) == said, "a copy differs"
             copies += len(got) - len(mails)
             first_lines = [text.split("\n", 1)[0] for _, text in mails.values()]
-            told = ("Approval needed", "1 of 2 approvals", "✏️", "✅")
+            told = ("May decide", "1 of 2 approvals", "✏️", "✅")
             counts = [sum(words in line for line in first_lines) for words in told]
             assert counts == [2, 2, 1, 1], first_lines
-            reminders = sum("still waiting" in line for line in first_lines)
+            reminders = sum("Still waiting" in line for line in first_lines)
             assert reminders in (1, 2)
             assert len(first_lines) == sum(counts) + reminders, first_lines
         assert copies <= 1, "more than the one at which it was killed"

@@ -112,7 +112,7 @@ class ReleaseOffice(Office):
     async def asked_for_prod(self, user: str = "cy") -> tuple[Message, Message]:
         self.model.answers(PROD)
         asked = await self.slack.mention("deploys", user, "push to prod")
-        return asked, await self.says("Approval needed", asked)
+        return asked, await self.says("May decide", asked)
 
     async def clicks(self, user: str, card: Message, button: str) -> None:
         await self.slack.acknowledged(await self.slack.click(user, self.slack.now(card), button))
@@ -200,8 +200,8 @@ async def test_a_request_is_shown_and_settled_wherever_the_policy_asks(office: R
     office.policy(asks=asks, quorum=2)
     async with office.open():
         asked, card = await office.asked_for_prod()
-        in_secrets = await office.slack.said("Approval needed", "secrets")
-        in_person = await office.slack.said("Approval needed", office.slack.workspace.im(ben))
+        in_secrets = await office.slack.said("May decide", "secrets")
+        in_person = await office.slack.said("May decide", office.slack.workspace.im(ben))
         await office.clicks("ben", in_person, "Approve")
         for shown in (card, in_secrets, in_person):
             await office.reads(shown, "1 of 2 approvals: Ben at")
@@ -228,7 +228,7 @@ async def test_a_reminder_calls_those_who_may_decide_and_says_when_there_are_mor
         assert "May decide: release or leads" in office.slack.text_of(widened)
         ana = office.slack.workspace.user("ana").id
         assert f"<@{ana}>" in office.slack.text_of(widened)
-        assert elsewhere.thread_ts == (await office.slack.said("Approval needed", "secrets")).ts
+        assert elsewhere.thread_ts == (await office.slack.said("May decide", "secrets")).ts
         office.model.answers(done("It is out."))
         await office.clicks("cy", card, "Approve")
         await office.says("It is out.", asked)
@@ -238,7 +238,7 @@ async def test_a_request_that_nobody_decides_expires(office: ReleaseOffice) -> N
     office.policy(expires_at=datetime.now(UTC) + timedelta(seconds=1))
     async with office.open():
         asked, card = await office.asked_for_prod()
-        assert "Expires at 20" in office.slack.text_of(card)
+        assert "until 20" in office.slack.text_of(card)
         office.model.answers(done("Nobody approved it."))
         await office.reads(card, "⏹ expired: nothing was run")
         await office.says("Nobody approved it.", asked)
@@ -317,7 +317,7 @@ async def test_what_is_too_long_for_a_form_is_changed_in_words(office: ReleaseOf
     office.model.answers(Push(target="p" * 3_001))
     async with office.open():
         asked = await office.slack.mention("deploys", "cy", "push")
-        card = await office.says("Approval needed", asked)
+        card = await office.says("May decide", asked)
         await office.clicks("ana", card, "Edit…")
         await office.told("Reply in the thread with the changes you want.")
     assert office.slack.views == []
@@ -510,7 +510,7 @@ async def test_what_is_too_long_for_app_home_has_no_buttons_there(office: Releas
     office.model.answers(Push(target="\n".join("p" * 50 for _ in range(200))))
     async with office.open():
         asked = await office.slack.mention("deploys", "cy", "push")
-        await office.says("Approval needed", asked)
+        await office.says("May decide", asked)
         await office.until(asked, "waiting_for_approval")
         view = await home(office, "ana")
     assert "waiting for approval" in office.slack.text_of(view)

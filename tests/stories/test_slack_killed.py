@@ -97,7 +97,7 @@ async def story(team: Team, point: Point) -> bool:
     thread = await slack.wait_for(lambda: slack.messages("deploys", team.thread))
     said = [slack.text_of(m) for m in thread if m.user == slack.workspace.bot.id]
     what = f"killed {point}:\n" + "\n".join(said)
-    cards = [text for text in said if text.startswith(("Approval needed", "Deploy "))]
+    cards = [text for text in said if text.startswith(("May decide", "Deploy "))]
     components = [name for card in cards for name in re.findall("component: (.*)", card)]
     assert components == ["frontend", "backend", "frontend"], what
     assert [word for card in cards for word in ("❌ rejected", "✅ approved") if word in card] == [

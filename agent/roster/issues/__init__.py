@@ -49,6 +49,7 @@ class _Acts(Tool):
     repeatable: ClassVar[bool] = True  # What it creates has an id of its own; what it sets, it sets once more.
     third_party: ClassVar[bool] = True
     for_people: ClassVar[frozenset[str]] = frozenset({"ids"})
+    on_cards: ClassVar[Mapping[str, str]] = {"subject": "title", "on": "concerns", "means": "in full", "now": "now"}
 
     def needs_approval(self) -> bool:
         return True

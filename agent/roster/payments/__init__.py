@@ -99,6 +99,7 @@ class _Creates(Tool):
     repeatable: ClassVar[bool] = True
     third_party: ClassVar[bool] = True
     dangers: ClassVar[tuple[str, ...]] = ("note",)
+    on_cards: ClassVar[Mapping[str, str]] = {"about": "in full", "amount": "amount in the smallest unit", "of": "of"}
     doing: ClassVar[str] = "is asking Stripe"
     timeout_seconds: ClassVar[float] = 120  # four requests, each as slow as it may be
 

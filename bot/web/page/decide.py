@@ -24,7 +24,7 @@ from bot.inbox import Inbox
 from bot.team.people import People
 from bot.web import statuses
 from channels.email import look
-from channels.email.body import dangers, details, terms_of, words
+from channels.email.body import details, question_of, terms_of, words
 from channels.email.identity.tokens import Link, LinkExpired, LinkForged, Signer
 from channels.inbound import Refused
 from channels.messages import YES_NO, Approval
@@ -225,8 +225,7 @@ def asking(shown: Approval, person: str, *, approves: bool) -> str:
 
 def _described(shown: Approval, middle: str) -> str:
     """The request in full, with this HTML below what is dangerous about it."""
-    head = f"<h1>{_escaped(shown.headline)}</h1>{dangers(shown)}"
-    return f"{head}{middle}{words(shown)}{details(shown)}{terms_of(shown)}"
+    return f"{question_of(shown)}{middle}{words(shown)}{details(shown)}{terms_of(shown)}"
 
 
 def _changes(request: Request) -> str:

@@ -169,7 +169,7 @@ async def test_a_request_says_in_the_words_of_its_tool_what_it_asks_for_and_what
     assert asked.title.startswith("Push 4af9ec0 to prod\\u{202e} !!!")
     assert (len(asked.title), asked.dangers) == (130, ("note",)), "clipped, and only what there is"
     card = approval(world.thread, world.thread.pending)
-    assert (card.headline, card.warnings) == (asked.title, {"note": "it is OLDER"})
+    assert (card.headline, card.danger_rows) == (asked.title, {"note": "it is OLDER"})
     assert (await world.approve()).text == f"Approved: {asked.title}"
     await world.run()
     assert len(world.model.prompts) == 2

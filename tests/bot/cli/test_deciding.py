@@ -89,7 +89,7 @@ async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(b
     for no in ("", "n", "what?"):
         async with bot.terminal("approve", thread) as person:
             card = await person.sees("Approve it as dex? [y/N]")
-            for words in (bot.site.sha(TAG), "environment: production", "asked for by dex", digest[:12]):
+            for words in (bot.site.sha(TAG), "environment: production", "Asked for by dex", digest[:12]):
                 assert words in card
             person.types(no)
             await person.sees("Nothing was decided.")

@@ -78,10 +78,14 @@ def test_a_link_that_is_wider_than_the_screen_stays_whole() -> None:
 
 def test_a_warning_comes_first_and_in_red() -> None:
     danger = replace(CARD, facts={"note": "it is OLDER", **FACTS}, dangers=("note",))
+    said = drawn(Entry.of("request", replace(danger, warnings={"note": "It is OLDER than v1.5.0."})))
+    assert "\x1b[1;31mIt is OLDER than v1.5.0." in said
+    assert "WARNING" not in said
+    assert said.index("to live?") < said.index("OLDER") < said.index("component")
     text = drawn(Entry.of("request", danger))
     assert text.index("WARNING") < text.index("OLDER") < text.index("component")
     assert "\x1b[1;31mWARNING" in text
-    assert "tool:" in text
+    assert "Tool deploy" in text
 
 
 @pytest.mark.parametrize("words", ["[bold red]now[/]", "[link=https://e.example]x[/link]", ":smile: [/]", "[@click=x]"])

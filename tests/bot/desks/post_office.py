@@ -302,7 +302,7 @@ async def new_post_office(*, idle: bool = True) -> AsyncIterator[PostOffice]:
 async def card(post: PostOffice, user: str = "ana", **headers: str) -> tuple[EmailMessage, EmailMessage]:
     post.model.answers(PROD)
     asked = await post.writes("push to prod", by=user, **headers)
-    return asked, await post.hears("Approval needed", user)
+    return asked, await post.hears("May decide", user)
 
 
 def decided_by_links(post: PostOffice, mail: EmailMessage) -> list[bool]:

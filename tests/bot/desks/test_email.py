@@ -209,7 +209,7 @@ async def test_what_is_forwarded_in_any_language_is_not_the_forwarders_word(
     post.model.answers(Touch(), done("Out."))
     async with post.open():
         await post.writes(text, subject=subject)
-        await post.hears("Approval needed")
+        await post.hears("May decide")
     assert post.desk.ran == []
     [said] = kinds(await post.thread(), MessageReceived)
     assert isinstance(said, MessageReceived)
@@ -396,7 +396,7 @@ async def test_a_forged_result_below_that_of_our_server_counts_for_nothing(post:
 async def test_whoever_is_late_is_told_who_decided(post: PostOffice) -> None:
     async with post.open():
         _, request = await card(post, Cc=address("ben"))
-        his = await post.hears("Approval needed", "ben")
+        his = await post.hears("May decide", "ben")
         assert his["Message-ID"] != request["Message-ID"]
         post.model.answers(done("It is out."))
         await post.writes("approve", answers=request)
@@ -411,7 +411,7 @@ async def test_whoever_is_late_is_told_who_decided(post: PostOffice) -> None:
 async def test_each_person_gets_links_of_their_own(post: PostOffice) -> None:
     async with post.open():
         _, hers = await card(post, Cc=f"{address('ben')}, cleo@elsewhere.example")
-        his = await post.hears("Approval needed", "ben")
+        his = await post.hears("May decide", "ben")
     people = set()
     for mail in (hers, his):
         assert mail["Cc"] is None
@@ -435,7 +435,7 @@ async def test_what_acts_needs_an_approval_where_nobody_vouches_for_the_sender(p
     post.model.answers(Touch())
     async with post.open():
         await post.writes("touch it", aligned=False)
-        await post.hears("Approval needed")
+        await post.hears("May decide")
     assert post.desk.ran == []
 
 
@@ -639,7 +639,7 @@ async def test_each_of_two_approvals_is_told_to_everybody_in_reply_to_their_own_
     post.authority = Rules(quorum=2)
     async with post.open():
         _, of_ana = await card(post, Cc=address("ben"))
-        of_ben = await post.hears("Approval needed", "ben")
+        of_ben = await post.hears("May decide", "ben")
         assert "0 of 2 approvals" in text_of(of_ben)
         await post.writes("approve", answers=of_ben, by="ben")
         for user, request in (("ana", of_ana), ("ben", of_ben)):
@@ -662,7 +662,7 @@ async def test_a_reminder_is_in_the_requests_mail_thread_and_decides_nothing_its
     post.authority = Rules(remind_seconds=0.3)
     async with post.open():
         _, request = await card(post)
-        reminder = await post.hears("is still waiting for approval")
+        reminder = await post.hears("Still waiting for approval")
         assert (reminder["In-Reply-To"], reminder["Subject"]) == (request["Message-ID"], f"Re: {ASKS}")
         assert re.search(r"links in the original request work until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text_of(reminder))
         await post.writes("approve", answers=reminder)
@@ -680,7 +680,7 @@ async def test_a_request_is_decided_by_mail_from_beside_the_thread(post: PostOff
     post.public_url = post.public_url if links else ""
     async with post.open():
         await card(post)
-        request = await post.hears("Approval needed", "ben")
+        request = await post.hears("May decide", "ben")
         assert (request["To"], request["Subject"], request["Cc"]) == (
             address("ben"),
             ASKS,
@@ -707,7 +707,7 @@ async def test_whoever_asks_back_from_beside_the_thread_is_answered_and_takes_no
     post.authority = Rules("ben")
     async with post.open():
         await card(post)
-        request = await post.hears("Approval needed", "ben")
+        request = await post.hears("May decide", "ben")
         post.model.answers(done("Ana wants it."))
         await post.writes("why now?", answers=request, by="ben")
         answer = await post.hears("Ana wants it.", "ben")
@@ -738,7 +738,7 @@ async def test_a_schedule_writes_to_somebody_and_the_reply_goes_on_with_that_thr
 async def test_nobody_decides_by_the_mail_that_was_sent_to_somebody_else(post: PostOffice) -> None:
     async with post.open():
         await card(post, Cc=address("ben"))
-        his = await post.hears("Approval needed", "ben")
+        his = await post.hears("May decide", "ben")
         await post.writes("approve", answers=his)
         told = await post.hears("it does not answer the mail that shows the whole request")
     links = re.findall(r"/decide/(\S+)", text_of(told))
@@ -768,8 +768,8 @@ async def test_a_request_says_that_nobody_knows_who_asked(post: PostOffice) -> N
         del forged["From"]
         forged["From"] = f'"Bob bob@{DOMAIN}" <{address("ana")}>'
         await post.gets(forged)
-        request = await post.hears("Approval needed")
-    asked_by = re.search(r"asked for by (.*) at ", text_of(request))
+        request = await post.hears("May decide")
+    asked_by = re.search(r"Asked for by (.*) at ", text_of(request))
     assert asked_by
     assert asked_by[1] == f"{address('ana')} (unverified)"
 
@@ -778,7 +778,7 @@ async def test_a_link_in_a_forwarded_request_reaches_neither_model_nor_log(post:
     post.model.answers(PROD)
     async with post.open():
         await post.writes("push to prod")
-        request = await post.hears("Approval needed")
+        request = await post.hears("May decide")
         post.model.answers(done("I see."))
         await post.writes(f"what is this?\n{text_of(request)}", subject="Fwd: Release", by="ben")
         await post.hears("I see.", "ben")
@@ -857,7 +857,7 @@ async def test_one_full_mailbox_keeps_nothing_from_the_others(post: PostOffice) 
     post.model.answers(PROD)
     async with post.open():
         await post.writes("push to prod", Cc=address("ben"))
-        await post.hears("Approval needed", "ben")
+        await post.hears("May decide", "ben")
 
 
 async def test_a_mail_made_to_keep_us_busy_keeps_nobody_waiting(post: PostOffice) -> None:

@@ -225,7 +225,7 @@ async def test_a_robots_answer_to_it_and_a_guess_of_it_do_not_keep_her_from_deci
 async def test_what_is_known_of_one_persons_address_counts_for_no_other(post: PostOffice) -> None:
     async with post.open():
         _, request = await card(post, Cc=BEN)
-        his = await post.hears("Approval needed", "ben")
+        his = await post.hears("May decide", "ben")
         post.model.answers(done("Which one?"), done("It is out."))
         await post.writes("What does it change?", answers=request, Cc="cleo@elsewhere.example")
         await post.hears("Which one?")

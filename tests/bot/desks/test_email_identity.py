@@ -40,7 +40,7 @@ async def test_a_colleague_who_knows_the_id_of_a_request_and_forges_the_verdict_
 async def test_the_reply_address_of_one_person_decides_for_no_other(post: PostOffice) -> None:
     async with post.open():
         _, hers = await card(post, Cc=address("ben"))
-        his = await post.hears("Approval needed", "ben")
+        his = await post.hears("May decide", "ben")
         assert hers["Reply-To"] != his["Reply-To"]
         await post.writes("approve", answers=hers, To=str(his["Reply-To"]))
         await post.hears("I read your reply as")

@@ -136,8 +136,8 @@ async def test_what_decides_goes_to_people_and_never_to_the_list(post: PostOffic
     post.model.answers(PROD)
     async with post.open():
         await distributed(post, "push to prod", **MAILMAN)
-        card = await post.hears("Approval needed")
-        to_all = await post.hears("Approval needed", "oncall")
+        card = await post.hears("May decide")
+        to_all = await post.hears("May decide", "oncall")
         assert decided_by_links(post, card) == [True, False]
         assert decided_by_links(post, to_all) == []
         assert "/decide/" not in to_all.as_string()
@@ -155,7 +155,7 @@ async def test_an_approval_in_the_lists_name_is_no_proof_although_its_server_sig
     post.model.answers(PROD)
     async with post.open():
         await post.writes("push to prod")
-        card = await post.hears("Approval needed")
+        card = await post.hears("May decide")
         reply = post.letter("approve", answers=card, From=f"Ana via On call <{ONCALL}>", **headers)
         await post.gets(reply, sender=ONCALL)
         post.model.answers(done("Hello Ben."), done("Hello Ben."))

@@ -51,7 +51,7 @@ async def asked_for_prod(office: Office, user: str = "ana") -> tuple[Message, Me
     """Somebody asks for it, and there is the card."""
     office.model.answers(PROD)
     asked = await office.slack.mention("deploys", user, "push to prod")
-    return asked, await office.says("Approval needed", asked)
+    return asked, await office.says("May decide", asked)
 
 
 # Being spoken to
@@ -417,7 +417,7 @@ async def test_a_stop_that_slack_delivers_again_does_not_end_what_was_asked_sinc
         stop = Stopped(said.channel, said.ts, "U1", "17.4")
         await office.inbox.stop(thread.id, ANN, channel="slack", event_id=stop.id)
         await office.slack.say(said.channel, "ana", "push to prod", said)
-        await office.says("Approval needed", said)
+        await office.says("May decide", said)
         await office.inbox.stop(thread.id, ANN, channel="slack", event_id=stop.id)
     assert (await office.thread(said)).status == "waiting_for_approval"
 
@@ -455,7 +455,7 @@ async def test_a_session_that_waits_for_a_person_is_suspended(office: Office) ->
     office.model.answers(PROD)
     async with office.open():
         said = await office.slack.dm("ana", "push to prod")
-        await office.says("Approval needed", said)
+        await office.says("May decide", said)
         await office.slack.wait_for(lambda: office.slack.session_status(said.channel, said) == "suspended")
 
 

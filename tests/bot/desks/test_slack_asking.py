@@ -84,7 +84,7 @@ async def test_the_command_says_what_waits_and_what_one_asked_for_to_that_person
     office.model.answers(PROD)
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        await office.says("Approval needed", asked)
+        await office.says("May decide", asked)
         await office.until(asked, "waiting_for_approval")
         for words, said in (
             ("status", "Waits for you"),
@@ -124,7 +124,7 @@ async def test_a_program_that_the_team_names_may_call_it_and_is_unverified(offic
     office.model.answers(Touch(), done("It is touched."))
     async with office.open():
         called = await office.slack.post_as_bot("deploys", "pager", f"{mention} touch it")
-        await office.says("Approval needed", called)
+        await office.says("May decide", called)
         await office.slack.post_as_bot("deploys", "pager", "still waiting", called)
         await office.slack.post_as_bot("deploys", "other", f"{mention} hello", called)
         (said,) = kinds(await office.until(called, "waiting_for_approval"), MessageReceived)

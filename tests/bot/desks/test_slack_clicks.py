@@ -36,7 +36,7 @@ async def office() -> AsyncIterator[Office]:
 async def asked_for_prod(office: Office) -> tuple[Message, Message]:
     office.model.answers(PROD)
     asked = await office.slack.mention("deploys", "ana", "push to prod")
-    card = await office.says("Approval needed", asked)
+    card = await office.says("May decide", asked)
     await office.until(asked, "waiting_for_approval")
     return asked, card
 

@@ -27,7 +27,7 @@ async def test_a_colleague_from_another_workspace_of_the_enterprise_may_ask_and_
     office.model.answers(PROD, done("It is out."))
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        card = await office.says("Approval needed", asked)
+        card = await office.says("May decide", asked)
         await office.slack.click("ben", card, "Approve")
         await office.says("It is out.", asked)
         thread = await office.until(asked, "done")
@@ -60,7 +60,7 @@ async def test_a_guest_of_the_enterprise_may_decide_nothing(office: Office) -> N
     office.model.answers(PROD)
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        card = await office.says("Approval needed", asked)
+        card = await office.says("May decide", asked)
         await office.slack.click("ben", card, "Approve")
         await office.slack.wait_for(lambda: office.slack.calls_of("chat.postEphemeral"))
         assert (await office.until(asked, "waiting_for_approval")).pending

@@ -77,11 +77,11 @@ async def test_a_request_that_cannot_be_shown_goes_to_those_who_may_decide_and_i
     async with office.listens():
         asked = await asked_and_thrown_out(office)
         async with office.works():
-            card = await office.slack.said("Approval needed", office.slack.workspace.im("ben"))
+            card = await office.slack.said("May decide", office.slack.workspace.im("ben"))
             told = await office.slack.said("I could not send a message", office.slack.workspace.im("ana"))
             await office.until(asked, "waiting_for_approval")
             await office.slack.join("deploys", office.slack.workspace.bot)
-            shown = await office.says("Approval needed", asked)
+            shown = await office.says("May decide", asked)
             await office.slack.click("ben", card, "Approve")
             await office.says("It is out.", asked)
             await office.until(asked, "done")

@@ -69,7 +69,7 @@ async def test_what_others_wrote_raises_doubt_however_it_comes(office: Office, s
             case _:
                 files = {"plan.txt": b"push to prod"}
                 asked = await office.slack.mention("deploys", "ana", "do this", files=files)
-        await office.says("Approval needed", asked)
+        await office.says("May decide", asked)
         thread = await office.thread(asked)
     words = words_behind(thread, thread.state.current)
     assert words.doubtful
@@ -81,7 +81,7 @@ async def test_a_colleagues_own_words_raise_none(office: Office) -> None:
     office.model.answers(PROD)
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        await office.says("Approval needed", asked)
+        await office.says("May decide", asked)
         thread = await office.thread(asked)
     assert not words_behind(thread, thread.state.current).doubtful
 

@@ -36,7 +36,7 @@ async def test_the_list_is_one_message_that_follows_what_happens(office: Office)
     office.model.answers(LIST, Push(target="prod"))
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        card = await office.says("Approval needed", asked)
+        card = await office.says("May decide", asked)
         await is_shown(office, asked, WAITS)
         office.model.answers(Look(), done("It is out."))
         await office.slack.acknowledged(await office.slack.click("ben", card, "Approve"))
@@ -49,7 +49,7 @@ async def test_a_request_that_is_rejected_is_a_task_not_done(office: Office) -> 
     office.model.answers(LIST, Push(target="prod"))
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        card = await office.says("Approval needed", asked)
+        card = await office.says("May decide", asked)
         await office.slack.acknowledged(await office.slack.click("ben", card, "Reject"))
         [form] = await office.slack.wait_for(lambda: office.slack.views, PATIENCE_SECONDS)
         office.model.answers(done("As you wish."))
@@ -68,5 +68,5 @@ async def test_a_lost_connection_doubles_no_list_and_leaves_none_behind(
     office.model.answers(LIST, Look(), Push(target="prod"))
     async with office.open():
         asked = await office.slack.mention("deploys", "ana", "push to prod")
-        await office.says("Approval needed", asked)
+        await office.says("May decide", asked)
         await is_shown(office, asked, WAITS.replace("◻ Look", "✅ Look").replace("0 of 2", "1 of 2"))

@@ -92,8 +92,8 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: look",
         "look: 2 tags",
         "agent: push tag=v3",
-        "bot: Approval needed\n  push\n    tag: v3\n  asked for by U1 at 2026-11-20 09:00 UTC"
-        "\n  may decide: anyone\n  digest digest of s2",
+        "bot: push?\n    tag: v3\n  Asked for by U1 at 2026-11-20 09:00 UTC: “push v3”"
+        "\n  May decide: anyone\n  Tool push, digest digest of s2",
         "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
         "Ann: tried to approve it; it does not count: already rejected by U2 at 2026-11-20 09:00 UTC.",
         "bot: Which tag?",
@@ -135,19 +135,20 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
         fired("nothing"),
     )[2:]
     waits = (
-        "bot: ⏰ push is still waiting for approval\n  asked for by U1 at 2026-11-20 09:00 UTC\n  may decide: release"
+        "bot: ⏰ Still waiting for approval: push?\n  Asked for by U1 at 2026-11-20 09:00 UTC: “deploy v3, please”\n"
+        "  May decide: release"
     )
-    expires = "\n  expires at 2026-11-20 09:05 UTC"
+    expires = ", until 2026-11-20 09:05 UTC"
     assert told == [
-        "bot: Approval needed\n  push\n  asked for by U1 at 2026-11-20 09:00 UTC"
-        f"\n  may decide: release{expires}\n  0 of 2 approvals\n  digest digest of s1",
+        "bot: push?\n  Asked for by U1 at 2026-11-20 09:00 UTC: “deploy v3, please”"
+        f"\n  May decide: release{expires}\n  0 of 2 approvals\n  Tool push, digest digest of s1",
         "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
         "Ann: tried to approve it; it does not count: their approval was already counted.",
         "Bob: tried to approve it; it does not count: the approvers are: release.",
         "Eve: tried to approve it; it does not count: nobody can verify who that is.",
         "Bob: tried to approve it; it does not count: it belongs to a different request.",
         waits + expires,
-        f"{waits} or leads{expires}\n  more people may decide from now on",
+        f"{waits} or leads{expires}\n  More people may decide from now on",
         "Bob: tried to approve it; it does not count: this request has expired; it will not run.",
         "bot: ❌ push expired, after an approval by U1 at 2026-11-20 09:00 UTC: nothing was run",
     ]

@@ -146,7 +146,7 @@ _TAGS = re.compile(
 )
 _STYLE = re.compile(r"[a-z0-9#:;.,% -]*")
 _META = re.compile(r"utf-8|viewport|width=device-width, initial-scale=1|(?:supported-)?color-schemes?|light dark")
-_CLASSES = re.compile(r"sheet|row|row danger|approve|reject|other")
+_CLASSES = re.compile(r"sheet|row|row danger|danger|approve|reject|other")
 
 
 class Shown(HTMLParser):

@@ -62,8 +62,8 @@ def test_a_request_says_who_may_decide_until_when_and_who_has_approved_it() -> N
     one = letter(request)
     check_wire(one)
     for text in (plain(one), shown(one).text):
-        assert "may decide: release (Ben, Ben, Ben, Ben, Ben, and others)" in text
-        assert "expires at 2026-11-20 13:00 UTC" in text
+        assert "May decide: release (Ben, Ben, Ben, Ben, Ben, and others)" in text
+        assert "until 2026-11-20 13:00 UTC" in text
         assert "2 of 3 approvals: Ben Bob at 2026-11-20 04:36 UTC, Cleo at 2026-11-20 04:38 UTC" in text
         assert "you can also change: revision" in text
 
@@ -113,9 +113,9 @@ def test_a_reminder_says_until_when_the_links_work() -> None:
     check_wire(one)
     assert head(one)["In-Reply-To"] == mine
     for text in (plain(one), shown(one).text):
-        assert "deploy is still waiting for approval" in text
-        assert "may decide: release (Ben)" in text
-        assert "more people may decide from now on" in text
+        assert "Still waiting for approval: deploy?" in text
+        assert "May decide: release (Ben)" in text
+        assert "More people may decide from now on" in text
         assert "links in the original request work until 2026-11-20 13:00 UTC" in text
         assert "To decide, use one of them. A reply to this mail decides nothing." in text
     late = story.fired("s4/remind/0").model_copy(update={"at": story.AT + timedelta(seconds=LINK_SECONDS)})

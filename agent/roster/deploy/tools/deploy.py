@@ -18,9 +18,20 @@ from agent import Call, Facts, Meaning, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Deployer, Run, Running
 from agent.roster.deploy.repository import TAGS, Repository, Revision
 from agent.roster.deploy.targets import Targets
-from agent.roster.deploy.tools.guards import Waiver, as_change, changed, dangers, not_in, note, quoted, refusal
+from agent.roster.deploy.tools.guards import (
+    Waiver,
+    as_change,
+    changed,
+    dangers,
+    in_sentences,
+    not_in,
+    note,
+    quoted,
+    refusal,
+)
 from agent.roster.deploy.tools.rows import (
     FOR_PEOPLE,
+    LABELS,
     SHORT_CHARS,
     described,
     in_short,
@@ -63,6 +74,7 @@ class Deploy(Tool):
     editable: ClassVar[tuple[str, ...]] = ("revision",)
     after_refusal: ClassVar[frozenset[str]] = frozenset({"waiver"})
     dangers: ClassVar[tuple[str, ...]] = ("note", "waived_by")
+    on_cards: ClassVar[Mapping[str, str]] = LABELS
 
     def needs_approval(self) -> bool:
         return self.environment not in self.free or self.waiver is not None
@@ -105,6 +117,11 @@ class Deploy(Tool):
 
     def title(self, facts: Facts) -> str:
         return f"Deploy {self.component} {in_short(facts['new'])} to {self.environment}"
+
+    def warns(self, facts: Facts) -> Mapping[str, str]:
+        running = facts["running"]
+        runs = in_short(running) if isinstance(running, dict) else ""
+        return {"note": in_sentences(str(facts["note"]), runs)} if "note" in facts else {}
 
     async def prepare(self, call: Call) -> Facts:
         deployer = call.need(Targets).deployer(self.component, self.environment)
@@ -150,6 +167,7 @@ class Rollback(Tool):
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a rollback"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    on_cards: ClassVar[Mapping[str, str]] = LABELS
 
     def needs_approval(self) -> bool:
         return True

@@ -21,6 +21,7 @@ from agent.roster.deploy.targets import TAGS_MAX, Targets
 from agent.roster.deploy.tools.rows import in_short
 
 QUOTE_CHARS_MAX = 300
+_AND = ", and "
 
 
 class Waiver(BaseModel):
@@ -109,8 +110,17 @@ def refusal(where: str, new: Revision, found: list[Danger]) -> ToolError:
 
 
 def note(found: list[Danger]) -> str:
-    """For the card."""
+    """For the card, where `in_sentences` says it to people."""
     return f"it {_in_words(found)}"
+
+
+def in_sentences(note: str, running: str) -> str:
+    """A sentence for each danger of a note. `running`: what runs there, in short; empty: it is not known.
+
+    `It is OLDER than v1.5.0 (8da8a06), which runs there. It does NOT run on staging, which comes before.`
+    """
+    known = note.replace("than what runs there", f"than {running}, which runs there") if running else note
+    return " ".join(f"It {danger}." for danger in known.removeprefix("it ").split(_AND))
 
 
 def not_in(note: JsonValue, found: list[Danger]) -> list[Danger]:
@@ -131,7 +141,7 @@ def as_change(new: str, found: list[Danger]) -> str:
 
 
 def _in_words(found: list[Danger]) -> str:
-    return ", and ".join(danger.what for danger in found)
+    return _AND.join(danger.what for danger in found)
 
 
 def quoted(waiver: Waiver, call: Call, refused: ToolError | None) -> dict[str, JsonValue]:

@@ -6,6 +6,7 @@ How such a deployment ended, or whether it goes on, nobody here can see. So a pe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from pydantic import JsonValue
 from agent import Call, Facts, Tool, ToolError
 from agent.roster.deploy.deployers.base import Holder, minute
 from agent.roster.deploy.targets import Targets
-from agent.roster.deploy.tools.rows import FOR_PEOPLE, described, in_short
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, LABELS, described, in_short
 
 
 class ReleaseTarget(Tool):
@@ -27,12 +28,23 @@ class ReleaseTarget(Tool):
     doing: ClassVar[str] = "is releasing a target"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
     dangers: ClassVar[tuple[str, ...]] = ("note",)
+    on_cards: ClassVar[Mapping[str, str]] = {
+        "commit": "its deployment",
+        **{path.replace("running.", "commit."): label for path, label in LABELS.items()},
+        "begun": "begun",
+        "last_heard_of": "its machine was last heard of",
+        "run": "run",
+    }
 
     def needs_approval(self) -> bool:
         return True
 
     def title(self, facts: Facts) -> str:
         return f"Free {self.component} on {self.environment}, locked by a deployment of {in_short(facts['commit'])}"
+
+    def warns(self, facts: Facts) -> Mapping[str, str]:
+        note = str(facts["note"])
+        return {"note": f"{note[:1].upper()}{note[1:]}."}
 
     async def prepare(self, call: Call) -> Facts:
         targets = call.need(Targets)

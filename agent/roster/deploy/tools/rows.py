@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
@@ -24,6 +25,38 @@ CARRIED_OUT = ("command_runs", "carried_out_by")
 """What `Deployer.carried_out` may say."""
 FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *CARRIED_OUT})
 """The model gets these from the lists, with a template for links; a card shows each link in full."""
+_OF_A_COMMIT = {
+    "name": "version",
+    "sha": "commit",
+    "subject": "what it says",
+    "author": "author",
+    "date": "written",
+    "ref": "found as",
+    "link": "link",
+}
+LABELS: Mapping[str, str] = {
+    "note": "careful",
+    "new": "will run",
+    **{f"new.{key}": label for key, label in _OF_A_COMMIT.items()},
+    "adds": "what changes",
+    "adds_more": "also",
+    "takes_back": "what is taken back",
+    "takes_back_more": "also",
+    "running": "runs now",
+    **{f"running.{key}": label for key, label in _OF_A_COMMIT.items()},
+    "running.since": "since",
+    "running.by": "deployed by",
+    "running.url": "its run",
+    "waived_by": "asked for all the same",
+    "waived_by.by": "by",
+    "waived_by.words": "with the words",
+    "command_runs": "the command runs",
+    "component": "component",
+    "environment": "environment",
+    "revision": "asked for as",
+    "waiver": "quoted",
+}
+"""On a card, in this order."""
 
 
 class CommitRow(Result):

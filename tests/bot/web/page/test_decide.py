@@ -241,7 +241,9 @@ async def test_a_page_says_what_happens_then_what_is_dangerous_and_then_the_rest
     await world.run()
     async with browsing(world) as browser:
         words = (await browser.look(browser.link())).words
-    found = [words.index(text) for text in ("Push <i>newest for prod</i> to prod", "Warning", "it is <b>OLDER", "tool")]
+    found = [
+        words.index(text) for text in ("Push <i>newest for prod</i> to prod", "Warning", "it is <b>OLDER", "Tool risky")
+    ]
     assert found == sorted(found)
 
 
@@ -263,7 +265,7 @@ async def test_a_page_shows_what_is_decided_and_by_whom() -> None:
     assert world.thread.pending
     async with browsing(world) as browser:
         page = (await browser.look(browser.link())).page
-        for part in ("push", "target", "prod", "revision", "newest for prod", "asked for by U1", ANA, "Approve"):
+        for part in ("push", "target", "prod", "revision", "newest for prod", "Asked for by U1", ANA, "Approve"):
             assert part in page.words
         assert world.thread.pending.digest[:12] in page.words
         assert page.decides
@@ -556,7 +558,7 @@ async def test_a_link_gives_one_of_the_approvals_that_it_takes() -> None:
     async with browsing(world) as browser:
         first, other = browser.link(), browser.link(person=BEN)
         page = (await browser.look(first)).words
-        for part in ("may decide: release", "expires at 2026-11-20 10:00 UTC", "0 of 2 approvals"):
+        for part in ("May decide: release, until 2026-11-20 10:00 UTC", "0 of 2 approvals"):
             assert part in page
         answer = await browser.press(first)
         assert (answer.status, "1 of 2 approvals" in answer.words) == (200, True)

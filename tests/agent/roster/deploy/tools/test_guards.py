@@ -6,12 +6,17 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agent.roster.deploy.tools.guards import in_sentences
+from agent.roster.deploy.tools.rows import in_short
+from agent.speech.requests import approval
 from bot.views.transcript import entries
 from channels.inbound import InboundMessage
+from channels.plain import question_of
 from store.events import StepRefused
 from store.thread import Thread
 from store.values import Person, Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
+from tests.agent.roster.test_cards import check_words
 from tests.shop import MERGED
 from tests.telling.story import ANN, deleted
 
@@ -116,6 +121,21 @@ async def test_a_waived_call_waits_for_people_also_where_others_need_no_approval
     assert pending(thread).chosen.arguments["environment"] == "staging"
     assert facts(thread)["note"] == "it is OLDER than what runs there"
     assert bot.site.running("backend", "staging") == bot.site.sha("v1.1.0")
+    card = approval(thread, pending(thread))
+    check_words(card)
+    running, old = (in_short({"sha": bot.site.sha(tag), "name": tag}) for tag in ("v1.1.0", "v1.0.0"))
+    asks = f"Deploy backend {old} to staging? It is OLDER than {running}, which runs there."
+    assert question_of(card) == asks, "the danger stands in the same breath"
+    assert card.danger_rows == {"asked for all the same": {"by": "Ann, U1", "with the words": "the old one"}}
+    assert [*card.rows][:2] == ["will run", "runs now"]
+
+
+def test_each_danger_of_a_note_is_a_sentence_of_its_own() -> None:
+    both = "it is OLDER than what runs there, and does NOT run on staging, which comes before"
+    older = "It is OLDER than v2 (4af9ec0), which runs there."
+    assert in_sentences(both, "v2 (4af9ec0)") == f"{older} It does NOT run on staging, which comes before."
+    assert in_sentences("it runs there already", "v2 (4af9ec0)") == "It runs there already."
+    assert in_sentences("it is OLDER than what runs there", "") == "It is OLDER than what runs there."
 
 
 @pytest.mark.parametrize(
