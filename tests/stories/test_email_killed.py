@@ -179,10 +179,10 @@ class Story:
         await eventually(lambda: len(self._mails()) == LETTERS, STORY_SECONDS_MAX)
 
     async def _card(self, component: str, other_than: EmailMessage | None = None) -> EmailMessage:
-        shown = f"\n  deploy\n    component: {component}\n"
+        asks = re.compile(rf"Deploy {component} [^\n]*\?\n")
 
         def is_card(text: str) -> bool:
-            return text.startswith("Approval needed\n") and shown in text
+            return bool(asks.match(text))
 
         def found() -> list[EmailMessage]:
             known = other_than and other_than["Message-ID"]

@@ -118,7 +118,7 @@ async def test_where_an_endpoint_is_gone_the_thread_is_told(webhook: WebhookChan
         "told elsewhere: I could not send a message in webhook:pager (The webhook pager wants no messages any more "
         "(410). Take it out of WEBHOOK_URLS). It was the request “push target=prod” of 2026-11-20 09:00 UTC."
     )
-    assert what.startswith("Approval needed\n  push target=prod\n")
+    assert what.startswith("push target=prod?\n    target: prod\n")
     await world.approve()
     await world.run()
     assert len(pager.posts) == 1, "nothing follows a request that is not there"

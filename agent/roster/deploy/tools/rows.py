@@ -28,7 +28,7 @@ FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *CARRIED_OUT})
 _OF_A_COMMIT = {
     "name": "version",
     "sha": "commit",
-    "subject": "what it says",
+    "subject": "message",
     "author": "author",
     "date": "written",
     "ref": "found as",

@@ -33,13 +33,15 @@ STORY = (
     "code:        run_end_to_end_tests environment=preview",
     "4 checks passed",
     "agent:       deploy component=checkout environment=live revision={merged}",
+    "bot:         Deploy checkout",
+    "commit: {sha}",
     "May decide",
-    "sha: {sha}",
     "❌ rejected deploy",
     "can you deploy the orders first?",
     "agent:       deploy component=orders environment=live revision={merged}",
+    "bot:         Deploy orders",
+    "commit: {sha}",
     "May decide",
-    "sha: {sha}",
     "✅ approved deploy",
     "orders at {sha} is live on live",
     "agent:       deploy component=checkout environment=live revision={merged}",
@@ -158,7 +160,7 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
 
         person.types("roll back the checkout")
         card = await person.sees("Type: /approve")
-        assert f"sha: {site.sha('v1.0.0')}" in squeezed(card)
+        assert f"commit: {site.sha('v1.0.0')}" in squeezed(card)
         person.types("/approve")
         await person.sees("is live on live")
         await person.sees("The end-to-end tests on live passed.")
@@ -203,7 +205,7 @@ async def test_a_demo_that_is_left_in_the_middle_goes_on_in_a_folder_with_any_na
 async def test_on_a_terminal_that_cannot_draw_it_is_plain_text(bot: Bot) -> None:
     async with bot.terminal("demo", TERM="dumb") as person:
         card = await person.sees("Type: /approve")
-        assert "bot:         Approval needed\n" in card
+        assert "bot:         Deploy checkout" in card
         assert "component: checkout\n" in card
         person.types("/quit")
         assert await person.ends() == 0
