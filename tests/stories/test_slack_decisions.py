@@ -228,7 +228,7 @@ async def test_a_reminder_calls_those_who_may_decide_and_says_when_there_are_mor
         assert "May decide: release or leads" in office.slack.text_of(widened)
         ana = office.slack.workspace.user("ana").id
         assert f"<@{ana}>" in office.slack.text_of(widened)
-        assert elsewhere.thread_ts == (await office.slack.said("May decide", "secrets")).ts
+        assert elsewhere.thread_ts == (await office.slack.said(", digest ", "secrets")).ts
         office.model.answers(done("It is out."))
         await office.clicks("cy", card, "Approve")
         await office.says("It is out.", asked)

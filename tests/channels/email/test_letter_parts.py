@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from channels.email.body import MARKDOWN_CHARS_MAX, table
 from channels.email.place import private_place
+from channels.labels import rows
 from channels.messages import Ended, Notice, Outgoing, Question, Text
 from store.text import visible
 from store.values import Person, Place
@@ -313,5 +314,5 @@ def test_every_character_of_a_request_is_in_both_parts(arguments: dict[str, Any]
     facts = {name: value for name, value in facts.items() if name not in arguments}
     one = letter(card(arguments, facts))
     for text in map(squeezed, (plain(one), shown(one).text)):
-        for part in texts_in([arguments, facts]):
+        for part in texts_in(rows(arguments, facts, {})):
             assert squeezed(visible(part)) in text, json.dumps(part)

@@ -168,7 +168,7 @@ async def test_with_a_terminal_it_is_a_conversation(bot: Bot) -> None:
 
         person.types("deploy the checkout v1.1.0 to live, skip preview")
         card = await person.sees("Type: /approve")
-        assert f"sha: {site.sha('v1.1.0')}" in squeezed(card)
+        assert f"commit: {site.sha('v1.1.0')}" in squeezed(card)
         person.types("/reject")
         await person.sees("rejected it, so nothing was deployed")
         assert site.running("checkout", "live") == site.sha("v1.0.0")
