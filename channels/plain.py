@@ -91,7 +91,7 @@ def card(request: Approval, *, says_words: bool = True) -> str:
     """The request in full. `says_words`: with the words that asked for it."""
     lines = [_inline(question_of(request))]
     if unsaid := request.danger_rows:
-        lines += ["  WARNING", *fields(unsaid, "    ")]
+        lines += [*([] if request.danger else ["  WARNING"]), *fields(unsaid, "    ")]
     lines += fields(request.rows, "    ")
     return "\n".join([*lines, *(f"  {line}" for line in terms(request, says_words=says_words))])
 

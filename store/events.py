@@ -19,7 +19,7 @@ from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRe
 from store.recorded import Acted, Recorded
 from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
-from store.values import Attachment, Effect, Person, Place, Usage
+from store.values import Attachment, CardWords, Effect, Person, Place, Usage
 
 TEXT_CHARS_MAX = 50_000
 """The longest text of one message. The inbox clips longer ones and says so."""
@@ -148,9 +148,7 @@ class ApprovalRequested(Recorded):
     """What is asked for, on one line, as its tool says it. Older logs: empty."""
     dangers: tuple[str, ...] = ()
     """The keys of the facts that warn people."""
-    labels: dict[str, str] = {}
-    """By the path of an argument or a fact (`new.sha`), what people read for it. Display only, as `warnings` are."""
-    warnings: dict[str, str] = {}
+    card: CardWords = CardWords()
     policy: dict[str, JsonValue] = {}
     """Who may decide, and until when: `store.authority.terms.Terms`."""
     configuration: dict[str, str] | None = None

@@ -56,6 +56,15 @@ class Person(Fact):
     """By the HTTP API: the name of the person's token in the team file."""
 
 
+class CardWords(Fact):
+    """What people read on a request for what it holds. Display only: what is said of is bound, the words are not."""
+
+    labels: dict[str, str] = {}
+    """By the path of an argument or a fact (`new.sha`), in the order of a card."""
+    warnings: dict[str, str] = {}
+    """By key of a danger, a sentence that says it."""
+
+
 class Attachment(Fact):
     name: str
     media_type: str = ""

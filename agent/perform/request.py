@@ -24,7 +24,7 @@ from store.events import ApprovalDecided, ApprovalRequested
 from store.standing import StandingGranted
 from store.state import StepState
 from store.text import instant, one_line
-from store.values import Place
+from store.values import CardWords, Place
 
 WARNING_CHARS_MAX = 300
 NO_DIGEST = "0" * 64
@@ -72,8 +72,7 @@ def _bound(
             facts=facts,
             title=_title(turn, tool, facts),
             dangers=tuple(name for name in tool.dangers if name in facts),
-            labels=used(tool.on_cards, tool.arguments, facts),
-            warnings=_warnings(turn, tool, facts),
+            card=CardWords(labels=used(tool.on_cards, tool.arguments, facts), warnings=_warnings(turn, tool, facts)),
             configuration=configuration,
             rules=rule.rules,
             policy=terms.model_dump(mode="json", exclude_defaults=True),

@@ -147,7 +147,7 @@ def _request(request: Approval, width: int) -> Iterator[Text]:
     if request.danger:
         yield from _words(visible(request.danger), width, "bold red")
     if request.danger_rows:
-        yield from _words("WARNING", width, "bold red")
+        yield from () if request.danger else _words("WARNING", width, "bold red")
         yield from _rows(_flat(request.danger_rows), width, "red")
     yield Text()
     yield from _rows(_flat(request.rows), width)

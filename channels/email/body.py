@@ -123,8 +123,8 @@ def terms_of(request: Approval) -> str:
 def dangers(request: Approval) -> str:
     """What warns people, as HTML."""
     said = f'<div class="danger" style="{look.WARNING}">{_escaped(request.danger)}</div>' if request.danger else ""
-    rows = f"<p><b>Warning</b></p>{table(request.danger_rows, warns=True)}" if request.danger_rows else ""
-    return said + rows
+    heading = "" if said or not request.danger_rows else "<p><b>Warning</b></p>"
+    return said + heading + table(request.danger_rows, warns=True)
 
 
 def details(request: Approval) -> str:

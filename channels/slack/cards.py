@@ -221,7 +221,7 @@ def _warnings(request: Approval) -> list[Part]:
     rows = _parts(request.danger_rows)
     for part in rows:
         part.runs[:] = [replace(run, styles=run.styles | BOLD) for run in part.runs]
-    if request.danger:
+    if request.danger:  # It says that it is one.
         return [bold(f"⚠️ {one_line(request.danger, CAUTION_CHARS_MAX)}"), *rows]
     return [bold("⚠️ Warning"), *rows] if rows else []
 
