@@ -295,8 +295,7 @@ class ThreadUnserved(Recorded):
     kind: Literal["thread_unserved"] = "thread_unserved"
     why: str
     set_aside: tuple[str, ...] = ()
-    """What has arrived and could not be read, as in `State.arrivals`. It no longer holds up what people do by other
-    ways; a worker that can still reads it. Older logs: nothing."""
+    """Arrived, and not readable (`State.arrivals`): it holds up nothing more, and a worker that can still reads it."""
     holds: bool = False
     """Nothing begins because of that, until it is read, or a person writes, decides or resumes. Older logs: False."""
     place: Place | None = None
