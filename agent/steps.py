@@ -159,7 +159,7 @@ class Tool(Step):
     """A step with a `run()`. It acts, unless its class says that it only looks (`acts = False`).
 
     `run` raises ToolError if it changed nothing. After any other exception or a time-out, the outcome of a tool that
-    is not `repeatable` is unknown, and a person is asked.
+    acts is unknown, and a person is asked.
     """
 
     needs: ClassVar[tuple[type, ...]] = ()

@@ -121,15 +121,21 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
         raise
     except ToolError as error:
         reason = str(error) or "It failed without giving a reason."
-        await turn.note(_finished(turn, step, error=reason, hint=error.hint))
+        if step.restarts and step.chosen.acts:
+            # It tells of this try only: the one that was interrupted may have happened.
+            why = f"it was interrupted, and of the try after that I know only: {reason}"
+            await turn.note(*interrupted(turn, step, why))
+        else:
+            await turn.note(_finished(turn, step, error=reason, hint=error.hint))
     except Exception as error:
         # Only a ToolError guarantees that the tool changed nothing.
         why = _in_one_line(error, tool)
         log.exception("tool_failed", thread=turn.thread.id, step=step.id, intent=step.chosen.intent)
-        if tool.repeatable:
-            await turn.note(_finished(turn, step, error=why))
-        else:
+        if tool.acts:
+            # Also if it could be repeated: chosen again it would be another call, under another key.
             await turn.note(*interrupted(turn, step, why))
+        else:
+            await turn.note(_finished(turn, step, error=why))
     else:
         await turn.note(
             _waiting(turn, step, outcome) if isinstance(outcome, Wait) else _finished(turn, step, result=outcome)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import JsonValue
 
 from agent.perform.unserved import UNSERVED_SECONDS_MAX
-from agent.steps import Call, ToolError
+from agent.steps import Call, OutcomeUnknown, ToolError
 from bot.team.people import Member, People
 from channels.messages import Approval, Ended, Under, Waiting
 from store.authority.binding import digest, hashed
@@ -19,7 +19,7 @@ from store.events import ApprovalRequested, StepChosen, StepRefused, ToolStarted
 from store.values import Person
 from tests.store.authority.pushing import Rules
 from tests.stories.anybody_governed import CAT, DAN, FAY, PEOPLE
-from tests.telling.playbook import Push, World, done, killed, ops
+from tests.telling.playbook import Desk, Push, World, done, killed, ops
 from tests.telling.story import ANN, BOB, approved, requested, started, waits
 
 ASK_ANEW = "It can be asked for anew."
@@ -108,6 +108,33 @@ async def test_of_a_repeat_that_may_not_begin_people_are_asked_how_its_first_try
     assert "the approval by Ann does not count any more" in str(asked)
     assert "not run" not in str(asked)
     assert team.world.desk.ran == ["push_again(target: prod)"]
+
+
+class Doubtful(PushAgain):
+    """It may be repeated under its key, and then does not know either, or is turned away."""
+
+    error: ClassVar[Exception] = OutcomeUnknown("The service does not answer.")
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        raise self.error
+
+
+class TurnedAway(Doubtful):
+    error: ClassVar[Exception] = ToolError("The key was used already.")
+
+
+@pytest.mark.parametrize(("tool", "is_killed"), [(Doubtful, False), (Doubtful, True), (TurnedAway, True)])
+async def test_what_may_have_happened_is_asked_about_and_is_no_failure_also_where_it_could_be_repeated(
+    tool: type[Doubtful], is_killed: bool
+) -> None:
+    team = Team(tools=(tool,))
+    await team.approves(step=tool(target="prod"))
+    if is_killed:
+        team.world.desk.during(tool.intent_name(), killed)
+        await team.world.run()
+    lines = await team.world.run()
+    assert f"asked: I do not know how {tool.intent_name()} target=prod ended. Did it happen?" in lines
+    assert [state.status for state in team.world.thread.state.steps.values()][:1] == ["interrupted"]
 
 
 ANN_ALONE = Member(name="Ann", slack="U1", groups=("release",))
