@@ -50,8 +50,8 @@ def tool_not_begun(state: State, event: ToolNotBegun, index: int) -> None:
         end_step(state, step.id, "cancelled", {"running"}, index)
     elif move_step(state, event.step, {"running"}, status=step.begun_from, restarts=0, **back):
         pass
-    elif move_step(state, event.step, {"interrupted"}, status="refused", ended=event, **back):
-        # Another worker has asked people how it ended, who now know.
+    elif step.attempt == 1 and move_step(state, event.step, {"interrupted"}, status="refused", ended=event, **back):
+        # Another worker has asked people how it ended, who now know. Of a later attempt they do not: it has begun.
         if not step.abandoned:
             state.news_at = index
         _close_question_about(state, event.step, index)

@@ -385,5 +385,15 @@ def test_what_was_not_begun_can_begin_again_as_often_as_it_was_not() -> None:
     assert (step(now).status, step(now).attempt, step(now).starts) == ("approved", 0, 2)
 
 
+def test_what_has_begun_stays_asked_about_where_only_its_next_look_was_not_begun() -> None:
+    begun = (message(), chosen("s1", "slow", acts=True), started("s1"))
+    question = asked("s1q").model_copy(update={"by": "code"})
+    looked = thread(*begun, waits("s1"), fired("s1/wait/1"), started("s1", 2), interrupted("s1"), question)
+    looked = looked.extended([not_begun("s1", 2)])
+    assert (step(looked).status, looked.state.question) == ("interrupted", "s1q")
+    at_first = thread(*begun, interrupted("s1"), question, not_begun("s1"))
+    assert (step(at_first).status, at_first.state.question) == ("refused", "")
+
+
 def test_in_a_cancelled_thread_what_was_not_begun_is_cancelled() -> None:
     assert step(thread(*CARD, approved("s1"), started("s1"), cancelled(), not_begun("s1"))).status == "cancelled"
