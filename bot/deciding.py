@@ -35,7 +35,7 @@ CLICKS_SECONDS_MAX = 5.0
 """How long an approval waits for older clicks on its request to be judged, one of which may reject it."""
 OLDER_CLICK_UNREAD = (
     "Somebody pressed a button of this request before you, and I cannot read that click: it may reject it. Nothing was "
-    "changed. If you want to approve all the same, press the button again."
+    "changed. If you want to approve all the same, do it once more."
 )
 
 
@@ -121,6 +121,8 @@ class Deciding:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLICKS_SECONDS_MAX), contextlib.aclosing(self._store.follow(thread)) as news:
                 async for moved in news:
+                    if any(one in thread.unread and _may_reject(one) for one in moved.aside):
+                        raise Refused(OLDER_CLICK_UNREAD, "moved")  # They have not been told of it.
                     if not _clicks_unread(moved):
                         return moved
         raise Refused(

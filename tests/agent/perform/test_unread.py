@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 import pytest
@@ -13,10 +15,13 @@ from bot.deciding import OLDER_CLICK_UNREAD
 from channels.inbound import Refused
 from store.arrivals import Arrived, ClickArrived, MessageArrived
 from store.events import Event, MessageReceived, ThreadUnserved, ToolFinished
+from store.memory import MemoryStore
 from store.thread import Thread
 from store.values import Place
 from tests.agent.pushing import asked_to_push
 from tests.agent.watching import Watch, watches_what_was_touched
+from tests.fakes.clock import Clock
+from tests.patience import PATIENCE_SECONDS
 from tests.telling.arrivals import Does, PlainReader, click, write
 from tests.telling.playbook import LEASE_SECONDS, TOOLS, Look, RecordingChannel, Touch, World, done
 from tests.telling.story import (
@@ -42,6 +47,16 @@ class NewerReader(PlainReader):
 
     def understands(self, arrived: Arrived, /) -> bool:
         return True
+
+
+class Followed(MemoryStore):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.is_followed = asyncio.Event()
+
+    def follow(self, thread: Thread) -> AsyncGenerator[Thread]:
+        self.is_followed.set()
+        return super().follow(thread)
 
 
 LONG = UNSERVED_SECONDS_MAX
@@ -155,6 +170,25 @@ async def test_an_approval_that_was_clicked_before_people_were_told_of_an_older_
     assert reader.told == [OLDER_CLICK_UNREAD]
     await click(world, "approves", BOB)
     assert (await world.run_unserved())[:2] == ["settled: push approved by Bob", "ran: push(target: prod)"]
+
+
+async def test_an_approval_that_waits_for_an_older_click_does_not_count_when_that_is_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.deciding.CLICKS_SECONDS_MAX", PATIENCE_SECONDS)
+    clock = Clock()
+    store = Followed(clock)
+    world = World(store=store, clock=clock)
+    await asked_to_push(world)
+    await click(world, "rejects", EVE)
+    approves = asyncio.create_task(world.inbox.decide(world.thread.id, BOB, approved=True, digest=world.digest))
+    await store.is_followed.wait()
+    await world.run_unserved()
+    await world.run_unserved(left_alone_seconds=LONG)
+    with pytest.raises(Refused, match="I cannot read that click"):
+        await approves
+    assert world.desk.ran == []
+    assert (await world.approve(BOB)).outcome == "settled"
 
 
 async def test_a_rejection_that_a_newer_version_reads_later_wins_over_a_younger_approval() -> None:
