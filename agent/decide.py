@@ -373,9 +373,9 @@ def _is_reminder(thread: Thread, key: TimerKey) -> bool:
 def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopped: bool) -> Action | None:
     """The tool has no recorded ending: its worker died, or gave up waiting for it."""
     if state.repeatable:
-        if stopped:
-            return None
-        if not state.abandoned and state.restarts + 1 < agent.limits.tool_attempts:
+        if stopped and not (thread.state.cancelled and state.may_have_happened):
+            return None  # It is repeated once it may be: in a cancelled thread never.
+        if not (stopped or state.abandoned) and state.restarts + 1 < agent.limits.tool_attempts:
             begin = _begin(agent, thread, state)
             if isinstance(begin, CannotServe) or (isinstance(begin, RunTool) and begin.tool.repeatable):
                 return begin

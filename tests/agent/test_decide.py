@@ -291,6 +291,12 @@ def test_a_tool_that_this_worker_does_not_have_is_left_to_others_also_after_an_i
     assert kind_of(message(), chosen("s1", "gone"), started("s1", repeatable=True)) is CannotServe
 
 
+def test_what_would_be_repeated_is_asked_about_once_its_thread_is_cancelled() -> None:
+    touching = (message(), touch("s1"), started("s1", repeatable=True))
+    assert kind_of(*touching, cancelled(), sent("cancel/1/notice")) is NoteInterruption
+    assert next_action(*touching, paused()) is None, "it is repeated later"
+
+
 @pytest.mark.parametrize("rest", [paused(), cancelled(), handed_to_human()])
 def test_an_interruption_is_noted_also_where_nothing_may_begin(rest: Event) -> None:
     told = (sent("cancel/1/notice"), sent("h1/handed/say"))
