@@ -103,6 +103,12 @@ class GitHubServer:
         self._holds.append(hold)
         return hold
 
+    def dispatched_by_hand(self, repository: Repository, file: str, ref: str, inputs: Mapping[str, str]) -> None:
+        """Somebody starts it at GitHub's page."""
+        owner, _, repo = repository.name.partition("/")
+        given = {"owner": owner, "repo": repo, "file": file, "ref": ref, "inputs": inputs, "": VERSIONS[0]}
+        self._dispatch(given)
+
     def asked(self, operation: str) -> list[Request]:
         return [one for one in self.requests if one.operation == operation]
 

@@ -126,8 +126,8 @@ class HostedDeployer(ABC):
         if run is None:
             return self._not_shown(known)
         if run.state != "running":
-            if run.ended_at is None:
-                run = replace(run, ended_at=self._notes.now())
+            # The service has a clock of its own.
+            run = replace(run, ended_at=max(run.ended_at or self._notes.now(), run.started_at))
             await self._shared.end(run)
         elif run != known:
             await self._shared.hold(run)

@@ -10,8 +10,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from agent.roster.deploy.deployers.base import Target
 from agent.roster.deploy.deployers.command import CommandTarget
+from agent.roster.deploy.deployers.github import GitHubTarget
 
-KINDS: tuple[type[Target], ...] = (CommandTarget,)
+KINDS: tuple[type[Target], ...] = (CommandTarget, GitHubTarget)
 DEFAULT = CommandTarget
 
 _UNKNOWN = "unknown_kind"
