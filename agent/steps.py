@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from store.events import ApprovalDecided
 from store.text import call_in_words
 from store.values import Effect, Person
 
@@ -26,8 +27,6 @@ MINUTES_MAX = 30 * 24 * 60
 """The longest wait or reminder that the agent may set."""
 Facts = dict[str, JsonValue]
 _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-
-
 AFTER_REFUSAL = "x-after-refusal"
 """Marks the arguments of `Tool.after_refusal` in the JSON schema."""
 
@@ -43,7 +42,7 @@ class Step(BaseModel):
     intent: str = ""
     """Derived for each class. Logs contain it, so a renamed class is a different step."""
     effect: ClassVar[Effect] = "runs"
-    """What choosing the step does. Logs contain it, so an old log keeps its meaning."""
+    """What choosing it does. Logs contain it, so an old log keeps its meaning."""
     acts: ClassVar[bool] = False
     """Whether it may change something outside. Only what acts ever needs an approval."""
 
@@ -147,6 +146,8 @@ class Call:
     """The agent's resources that the tool `needs`, and no others."""
     said: Callable[[str], Said | None] = lambda _: None
     """The message of this thread with this name, as the model reads it (`m7`). None: no verified person wrote it."""
+    votes: tuple[ApprovalDecided, ...] = ()
+    """The approvals by which it runs."""
 
     def need(self, kind: type[T]) -> T:
         """The agent's resource of this type, from its `build`. The tool must list the type in `needs`."""
@@ -170,9 +171,7 @@ class Tool(Step):
     """Running it again does no harm: the service deduplicates by the call's key. What only looks always is."""
     third_party: ClassVar[bool] = False
     """Its facts or results hold text that people outside the team may write: titles, comments, alerts, web pages.
-
-    Whatever is chosen after it needs an approval, as after a stranger's message.
-    """
+    Whatever is chosen after it needs an approval, as after a stranger's message."""
     by_code: ClassVar[bool] = False
     """Only code chooses it: the model is not offered it, and it never runs by anybody else's choice."""
     follows: ClassVar[bool] = False
@@ -214,6 +213,10 @@ class Tool(Step):
     def needs_approval(self) -> bool:
         """Whether a person must approve this call first. A rule of the team can ask for more, never for less."""
         return False
+
+    def on_behalf_of(self) -> tuple[Person, ...]:
+        """Whoever wants this call, as code has found out. They are requesters beside those whose words led to it."""
+        return ()
 
     def is_same(self, arguments: Mapping[str, JsonValue], facts: Facts) -> bool:
         """Whether it is the call with these arguments and facts, in other words: a commit by its short SHA, say.

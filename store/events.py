@@ -86,7 +86,6 @@ class MessageDeleted(Recorded):
 
     kind: Literal["message_deleted"] = "message_deleted"
     message: str
-    """Its event id."""
 
 
 class TriggerReceived(Recorded):
@@ -116,9 +115,10 @@ class StepChosen(Recorded):
     edits: str = ""
     """The step that a person edited into this one instead of approving it."""
     holds: bool = False
-    """An edit: until it has a request of its own or is refused, the edited request is not decided. Older logs: False.
-    Otherwise `v` is SEEN_AND_HELD."""
+    """An edit: until it has a request of its own or is refused, nobody decides the edited one. `v` is SEEN_AND_HELD."""
     editor: Person | None = None
+    on_behalf_of: tuple[Person, ...] = ()
+    """Who wants it, as code has found out. Older logs: nobody."""
     proof: str = ""
     """How the editor was authenticated, as in `ApprovalDecided`."""
     acts: bool = False

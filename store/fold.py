@@ -139,14 +139,14 @@ def _step_chosen(state: State, event: StepChosen, index: int) -> None:
     end_outage(state)
     if not event.holds:  # A person's edit answers nothing that happened before it.
         state.seen = event.seen or index
-    if event.by == "model":
+    if event.by == "model" or effect_of(event) == "rests":  # Also code may say that nothing needs an answer.
         note_reading(state, event, index)
     if event.by == "person":
         state.handed_to_human, state.steps_in_turn, state.errors_in_row = False, 0, 0
     state.current = event.step
     state.steps_in_turn += 1
-    if event.editor:
-        state.words = state.words.by(event.editor)
+    for person in (*([event.editor] if event.editor else []), *event.on_behalf_of):
+        state.words = state.words.by(person)
     supersede_chosen(state, event, index)
     step = state.steps[event.step] = _after_choice(state, event, index)
     if event.third_party:  # From now on the model may read its facts, its result or its error.

@@ -84,7 +84,7 @@ def edit_message(state: State, message: str, text: str | None, index: int) -> No
 
 
 def note_reading(state: State, event: StepChosen, index: int) -> None:
-    """The model has chosen: it has read what its prompt held, and no more."""
+    """The model has chosen: it has read what its prompt held, and no more. Or code has found nothing to answer."""
     asked = state.steps.get(state.question)
     if asked and asked.chosen.by == "model" and state.unread and effect_of(event) != "rests":
         close_question(state, index)  # These words came before the question was asked; they were read after it.

@@ -246,7 +246,8 @@ class State:
     pictured: tuple[int, ...] = ()
     """The indices of the messages with images."""
     read: int = 0
-    """How many events the model had read when it last chose. Steps chosen by code do not answer people."""
+    """How many events the model had read when it last chose. Steps chosen by code do not answer people, but for the one
+    that says that there is nothing to answer."""
     outdated_in_row: int = 0
     """Answers of the model that were discarded since it last chose."""
     edits: Edits = field(default_factory=Edits)

@@ -40,7 +40,7 @@ from store.keys import OutsideId
 from store.recovery import write_back
 from store.state import StepState
 from store.thread import Thread
-from store.values import Place
+from store.values import Person, Place
 
 ERROR_CHARS_MAX = 1_000
 STORE_RETRY_SECONDS = 0.1
@@ -301,10 +301,15 @@ class Turn:
                 "model": answer.model if answer else "",
                 "usage": answer.usage if answer else None,
                 "seen": seen,
+                "on_behalf_of": self._wanted_by(step),
                 "v": SEEN_AND_HELD if seen else 1,
                 "begun": begun,
             }
         )
+
+    def _wanted_by(self, step: Step) -> tuple[Person, ...]:
+        wanted = step.on_behalf_of() if isinstance(step, Tool) else ()
+        return tuple(self.services.authority.identified(person) for person in wanted)
 
     def call(self, step: StepState, attempt: int, facts: Facts | None = None) -> Call:
         """The `Call` for the tool of this step."""
@@ -317,6 +322,7 @@ class Turn:
             facts=facts or {},
             said=functools.partial(said, self.thread),
             resources=bound(self.agent.resources_of(step.chosen.intent), self.services.notes),
+            votes=step.request.votes if step.request else (),
         )
 
 

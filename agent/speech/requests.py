@@ -145,8 +145,13 @@ def _ending(
 
 def asked_by(thread: Thread, request: Request) -> str:
     """Who asked for the call, and who edited it."""
-    asked, editor = requester(thread, request.asked_at), request.chosen.editor
+    asked, editor = _wanted_by(request) or requester(thread, request.asked_at), request.chosen.editor
     return f"{asked}, changed by {called(editor)}" if editor else asked
+
+
+def _wanted_by(request: Request) -> str:
+    """For whom code made the call; empty: it is for whoever wrote last."""
+    return ", ".join(called(person) for person in request.chosen.on_behalf_of)
 
 
 def _why_again(thread: Thread, request: Request) -> str:
@@ -169,13 +174,17 @@ def requester(thread: Thread, before: int | None = None) -> str:
 
 
 def _asker(thread: Thread, request: Request) -> Person | None:
-    """The person who wrote last before it was asked for; None: a machine did."""
+    """The person who wrote last before it was asked for; None: a machine did, or it is for somebody else."""
+    if request.chosen.on_behalf_of:
+        return None
     last = _last_words(thread, request.asked_at)
     return last.sender if isinstance(last, MessageReceived) else None
 
 
 def _words(thread: Thread, request: Request) -> str:
     """What the person who asked for it wrote, as they last edited it."""
+    if request.chosen.on_behalf_of:
+        return ""
     last = _last_words(thread, request.asked_at)
     return (thread.state.edits.texts.get(last.id, last.text) or "") if isinstance(last, MessageReceived) else ""
 

@@ -1,8 +1,8 @@
 """The team file's directory of people: says which member somebody is, by what they were authenticated with.
 
-That is an API token, a login at a terminal, a Slack id or a mail address. Names are ignored, because people choose them
-freely: display names, and also what somebody types at a terminal. It does not judge how a person was authenticated:
-that is `Person.trust`.
+That is an API token, a login at a terminal or at GitHub, a Slack id or a mail address. Names are ignored, because
+people choose them freely: display names, and also what somebody types at a terminal. It does not judge how a person was
+authenticated: that is `Person.trust`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _SLACK = re.compile(r"[UW][A-Z0-9]{2,30}")
 _LOGIN = re.compile(r"[^\s@]+(@[^\s@]+)*")
+_GITHUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}")
 
 
 def _email(address: str) -> str:
@@ -58,6 +59,17 @@ def _login(text: str) -> str:
     return f"{user}@{host.lower()}" if at else text
 
 
+def _github(text: str) -> str:
+    if text and not _GITHUB.fullmatch(text):
+        raise ValueError(f"must be their login at GitHub, such as octocat, not {text[:40]!r}")
+    return text
+
+
+def github_address(login: str) -> str:
+    """What somebody is known by whom GitHub has named. Nobody gets in by it: GitHub only says who began something."""
+    return f"github:{login.lower()}"
+
+
 @dataclass(frozen=True)
 class Member:
     """One person of the team file."""
@@ -75,6 +87,8 @@ class Member:
 
     Empty: they are nobody at a terminal.
     """
+    github: Annotated[str, AfterValidator(_github)] = ""
+    """Their login at GitHub: what they begin there, they ask for."""
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -205,7 +219,8 @@ def _logins(key: str, member: Member) -> tuple[str, ...]:
 
 
 def _addresses(member: Member) -> Iterable[str]:
-    return {each for each in (member.slack, *map(_normal, member.emails)) if each}
+    github = github_address(member.github) if member.github else ""
+    return {each for each in (member.slack, *map(_normal, member.emails), github) if each}
 
 
 def _normal(address: str) -> str:

@@ -90,7 +90,7 @@ class Policies(Authority):
     def _digest(self) -> str:
         """The hash of all rules, and of who is who, for the record. Tokens are not part of it."""
         who = [
-            [key, member.name, member.slack, member.emails, member.groups, member.logins]
+            [key, member.name, member.slack, member.emails, member.groups, member.logins, member.github]
             for key, member in sorted(self._people.members.items())
         ]
         rules = [rule.as_granted() for rule in self.rules.in_order]

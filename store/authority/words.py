@@ -14,6 +14,7 @@ ask it; none of them looks for senders in the log.
 | an edit that passes on others' words          | its sender, nobody | always: it was passed on     |
 | the comment of a decision                     | who decided        | no: only verified people do  |
 | a call as a person edited it                  | the editor         | no: only verified people do  |
+| a call that code makes for somebody outside   | that somebody      | unless they are verified     |
 | the reason for cancelling a thread            | who cancelled      | unless that one is verified  |
 | a delivery report                             | nobody             | always: anybody can forge it |
 | the task of a schedule, a signed trigger      | nobody: the team's | only a schedule alone        |

@@ -397,3 +397,11 @@ def test_what_has_begun_stays_asked_about_where_only_its_next_look_was_not_begun
 
 def test_in_a_cancelled_thread_what_was_not_begun_is_cancelled() -> None:
     assert step(thread(*CARD, approved("s1"), started("s1"), cancelled(), not_begun("s1"))).status == "cancelled"
+
+
+def test_where_code_finds_nothing_to_answer_the_words_are_read() -> None:
+    heard = thread(message(), chosen("s1").model_copy(update={"by": "code"}))
+    assert heard.state.unread, "a step of code answers nobody"
+    read = heard.extended([nothing_to_do("s2").model_copy(update={"by": "code"})])
+    assert not read.state.unread
+    assert read.extended([message("m2")]).state.unread

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import ClassVar
 
 import pytest
 
+from agent.calls import calls
 from agent.speech.requests import approval
-from agent.steps import Call, Facts
+from agent.steps import Call, Facts, Step
+from bot.team.file import Team
+from bot.team.people import People, github_address
+from bot.team.policies import Policies
 from channels.inbound import Refused
 from store.events import StepChosen
+from store.thread import Thread
 from store.values import Person
 from tests.agent.pushing import PROD, STAGING, asked_to_push
 from tests.telling.playbook import NOTHING, Push, Touch, World, done
@@ -215,3 +221,63 @@ async def test_what_has_begun_once_since_somebody_wrote_is_asked_of_a_person_the
     await world.say("and touch it once more")
     await world.run()
     assert world.desk.ran == ["touch"] * 3, "they asked for it themselves"
+
+
+class PushFor(Push):
+    """Push, because somebody outside wants it."""
+
+    wanted_by: str = "kim"
+    by_code: ClassVar[bool] = True
+
+    def on_behalf_of(self) -> tuple[Person, ...]:
+        return (Person(name=self.wanted_by, address=github_address(self.wanted_by), trust="verified"),)
+
+
+async def _asked_for_kim(text: str) -> World:
+    """Code pushes for Kim at GitHub, once."""
+    team = Team.model_validate(tomllib.loads(text))
+    people = People(team.people)
+
+    def plan(thread: Thread) -> Step:
+        return NOTHING if calls(thread, PushFor) else PushFor(target="prod")
+
+    world = World(tools=(PushFor,), plan=plan, people=people, authority=Policies(people, team.rules))
+    await world.trigger("asked")
+    await world.run()
+    return world
+
+
+RULE = """
+[[rule]]
+tool = "push_for"
+group = "team"
+requester_may = false
+[people.kim]
+slack = "U0KIM"
+{kim}
+[people.bob]
+slack = "U0BOB"
+[people.cat]
+slack = "U0CAT"
+"""
+KIM, BOB_, CAT = (Person(name=name, address=f"U0{name}", trust="verified") for name in ("KIM", "BOB", "CAT"))
+
+
+async def test_whoever_wants_a_call_that_code_makes_asks_for_it_and_may_not_approve_it_alone() -> None:
+    world = await _asked_for_kim(RULE.format(kim='github = "Kim"'))
+    pending = world.thread.pending
+    assert pending
+    assert pending.terms.quorum == 1
+    assert approval(world.thread, pending).requested_by == "kim"
+    assert (await world.approve(by=KIM)).outcome == "not_entitled"
+    assert (await world.approve(by=BOB_)).outcome == "settled"
+    assert "ran: push_for(target: prod, wanted_by: kim)" in await world.run()
+
+
+async def test_if_whoever_wants_it_stands_in_no_entry_they_may_be_any_approver() -> None:
+    world = await _asked_for_kim(RULE.format(kim=""))
+    pending = world.thread.pending
+    assert pending
+    assert approval(world.thread, pending).requested_by == '"github:kim"'
+    assert (await world.approve(by=KIM)).outcome == "counted"
+    assert (await world.approve(by=CAT)).outcome == "settled"

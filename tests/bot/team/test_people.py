@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bot.team.file import Team
-from bot.team.people import People, people_problems
+from bot.team.people import People, github_address, people_problems
 from bot.team.tokens import Token, sha256_of
 from store.authority.terms import names_of
 from store.values import Person
@@ -217,3 +217,22 @@ def test_a_token_decides_until_its_end_and_only_if_it_may() -> None:
 
 def test_one_person_may_name_an_address_twice() -> None:
     assert list(read("[people.dex]\nemails = ['a@x.example', 'A@x.example']").members) == ["dex"]
+
+
+def test_who_begins_something_at_github_is_known_by_their_login_there() -> None:
+    people = read(
+        '[people.dex]\nname = "Dex"\ngithub = "Dex-At-Work"\n[people.ana]\nemails = ["dex-at-work@example.com"]'
+    )
+    began = Person(name="Ana", address=github_address("dex-AT-work"), trust="verified")
+    assert people.identified(began).member == "dex"
+    assert names_of(people.identified(began)) == {"dex", "github:dex-at-work"}
+    # The login alone is no address of theirs, and neither is what they call themselves.
+    assert people.identified(began.model_copy(update={"address": "dex-at-work"})).member == ""
+    assert people.identified(Person(name="dex-at-work", address="github:ana", trust="verified")).member == ""
+
+
+def test_a_login_at_github_is_one_persons_and_no_bots() -> None:
+    twice = read('[people.dex]\ngithub = "dex"\n[people.ana]\ngithub = "DEX"').members
+    assert people_problems(twice) == ["people must not overlap: dex and ana both claim github:dex."]
+    with pytest.raises(ValidationError, match="must be their login at GitHub, such as octocat, not 'renovate"):
+        read('[people.dex]\ngithub = "renovate[bot]"')
