@@ -6,6 +6,7 @@ These names are the public interface for agents. A team's own agent imports what
 
 from __future__ import annotations
 
+from agent.awaiting import await_news, no_longer
 from agent.calls import Called, calls, steps_taken
 from agent.definition import Agent, AgentError, Limits
 from agent.notes import KeepsNotes, NoNotes, Notes, NotesUnavailable
@@ -33,6 +34,7 @@ from agent.steps import (
     WithdrawRequest,
     as_question,
 )
+from store import awaited
 from store.events import MessageReceived, TriggerReceived
 from store.thread import Thread
 
@@ -68,7 +70,10 @@ __all__ = [
     "Wait",
     "WithdrawRequest",
     "as_question",
+    "await_news",
+    "awaited",
     "calls",
+    "no_longer",
     "opening_of",
     "secret",
     "steps_taken",

@@ -19,13 +19,13 @@ from store.deliveries import DeliveryFailed, MessageFailed, MessageSent, PlaceRe
 from store.recorded import Acted, Recorded
 from store.replies import ReplyDecidedNothing
 from store.standing import StandingGranted, StandingRevoked, StandingUsed
+from store.triggers import CRON as CRON
+from store.triggers import TriggerReceived as TriggerReceived
 from store.values import Attachment, CardWords, Effect, Person, Place, Usage
 
 TEXT_CHARS_MAX = 50_000
 """The longest text of one message. The inbox clips longer ones and says so."""
 
-CRON = "cron"
-"""`TriggerReceived.source` of the team's schedules."""
 SEEN_AND_HELD = 2
 """The version of the schema that understands `StepChosen.seen` and `holds`. A reader of version 1 would take words for
 read, and count a decision on a request that is being edited."""
@@ -86,17 +86,6 @@ class MessageDeleted(Recorded):
 
     kind: Literal["message_deleted"] = "message_deleted"
     message: str
-
-
-class TriggerReceived(Recorded):
-    """A machine started the thread, or has news for it: a schedule, a hook, a caller of the API."""
-
-    kind: Literal["trigger_received"] = "trigger_received"
-    source: str
-    name: str
-    data: dict[str, JsonValue] = {}
-    third_party: tuple[str, ...] = ()
-    """The keys of `data` with text that people wrote: titles, say. Nobody vouches for it. Older logs: none."""
 
 
 class StepChosen(Recorded):

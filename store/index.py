@@ -73,6 +73,8 @@ def people_of(thread: Thread) -> list[str]:
     for event in thread.events:
         if isinstance(event, MessageReceived):
             wrote.append(event.sender.address)
+        elif isinstance(event, TriggerReceived) and event.by:
+            wrote.append(event.by.address)
         elif isinstance(event, ApprovalDecided) and counted(thread, event):
             decided.append(event.by.address)
         elif isinstance(event, ThreadForked):
@@ -91,6 +93,8 @@ def _requester(thread: Thread) -> tuple[str, ...]:
         match event:
             case MessageReceived():
                 return _named(event.sender)
+            case TriggerReceived(by=Person() as sender):
+                return _named(sender)
             case TriggerReceived():
                 return (one_line(f"{event.source} {event.name}", TITLE_CHARS_MAX),)
             case _:

@@ -1,7 +1,7 @@
 """Renders each event as a block for the model, with a table that has a row for each kind of event.
 
-A step and its result are one block. All text goes through `agent.context.writer`, which escapes it. Pure. Which blocks
-fit is decided by `compaction`; ongoing work is rendered by `now`.
+A step and its result are one block. All text goes through `agent.context.writer`, which escapes it. Pure. It does not
+decide which blocks fit (`compaction`), nor what is under way (`now`).
 """
 
 from __future__ import annotations
@@ -73,7 +73,6 @@ class Block:
     result: bool = False
     """A tool's result. It can be looked up again, so it is left out before people's messages are."""
     tables: tuple[Table, ...] = ()
-    """The tables in it."""
     text: str = field(init=False, compare=False, repr=False)
     """As the model reads it. It is made once, because every prompt of a long thread has a thousand blocks."""
 
@@ -144,7 +143,8 @@ def _message(row: _Row, event: MessageReceived) -> Block:
 
 
 def _trigger(row: _Row, event: TriggerReceived) -> Block:
-    known = {"source": event.source, "name": event.name, "others_wrote": ", ".join(event.third_party)}
+    sender, others = who(event.by) if event.by else "", ", ".join(event.third_party)
+    known = {"source": event.source, "name": event.name, "from": sender, "others_wrote": others}
     row.text.put_all({key: text for key, text in known.items() if text}, apart="trigger")
     row.text.put_all(event.data, apart="data")
     return Block("trigger", str(row.text))

@@ -167,6 +167,8 @@ def requester(thread: Thread, before: int | None = None) -> str:
     match _last_words(thread, thread.version if before is None else before):
         case MessageReceived(sender=sender):
             return called(sender)
+        case TriggerReceived(by=Person() as sender):
+            return called(sender)
         case TriggerReceived() as trigger:
             return f"the schedule {trigger.name}" if trigger.source == CRON else trigger.source
         case None:

@@ -18,7 +18,8 @@ ask it; none of them looks for senders in the log.
 | the reason for cancelling a thread            | who cancelled      | unless that one is verified  |
 | a delivery report                             | nobody             | always: anybody can forge it |
 | the task of a schedule, a signed trigger      | nobody: the team's | only a schedule alone        |
-| what people wrote inside a signed trigger     | nobody             | always: third party          |
+| a trigger that came over the HTTP API         | who sent it        | unless that one is verified  |
+| what people wrote inside a trigger            | nobody             | always: third party          |
 | a tool's result, the note of a hand-over      | nobody: the team's | no                           |
 | what a tool of third parties' texts looked up | nobody             | always: `Tool.third_party`   |
 
@@ -108,6 +109,7 @@ class Words(NamedTuple):
 
     def in_trigger(self, trigger: TriggerReceived) -> Words:
         words = self._replace(unattended=trigger.source == CRON)
+        words = words.by(trigger.by) if trigger.by else words
         return words.by_nobody(f"what {trigger.source} passed on") if trigger.third_party else words
 
 

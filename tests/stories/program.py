@@ -497,11 +497,11 @@ def _log_in(name: str) -> None:
 
 
 if __name__ == "__main__":
-    from tests.stories import crash_worker  # which starts its workers by this module
+    from tests.stories import crash_gate, crash_worker  # whose tests start them by this module
 
     _import_all()
 
-    PROGRAMS = {"bot": main, "crash_worker": crash_worker.main}
+    PROGRAMS = {"bot": main, "crash_worker": crash_worker.main, "crash_gate": crash_gate.main}
     if command := _serve(sys.argv[1]):
         sys.argv = command
         _exit(PROGRAMS[command[0]])

@@ -45,6 +45,7 @@ from store.base import Store, UnknownThread
 from store.keys import thread_id_of
 from store.text import one_line
 from store.thread import Thread
+from store.triggers import TriggerReceived
 from store.values import Place
 
 THREAD_ID_CHARS_MAX = 40
@@ -170,7 +171,7 @@ class Api:
     # Threads
 
     async def open_thread(self, request: Request, asked: shapes.NewThread, by: By, key: Key = "") -> Response:
-        """Open a thread with a message."""
+        """Open a thread with a message, or with a trigger."""
         agent, agents = asked.agent or self.agent, [name for name in self.agents if by.token.covers(name)]
         if agent not in agents:
             self._refused(request, by, "agent")
@@ -182,7 +183,11 @@ class Api:
         place = _place(asked.place, once) if asked.place else terminal.place_of(once)
         if asked.place and await self.store.exists(thread_id_of(place)):
             await self._seen(request, by, thread_id_of(place))
-        thread_id = await self.inbox.message(place, InboundMessage(by.person, asked.text, once), agent=agent)
+        if asked.trigger:
+            trigger = _trigger(asked.trigger, by, once, self.now())
+            thread_id = await self.inbox.trigger(place, trigger, agent=agent, namespace="api trigger")
+        else:
+            thread_id = await self.inbox.message(place, InboundMessage(by.person, asked.text or "", once), agent=agent)
         link = _link(thread_id)
         links = {"self": link} | {name: f"{link}/{name}" for name in ("events", "messages", "decisions")}
         return reply({"id": thread_id, "links": links}, 202, {"Location": link})
@@ -323,6 +328,19 @@ def _place(where: shapes.Where, once: str) -> Place:
         return places.parse(_named(where), Command(once))
     except NoPlace as wrong:
         raise HTTPException(422, f"body.place {wrong}.") from None
+
+
+def _trigger(asked: shapes.Trigger, by: Caller, once: str, at: datetime) -> TriggerReceived:
+    """What it says are the caller's words: a trigger is no way to ask for something and be nobody."""
+    return TriggerReceived(
+        id=once,
+        at=at,
+        source=asked.source,
+        name=asked.name,
+        data=asked.data,
+        third_party=tuple(asked.third_party),
+        by=by.person,
+    )
 
 
 def _named(where: shapes.Where) -> str:

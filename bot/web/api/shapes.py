@@ -8,7 +8,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import to_json
 
 from bot.deciding import DIGEST_CHARS_MIN
@@ -17,16 +26,31 @@ from channels import places
 from store.codec import EVENT_BYTES_MAX
 from store.events import TEXT_CHARS_MAX
 from store.status import ThreadStatus, Turn
+from store.triggers import CRON
 
 TEXT_BYTES_MAX = EVENT_BYTES_MAX - 16_000
 """As JSON, so that a text still fits into one event with the other fields."""
 EDITS_MAX = 50
+FIELDS_MAX = 50
+"""Of the data of a trigger."""
 
 
 def _fits(text: str) -> str:
     if len(to_json(text)) > TEXT_BYTES_MAX:
         raise ValueError(f"Text should take at most {TEXT_BYTES_MAX:,} bytes as JSON")
     return text
+
+
+def _source(text: str) -> str:
+    if text == CRON:
+        raise ValueError("Only the team's schedules are of that source")
+    return text
+
+
+def _fits_data(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(to_json(data)) > TEXT_BYTES_MAX:
+        raise ValueError(f"Data should take at most {TEXT_BYTES_MAX:,} bytes as JSON")
+    return data
 
 
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX), AfterValidator(_fits)]
@@ -58,14 +82,39 @@ def _split(value: Any) -> Any:
 WhereInWords = Annotated[Where | None, BeforeValidator(_split, json_schema_input_type=Where | str | None)]
 
 
+class Trigger(_RequestBody):
+    """What happened, as data, where a program has no words of its own."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$"), AfterValidator(_source)] = Field(
+        description="Where it happened: `github`."
+    )
+    name: NonEmptyName = Field(description="What happened: `pull_request_merged`.")
+    data: Annotated[dict[NonEmptyName, JsonValue], Field(max_length=FIELDS_MAX), AfterValidator(_fits_data)] = Field(
+        default_factory=dict, description="What the agent sees of it. `task`: what it shall do."
+    )
+    third_party: Annotated[list[Name], Field(max_length=FIELDS_MAX)] = Field(
+        default_factory=list,
+        description="The keys of `data` whose text somebody else wrote: a title, say. It raises doubt.",
+    )
+
+
 class NewThread(_RequestBody):
-    text: Words
+    text: Words | None = Field(None, description="What you say. Either this or `trigger`.")
+    trigger: Trigger | None = None
     agent: Name = Field("", description="Default: the team's default agent.")
     place: WhereInWords = Field(
         None,
         description="Where the conversation takes place and the agent's messages are sent: `slack:C0123`, or its two "
         "parts. Default: only here. If there is a thread at the place, the text is added to it.",
     )
+
+    @model_validator(mode="after")
+    def _one(self) -> NewThread:
+        if (self.text is None) == (self.trigger is None):
+            raise ValueError("Send either text or trigger")
+        if self.trigger and (unknown := sorted({*self.trigger.third_party} - self.trigger.data.keys())):
+            raise ValueError(f"trigger.third_party names what data has not: {', '.join(unknown)[:200]}")
+        return self
 
 
 class NewMessage(_RequestBody):

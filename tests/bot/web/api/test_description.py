@@ -65,10 +65,10 @@ async def test_the_description_names_every_route(client: Client) -> None:
 async def test_the_description_tells_what_is_asked_for(client: Client) -> None:
     told = await description(client)
     schemas = told["components"]["schemas"]
-    assert schemas["NewThread"]["required"] == ["text"]
-    assert set(schemas["NewThread"]["properties"]) == {"text", "agent", "place"}
+    assert set(schemas["NewThread"]["properties"]) == {"text", "trigger", "agent", "place"}
+    assert schemas["Trigger"]["required"] == ["source", "name"]
     assert set(schemas["Decision"]["required"]) == {"request", "digest", "approved"}
-    assert all(schemas[name]["additionalProperties"] is False for name in ("NewThread", "Decision", "Edit", "Fork"))
+    assert all(schemas[name]["additionalProperties"] is False for name in ("NewThread", "Trigger", "Decision", "Edit"))
     headers = {
         parameter["name"]
         for operation in told["paths"].values()
