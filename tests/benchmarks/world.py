@@ -15,6 +15,7 @@ from typing import Any
 from agent.roster.deploy.deployers.base import Run, Running, RunState
 from agent.roster.deploy.deployers.command import CommandDeployer
 from agent.roster.deploy.end_to_end import Checked, EndToEnd
+from agent.roster.deploy.git_repository import GitRepository
 from agent.roster.deploy.repository import Repository, Revision
 from agent.roster.deploy.site import read_site
 from agent.roster.deploy.targets import Targets
@@ -157,7 +158,7 @@ class World:
         return ended
 
 
-class _Repository(Repository):
+class _Repository(GitRepository):
     def __init__(self, world: World) -> None:
         super().__init__(Path("/srv/shop"))
         self._world = world

@@ -57,7 +57,8 @@ async def _repository(targets: Targets, name: str) -> Found:
         if not await repository.commits(limit=1):
             yield name, f"No commit touches {repository.within!r}. Correct its `path`."
     except ToolError as error:
-        yield name, f"{error} Its `repository` must be a clone with commits on this machine."
+        local = targets.config.components[name].repository is not None
+        yield name, f"{error} Its `repository` must be a clone with commits on this machine." if local else str(error)
 
 
 async def _target(targets: Targets, name: str, environment: str) -> Found:
@@ -67,7 +68,7 @@ async def _target(targets: Targets, name: str, environment: str) -> Found:
 
 async def _end_to_end(targets: Targets, environment: str) -> Found:
     # The same way as EndToEnd, but without running them: they may take minutes, and change the environment.
-    cwd = next(iter(targets.config.components.values())).repository.expanduser().absolute()
+    cwd = targets.home
     command = targets.config.environments[environment].test
     if problem := not_startable(command, cwd, command_environment({})):
         yield f"environment {environment}", f"`test` cannot be started: {problem}"

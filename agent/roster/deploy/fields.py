@@ -42,6 +42,12 @@ Variable = Annotated[
 ]
 
 
+RepositoryName = Annotated[
+    str, shape(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}", "a repository is written as OWNER/NAME")
+]
+"""At GitHub."""
+
+
 def text_with(*known: str) -> AfterValidator:
     """Refuse other placeholders than the known ones."""
 

@@ -32,7 +32,7 @@ def _environment(site: DeployConfig, name: str) -> str:
 
 def _repository(site: DeployConfig, component: ComponentConfig) -> str:
     """The shortest name that tells it from the others, with the component's folder in it."""
-    paths = {PurePosixPath(other.repository) for other in site.components.values()}
-    path = PurePosixPath(component.repository)
+    paths = {PurePosixPath(other.source) for other in site.components.values()}
+    path = PurePosixPath(component.source)
     name = path.name if Counter(other.name for other in paths)[path.name] == 1 else str(path)
     return f"{name}/{component.path}" if component.path else name

@@ -1,25 +1,22 @@
-"""Reads a git repository: revisions, tags, and the commits between two revisions. It never writes.
+"""A component's repository, wherever it is: revisions, tags, and the commits between two revisions. It only looks.
 
-The name of a revision comes from a person or a model: it must match an allow-list pattern, is looked up as an exact tag
-or branch and as a SHA, and never reaches git as an option or an expression. Git's output comes from anyone who may
-push: names, authors and subjects are cleaned and clipped. The repository's configuration is not trusted: it cannot
-start a program, and no object is fetched (see `git`). Each command is a process, so what one can answer is asked of
-one, and a commit is read once.
-
-No shell, no fetch, no checkout, no diff. Every failure is a ToolError with one line to act on.
+The name of a revision comes from a person or a model: it must match an allow-list pattern, and is looked up as an exact
+tag or branch and as a SHA. What comes back comes from anyone who may push: names, authors and subjects are cleaned and
+clipped. Every failure is a ToolError with one line to act on. `git_repository` reads one on this machine,
+`github/repository` one that is only at GitHub.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
 
 from agent import ToolError
 from agent.roster.deploy.deployers.process import one_line
-from agent.roster.deploy.git import GIT_SECONDS_MAX, Git
 
 REVISION_CHARS_MAX = 200
 SUBJECT_CHARS_MAX = 160
@@ -32,16 +29,13 @@ KNOWN_MAX = 5_000
 """How many commits a process remembers."""
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
-_LIKE_A_SHA = re.compile(r"[0-9a-f]{7,64}")
+SHORT_SHA = re.compile(r"[0-9a-f]{4,63}")
+LIKE_A_SHA = re.compile(r"[0-9a-f]{7,64}")
 """Git abbreviates SHAs to seven digits or more. Shorter names (`2024`, `face`) are names, unless a commit has them."""
 TAGS = "refs/tags/"
-_SPACES = ("refs/tags", "refs/heads", "refs/remotes")
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,/+@#=%-]*")
 # Names that git forbids (git-check-ref-format) and the pattern above allows.
 _FORBIDDEN = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$")
-
-_FORMAT = "--format=%H%x00%h%x00%cI%x00%an%x00%s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,169 +55,99 @@ class Revision:
     """The full name of what was requested, such as `refs/tags/v1`; empty for a SHA."""
 
 
-class Repository:
-    """`path` is the top of a working tree or a bare repository; parent directories are not searched.
-
-    If the component is only a folder of the repository, `within` names it: `commits` and `commits_between` then skip
-    commits that do not touch it.
+class Repository(Protocol):
+    """`within`: the component's folder, if it is only a part; `commits` and `commits_between` then skip commits that do
+    not touch it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        within: str = "",
-        timeout_seconds: float = GIT_SECONDS_MAX,
-        known: dict[str, Revision] | None = None,
-    ) -> None:
-        """`known`: the commits of this repository that were read before, by SHA; it grows."""
-        self.path = path
-        self.within = within
-        self._git = Git(path, timeout_seconds)
-        self._known = {} if known is None else known
+    within: str
+
+    @property
+    def name(self) -> str:
+        """It tells the repository from others: its path, or `acme/payments`."""
+        ...
+
+    @property
+    def fresh_seconds(self) -> float:
+        """For how long its `state` serves everybody: asking for it costs something."""
+        ...
 
     async def state(self) -> str:
         """A text that changes with HEAD and with any tag. While it is the same, so are `tags` and `commits`."""
-        # Exit code 1: there is neither.
-        return hashlib.sha256(await self._git.run("show-ref", "--head", "--tags", fails=1)).hexdigest()
+        ...
 
     async def resolve(self, text: str) -> Revision:
-        """The commit of a tag, a branch, a remote branch (`origin/main`) or a SHA (at least four digits of it).
+        """The commit of a tag, a branch or a SHA (at least four digits of it).
 
         A text that may mean several commits is refused, so that nobody can pass off one as another: a tag and a branch
         of one name, or a name that reads like an abbreviated SHA. A full name (`refs/heads/next`) means one thing only.
         """
-        shown = repr(one_line(text, 60))
-        if not is_revision_text(text):
-            raise ToolError(f"{shown} is not a valid revision. Give a tag, a branch or a commit's SHA.")
-        refs = await self._refs(text)
-        hashed = await self._hashed(text.lower())
-        is_like_a_missing_sha = not hashed and _LIKE_A_SHA.fullmatch(text.lower())
-        if refs and (len({*refs.values(), *hashed}) > 1 or is_like_a_missing_sha):
-            raise ToolError(
-                f"{shown} is ambiguous: {_meanings(refs, hashed)}. Give a full name (refs/…) or a full SHA."
-            )
-        if len(hashed) > 1:
-            raise ToolError(
-                f"{shown} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.",
-                hint=ASK,
-                unknown=text,
-            )
-        if found := next(iter(refs.values()), "") or next(iter(hashed), ""):
-            revision = (await self.revisions([found]))[found]
-            return replace(_with_name(revision, text), ref=next(iter(refs))) if refs else revision
-        if refs:
-            raise ToolError(f"{text!r} is a tag of something that is not a commit.")
-        usable = [tag.name for tag in await self.tags(10) if is_revision_text(tag.name)][:3]
-        hint = f"The newest tags are {', '.join(usable)}." if usable else "There are no tags: give a branch or a SHA."
-        raise ToolError(f"No revision {shown}. {hint}", hint=ASK, unknown=text)
+        ...
 
     async def tags(self, limit: int = 20) -> list[Revision]:
-        """Newest first: by creation date, then by version. Tags that do not point to commits are left out."""
-        listed = await self._git.run(
-            "for-each-ref",
-            "--sort=-version:refname",
-            "--sort=-creatordate",
-            "--format=%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00%(refname)",
-            "refs/tags/",
-        )
-        records = (line.split(b"\0") for line in listed.split(b"\n") if line.count(b"\0") == 4)
-        found = [
-            (ref, target if of_tag else sha, of_tag == b"tag")
-            for kind, sha, of_tag, target, ref in records
-            if (of_tag or kind) in (b"commit", b"tag")
-        ][: _clamped(limit)]
-        nested = [ref for ref, _, is_nested in found if is_nested]
-        peeled = dict(zip(nested, await self._peeled(nested), strict=True))
-        shas = {ref: peeled.get(ref, sha.decode("ascii", "replace")) for ref, sha, _ in found}
-        by_sha = await self.revisions(shas.values())
-        return [_with_name(by_sha[sha], ref.removeprefix(b"refs/tags/")) for ref, sha in shas.items() if sha in by_sha]
+        """The newest first. Tags that do not point to commits are left out."""
+        ...
 
     async def revisions(self, shas: Iterable[str]) -> dict[str, Revision]:
         """The commits with these full SHAs; those that the repository does not have are left out."""
-        wanted = dict.fromkeys(sha for sha in shas if FULL_SHA.fullmatch(sha))
-        found = {sha: self._known[sha] for sha in wanted if sha in self._known}
-        if new := [sha for sha in wanted if sha not in found]:
-            read = {one.sha: one for one in await self._commits(new, "--no-walk", "--ignore-missing")}
-            if len(self._known) + len(read) > KNOWN_MAX:
-                self._known.clear()
-            self._known |= read
-            found |= read
-        return found
+        ...
 
     async def commits(self, start: str = "", limit: int = 20) -> list[Revision]:
         """Newest first, starting at a tag, branch or SHA; at HEAD if `start` is empty."""
-        first = (await self.resolve(start)).sha if start else "HEAD"
-        try:
-            return await self._commits([first], f"--max-count={_clamped(limit)}", within=self.within)
-        except ToolError:
-            if start or (await self._peeled([b"HEAD"]))[0]:
-                raise
-            raise ToolError("The repository has no commits yet.") from None
+        ...
 
     async def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` contains `older`; both are full SHAs. A commit is its own ancestor."""
-        await self._require(older, newer)
-        missing = await self._git.run("rev-list", "--max-count=1", "--end-of-options", older, f"^{newer}", "--")
-        return not missing
+        ...
 
     async def commits_between(self, older: str, newer: str, limit: int = 50) -> list[Revision]:
         """The commits that deploying `newer` over `older` adds, newest first; both are full SHAs."""
-        await self._require(older, newer)
-        return await self._commits([newer, f"^{older}"], f"--max-count={_clamped(limit)}", within=self.within)
+        ...
 
-    async def _refs(self, text: str) -> dict[str, str]:
-        """The tags and branches with this name by their full names, each with its commit; empty: it has none."""
-        is_full = text.startswith(tuple(f"{space}/" for space in _SPACES))
-        names = [text] if is_full else [f"{space}/{text}" for space in _SPACES]
-        # List the refs: a lookup would also find `refs/heads/refs/tags/x`, and on some file systems `V1` for `v1`.
-        listed = (await self._git.run("for-each-ref", "--format=%(refname)", *names)).split(b"\n")
-        existing = [name for name in names if name.encode() in listed]
-        return dict(zip(existing, await self._peeled([name.encode() for name in existing]), strict=True))
+    async def about(self, sha: str) -> dict[str, JsonValue]:
+        """For a card: what else is known of the commit there, such as its pull request and its checks."""
+        ...
 
-    async def _hashed(self, text: str) -> set[str]:
-        if FULL_SHA.fullmatch(text):
-            objects = [text]
-        elif _SHORT_SHA.fullmatch(text):
-            objects = (await self._git.run("rev-parse", f"--disambiguate={text}")).decode("ascii", "replace").split()
-        else:
-            return set()
-        return {sha for sha in await self._peeled([sha.encode() for sha in objects]) if sha}
+    async def push_tag(self, name: str, sha: str) -> bool:
+        """Create the tag. False: it is there already, at this commit. Raises ToolError if it is at another one."""
+        ...
 
-    async def _peeled(self, names: Sequence[bytes]) -> list[str]:
-        """The commit of each exact ref or full SHA; empty if it has none."""
-        if not names:
-            return []
-        asked = b"".join(name + b"^{commit}\n" for name in names)
-        lines = (await self._git.run("cat-file", "--batch-check=%(objectname)", stdin=asked)).split(b"\n")
-        found = (line.decode("ascii", "replace") for line in lines[: len(names)])
-        return [line if FULL_SHA.fullmatch(line) else "" for line in found]
 
-    async def _require(self, *shas: str) -> None:
-        for sha in shas:
-            if not FULL_SHA.fullmatch(sha):
-                raise ToolError(f"{one_line(sha, 60)!r} is not a full SHA.")
-        for sha, found in zip(shas, await self._peeled([sha.encode() for sha in shas]), strict=True):
-            if not found:
-                raise ToolError(f"The repository does not have the commit {sha}; it may have to be fetched.")
+def valid(text: str) -> str:
+    """The text, if it may name a revision. Raises ToolError."""
+    if not is_revision_text(text):
+        raise ToolError(f"{_shown(text)} is not a valid revision. Give a tag, a branch or a commit's SHA.")
+    return text
 
-    async def _commits(self, revisions: Iterable[str], *options: str, within: str = "") -> list[Revision]:
-        # rev-list is plumbing: it ignores the settings for `git log`. No field contains a line break, so each record is
-        # a line; the lines without NUL are headers.
-        listed = await self._git.run(
-            "rev-list", _FORMAT, *options, "--end-of-options", *revisions, "--", *([within] if within else [])
+
+def meant(text: str, refs: Mapping[str, str], hashed: Collection[str]) -> str:
+    """The commit that a text means; empty: none, or something that is not a commit. Raises ToolError.
+
+    `refs`: the tags and branches of this name by their full names, each with its commit; `hashed`: the commits whose
+    SHA begins so.
+    """
+    is_like_a_missing_sha = not hashed and LIKE_A_SHA.fullmatch(text.lower())
+    if refs and (len({*refs.values(), *hashed}) > 1 or is_like_a_missing_sha):
+        meanings = _meanings(refs, hashed)
+        raise ToolError(f"{_shown(text)} is ambiguous: {meanings}. Give a full name (refs/…) or a full SHA.")
+    if len(hashed) > 1:
+        raise ToolError(
+            f"{_shown(text)} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.", hint=ASK
         )
-        records = (line.split(b"\0", 4) for line in listed.split(b"\n"))
-        return [
-            Revision(
-                sha=sha.decode("ascii", "replace"),
-                short=short.decode("ascii", "replace"),
-                author=one_line(author, AUTHOR_CHARS_MAX),
-                date=one_line(date, 40),
-                subject=one_line(subject, SUBJECT_CHARS_MAX),
-            )
-            for sha, short, date, author, subject in (record for record in records if len(record) == 5)
-        ]
+    found = next(iter(refs.values()), "") or next(iter(hashed), "")
+    if refs and not found:
+        raise ToolError(f"{text!r} is a tag of something that is not a commit.")
+    return found
+
+
+def not_there(text: str, tags: Iterable[Revision]) -> ToolError:
+    usable = [tag.name for tag in tags if is_revision_text(tag.name)][:3]
+    hint = f"The newest tags are {', '.join(usable)}." if usable else "There are no tags: give a branch or a SHA."
+    return ToolError(f"No revision {_shown(text)}. {hint}", hint=ASK)
+
+
+def _shown(text: str) -> str:
+    return repr(one_line(text, 60))
 
 
 def is_revision_text(text: str) -> bool:
@@ -238,9 +162,9 @@ def _meanings(refs: Mapping[str, str], hashed: Collection[str]) -> str:
     return ", ".join(found if len(found) > 1 else [*found, "and it reads like a SHA"])
 
 
-def _with_name(revision: Revision, name: bytes | str) -> Revision:
+def with_name(revision: Revision, name: bytes | str) -> Revision:
     return replace(revision, name=one_line(name, REVISION_CHARS_MAX))
 
 
-def _clamped(limit: int) -> int:
+def clamped(limit: int) -> int:
     return max(1, min(limit, LISTED_MAX))

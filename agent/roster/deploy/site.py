@@ -16,18 +16,29 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from agent.roster.deploy.deployers.kinds import AnyTarget, as_in_the_file
-from agent.roster.deploy.fields import Command, Config, Name, command_with, filled, folder_name, text_with
+from agent.roster.deploy.fields import (
+    Command,
+    Config,
+    Name,
+    RepositoryName,
+    command_with,
+    filled,
+    folder_name,
+    text_with,
+)
 
 
 class ComponentConfig(Config):
     name: Name
     """The name used by people and the model. Default: the table's key."""
-    repository: Path
+    repository: Path | None = None
     """The git repository: the top of a working tree, or a bare repository. Commands run in it."""
+    github: RepositoryName | Literal[""] = ""
+    """The repository at GitHub, such as `acme/payments`. Where there is no local one, it is read by GitHub's API."""
     path: str = ""
     """The component's folder in a shared repository; commits that do not touch it are not listed."""
     commit_url: Annotated[str, text_with("sha")] = Field(default="", max_length=1_000)
-    """The URL of a commit's page, with `{sha}` in it."""
+    """The URL of a commit's page, with `{sha}` in it. Default: that at GitHub, if it is there."""
     targets: dict[Name, AnyTarget] = Field(min_length=1)
     """By environment."""
 
@@ -38,10 +49,18 @@ class ComponentConfig(Config):
             raise ValueError(f"path {self.path!r} must be a folder inside the repository")
         if self.commit_url and "{sha}" not in self.commit_url:
             raise ValueError("commit_url must contain {sha}")
+        if self.repository is None and not self.github:
+            raise ValueError("it needs a `repository` on this machine, or one at GitHub as `github`")
         return self
 
+    @property
+    def source(self) -> str:
+        """It tells its repository from others."""
+        return str(self.repository) if self.repository else self.github.lower()
+
     def commit_link(self, sha: str) -> str:
-        return filled(self.commit_url, {"sha": sha})
+        url = self.commit_url or (f"https://github.com/{self.github}/commit/{{sha}}" if self.github else "")
+        return filled(url, {"sha": sha})
 
 
 class EnvironmentConfig(Config):
@@ -106,9 +125,9 @@ class DeployConfig(Config):
     @property
     def one_of_each_repository(self) -> tuple[str, ...]:
         """The first component of each repository."""
-        first: dict[Path, str] = {}
+        first: dict[str, str] = {}
         for name, component in self.components.items():
-            first.setdefault(component.repository, name)
+            first.setdefault(component.source, name)
         return tuple(first.values())
 
     def having(self, environment: str) -> tuple[str, ...]:
@@ -173,8 +192,10 @@ def _of_targets(site: DeployConfig) -> Iterator[Problem]:
         path = ("components", key)
         if component.name != key:
             yield (*path, "name"), f"it is {component.name!r}, but the table's key says {key!r}; leave it out"
-        for environment in component.targets:
+        for environment, target in component.targets.items():
             where = (*path, "targets", environment)
+            if why := target.misplaced(local=component.repository is not None, github=component.github):
+                yield where, why
             other = folders.setdefault(folder_name(key, environment), f"{key} on {environment}")
             if other != f"{key} on {environment}":
                 yield where, f"{key} on {environment} and {other} would share a folder; rename one"

@@ -15,6 +15,8 @@ from pydantic import JsonValue
 from agent import NoNotes, Notes, ToolError
 from agent.roster.deploy.deployers.base import At, Deployer, Running
 from agent.roster.deploy.end_to_end import EndToEnd
+from agent.roster.deploy.git_repository import GitRepository
+from agent.roster.deploy.github.repository import GitHubRepository
 from agent.roster.deploy.looks import Looks
 from agent.roster.deploy.repository import Repository, Revision
 from agent.roster.deploy.site import DeployConfig
@@ -38,7 +40,7 @@ class Targets:
 
     looks: Looks = field(default_factory=Looks, kw_only=True)
     """What the threads of this process share."""
-    known: defaultdict[Path, dict[str, Revision]] = field(default_factory=lambda: defaultdict(dict), kw_only=True)
+    known: defaultdict[str, dict[str, Revision]] = field(default_factory=lambda: defaultdict(dict), kw_only=True)
     """The commits that were read before, by repository."""
 
     def with_notes(self, notes: Notes) -> Self:
@@ -48,23 +50,25 @@ class Targets:
         found = self.config.components.get(component)
         if found is None:
             raise ToolError(f"{component} is not set up. Known are {', '.join(self.config.components)}.")
-        path = found.repository.expanduser().absolute()
-        return Repository(path, within=found.path, known=self.known[path])
+        known = self.known[found.source]
+        if found.repository is None:
+            return GitHubRepository(found.github, within=found.path, known=known)
+        return GitRepository(found.repository.expanduser().absolute(), within=found.path, known=known)
 
     async def tags(self, component: str, limit: int) -> list[Revision]:
         """The newest tags, as they were some seconds ago at most."""
         repository = self.repository(component)
-        key = ("tags", str(repository.path), await self._state(repository))
+        key = ("tags", repository.name, await self._state(repository))
         return (await self.looks.get(key, lambda: repository.tags(TAGS_MAX), KEPT_SECONDS))[:limit]
 
     async def commits(self, component: str, limit: int) -> list[Revision]:
         """The newest commits, as they were some seconds ago at most."""
         repository = self.repository(component)
-        key = ("commits", str(repository.path), repository.within, await self._state(repository))
+        key = ("commits", repository.name, repository.within, await self._state(repository))
         return (await self.looks.get(key, lambda: repository.commits(limit=COMMITS_MAX), KEPT_SECONDS))[:limit]
 
     async def _state(self, repository: Repository) -> str:
-        return await self.looks.get(("state", str(repository.path)), repository.state, SHARED_SECONDS)
+        return await self.looks.get(("state", repository.name), repository.state, repository.fresh_seconds)
 
     async def running(self, component: str, environment: str, *, after: str = "") -> Running | None:
         """What runs there, as it was some seconds ago at most, and not before the deployment `after` had ended.
@@ -83,21 +87,26 @@ class Targets:
         found = self.config.components[component]
         if environment not in found.targets:
             raise ToolError(f"{component} has no target {environment}. It has {', '.join(found.targets)}.")
-        at = At(component, environment, found.repository, "", self.state_dir, self.notes)
+        at = At(component, environment, found.repository, found.github, self.state_dir, self.notes)
         return found.targets[environment].deployer(at)
 
     def bound_to(self, component: str, environment: str) -> dict[str, JsonValue]:
         """What an approval of a deployment covers of the team file: see `Tool.bound_to`."""
         self.deployer(component, environment)
         found = self.config.components[component]
-        return {**found.targets[environment].bound_to(), "repository": str(found.repository), "path": found.path}
+        return {**found.targets[environment].bound_to(), "repository": found.source, "path": found.path}
 
     def places(self) -> list[tuple[str, str]]:
         return [(name, environment) for name, c in self.config.components.items() for environment in c.targets]
 
     def end_to_end(self) -> EndToEnd:
-        first = next(iter(self.config.components.values()))
-        return EndToEnd({name: one.test for name, one in self.config.environments.items()}, cwd=first.repository)
+        return EndToEnd({name: one.test for name, one in self.config.environments.items()}, cwd=self.home)
+
+    @property
+    def home(self) -> Path:
+        """Where the commands of no component run: in the first repository that is on this machine, if any is."""
+        local = (one.repository for one in self.config.components.values() if one.repository)
+        return next(local, Path.cwd()).expanduser().absolute()
 
     def link(self, component: str, sha: str) -> str:
         return self.config.components[component].commit_link(sha)

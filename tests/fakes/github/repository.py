@@ -202,7 +202,7 @@ class Repository:
             if name in self.refs:
                 return self.peeled(self.refs[name])
         if text == "HEAD":
-            return self.head
+            return self.refs.get(f"refs/heads/{self.default_branch}", "")
         found = [sha for sha in self.commits if len(text) >= 4 and sha.startswith(text)]
         return found[0] if len(found) == 1 else ""
 

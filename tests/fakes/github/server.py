@@ -287,7 +287,9 @@ class GitHubServer:
         if name not in repository.refs:
             raise Refusal(404, "Not Found")
         sha = repository.refs[name]
-        return 200, answers.ref(name, sha, "tag" if sha in repository.tags else "commit")
+        return 200, answers.ref(
+            name, sha, "tag" if sha in repository.tags else "commit" if sha in repository.commits else "tree"
+        )
 
     def _get_tag(self, given: Given) -> tuple[int, Any]:
         repository = self._repo(given)

@@ -195,7 +195,7 @@ class Target(Config):
     def deployer(self, at: At) -> Deployer:
         raise NotImplementedError
 
-    def misplaced(self, component: str, environment: str, *, local: bool, github: str) -> str:
+    def misplaced(self, *, local: bool, github: str) -> str:
         """Why it makes no sense for a component with this repository; empty: it does."""
         return ""
 

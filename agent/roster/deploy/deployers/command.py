@@ -89,7 +89,7 @@ class CommandTarget(Target):
     def deployer(self, at: At) -> Deployer:
         return CommandDeployer(self, at)
 
-    def misplaced(self, component: str, environment: str, *, local: bool, github: str) -> str:
+    def misplaced(self, *, local: bool, github: str) -> str:
         return "" if local else "a command runs in the component's local repository: give the component a `repository`"
 
     def bound_to(self) -> dict[str, JsonValue]:

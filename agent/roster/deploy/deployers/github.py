@@ -23,7 +23,7 @@ from agent import Facts, ToolError
 from agent.roster.deploy.deployers.base import At, Deployer, NoAnswer, Run, Running, RunState, Target, minute
 from agent.roster.deploy.deployers.hosted import HostedDeployer
 from agent.roster.deploy.deployers.process import OUTPUT_LINES_MAX, OUTPUT_READ_BYTES, last_lines, one_line
-from agent.roster.deploy.fields import Config, shape, text_with
+from agent.roster.deploy.fields import Config, RepositoryName, shape, text_with
 from agent.roster.deploy.github import shapes
 from agent.roster.deploy.github.access import SEE, access
 from agent.roster.deploy.github.api import GitHubApi, Refusal, api_of, parsed
@@ -41,9 +41,6 @@ _INSTANT = re.compile(rb"^\d{4}-\d\d-\d\dT[\d:.]+Z ", re.MULTILINE)
 _STATES: dict[str, RunState] = {"success": "succeeded", "timed_out": "timed_out"}
 """By conclusion; any other is a failure."""
 
-RepositoryName = Annotated[
-    str, shape(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}", "a repository is written as OWNER/NAME")
-]
 InputName = Annotated[str, shape(r"[A-Za-z_][A-Za-z0-9_-]{0,99}", "an input has letters, digits, - and _")]
 
 
@@ -85,7 +82,7 @@ class GitHubTarget(Target):
     def deployer(self, at: At) -> Deployer:
         return GitHubDeployer(self, at)
 
-    def misplaced(self, component: str, environment: str, *, local: bool, github: str) -> str:
+    def misplaced(self, *, local: bool, github: str) -> str:
         return (
             "" if self.repository or github else "it needs a `repository`, such as acme/payments, here or as `github`"
         )

@@ -53,11 +53,11 @@ class GitHubApi:
         self._closed_until = float("-inf")
         self._cache: Any = None
 
-    async def get(self, shape: type[T], path: str, **parameters: str | int) -> T:
+    async def get(self, shape: type[T], path: str, /, **parameters: str | int) -> T:
         """Raises Refusal, ToolError, NoAnswer."""
         return await self._ask("GET", path, lambda content: parsed(shape, content), parameters=parameters)
 
-    async def find(self, shape: type[T], path: str, **parameters: str | int) -> T | None:
+    async def find(self, shape: type[T], path: str, /, **parameters: str | int) -> T | None:
         """None: it is not there (or hidden from us)."""
         try:
             return await self.get(shape, path, **parameters)

@@ -106,7 +106,12 @@ class Object(_Answer):
     sha: str
 
 
+class TagObject(_Answer):
+    object_: Object = Field(alias="object")
+
+
 class Ref(_Answer):
+    ref: str
     object_: Object = Field(alias="object")
 
 

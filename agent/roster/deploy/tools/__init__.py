@@ -28,6 +28,7 @@ from agent.roster.deploy.tools.look import (
 )
 from agent.roster.deploy.tools.look_up import LookUp
 from agent.roster.deploy.tools.release import ReleaseTarget
+from agent.roster.deploy.tools.tag import PushTag
 
 TOOLS: tuple[type[Tool], ...] = (
     LookUp,
@@ -49,13 +50,18 @@ TOOLS: tuple[type[Tool], ...] = (
 
 def tools_of(site: DeployConfig) -> tuple[type[Tool], ...]:
     """The tools with the names of this site. The same site has the same classes."""
-    return _tools(tuple(site.components), site.order, site.free)
+    at_github = tuple(name for name, component in site.components.items() if component.repository is None)
+    return _tools(tuple(site.components), site.order, site.free, at_github)
 
 
 @functools.cache
-def _tools(components: tuple[str, ...], environments: tuple[str, ...], free: frozenset[str]) -> tuple[type[Tool], ...]:
+def _tools(
+    components: tuple[str, ...], environments: tuple[str, ...], free: frozenset[str], at_github: tuple[str, ...]
+) -> tuple[type[Tool], ...]:
     names = {"component": _one_of("Component", components), "environment": _one_of("Environment", environments)}
     tools = tuple(_with_names(tool, names) for tool in TOOLS)
+    if at_github:  # What nobody's repository takes is not offered.
+        tools += (_with_names(PushTag, {"component": _one_of("ComponentAtGitHub", at_github)}),)
     for deploy in (tool for tool in tools if issubclass(tool, Deploy)):
         deploy.free = free
     return tools

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
@@ -73,7 +72,7 @@ class Deploy(Tool):
     quotes: ClassVar[bool] = True
     editable: ClassVar[tuple[str, ...]] = ("revision",)
     after_refusal: ClassVar[frozenset[str]] = frozenset({"waiver"})
-    dangers: ClassVar[tuple[str, ...]] = ("note", "waived_by")
+    dangers: ClassVar[tuple[str, ...]] = ("note", "waived_by", "failed_checks")
     on_cards: ClassVar[Mapping[str, str]] = LABELS
 
     def needs_approval(self) -> bool:
@@ -108,11 +107,11 @@ class Deploy(Tool):
         targets = resources.get(Targets)
         if argument != "revision" or not isinstance(targets, Targets):
             return ()
-        components, found = targets.config.components, dict[Path, Revision]()
+        components, found = targets.config.components, dict[str, Revision]()
         for name in targets.config.one_of_each_repository:
             with contextlib.suppress(ToolError):  # It is not known there.
-                found[components[name].repository] = await targets.repository(name).resolve(value)
-        known = ((name, found.get(one.repository)) for name, one in components.items())
+                found[components[name].source] = await targets.repository(name).resolve(value)
+        known = ((name, found.get(one.source)) for name, one in components.items())
         return [_meaning(name, revision.ref, revision.sha) for name, revision in known if revision]
 
     def title(self, facts: Facts) -> str:
@@ -142,6 +141,7 @@ class Deploy(Tool):
         if found:
             facts["note"] = note(found)
         facts["new"] = {**shown(new, targets, self.component), **({"ref": new.ref} if new.ref else {})}
+        facts |= await repository.about(new.sha)
         if running is None:
             facts["running"] = "nothing yet"
             return facts

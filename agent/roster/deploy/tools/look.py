@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import JsonValue
@@ -64,12 +63,12 @@ class ListComponentsWith(Tool):
 
     async def run(self, call: Call) -> JsonValue:
         targets = call.need(Targets)
-        config, having = targets.config, set[Path]()
+        config, having = targets.config, set[str]()
         for component in config.one_of_each_repository:
             with contextlib.suppress(ToolError):
                 await targets.repository(component).resolve(self.revision)
-                having.add(config.components[component].repository)
-        names = (name for name, component in config.components.items() if component.repository in having)
+                having.add(config.components[component].source)
+        names = (name for name, component in config.components.items() if component.source in having)
         return ComponentsWith(components=tuple(names)).as_json()
 
 

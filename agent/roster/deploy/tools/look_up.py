@@ -113,7 +113,7 @@ async def _tags(targets: Targets, components: Iterable[str]) -> JsonValue:
     """Those of each repository once."""
     together: _Names = {}
     for name in components:
-        together.setdefault((str(targets.repository(name).path),), []).append(name)
+        together.setdefault((targets.repository(name).name,), []).append(name)
     each = _each(together)
 
     async def rows(component: str) -> JsonValue:
@@ -127,7 +127,7 @@ async def _commits(targets: Targets, components: Iterable[str]) -> JsonValue:
     together: _Names = {}
     for name in components:
         repository = targets.repository(name)
-        together.setdefault((str(repository.path), repository.within), []).append(name)
+        together.setdefault((repository.name, repository.within), []).append(name)
     each = _each(together)
 
     async def rows(component: str) -> JsonValue:

@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from agent.roster.deploy.deployers.process import one_line, run_bounded
-from agent.roster.deploy.repository import LISTED_MAX, REVISION_CHARS_MAX, SUBJECT_CHARS_MAX, Repository
+from agent.roster.deploy.git_repository import GitRepository
+from agent.roster.deploy.repository import LISTED_MAX, REVISION_CHARS_MAX, SUBJECT_CHARS_MAX
 from agent.steps import ToolError
 from tests.patience import PATIENCE_SECONDS
 
@@ -86,11 +87,11 @@ def made(tmp_path: Path) -> Made:
 
 
 @pytest.fixture
-def repository(made: Made) -> Repository:
-    return Repository(made.path)
+def repository(made: Made) -> GitRepository:
+    return GitRepository(made.path)
 
 
-async def refused(repository: Repository, text: str) -> str:
+async def refused(repository: GitRepository, text: str) -> str:
     with pytest.raises(ToolError) as caught:
         await repository.resolve(text)
     assert len(str(caught.value)) < 250
@@ -98,7 +99,7 @@ async def refused(repository: Repository, text: str) -> str:
     return str(caught.value)
 
 
-async def test_a_tag_a_branch_and_a_sha_lead_to_the_same_commit(made: Made, repository: Repository) -> None:
+async def test_a_tag_a_branch_and_a_sha_lead_to_the_same_commit(made: Made, repository: GitRepository) -> None:
     sha = made.commit("Add the login page")
     made.git("tag", "v1")
     made.git("branch", "release/2025.06")
@@ -112,7 +113,7 @@ async def test_a_tag_a_branch_and_a_sha_lead_to_the_same_commit(made: Made, repo
     assert revision.date.startswith("2025-06-15T15:07:40")
 
 
-async def test_annotated_tags_give_the_commit_behind_them(made: Made, repository: Repository) -> None:
+async def test_annotated_tags_give_the_commit_behind_them(made: Made, repository: GitRepository) -> None:
     sha = made.commit("One")
     made.git("tag", "-a", "-m", "Release", "v1")
     made.git("tag", "-a", "-m", "Release of a release", "v1-signed-off", "v1")
@@ -123,7 +124,7 @@ async def test_annotated_tags_give_the_commit_behind_them(made: Made, repository
 
 
 async def test_a_tag_and_a_branch_of_one_name_are_told_apart_by_their_full_names(
-    made: Made, repository: Repository
+    made: Made, repository: GitRepository
 ) -> None:
     one, two = made.commit("One"), made.commit("Two")
     made.git("tag", "v1", one)
@@ -139,7 +140,7 @@ async def test_a_tag_and_a_branch_of_one_name_are_told_apart_by_their_full_names
     assert (await repository.resolve("v1")).sha == one
 
 
-async def test_a_branch_and_a_remote_branch_of_one_name_are_told_apart(made: Made, repository: Repository) -> None:
+async def test_a_branch_and_a_remote_branch_of_one_name_are_told_apart(made: Made, repository: GitRepository) -> None:
     one, two = made.commit("One"), made.commit("Two")
     made.git("update-ref", "refs/remotes/origin/next", one)
     assert (await repository.resolve("origin/next")).sha == one
@@ -148,7 +149,7 @@ async def test_a_branch_and_a_remote_branch_of_one_name_are_told_apart(made: Mad
     assert (await repository.resolve("refs/remotes/origin/next")).sha == one
 
 
-async def test_a_full_name_is_never_the_name_of_another_branch(made: Made, repository: Repository) -> None:
+async def test_a_full_name_is_never_the_name_of_another_branch(made: Made, repository: GitRepository) -> None:
     one, two = made.commit("One"), made.commit("Two")
     made.git("update-ref", "refs/heads/refs/tags/v1", two)
     assert "No revision" in await refused(repository, "refs/tags/v1")
@@ -157,14 +158,14 @@ async def test_a_full_name_is_never_the_name_of_another_branch(made: Made, repos
     assert (await repository.resolve("refs/tags/v1")).sha == one
 
 
-async def test_a_tag_of_no_commit_hides_no_branch(made: Made, repository: Repository) -> None:
+async def test_a_tag_of_no_commit_hides_no_branch(made: Made, repository: GitRepository) -> None:
     sha = made.commit("One")
     made.git("tag", "v1", made.git("rev-parse", "HEAD:file"))
     made.git("branch", "v1", sha)
     assert "refs/tags/v1 is no commit" in await refused(repository, "v1")
 
 
-async def test_a_name_that_looks_like_another_commit_is_refused(made: Made, repository: Repository) -> None:
+async def test_a_name_that_looks_like_another_commit_is_refused(made: Made, repository: GitRepository) -> None:
     one, two = made.commit("One"), made.commit("Two")
     made.git("tag", one[:8], two)
     made.git("update-ref", f"refs/heads/{one}", two)
@@ -175,7 +176,7 @@ async def test_a_name_that_looks_like_another_commit_is_refused(made: Made, repo
     assert (await repository.resolve(two[:8])).sha == two
 
 
-async def test_a_name_that_reads_like_a_commit_that_is_not_here_is_refused(made: Made, repository: Repository) -> None:
+async def test_a_name_that_reads_like_a_commit_that_is_not_here_is_none(made: Made, repository: GitRepository) -> None:
     sha = made.commit("One")
     for name in ("deadbeef", "0123456789abcdef", "DEADBEE"):
         made.git("branch", name, sha)
@@ -186,7 +187,7 @@ async def test_a_name_that_reads_like_a_commit_that_is_not_here_is_refused(made:
         assert (await repository.resolve(name)).sha == sha
 
 
-async def test_an_abbreviation_of_two_commits_is_refused(made: Made, repository: Repository) -> None:
+async def test_an_abbreviation_of_two_commits_is_refused(made: Made, repository: GitRepository) -> None:
     stream = "".join(
         f"commit refs/heads/many\ncommitter C <c@d> {n} +0000\ndata 1\nx\n" for n in range(1_000_000_000, 1_000_002_000)
     )
@@ -199,7 +200,7 @@ async def test_an_abbreviation_of_two_commits_is_refused(made: Made, repository:
     assert (await repository.resolve(one[:12])).sha == one
 
 
-async def test_an_unknown_revision_is_answered_with_the_newest_tags(made: Made, repository: Repository) -> None:
+async def test_an_unknown_revision_is_answered_with_the_newest_tags(made: Made, repository: GitRepository) -> None:
     made.commit("Zero")
     assert await refused(repository, "v9") == "No revision 'v9'. There are no tags: give a branch or a SHA."
     for name in ("v1", "v2", "v3"):
@@ -211,7 +212,7 @@ async def test_an_unknown_revision_is_answered_with_the_newest_tags(made: Made, 
     assert "No revision" in await refused(repository, "HEAD")
 
 
-async def test_only_the_exact_name_counts(made: Made, repository: Repository) -> None:
+async def test_only_the_exact_name_counts(made: Made, repository: GitRepository) -> None:
     sha = made.commit("One")
     made.git("tag", "v1/rc1")
     made.git("update-ref", "refs/heads/refs/tags/v2", sha)
@@ -219,7 +220,7 @@ async def test_only_the_exact_name_counts(made: Made, repository: Repository) ->
     await refused(repository, "v2")
 
 
-async def test_what_is_no_commit_is_no_revision(made: Made, repository: Repository) -> None:
+async def test_what_is_no_commit_is_no_revision(made: Made, repository: GitRepository) -> None:
     made.commit("One")
     blob, tree = made.git("rev-parse", "HEAD:file"), made.git("rev-parse", "HEAD^{tree}")
     made.git("tag", "a-file", blob)
@@ -281,12 +282,12 @@ async def test_a_hostile_revision_is_refused_before_git_sees_it(made: Made, text
     made.commit("One")
     made.git("tag", "v1")
     made.git("tag", "v2")
-    assert "is not a valid revision" in await refused(Repository(made.path), text)
-    assert "is not a valid revision" in await refused(Repository(made.path / "nowhere"), text)
+    assert "is not a valid revision" in await refused(GitRepository(made.path), text)
+    assert "is not a valid revision" in await refused(GitRepository(made.path / "nowhere"), text)
     assert not list(made.path.parent.rglob("canary"))
 
 
-async def test_tags_come_newest_first_and_by_version_within_a_second(made: Made, repository: Repository) -> None:
+async def test_tags_come_newest_first_and_by_version_within_a_second(made: Made, repository: GitRepository) -> None:
     made.commit("One")
     for name in ("v1.9", "v1.10", "v1.2"):
         made.git("tag", name)
@@ -298,7 +299,7 @@ async def test_tags_come_newest_first_and_by_version_within_a_second(made: Made,
     assert len(await repository.tags(LISTED_MAX * 1000)) == 4
 
 
-async def test_commits_come_newest_first_from_head_or_a_branch(made: Made, repository: Repository) -> None:
+async def test_commits_come_newest_first_from_head_or_a_branch(made: Made, repository: GitRepository) -> None:
     made.commit("One")
     made.git("branch", "old")
     made.commit("Two")
@@ -314,13 +315,13 @@ async def test_a_part_of_a_repository_lists_what_touches_it(made: Made) -> None:
     old = made.commit("Both")
     made.commit("Backend", "backend/app")
     new = made.commit("Frontend", "frontend/app")
-    repository = Repository(made.path, within="backend")
+    repository = GitRepository(made.path, within="backend")
     assert [commit.subject for commit in await repository.commits()] == ["Backend"]
     assert [commit.subject for commit in await repository.commits_between(old, new)] == ["Backend"]
-    assert await Repository(made.path, within="--all").commits() == []
+    assert await GitRepository(made.path, within="--all").commits() == []
 
 
-async def test_what_a_deployment_would_add(made: Made, repository: Repository) -> None:
+async def test_what_a_deployment_would_add(made: Made, repository: GitRepository) -> None:
     one, two, three = made.commit("One"), made.commit("Two"), made.commit("Three")
     assert [commit.subject for commit in await repository.commits_between(one, three)] == ["Three", "Two"]
     assert [commit.subject for commit in await repository.commits_between(one, three, 1)] == ["Three"]
@@ -330,7 +331,7 @@ async def test_what_a_deployment_would_add(made: Made, repository: Repository) -
     assert not await repository.is_ancestor(three, two)
 
 
-async def test_comparing_takes_full_shas_of_commits_it_has(made: Made, repository: Repository) -> None:
+async def test_comparing_takes_full_shas_of_commits_it_has(made: Made, repository: GitRepository) -> None:
     sha = made.commit("One")
     for bad in ("main", sha[:7], "--all", f"{sha}^", f"^{sha}", f"{sha}\n"):
         with pytest.raises(ToolError, match="not a full SHA"):
@@ -342,7 +343,7 @@ async def test_comparing_takes_full_shas_of_commits_it_has(made: Made, repositor
 
 
 async def test_hostile_names_subjects_and_authors_come_out_as_one_clean_line(
-    made: Made, repository: Repository
+    made: Made, repository: GitRepository
 ) -> None:
     made.commit("One")
     sha = made.raw_commit(b"Eve\x1b[2J\x07\xff\xe2\x80\xae", b"Fix\x1b]0;x\x07 </tag>\r\x00 \xe9\xff" + b"x" * 5_000)
@@ -362,14 +363,14 @@ async def test_hostile_names_subjects_and_authors_come_out_as_one_clean_line(
     assert await refused(repository, "v8") == "No revision 'v8'. The newest tags are v1."
 
 
-async def test_subjects_of_megabytes_are_refused_and_not_kept(made: Made, repository: Repository) -> None:
+async def test_subjects_of_megabytes_are_refused_and_not_kept(made: Made, repository: GitRepository) -> None:
     made.commit("One")
     made.raw_commit(b"Eve", b"x" * 9_000_000)
     with pytest.raises(ToolError, match="Ask for less"):
         await repository.commits()
 
 
-async def test_a_hostile_configuration_runs_nothing(made: Made, repository: Repository, tmp_path: Path) -> None:
+async def test_a_hostile_configuration_runs_nothing(made: Made, repository: GitRepository, tmp_path: Path) -> None:
     one = made.commit("One")
     made.git("tag", "-a", "-m", "Release", "v1")
     canary, script = tmp_path / "canary", tmp_path / "script"
@@ -445,7 +446,7 @@ async def test_a_hostile_configuration_runs_nothing(made: Made, repository: Repo
 
 
 async def test_the_environment_does_not_lead_git_elsewhere(
-    made: Made, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Made, repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha = made.commit("One")
     other = Made(tmp_path / "other")
@@ -455,7 +456,7 @@ async def test_the_environment_does_not_lead_git_elsewhere(
     assert (await repository.resolve("main")).sha == sha
 
 
-async def test_a_replaced_commit_is_shown_as_it_is(made: Made, repository: Repository) -> None:
+async def test_a_replaced_commit_is_shown_as_it_is(made: Made, repository: GitRepository) -> None:
     one, two = made.commit("One"), made.commit("Two")
     made.git("replace", two, one)
     assert (await repository.resolve(two)).subject == "Two"
@@ -466,12 +467,12 @@ async def test_bare_repositories_and_further_working_trees_are_read_too(made: Ma
     made.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
     made.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "tree"))
     for path in (tmp_path / "bare.git", tmp_path / "tree"):
-        assert (await Repository(path).commits())[0].sha == sha
-        assert (await Repository(path).resolve("main")).sha == sha
+        assert (await GitRepository(path).commits())[0].sha == sha
+        assert (await GitRepository(path).resolve("main")).sha == sha
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to somebody else")
-async def test_a_repository_of_another_user_is_read(made: Made, repository: Repository) -> None:
+async def test_a_repository_of_another_user_is_read(made: Made, repository: GitRepository) -> None:
     sha = made.commit("One")
     for path in (made.path, *made.path.rglob("*")):
         os.chown(path, 12345, 12345)
@@ -480,21 +481,21 @@ async def test_a_repository_of_another_user_is_read(made: Made, repository: Repo
 
 async def test_no_repository_is_one_clear_line(made: Made, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="has no commits yet"):
-        await Repository(made.path).commits()
-    assert await Repository(made.path).tags() == []
+        await GitRepository(made.path).commits()
+    assert await GitRepository(made.path).tags() == []
     made.commit("One", "folder/file")
     (tmp_path / "a-file").touch()
     (tmp_path / "empty").mkdir()
     # Its parents are not searched: a folder of a repository is none.
     for path in (tmp_path / "nowhere", tmp_path / "a-file", tmp_path / "empty", made.path / "folder"):
         with pytest.raises(ToolError, match=r"^There is no git repository at '.*'\.$"):
-            await Repository(path).resolve("main")
+            await GitRepository(path).resolve("main")
 
 
 async def test_without_git_it_says_so(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="git cannot be started"):
-        await Repository(made.path).tags()
+        await GitRepository(made.path).tags()
 
 
 async def test_a_git_that_hangs_is_stopped(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,7 +503,7 @@ async def test_a_git_that_hangs_is_stopped(made: Made, tmp_path: Path, monkeypat
     (tmp_path / "git").write_text(f'#!/bin/sh\nexec 3> "{line.path}"\nsleep 600 & wait\n')
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    asking = asyncio.create_task(Repository(made.path, timeout_seconds=2.0).tags())
+    asking = asyncio.create_task(GitRepository(made.path, timeout_seconds=2.0).tags())
     await until(line.held)
     with pytest.raises(ToolError, match=r"took longer than 2 seconds"):
         await asking
