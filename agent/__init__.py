@@ -12,7 +12,7 @@ from agent.definition import Agent, AgentError, Limits
 from agent.notes import KeepsNotes, NoNotes, Notes, NotesUnavailable
 from agent.openings import opening_of
 from agent.results import Result
-from agent.secrets import secret
+from agent.secrets import secret, setting
 from agent.steps import (
     Call,
     DoneForNow,
@@ -76,5 +76,6 @@ __all__ = [
     "no_longer",
     "opening_of",
     "secret",
+    "setting",
     "steps_taken",
 ]

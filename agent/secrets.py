@@ -18,3 +18,11 @@ def secret(name: str) -> str:
     if not found:
         raise ToolError(f"{name} is not set: somebody has to put the key there.")
     return found
+
+
+def setting(name: str) -> str:
+    """What else an agent's service is set up by: where it is, say. Empty: not set. Raises ToolError."""
+    try:
+        return variable(name).strip()
+    except SecretError as error:
+        raise ToolError(str(error)) from None

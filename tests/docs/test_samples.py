@@ -43,6 +43,7 @@ WHOLE_FILES = {
     "[agents.db]": "loaded by the test of that agent",
     "[agents.payments]": "loaded below, like the next",
     "[agents.issues]": "",
+    "[agents.deploy.components.shop-web]": "loaded below",
     "[agents.deploy.components.shop]": "what `bot init` writes: tests/bot/cli/test_init.py",
 }
 """The TOML that is no part of one team file."""
@@ -159,6 +160,15 @@ def test_the_page_of_an_agent_sets_it_up(name: str, tmp_path: Path) -> None:
     agents = build_agents(team, tmp_path, tmp_path).built
     assert name in agents
     assert rule_warnings(agents, policies_of(setup)) == []
+
+
+def test_the_page_of_vercel_sets_up_a_site(tmp_path: Path) -> None:
+    text = DOCS["vercel"].block("toml", "[agents.deploy.components.shop-web]")
+    team = Team.model_validate(tomllib.loads(f'{text}[people.kim]\nlogins = ["kim"]\n'))
+    setup = Setup(Settings(bot_home=tmp_path), team)
+    assert roster_problems(setup) == []
+    (shop,) = deploy.targets(team.agents["deploy"], tmp_path).config.components.values()
+    assert {target.kind for target in shop.targets.values()} == {"vercel"}
 
 
 def test_all_toml_is_loaded_somewhere() -> None:

@@ -148,6 +148,24 @@ async def test_a_list_is_filtered_and_comes_in_pages(vercel: VercelServer, call:
     assert rest["pagination"]["next"] is None
 
 
+async def test_a_filter_may_have_no_effect(vercel: VercelServer, call: Caller) -> None:
+    web = vercel.project("web")
+    assert web
+    vercel.deployed(web, ONE, "preview")
+    for ignored, count in ((set[str](), 0), ({"target"}, 0), ({"target", "meta-"}, 1)):
+        vercel.ignored = ignored
+        _, found = await call("GET", "/v6/deployments", projectId="web", target="production", **{"meta-key": "k1"})
+        assert found["pagination"]["count"] == count
+
+
+async def test_a_commit_may_not_be_told_before_the_end(vercel: VercelServer, call: Caller) -> None:
+    vercel.builds.append(Build(("READY",), commit_unsaid=True))
+    _, made = await call.creates(meta={"key": "k1"})
+    assert ("gitSource" in made, made["meta"]) == (False, {"key": "k1", "githubCommitRef": "main"})
+    _, made = await call("GET", f"/v13/deployments/{made['id']}")
+    assert made["gitSource"]["sha"] == made["meta"]["githubCommitSha"] == ONE
+
+
 async def test_a_new_deployment_may_not_be_listed_yet(vercel: VercelServer, call: Caller) -> None:
     vercel.builds.append(Build(listed_after=1))
     await call.creates()

@@ -51,6 +51,8 @@ class Build:
     """Another target than the one that was asked for."""
     listed_after: int = 0
     """So many lists do not have it yet."""
+    commit_unsaid: bool = False
+    """Its commit is not told before it is ready."""
 
 
 STUCK = Build(states=())
@@ -71,6 +73,7 @@ class Made:
     by: str
     meta: dict[str, str]
     source: str = "git"
+    """`cli`: somebody has uploaded it, so it is of no commit, whatever its `meta` says."""
     state: State = "QUEUED"
     substate: Substate | None = None
     ready: int | None = None
@@ -78,6 +81,15 @@ class Made:
     log: list[str] = field(default_factory=list)
     coming: deque[State] = field(default_factory=deque)
     hidden: int = 0
+    commit_unsaid: bool = False
+    alias_error: str = ""
+    """Why the domains could not lead to it."""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Its `meta`, as it is told by now."""
+        is_unsaid = self.commit_unsaid and self.state != "READY"
+        return {key: text for key, text in self.meta.items() if not (is_unsaid and key in COMMIT_KEYS.values())}
 
     @property
     def url(self) -> str:
@@ -125,6 +137,8 @@ class Account:
         """Of the next that are created; after that, each is built."""
         self.promotions: deque[JobStatus] = deque()
         """How the next promotions end; after that, each succeeds."""
+        self.ignored: set[str] = set()
+        """Filters of lists that have no effect, by how their names begin."""
         self.on_event: Callable[[str, Made], None] = lambda kind, made: None
         self._numbers = itertools.count(1)
         self._last = 0
@@ -171,6 +185,7 @@ class Account:
             log=list(build.log),
             coming=deque(build.states),
             hidden=build.listed_after,
+            commit_unsaid=build.commit_unsaid,
         )
         self.deployments.append(made)
         self.on_event("deployment.created", made)
@@ -240,10 +255,12 @@ class Account:
                 made.hidden -= 1
                 continue
             self.looked_at(made)
-            if target and made.target != target:
-                continue
-            if (states and made.state not in states) or (sha and made.sha != sha):
-                continue
-            if meta.items() <= made.meta.items():
+            fits = {
+                "target": not target or made.target == target,
+                "state": not states or made.state in states,
+                "sha": not sha or sha in made.meta.values(),
+                "meta-": meta.items() <= made.meta.items(),
+            }
+            if all(does or name in self.ignored for name, does in fits.items()):
                 found.append(made)
         return found

@@ -34,8 +34,7 @@ def deployment(account: Account, made: Made) -> Record:
         "status": made.state,
         "target": _target(made),
         "aliasAssigned": made.project.production is made,
-        "gitSource": _git_source(made),
-        "meta": dict(made.meta),
+        "meta": made.told,
         "creator": {"uid": f"user-{made.by}", "username": made.by},
         "project": {"id": made.project.id, "name": made.project.name},
         "inspectorUrl": made.inspector,
@@ -55,6 +54,10 @@ def deployment(account: Account, made: Made) -> Record:
         **_environment(made),
         **_ended(made),
     }
+    if made.told == made.meta and made.source != "cli":
+        answer["gitSource"] = _git_source(made)
+    if made.alias_error:
+        answer["aliasError"] = {"code": "alias_failed", "message": made.alias_error}
     return _checked(shapes.Deployment, answer)
 
 
@@ -100,7 +103,7 @@ def listed(made: list[Made], *, until: int | None) -> Record:
                 "state": one.state,
                 "type": "LAMBDAS",
                 "creator": {"uid": f"user-{one.by}", "username": one.by},
-                "meta": dict(one.meta),
+                "meta": one.told,
                 "target": _target(one),
                 "inspectorUrl": one.inspector,
                 **_environment(one),

@@ -218,8 +218,8 @@ class VercelServer(Account):
             sha=given.get("sha", ""),
             meta={name.removeprefix("meta-"): value for name, value in given.items() if name.startswith("meta-")},
         )
-        if "until" in given:
-            found = [made for made in found if made.created < int(given["until"])]
+        since, before = int(given.get("since", 0)), int(given.get("until", 2**60))
+        found = [made for made in found if since < made.created < before]
         limit = min(int(given.get("limit", 20)), LIMIT_MAX)
         page = found[:limit]
         return 200, answers.listed(page, until=page[-1].created if len(found) > limit else None)

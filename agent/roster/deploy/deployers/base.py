@@ -154,6 +154,10 @@ class Deployer(Protocol):
         """The runs on record, newest first, without their output."""
         ...
 
+    async def about(self, sha: str) -> Facts:
+        """What else people see before they approve this commit: where they can look at it, say."""
+        ...
+
     async def holder(self) -> Holder | None:
         """None: the target is free."""
         ...

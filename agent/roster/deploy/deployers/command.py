@@ -211,6 +211,9 @@ class CommandDeployer:
         runs = (await self._shared.history())[: max(0, limit)]
         return [await self.look(run.id) if run.state == "running" else run for run in runs]
 
+    async def about(self, sha: str) -> Facts:
+        return {}
+
     async def cancel(self, run_id: str, by: str) -> Run:
         """Its command gets the same time to end as at its time limit."""
         run = await self.look(run_id)

@@ -204,6 +204,9 @@ class HostedDeployer(ABC):
         """Cleaned and clipped by `last_lines`."""
         return ""
 
+    async def about(self, sha: str) -> Facts:
+        return {}
+
     @abstractmethod
     async def status(self) -> Running | None: ...
 

@@ -11,8 +11,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from agent.roster.deploy.deployers.base import Target
 from agent.roster.deploy.deployers.command import CommandTarget
 from agent.roster.deploy.deployers.github import GitHubTarget
+from agent.roster.deploy.deployers.vercel.target import VercelTarget
 
-KINDS: tuple[type[Target], ...] = (CommandTarget, GitHubTarget)
+KINDS: tuple[type[Target], ...] = (CommandTarget, GitHubTarget, VercelTarget)
 DEFAULT = CommandTarget
 
 _UNKNOWN = "unknown_kind"

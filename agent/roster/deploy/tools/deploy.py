@@ -124,7 +124,8 @@ class Deploy(Tool):
 
     async def prepare(self, call: Call) -> Facts:
         deployer = call.need(Targets).deployer(self.component, self.environment)
-        return {**await self._facts(call), **deployer.carried_out}
+        facts = await self._facts(call)
+        return {**facts, **await deployer.about(_new(facts)), **deployer.carried_out}
 
     async def _facts(self, call: Call) -> Facts:
         targets = call.need(Targets)
@@ -194,6 +195,7 @@ class Rollback(Tool):
             "new": await described(targets, self.component, sha),
             **await _commits(targets, self.component, "takes_back", sha, running.sha),
             "running": {**await described(targets, self.component, running.sha), **since_and_by(running)},
+            **await deployer.about(sha),
             **deployer.carried_out,
         }
 

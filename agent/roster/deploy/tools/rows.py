@@ -23,7 +23,7 @@ NAME_CHARS_MAX = 50
 _PLAIN_NAME = re.compile(r"[\w./@+-]+")
 CARRIED_OUT = ("command_runs", "carried_out_by")
 """What `Deployer.carried_out` may say."""
-FOR_PEOPLE = frozenset({"link", "date", "since", "ref", *CARRIED_OUT})
+FOR_PEOPLE = frozenset({"link", "date", "since", "ref", "preview", *CARRIED_OUT})
 """The model gets these from the lists, with a template for links; a card shows each link in full."""
 _OF_A_COMMIT = {
     "name": "version",
