@@ -37,7 +37,8 @@ WAIT_SECONDS_MAX = 3_600.0
 """Vercel may want to be left alone for days. Looked at again sooner than that, it may have changed its mind."""
 
 T = TypeVar("T")
-_BASE = re.compile(r"https?://[^/?#@\s]+/?")
+_BASE = re.compile(r"(?:https://[^/?#@\s]+|http://(?:127\.0\.0\.1|localhost)(?::\d+)?)/?")
+"""The token goes there, so it is encrypted, or stays on this machine."""
 
 
 class Refused(ToolError):
@@ -52,7 +53,9 @@ def api_url() -> str:
     """Raises ToolError."""
     url = setting(URL_NAME) or URL
     if not _BASE.fullmatch(url):
-        raise ToolError(f"{URL_NAME} is {one_line(url, 100)!r}, which is no URL such as {URL}.")
+        raise ToolError(
+            f"{URL_NAME} is {one_line(url, 100)!r}, which is no URL such as {URL}: it begins with https://."
+        )
     return url
 
 

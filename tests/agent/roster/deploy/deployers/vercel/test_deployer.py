@@ -535,6 +535,7 @@ async def test_each_wrong_setting_is_told_with_what_to_do(held: Scene, monkeypat
     assert "https://vercel.com/account/settings/tokens" in await problem()
     monkeypatch.delenv("VERCEL_TOKEN")
     assert "VERCEL_TOKEN is not set" in await problem()
-    monkeypatch.setenv("VERCEL_API_URL", "api.vercel.com")
-    with pytest.raises(ToolError, match=r"VERCEL_API_URL is 'api.vercel.com', which is no URL"):
-        held.deployer()
+    for url in ("api.vercel.com", "http://api.vercel.com", "https://user@vercel.com", "http://127.0.0.1.example.com"):
+        monkeypatch.setenv("VERCEL_API_URL", url)
+        with pytest.raises(ToolError, match=r"VERCEL_API_URL is .*, which is no URL"):
+            held.deployer()
