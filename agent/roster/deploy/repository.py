@@ -132,7 +132,9 @@ def meant(text: str, refs: Mapping[str, str], hashed: Collection[str]) -> str:
         raise ToolError(f"{_shown(text)} is ambiguous: {meanings}. Give a full name (refs/…) or a full SHA.")
     if len(hashed) > 1:
         raise ToolError(
-            f"{_shown(text)} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.", hint=ASK
+            f"{_shown(text)} is ambiguous: {len(hashed)} commits start with it. Give more of the SHA.",
+            hint=ASK,
+            unknown=text,
         )
     found = next(iter(refs.values()), "") or next(iter(hashed), "")
     if refs and not found:
@@ -143,7 +145,7 @@ def meant(text: str, refs: Mapping[str, str], hashed: Collection[str]) -> str:
 def not_there(text: str, tags: Iterable[Revision]) -> ToolError:
     usable = [tag.name for tag in tags if is_revision_text(tag.name)][:3]
     hint = f"The newest tags are {', '.join(usable)}." if usable else "There are no tags: give a branch or a SHA."
-    return ToolError(f"No revision {_shown(text)}. {hint}", hint=ASK)
+    return ToolError(f"No revision {_shown(text)}. {hint}", hint=ASK, unknown=text)
 
 
 def _shown(text: str) -> str:
