@@ -42,7 +42,7 @@ from agent.perform.listen import PeopleAreWriting
 from agent.perform.outage import ModelAway
 from agent.perform.read import CannotRead, NotReadYet, Readers, read
 from agent.perform.request import request
-from agent.perform.run import doing, interrupted, refused, run, what_is_known
+from agent.perform.run import doing, refused, run, settle
 from agent.perform.say import say
 from agent.perform.turn import Services, Turn
 from agent.perform.unserved import give_up, has_waited_long, is_unserved_notice, left, sayable
@@ -187,7 +187,7 @@ async def _perform(turn: Turn, action: Action) -> None:
         case RunTool():
             await run(turn, action)
         case NoteInterruption():
-            await turn.begin(*interrupted(turn, action.step, what_is_known(turn, action.step)))
+            await settle(turn, action.step)
         case CannotServe():
             await give_up(turn, action)
         case RefuseStep():

@@ -219,10 +219,8 @@ class Tool(Step):
         return ()
 
     def is_same(self, arguments: Mapping[str, JsonValue], facts: Facts) -> bool:
-        """Whether it is the call with these arguments and facts, in other words: a commit by its short SHA, say.
-
-        If that one waits for an approval, it goes on waiting, and people are told. Any other acting call replaces it.
-        """
+        """Whether it is the call with these arguments and facts, in other words: a commit by its short SHA, say. If it
+        waits for an approval, it goes on waiting, and people are told. Any other acting call replaces it."""
         return self.arguments == arguments
 
     def takes_standing_approval(self) -> bool:
@@ -235,10 +233,7 @@ class Tool(Step):
 
     @classmethod
     async def meanings_now(cls, argument: str, value: str, resources: Mapping[type, object]) -> Sequence[Meaning]:
-        """What this value of the argument stands for now, wherever it is known, for a standing approval that names it.
-
-        `resources`: those that the tool `needs`.
-        """
+        """What the value stands for now, wherever it is known by what the tool `needs`: for a standing approval."""
         return ()
 
     def bound_to(self, call: Call) -> Mapping[str, JsonValue]:
@@ -273,6 +268,10 @@ class Tool(Step):
     async def run(self, call: Call) -> JsonValue | Wait:
         """Do the work. The model sees the result."""
         raise AssertionError(f"{type(self).__name__} has no run()")
+
+    async def found_again(self, call: Call) -> JsonValue | None:
+        """What came of a run of this call whose end nobody has noted, found by its key. None: people are asked."""
+        return None
 
 
 class HumanInputOptions(BaseModel):

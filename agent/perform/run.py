@@ -13,6 +13,7 @@ import structlog
 from pydantic import JsonValue
 
 from agent.decide import RunTool, must_be_approved, question_of_outcome
+from agent.definition import UnusableStep
 from agent.perform.again import judge_again
 from agent.perform.turn import ERROR_CHARS_MAX, Turn
 from agent.steps import Call, Facts, OutcomeUnknown, Tool, ToolError, Wait
@@ -133,13 +134,40 @@ async def finish(turn: Turn, step: StepState, tool: Tool, facts: Facts) -> None:
         log.exception("tool_failed", thread=turn.thread.id, step=step.id, intent=step.chosen.intent)
         if tool.acts:
             # Also if it could be repeated: chosen again it would be another call, under another key.
-            await turn.note(*interrupted(turn, step, why))
+            found = await _found_again(turn, step, tool)
+            await turn.note(*([found] if found else interrupted(turn, step, why)))
         else:
             await turn.note(_finished(turn, step, error=why))
     else:
         await turn.note(
             _waiting(turn, step, outcome) if isinstance(outcome, Wait) else _finished(turn, step, result=outcome)
         )
+
+
+async def settle(turn: Turn, step: StepState) -> None:
+    """Of a tool that was started and has no ending: what it finds of it, or a question to people."""
+    try:
+        tool = turn.agent.parse(step.chosen.intent, step.chosen.arguments)
+    except UnusableStep:
+        tool = None
+    if isinstance(tool, Tool) and (found := await _found_again(turn, step, tool)):
+        await turn.note(found)
+        return
+    await turn.begin(*interrupted(turn, step, what_is_known(turn, step)))
+
+
+async def _found_again(turn: Turn, step: StepState, tool: Tool) -> Event | None:
+    """The ending that the tool knows of; None: it knows none. A fact, whoever holds the lease by now."""
+    facts = step.request.asked.facts if step.request else {}
+    try:
+        async with asyncio.timeout(tool.timeout_seconds):
+            found = await tool.found_again(turn.call(step, step.attempt, facts))
+    except ToolError:
+        return None  # Whatever it could not look at, people are asked.
+    except Exception:
+        log.exception("prepare_failed", thread=turn.thread.id, key=keys.call(turn.thread.id, step.id))
+        return None
+    return None if found is None else _finished(turn, step, result=found)
 
 
 async def _run(turn: Turn, tool: Tool, call: Call) -> JsonValue | Wait:

@@ -116,6 +116,8 @@ class Desk:
     """What `push` would run with: what an approval covers beside the call."""
     result: JsonValue = "ok"
     """What `look` answers."""
+    sent: dict[str, str] = field(default_factory=dict)
+    """What `sent` finds again, by the call's key; `away`: whom it asks does not answer."""
     _during: dict[str, deque[Hook]] = field(default_factory=lambda: defaultdict(deque))
 
     def during(self, intent: str, hook: Hook) -> None:
@@ -228,6 +230,20 @@ class Stuck(_OpsTool):
     async def work(self, call: Call, desk: Desk) -> JsonValue:
         await asyncio.Event().wait()
         return None
+
+
+class Sent(_OpsTool):
+    """Breaks after it has done it, and finds out by its key what it has done. Not among the tools of `ops`."""
+
+    async def work(self, call: Call, desk: Desk) -> JsonValue:
+        desk.sent[call.key] = "sent"
+        raise RuntimeError("the wire\nwas cut")
+
+    async def found_again(self, call: Call) -> JsonValue | None:
+        desk = call.need(Desk)
+        if desk.sent.get(call.key) == "away":
+            raise ToolError("It does not answer.")
+        return desk.sent.get(call.key)
 
 
 class StuckLook(Stuck):

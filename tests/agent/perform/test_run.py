@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from pydantic import JsonValue
 
@@ -12,11 +14,14 @@ from store.events import ToolFinished, ToolStarted
 from store.thread import Thread
 from tests.agent.pushing import asked_to_push
 from tests.telling.playbook import (
+    TOOLS,
     Broken,
     BrokenLook,
     Desk,
     Flaky,
+    Killed,
     Look,
+    Sent,
     Slow,
     Stuck,
     StuckLook,
@@ -232,6 +237,52 @@ async def test_a_tool_that_cannot_be_repeated_is_asked_about_after_its_worker_di
     await world.answer("yes")
     assert await world.run() == ["said: Good."]
     assert world.desk.ran == ["push(target: prod)"]
+
+
+def finding() -> World:
+    """With a tool that finds out by its key what it has done."""
+    world = World()
+    world.roster["ops"] = dataclasses.replace(world.roster["ops"], tools=(*TOOLS, Sent))
+    return world
+
+
+async def test_what_a_tool_finds_again_by_its_key_nobody_is_asked_about() -> None:
+    world = finding()
+    world.model.answers(Sent(), done("It is sent."))
+    await world.say("send it")
+    assert await world.run() == ["ran: sent", "said: It is sent."]
+
+
+async def test_what_is_found_again_after_its_worker_died_is_the_result_of_the_call() -> None:
+    world = finding()
+    world.model.answers(Sent(), done("It is sent."))
+    await world.say("send it")
+
+    async def sends_and_dies() -> None:
+        world.desk.sent.update(dict.fromkeys(world.desk.keys, "sent"))
+        raise Killed
+
+    world.desk.during("sent", sends_and_dies)
+    assert (await world.run())[-1] == "killed"
+    assert await world.run() == ["said: It is sent."]
+    assert world.desk.ran == ["sent"], "it is looked for, not run again"
+
+
+@pytest.mark.parametrize("found", ["away", ""])
+async def test_what_is_not_found_again_people_are_asked_about(found: str) -> None:
+    world = finding()
+    world.model.answers(Sent())
+    await world.say("send it")
+
+    async def dies() -> None:
+        if found:
+            world.desk.sent.update(dict.fromkeys(world.desk.keys, found))
+        raise Killed
+
+    world.desk.during("sent", dies)
+    await world.run()
+    assert await world.run() == ["asked: I do not know how sent ended. Did it happen?"]
+    assert world.desk.ran == ["sent"]
 
 
 async def test_a_worker_that_comes_back_late_asks_nothing_twice() -> None:

@@ -109,6 +109,13 @@ class GitHubServer:
         given = {"owner": owner, "repo": repo, "file": file, "ref": ref, "inputs": inputs, "": VERSIONS[0]}
         self._dispatch(given)
 
+    def interrupt_at(self, number: int, *, after: bool) -> Hold:
+        """The request with this number, counted from 0, waits before or after its effect, and is never answered."""
+        counted = itertools.count()
+        hold = Hold("*", after_effect=after, when=lambda given: next(counted) == number)
+        self._holds.append(hold)
+        return hold
+
     def asked(self, operation: str) -> list[Request]:
         return [one for one in self.requests if one.operation == operation]
 

@@ -29,6 +29,7 @@ from agent.roster.deploy.github.access import SEE, access
 from agent.roster.deploy.github.api import GitHubApi, Refusal, api_of, parsed
 from agent.roster.deploy.github.contents import text_of
 from agent.roster.deploy.github.workflow import problem_in, stands_in
+from store import awaited
 
 LISTED = 100
 """How many of a workflow's newest runs are looked through."""
@@ -221,6 +222,9 @@ class GitHubDeployer(HostedDeployer):
             )
         note = f"GitHub has RUN something else than was approved, look at what runs there: {wrong}."
         return replace(run, state="not_live", ended_at=found.updated_at, note=one_line(note, 300))
+
+    def _news(self, run: Run) -> str:
+        return awaited.workflow_run(self._name, run.ref)
 
     async def _stop(self, run: Run) -> None:
         if not run.ref:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from agent import Facts, NotesUnavailable, ToolError
+from agent import Facts, NotesUnavailable, ToolError, await_news, no_longer
 from agent.roster.deploy.deployers.base import (
     At,
     Holder,
@@ -91,8 +91,13 @@ class HostedDeployer(ABC):
 
     async def _keep(self, run: Run) -> Run:
         with contextlib.suppress(NotesUnavailable):  # It is claimed, so it is found all the same.
-            await self._shared.hold(run)
+            await self._hold(run)
         return run
+
+    async def _hold(self, run: Run) -> None:
+        if run.ref and (key := self._news(run)):
+            await await_news(self._notes, key, run.thread_id)
+        await self._shared.hold(run)
 
     async def _require_free(self, other: Run) -> None:
         """The target is free, or was just freed. Raises TargetBusy."""
@@ -129,8 +134,10 @@ class HostedDeployer(ABC):
             # The service has a clock of its own.
             run = replace(run, ended_at=max(run.ended_at or self._notes.now(), run.started_at))
             await self._shared.end(run)
+            if run.ref and (key := self._news(run)):
+                await no_longer(self._notes, key, run.thread_id)
         elif run != known:
-            await self._shared.hold(run)
+            await self._hold(run)
         return run
 
     def _not_shown(self, run: Run) -> Run:
@@ -195,6 +202,10 @@ class HostedDeployer(ABC):
     @abstractmethod
     async def _found(self, run: Run) -> Run | None:
         """The run as it goes now, by its `ref` or, without one, by its id. None: the service does not show it."""
+
+    def _news(self, run: Run) -> str:
+        """The key under which a hook hears of the run, which has a `ref`: see `store.awaited`. Empty: none does."""
+        return ""
 
     async def _stop(self, run: Run) -> None:
         """Raises ToolError if it cannot be stopped."""

@@ -158,6 +158,9 @@ class Deploy(Tool):
             raise changed(self.component, self.environment, as_change(new, found))
         return await _start(call, self.component, self.environment, running)
 
+    async def found_again(self, call: Call) -> JsonValue | None:
+        return await _found_again(call, self.component, self.environment)
+
 
 class Rollback(Tool):
     """Go back to the revision that ran before, and ran well. Approved by a person first; code asks them."""
@@ -208,6 +211,18 @@ class Rollback(Tool):
             to = f"it would go back to {now[:7]} now, and not to {new[:7]}" if now else f"{new[:7]} is no way back"
             raise changed(self.component, self.environment, to)
         return await _start(call, self.component, self.environment, running)
+
+    async def found_again(self, call: Call) -> JsonValue | None:
+        return await _found_again(call, self.component, self.environment)
+
+
+async def _found_again(call: Call, component: str, environment: str) -> JsonValue | None:
+    run = await call.need(Targets).deployer(component, environment).find(call.key)
+    return _started(run) if run else None
+
+
+def _started(run: Run) -> JsonValue:
+    return Started(run_id=run.id, state="started", run_link=run.url).as_json()
 
 
 def _meaning(component: str, ref: str, sha: str) -> Meaning:
@@ -264,7 +279,7 @@ async def _start(call: Call, component: str, environment: str, running: Running 
             thread_id=call.thread_id,
         )
     )
-    return Started(run_id=run.id, state="started", run_link=run.url).as_json()
+    return _started(run)
 
 
 async def _earlier_good(deployer: Deployer, repository: Repository, running: Running) -> str:
