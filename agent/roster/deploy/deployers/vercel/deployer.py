@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from agent import Facts, ToolError
+from agent import Facts, ToolError, awaited
 from agent.roster.deploy.deployers.base import At, NoAnswer, Run, Running, minute
 from agent.roster.deploy.deployers.hosted import HostedDeployer
 from agent.roster.deploy.deployers.process import last_lines, one_line
@@ -96,6 +96,9 @@ class VercelDeployer(HostedDeployer):
 
     async def _found(self, run: Run) -> Run | None:
         return await self._going.found(run)
+
+    def _news(self, run: Run) -> str:
+        return awaited.vercel_deployment(run.ref)
 
     async def _stop(self, run: Run) -> None:
         await self._going.stop(run)

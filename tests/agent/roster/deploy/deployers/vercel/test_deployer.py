@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import ToolError
+from agent import ToolError, awaited
+from agent.awaiting import who_awaits
 from agent.roster.deploy.deployers.base import NoAnswer, Run, TargetBusy
 from tests.agent.roster.deploy.deployers.contract import ONE, THREE, TWO, ended, start
 from tests.agent.roster.deploy.deployers.vercel.scene import Scene
@@ -464,6 +465,14 @@ async def test_whoever_follows_hears_when_to_ask_again(scene: Scene) -> None:
         await scene.deployer().look(run.id)
     assert refused.value.retry_seconds == 90
     assert (await ended(scene.deployer(), run)).state == "succeeded"
+
+
+async def test_a_delivery_about_it_finds_the_thread_that_waits_for_it(scene: Scene) -> None:
+    run = await start(scene.deployer())
+    vercel_says = awaited.vercel_deployment(run.ref)
+    assert await who_awaits(scene.notes, vercel_says) == ("t1",)
+    await ended(scene.deployer(), run)
+    assert await who_awaits(scene.notes, vercel_says) == ()
 
 
 # What runs, and what people see
