@@ -230,7 +230,10 @@ async def _writer(setup: Setup, store: Store) -> Writer:
         signer=Signer(secret, settings.email_address, before),
         allowed=AllowedSenders.parse(settings.email_allowed_senders).allow,
         public_url=settings.bot_public_url,
-        replies_decide=bool(settings.email_authserv_id) and settings.email_plus_addresses,
+        # No test shows what becomes of forged verdicts where a service posts the mail.
+        replies_decide=settings.email_inbound == "imap"
+        and bool(settings.email_authserv_id)
+        and settings.email_plus_addresses,
         plus_addresses=settings.email_plus_addresses,
         aliases=frozenset(place.lower() for place in setup.team.routes if "@" in place) - lists.addresses,
         lists=lists,

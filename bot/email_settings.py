@@ -36,6 +36,8 @@ class EmailSettings(BaseModel):
     """At Google: the JSON key of a service account that acts for the mailbox."""
     email_oauth_url: str = ""
     """Another token server than theirs, for tests."""
+    email_inbound: Literal["imap", "hook"] = "imap"
+    """How mail comes in: `imap`: the mailbox is read; `hook`: a service posts it to a hook of the kind `email`."""
     imap_url: str = Field(default="", repr=False)
     """The mailbox: `imaps://user:password@host/FOLDER`, or `imap://` to this machine. With OAuth it may be empty.
 
@@ -126,7 +128,8 @@ class EmailSettings(BaseModel):
 
     @property
     def has_email(self) -> bool:
-        return bool(self.email_address and (self.email_oauth or (self.imap_url and self.smtp_url)))
+        comes_in = self.imap_url or self.email_inbound == "hook"
+        return bool(self.email_address and (self.email_oauth or (comes_in and self.smtp_url)))
 
     def email_problems(self) -> list[str]:
         if self.email_oauth:
@@ -136,12 +139,16 @@ class EmailSettings(BaseModel):
             "IMAP_URL": (self.imap_url, "where its mailbox is, imaps://user:password@host:993/INBOX"),
             "SMTP_URL": (self.smtp_url, "where mail goes out, smtps://user:password@host:465"),
         }
+        if self.email_inbound == "hook":
+            del needed["IMAP_URL"]
         missing = [f"{name} is not set: {what}." for name, (value, what) in needed.items() if not value]
         useless = [
             f"{name} has no effect without EMAIL_OAUTH, which is microsoft or google."
             for name, value in self._oauth_values().items()
             if value
         ]
+        if self.email_inbound == "hook" and self.imap_url:
+            useless.append("IMAP_URL has no effect while EMAIL_INBOUND is hook: leave one of them out.")
         return useless + (missing if len(missing) < len(needed) else [])
 
     def _oauth_problems(self) -> list[str]:
@@ -161,6 +168,9 @@ class EmailSettings(BaseModel):
                 useless = {}
         if self.email_oauth == "google":
             useless["EMAIL_OAUTH_TENANT"] = "it is for Microsoft"
+        if self.email_inbound == "hook":
+            useless["EMAIL_INBOUND"] = "with EMAIL_OAUTH, the mailbox is read"
+            given["EMAIL_INBOUND"] = self.email_inbound
         problems = [] if self.email_address else ["EMAIL_ADDRESS is not set: the address that people write to."]
         problems += [f"{name} is not set: {what}." for name, what in needed.items() if not given[name]]
         return problems + [f"{name} is set: {why}. Leave it out." for name, why in useless.items() if given[name]]
@@ -179,7 +189,12 @@ class EmailSettings(BaseModel):
             "EMAIL_ALLOWED_SENDERS is empty, so nobody may write by mail. Name people's addresses or domains there."
         )
         warnings = [] if AllowedSenders.parse(self.email_allowed_senders) else [nobody]
-        if not self.email_authserv_id:
+        if self.email_inbound == "hook":
+            warnings.append(
+                "Mail comes by a hook, so only senders whose own domain signs their mail (DKIM) are verified, and "
+                "replies decide nothing: links do."
+            )
+        elif not self.email_authserv_id:
             warnings.append(
                 "EMAIL_AUTHSERV_ID is not set, so only senders whose own domain signs their mail (DKIM) are verified, "
                 "and replies decide nothing. Set it to the names of our mail server in Authentication-Results; "

@@ -43,8 +43,12 @@ def hook_secrets(settings: Settings, hooks: Mapping[str, HookTable]) -> Secrets:
 
 
 def secrets_missing(setup: Setup) -> list[str]:
-    """What keeps the hooks from being served."""
-    return hook_secrets(setup.settings, setup.team.hooks).problems
+    """What keeps the hooks from being served, and mail from coming in by one."""
+    problems = hook_secrets(setup.settings, setup.team.hooks).problems
+    kinds = [kind_of(name, table) for name, table in setup.team.hooks.items()]
+    if setup.settings.email_inbound == "hook" and not any(kind and kind.is_mail for kind in kinds):
+        problems.append("EMAIL_INBOUND is hook, and bot.toml has no hook of the kind email, so no mail could come in.")
+    return problems
 
 
 def variables_of(hooks: Iterable[str]) -> set[str]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MailServers:
-    imap: MailServer
+    imap: MailServer | None
+    """None: a service posts the mail to a hook."""
     smtp: MailServer
 
 
@@ -29,7 +30,8 @@ def mail_servers(settings: Settings, store: NoteStore | None) -> MailServers:
     """For one process: all its connections share the tokens. `store`: where the login is; None: there are passwords."""
     account = oauth_account(settings)
     if account is None or store is None:
-        return MailServers(imap_server(settings.imap_url), smtp_server(settings.smtp_url))
+        imap = imap_server(settings.imap_url) if settings.email_inbound == "imap" else None
+        return MailServers(imap, smtp_server(settings.smtp_url))
     from channels.email.oauth.access import RenewedTokens
 
     return opened_by(RenewedTokens(account, logins_of(settings, store, account)), account, settings)

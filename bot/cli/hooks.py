@@ -6,23 +6,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bot.app import opened
+from bot.app import App, opened
 from bot.cli import command, console, exits
 from bot.cli.options import AsJson
 from bot.setup import Setup
-from bot.team.hooks import secret_variable
+from bot.team.hooks import kind_of, secret_variable
 from bot.web.hooks.judging import trigger_of
 from bot.web.hooks.records import Record
 from bot.web.hooks.serving import hooks_of, url_of
-from bot.web.hooks.taking import Hook, Hooks, Plan, Taken
+from bot.web.hooks.taking import Hook, Hooks, Plan, Taken, Taker
 from bot.web.hooks.way_in import BODY_BYTES_MAX, refused_note
 from channels import places
 from channels.hooks.kind import Delivery, Posted, Unreadable, headers_of
+from channels.hooks.kinds import KINDS
 from channels.inbound import Refused
 from store.events import TriggerReceived
 from store.text import instant, one_line
@@ -92,7 +94,7 @@ def replay(
 
     async def work(setup: Setup) -> None:
         async with opened(setup) as bot:
-            served = hooks_of(bot, with_secrets=False)
+            served = hooks_of(bot, _takers(bot), with_secrets=False)
             hook, record = await _found(served, delivery)
             try:
                 taken = await served.replay(hook, record)
@@ -129,6 +131,14 @@ def try_out(
             _print(document)
 
     command.run(work)
+
+
+def _takers(bot: App) -> Sequence[Taker]:
+    if not any(kind_of(name, table) is KINDS["email"] for name, table in bot.setup.team.hooks.items()):
+        return ()
+    from bot.web.mail_in import mail_takers  # it needs the libraries of mail
+
+    return mail_takers(bot)
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -169,6 +169,7 @@ async def _try_imap(servers: MailServers, otherwise: str) -> None:
     """Raises Failed, with `otherwise` at the end, where the server does not let us in."""
     from channels.email.imap import check
 
+    assert servers.imap, "with a login, the mailbox is read"
     try:
         print(f"{servers.imap.where}: {await check(servers.imap)}", flush=True)
     except ChannelUnavailable as error:

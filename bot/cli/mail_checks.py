@@ -16,7 +16,7 @@ from bot.store_time import StoreTime
 from bot.stores import secret_keys, store_of
 from channels.base import ChannelUnavailable
 from channels.email.identity.senders import AllowedSenders
-from channels.email.servers import LoginRefused, TokenUnavailable
+from channels.email.servers import LoginRefused, MailServer, TokenUnavailable
 from store.base import NoteStore, StoreUnavailable
 from store.embedded.server import EmbeddedRedisError
 
@@ -54,6 +54,7 @@ async def _by_login(settings: Settings, store: NoteStore, clock: StoreTime) -> l
 
 
 async def _login(settings: Settings, servers: MailServers, store: NoteStore) -> Finding:
+    assert servers.imap, "with a login, the mailbox is read"
     account, tokens = oauth_account(settings), servers.imap.tokens
     assert account is not None
     assert tokens is not None
@@ -76,7 +77,8 @@ async def _servers(servers: MailServers) -> list[Finding]:
     imap, smtp = servers.imap, servers.smtp
     found = []
     try:
-        found.append(Finding("imap", "ok", f"{imap.where}: {await check_imap(imap)}"))
+        if imap:
+            found.append(Finding("imap", "ok", f"{imap.where}: {await check_imap(imap)}"))
     except ChannelUnavailable as error:
         found.append(Finding("imap", "failed", str(error)))
     try:
@@ -94,16 +96,18 @@ async def _identity(settings: Settings, servers: MailServers, store: NoteStore, 
     from channels.email.identity.server_proof import ServerProof
     from channels.email.identity.tokens import Signer
 
-    ids = settings.email_authserv_id
-    found = await _newest_mails(settings, servers)
+    ids, imap = settings.email_authserv_id, servers.imap
+    if imap is None:
+        return []  # Nobody's word counts there.
+    found = await _newest_mails(settings, imap)
     if not ids:
         return found
     if settings.key_problems():
         return [*found, Finding(IDENTITY, "failed", "not tested, because there is no key to sign the test mail with.")]
     secret, *before = await secret_keys(settings, store)
     await clock.measure()
-    proof = ServerProof(store, servers.imap, settings.email_address, ids, clock)
-    result = await self_test(settings, servers, Signer(secret, settings.email_address, before), proof).run()
+    proof = ServerProof(store, imap, settings.email_address, ids, clock)
+    result = await self_test(settings, imap, servers.smtp, Signer(secret, settings.email_address, before), proof).run()
     until = await proof.proven_until(result.validity)
     if result.verdict == "passed":
         text = f"a forged verdict in the name of our server ({ids}) is not believed. The proof holds until {until}."
@@ -111,13 +115,13 @@ async def _identity(settings: Settings, servers: MailServers, store: NoteStore, 
     return [*found, Finding(IDENTITY, "warning" if until else "failed", in_words(result, until))]
 
 
-async def _newest_mails(settings: Settings, servers: MailServers) -> list[Finding]:
+async def _newest_mails(settings: Settings, imap: MailServer) -> list[Finding]:
     """What the newest mails say of who sent them, and whether the DNS lets us check their signatures."""
     from channels.email.identity.verdicts import MAILS
     from channels.email.imap import ImapError, connected
 
     try:
-        async with connected(servers.imap) as connection:
+        async with connected(imap) as connection:
             await connection.select()
             uids = (await connection.search("ALL"))[-MAILS:]
             found = await connection.heads(uids)

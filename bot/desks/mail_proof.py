@@ -11,12 +11,12 @@ import contextlib
 
 import structlog
 
-from bot.mail_servers import MailServers
 from bot.settings import Settings
 from channels.email.identity.self_test import Result, SelfTest
 from channels.email.identity.server_proof import ServerProof
 from channels.email.identity.tokens import Signer
 from channels.email.mailbox import Mailbox
+from channels.email.servers import MailServer
 from store.base import StoreUnavailable
 
 LOOK_SECONDS = 30.0
@@ -76,5 +76,5 @@ def in_words(result: Result, until: str) -> str:
     return f"{result.trouble} {holds}"
 
 
-def self_test(settings: Settings, servers: MailServers, signer: Signer, proof: ServerProof) -> SelfTest:
-    return SelfTest(servers.imap, servers.smtp, settings.email_address, settings.email_authserv_id, signer, proof)
+def self_test(settings: Settings, imap: MailServer, smtp: MailServer, signer: Signer, proof: ServerProof) -> SelfTest:
+    return SelfTest(imap, smtp, settings.email_address, settings.email_authserv_id, signer, proof)

@@ -45,11 +45,13 @@ def _of_hook(name: str, table: HookTable, agents: Collection[str], reach: Reach)
         else:
             yield "", f" needs a kind; {which}"
         return
-    given = {option for option in ("signature", "bearer", "delivery", "event") if getattr(table, option)}
+    given = {option for option in ("signature", "bearer", "delivery", "event", "form") if getattr(table, option)}
     for option in sorted(given - kind.options):
         yield f".{option}", f" has no effect: {kind.name} always proves and names its deliveries in the same way."
     if not given - kind.options and (why := kind.unfit(table.options())):
         yield "", f" {why}"
+    if kind.is_mail and (why := out_of_reach("email:", reach)):
+        yield "", f" takes mail, and {why}"
     if kind.is_mail and table.on:
         yield "", " takes mail, which goes the way of all mail, so its rules have no effect: [routes] says who answers."
     elif not table.on and not kind.wakes and not kind.is_mail:

@@ -159,6 +159,8 @@ class HookTable(BaseModel):
     """The header with the id of a delivery, the same when it is sent again. Left out: the same bytes are the same."""
     event: Annotated[str, AfterValidator(_source)] = ""
     """Where the name of the event stands: a header, or `body.` and a path."""
+    form: Literal["", "raw", "postmark", "sendgrid"] = ""
+    """Of mail: how it is posted. Default: `raw`, a body of nothing but the mail."""
     on: tuple[HookRule, ...] = Field(default=(), max_length=RULES_MAX)
     """The rules, in order."""
 
@@ -168,6 +170,7 @@ class HookTable(BaseModel):
             bearer=self.bearer,
             delivery=self.delivery or "",
             event=self.event,
+            form=self.form,
         )
 
 

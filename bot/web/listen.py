@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,18 @@ import structlog
 
 from bot.alerts import Alerts
 from bot.app import App
+from bot.team.hooks import kind_of
 from bot.team.problems import SettingsError
 from channels.base import AnswersHttp
-from channels.email.identity.senders import AllowedSenders, parse_domains
+from channels.hooks.kinds import KINDS
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from agent.definition import Agent
+    from bot.web.hooks.taking import Taker
     from bot.web.hooks.way_in import WayIn
+    from channels.email.servers import MailServer
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +41,11 @@ async def listen(bot: App, stack: contextlib.AsyncExitStack, *, always: bool) ->
         log.info("listening", text=f"Listening to Slack at {where}.", channel="slack")
         over_http = slack if settings.slack_signing_secret.get_secret_value() else None
     if settings.has_email:
-        await _mailbox(bot, stack)
-        log.info("listening", text=f"Reading mail to {settings.email_address}.", channel="email")
+        imap = bot.mail.imap if bot.mail else None
+        if imap:
+            await _mailbox(bot, imap, stack)
+        how = "Reading mail" if imap else "A hook takes the mail"
+        log.info("listening", text=f"{how} to {settings.email_address}.", channel="email")
         for text in settings.email_warnings():
             log.warning("setup_warning", text=text)
     has_links = bool(bot.writer and bot.writer.public_url)
@@ -67,7 +74,12 @@ async def _hooks(bot: App, stack: contextlib.AsyncExitStack) -> WayIn:
     from bot.web.hooks.serving import finishing, hooks_of
     from bot.web.hooks.way_in import WayIn
 
-    hooks = hooks_of(bot)
+    takers: Sequence[Taker] = ()
+    if any(kind_of(name, table) is KINDS["email"] for name, table in bot.setup.team.hooks.items()):
+        from bot.web.mail_in import mail_takers  # it needs the libraries of mail
+
+        takers = mail_takers(bot)
+    hooks = hooks_of(bot, takers)
     await stack.enter_async_context(finishing(hooks))
     log.info("hooks", text=f"Hooks: {', '.join(hooks.by_name)}, under /hooks/.", hooks=[*hooks.by_name])
     return WayIn(hooks, bot.store)
@@ -128,38 +140,19 @@ def _acts(agent: Agent) -> list[str]:
     return [tool.intent_name() for tool in agent.tools if tool.acts and not tool.by_code]
 
 
-async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
-    from bot.desks.email import EmailDesk
+async def _mailbox(bot: App, imap: MailServer, stack: contextlib.AsyncExitStack) -> None:
     from bot.desks.mail_proof import ProofRenewal, self_test
-    from channels.email.answered import AnsweredMail
-    from channels.email.disclosed import DisclosedAddresses
-    from channels.email.identity.lookup import Resolver
-    from channels.email.identity.proof import Prover
+    from bot.web.mail_in import inbound_of
     from channels.email.identity.server_proof import ServerProof
-    from channels.email.inbound import EmailInbound
     from channels.email.mailbox import Mailbox
 
     settings, writer, servers = bot.setup.settings, bot.writer, bot.mail
     assert writer is not None
     assert servers is not None
-    proof = ServerProof(bot.store, servers.imap, settings.email_address, settings.email_authserv_id, bot.now)
-    desk = EmailDesk(bot.store, bot.routes.of_addresses, writer.signer.message_ids)
-    adapter = EmailInbound(
-        bot.inbox,
-        desk,
-        writer,
-        AllowedSenders.parse(settings.email_allowed_senders),
-        Prover(
-            names=settings.email_authserv_id,
-            find_txt=Resolver(settings.email_dns_server).find_txt,
-            sealers=parse_domains(settings.email_arc_sealers),
-        ),
-        proof,
-        AnsweredMail(bot.store, bot.now),
-        DisclosedAddresses(bot.store, desk, writer),
-    )
+    proof = ServerProof(bot.store, imap, settings.email_address, settings.email_authserv_id, bot.now)
+    adapter = inbound_of(bot, proof)
     mailbox = Mailbox(
-        servers.imap,
+        imap,
         bot.store,
         adapter.receive,
         Alerts(bot.channels, bot.alerts).tell,
@@ -167,7 +160,7 @@ async def _mailbox(bot: App, stack: contextlib.AsyncExitStack) -> None:
     )
     tasks = [asyncio.create_task(mailbox.watch(), name="mailbox")]
     if writer.replies_decide:
-        renewal = ProofRenewal(self_test(settings, servers, writer.signer, proof), mailbox)
+        renewal = ProofRenewal(self_test(settings, imap, servers.smtp, writer.signer, proof), mailbox)
         tasks.append(asyncio.create_task(renewal.run(), name="mail proof"))
 
     async def stop() -> None:

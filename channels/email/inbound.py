@@ -68,12 +68,16 @@ class EmailInbound:
 
     async def receive(self, fetched: Fetched) -> bool:
         """True: the mail is durable, or a test of ours. False: it is ignored. Raises StoreUnavailable."""
+        return not await self.why_ignored(fetched)
+
+    async def why_ignored(self, fetched: Fetched) -> str:
+        """The same, with the reason; empty: it is durable."""
         # Headers first, so that mail from strangers is cheap. Parsing is bounded, but may take a second, so it is done
         # in a worker thread. The mailbox passes on one mail at a time, so there is one such thread.
         mail = self._lists.with_author(await asyncio.to_thread(parse_headers, fetched.raw))
         if self._writer.signer.is_test_id(mail.message_id):
             log.info("identity_test_received", uid=fetched.uid)
-            return True
+            return ""
         why = self._reason_to_ignore(mail)
         if not why or mail.bounce:
             mail = self._lists.with_author(await asyncio.to_thread(parse, fetched.raw))
@@ -88,7 +92,7 @@ class EmailInbound:
         if why:
             sender = one_line(mail.sender, 200)
             log.warning("mail_not_answered", why=why, sender=sender, uid=fetched.uid, message_id=mail.message_id[:200])
-        return not why
+        return why
 
     def _reason_to_ignore(self, mail: Mail) -> str:
         """Empty: none."""

@@ -54,8 +54,8 @@ class Options:
     """The header with the delivery's id. Empty: its bytes tell it apart."""
     event: str = ""
     """The header, or `body.` and the path, with the event's name."""
-    sender: str = ""
-    """Of mail: whose form it has."""
+    form: str = ""
+    """Of mail: whose form the post has."""
 
 
 class Proof(Protocol):

@@ -31,6 +31,7 @@ SERVICE = {
     "email_oauth": "google",
     "email_oauth_service_account": SecretStr(OAuthServer().service_account()),
 }
+BY_HOOK = {"email_inbound": "hook", "email_address": BOT, "smtp_url": "smtp://127.0.0.1:25"}
 
 
 def problems(given: dict[str, Any], **others: Any) -> list[str]:
@@ -39,6 +40,7 @@ def problems(given: dict[str, Any], **others: Any) -> list[str]:
 
 def servers(given: dict[str, Any], **others: Any) -> tuple[MailServer, MailServer]:
     found = mail_servers(Settings(**given | others), MemoryStore())
+    assert found.imap
     return found.imap, found.smtp
 
 
@@ -85,6 +87,10 @@ def test_mail_may_go_out_another_way() -> None:
         (MICROSOFT | {"email_oauth_service_account": SERVICE["email_oauth_service_account"]}, ["EMAIL_OAUTH_SERVICE"]),
         (GOOGLE | {"email_oauth_tenant": "team.example"}, ["EMAIL_OAUTH_TENANT is set: it is for Microsoft. Leave it"]),
         (SERVICE | {"email_oauth_client_id": "17"}, ["EMAIL_OAUTH_CLIENT_ID is set: EMAIL_OAUTH_SERVICE_ACCOUNT is"]),
+        (SERVICE | {"email_inbound": "hook"}, ["EMAIL_INBOUND is set: with EMAIL_OAUTH, the mailbox is read."]),
+        ({"email_inbound": "hook", "email_address": BOT}, ["SMTP_URL is not set"]),
+        (BY_HOOK, []),
+        (BY_HOOK | {"imap_url": "imap://a:b@127.0.0.1/INBOX"}, ["IMAP_URL has no effect while EMAIL_INBOUND is hook"]),
         ({"email_oauth_tenant": "x"}, ["EMAIL_OAUTH_TENANT has no effect without EMAIL_OAUTH, which is microsoft or"]),
     ],
 )

@@ -153,6 +153,8 @@ class Hooks:
         for taker in self._takers.values():
             if taker.wants(hook, delivery):
                 return Plan("taken", steps=(Take(taker=taker.name),))
+        if hook.kind.is_mail:
+            return Plan("taken", "it goes the way of all mail")
         if wakes := await self._wakes(delivery, cleans=claims):
             return Plan("resumed", thread=wakes[0].thread, steps=wakes)
         verdict = rule_for(hook.table, delivery)

@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def expected(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.path.with_suffix("").with_suffix(".expected.json").read_text())
+        found: dict[str, Any] = json.loads(self.path.with_suffix(".expected.json").read_text())
         return found
 
     @property
@@ -49,9 +49,10 @@ class Sample:
         return Posted(joined, self.body, NOW)
 
 
+SAMPLES = [Sample(path) for path in sorted(FOLDER.glob("*/*")) if not path.name.endswith(".expected.json")]
+_BY_NAME = {one.name: one for one in SAMPLES}
+
+
 def sample(name: str) -> Sample:
     """`github/push`."""
-    return Sample(FOLDER / f"{name}.json")
-
-
-SAMPLES = [Sample(path) for path in sorted(FOLDER.glob("*/*.json")) if not path.name.endswith(".expected.json")]
+    return _BY_NAME[name]

@@ -75,7 +75,12 @@ WAYS: Mapping[str, tuple[str, Options, Sign]] = {
     "generic with a time": ("generic", GENERIC, generic),
     "generic in base64": ("generic", BASE64, generic_base64),
     "generic with its secret": ("generic", BEARER, bearer),
+    "mail that is signed": ("email", BASE64, generic_base64),
+    "mail with its secret": ("email", BEARER, basic),
+    "mail of Postmark": ("email", Options(bearer=True, form="postmark"), basic),
+    "mail of SendGrid": ("email", Options(bearer=True, form="sendgrid"), basic),
 }
 """How deliveries are proven: the kind, what the team file says of the hook, and how the service signs."""
-SIGNS = {kind: sign for kind, options, sign in reversed([*WAYS.values()]) if options in (Options(), GENERIC)}
+SIGNS = {kind: sign for kind, options, sign in reversed([*WAYS.values()]) if options in (Options(), GENERIC, BEARER)}
+SIGNS |= {"grafana": grafana, "generic": generic}
 """Of each kind one way, with the options that it has there."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.hooks.kind import Delivery, Kind, Options, Posted, Unreadable
+from channels.hooks.kind import Delivery, Kind, Options, Posted, Signature, Unreadable
 from channels.hooks.kinds import KINDS
 from tests.channels.hooks.samples import FOLDER, SAMPLES, Sample
 from tests.channels.hooks.signing import ANOTHER, NOW, SECRET, WAYS, Sign
@@ -51,7 +51,7 @@ def read(kind: Kind, it: Posted, options: Options) -> Delivery | str:
 
 
 def test_every_kind_is_tried_here_and_has_samples() -> None:
-    assert {kind for kind, _, _ in WAYS.values()} | {"email"} >= set(KINDS)
+    assert {kind for kind, _, _ in WAYS.values()} == set(KINDS)
     assert {one.name for one in FOLDER.iterdir() if one.is_dir()} == set(KINDS)
 
 
@@ -114,7 +114,11 @@ def test_a_delivery_is_read_as_the_sample_says(sample: Sample) -> None:
     assert {name: read[name] for name in ("id", "event", "ready", "awaited", "test")} == {
         name: expected[name] for name in ("id", "event", "ready", "awaited", "test")
     }
-    assert found.body == json.loads(sample.body)
+    if kind.is_mail:
+        assert found.mail.startswith(expected["mail_begins"].encode())
+        assert found.mail.endswith(b"\r\n\r\nPlease deploy v1.3.0 to production. \xe2\x9c\x93\r\n")
+    else:
+        assert found.body == json.loads(sample.body)
     assert kind.read(sample.posted(), sample.options) == found
 
 
@@ -155,7 +159,7 @@ def test_what_makes_no_sense_is_said_to_its_sender(kind: Kind, body: bytes) -> N
         assert found == Delivery(headers["x-github-delivery"], "push", json.loads(body))
 
 
-@EVERY_SAMPLE
+@pytest.mark.parametrize("sample", [one for one in SAMPLES if one.path.suffix == ".json"], ids=lambda one: one.name)
 @given(data=st.data())
 def test_whatever_stands_in_a_payload_it_is_read_or_refused(sample: Sample, data: st.DataObject) -> None:
     """One value after the other is replaced by something else."""
@@ -181,3 +185,45 @@ def test_whatever_stands_in_a_payload_it_is_read_or_refused(sample: Sample, data
     if isinstance(found, Delivery):
         assert found.id
         assert json.dumps(found.ready.fields) if found.ready else True
+
+
+MAILS = [sample for sample in SAMPLES if sample.kind == "email"]
+
+
+@pytest.mark.parametrize("sample", MAILS, ids=lambda sample: sample.name)
+@given(data=st.data())
+def test_whatever_is_posted_as_mail_is_read_or_refused(sample: Sample, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(sample.body)))
+    body = (
+        sample.body[:at]
+        + data.draw(st.binary(max_size=20))
+        + sample.body[data.draw(st.integers(at, len(sample.body))) :]
+    )
+    try:
+        found = KINDS["email"].read(Posted({"content-type": sample.headers["Content-Type"]}, body, NOW), sample.options)
+    except Unreadable as error:
+        status = error.status
+    else:
+        status = 0
+        assert found.mail
+    assert status in (0, 400)
+
+
+def test_the_same_mail_is_the_same_delivery_however_it_is_posted() -> None:
+    assert len({KINDS["email"].read(sample.posted(), sample.options).id for sample in MAILS}) == 1
+
+
+@pytest.mark.parametrize("sample", MAILS, ids=lambda sample: sample.name)
+def test_mail_in_another_form_is_refused(sample: Sample) -> None:
+    for other in MAILS:
+        if other is not sample:
+            with pytest.raises(Unreadable) as refused:
+                KINDS["email"].read(sample.posted(), other.options)
+            assert refused.value.status == 415
+
+
+@pytest.mark.parametrize(
+    "options", [Options(), Options(form="postmark"), Options(bearer=True, signature=Signature(header="X"))]
+)
+def test_mail_that_proves_nothing_is_no_hook(options: Options) -> None:
+    assert KINDS["email"].unfit(options)
