@@ -18,6 +18,8 @@ from pydantic import SecretStr
 from agent.arguments import arguments_of
 from agent.definition import Agent
 from agent.roster import deploy, rollback
+from agent.roster.deploy.deployers.github import GitHubTarget
+from agent.roster.deploy.github.workflow import problem_in
 from agent.steps import Call, Tool, ToolError
 from bot.app import policies_of, roster_problems
 from bot.settings import Settings
@@ -44,6 +46,7 @@ WHOLE_FILES = {
     "[agents.payments]": "loaded below, like the next",
     "[agents.issues]": "",
     "[agents.deploy.components.shop-web]": "loaded below",
+    "[agents.deploy.components.web]": "",
     "[agents.deploy.components.shop]": "what `bot init` writes: tests/bot/cli/test_init.py",
 }
 """The TOML that is no part of one team file."""
@@ -169,6 +172,19 @@ def test_the_page_of_vercel_sets_up_a_site(tmp_path: Path) -> None:
     assert roster_problems(setup) == []
     (shop,) = deploy.targets(team.agents["deploy"], tmp_path).config.components.values()
     assert {target.kind for target in shop.targets.values()} == {"vercel"}
+
+
+def test_the_page_of_github_sets_up_a_site_and_its_workflow_can_be_followed(tmp_path: Path) -> None:
+    page = DOCS["github"]
+    text = page.block("toml", "[agents.deploy.components.web]")
+    team = Team.model_validate(tomllib.loads(f'{text}[people.kim]\nlogins = ["kim"]\n'))
+    assert roster_problems(Setup(Settings(bot_home=tmp_path), team)) == []
+    (shop,) = deploy.targets(team.agents["deploy"], tmp_path).config.components.values()
+    workflow = page.block("yaml", "workflow_dispatch")
+    for target in shop.targets.values():
+        assert isinstance(target, GitHubTarget)
+        named = (target.inputs.commit, target.inputs.environment, target.inputs.key)
+        assert problem_in(workflow, given=(*named, *target.also), named=named) == ""
 
 
 def test_all_toml_is_loaded_somewhere() -> None:
