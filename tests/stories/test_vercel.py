@@ -7,6 +7,7 @@ no domains until it is promoted. At the end another person wants it back, and wh
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from tests.channels.hooks.samples import sample
 from tests.fakes.model_server import ModelServer, Reply
 from tests.fakes.servers import Server
 from tests.fakes.vercel import STUCK, TOKEN, Made, VercelServer
-from tests.patience import eventually
+from tests.matrices import matrix
+from tests.patience import STORY_SECONDS_MAX, eventually
 from tests.shop import MERGED
 from tests.stories.program import Bot
+from tests.stories.test_slack_killed import Point, nth
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +110,25 @@ class Shop:
         (await self.bot.approve(self.thread_id)).succeeded()
         return facts
 
+    async def is_wanted_back(self) -> None:
+        text = "roll back the shop on production"
+        (await self.bot.run("send", text, "--thread", self.thread_id)).succeeded()
+
+    async def tells(self) -> None:
+        """What people do, from the merge to the end."""
+        await self.approves()
+        await self.shows("done")
+        await self.is_wanted_back()
+        await self.approves()
+        await self.shows("done")
+
+    def went_there_and_back(self) -> None:
+        before, *made = self.vercel.deployments
+        assert before.project.production is before
+        targets = [(one.target, one.sha) for one in made]
+        assert targets == [("preview", self.sha), ("production", self.sha)], "nothing twice, nor for the way back"
+        assert made[1].substate == "PROMOTED"
+
 
 @pytest.fixture
 async def shop(template: Path, tmp_path: Path, server: Server) -> AsyncIterator[Shop]:
@@ -124,13 +146,12 @@ async def shop(template: Path, tmp_path: Path, server: Server) -> AsyncIterator[
         (tmp_path / "bot.toml").write_text(TEAM.format(repository=bot.site.repository))
         project = vercel.add_project("web", auto_assign=False)
         vercel.deployed(project, bot.site.sha(BEFORE))
-        vercel.builds.extend([STUCK] * 2)
-        vercel.hooks.waiting.clear()
         yield Shop(bot, vercel)
 
 
 async def test_from_a_merge_to_production_and_back(shop: Shop) -> None:
     vercel = shop.vercel
+    vercel.builds.extend([STUCK] * 2)
     async with shop.bot.started("run") as process:
         url = await process.serves()
         vercel.hooks.send_to(f"{url}/hooks/vercel")
@@ -152,13 +173,38 @@ async def test_from_a_merge_to_production_and_back(shop: Shop) -> None:
         assert "all well on staging" in said
         assert "all well on production" in said
 
-        (await shop.bot.run("send", "roll back the shop on production", "--thread", shop.thread_id)).succeeded()
+        await shop.is_wanted_back()
         facts = await shop.approves()
         assert facts["new"]["sha"] == shop.bot.site.sha(BEFORE)
         await shop.shows("done")
-        assert built.project.production is vercel.deployments[0]
-    assert len(vercel.deployments) == 3, "nothing was built twice, nor for the way back"
+    shop.went_there_and_back()
     assert set(vercel.hooks.statuses) == {202}
+
+
+POINTS = [
+    Point("createDeployment", 1, True),
+    Point("createDeployment", 2, True),
+    *(Point("requestPromote", number, after) for number in (1, 2) for after in (False, True)),
+]
+
+
+@matrix("point", POINTS, sample=2)
+async def test_it_ends_the_same_where_the_program_is_killed_and_no_delivery_comes(shop: Shop, point: Point) -> None:
+    gate_is = shop.vercel.hold(point.method, after_effect=point.after, when=nth(point.number))
+    async with gate_is as gate, asyncio.timeout(STORY_SECONDS_MAX):
+        async with shop.bot.started("run") as process:
+            await shop.is_merged(await process.serves())
+            telling = asyncio.create_task(shop.tells())
+            await gate.reached(seconds=STORY_SECONDS_MAX)
+            process.kill()
+            await process.ends()
+        await gate.abandoned()
+        gate.release()
+        async with shop.bot.started("run"):
+            await telling
+    shop.went_there_and_back()
+    questions = json.dumps((await shop.bot.run("show", shop.thread_id, "--json")).document).count("Did it happen?")
+    assert questions == 0, "what was begun is found again by its key"
 
 
 async def test_the_doctor_asks_vercel_for_each_target(shop: Shop) -> None:
