@@ -14,7 +14,7 @@ Each answer is checked against the published shapes (`shapes`) before it goes ou
 from tests.fakes.vercel.account import BITBUCKET, CUSTOM_HOST, FAILED, GITLAB, STUCK, Account, Build, Made, Project
 from tests.fakes.vercel.faults import Fault, rate_limited
 from tests.fakes.vercel.hooks import SECRET, Signed
-from tests.fakes.vercel.server import TOKEN, Request, VercelServer, until
+from tests.fakes.vercel.server import TOKEN, Request, VercelServer
 
 __all__ = [
     "BITBUCKET",
@@ -33,5 +33,4 @@ __all__ = [
     "Signed",
     "VercelServer",
     "rate_limited",
-    "until",
 ]

@@ -120,6 +120,8 @@ class Project:
     link: Record | None = field(default_factory=lambda: dict(GITHUB))
     environments: tuple[str, ...] = ()
     """Slugs of custom environments."""
+    rolling: bool = False
+    """It releases step by step."""
     production: Made | None = None
     """What the production domains lead to."""
     job: Job | None = None

@@ -143,6 +143,7 @@ def project(account: Account, one: Project) -> Record:
         "autoAssignCustomDomains": one.auto_assign,
         "targets": {"production": _running(one.production)} if one.production else {},
         "lastAliasRequest": None,
+        "rollingRelease": {"target": "production"} if one.rolling else None,
         "customEnvironments": [
             {"id": f"env_{slug}", "slug": slug, "type": "preview", "createdAt": 1, "updatedAt": 1}
             for slug in one.environments

@@ -254,8 +254,3 @@ class VercelServer(Account):
             raise Refusal(409, "conflict", "The deployment is the current one already")
         self.promote(made)
         return 201, None
-
-
-async def until(server: VercelServer, holds: Callable[[], object], seconds: float) -> None:
-    """Waits for what requests bring about."""
-    await server.changes.wait_for(holds, seconds, lambda: f"asked: {[one.operation for one in server.requests]}")

@@ -270,6 +270,10 @@ class AliasRequest(Shape):
     type: Literal["promote", "rollback"]
 
 
+class RollingRelease(Shape):
+    target: str
+
+
 class CustomEnvironment(Shape):
     id: str
     slug: str
@@ -289,6 +293,7 @@ class Project(Shape):
     link: Link | None = None
     targets: dict[str, RunningThere | None] | None = None
     lastAliasRequest: AliasRequest | None = None
+    rollingRelease: RollingRelease | None = None
     customEnvironments: list[CustomEnvironment] | None = None
     deploymentExpiration: Record
     defaultResourceConfig: Record

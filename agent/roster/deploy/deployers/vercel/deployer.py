@@ -196,6 +196,11 @@ def _body(target: VercelTarget, project: Project, *, sha: str, meta: dict[str, J
     if target.target not in known:
         named = f"`target` names {target.target!r}"
         raise ToolError(f"{named}, which the project {project.name!r} does not have. It has {', '.join(known)}.")
+    if target.target == PRODUCTION and project.rolling:
+        raise ToolError(
+            f"The project {project.name!r} releases step by step (rolling releases), which cannot be followed here.",
+            hint="Somebody has to turn them off in the project's settings at Vercel, or release by hand.",
+        )
     production = project.link.productionBranch
     if target.target != PRODUCTION and target.branch and target.branch == production:
         raise ToolError(f"Vercel takes what is deployed as {target.branch!r} for production: name another `branch`.")

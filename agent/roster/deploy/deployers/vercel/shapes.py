@@ -159,7 +159,6 @@ class AliasRequest(_Read):
     to: str = Field(validation_alias="toDeploymentId")
     status: str = Field(validation_alias="jobStatus")
     requested: int = Field(validation_alias="requestedAt")
-    type: str = ""
 
     @property
     def is_under_way(self) -> bool:

@@ -381,6 +381,15 @@ async def test_a_project_that_no_commit_can_be_built_of_is_refused(scene: Scene,
     assert scene.vercel.asked("createDeployment") == []
 
 
+async def test_a_release_step_by_step_is_refused_since_nobody_could_follow_it(scene: Scene) -> None:
+    scene.project.rolling = True
+    with pytest.raises(ToolError, match=r"step by step \(rolling releases\)"):
+        await start(scene.deployer())
+    assert "turn them off" in (await scene.deployer().problems())[0]
+    assert scene.vercel.asked("createDeployment") == []
+    assert (await ended(scene.deployer("preview"), await start(scene.deployer("preview")))).state == "succeeded"
+
+
 # Answers that do not come
 
 
