@@ -11,7 +11,7 @@ from typing import Self
 from aiohttp import web
 from pydantic import ValidationError
 
-from tests.fakes.slack.faults import Changes, Hold
+from tests.fakes.slack.faults import Hold
 from tests.fakes.vercel import answers
 from tests.fakes.vercel.account import ENDED, Account, Made, Project
 from tests.fakes.vercel.faults import Fault
@@ -50,7 +50,6 @@ class VercelServer(Account):
         """What the token may not do, by operation."""
         self.hooks = Hooks(self)
         self.on_event = self.hooks.happened
-        self.changes = Changes()
         self._faults: list[Fault] = []
         self._holds: list[Hold] = []
 
@@ -116,12 +115,10 @@ class VercelServer(Account):
             except Refusal as refusal:
                 status = refusal.status
                 said = answers.failure(status, refusal.code, refusal.message, refusal.more)
-            self.changes.tell()
             await self._held(operation, given, after_effect=True)
             if fault := self._fault(operation, given, after_effect=True):
                 return self._failed(request, operation, given, fault)
             self.requests.append(Request(operation, given, status))
-            self.changes.tell()
             return web.json_response(said, status=status) if said is not None else web.Response(status=status)
 
         return handle
@@ -138,7 +135,6 @@ class VercelServer(Account):
 
     def _failed(self, request: web.Request, operation: str, given: Record, fault: Fault) -> web.StreamResponse:
         self.requests.append(Request(operation, given, 0 if fault.cut else fault.status))
-        self.changes.tell()
         if fault.cut:
             assert request.transport
             request.transport.abort()
