@@ -114,7 +114,10 @@ class HostedDeployer(ABC):
 
     async def find(self, key: str) -> Run | None:
         run = await self._shared.find(run_id(self.component, self.environment, key))
-        return await self._look(run) if run else None
+        try:
+            return await self._look(run) if run else None
+        except NoAnswer:
+            return run  # It is on record, however the service is: whoever follows it asks again.
 
     async def look(self, run_id: str) -> Run:
         run = await self._shared.find(run_id)

@@ -48,6 +48,16 @@ async def test_a_dispatch_that_nobody_knows_the_end_of_is_found_by_its_key_and_n
     assert stage.begun() == [ONE]
 
 
+async def test_what_is_on_record_is_found_by_its_key_while_github_is_away(stage: GitHubStage) -> None:
+    run = await start(stage.deployer())
+    stage.github.fails(Fault(GET_RUN, 503, times=3))
+    found = await stage.deployer().find("t1/s1")
+    assert found is not None
+    assert (found.id, found.state) == (run.id, "running")
+    assert (await start(stage.deployer())).id == run.id
+    assert stage.begun() == [ONE]
+
+
 async def test_what_never_appears_is_lost_and_people_decide(stage: GitHubStage) -> None:
     stage.shop.flows.append(Flow(appears=False))
     run = await start(stage.deployer())
