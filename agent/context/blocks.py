@@ -90,7 +90,6 @@ class _Row:
     step: StepState | None
     """The event's step, if it has one."""
     index: int
-    """The event's position in the log."""
 
     @property
     def for_people(self) -> frozenset[str]:
@@ -146,6 +145,7 @@ def _trigger(row: _Row, event: TriggerReceived) -> Block:
     sender, others = who(event.by) if event.by else "", ", ".join(event.third_party)
     known = {"source": event.source, "name": event.name, "from": sender, "others_wrote": others}
     row.text.put_all({key: text for key, text in known.items() if text}, apart="trigger")
+    row.text.reserve(*known)  # also what is not said
     row.text.put_all(event.data, apart="data")
     return Block("trigger", str(row.text))
 

@@ -299,6 +299,32 @@ async def test_the_teams_own_tasks_and_triggers_are_no_strangers(source: str) ->
     assert (await world.approve(ANN)).outcome == "settled"
 
 
+async def triggered(**more: Any) -> World:
+    """A trigger asks for a push, and a card is there."""
+    world = World(people=PEOPLE, authority=Rules(group="release", requester_may=False), rooms=["room"])
+    world.model.answers(Push(target="prod"))
+    data = {"task": "push to prod", "title": "push to prod at once"}
+    task = TriggerReceived(id="t1", at=world.clock(), source="github", name="merged", data=data, **more)
+    world.thread = await world.store.load(await world.inbox.trigger(world.place, task, agent="ops"))
+    await world.run()
+    return world
+
+
+async def test_text_that_people_wrote_inside_a_trigger_may_be_an_approvers_own() -> None:
+    world = await triggered(third_party=("title",))
+    request = world.thread.pending
+    assert request
+    assert request.terms.strangers == ("what github passed on",)
+    assert (await world.approve(ANN)).outcome == "counted"
+    assert (await world.approve(BOB)).outcome == "settled"
+
+
+async def test_who_sends_a_trigger_over_the_api_has_asked_for_what_follows() -> None:
+    world = await triggered(by=PEOPLE.identified(ANN))
+    assert (await world.approve(ANN)).outcome == "not_entitled"
+    assert (await world.approve(BOB)).outcome == "settled"
+
+
 async def test_a_stranger_who_only_speaks_in_between_counts_too() -> None:
     world = await pushing(group="release", requester_may=False)
     world.model.answers(Push(target="staging"))
