@@ -15,11 +15,13 @@ from agent.roster import deploy
 from agent.roster.deploy.deployers.base import NoAnswer
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.follow import ATTEMPTS_MAX, WaitForDeployment
+from channels.hooks.github import KIND
+from channels.hooks.kind import Options, Posted
 from store import awaited
 from tests.agent.roster.deploy.deployers.contract import ended, start
 from tests.agent.roster.deploy.github.world import GitHubStage
 from tests.agent.roster.deploy.site_with_bot import Bot, facts
-from tests.fakes.github import DEPLOY_FILE, DEPLOY_WORKFLOW, Flow, GitHubServer, limited_until
+from tests.fakes.github import DEPLOY_FILE, DEPLOY_WORKFLOW, SECRET, Flow, GitHubServer, limited_until
 from tests.fakes.github import Repository as AtGitHub
 from tests.shop import MERGED
 
@@ -126,3 +128,22 @@ async def test_a_hook_wakes_the_thread_that_waits_for_the_run(stage: GitHubStage
     await stage.let_end(run)
     await ended(stage.deployer(), run)
     assert await who_awaits(stage.notes, key) == ()
+
+
+async def test_githubs_deliveries_lead_to_the_thread_that_waits_whatever_their_order(stage: GitHubStage) -> None:
+    """They say only that there is news: how it goes is asked from GitHub, so an early or a second one harms nobody."""
+    stage.shop.flows.append(Flow(states=("in_progress",), listed_after=1))
+    run = await start(stage.deployer())
+    await stage.let_end(run)
+    deliveries = [*reversed(stage.github.hooks.waiting), stage.github.hooks.waiting[0]]
+    assert {one.document["action"] for one in deliveries} == {"requested", "completed"}
+    states = []
+    for made in deliveries:
+        posted = Posted({name.lower(): value for name, value in made.headers.items()}, made.body, datetime.now(UTC))
+        assert KIND.proof(Options()).wrong(posted, [SECRET]) == ""
+        assert KIND.proof(Options()).wrong(posted, ["another secret"]) != ""
+        (key, *_) = KIND.read(posted, Options()).awaited
+        waits = await who_awaits(stage.notes, key)
+        assert waits == (("t1",) if "succeeded" not in states else ())
+        states.append((await stage.deployer().look(run.id)).state)
+    assert states == ["running", "succeeded", "succeeded"], "the first came before the API knew the run"
