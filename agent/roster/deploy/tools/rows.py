@@ -36,8 +36,12 @@ _OF_A_COMMIT = {
 }
 LABELS: Mapping[str, str] = {
     "note": "careful",
+    "failed_checks": "checks that FAILED",
     "new": "will run",
     **{f"new.{key}": label for key, label in _OF_A_COMMIT.items()},
+    "pull_request": "by the pull request",
+    "pull_request_link": "its page",
+    "checks": "its checks",
     "adds": "what changes",
     "adds_more": "also",
     "takes_back": "what is taken back",
@@ -51,6 +55,7 @@ LABELS: Mapping[str, str] = {
     "waived_by.by": "by",
     "waived_by.words": "with the words",
     "command_runs": "the command runs",
+    "carried_out_by": "carried out by",
     "component": "component",
     "environment": "environment",
     "revision": "asked for as",

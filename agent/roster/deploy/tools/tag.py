@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from agent import Call, Facts, Tool, ToolError
 from agent.roster.deploy.repository import is_revision_text
 from agent.roster.deploy.targets import Targets
-from agent.roster.deploy.tools.rows import FOR_PEOPLE, in_short, shown
+from agent.roster.deploy.tools.rows import FOR_PEOPLE, LABELS, in_short, shown
 
 NAME_PATTERN = "^[0-9A-Za-z._/+@#-]+$"
 
@@ -27,6 +27,7 @@ class PushTag(Tool):
     """A tag that is there already, at the same commit, is what was asked for."""
     doing: ClassVar[str] = "is pushing a tag"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
+    on_cards: ClassVar[Mapping[str, str]] = {"tag": "tag", "repository": "in the repository", **LABELS}
 
     def needs_approval(self) -> bool:
         return True

@@ -14,6 +14,7 @@ from agent.awaiting import who_awaits
 from agent.roster import deploy
 from agent.roster.deploy.deployers.base import NoAnswer
 from agent.roster.deploy.targets import Targets
+from agent.roster.deploy.tools.deploy import Deploy
 from agent.roster.deploy.tools.follow import ATTEMPTS_MAX, WaitForDeployment
 from channels.hooks.github import KIND
 from channels.hooks.kind import Options, Posted
@@ -23,6 +24,7 @@ from tests.agent.roster.deploy.github.world import GitHubStage
 from tests.agent.roster.deploy.site_with_bot import Bot, facts
 from tests.fakes.github import DEPLOY_FILE, DEPLOY_WORKFLOW, SECRET, Flow, GitHubServer, limited_until
 from tests.fakes.github import Repository as AtGitHub
+from tests.fakes.github.repository import Check
 from tests.shop import MERGED
 
 pytestmark = pytest.mark.slow
@@ -78,6 +80,17 @@ async def test_it_deploys_by_the_workflow_and_goes_back_by_it(bot: Bot, shop: At
     assert {
         (row["component"], row["environment"], row["sha"]) for row in rows if isinstance(row, dict) and row["sha"]
     } == {("backend", "staging", old[:7])}
+
+
+async def test_a_card_warns_of_checks_that_failed(bot: Bot, shop: AtGitHub) -> None:
+    sha = bot.site.sha("v1.1.0")
+    shop.checks[sha] = [Check("unit"), Check("e2e", "completed", "failure")]
+    async with bot.working():
+        await bot.say("deploy the backend v1.1.0 to staging")
+        thread = await bot.say("deploy the backend v1.1.0 to production")
+    found = facts(thread)
+    assert (found["checks"], found["failed_checks"]) == ("1 of 2 passed", "e2e")
+    assert "failed_checks" in Deploy.dangers
 
 
 async def test_what_failed_at_github_is_told_with_the_end_of_its_log(bot: Bot, shop: AtGitHub) -> None:
