@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -37,8 +38,14 @@ def test_every_event_reads_back_as_it_was_written(kind: str, data: st.DataObject
     assert b"\n" not in line
 
 
+def kinds_below(cls: type[Recorded]) -> Iterator[type[Recorded]]:
+    """The classes that stand in a log: what they have in common does not."""
+    for kind in cls.__subclasses__():
+        yield from kinds_below(kind) if kind.__subclasses__() else (kind,)
+
+
 def test_every_kind_of_event_can_be_read() -> None:
-    assert set(KINDS.values()) == set(Recorded.__subclasses__()) - {UnknownEvent}
+    assert set(KINDS.values()) == set(kinds_below(Recorded)) - {UnknownEvent}
 
 
 def test_a_line_begins_with_its_version_and_kind_and_leaves_defaults_out() -> None:
