@@ -155,7 +155,10 @@ class Deployer(Protocol):
         ...
 
     async def about(self, sha: str) -> Facts:
-        """What else people see before they approve this commit: where they can look at it, say."""
+        """What else people see before they approve this commit: where they can look at it, say.
+
+        Raises ToolError if it could not be deployed anyway.
+        """
         ...
 
     async def holder(self) -> Holder | None:

@@ -108,14 +108,23 @@ class GitHubDeployer(HostedDeployer):
 
     # Beginning
 
+    async def about(self, sha: str) -> Facts:
+        """Nobody is asked to approve what the workflow could not carry out."""
+        await self._require_fit(sha if "{name}" in self._target.ref else await self._head(self._target.ref))
+        return {}
+
     async def _check(self, run: Run) -> Run:
         ref = self._ref(run)
         head = await self._head(ref)
         if "{name}" in self._target.ref and head != run.sha:
             raise ToolError(f"{ref} is {head[:7]} at GitHub, and not {run.sha[:7]}. Nothing was started.")
+        await self._require_fit(head)
+        return replace(run, head=head)
+
+    async def _require_fit(self, head: str) -> None:
+        """Raises ToolError."""
         if problem := await self._file_problem(head):
             raise ToolError(f"{self._target.workflow} of {self._name} cannot deploy: {problem}. Nothing was started.")
-        return replace(run, head=head)
 
     def _ref(self, run: Run) -> str:
         if "{name}" in self._target.ref and not run.name:

@@ -120,7 +120,11 @@ class Deploy(Tool):
     def warns(self, facts: Facts) -> Mapping[str, str]:
         running = facts["running"]
         runs = in_short(running) if isinstance(running, dict) else ""
-        return {"note": in_sentences(str(facts["note"]), runs)} if "note" in facts else {}
+        failed = f"Checks of it FAILED: {facts.get('failed_checks')}."
+        return {
+            **({"note": in_sentences(str(facts["note"]), runs)} if "note" in facts else {}),
+            **({"failed_checks": failed} if "failed_checks" in facts else {}),
+        }
 
     async def prepare(self, call: Call) -> Facts:
         deployer = call.need(Targets).deployer(self.component, self.environment)

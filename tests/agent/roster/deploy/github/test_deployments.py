@@ -205,6 +205,9 @@ async def test_a_workflow_that_could_not_be_followed_is_not_started(
     assert "Nothing was started" in str(caught.value)
     assert stage.begun() == []
     assert await stage.deployer().find("t1/s1") is None
+    with pytest.raises(ToolError) as caught:
+        await stage.deployer().about(ONE)
+    assert said in str(caught.value), "nobody is asked to approve it"
 
 
 async def test_a_tag_that_is_deployed_by_itself_must_be_the_commit(stage: GitHubStage) -> None:

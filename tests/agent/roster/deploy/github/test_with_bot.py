@@ -91,6 +91,8 @@ async def test_a_card_warns_of_checks_that_failed(bot: Bot, shop: AtGitHub) -> N
     found = facts(thread)
     assert (found["checks"], found["failed_checks"]) == ("1 of 2 passed", "e2e")
     assert "failed_checks" in Deploy.dangers
+    step = Deploy(component="backend", environment="production", revision="v1.1.0")
+    assert step.warns(found)["failed_checks"] == "Checks of it FAILED: e2e."
 
 
 async def test_what_failed_at_github_is_told_with_the_end_of_its_log(bot: Bot, shop: AtGitHub) -> None:
