@@ -57,7 +57,7 @@ class Person(Fact):
 
 
 class CardWords(Fact):
-    """What people read on a request for what it holds. Display only: what is said of is bound, the words are not."""
+    """What people read on a request for what it holds. Bound as the facts are, whose place the words take."""
 
     labels: dict[str, str] = {}
     """By the path of an argument or a fact (`new.sha`), in the order of a card."""

@@ -1,7 +1,7 @@
 """Binds an approval to exactly one call, by a digest that is shown, approved, and checked again at execution.
 
-The digest covers the thread, the step, the call, the title and the facts that were shown, the terms, and the
-configuration that the call would run with. Who may approve is decided elsewhere (`store.authority.terms`).
+The digest covers the thread, the step, the call, the title, the facts and the words in which they were shown, the
+terms, and the configuration that the call would run with. Who may approve is decided elsewhere (`store.authority.terms`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pydantic import JsonValue
 from store.authority.terms import names_of, terms_of
 from store.events import ApprovalDecided, ApprovalRequested, StepChosen
 from store.state import Request
-from store.values import Person
+from store.values import CardWords, Person
+
+NO_WORDS = CardWords()
 
 
 def digest(
@@ -27,14 +29,17 @@ def digest(
     configuration: Mapping[str, str] | None,
     title: str = "",
     dangers: Sequence[str] = (),
+    card: CardWords = NO_WORDS,
 ) -> str:
     """SHA-256 over canonical JSON, in hex.
 
     Any change to what was shown, to who may decide or to the configuration changes it, and so does a second request for
-    the same call. Without a configuration or a title it is what it was before there was one, so that old requests still
-    bind.
+    the same call. Without a configuration, a title or words of its own it is what it was before there were any, so that
+    old requests still bind.
     """
     seen = [thread_id, chosen.step, chosen.intent, chosen.arguments, facts, policy]
+    if words := card.model_dump(mode="json", exclude_defaults=True):
+        return _hash([*seen, configuration, title, list(dangers), words])
     if title or dangers:
         return _hash([*seen, configuration, title, list(dangers)])
     return _hash(seen if configuration is None else [*seen, configuration])
@@ -42,7 +47,8 @@ def digest(
 
 def digest_of(thread_id: str, chosen: StepChosen, asked: ApprovalRequested) -> str:
     """The digest of all that the request holds."""
-    return digest(thread_id, chosen, asked.facts, asked.policy, asked.configuration, asked.title, asked.dangers)
+    title, dangers, card = asked.title, asked.dangers, asked.card
+    return digest(thread_id, chosen, asked.facts, asked.policy, asked.configuration, title, dangers, card)
 
 
 def hashed(parts: Mapping[str, JsonValue]) -> dict[str, str]:

@@ -55,7 +55,7 @@ async def test_a_mention_under_a_message_of_ours_is_durable_before_slack_is_aske
         card = Approval("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT)
         where = place_of("", office.slack.workspace.channel("deploys").id, "")
         await SlackChannel(office.client).send(where, card, key=f"{owner.id}/s4/card/at/1")
-        shown = await office.slack.said("May decide", "deploys")
+        shown = await office.slack.said(", digest ", "deploys")
     async with office.listens():
         await office.slack.wait_for(lambda: office.slack.calls_of("conversations.replies"))  # It catches up.
         async with office.slack.hold("conversations.replies", after_effect=False) as gate:
@@ -144,7 +144,7 @@ async def test_a_mention_under_a_card_is_moved_to_its_thread_once_slack_says_who
         card = Approval("s4", "0" * 64, "push", {"target": "prod"}, {}, "Ann", AT)
         where = place_of("", office.slack.workspace.channel("deploys").id, "")
         await SlackChannel(office.client).send(where, card, key=f"{owner.id}/s4/card/at/1")
-        shown = await office.slack.said("May decide", "deploys")
+        shown = await office.slack.said(", digest ", "deploys")
         office.slack.fail("conversations.replies", "internal_error", times=1)
         await office.slack.mention("deploys", "ben", "is it tested?", shown)
         await office.slack.said("It is.", "secrets", asked)

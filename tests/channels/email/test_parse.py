@@ -294,7 +294,7 @@ def test_what_a_reader_does_not_see_is_not_read() -> None:
 def test_words_below_a_quotation_are_not_lost() -> None:
     words = split_body("approve\n\n> Approval needed\n> deploy\n\nbut only staging")
     assert words.new == "approve\n\nbut only staging"
-    assert "May decide" in words.quoted
+    assert words.quoted == "> Approval needed\n> deploy"
     assert parse_decision(words.new) is None
 
 

@@ -76,7 +76,7 @@ async def test_a_card_that_is_shown_elsewhere_is_kept_up_to_date_there(
 ) -> None:
     place = place_in(office)
     receipt = await channel.send(place, card(), key="t1/s4/card/at/1")
-    shown = await office.slack.said("May decide")
+    shown = await office.slack.said(", digest ")
     assert (shown.ts, shown.thread_ts) == (receipt, None)
     await channel.send(place, card(votes=(Vote("Ann", AT),)), Rewrite(receipt), key="t1/s4/votes/7/at/1")
     assert "1 of 2 approvals: Ann at 2026-11-20 09:00 UTC" in office.slack.text_of(office.slack.now(shown))
@@ -290,7 +290,7 @@ async def test_a_reply_under_a_card_that_is_shown_elsewhere_goes_to_the_thread_o
     await office.inbox.message(place, InboundMessage(BOB, "push", "C0OTHER:1795000000.000100"), agent="ops")
     thread_id = thread_id_of(place)
     await SlackChannel(office.client).send(in_channel(office), card(), key=f"{thread_id}/s4/card/at/1")
-    shown = await office.slack.said("May decide")
+    shown = await office.slack.said(", digest ")
     async with office.listens():
         reply = await office.slack.say("deploys", "ana", "is it tested?", shown)
         await office.slack.acknowledged(reply)
@@ -409,7 +409,7 @@ async def test_what_was_said_in_a_thread_of_our_own_while_nobody_listened_is_hea
     async with office.works():
         thread, said = await opened(office, in_channel(office, thread="#monday@1"))
     await SlackChannel(office.client).send(in_channel(office), card(), key=f"{thread.id}/s4/card/at/1")
-    shown = await office.slack.said("May decide")
+    shown = await office.slack.said(", digest ")
     async with office.listens():
         office.slack.subscriptions.discard("message.channels")
         missed = await office.slack.say("deploys", "ana", "what day is it?", said)

@@ -9,6 +9,7 @@ import pytest
 from store.authority.binding import digest, digest_of, still_binds
 from store.events import ApprovalRequested
 from store.state import Request
+from store.values import CardWords
 from tests.store.stories import request_of
 from tests.telling.story import ANN, BOB, EVE, approved, chosen, message, rejected, requested, thread
 
@@ -77,3 +78,18 @@ def test_a_title_and_what_warns_people_are_bound_too() -> None:
     assert len(digests) == 4
     old = requested("s1", facts={"note": "it is OLDER"})
     assert digest_of("t1", call, old) == digest("t1", call, old.facts, old.policy, None), "as before there were titles"
+
+def test_every_word_of_a_card_is_bound_and_a_request_from_before_there_were_any_is_as_it_was() -> None:
+    said = CardWords(labels={"note": "why"}, warnings={"note": "It is OLDER than v1.5.0, which runs there."})
+    asked = requested("s1", title="Push v3 to prod", dangers=("note",), facts={"note": "it is OLDER"}, card=said)
+    asked = asked.model_copy(update={"digest": digest_of("t1", chosen("s1", acts=True), asked)})
+    told = thread(message(), chosen("s1", acts=True), asked, approved("s1", ANN, asked.digest))
+    request = request_of(told.state.steps["s1"])
+    assert still_binds("t1", request)
+    harmless = said.model_copy(update={"warnings": {"note": "It is as good as what runs there."}})
+    renamed = said.model_copy(update={"labels": {"note": "nothing of importance"}})
+    for card in (harmless, renamed, CardWords()):
+        assert not still_binds("t1", request._replace(asked=asked.model_copy(update={"card": card}))), card
+    wordless = asked.model_copy(update={"card": CardWords()})
+    before = digest("t1", chosen("s1", acts=True), asked.facts, asked.policy, None, asked.title, asked.dangers)
+    assert digest_of("t1", chosen("s1", acts=True), wordless) == before
