@@ -258,7 +258,7 @@ async def test_from_a_mail_to_both_components_in_production(room: Mailroom, mode
         card = await room.gets("component: backend")
         assert "Approved" in await approves_by_link(card)
         await room.gets("approved by")
-        card = await room.gets("Deploy frontend ", count=2)
+        card = await room.gets(f"Deploy frontend {MERGED} to production?", count=2)
         approval = await room.writes("approve", answers=card)
         await room.gets("approved by", count=2)
         await room.gets("Done.")
@@ -293,7 +293,7 @@ async def test_from_a_mail_to_an_approval_on_servers_from_pypi(bot: Bot, model: 
                 await room.gets("rejected by ana@")
                 assert "Approved" in await approves_by_link(await room.gets("component: backend"))
                 await room.gets("approved by")
-                await room.gets("Deploy frontend ", count=2)
+                await room.gets(f"Deploy frontend {MERGED} to production?", count=2)
     assert bot.site.running("backend", "production") == bot.site.sha(MERGED)
 
 
