@@ -179,7 +179,7 @@ class Story:
         await eventually(lambda: len(self._mails()) == LETTERS, STORY_SECONDS_MAX)
 
     async def _card(self, component: str, other_than: EmailMessage | None = None) -> EmailMessage:
-        asks = re.compile(rf"Deploy {component} [^\n]*\?\n")
+        asks = re.compile(rf"Deploy {component} [^\n?]*\?")
 
         def is_card(text: str) -> bool:
             return bool(asks.match(text))
