@@ -310,7 +310,9 @@ class Story:
             cards = [text for text in texts if text.startswith("Deploy ")]
             assert ["✏️ changed by" in card for card in cards] == [True, False], "how each of them ended"
             assert ["✅ approved by ben" in card for card in cards] == [False, True]
-            assert [f"asked for as: {one}" in card for one, card in zip((MERGED, EDITED), cards, strict=True)] == [True] * 2
+            assert [f"asked for as: {one}" in card for one, card in zip((MERGED, EDITED), cards, strict=True)] == [
+                True
+            ] * 2
             # Only how well it was done can still be said, under its last words.
             assert all(set(self.slack.buttons_of(message)) <= {"👍", "👎"} for message in messages)
             # The other request may have waited long enough for one as well.

@@ -79,6 +79,7 @@ def test_a_title_and_what_warns_people_are_bound_too() -> None:
     old = requested("s1", facts={"note": "it is OLDER"})
     assert digest_of("t1", call, old) == digest("t1", call, old.facts, old.policy, None), "as before there were titles"
 
+
 def test_every_word_of_a_card_is_bound_and_a_request_from_before_there_were_any_is_as_it_was() -> None:
     said = CardWords(labels={"note": "why"}, warnings={"note": "It is OLDER than v1.5.0, which runs there."})
     asked = requested("s1", title="Push v3 to prod", dangers=("note",), facts={"note": "it is OLDER"}, card=said)
