@@ -1,7 +1,8 @@
 """Binds an approval to exactly one call, by a digest that is shown, approved, and checked again at execution.
 
 The digest covers the thread, the step, the call, the title, the facts and the words in which they were shown, the
-terms, and the configuration that the call would run with. Who may approve is decided elsewhere (`store.authority.terms`).
+terms, and the configuration that the call would run with. Who may approve is decided elsewhere
+(`store.authority.terms`).
 """
 
 from __future__ import annotations
