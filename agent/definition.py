@@ -84,6 +84,10 @@ class Agent:
     """For `bot doctor`: optional parts that the team left out, and what does not happen therefore. No problems."""
     named_by_rule: Callable[[Tool], bool] = no_rule
     """Pure. Whether a rule of the team names this call, so that it waits for an approval. The program sets it."""
+    only_tools: bool = False
+    """It is asked for one of its tools and nothing else: it neither speaks nor asks. It needs two tools at least."""
+    examples: tuple[tuple[str, Step], ...] = ()
+    """What its model sees before each request as if it had answered so: a user message, and the right step."""
 
     def __post_init__(self) -> None:
         """Raises AgentError."""
@@ -108,7 +112,8 @@ class Agent:
     @cached_property
     def steps(self) -> dict[str, type[Step]]:
         """The steps that the model may choose, by intent."""
-        return {cls.intent_name(): cls for cls in (*(tool for tool in self.tools if not tool.by_code), *OWN_STEPS)}
+        own = () if self.only_tools else OWN_STEPS
+        return {cls.intent_name(): cls for cls in (*(tool for tool in self.tools if not tool.by_code), *own)}
 
     @cached_property
     def adapter(self) -> TypeAdapter[Step]:

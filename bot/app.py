@@ -302,7 +302,7 @@ def _option(setup: ModelSetup, calls_max: int) -> Option:
     except ValueError as error:
         raise SettingsError([str(error)]) from None
     model = BoundedModel(name, client, calls_max=calls_max, price=table.price)
-    return Option(model, table.timeout_seconds, table.fallback, table.agents)
+    return Option(model, table.timeout_seconds, table.fallback, table.agents, table.second_look)
 
 
 def agent_problems(setup: Setup) -> list[str]:

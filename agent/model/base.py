@@ -45,6 +45,8 @@ class Prompt:
     """For models that look at images."""
     insists: bool = False
     """The model has chosen a call twice that code refuses (see `Tool.after_refusal`)."""
+    newest: str = ""
+    """The newest words of people, a line each, for a second look; empty: there are none."""
     shortened: Callable[[int], str] | None = None
     """The user message in at most so many characters, for a model that takes no more. None: there is no shorter one."""
 
@@ -55,6 +57,8 @@ class Answer:
     usage: Usage | None
     model: str
     """The name that the endpoint reports."""
+    doubt: tuple[str, str] = ("", "")
+    """Why code must not begin this step, and what would make sense instead (see `agent.model.second_look`)."""
 
 
 class ModelFailure(Exception):

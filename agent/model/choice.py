@@ -7,6 +7,7 @@ refused is an answer. A fallback's own fallback is not asked.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import structlog
 from agent.model.base import DEFAULT, ERROR_CHARS_MAX, Answer, ModelBusy, ModelFailure, Prompt
 from agent.model.bounded import BoundedModel
 from agent.model.reading import total_of
+from agent.model.second_look import looked_at_again
 from store.values import Usage
 
 FIRST_SHARE_MIN = 0.5
@@ -35,6 +37,8 @@ class Option:
     """Its label; empty: none."""
     agents: tuple[str, ...] = ()
     """Those that use it, beside all that no option names if this is the default."""
+    second_look: bool = False
+    """Before a step of its acts, it is asked once more what people's newest words are: see `second_look`."""
 
     def in_words(self) -> str:
         """What is special about it, for people; empty: nothing."""
@@ -73,7 +77,16 @@ class Models:
         return self._by_agent.get(agent, self.options[DEFAULT])
 
     async def answer(self, prompt: Prompt) -> Answer:
-        option = self.option_of(prompt.agent.name)
+        return await self.answer_of(self.option_of(prompt.agent.name), prompt)
+
+    async def answer_of(self, option: Option, prompt: Prompt) -> Answer:
+        """The answer of this model, or of its fallback. Raises ModelFailure, ModelBusy."""
+        answer = await self._first(option, prompt)
+        if not option.second_look:
+            return answer
+        return await looked_at_again(prompt, answer, functools.partial(self._first, option))
+
+    async def _first(self, option: Option, prompt: Prompt) -> Answer:
         limit = option.timeout_seconds
         if not option.fallback:
             return await option.model.answer(prompt, within_seconds=limit)

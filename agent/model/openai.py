@@ -234,8 +234,21 @@ def _looser(mode: Mode) -> Mode:
 
 def _request(agent: Agent, frame: Frame, model: str, parameters: dict[str, JsonValue]) -> _Request:
     after = dict(parameters) | ({"response_format": frame.response_format} if frame.response_format else {})
-    before = b'{"model":%b,"messages":[{"role":"system","content":%b},{"role":"user","content":'
-    return _Request(agent, before % (_json(model), _json(frame.system)), b"}]%b}" % _more(after))
+    before = b'{"model":%b,"messages":[{"role":"system","content":%b},%b{"role":"user","content":'
+    return _Request(agent, before % (_json(model), _json(frame.system), _examples(agent)), b"}]%b}" % _more(after))
+
+
+def _examples(agent: Agent) -> bytes:
+    """The messages before the user's, each with a comma after it."""
+    said = (
+        message
+        for user, step in agent.examples
+        for message in (
+            {"role": "user", "content": user},
+            {"role": "assistant", "content": json.dumps({"step": {"intent": step.intent, **step.arguments}})},
+        )
+    )
+    return b"".join(b"%b," % _json(message) for message in said)
 
 
 def _more(fields: dict[str, Any]) -> bytes:

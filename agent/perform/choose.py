@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Literal
 
 from agent.context.images import images_of, name_of_image
+from agent.context.newest import newest_words
 from agent.definition import Agent
 from agent.model.base import Answer, Image, ModelFailure, Prompt
 from agent.perform.listen import PeopleAreWriting, listening_seconds
@@ -37,6 +38,7 @@ from store.events import (
     MessageDeleted,
     MessageEdited,
     MessageReceived,
+    StepRefused,
     TriggerReceived,
 )
 from store.images import data_url_of
@@ -67,6 +69,7 @@ async def ask(turn: Turn) -> None:
         user=turn.context().render(asked),
         images=_images(turn, asked),
         insists=insists(asked, turn.agent.after_refusal),
+        newest=newest_words(asked),
         shortened=lambda chars_max: turn.context(chars_max).render(asked),
     )
     began = time.monotonic()
@@ -173,7 +176,11 @@ async def choose(turn: Turn, step: Step, answer: Answer | None = None, asked: Th
     begun = _begins_at_once(turn, step)
     # The step's id holds the length of the log, so it is chosen anew where the thread has moved.
     chosen = turn.chosen(step, by="model" if answer else "code", answer=answer, seen=seen, begun=begun)
-    if isinstance(step, Tool) and begun:
+    if answer and answer.doubt[0]:
+        why, hint = answer.doubt
+        refusal = StepRefused(id=keys.refused(chosen.step), at=chosen.at, step=chosen.step, error=why, hint=hint)
+        await turn.begin(chosen, refusal)
+    elif isinstance(step, Tool) and begun:
         turn.busy(doing(step))
         await turn.begin(chosen)
         await finish(turn, turn.thread.state.steps[chosen.step], step, {})

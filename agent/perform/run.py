@@ -190,13 +190,14 @@ async def prepare(turn: Turn, tool: Tool, call: Call) -> Facts:
         raise ToolError(_in_one_line(error, tool)) from error
 
 
-def refused(turn: Turn, step: StepState, error: str) -> StepRefused:
-    return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error[:ERROR_CHARS_MAX])
+def refused(turn: Turn, step: StepState, error: str, *, hint: str = "") -> StepRefused:
+    error, hint = error[:ERROR_CHARS_MAX], hint[:ERROR_CHARS_MAX]
+    return StepRefused(id=keys.refused(step.id), at=turn.now(), step=step.id, error=error, hint=hint)
 
 
 def refused_by_tool(turn: Turn, step: StepState, error: ToolError) -> StepRefused:
-    told = {"hint": error.hint[:ERROR_CHARS_MAX], "unknown": error.unknown[:ERROR_CHARS_MAX]}
-    return refused(turn, step, str(error)).model_copy(update=told)
+    told = {"unknown": error.unknown[:ERROR_CHARS_MAX]}
+    return refused(turn, step, str(error), hint=error.hint).model_copy(update=told)
 
 
 def what_is_known(turn: Turn, step: StepState) -> str:

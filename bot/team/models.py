@@ -16,6 +16,7 @@
     reasoning_effort = "low"
     extra = { seed = 7 }      # sent as it stands; what the endpoint refuses of all these is left out
     images = true             # it looks at images: those that people attach in Slack are passed on to it
+    second_look = true        # for a small one: before a step acts, it sorts people's newest words once more
     price_in = 0.25           # for a million tokens, in any currency
     price_out = 2
 
@@ -74,6 +75,8 @@ class ModelTable(BaseModel):
     agents: tuple[str, ...] = ()
     images: StrictBool = False
     """It looks at images."""
+    second_look: StrictBool = False
+    """Before a step of its acts, it is asked once more whether people's newest words ask for a change."""
     context_tokens: int = Field(default=0, ge=4_000, le=10_000_000, strict=True)
     """What it reads and writes in one call; 0: not known."""
     output_tokens: int = Field(default=0, ge=100, le=1_000_000, strict=True)

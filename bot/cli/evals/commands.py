@@ -57,11 +57,11 @@ class _Chosen:
     """One of the models of the team file, whatever agent asks."""
 
     def __init__(self, models: Models, label: str) -> None:
-        self._option = models.options[label]
+        self._models, self._option = models, models.options[label]
         self.name = self._option.model.name
 
     async def answer(self, prompt: Prompt) -> Answer:
-        return await self._option.model.answer(prompt, within_seconds=self._option.timeout_seconds)
+        return await self._models.answer_of(self._option, prompt)
 
 
 @app.command()
