@@ -311,6 +311,8 @@ class ScriptedModel:
         """Sees each prompt before it is answered."""
         self.prompts: list[str] = []
         """What it was asked."""
+        self.doubts: dict[str, tuple[str, str]] = {}
+        """What a second look has against a step, by intent."""
 
     def answers(self, *lines: Line) -> None:
         self._script.extend(lines)
@@ -336,7 +338,8 @@ class ScriptedModel:
         if isinstance(line, ModelFailure):
             raise line
         step = validated(prompt.agent, {"intent": line.intent, **line.arguments})
-        return Answer(step, Usage(input_tokens=10, output_tokens=1), self.name)
+        doubt = self.doubts.get(line.intent, ("", ""))
+        return Answer(step, Usage(input_tokens=10, output_tokens=1), self.name, doubt)
 
 
 _APART = "to one person alone: "

@@ -272,3 +272,15 @@ async def test_a_list_of_tasks_that_no_step_will_do_is_chosen_again(tasks: list[
     [failed] = [event for event in world.thread.events if isinstance(event, ChoiceFailed)]
     assert said in failed.error
     assert failed.reason == "invalid"
+
+
+async def test_a_step_that_the_second_look_doubts_is_refused_and_the_model_hears_why() -> None:
+    world = World()
+    world.model.answers(Push(target="v3"), done("It is v2."))
+    world.model.doubts["push"] = ("Not begun: the newest words are a question.", "Answer it.")
+    await world.say("is v3 there?")
+    assert await world.run() == ["said: It is v2."]
+    [step] = [one for one in world.thread.state.steps.values() if one.chosen.intent == "push"]
+    assert (step.status, step.attempt, step.request) == ("refused", 0, None)
+    assert "Not begun: the newest words are a question." in world.model.prompts[1]
+    assert "Answer it." in world.model.prompts[1]
