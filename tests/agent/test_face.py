@@ -14,7 +14,7 @@ FACE = """\
 Agent AgentError Call Called DoneForNow Facts HandOver KeepsNotes Limits LookAgain Meaning MessageReceived NoNotes Notes
 NotesUnavailable NothingToDo OutcomeUnknown RequestHumanInput
 Result Said SendUpdate SetReminder ShowTasks Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question
-await_news awaited calls no_longer opening_of secret steps_taken
+await_news awaited calls no_longer opening_of secret setting steps_taken
 """
 """Teams import these: taking one away, or renaming it, breaks their agents."""
 SMALL_AGENT = '''

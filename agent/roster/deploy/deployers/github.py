@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from agent import Facts, ToolError
+from agent import Facts, ToolError, awaited
 from agent.roster.deploy.deployers.base import At, Deployer, NoAnswer, Run, Running, RunState, Target, minute
 from agent.roster.deploy.deployers.hosted import HostedDeployer
 from agent.roster.deploy.deployers.process import OUTPUT_LINES_MAX, OUTPUT_READ_BYTES, last_lines, one_line
@@ -29,7 +29,6 @@ from agent.roster.deploy.github.access import SEE, access
 from agent.roster.deploy.github.api import GitHubApi, Refusal, api_of, parsed
 from agent.roster.deploy.github.contents import text_of
 from agent.roster.deploy.github.workflow import problem_in, stands_in
-from store import awaited
 
 LISTED = 100
 """How many of a workflow's newest runs are looked through."""

@@ -15,8 +15,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from agent import ToolError
-from store.variables import SecretError, variable
+from agent import ToolError, setting
 
 API_URL = "https://api.github.com"
 API_VERSION = "2026-03-10"
@@ -45,13 +44,8 @@ def access() -> Access:
     """Read when it is used, so that a key that was replaced counts at once. Raises ToolError."""
     if importlib.util.find_spec("githubkit") is None:
         raise ToolError("The library for GitHub is not installed: run pip install '.[github]' in the program's folder.")
-    try:
-        token, url, version = (
-            variable(name).strip() for name in ("GITHUB_TOKEN", "GITHUB_API_URL", "GITHUB_API_VERSION")
-        )
-        app = [variable(name).strip() for name in APP]
-    except SecretError as error:
-        raise ToolError(str(error)) from None
+    token, url, version = (setting(name) for name in ("GITHUB_TOKEN", "GITHUB_API_URL", "GITHUB_API_VERSION"))
+    app = [setting(name) for name in APP]
     url = (url or API_URL).rstrip("/")
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
