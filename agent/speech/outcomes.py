@@ -25,6 +25,8 @@ from store.text import call_in_words, instant
 from store.thread import Thread
 from store.values import Person
 
+NOBODY = "nobody"
+
 _KNOWN = (
     "Others know your reply address for this request, because a mail with it went to them too, or came from one of "
     "them. So no reply in your name decides it any more; a link does, and every other way."
@@ -192,7 +194,8 @@ def why_not(request: Request, by: Person, *, approved: bool, way: str) -> str:
     if not counts_by(request.terms, way):
         it_came = f"this one came by {WAYS[way]}" if way in WAYS else "nobody can tell how this one came"
         return f"Decisions on it count only by {ways_in_words(request.terms.decide_by)}, and {it_came}."
-    return f"The approvers are: {may_decide(request)}."
+    who = may_decide(request)
+    return "Nobody may decide it." if who == NOBODY else f"Only {who} may decide it."
 
 
 def _may_not_as_requester(request: Request, by: Person, *, approved: bool) -> bool:
@@ -202,5 +205,5 @@ def _may_not_as_requester(request: Request, by: Person, *, approved: bool) -> bo
 def may_decide(request: Request) -> str:
     """Who may decide at the moment, in words."""
     groups = groups_in_words(request, widened=request.widened)
-    known = {ANYONE: "every verified person", TEAM: "everybody in the team file", "": "nobody"}
+    known = {ANYONE: "every verified person", TEAM: "everybody in the team file", "": NOBODY}
     return known.get(groups, groups)

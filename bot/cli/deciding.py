@@ -141,7 +141,7 @@ def edit(
                 proof=person.proof_of(me),
                 way="terminal",
             )
-            done = f"Passed on. Whether it is possible, `{console.program()} show {thread}` says once it was checked."
+            done = f"Sent, to be checked. Look with `{console.program()} show {thread}` whether it was changed."
 
             def then(after: Thread) -> None:
                 if wait:

@@ -84,9 +84,9 @@ def _persistence(facts: ServerFacts) -> Finding:
 def _eviction(facts: ServerFacts) -> Finding:
     match facts.maxmemory_policy:
         case "noeviction":
-            return Finding("eviction", "ok", "noeviction")
+            return Finding("eviction", "ok", "it deletes no thread when memory is short.")
         case "":
-            return Finding("eviction", "warning", "unknown.")
+            return Finding("eviction", "warning", "the server does not say what it deletes when memory is short.")
         case policy:
             text = f"maxmemory-policy {policy} deletes threads when memory is short. Set `noeviction`."
             return Finding("eviction", "failed", text)

@@ -180,7 +180,8 @@ def _decided(at: _Moment, event: ApprovalDecided) -> Entry:
         tried = f"tried to {'approve' if event.approved else 'reject'} it{comment}"
         why = uncounted_in_words(step, outcome, event.by, approved=event.approved, way=event.way)
         return Entry("problem", event.by.name, f"{tried}; it does not count: {why}")
-    text = f"{'✅' if event.approved else '❌'} {verb} {step.chosen.intent}"
+    what = one_line(step.request.asked.title, HEADLINE_CHARS_MAX) or step.chosen.intent
+    text = f"{'✅' if event.approved else '❌'} {verb}: {what}"
     if event.approved and request.terms.quorum > 1 and not event.standing:
         text += f" ({len(request.votes)} of {request.terms.quorum})"
     if event.standing:

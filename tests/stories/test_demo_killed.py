@@ -42,8 +42,8 @@ def assert_each_thing_was_done_once(bot: Bot, said: list[str]) -> None:
         for component in ("orders", "checkout")
     ]
     whole = "\n".join(said)
-    assert whole.count("❌ rejected deploy") == 1
-    assert whole.count("✅ approved deploy") == 2
+    assert whole.count("❌ rejected: Deploy") == 1
+    assert whole.count("✅ approved: Deploy") == 2
     assert f"checkout on live runs {sha}, which is what was approved" in said[-1]
 
 

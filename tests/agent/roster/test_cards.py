@@ -12,6 +12,7 @@ from agent import Agent, Call, Tool
 from agent.roster import issues, payments
 from agent.roster.issues import CommentOnIssue, CreateIssue, UpdateIssue
 from agent.roster.payments import CreateCustomer, CreatePaymentLink, CreatePrice, Refund
+from agent.speech.requests import approval
 from bot.cli.new import newcomer
 from bot.cli.new.newcomer import WriteNote
 from bot.cli.new.newcomer.do_something import DoSomething
@@ -19,6 +20,7 @@ from channels.labels import used
 from channels.messages import Approval
 from channels.plain import render
 from channels.slack.posts import posts_of
+from store.thread import Thread
 from tests.channels.slack.test_blocks import lines
 from tests.channels.test_labels import keys_in
 
@@ -52,6 +54,13 @@ async def card_of(tool: Tool, agent: Agent) -> Approval:
         labels=used(tool.on_cards, tool.arguments, facts),
         warnings=tool.warns(facts),
     )
+
+
+def card_in(thread: Thread) -> Approval:
+    """That of the request that waits."""
+    request = thread.pending
+    assert request
+    return approval(thread, request)
 
 
 def check_words(card: Approval) -> None:

@@ -60,7 +60,7 @@ TOLD: list[tuple[Outcome, str, tuple[Outcome, str]]] = [
     ("not_entitled", STRANGER, decided(governed(), yes(EVE))),
     (
         "not_entitled",
-        "You may not decide on this request. The approvers are: release. Your attempt is on record.",
+        "You may not decide on this request. Only release may decide it. Your attempt is on record.",
         decided(governed(group="release"), yes(ANN, "leads")),
     ),
     (
@@ -71,7 +71,7 @@ TOLD: list[tuple[Outcome, str, tuple[Outcome, str]]] = [
     ),
     (
         "not_entitled",
-        "You may not decide on this request. The approvers are: release. Your attempt is on record.",
+        "You may not decide on this request. Only release may decide it. Your attempt is on record.",
         decided(
             governed(group="release", requester_may=False, requesters=("ann",)),
             rejected("s1", member(ANN, "ann"), "d1"),

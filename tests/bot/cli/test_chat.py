@@ -80,7 +80,7 @@ async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
         ann.types("/?")
         await ann.sees("Type to talk.")
         ann.types("/reject use v1.1.0 instead")
-        await ann.sees("❌ rejected deploy")
+        await ann.sees("❌ rejected: Deploy")
         card = await ann.sees("Type: /approve, or: /reject REASON")
         assert bot.site.sha("v1.1.0") in card
         ann.types("/pause")
@@ -90,7 +90,7 @@ async def test_a_conversation(bot: Bot, model: ModelServer) -> None:
         ann.types("/resume")
         await ann.sees("resumed the thread")
         ann.types("/approve")
-        await ann.sees("✅ approved deploy")
+        await ann.sees("✅ approved: Deploy")
         await ann.sees("v1.1.0 is out.")
         await ann.sees("The end-to-end tests on production passed.")
         ann.types("/approve")
@@ -124,8 +124,8 @@ async def test_two_people_in_one_thread_see_each_other(bot: Bot, model: ModelSer
         async with bot.terminal("chat", "--thread", thread, "--as", "Bob") as bob:
             await bob.sees("Type: /approve")
             bob.types("/approve")
-            await bob.sees("approved deploy")
-            await ann.sees("Bob:         ✅ approved deploy")
+            await bob.sees("approved: Deploy")
+            await ann.sees("Bob:         ✅ approved: Deploy")
             ann.types("/reject no, wait")
             await ann.sees("Already approved by Bob")
             await bob.sees("Ann:         tried to reject it — no, wait; it does not count: already approved by Bob")

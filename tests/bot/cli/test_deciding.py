@@ -128,7 +128,7 @@ async def test_an_edit_is_passed_on_and_said_what_came_of_it(bot: Bot, model: Mo
     thread = await asked(bot)
     digest = (await bot.run("show", thread, "--json")).document["pending"]["digest"][:12]
     edited = await bot.run("edit", thread, "revision=v9.9.9", "--digest", digest)
-    assert edited.succeeded().out.startswith("Passed on. Whether it is possible, `")
+    assert edited.succeeded().out.startswith("Sent, to be checked. Look with `")
     assert "goes on with it; or give --wait" in edited.out
     (await bot.run("send", "--thread", thread, "and?", "--wait")).succeeded()
     impossible = await bot.run("edit", thread, "revision=v8.8.8", "--digest", digest, "--wait")

@@ -163,7 +163,7 @@ async def test_one_of_two_approvals_is_no_problem(app: App, store: MemoryStore) 
     await session.until_turn()
     await session.obey(parse("/approve"))
     assert screen.entries[-1].kind == "decision"
-    assert "approved push (1 of 2)" in screen.entries[-1].text
+    assert "approved: push (1 of 2)" in screen.entries[-1].text
     await session.obey(parse("/approve"))
     assert screen.entries[-1].text == "Your approval was already counted. Nothing was changed."
 

@@ -94,7 +94,7 @@ def test_a_story_reads_in_its_order() -> None:
         "agent: push tag=v3",
         "bot: push?\n    tag: v3\n  Asked for by U1 at 2026-11-20 09:00 UTC: “push v3”"
         "\n  May decide: anyone\n  Tool push, digest digest of s2",
-        "Bob: ❌ rejected push at 2026-11-20 09:00 UTC",
+        "Bob: ❌ rejected: push at 2026-11-20 09:00 UTC",
         "Ann: tried to approve it; it does not count: already rejected by U2 at 2026-11-20 09:00 UTC.",
         "bot: Which tag?",
         "Ann: v2",
@@ -142,9 +142,9 @@ def test_several_approvals_reminders_and_an_end_without_a_decision_are_told() ->
     assert told == [
         "bot: push?\n  Asked for by U1 at 2026-11-20 09:00 UTC: “deploy v3, please”"
         f"\n  May decide: release{expires}\n  0 of 2 approvals\n  Tool push, digest digest of s1",
-        "Ann: ✅ approved push (1 of 2) at 2026-11-20 09:00 UTC",
+        "Ann: ✅ approved: push (1 of 2) at 2026-11-20 09:00 UTC",
         "Ann: tried to approve it; it does not count: their approval was already counted.",
-        "Bob: tried to approve it; it does not count: the approvers are: release.",
+        "Bob: tried to approve it; it does not count: only release may decide it.",
         "Eve: tried to approve it; it does not count: nobody can verify who that is.",
         "Bob: tried to approve it; it does not count: it belongs to a different request.",
         waits + expires,
@@ -180,7 +180,7 @@ def test_who_changed_a_call_and_who_approved_it_beforehand_is_told() -> None:
     )
     assert told[3] == "Bob: ✏️ edited it: push tag=v2"
     assert told[5:] == [
-        "Bob: ✅ approved push by a standing approval at 2026-11-20 09:00 UTC — release day",
+        "Bob: ✅ approved: push by a standing approval at 2026-11-20 09:00 UTC — release day",
         "Bob: ✅ approved push target=prod by deploy until 2026-11-20 09:05 UTC — release day",
         "Ann: ❌ revoked the standing approval g1",
     ]

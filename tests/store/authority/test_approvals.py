@@ -83,7 +83,7 @@ async def test_who_may_not_is_told_who_may_and_it_is_on_record() -> None:
         "You may not decide on this request. I cannot verify who you are. Your attempt is on record."
     )
     assert (await world.approve(CAT)).text == (
-        "You may not decide on this request. The approvers are: release. Your attempt is on record."
+        "You may not decide on this request. Only release may decide it. Your attempt is on record."
     )
     assert sum(isinstance(e, ApprovalDecided) for e in world.thread.events) == 3
     assert world.thread.status == "waiting_for_approval"
@@ -327,7 +327,7 @@ async def test_an_edited_call_is_a_new_request() -> None:
 @pytest.mark.parametrize(
     ("by", "arguments", "digest", "says"),
     [
-        (CAT, {"target": "staging"}, "", "The approvers are: release."),
+        (CAT, {"target": "staging"}, "", "Only release may decide it."),
         (EVE, {"target": "staging"}, "", "I cannot verify who you are."),
         (ANN, {"target": "prod"}, "", "Nothing is different"),
         (ANN, {}, "", "Nothing is different"),

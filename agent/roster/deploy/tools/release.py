@@ -30,10 +30,10 @@ class ReleaseTarget(Tool):
     dangers: ClassVar[tuple[str, ...]] = ("note",)
     on_cards: ClassVar[Mapping[str, str]] = {
         "commit": "its deployment",
-        **{path.replace("running.", "commit."): label for path, label in LABELS.items()},
         "begun": "begun",
         "last_heard_of": "its machine was last heard of",
         "run": "run",
+        **{path.replace("running.", "commit."): label for path, label in LABELS.items()},
     }
 
     def needs_approval(self) -> bool:

@@ -12,6 +12,7 @@ from store.events import ToolFinished, ToolWaiting
 from store.thread import Thread
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts
+from tests.agent.roster.test_cards import card_in, check_words
 from tests.patience import PATIENCE_SECONDS, eventually
 from tests.telling.story import ANN
 
@@ -79,6 +80,9 @@ async def test_of_a_machine_that_is_gone_people_are_told_and_a_person_frees_its_
         assert (request := asked.pending)
         assert request.asked.title.startswith("Free backend on staging, locked by a deployment of ")
         assert request.asked.dangers == ("note",)
+        check_words(card := card_in(asked))
+        assert "STILL RUN" in card.danger
+        assert [*card.rows][:3] == ["its deployment", "begun", "its machine was last heard of"]
         (bot.site.home / "free").replace(bot.site.home / "deploy")
         asked = await other.settle(asked, approved=True)
     (bot.site.home / "gate").touch()

@@ -36,17 +36,17 @@ STORY = (
     "bot:         Deploy checkout",
     "commit: {sha}",
     "May decide",
-    "❌ rejected deploy",
+    "❌ rejected: Deploy",
     "can you deploy the orders first?",
     "agent:       deploy component=orders environment=live revision={merged}",
     "bot:         Deploy orders",
     "commit: {sha}",
     "May decide",
-    "✅ approved deploy",
+    "✅ approved: Deploy",
     "orders at {sha} is live on live",
     "agent:       deploy component=checkout environment=live revision={merged}",
     "May decide",
-    "✅ approved deploy",
+    "✅ approved: Deploy",
     "checkout at {sha} is live on live",
     "bot:         Done.",
     "code:        run_end_to_end_tests environment=live",
@@ -197,7 +197,7 @@ async def test_a_demo_that_is_left_in_the_middle_goes_on_in_a_folder_with_any_na
         assert await killed.ends() < 0
     again = (await bot.run("demo")).succeeded()
     assert "The demo goes on where it stopped" in again.out
-    rest = STORY[STORY.index("✅ approved deploy") :]
+    rest = STORY[STORY.index("✅ approved: Deploy") :]
     assert_told_in_order(again.out, rest, sha=Site(home / "demo" / "site").sha(MERGED), merged=MERGED)
     await bot.nothing_is_left(home / "demo")
 

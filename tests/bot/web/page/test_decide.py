@@ -596,7 +596,7 @@ async def test_whoever_may_not_decide_sees_who_may_and_no_form(person: str) -> N
             link = browser.link(person=person, approved=approved)
             looked = await browser.look(link)
             assert (
-                f"You may not decide this as {person}. The approvers are: release." in looked.words,
+                f"You may not decide this as {person}. Only release may decide it." in looked.words,
                 looked.page.decides,
             ) == (
                 True,

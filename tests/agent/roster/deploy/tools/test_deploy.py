@@ -14,6 +14,7 @@ from channels.inbound import InboundMessage
 from store.events import StepRefused, ToolFinished
 from store.values import Place
 from tests.agent.roster.deploy.site_with_bot import Bot, Scripted, deploy, events, facts, pending
+from tests.agent.roster.test_cards import card_in, check_words
 from tests.patience import PATIENCE_SECONDS
 from tests.shop import MERGED
 from tests.telling.story import ANN
@@ -111,6 +112,17 @@ async def test_a_waiver_of_one_danger_is_none_of_another_that_came_later(bot: Bo
         thread = await bot.settle(thread, approved=True)
     (failed,) = [event for event in events(thread, ToolFinished) if event.error]
     assert "does NOT run on staging" in failed.error
+
+
+async def test_the_card_of_a_rollback_asks_about_it_and_says_in_words_what_it_takes_back(bot: Bot) -> None:
+    async with bot.working():
+        await bot.settle(await bot.say("deploy the backend v1.1.0 to production"), approved=True)
+        thread = await bot.say("roll back the backend")
+    check_words(card := card_in(thread))
+    short = bot.site.sha("v1.0.0")[:7]
+    assert card.question == f"Roll back backend on production to v1.0.0 ({short})?"
+    assert [*card.rows][:3] == ["will run", "what is taken back", "runs now"]
+    assert card.rows["what is taken back"] == ["8a1d8cc Show delivery dates in the basket (Lin Berg)"]
 
 
 async def test_a_rollback_to_another_revision_than_today_is_not_begun(bot: Bot) -> None:
