@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import shutil
 import sys
 import termios
 import threading
@@ -29,7 +28,7 @@ async def confirmed(entry: Entry, question: str) -> bool:
     """Show an entry, and ask whether to go on."""
     with contextlib.suppress(termios.error):
         termios.tcflush(0, termios.TCIFLUSH)  # What was typed before the entry came is no answer to it.
-    console.say(console.laid_out(entry, shutil.get_terminal_size().columns))
+    console.say_entry(entry)
     console.log(f"{question} [y/N] ")
     async for line in typed_lines():
         return line.strip().lower() in ("y", "yes")

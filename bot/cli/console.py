@@ -133,6 +133,16 @@ def show(entry: Entry) -> None:
         print(laid_out(entry, _width()), flush=True)
 
 
+def say_entry(entry: Entry) -> None:
+    """The same on stderr, where it belongs to a question."""
+    if screen := _on(LOG, sys.stderr.encoding):
+        from bot.cli import typeset
+
+        typeset.show(screen, entry)
+    else:
+        say(laid_out(entry, shutil.get_terminal_size().columns))
+
+
 def prose(text: str) -> None:
     """Print sentences on stdout, on a terminal wrapped between words. Not for a command or a path to copy."""
     print(_wrapped(text, _width()), flush=True)
@@ -150,12 +160,16 @@ def _wrapped(text: str, width: int | None) -> str:
 @functools.cache
 def drawing() -> Console | None:
     """stdout, if it is a terminal that can draw. Colours are left out if NO_COLOR is set."""
-    draws = os.environ.get("TERM", "") not in _CANNOT_DRAW and (sys.stdout.encoding or "").lower().startswith("utf")
-    if not (draws and sys.stdout.isatty()):
+    return _on(sys.stdout, sys.stdout.encoding)
+
+
+def _on(stream: TextIO, encoding: str | None) -> Console | None:
+    draws = os.environ.get("TERM", "") not in _CANNOT_DRAW and (encoding or "").lower().startswith("utf")
+    if not (draws and stream.isatty()):
         return None
     from rich.console import Console
 
-    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
 
 
 def laid_out(entry: Entry, width: int | None) -> str:

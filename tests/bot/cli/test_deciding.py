@@ -89,7 +89,7 @@ async def test_at_a_terminal_the_whole_request_is_shown_and_only_a_yes_decides(b
     for no in ("", "n", "what?"):
         async with bot.terminal("approve", thread) as person:
             card = await person.sees("Approve it as dex? [y/N]")
-            for words in (bot.site.sha(TAG), "environment: production", "Asked for by dex", digest[:12]):
+            for words in (bot.site.sha(TAG), "─ Approval needed ─", "to production?", "Asked for by dex", digest[:12]):
                 assert words in card
             person.types(no)
             await person.sees("Nothing was decided.")
@@ -113,7 +113,7 @@ async def test_what_changed_after_it_was_shown_is_not_decided(bot: Bot, model: M
     model.script(deploy(), step(deploy("frontend"), when="rather"))
     thread = await asked(bot)
     async with bot.terminal("approve", thread) as person:
-        assert "component: backend" in await person.sees("[y/N]")
+        assert "Deploy backend" in await person.sees("[y/N]")
         (await bot.run("send", "--thread", thread, "--wait", "rather the frontend")).succeeded()
         person.types("y")
         await person.sees("different request. Nothing was changed.")
