@@ -68,6 +68,8 @@ class App:
     steering: Steering = field(default_factory=Steering)
     authority: Policies = field(default_factory=Policies)
     """Without rules, nobody may approve anything."""
+    door: Mapping[str, Agent] = field(default_factory=dict)
+    """The agents for requests from outside (`bot.door`). Nobody else can address them."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """The folders of the agents that have one."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -88,6 +90,11 @@ class App:
         return Routes(self.setup.team.routes, self.roster, self.writer.is_ours if self.writer else None)
 
     @property
+    def all_agents(self) -> dict[str, Agent]:
+        """Those of the team and those of the door."""
+        return {**self.roster, **self.door}
+
+    @property
     def alerts(self) -> Place | None:
         """Where people are told of trouble; None: the team has no such place."""
         return places.parse(alerts, Alerts()) if (alerts := self.setup.team.alerts) else None
@@ -100,7 +107,7 @@ class App:
         """`only`: the only thread that it works on; empty: all."""
         loop = Loop(
             store=self.store,
-            roster=self.roster,
+            roster=self.all_agents,
             channels=self.channels,
             model=model,
             clock=self.now,
@@ -157,6 +164,7 @@ async def opened(setup: Setup, *, keeps_time: bool = False) -> AsyncIterator[App
             people,
             steering,
             policies_of(setup, store),
+            door_of(setup, store),
             agents.folders,
             clock,
         )
@@ -205,6 +213,17 @@ def ways_out(
     for channel in channels:
         stack.push_async_callback(channel.aclose)
     return channels
+
+
+def door_of(setup: Setup, store: Store | None = None) -> dict[str, Agent]:
+    """The agents for requests from outside, by name. `store`: for their checks. Raises SettingsError."""
+    if not (environments := setup.team.github.environments):
+        return {}
+    extras.require("github")
+    from bot.door.checks import problems_of
+    from bot.door.deployments import NAME, agent_of
+
+    return {NAME: agent_of(functools.partial(problems_of, environments, store))}
 
 
 def policies_of(setup: Setup, store: Store | None = None) -> Policies:
@@ -314,6 +333,12 @@ def agent_problems(setup: Setup) -> list[str]:
 def roster_problems(setup: Setup) -> list[str]:
     """Problems of agents and team file, for `load`, which reports all problems together."""
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
-    wrong = team_problems(setup.team, agents.all, agents.folders, setup.settings.reach())
+    try:
+        door = door_of(setup)
+    except SettingsError as error:
+        return [*agents.problems, *error.problems]
+    wrong = team_problems(setup.team, {**agents.all, **door}, agents.folders, setup.settings.reach())
+    taken = (name for name in door if name in agents.all)
+    wrong += (f"agents.{name} in the team file: the program itself has an agent of that name." for name in taken)
     wrong += same_as_machine(setup.team.tokens, setup.settings.bot_api_token.get_secret_value())
     return [*agents.problems, *wrong]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.definition import Agent
-from bot.app import policies_of, ways_out
+from bot.app import door_of, policies_of, ways_out
 from bot.cli import command, console
 from bot.cli.findings import Finding
 from bot.cli.mail_checks import check_mail
@@ -72,7 +72,7 @@ async def examine(setup: Setup) -> AsyncGenerator[Finding]:
     yield await check_agents(setup)
     for finding in (*_not_set_up(setup), *check_team_file(setup), *_tokens(setup.team), *_hooks(setup)):
         yield finding
-    for check in (check_store, check_models):
+    for check in (check_store, check_models, _door):
         for finding in await check(setup):
             yield finding
     for name, channel in setup.settings.channels().items():
@@ -112,6 +112,24 @@ async def check_agents(setup: Setup) -> Finding:
     return Finding("agents", "ok", ", ".join(roster))
 
 
+async def _door(setup: Setup) -> list[Finding]:
+    """No finding if nobody outside may ask for anything."""
+    if not setup.team.github.environments:
+        return []
+    from bot.stores import store_of
+
+    try:
+        async with store_of(setup.settings, stays=False) as store:
+            agents = door_of(setup, store)
+            problems = [problem for agent in agents.values() for problem in await wrong_with(agent)]
+    except (StoreUnavailable, EmbeddedRedisError) as error:
+        return [Finding("github environments", "failed", f"the store is away: {error}")]
+    except SettingsError as error:
+        return [Finding("github environments", "failed", " ".join(error.problems))]
+    text = " ".join(problems) or f"the app answers for {', '.join(setup.team.github.environments)}."
+    return [Finding("github environments", "failed" if problems else "ok", text)]
+
+
 def _not_set_up(setup: Setup) -> Iterator[Finding]:
     for name, agent in inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder).built.items():
         for what in agent.not_set_up:
@@ -132,11 +150,16 @@ async def wrong_with(agent: Agent) -> list[str]:
 def check_team_file(setup: Setup) -> Iterator[Finding]:
     """No finding if there are no agents, and nothing is wrong."""
     agents = inspect_agents(setup.team, setup.settings.bot_home, setup.team_folder)
-    if problems := team_problems(setup.team, agents.all, agents.folders, setup.settings.reach()):
+    try:
+        door = door_of(setup)
+    except SettingsError as error:
+        yield Finding("team file", "failed", " ".join(error.problems))
+        return
+    if problems := team_problems(setup.team, {**agents.all, **door}, agents.folders, setup.settings.reach()):
         yield Finding("team file", "failed", " ".join(problems))
     elif agents.problems:
         return
-    elif warnings := rule_warnings(agents.built, policies_of(setup)):
+    elif warnings := rule_warnings({**agents.built, **door}, policies_of(setup)):
         yield Finding("team file", "warning", " ".join(warnings))
     elif agents.built:
         yield Finding("team file", "ok", "every call that needs approval has people who may approve it.")

@@ -93,7 +93,7 @@ async def _warn(bot: App) -> None:
         for found in judged(facts, bot.setup.settings):
             if found.state == "failed":
                 log.error("store_unsafe", text=f"{found.what}: {found.text}")
-    texts = rule_warnings(bot.roster, bot.authority, bot.may_write)
+    texts = rule_warnings(bot.all_agents, bot.authority, bot.may_write)
     texts += token_warnings(bot.setup.team.tokens, bot.now())
     for text in texts:
         log.warning("setup_warning", text=text)
@@ -101,7 +101,7 @@ async def _warn(bot: App) -> None:
 
 async def _check_agents(bot: App) -> None:
     """Say what keeps the agents' tools from working, while the program already runs."""
-    for agent in bot.roster.values():
+    for agent in bot.all_agents.values():
         try:
             found = await wrong_with(agent)
         except Exception as error:  # It is the team's code.

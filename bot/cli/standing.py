@@ -138,9 +138,11 @@ def revoke(
 
 def _tool(bot: App, intent: str, agent: str) -> tuple[str, type[Tool]]:
     """The agent and its tool. Raises Refused if no agent has such a tool."""
-    having = {owner: tool for owner, each in bot.roster.items() for tool in each.tools if tool.intent_name() == intent}
+    having = {
+        owner: tool for owner, each in bot.all_agents.items() for tool in each.tools if tool.intent_name() == intent
+    }
     if not having:
-        raise Refused(unknown(intent, "tool here", tools_of(bot.roster)))
+        raise Refused(unknown(intent, "tool here", tools_of(bot.all_agents)))
     chosen = agent or (DEFAULT if DEFAULT in having else next(iter(having)))
     if chosen not in having:
         raise Refused(f"The agent {chosen[:60]!r} has no tool {intent!r}. These have it: {', '.join(having)}.")
@@ -176,7 +178,7 @@ def _bounds_of(tool: type[Tool], conditions: list[str], askers: list[str], uses:
 
 async def _pins(bot: App, agent: str, tool: type[Tool], when: Mapping[str, Given]) -> dict[str, str]:
     """What the names in the conditions stand for now. What cannot be found is pinned by its first use."""
-    resources, found = bot.roster[agent].resources_of(tool.intent_name()), dict[str, str]()
+    resources, found = bot.all_agents[agent].resources_of(tool.intent_name()), dict[str, str]()
     for argument, given in when.items():
         if isinstance(given, str) and not is_glob(given):
             for meaning in await tool.meanings_now(argument, given, resources):

@@ -12,6 +12,7 @@ from agent.definition import Agent
 from bot.team.calendar import schedules_of
 from bot.team.effects import without_effect
 from bot.team.file import Team
+from bot.team.github_checks import github_problems
 from bot.team.hook_checks import hook_problems
 from bot.team.models import agents_problems
 from bot.team.names import unknown_agent
@@ -42,6 +43,7 @@ def team_problems(
     for place in team.api.places:
         if why := out_of_reach(place, reach):
             problems.append(f"api.places in the team file names {place!r}, and {why}")
+    problems += github_problems(team.github, team.hooks, reach)
     problems += hook_problems(team.hooks, list(agents), reach)
     problems += agents_problems(team.models, list(agents))
     problems += unknown_agents(team.tokens, list(agents))

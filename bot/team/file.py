@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bot.team.github import GitHubTable
 from bot.team.hooks import HookRule, HookTable, SignatureTable
 from bot.team.hours import Hours, HoursTable
 from bot.team.models import ModelTable, models_problems
@@ -100,6 +101,7 @@ class Team(BaseModel):
     """Who may call the HTTP API, besides the machine with BOT_API_TOKEN."""
     hooks: dict[str, HookTable] = Field(default_factory=dict)
     """Which services may post to `/hooks/NAME`, and what follows from it."""
+    github: GitHubTable = Field(default_factory=GitHubTable)
     models: dict[str, ModelTable] = Field(default_factory=dict)
     """Without the default one, if that comes from the environment alone."""
 
@@ -250,6 +252,8 @@ def _known(loc: tuple[str | int, ...]) -> list[str]:
             return [*ApiTable.model_fields]
         case ("email", _):
             return [*EmailTable.model_fields]
+        case ("github", _):
+            return [*GitHubTable.model_fields]
         case ("hooks", _, _):
             return [*HookTable.model_fields]
         case ("hooks", _, "signature", _):

@@ -49,6 +49,7 @@ def _texts(team: Team) -> Iterator[str]:
     yield from filter(None, [team.alerts])
     # A route from one of our mail addresses is no place to write to.
     yield from (f"slack:{channel}" for channel in team.routes if "@" not in channel)
+    yield from (place for within in team.github.environments.values() for place in within.values())
     yield from (rule.place for hook in team.hooks.values() for rule in hook.on if rule.place)
     for rule in team.rule:
         yield from (text for text in rule.every_ask if text != MEMBERS)

@@ -28,6 +28,7 @@ from tests.fakes.github import (
     Repository,
     limited,
     limited_until,
+    signature,
 )
 from tests.fakes.github.repository import Check, Pull
 
@@ -260,3 +261,26 @@ async def test_what_happens_is_delivered_signed(github: GitHubServer, shop: Repo
     assert made.headers["X-Hub-Signature-256"] == f"sha256={wanted}"
     assert made.document["workflow_run"]["id"] == shop.runs[0].id
     assert made.document["repository"]["full_name"] == "acme/shop"
+
+
+async def test_an_environment_takes_one_answer_of_our_app_and_refuses_a_second() -> None:
+    async with GitHubServer() as github, aiohttp.ClientSession() as session:
+        shop = github.add_repository("acme/shop", files={"a": "b"})
+        gate = github.begins(shop, shop.head, by="ada", environment="production")
+        assert gate.delivery.headers["X-Hub-Signature-256"] == signature(gate.delivery.body)
+        base = f"{github.url}/repos/acme/shop/actions/runs/{gate.run.id}"
+        signed = {"Authorization": f"Bearer {TOKEN}"}
+
+        async def answer(state: str) -> int:
+            body = {"environment_name": "Production", "state": state, "comment": "why"}
+            async with session.post(gate.callback, json=body, headers=signed) as it:
+                return it.status
+
+        async def listed(what: str) -> list[str]:
+            async with session.get(f"{base}/{what}", headers=signed) as it:
+                return [one.get("state", "waits") for one in await it.json()]
+
+        assert (await listed("pending_deployments"), await listed("approvals")) == (["waits"], [])
+        assert [await answer("rejected"), await answer("approved")] == [204, 422]
+        assert (gate.state, gate.times, gate.comment) == ("rejected", 1, "why")
+        assert (await listed("pending_deployments"), await listed("approvals")) == ([], ["rejected"])

@@ -70,6 +70,15 @@ class Take(BaseModel):
     taker: str
 
 
+class Hear(BaseModel):
+    """Code of ours hears of it, whatever else is done."""
+
+    model_config = ConfigDict(frozen=True)
+
+    do: Literal["hear"] = "hear"
+    listener: str
+
+
 class Incident(BaseModel):
     """Where people talk about something that deliveries report on until it is over. A note, while it lasts."""
 
@@ -90,7 +99,7 @@ class Record(BaseModel):
     why: str = ""
     """Why nothing followed, or what a taker says."""
     thread: str = ""
-    plan: tuple[Wake | Tell | End | Take, ...] = ()
+    plan: tuple[Wake | Tell | End | Take | Hear, ...] = ()
     done: bool = False
     event_header: str = ""
     """What its header said, where the body alone does not tell the event."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,6 +19,9 @@ from bot.team.hooks import kind_of
 from bot.team.problems import SettingsError
 from bot.web.hooks.taking import Hook, Hooks, Taker
 from store.base import StoreUnavailable
+
+if TYPE_CHECKING:
+    from bot.door.deliveries import DeploymentRequests
 
 FINISH_EVERY_SECONDS = 60.0
 
@@ -34,7 +38,26 @@ def hooks_of(bot: App, takers: Sequence[Taker] = (), *, with_secrets: bool = Tru
         for name, table in bot.setup.team.hooks.items()
         if (kind := kind_of(name, table))
     }
-    return Hooks(bot.store, bot.inbox, found, agent=bot.routes.of_place(""), now=bot.now, takers=takers)
+    agent = bot.routes.of_place("")
+    door = _door(bot)
+    return Hooks(
+        bot.store,
+        bot.inbox,
+        found,
+        agent=agent,
+        now=bot.now,
+        takers=(*takers, *door),
+        listeners=door,
+    )
+
+
+def _door(bot: App) -> tuple[DeploymentRequests, ...]:
+    """Who takes what GitHub asks for its environments. Empty: none is named."""
+    if not (environments := bot.setup.team.github.environments):
+        return ()
+    from bot.door.deliveries import requests_of  # it needs the libraries for GitHub
+
+    return (requests_of(bot.store, bot.inbox, bot.now, environments),)
 
 
 def url_of(setup: Setup, name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
@@ -20,7 +20,7 @@ from agent.notes import StoredNotes
 from bot.inbox import Inbox
 from bot.team.hooks import HookRule, HookTable
 from bot.web.hooks.judging import Verdict, rule_for, thread_key, trigger_of
-from bot.web.hooks.records import Did, End, Incident, Record, Records, Take, Tell, Wake, is_late, packed, unpacked
+from bot.web.hooks.records import Did, End, Hear, Incident, Record, Records, Take, Tell, Wake, is_late, packed, unpacked
 from channels import places
 from channels.hooks.kind import Delivery, Kind, Options, Posted, Unreadable, headers_of
 from channels.places import Firing
@@ -67,6 +67,17 @@ class Taker(Protocol):
         """Durable when it returns what came of it, in words. Raises StoreUnavailable."""
 
 
+class Listener(Protocol):
+    """Code of ours that hears of deliveries which others may want as well. It may be told twice."""
+
+    name: str
+
+    def hears(self, hook: Hook, delivery: Delivery, /) -> bool: ...
+
+    async def hear(self, hook: Hook, delivery: Delivery, /) -> str:
+        """Durable when it returns what came of it, in words; empty: nothing did. Raises StoreUnavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     did: Did
@@ -83,7 +94,7 @@ class Plan:
     did: Did
     why: str = ""
     thread: str = ""
-    steps: tuple[Wake | Tell | End | Take, ...] = ()
+    steps: tuple[Wake | Tell | End | Take | Hear, ...] = ()
     rule: int = 0
 
 
@@ -97,6 +108,7 @@ class Hooks:
         agent: str,
         now: Callable[[], datetime],
         takers: Sequence[Taker] = (),
+        listeners: Sequence[Listener] = (),
     ) -> None:
         """`agent`: who answers where a rule names nobody."""
         self._store = store
@@ -105,6 +117,7 @@ class Hooks:
         self._agent = agent
         self._now = now
         self._takers = {taker.name: taker for taker in takers}
+        self._listeners = {listener.name: listener for listener in listeners}
         self._notes = StoredNotes(store, now)
 
     def now(self) -> datetime:
@@ -133,11 +146,9 @@ class Hooks:
         """
         if record.done and record.did != "nothing":
             return Taken(record.did, record.why, record.thread, known=True)
-        if not record.body:
+        delivery = _read_again(hook, record, self._now())
+        if delivery is None:
             raise Unreadable("its body was too large to keep.")
-        headers = zip(headers_of(hook.kind, hook.options), (record.event_header, record.id), strict=True)
-        posted = Posted({name.lower(): text for name, text in headers if name}, unpacked(record.body), self._now())
-        delivery = hook.kind.read(posted, hook.options)
         if record.done:
             plan = await self.plan(hook, delivery, claims=True)
             new = _record(delivery, plan, record.at, record.size_bytes, record.event_header, record.body)
@@ -155,6 +166,12 @@ class Hooks:
                 return Plan("taken", steps=(Take(taker=taker.name),))
         if hook.kind.is_mail:
             return Plan("taken", "it goes the way of all mail")
+        hearing = (one.name for one in self._listeners.values() if one.hears(hook, delivery))
+        heard = tuple(Hear(listener=name) for name in hearing)
+        plan = await self._otherwise(hook, delivery, claims=claims)
+        return replace(plan, steps=(*heard, *plan.steps))
+
+    async def _otherwise(self, hook: Hook, delivery: Delivery, *, claims: bool) -> Plan:
         if wakes := await self._wakes(delivery, cleans=claims):
             return Plan("resumed", thread=wakes[0].thread, steps=wakes)
         verdict = rule_for(hook.table, delivery)
@@ -166,8 +183,11 @@ class Hooks:
         """Do what was planned by somebody who died before it was done. Returns how many there were."""
         finished = 0
         for record in await self.records(hook).newest(UNFINISHED_MAX):
-            if is_late(record, self._now(), LATE_AFTER) and not any(isinstance(step, Take) for step in record.plan):
-                await self._carry_out(hook, record, None)
+            if not is_late(record, self._now(), LATE_AFTER):
+                continue
+            delivery = _read_again(hook, record, self._now())
+            if delivery or not any(isinstance(step, Take | Hear) for step in record.plan):
+                await self._carry_out(hook, record, delivery)
                 finished += 1
         return finished
 
@@ -186,6 +206,10 @@ class Hooks:
                 case Take():
                     assert delivery is not None, "it is not finished without its body"
                     why = one_line(await self._takers[step.taker].take(hook, delivery), WHY_CHARS_MAX)
+                case Hear():
+                    assert delivery is not None, "it is not finished without its body"
+                    said = one_line(await self._listeners[step.listener].hear(hook, delivery), WHY_CHARS_MAX)
+                    why = said or why
                 case _:
                     assert_never(step)
         if not record.done:
@@ -262,6 +286,15 @@ def _record(delivery: Delivery, plan: Plan, at: datetime, size_bytes: int, event
         event_header=event_header,
         body=body,
     )
+
+
+def _read_again(hook: Hook, record: Record, now: datetime) -> Delivery | None:
+    """None: its body was too large to keep. Raises Unreadable."""
+    if not record.body:
+        return None
+    headers = zip(headers_of(hook.kind, hook.options), (record.event_header, record.id), strict=True)
+    posted = Posted({name.lower(): text for name, text in headers if name}, unpacked(record.body), now)
+    return hook.kind.read(posted, hook.options)
 
 
 def _place(text: str, hook: Hook, mark: str) -> Place:

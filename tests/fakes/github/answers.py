@@ -219,7 +219,7 @@ def run_fields(repository: Repository, run: Run) -> Record:
         "head_sha": run.head,
         "path": run.workflow,
         "run_number": run.number,
-        "run_attempt": 1,
+        "run_attempt": run.attempt,
         "event": run.event,
         "status": run.status,
         "conclusion": run.conclusion,

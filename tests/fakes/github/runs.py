@@ -52,6 +52,7 @@ class Run:
     conclusion: str | None = None
     updated: datetime | None = None
     event: str = "workflow_dispatch"
+    attempt: int = 1
     coming: deque[str] = field(default_factory=deque)
     hidden: int = 0
     on_change: Callable[[Run], None] = lambda run: None

@@ -18,9 +18,11 @@ from aiohttp import web
 from tests.fakes.github import answers
 from tests.fakes.github.app import App
 from tests.fakes.github.faults import Fault
+from tests.fakes.github.gates import Gate, Gates
 from tests.fakes.github.hooks import Hooks
+from tests.fakes.github.refusal import Refusal
 from tests.fakes.github.repository import Repository
-from tests.fakes.github.runs import Run
+from tests.fakes.github.runs import STUCK, Run
 from tests.fakes.slack.faults import Changes, Hold
 
 TOKEN = "github_pat_for_tests_only_0123456789"
@@ -42,12 +44,6 @@ class Request:
     """What was answered; 0: nothing."""
 
 
-class Refusal(Exception):
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.headers = status, message, dict(headers or {})
-
-
 class GitHubServer:
     """See the package."""
 
@@ -63,6 +59,7 @@ class GitHubServer:
         self.by = "deploybot[bot]"
         self.hooks = Hooks()
         self.changes = Changes()
+        self.gates = Gates(self)
         self._faults: list[Fault] = []
         self._holds: list[Hold] = []
         self._numbers = itertools.count(1)
@@ -116,6 +113,28 @@ class GitHubServer:
         self._holds.append(hold)
         return hold
 
+    def begins(self, repository: Repository, sha: str, *, by: str, environment: str) -> Gate:
+        """A run begins, by a push or a click there, and its deployment waits for our app's rule."""
+        number = next(self._numbers)
+        run = Run(
+            id=9_000_000_000 + number,
+            number=number,
+            workflow=".github/workflows/release.yml",
+            name="release",
+            title="release",
+            head=sha,
+            branch="main",
+            inputs={},
+            at=datetime.now(UTC),
+            flow=STUCK,
+            by=by,
+            status="waiting",
+            event="push",
+            on_change=lambda run: self.hooks.run_changed(repository, run),
+        )
+        repository.runs.append(run)
+        return self.gates.asks(repository, run, environment)
+
     def asked(self, operation: str) -> list[Request]:
         return [one for one in self.requests if one.operation == operation]
 
@@ -148,6 +167,7 @@ class GitHubServer:
             ("GET", f"{repo}/actions/jobs/{{job_id}}/logs", "actions/download-job-logs-for-workflow-run", self._logs),
             ("GET", f"{repo}/deployments", "repos/list-deployments", self._deployments),
             ("GET", f"{repo}/deployments/{{deployment_id}}/statuses", "repos/list-deployment-statuses", self._statuses),
+            *self.gates.operations(repo),
         ]  # fmt: skip
 
     def _route(self, operation: str, answer: Callable[[Given], tuple[int, Any]]) -> Any:
