@@ -9,7 +9,7 @@ from __future__ import annotations
 from agent.awaiting import await_news, no_longer
 from agent.calls import Called, calls, steps_taken
 from agent.definition import Agent, AgentError, Limits
-from agent.notes import KeepsNotes, NoNotes, Notes, NotesUnavailable
+from agent.notes import ANOTHER_THREAD, KeepsNotes, NoNotes, Notes, NotesUnavailable
 from agent.openings import opening_of
 from agent.results import Result
 from agent.secrets import secret, setting
@@ -35,10 +35,11 @@ from agent.steps import (
     as_question,
 )
 from store import awaited
-from store.events import MessageReceived, TriggerReceived
+from store.events import MessageReceived, StepChosen, TriggerReceived
 from store.thread import Thread
 
 __all__ = [
+    "ANOTHER_THREAD",
     "Agent",
     "AgentError",
     "Call",
@@ -63,6 +64,7 @@ __all__ = [
     "SetReminder",
     "ShowTasks",
     "Step",
+    "StepChosen",
     "Thread",
     "Tool",
     "ToolError",

@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
-from agent.notes import Notes
 from agent.steps import OWN_STEPS, HandOver, Step, Tool
 from store.thread import Thread
+
+if TYPE_CHECKING:
+    from agent.notes import Notes
 
 
 @dataclass(frozen=True, slots=True)

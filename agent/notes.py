@@ -2,6 +2,9 @@
 
 A note changes by compare-and-set, so of several workers that change one at once, one succeeds. The names of tools have
 a prefix of their own: no tool reads or changes the notes of the program.
+
+By what they keep there, threads know of each other. One may tell another something, which that one reads like any
+trigger: what it does then, its own agent says.
 """
 
 from __future__ import annotations
@@ -10,10 +13,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from pydantic import JsonValue
+
+from agent.reporting import report, report_posted
 from agent.steps import ToolError
-from store.base import Store, StoreUnavailable
+from store import awaited, keys
+from store.base import Store, StoreUnavailable, ThreadMoved, UnknownThread
+from store.events import TimerFired, TriggerReceived
+from store.keys import OutsideId
 
 PREFIX = "tool/"
+ANOTHER_THREAD = "another thread"
+"""The source of a trigger by which one thread tells another something. No hook can have this name."""
 
 
 class NotesUnavailable(ToolError):
@@ -27,6 +38,17 @@ class Notes(Protocol):
 
     async def change(self, name: str, text: str, *, expected: str) -> bool:
         """Set it if it is `expected` (empty: not set). Durable when it returns. Raises NotesUnavailable."""
+        ...
+
+    async def tell(self, thread_id: str, name: str, data: Mapping[str, JsonValue], *, key: str) -> bool:
+        """Append a trigger of `ANOTHER_THREAD` to that thread. Durable when it returns; the same key is told once.
+
+        False: there is no such thread. Raises NotesUnavailable.
+        """
+        ...
+
+    async def wake(self, thread_id: str, by: str) -> None:
+        """A tool that waits there looks at once, as if its time had come. Raises NotesUnavailable."""
         ...
 
     def now(self) -> datetime:
@@ -60,6 +82,33 @@ class StoredNotes:
         except StoreUnavailable as error:
             raise NotesUnavailable(str(error)) from error
 
+    async def tell(self, thread_id: str, name: str, data: Mapping[str, JsonValue], *, key: str) -> bool:
+        event_id = str(OutsideId(ANOTHER_THREAD, key))
+        trigger = TriggerReceived(id=event_id, at=self._clock(), source=ANOTHER_THREAD, name=name, data=dict(data))
+        try:
+            new = await self._store.post(thread_id, trigger, opens=False)
+        except StoreUnavailable as error:
+            raise NotesUnavailable(str(error)) from error
+        report_posted([trigger], thread_id, new)
+        return new is not None
+
+    async def wake(self, thread_id: str, by: str) -> None:
+        while True:
+            try:
+                thread = await self._store.load(thread_id)
+                _, late = awaited.looks_of(thread)
+                if late:
+                    at = self._clock()
+                    events = [TimerFired(id=keys.fired(str(key)), at=at, timer=str(key), by=by) for key in late]
+                    report(events, await self._store.append(thread, *events, if_unmoved=True), thread.version)
+                return
+            except ThreadMoved:
+                continue
+            except UnknownThread:
+                return
+            except StoreUnavailable as error:
+                raise NotesUnavailable(str(error)) from error
+
     def now(self) -> datetime:
         return self._clock()
 
@@ -72,6 +121,12 @@ class NoNotes:
 
     async def change(self, name: str, text: str, *, expected: str) -> bool:
         raise NotesUnavailable(f"No store was given, so {name!r} cannot be changed.")
+
+    async def tell(self, thread_id: str, name: str, data: Mapping[str, JsonValue], *, key: str) -> bool:
+        raise NotesUnavailable(f"No store was given, so {thread_id} cannot be told of {name}.")
+
+    async def wake(self, thread_id: str, by: str) -> None:
+        raise NotesUnavailable(f"No store was given, so {thread_id} cannot be woken by {by}.")
 
     def now(self) -> datetime:
         raise NotesUnavailable("No store was given, so its time is not known.")

@@ -10,10 +10,10 @@ from typing import Literal
 
 from bot.clicks import Clicks
 from store import keys
+from store.awaited import looks_of
 from store.base import ThreadMoved, UnknownThread
 from store.events import Event, ThreadOpened, TimerFired, TriggerReceived
-from store.keys import OutsideId, TimerKey, thread_id_of
-from store.thread import Thread
+from store.keys import OutsideId, thread_id_of
 from store.values import Place
 
 Woken = Literal["woken", "nothing_waits", "gone"]
@@ -42,7 +42,7 @@ class Triggers(Clicks):
                 thread = await self._store.load(thread_id)
             except UnknownThread:
                 return "gone"
-            waiting, news = _waiting(thread)
+            waiting, news = looks_of(thread)
             if not news:
                 return "woken" if waiting else "nothing_waits"
             at = self._clock()
@@ -57,7 +57,7 @@ class Triggers(Clicks):
     async def waits(self, thread_id: str) -> bool:
         """Whether a tool waits there for something outside, or looks just now."""
         try:
-            return _waiting(await self._store.load(thread_id))[0]
+            return looks_of(await self._store.load(thread_id))[0]
         except UnknownThread:
             return False
 
@@ -71,10 +71,3 @@ class Triggers(Clicks):
 def _of_outside(trigger: TriggerReceived, namespace: str) -> TriggerReceived:
     outside = OutsideId(namespace or trigger.source, trigger.id)
     return trigger.model_copy(update={"id": str(outside)})
-
-
-def _waiting(thread: Thread) -> tuple[bool, list[TimerKey]]:
-    """Whether a tool waits there or looks just now, and the timers of those that have not heard of any news."""
-    steps = [step for step in thread.open_steps("waiting", "running", "due") if not step.chosen.until]
-    late = (step for step in steps if step.status == "waiting" or step.news_in != step.attempt)
-    return bool(steps), [TimerKey("wait", step.id, step.attempt) for step in late if step.status != "due"]

@@ -8,6 +8,12 @@ ended, the tool asks the service itself. Pure.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
+
+from store.keys import TimerKey
+
+if TYPE_CHECKING:
+    from store.thread import Thread
 
 THREADS_MAX = 20
 """That wait for the same thing. Of more, the newest are woken, and the others look again when their time has come."""
@@ -58,3 +64,10 @@ def without_thread(text: str, thread_id: str) -> str:
     """Empty: none is left."""
     others = [one for one in waiting(text) if one != thread_id]
     return json.dumps(others) if others else ""
+
+
+def looks_of(thread: Thread) -> tuple[bool, list[TimerKey]]:
+    """Whether a tool waits there or looks just now, and the timers of those that have not heard of any news."""
+    steps = [step for step in thread.open_steps("waiting", "running", "due") if not step.chosen.until]
+    late = (step for step in steps if step.status == "waiting" or step.news_in != step.attempt)
+    return bool(steps), [TimerKey("wait", step.id, step.attempt) for step in late if step.status != "due"]

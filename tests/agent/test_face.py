@@ -11,6 +11,7 @@ import agent
 
 ROSTER = Path(agent.__file__).parent / "roster"
 FACE = """\
+ANOTHER_THREAD StepChosen
 Agent AgentError Call Called DoneForNow Facts HandOver KeepsNotes Limits LookAgain Meaning MessageReceived NoNotes Notes
 NotesUnavailable NothingToDo OutcomeUnknown RequestHumanInput
 Result Said SendUpdate SetReminder ShowTasks Step Thread Tool ToolError TriggerReceived Wait WithdrawRequest as_question

@@ -47,6 +47,7 @@ WHOLE_FILES = {
     "[agents.issues]": "",
     "[agents.deploy.components.shop-web]": "loaded below",
     "[agents.deploy.components.web]": "",
+    "of payments to prod-eu": "",
     "[agents.deploy.components.shop]": "what `bot init` writes: tests/bot/cli/test_init.py",
 }
 """The TOML that is no part of one team file."""
@@ -185,6 +186,15 @@ def test_the_page_of_github_sets_up_a_site_and_its_workflow_can_be_followed(tmp_
         assert isinstance(target, GitHubTarget)
         named = (target.inputs.commit, target.inputs.environment, target.inputs.key)
         assert problem_in(workflow, given=(*named, *target.also), named=named) == ""
+
+
+def test_the_page_of_the_pipeline_is_a_whole_team_file(tmp_path: Path) -> None:
+    text = DOCS["pipeline"].block("toml", "of payments to prod-eu")
+    team = Team.model_validate(tomllib.loads(text))
+    settings = Settings(bot_home=tmp_path, slack_bot_token=SecretStr("xoxb-1"))
+    assert roster_problems(Setup(settings, team)) == []
+    assert deploy.targets(team.agents["deploy"], tmp_path).config.supersedes("payments", "prod-eu")
+    assert [rule.event for rule in team.hooks["github"].on] == ["pull_request_merged"]
 
 
 def test_all_toml_is_loaded_somewhere() -> None:

@@ -1,5 +1,5 @@
-"""The steps that code chooses before the model: looking things up, following a deployment, the pipeline after a merge,
-and the tests of what a deployment has changed.
+"""The steps that code chooses before the model: looking things up, following a deployment, and the tests of what a
+deployment has changed. Those after a merge are in `after_merge.py`.
 
 Which environments there are, in which order, which of them need no approval and which are tested, the site says. What
 the team file does not set up (a target, tests) is not attempted, and people are told that it did not happen: its
@@ -21,7 +21,6 @@ from agent import (
     DoneForNow,
     HandOver,
     MessageReceived,
-    SendUpdate,
     Step,
     Thread,
     TriggerReceived,
@@ -29,10 +28,11 @@ from agent import (
     calls,
     steps_taken,
 )
+from agent.roster.deploy.after_merge import after_merge, passed, tests_by_code, untested
 from agent.roster.deploy.site import DeployConfig
+from agent.roster.deploy.superseded import no_longer_proposed, withdrawn
 from agent.roster.deploy.tools.deploy import Deploy, Rollback, Started
 from agent.roster.deploy.tools.follow import Outcome, RunEndToEndTests, Tested, WaitForDeployment
-from agent.roster.deploy.tools.look import ComponentsWith, ListComponentsWith
 from agent.roster.deploy.tools.look_up import LookUp
 from agent.roster.deploy.waiting import waiting_commits
 
@@ -52,7 +52,9 @@ def planner(site: DeployConfig, *, leads: bool) -> Callable[[Thread], Step | Non
     def plan(thread: Thread) -> Step | None:
         return (
             _follow(thread)
-            or (_after_merge(thread, site) if leads else None)
+            or (withdrawn(thread) if leads else None)
+            or (after_merge(thread, site) if leads else None)
+            or (no_longer_proposed(thread) if leads else None)
             or (waiting_commits(thread, site) if leads else None)
             or _look_up(thread, site, whole=leads)
             or _test(thread, site, hands_over=leads)
@@ -76,97 +78,6 @@ def _follow(thread: Thread) -> Step | None:
 def _starts(thread: Thread) -> list[Called[Deploy] | Called[Rollback]]:
     found: list[Called[Deploy] | Called[Rollback]] = [*calls(thread, Deploy), *calls(thread, Rollback)]
     return sorted(found, key=lambda start: start.index)
-
-
-def _after_merge(thread: Thread, site: DeployConfig) -> Step | None:
-    """Deploy to each environment that needs no approval, in order, and test it before the next one.
-
-    After a failure or a message, the model decides.
-    """
-    merged = next((index for index, event in enumerate(thread.events) if _is_merge(event)), None)
-    if merged is None or _acted_otherwise(thread):
-        return None
-    if any(isinstance(event, MessageReceived) and not event.answers for event in thread.events[merged:]):
-        return None
-    trigger = thread.events[merged]
-    assert isinstance(trigger, TriggerReceived)
-    revision = str(trigger.data.get("sha", ""))
-    concerned = _merged_into(thread, site, revision)
-    if not isinstance(concerned, tuple):
-        return concerned
-    for environment in site.unattended:
-        here = [component for component in site.having(environment) if component in concerned]
-        for component in here:
-            step = Deploy(component=component, environment=environment, revision=revision)
-            asked = [call for call in calls(thread, Deploy) if call.by_code and call.step == step]
-            if not asked:
-                return step
-            if not _succeeded(thread, asked[-1].result(Started)):
-                return None
-        if here and environment in site.tested:
-            tests = _tests_by_code(thread, environment)
-            if not tests:
-                return _say_what_is_not_done(thread, site, concerned) or RunEndToEndTests(environment=environment)
-            if not _passed(tests[0]):
-                return None
-    return _say_what_is_not_done(thread, site, concerned)
-
-
-def _merged_into(thread: Thread, site: DeployConfig, revision: str) -> tuple[str, ...] | Step | None:
-    """The components that a merge concerns, or the step that looks for them. None: they could not be found."""
-    if len(site.one_of_each_repository) == 1:
-        return tuple(site.components)
-    look = ListComponentsWith(revision=revision)
-    looked = [call for call in calls(thread, ListComponentsWith) if call.by_code and call.step == look]
-    if not looked:
-        return look
-    found = looked[-1].result(ComponentsWith)
-    return found.components if found else None
-
-
-def _acted_otherwise(thread: Thread) -> bool:
-    """Whether the thread has deployed by steps that no longer exist: its pipeline began in another version."""
-    known = {Deploy.intent_name(), Rollback.intent_name()}
-    return any(step.chosen.acts and step.chosen.intent not in known for step in steps_taken(thread))
-
-
-def _say_what_is_not_done(thread: Thread, site: DeployConfig, concerned: tuple[str, ...]) -> Step | None:
-    """Once."""
-    update = SendUpdate(message=_not_done_after_merge(site, concerned))
-    is_said = any(call.step == update for call in calls(thread, SendUpdate))
-    return None if is_said or not update.message else update
-
-
-def _not_done_after_merge(site: DeployConfig, concerned: tuple[str, ...]) -> str:
-    """What people must know about a merge, because the team file sets up no more; empty: everything is set up."""
-    if not concerned:
-        return "No component's repository has the merged commit, so nothing was deployed."
-    if not site.unattended:
-        return "Every environment needs an approval, so nothing was deployed by itself."
-    done = {component for environment in site.unattended for component in site.having(environment)}
-    where = " or ".join(site.unattended)
-    missing = [
-        f"{component} has no target {where} in the team file, so it was not deployed."
-        for component in concerned
-        if component not in done
-    ]
-    if (last := site.unattended[-1]) not in site.tested:
-        missing.append(_untested(last))
-    return " ".join(missing)
-
-
-def _untested(environment: str) -> str:
-    return f"No end-to-end tests are configured for {environment}, so nothing was tested there."
-
-
-def _is_merge(event: object) -> bool:
-    return isinstance(event, TriggerReceived) and event.name == "pull_request_merged" and bool(event.data.get("sha"))
-
-
-def _succeeded(thread: Thread, started: Started | None) -> bool:
-    waits = [wait for wait in calls(thread, WaitForDeployment) if started and wait.step.run_id == started.run_id]
-    outcome = waits[-1].result(Outcome) if waits else None
-    return outcome is not None and outcome.state == "succeeded"
 
 
 def _look_up(thread: Thread, site: DeployConfig, *, whole: bool) -> Step | None:
@@ -228,10 +139,10 @@ def _test(thread: Thread, site: DeployConfig, *, hands_over: bool) -> Step | Non
     reports = []
     for environment in (name for name in site.order if name in changed):
         if environment not in site.tested:
-            if environment not in site.free and not _is_said(thread, _untested(environment), changed[environment]):
-                reports.append(_untested(environment))
+            if environment not in site.free and not _is_said(thread, untested(environment), changed[environment]):
+                reports.append(untested(environment))
             continue
-        tests = [test for test in _tests_by_code(thread, environment) if test.index > changed[environment]]
+        tests = [test for test in tests_by_code(thread, environment) if test.index > changed[environment]]
         if not tests:
             # Another test has just ended, or else there must be no news at all.
             heard = thread.state.unread if done + 1 < len(steps_taken(thread)) else thread.state.news
@@ -241,7 +152,7 @@ def _test(thread: Thread, site: DeployConfig, *, hands_over: bool) -> Step | Non
             return None
         if test.index < done:
             continue  # The model knows how it ended.
-        if not _passed(test):
+        if not passed(test):
             return _after_failed_test(thread, test, site, hands_over=hands_over)
         reports.append(f"The end-to-end tests on {environment} passed.\n{_output(test)}")
     return DoneForNow(message="\n".join(reports)) if reports else None
@@ -292,16 +203,6 @@ def _after_failed_test(
     if hands_over and agent and not calls(thread, HandOver):
         return HandOver(agent=agent, reason=f"The end-to-end tests on {environment} failed.")
     return None
-
-
-def _tests_by_code(thread: Thread, environment: str) -> list[Called[RunEndToEndTests]]:
-    found = calls(thread, RunEndToEndTests)
-    return [test for test in found if test.by_code and test.step.environment == environment]
-
-
-def _passed(test: Called[RunEndToEndTests]) -> bool:
-    result = test.result(Tested)
-    return result is not None and result.passed
 
 
 def _output(test: Called[RunEndToEndTests]) -> str:

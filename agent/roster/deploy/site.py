@@ -39,6 +39,8 @@ class ComponentConfig(Config):
     """The component's folder in a shared repository; commits that do not touch it are not listed."""
     commit_url: Annotated[str, text_with("sha")] = Field(default="", max_length=1_000)
     """The URL of a commit's page, with `{sha}` in it. Default: that at GitHub, if it is there."""
+    supersede: bool = False
+    """When a newer commit was merged, older proposals to deploy it wait no more, wherever they need an approval."""
     targets: dict[Name, AnyTarget] = Field(min_length=1)
     """By environment."""
 
@@ -68,6 +70,9 @@ class EnvironmentConfig(Config):
     """The environment that comes before this one: what is deployed here runs there first. Empty: none does."""
     approval: Literal["required", "none"] = "required"
     """Whether a person approves each deployment to it. Only `none` lets deployments begin without an approval."""
+    supersede: bool = False
+    """When a newer commit was merged, older proposals to deploy here wait no more, nor do older merges that wait for
+    their turn."""
     test: Annotated[Command, command_with("environment")] = ()
     """Tests it after a deployment; exit code 0 means passed. May contain `{environment}`. Empty: nothing does."""
     on_failed_test: Name = ""
@@ -111,6 +116,11 @@ class DeployConfig(Config):
         """In order, the environments that can be reached from the beginning without an approval."""
         free = self.free
         return tuple(name for name in self.order if free.issuperset((name, *self.all_before(name))))
+
+    def supersedes(self, component: str, environment: str) -> bool:
+        """Whether a newer merge withdraws older proposals for this target."""
+        wants = self.components[component].supersede or self.environments[environment].supersede
+        return wants and environment not in self.free
 
     def all_before(self, environment: str) -> Iterator[str]:
         """All environments that come before this one, the nearest first."""

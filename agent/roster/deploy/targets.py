@@ -17,6 +17,7 @@ from agent.roster.deploy.deployers.base import At, Deployer, Running
 from agent.roster.deploy.end_to_end import EndToEnd
 from agent.roster.deploy.git_repository import GitRepository
 from agent.roster.deploy.github.repository import GitHubRepository
+from agent.roster.deploy.line import Line, Merge, Proposals
 from agent.roster.deploy.looks import Looks
 from agent.roster.deploy.repository import Repository, Revision
 from agent.roster.deploy.site import DeployConfig
@@ -95,6 +96,23 @@ class Targets:
         self.deployer(component, environment)
         found = self.config.components[component]
         return {**found.targets[environment].bound_to(), "repository": found.source, "path": found.path}
+
+    def line(self, environment: str) -> Line:
+        one = self.config.environments[environment]
+        return Line(self.notes, environment, older=self.is_older, supersedes=one.supersede)
+
+    def proposals(self, component: str, environment: str) -> Proposals:
+        return Proposals(self.notes, component, environment, older=self.is_older)
+
+    async def is_older(self, one: Merge, other: Merge) -> bool:
+        """Whether the second one has all commits of the first one, and more, for each component of the first one."""
+        if one.sha == other.sha or not set(one.components) <= set(other.components):
+            return False
+        repositories = {self.config.components[name].source: self.repository(name) for name in one.components}
+        try:
+            return all([await each.is_ancestor(one.sha, other.sha) for each in repositories.values()])
+        except ToolError:
+            return False  # It is not known there, so nothing is known of its order.
 
     def places(self) -> list[tuple[str, str]]:
         return [(name, environment) for name, c in self.config.components.items() for environment in c.targets]

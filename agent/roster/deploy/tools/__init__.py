@@ -27,6 +27,7 @@ from agent.roster.deploy.tools.look import (
     ListWaitingCommits,
 )
 from agent.roster.deploy.tools.look_up import LookUp
+from agent.roster.deploy.tools.merges import LeaveLine, SupersedeOlder, WaitForTurn
 from agent.roster.deploy.tools.release import ReleaseTarget
 from agent.roster.deploy.tools.tag import PushTag
 
@@ -45,6 +46,9 @@ TOOLS: tuple[type[Tool], ...] = (
     ReleaseTarget,
     WaitForDeployment,
     RunEndToEndTests,
+    WaitForTurn,
+    LeaveLine,
+    SupersedeOlder,
 )
 
 

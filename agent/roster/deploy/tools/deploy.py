@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue
 
 from agent import Call, Facts, Meaning, Result, Tool, ToolError
 from agent.roster.deploy.deployers.base import Deployer, Run, Running
+from agent.roster.deploy.line import Merge
 from agent.roster.deploy.repository import TAGS, Repository, Revision
 from agent.roster.deploy.targets import Targets
 from agent.roster.deploy.tools.guards import (
@@ -127,9 +128,19 @@ class Deploy(Tool):
         }
 
     async def prepare(self, call: Call) -> Facts:
-        deployer = call.need(Targets).deployer(self.component, self.environment)
+        targets = call.need(Targets)
+        deployer = targets.deployer(self.component, self.environment)
         facts = await self._facts(call)
-        return {**facts, **await deployer.about(_new(facts)), **deployer.carried_out}
+        facts = {**facts, **await deployer.about(_new(facts)), **deployer.carried_out}
+        if self._may_be_superseded(targets):
+            # Before people are asked, so that no newer merge misses it.
+            mine = Merge(thread=call.thread_id, sha=_new(facts), components=(self.component,))
+            await targets.proposals(self.component, self.environment).proposed(mine)
+        return facts
+
+    def _may_be_superseded(self, targets: Targets) -> bool:
+        """What a person wants all the same, in plain words, is no older proposal of the same."""
+        return self.waiver is None and targets.config.supersedes(self.component, self.environment)
 
     async def _facts(self, call: Call) -> Facts:
         targets = call.need(Targets)
@@ -160,6 +171,8 @@ class Deploy(Tool):
         found = await dangers(targets, self.component, self.environment, new, running)
         if found := not_in(call.facts.get("note", ""), found):
             raise changed(self.component, self.environment, as_change(new, found))
+        if self._may_be_superseded(targets):
+            await targets.proposals(self.component, self.environment).forget((call.thread_id,))
         return await _start(call, self.component, self.environment, running)
 
     async def found_again(self, call: Call) -> JsonValue | None:

@@ -262,10 +262,10 @@ async def test_each_thread_that_waits_for_a_commit_looks(gate: Gate) -> None:
 
 
 def test_a_reminder_is_no_wait_for_something_outside() -> None:
-    from bot.triggers import _waiting
+    from store.awaited import looks_of
     from tests.telling.story import looks_again
 
-    assert _waiting(thread(opened(), looks_again("s1"))) == (False, [])
+    assert looks_of(thread(opened(), looks_again("s1"))) == (False, [])
 
 
 # Deaths

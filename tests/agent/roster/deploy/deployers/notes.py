@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from agent.notes import NotesUnavailable
 
@@ -42,6 +44,12 @@ class FileNotes:
                 beside.replace(self._file(name))
         self._point()
         return changes
+
+    async def tell(self, thread_id: str, name: str, data: Mapping[str, JsonValue], *, key: str) -> bool:
+        raise AssertionError("there are no threads here")
+
+    async def wake(self, thread_id: str, by: str) -> None:
+        raise AssertionError("there are no threads here")
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.passed
