@@ -13,23 +13,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.asked_before import answered_already
 from agent.definition import Agent, UnusableStep
+from agent.naming import in_words, instead_of_insisting, unnamed
 from agent.openings import opening_step
 from agent.speech.stopping import ended_since_stop
 from agent.steps import DoneForNow, HandOver, NothingToDo, Step, Tool, as_question
 from store.arrivals import Arrived
 from store.authority.words import words_behind
 from store.choices import ChoiceFailed
-from store.events import (
-    MessageReceived,
-    StepChosen,
-    StepRefused,
-    ThreadUnserved,
-    TimerFired,
-    ToolFinished,
-    TriggerReceived,
-)
-from store.keys import MessageKey, TimerKey
+from store.events import StepRefused, ThreadUnserved, ToolFinished
+from store.keys import MessageKey
 from store.outbox import Unsent
 from store.repeats import begun_before, in_place_of_unknown
 from store.state import StepState
@@ -91,6 +85,7 @@ class NoteInterruption:
 class RefuseStep:
     step: StepState
     error: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +209,8 @@ def say_next(thread: Thread, *, here: bool = False) -> Say | None:
 
 def _choose(agent: Agent, thread: Thread) -> Action | None:
     state = thread.state
+    if step := instead_of_insisting(agent, thread):
+        return ChooseStep(step)  # Before the limit of errors: who only said thanks must not get a report of them.
     if limit := _limit_reached(agent, thread):
         return limit
     if state.stopped:
@@ -307,8 +304,10 @@ def _begin(agent: Agent, thread: Thread, state: StepState) -> Action:
         case Tool() if unknown := _taken_in_place_of(thread, state, step):
             why = f"There is no {one_line(unknown, 60)!r}, and nobody has said what they mean instead: ask them."
             return RefuseStep(state, why)
+        case Tool() if state.status == "chosen" and (missing := unnamed(thread, state, step)):
+            return RefuseStep(state, *in_words(thread, state, missing))
         case Tool() if state.status == "chosen" and must_be_approved(agent, thread, state, step):
-            if why := _answered_already(thread, state, step):
+            if why := answered_already(thread, state, step):
                 return RefuseStep(state, why)
             return RequestApproval(state, step)
         case Tool():
@@ -328,46 +327,6 @@ def _not_runnable(agent: Agent, intent: str) -> str:
     if intent in agent.all_steps:
         return why
     return f"{why} If that step no longer exists, tell me that you do not want it any more, and ask for it anew."
-
-
-def _answered_already(thread: Thread, state: StepState, tool: Tool) -> str:
-    """Why people are not asked for the same call again, as nobody has written since; empty: they are.
-
-    It has expired, and asking again would loop for ever. Or they rejected it without a reason, and nothing has begun
-    since: where they give one, the model may rightly do something else first and then propose it again. A reminder that
-    was set before the call was chosen asks for it too; one that the model has set since would only be insistence.
-    """
-    if state.chosen.by == "person":
-        return ""
-    came_back = set[str]()
-    for event in reversed(thread.events):
-        match event:
-            case MessageReceived() | TriggerReceived():
-                return ""
-            case TimerFired() if (key := TimerKey.parse(event.timer)) and _is_reminder(thread, key):
-                came_back.add(key.about)
-            case StepChosen() if event.step in came_back:
-                came_back.remove(event.step)
-            case StepChosen() if event.step != state.id:
-                known = thread.state.steps[event.step]
-                if known.attempt and event.acts:
-                    return ""
-                asked = known.request
-                if asked and event.intent == state.chosen.intent and tool.is_same(event.arguments, asked.asked.facts):
-                    if came_back:
-                        return ""
-                    if known.status == "expired":
-                        return "Nobody decided on this in time. I will ask again when somebody writes here."
-                    if known.status == "rejected" and asked.decision and not asked.decision.comment:
-                        return "This was rejected, without a reason. I will propose it again when somebody asks for it."
-            case _:
-                pass
-    return ""
-
-
-def _is_reminder(thread: Thread, key: TimerKey) -> bool:
-    step = thread.state.steps.get(key.about)
-    return step is not None and step.effect == "reminds"
 
 
 def _after_interruption(agent: Agent, thread: Thread, state: StepState, *, stopped: bool) -> Action | None:

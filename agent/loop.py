@@ -191,7 +191,7 @@ async def _perform(turn: Turn, action: Action) -> None:
         case CannotServe():
             await give_up(turn, action)
         case RefuseStep():
-            await turn.begin(refused(turn, action.step, action.error))
+            await turn.begin(refused(turn, action.step, action.error, hint=action.hint))
         case ChangeAgent():
             event_id = keys.agent_changed(turn.thread.state.current)
             await turn.begin(AgentChanged(id=event_id, at=turn.now(), agent=action.agent, reason=action.reason))

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from agent.options import HumanInputOptions
 from store.events import ApprovalDecided
 from store.text import call_in_words
 from store.values import Effect, Person
@@ -187,6 +188,8 @@ class Tool(Step):
     after_refusal: ClassVar[frozenset[str]] = frozenset()
     """Arguments with a default that make sense only where code has refused a call. The model is offered them when it
     has chosen the same call twice for all that: small models fill in whatever they may."""
+    named_by_people: ClassVar[Mapping[str, Mapping[str, Sequence[str]]]] = {}
+    """By argument and value, what people call it. A model's call is refused where nobody has: see `agent.naming`."""
     for_people: ClassVar[frozenset[str]] = frozenset()
     """Keys of its arguments, facts and results that are shown to people but not to the model."""
     dangers: ClassVar[tuple[str, ...]] = ()
@@ -209,6 +212,10 @@ class Tool(Step):
     @property
     def has_prepare(self) -> bool:
         return type(self).prepare is not Tool.prepare
+
+    def stands_for(self) -> Mapping[str, str]:
+        """By argument of `named_by_people`, exact words that name its value too, such as a commit what it is of."""
+        return {}
 
     def needs_approval(self) -> bool:
         """Whether a person must approve this call first. A rule of the team can ask for more, never for less."""
@@ -272,25 +279,6 @@ class Tool(Step):
     async def found_again(self, call: Call) -> JsonValue | None:
         """What came of a run of this call whose end nobody has noted, found by its key. None: people are asked."""
         return None
-
-
-class HumanInputOptions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    urgency: Literal["low", "medium", "high"] = "medium"
-    format: Literal["free_text", "yes_no", "multiple_choice"] = "free_text"
-    choices: list[str] = Field(default=[], description="what they can choose from; empty: they answer in words")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _choices_make_the_format(cls, given: Any) -> Any:
-        """One wrong word of a model must not cost the question."""
-        if not isinstance(given, dict) or not isinstance(choices := given.get("choices") or [], list):
-            return given
-        asked = given.get("format")
-        if choices and asked != "yes_no":
-            return {**given, "format": "multiple_choice"}
-        return {**given, "format": "free_text"} if asked == "multiple_choice" else given
 
 
 class RequestHumanInput(Step):

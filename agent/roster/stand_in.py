@@ -19,9 +19,10 @@ from agent.context.parsed import ParsedBlock, parsed
 from agent.definition import Agent
 from agent.model.base import STAND_IN, Answer, Prompt
 from agent.model.schema import find_step, validated
+from agent.options import HumanInputOptions
 from agent.roster.deploy import stand_in as deploybot
 from agent.roster.deploy.site_as_read import site_in
-from agent.steps import DoneForNow, HumanInputOptions, NothingToDo, RequestHumanInput, Step, Tool
+from agent.steps import DoneForNow, NothingToDo, RequestHumanInput, Step, Tool
 
 NO_MODEL = "no model: it matches a few keywords"
 """Stands wherever people read its name."""

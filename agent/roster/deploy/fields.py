@@ -35,6 +35,22 @@ Name = Annotated[
         "most",
     ),
 ]
+_WORD = r"[^\s(),:;\"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f]+"
+Also = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Field(max_length=60),
+            shape(
+                rf"(?=.*\w){_WORD}(?: {_WORD})*",
+                "it is what people say, on one line, with single blanks between words and no punctuation but - . ' /",
+            ),
+        ],
+        ...,
+    ],
+    Field(max_length=10),
+]
+"""What people call a thing besides its name, in any script."""
 Argument = Annotated[str, Field(max_length=10_000), shape(r"[^\x00]*", "an argument cannot hold a NUL character")]
 Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=200)]
 Variable = Annotated[

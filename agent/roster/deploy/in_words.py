@@ -6,6 +6,7 @@ The names are those of the team file; nothing that changes while the program run
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from agent.roster.deploy.site import ComponentConfig, DeployConfig
@@ -20,7 +21,14 @@ def in_words(site: DeployConfig) -> str:
         environments = tuple(environment for environment in site.order if environment in component.targets)
         together.setdefault(environments, []).append(f"{name} ({_repository(site, component)})")
     lines += (f"- {', '.join(names)}: {', '.join(environments)}" for environments, names in together.items())
+    others = {name: one.also for name, one in site.components.items()}
+    if called := [*_also(others), *_also({name: site.environments[name].also for name in site.order})]:
+        lines += ["What people also call them:", *called]
     return "\n".join(lines)
+
+
+def _also(others: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    return (f"- {name}: {', '.join(also)}" for name, also in others.items() if also)
 
 
 def _environment(site: DeployConfig, name: str) -> str:

@@ -104,17 +104,23 @@ def _concerned(thread: Thread, site: DeployConfig) -> tuple[str, ...]:
     """All components; of many, those that the words name, and those that were deployed."""
     if len(site.components) <= COMPONENTS_LOOKED_UP_MAX:
         return tuple(site.components)
-    names = tuple(site.components)
     named = {wait.step.component for wait in calls(thread, WaitForDeployment)}
     for event in thread.events:
         match event:
             case MessageReceived():
-                named |= named_in(f"{event.subject} {event.text}", names)
+                named |= _named_in(f"{event.subject} {event.text}", site)
             case TriggerReceived():
-                named |= named_in(" ".join(str(value) for value in event.data.values()), names)
+                named |= _named_in(" ".join(str(value) for value in event.data.values()), site)
             case _:
                 pass
     return tuple(component for component in site.components if component in named)
+
+
+def _named_in(words: str, site: DeployConfig) -> set[str]:
+    others = {
+        name for name, one in site.components.items() if any(also.casefold() in words.casefold() for also in one.also)
+    }
+    return named_in(words, tuple(site.components)) | others
 
 
 def named_in(words: str, names: tuple[str, ...]) -> set[str]:

@@ -8,15 +8,18 @@ pass through a shell. This module reads no file and runs nothing.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StrictBool, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from agent.roster.deploy.deployers.kinds import AnyTarget, as_in_the_file
 from agent.roster.deploy.fields import (
+    Also,
     Command,
     Config,
     Name,
@@ -35,6 +38,8 @@ class ComponentConfig(Config):
     """The git repository: the top of a working tree, or a bare repository. Commands run in it."""
     github: RepositoryName | Literal[""] = ""
     """The repository at GitHub, such as `acme/payments`. Where there is no local one, it is read by GitHub's API."""
+    also: Also = ()
+    """What people call it as well, such as `["API", "バックエンド"]`: the model is told, and they name it too."""
     path: str = ""
     """The component's folder in a shared repository; commits that do not touch it are not listed."""
     commit_url: Annotated[str, text_with("sha")] = Field(default="", max_length=1_000)
@@ -73,6 +78,8 @@ class EnvironmentConfig(Config):
     supersede: bool = False
     """When a newer commit was merged, older proposals to deploy here wait no more, nor do older merges that wait for
     their turn."""
+    also: Also = ()
+    """What people call it as well, as that of a component."""
     test: Annotated[Command, command_with("environment")] = ()
     """Tests it after a deployment; exit code 0 means passed. May contain `{environment}`. Empty: nothing does."""
     on_failed_test: Name = ""
@@ -84,6 +91,8 @@ class DeployConfig(Config):
     """By name."""
     components: dict[Name, ComponentConfig] = Field(min_length=1)
     """By name."""
+    only_named: StrictBool = False
+    """Whether a change that the model chooses is refused where nobody has named its component and its environment."""
 
     @model_validator(mode="before")
     @classmethod
@@ -161,7 +170,7 @@ def read_site(table: Mapping[str, Any]) -> DeployConfig:
         raise as_in_the_file(error) from None
     problems = [
         InitErrorDetails(type=PydanticCustomError("value_error", "{why}", {"why": why}), loc=path, input=None)
-        for path, why in (*_of_environments(site), *_of_targets(site))
+        for path, why in (*_of_environments(site), *_of_targets(site), *_of_other_names(site))
     ]
     if problems:
         raise ValidationError.from_exception_data("DeployConfig", problems)
@@ -216,3 +225,22 @@ def _of_targets(site: DeployConfig) -> Iterator[Problem]:
                     f"no environment {environment!r} is declared, {known}; write `{environment} = {{}}` under "
                     '[agents.deploy.environments], with `approval = "none"` only if nobody has to approve',
                 )
+
+
+def _of_other_names(site: DeployConfig) -> Iterator[Problem]:
+    """One word must not stand for two things."""
+    named = {("components", name): component.also for name, component in site.components.items()}
+    named |= {("environments", name): environment.also for name, environment in site.environments.items()}
+    owners: dict[str, tuple[str, ...]] = {_as_said(name): (kind, name) for kind, name in named}
+    for path, also in named.items():
+        for index, text in enumerate(also):
+            here = (*path, "also", str(index))
+            owner = owners.setdefault(_as_said(text), here)
+            if owner[:2] == path and owner != here:
+                yield here, f"{text!r} names it already; leave it out"
+            elif owner != here:
+                yield here, f"{text!r} names {owner[1]!r} too, so nobody would know which is meant; leave it out"
+
+
+def _as_said(text: str) -> str:
+    return re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", text).casefold())

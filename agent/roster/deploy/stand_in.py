@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from agent.context.parsed import ParsedBlock, parsed
+from agent.options import HumanInputOptions
 from agent.roster.deploy.site_as_read import Site, site_in
 from agent.roster.deploy.tools.deploy import Deploy, Rollback
 from agent.roster.deploy.tools.guards import Waiver
 from agent.roster.deploy.tools.look import ListDeployments
 from agent.steps import (
     DoneForNow,
-    HumanInputOptions,
     NothingToDo,
     RequestHumanInput,
     SendUpdate,

@@ -12,7 +12,7 @@ import structlog.testing
 
 from agent.loop import Postponed
 from agent.model.base import ModelBusy, ModelFailure
-from agent.steps import LookAgain, SetReminder
+from agent.steps import LookAgain, SetReminder, Step
 from bot.inbox import Inbox
 from bot.team.people import Member, People
 from channels.base import SendFailed
@@ -241,6 +241,54 @@ async def test_what_was_rejected_without_a_reason_is_not_asked_again_before_some
     assert world.thread.pending
 
 
+@pytest.mark.parametrize("comment", ["no", "not before lunch"])
+async def test_what_was_rejected_with_a_comment_is_not_asked_again_at_once(comment: str) -> None:
+    world = await pushing()
+    await world.reject(comment, by=BOB)
+    world.model.answers(Push(target="prod"), done("As you like."))
+    assert (await world.run())[-1] == "said: As you like."
+    assert "This was rejected, and nothing has begun since." in world.model.prompts[-1]
+    world.model.answers(Push(target="prod"))
+    await world.say("now, please", by=BOB)
+    await world.run()
+    assert world.thread.pending
+
+
+async def test_what_a_comment_wants_first_begins_and_then_it_is_proposed_again() -> None:
+    world = await pushing()
+    await world.reject("touch it first", by=BOB)
+    world.model.answers(Touch(), Push(target="prod"))
+    assert (await world.run())[-2:] == ["ran: touch", "requested: push(target: prod)"]
+
+
+async def test_another_call_that_only_waits_changes_nothing_about_what_was_rejected() -> None:
+    world = await pushing()
+    await world.reject("staging first", by=BOB)
+    world.model.answers(Push(target="staging"))
+    await world.run()
+    await world.reject("no", by=BOB)
+    world.model.answers(Push(target="prod"), done("I see."))
+    assert (await world.run())[-1] == "said: I see."
+    world.model.answers(Push(target="staging"))
+    await world.say("staging, then", by=BOB)
+    await world.run()
+    await world.approve(by=BOB)
+    world.model.answers(Push(target="prod"))
+    assert (await world.run())[-1] == "requested: push(target: prod)"
+
+
+@pytest.mark.parametrize(
+    "waits", [LookAgain(in_minutes=10, reason="as they say"), SetReminder(in_minutes=10, note="Ask.")]
+)
+async def test_a_comment_may_wish_to_be_asked_again_later(waits: Step) -> None:
+    world = await pushing()
+    await world.reject("ask again in ten minutes", by=BOB)
+    world.model.answers(waits, *([done("I will.")] if isinstance(waits, SetReminder) else []))
+    await world.run()
+    world.model.answers(Push(target="prod"))
+    assert (await world.advance(601))[-1] == "requested: push(target: prod)"
+
+
 async def test_an_edit_to_what_was_rejected_before_is_a_request_of_its_own() -> None:
     world = await pushing()
     await world.reject(by=BOB)
@@ -253,18 +301,6 @@ async def test_an_edit_to_what_was_rejected_before_is_a_request_of_its_own() -> 
     )
     await world.run()
     assert world.thread.pending
-    assert world.thread.pending.chosen.arguments == {"target": "prod"}
-
-
-async def test_what_was_rejected_for_a_reason_may_be_asked_again_and_another_call_too() -> None:
-    world = await pushing()
-    await world.reject("staging first", by=BOB)
-    world.model.answers(Push(target="staging"))
-    await world.run()
-    await world.reject(by=BOB)
-    world.model.answers(Push(target="prod"))
-    await world.run()
-    assert world.thread.pending, "it was rejected for a reason"
     assert world.thread.pending.chosen.arguments == {"target": "prod"}
 
 

@@ -8,6 +8,7 @@ since, nobody has approved. These tools do not wait for the end.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
@@ -67,6 +68,8 @@ class Deploy(Tool):
 
     free: ClassVar[frozenset[str]] = frozenset()
     """The environments that need no approval: none, but where the class was made for a site."""
+    one_repository: ClassVar[bool] = False
+    """All components stand in one repository, so that each name of a revision says which. Else only a SHA does."""
     needs: ClassVar[tuple[type, ...]] = (Targets,)
     doing: ClassVar[str] = "is starting a deployment"
     for_people: ClassVar[frozenset[str]] = FOR_PEOPLE
@@ -75,6 +78,10 @@ class Deploy(Tool):
     after_refusal: ClassVar[frozenset[str]] = frozenset({"waiver"})
     dangers: ClassVar[tuple[str, ...]] = ("note", "waived_by", "failed_checks")
     on_cards: ClassVar[Mapping[str, str]] = LABELS
+
+    def stands_for(self) -> Mapping[str, str]:
+        is_of_one = self.one_repository or re.fullmatch(r"[0-9a-f]{7,40}", self.revision)
+        return {"component": self.revision} if is_of_one else {}
 
     def needs_approval(self) -> bool:
         return self.environment not in self.free or self.waiver is not None

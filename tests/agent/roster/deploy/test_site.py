@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from pydantic import ValidationError
 from agent.arguments import arguments_of
 from agent.model.schema import step_schema
 from agent.roster import deploy
+from agent.roster.deploy.called import components_called, environments_called
 from agent.roster.deploy.in_words import in_words
 from agent.roster.deploy.site import read_site
 from agent.roster.deploy.site_as_read import site_in
 from agent.roster.deploy.tools import tools_of
-from agent.roster.deploy.tools.deploy import Deploy
+from agent.roster.deploy.tools.deploy import Deploy, Rollback
 from agent.roster.deploy.tools.guards import Waiver
 
 TARGET = {"deploy": ["deploy", "{sha}"], "status": ["status"]}
@@ -41,6 +43,8 @@ REGIONS = table(
     ledger=component("lab", "prod-us", path="ledger"),
     docs=component("prod-us", path="docs"),
 )
+
+NAMED = REGIONS | {"only_named": True}
 
 
 def test_the_order_is_what_comes_after_what() -> None:
@@ -109,6 +113,89 @@ def test_the_prompt_says_the_site_and_holds_no_other_name() -> None:
     prompt = deploy.build(REGIONS, Path("home")).prompt
     assert prompt.endswith(f"\n\n{words}\n")
     assert not any(name in prompt for name in ("backend", "frontend", "staging", "production"))
+
+
+def called(**more: Any) -> dict[str, Any]:
+    """Two components and two environments, with these other names."""
+    environments = {"staging": {"approval": "none"}, "production": {"after": "staging"}}
+    for name in environments:
+        environments[name] |= {"also": more[name]} if name in more else {}
+    return {"only_named": True} | table(
+        environments,
+        **{
+            name: component("staging", "production", **({"also": more[name]} if name in more else {}))
+            for name in ("backend", "frontend")
+        },
+    )
+
+
+def test_other_names_stand_at_the_end_of_the_prompt_and_the_rest_stays_as_it_is() -> None:
+    words = in_words(read_site(called(backend=["API", "バックエンド"], production=["the shop", "本番"])))
+    assert words == in_words(read_site(called())) + (
+        "\nWhat people also call them:\n- backend: API, バックエンド\n- production: the shop, 本番"
+    )
+    assert site_in(f"\n{words}") == site_in(f"\n{in_words(read_site(called()))}")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"backend": ["API"], "frontend": ["api"]}, "components.frontend.also.0.*'api' names 'backend' too"),
+        ({"backend": ["front-end"]}, "components.backend.also.0.*'front-end' names 'frontend' too"),
+        ({"backend": ["production"]}, "'production' names 'production' too"),
+        ({"staging": ["バックエンド"], "backend": ["ﾊﾞｯｸｴﾝﾄﾞ"]}, "environments.staging.also.0.*names 'backend' too"),
+        ({"backend": ["Back End"]}, "'Back End' names it already"),
+        ({"backend": ["API", "api"]}, "components.backend.also.1.*'api' names it already"),
+        ({"backend": [str(number) for number in range(11)]}, "at most 10"),
+        ({"backend": ["x" * 61]}, "at most 60"),
+        ({"backend": ["(old)"]}, "no punctuation"),
+        ({"backend": ["a\nb"]}, "on one line"),
+        ({"backend": ["a\u202eb"]}, "on one line"),
+        ({"backend": [""]}, "on one line"),
+        ({"backend": "API"}, "valid tuple"),
+    ],
+)
+def test_another_name_must_be_one_and_name_one_thing(more: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        read_site(called(**more))
+    assert re.search(why, str(refused.value).replace("\n", " ")), str(refused.value)
+
+
+def test_people_name_a_component_by_all_its_names_and_what_is_short_for_it() -> None:
+    site = read_site(
+        table(
+            {"prod-eu": {}, "prod-us": {}},
+            **{
+                "web-api": component("prod-eu", also=["バックエンド"]),
+                "web-shop": component("prod-us"),
+            },
+        )
+    )
+    assert components_called(site) == {"web-api": ("web-api", "バックエンド", "api"), "web-shop": ("web-shop", "shop")}
+    assert environments_called(site) == {"prod-eu": ("prod-eu", "eu"), "prod-us": ("prod-us", "us")}
+
+
+def test_who_names_an_environment_names_for_deployments_those_before_it() -> None:
+    (deploys,) = [tool for tool in tools_of(read_site(NAMED)) if issubclass(tool, Deploy)]
+    (rolls_back,) = [tool for tool in tools_of(read_site(NAMED)) if issubclass(tool, Rollback)]
+    assert deploys.named_by_people["environment"]["qa"] == ("qa", "prod-eu", "eu", "prod-us", "us")
+    assert deploys.named_by_people["environment"]["prod-us"] == ("prod-us", "us")
+    assert rolls_back.named_by_people["environment"]["qa"] == ("qa",)
+    assert set(deploys.named_by_people["component"]) == {"payments", "ledger", "docs"}
+
+
+def test_what_is_the_only_one_goes_without_saying() -> None:
+    site = read_site({"only_named": True} | table({"live": {}}, shop=component("live")))
+    assert [dict(tool.named_by_people) for tool in tools_of(site)] == [{} for _ in tools_of(site)]
+
+
+def test_a_revision_names_its_component_where_it_can_be_of_one_repository_only() -> None:
+    (of_many,) = [tool for tool in tools_of(read_site(NAMED)) if issubclass(tool, Deploy)]
+    (of_one,) = [tool for tool in tools_of(read_site(called())) if issubclass(tool, Deploy)]
+    for revision, in_many in (("v1.2.0", {}), ("8da8a06", {"component": "8da8a06"})):
+        assert of_many(component="payments", environment="qa", revision=revision).stands_for() == in_many
+        call = of_one(component="backend", environment="staging", revision=revision)
+        assert call.stands_for() == {"component": revision}
 
 
 def test_the_stand_in_reads_the_site_from_the_prompt() -> None:
