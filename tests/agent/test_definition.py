@@ -53,7 +53,7 @@ def test_a_tool_is_given_what_it_needs_and_nothing_else() -> None:
 class Grab(Tool):
     """Asks for what it does not name."""
 
-    repeatable: ClassVar[bool] = True
+    acts: ClassVar[bool] = False
 
     async def run(self, call: Call) -> JsonValue:
         return str(call.need(Crane))

@@ -198,7 +198,6 @@ def test_everything_wrong_in_the_agents_tables_is_told_with_the_rest(tmp_path: P
         f"agents.gardener in the team file is not the name of an agent; the shipped ones are {SHIPPED}. Put your own "
         "agent into agents/gardener/ next to it, or name its `module`.",
         "agents.rollback in the team file has no effect: rollback uses [agents.deploy].",
-        "agents.deploy.components.backend.repository in the team file is missing.",
         "agents.deploy.components.backend.targets in the team file is missing.",
         "agents.deploy.colour in the team file is not known here.",
     ]

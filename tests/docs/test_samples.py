@@ -48,6 +48,7 @@ WHOLE_FILES = {
     "[agents.deploy.components.shop-web]": "loaded below",
     "[agents.deploy.components.web]": "",
     "of payments to prod-eu": "",
+    "[github.environments.": "",
     "[agents.deploy.components.shop]": "what `bot init` writes: tests/bot/cli/test_init.py",
 }
 """The TOML that is no part of one team file."""
@@ -186,6 +187,12 @@ def test_the_page_of_github_sets_up_a_site_and_its_workflow_can_be_followed(tmp_
         assert isinstance(target, GitHubTarget)
         named = (target.inputs.commit, target.inputs.environment, target.inputs.key)
         assert problem_in(workflow, given=(*named, *target.also), named=named) == ""
+
+
+def test_the_page_of_github_says_which_environments_are_decided_here() -> None:
+    team = Team.model_validate(tomllib.loads(DOCS["github"].block("toml", "[github.environments.")))
+    assert list(team.github.environments) == ["acme/payments"]
+    assert team.people["kim"].github == "kim-example"
 
 
 def test_the_page_of_the_pipeline_is_a_whole_team_file(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ async def test_a_thread_from_its_opening_to_its_end(
     assert "events" not in waited.document
     digest = waited.document["pending"]["digest"]
     assert [said["kind"] for said in waited.document["said"]] == ["request"]
-    assert f"sha: {bot.site.sha(MERGED)}" in waited.document["said"][0]["text"]
+    assert bot.site.sha(MERGED) in waited.document["said"][0]["text"]
     assert waited.document["next"]["approve"].endswith(f"approve {thread} --digest {digest[:12]}")
     assert waited.document["next"]["reject"].endswith(f"reject {thread} --digest {digest[:12]} --reason WHY")
     asked_for = model.requests[0]["messages"][-1]["content"]
@@ -229,8 +229,8 @@ async def test_a_thread_from_its_opening_to_its_end(
     words = ("--reason", "use v1.1.0", "--as", "Bob")
     rejected = await bot.run("reject", thread, "--digest", digest[:8], "--wait", *words)
     assert "Rejected: Deploy" in rejected.succeeded().out
-    assert "revision: v1.1.0" in rejected.out
-    assert "subject: Show delivery dates in the basket" in rejected.out, "all that the new request shows"
+    assert "asked for as: v1.1.0" in rejected.out
+    assert "Show delivery dates in the basket" in rejected.out, "all that the new request shows"
     assert "go on" not in rejected.out, "what was there before is not told again"
     assert rejected.out.endswith(f"{thread}: waiting_for_approval\n")
     assert f"bot reject {thread} --digest " in rejected.out.partition("\n  or: ")[2], "how to decide it"
