@@ -26,9 +26,7 @@ class Listed(NamedTuple):
 
 COMMANDS = {
     "demo": Listed("bot.cli.demo.scenes", "Play the main scenario with real deployments."),
-    "init": Listed(
-        "bot.cli.init.commands", "Set up a site, a model, Slack and mail, and check each."
-    ),
+    "init": Listed("bot.cli.init.commands", "Set up a site, a model, Slack and mail, and check each."),
     "new": Listed("bot.cli.new.commands", "Add an agent or a tool of your own, which works at once."),
     "login": Listed("bot.cli.login", "Log in to the mailbox by OAuth 2, at Microsoft or Google."),
     "logout": Listed("bot.cli.login", "Forget the login to the mailbox."),
