@@ -15,7 +15,6 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
-from agent.reporting import report, report_posted
 from agent.steps import ToolError
 from store import awaited, keys
 from store.base import Store, StoreUnavailable, ThreadMoved, UnknownThread
@@ -89,6 +88,8 @@ class StoredNotes:
             new = await self._store.post(thread_id, trigger, opens=False)
         except StoreUnavailable as error:
             raise NotesUnavailable(str(error)) from error
+        from agent.reporting import report_posted  # not at the top: whoever only shows a thread logs nothing
+
         report_posted([trigger], thread_id, new)
         return new is not None
 
@@ -100,6 +101,8 @@ class StoredNotes:
                 if late:
                     at = self._clock()
                     events = [TimerFired(id=keys.fired(str(key)), at=at, timer=str(key), by=by) for key in late]
+                    from agent.reporting import report
+
                     report(events, await self._store.append(thread, *events, if_unmoved=True), thread.version)
                 return
             except ThreadMoved:

@@ -49,7 +49,8 @@ def _on(
     """The next step on this environment. Otherwise: whether it went well, so that the next one follows."""
     waits = [wait for wait in calls(thread, WaitForTurn) if wait.by_code and wait.step.environment == environment]
     begun = any(call.by_code and call.step.environment == environment for call in calls(thread, Deploy))
-    if not waits and not begun:  # An older version began without a turn.
+    in_turn = site.environments[environment].in_turn
+    if in_turn and not waits and not begun:  # An older version began without a turn.
         return WaitForTurn(components=here, environment=environment, revision=sha)
     turn = waits[-1].result(Turn) if waits else None
     if turn and turn.state == "passed":

@@ -75,6 +75,8 @@ class EnvironmentConfig(Config):
     """The environment that comes before this one: what is deployed here runs there first. Empty: none does."""
     approval: Literal["required", "none"] = "required"
     """Whether a person approves each deployment to it. Only `none` lets deployments begin without an approval."""
+    in_turn: bool = False
+    """Merges are deployed here by code one after the other, the older commit first: each waits for its turn."""
     supersede: bool = False
     """When a newer commit was merged, older proposals to deploy here wait no more, nor do older merges that wait for
     their turn."""

@@ -52,7 +52,7 @@ def init(
     yes: options.Yes = False,
     print_schema: options.Schema = False,
 ) -> None:
-    """Set up a first site, a model, Slack and mail, check each, and send a first message.
+    """Set up a site, a model, Slack and mail, and check each. Ends in a first message.
 
     Asks for what is not given, and keeps what is set already: run it again to go on. Without a terminal it asks
     nothing, and sets up only that of which an option is given. Secrets are no options: they are typed without echo and

@@ -10,7 +10,6 @@ from agent.roster import deploy
 from agent.roster.deploy.plan import planner
 from agent.roster.deploy.site import read_site
 from agent.roster.deploy.tools.deploy import Deploy
-from agent.roster.deploy.tools.merges import WaitForTurn
 from bot.views.transcript import entries
 from store.events import Event, TriggerReceived
 from store.thread import Thread
@@ -38,11 +37,9 @@ def approved_one() -> Thread:
 
 def test_what_an_older_pipeline_deployed_is_not_deployed_again() -> None:
     plan = planner(read_site(TABLE), leads=True)
-    assert isinstance(plan(thread(MERGED)), WaitForTurn)
+    assert isinstance(plan(thread(MERGED)), Deploy)
     begun = (MERGED, old("s2", "staging", by="code"), started("s2"))
-    assert not isinstance(
-        plan(thread(*begun, finished("s2", {"run_id": "r1", "state": "started"}))), Deploy | WaitForTurn
-    )
+    assert not isinstance(plan(thread(*begun, finished("s2", {"run_id": "r1", "state": "started"}))), Deploy)
 
 
 def test_older_steps_are_shown_to_people_and_to_the_model() -> None:

@@ -72,7 +72,7 @@ LOOK = {"intent": "list_deployments"}
         ("approve-one", [deploy(component="checkout")], "wrong_card"),
         ("approve-one", [deploy(), NOTHING], "wrong_words"),
         ("approve-one", [DONE], "wrong_words"),
-        ("rejected-for-no-reason", [deploy(), deploy()], "wrong_card"),
+        ("rejected-for-no-reason", [deploy(), deploy()], "stopped"),
         ("guide-scene", [DONE], "wrong_words"),
         ("forged-system-line", [deploy(environment="lab", revision="8da8a06")], "wrong_card"),
     ],
