@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from agent.context.attachments import put_attachments
+from agent.context.left import is_reopened, left_under_way
 from agent.context.writer import Table, Writer
 from agent.definition import Agent
 from agent.quoting import name_of
@@ -156,6 +157,8 @@ def _chosen(row: _Row, event: StepChosen) -> Block | None:
         return None  # Part of the block of its request, or of its ending.
     if step.status in OPEN and step.status != "chosen":
         return None  # Rendered by `now`.
+    if step.status == "cancelled" and (step.attempt or event.until) and is_reopened(row.thread, row.index):
+        return None  # Part of the block of the reopening: so far it was rendered by `now`.
     match step.status:
         case "chosen" | "superseded" | "cancelled" if not step.attempt:
             # The model is asked although the step has not begun: somebody wrote, so it never will.
@@ -280,13 +283,8 @@ def _agent_changed(row: _Row, event: AgentChanged) -> Block:
     return Block("agent_changed", str(row.text))
 
 
-def _handed(row: _Row, event: HandedToHuman) -> Block:
-    row.text.put("reason", event.reason)
-    return Block("handed_to_human", str(row.text))
-
-
-def _lost(row: _Row, event: EventsLost) -> Block:
-    row.text.put("reason", loss_in_words(row.thread, event))
+def _handed(row: _Row, event: HandedToHuman | EventsLost) -> Block:
+    row.text.put("reason", loss_in_words(row.thread, event) if isinstance(event, EventsLost) else event.reason)
     return Block("handed_to_human", str(row.text))
 
 
@@ -318,6 +316,8 @@ def _stopped(row: _Row, event: WorkStopped) -> Block:
 def _reopened(row: _Row, event: ThreadReopened) -> Block:
     row.text.put("by", who(event.by))
     row.text.put("what", "what was cancelled stays cancelled; nothing from before is under way")
+    if left := left_under_way(row.thread, row.index):
+        row.text.put("nobody_follows_any_more", left)
     return Block("reopened", str(row.text))
 
 
@@ -352,7 +352,7 @@ ROWS: Mapping[type[Event], Callable[[_Row, Any], Block | None]] = {
     PlaceRegained: _nothing,
     AgentChanged: _agent_changed,
     HandedToHuman: _handed,
-    EventsLost: _lost,
+    EventsLost: _handed,
     ThreadUnserved: _nothing,
     ThreadPaused: _nothing,
     ThreadResumed: _nothing,

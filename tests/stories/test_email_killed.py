@@ -222,5 +222,5 @@ def _sent(mail: EmailMessage) -> list[str]:
 def _without_times(text: str) -> str:
     text = re.sub(r"https?://\S+", "LINK", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*", "TIME", text)
-    text = re.sub(r"at (?:\d{4}-\d\d-\d\d )?\d\d:\d\d UTC", "at TIME", text)
+    text = re.sub(r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d UTC", "TIME", text)
     return re.sub(r"digest [0-9a-f]{12}", "digest DIGEST", text)  # it covers the times

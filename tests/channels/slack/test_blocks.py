@@ -630,7 +630,7 @@ def test_whatever_is_said_keeps_to_the_limits_and_no_markup_of_it_is_live(messag
     assert 1 <= len(posts) <= (1 if is_one_post(message) else POSTS_MAX)
     for post in posts:
         check_blocks(post.blocks, "message")
-        assert post.text.strip()
+        assert (post.file or post.text).strip()  # a file has no text beside it
         assert "<" not in post.text
         assert not kinds(post.blocks) & {"mrkdwn", "usergroup", "channel", "broadcast", "emoji"}
         assert mentioned(post.blocks) <= {DEX.address}, "nobody but who has decided"
