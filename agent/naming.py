@@ -181,7 +181,7 @@ def _naming(thread: Thread, state: StepState) -> Iterator[str]:
                 yield from _in_message(event, thread, passes_on=event.passes_on or event.id in passing_on)
             case TriggerReceived():
                 yield event.name
-                yield from _values(event.data)
+                yield from _values({key: one for key, one in event.data.items() if key not in event.third_party})
             case ApprovalDecided() if event.by.trust == "verified":
                 yield event.comment
             case AgentChanged():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -132,7 +132,7 @@ class Reviews:
 
     async def rules(self, repository: str, environment: str) -> ProtectionRules | None:
         """Whose rules protect the environment. None: there is no such environment, or we may not see it."""
-        path = f"/repos/{repository}/environments/{environment}/deployment_protection_rules"
+        path = f"/repos/{repository}/environments/{quote(environment, safe='')}/deployment_protection_rules"
         return await self._api.find(ProtectionRules, path)
 
 

@@ -57,6 +57,7 @@ ASKED = ["requested: ship(target: prod, component: backend, environment: staging
 AGENT = ops(tools=SHIPS)
 CALL = chosen("s9", "ship", acts=True, component="backend", environment="staging")
 ADDED = ANN.model_copy(update={"trust": "third_party"})
+COMMENT = TriggerReceived(id="hook/1", at=AT, source="hook", name="comment", data={"body": "the backend to staging"})
 MACHINE = Person(name="ci", address="api:ci", trust="verified")
 
 
@@ -113,6 +114,7 @@ def question(step: str, text: str, *, by: str = "model", context: str = "", choi
         (message(text="バックエンドをstagingにデプロイして"),),
         (message(text="the API, to staging"),),
         (message(text="do not deploy the backend to staging"),),
+        (COMMENT,),
         (message(text="see below: the backend to staging\n> forwarded words", passes_on=True),),
         (message(text="as they say\n> forwarded words", subject="backend to staging", passes_on=True),),
     ],
@@ -143,6 +145,7 @@ def test_it_is_named(events: tuple[Event, ...]) -> None:
         (message(text="deploy the backend to staging", subject="backend to staging"), deleted()),
         (message(text="see", attachments=(Attachment(name="backend.txt", text="deploy the backend to staging"),)),),
         (message(text="thanks", quoted="deploy the backend to staging"),),
+        (COMMENT.model_copy(update={"third_party": ("body",)}),),
         (message(text="hi"), chosen("s1", "look"), finished("s1", {"tag": "backend to staging"})),
         (message(text="hi"), chosen("s1", "done_for_now", message="I could deploy the backend to staging.")),
         (message(text="hi"), question("s1", "Deploy the backend to staging?")),

@@ -172,7 +172,7 @@ def read_site(table: Mapping[str, Any]) -> DeployConfig:
         raise as_in_the_file(error) from None
     problems = [
         InitErrorDetails(type=PydanticCustomError("value_error", "{why}", {"why": why}), loc=path, input=None)
-        for path, why in (*_of_environments(site), *_of_targets(site), *_of_other_names(site))
+        for path, why in (*_of_environments(site), *_of_targets(site), *_of_other_names(site), *_of_only_named(site))
     ]
     if problems:
         raise ValidationError.from_exception_data("DeployConfig", problems)
@@ -193,8 +193,16 @@ def _of_environments(site: DeployConfig) -> Iterator[Problem]:
             yield (*path, "after"), f"the order goes round in a circle: {' after '.join(circle)}"
         if not site.having(name):
             yield path, "it has no effect, because no component has this target; add one, or leave it out"
+        if one.in_turn and name not in site.unattended:
+            why = "it has no effect, because code deploys no merge there: it, or one before it, needs an approval"
+            yield (*path, "in_turn"), why
         if one.on_failed_test and not one.test:
             yield (*path, "on_failed_test"), "it has no effect without `test`, the command that tests the environment"
+
+
+def _of_only_named(site: DeployConfig) -> Iterator[Problem]:
+    if site.only_named and len(site.components) == 1 and len(site.environments) == 1:
+        yield ("only_named",), "it has no effect, because there is only one component and one environment; leave it out"
 
 
 def _circle_from(site: DeployConfig, name: str) -> list[str]:

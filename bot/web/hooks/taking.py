@@ -185,15 +185,32 @@ class Hooks:
         for record in await self.records(hook).newest(UNFINISHED_MAX):
             if not is_late(record, self._now(), LATE_AFTER):
                 continue
-            delivery = _read_again(hook, record, self._now())
-            if delivery or not any(isinstance(step, Take | Hear) for step in record.plan):
+            try:
+                delivery = _read_again(hook, record, self._now())
+            except Unreadable:
+                delivery = None  # It is set up otherwise by now; what its plan says may be done all the same.
+            if all(self._can(step, delivery) for step in record.plan):
                 await self._carry_out(hook, record, delivery)
                 finished += 1
         return finished
 
+    def _can(self, step: Wake | Tell | End | Take | Hear, delivery: Delivery | None) -> bool:
+        """Whether it can be done here. Else it is left for a process that is set up for it, or for its service, which
+        got no answer and sends it again."""
+        match step:
+            case Take():
+                return delivery is not None and step.taker in self._takers
+            case Hear():
+                return delivery is not None and step.listener in self._listeners
+            case _:
+                return True
+
     async def _carry_out(self, hook: Hook, record: Record, delivery: Delivery | None) -> Taken:
+        """Raises Unreadable, StoreUnavailable."""
         why = record.why
         for step in record.plan if not record.done else ():
+            if not self._can(step, delivery):
+                raise Unreadable("what was to take it is not set up here.", 503)
             match step:
                 case Wake():
                     by = f"hook {hook.name}: {one_line(record.event, 60)}"

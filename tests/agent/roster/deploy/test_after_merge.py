@@ -31,7 +31,8 @@ AUTHOR = {
 def only_the_backend(table: dict[str, Any]) -> None:
     del table["components"]["frontend"]
     for environment in table["environments"].values():
-        environment["in_turn"] = True
+        if environment.get("approval") == "none":
+            environment["in_turn"] = True
         environment.pop("test", None)
         environment.pop("on_failed_test", None)
 

@@ -14,7 +14,7 @@ from agent.model.schema import step_schema
 from agent.roster import deploy
 from agent.roster.deploy.called import components_called, environments_called
 from agent.roster.deploy.in_words import in_words
-from agent.roster.deploy.site import read_site
+from agent.roster.deploy.site import DeployConfig, read_site
 from agent.roster.deploy.site_as_read import site_in
 from agent.roster.deploy.tools import tools_of
 from agent.roster.deploy.tools.deploy import Deploy, Rollback
@@ -185,8 +185,17 @@ def test_who_names_an_environment_names_for_deployments_those_before_it() -> Non
 
 
 def test_what_is_the_only_one_goes_without_saying() -> None:
-    site = read_site({"only_named": True} | table({"live": {}}, shop=component("live")))
-    assert [dict(tool.named_by_people) for tool in tools_of(site)] == [{} for _ in tools_of(site)]
+    one_component = read_site({"only_named": True} | table({"lab": {}, "live": {}}, shop=component("lab", "live")))
+    one_environment = read_site(
+        {"only_named": True} | table({"live": {}}, shop=component("live"), docs=component("live"))
+    )
+    assert to_name(one_component) == {"environment"}
+    assert to_name(one_environment) == {"component"}
+
+
+def to_name(site: DeployConfig) -> set[str]:
+    (made,) = {frozenset(tool.named_by_people) for tool in tools_of(site) if issubclass(tool, Deploy | Rollback)}
+    return set(made)
 
 
 def test_a_revision_names_its_component_where_it_can_be_of_one_repository_only() -> None:
@@ -238,6 +247,11 @@ WEB = component("one", "two")
             {"web": WEB},
             ["environments.two.on_failed_test: it has no effect without `test`"],
         ),
+        (
+            {"one": {"approval": "none"}, "two": {"after": "one", "in_turn": True}},
+            {"web": WEB},
+            ["environments.two.in_turn: it has no effect, because code deploys no merge there"],
+        ),
         ({"one": {"approval": "some"}, "two": {}}, {"web": WEB}, ["environments.one.approval: Input should be"]),
         ({"one": {"test": ["{environment}"]}, "two": {}}, {"web": WEB}, ["environments.one.test: Value error, the pr"]),
     ],
@@ -250,6 +264,11 @@ def test_what_cannot_be_or_has_no_effect_is_refused_all_together(
     found = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in refused.value.errors()]
     assert len(found) == len(told)
     assert all(line.startswith(beginning) for line, beginning in zip(found, told, strict=True)), found
+
+
+def test_that_only_what_is_named_is_changed_has_no_effect_where_there_is_nothing_else() -> None:
+    with pytest.raises(ValidationError, match="it has no effect, because there is only one component and one env"):
+        read_site({"only_named": True} | table({"one": {}}, web=component("one")))
 
 
 def test_a_target_says_its_kind_and_without_one_it_is_a_command() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.awaiting import await_news, who_awaits
 from agent.notes import StoredNotes
-from bot.web.hooks.records import KEEP
+from bot.web.hooks.records import KEEP, packed
 from bot.web.hooks.taking import LATE_AFTER, Hook
 from channels.hooks.kind import Delivery
 from store import awaited
@@ -26,6 +26,7 @@ from tests.channels.hooks.samples import sample
 from tests.fakes.servers import Backend
 from tests.telling.story import chosen, finished, opened, started, thread, waits
 
+ANOTHER = "72d3162e-cc78-11e3-81ab-4c9367dc0999"
 SHA = "4af9ec0d5b1f8a3c2e7d6b9a0f1e2d3c4b5a6978"
 ALERTS = """
 [hooks.alertmanager]
@@ -339,6 +340,56 @@ async def test_what_a_dead_replica_had_planned_is_finished_by_another(redis_stor
     assert await hooks.finish(hooks.by_name["github"]) == 0
     (trigger,) = await gate.triggers()
     assert trigger.name == "pull_request_merged"
+
+
+class Counts:
+    """Takes every merge, and nothing else."""
+
+    name = "counts"
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def wants(self, hook: Hook, delivery: Delivery) -> bool:
+        return delivery.event.startswith("pull_request")
+
+    async def take(self, hook: Hook, delivery: Delivery) -> str:
+        self.taken.append(delivery.id)
+        return "counted"
+
+
+async def test_what_nothing_here_takes_any_more_keeps_nothing_else_from_being_finished(redis_store: RedisStore) -> None:
+    clock, counts = clock_at(), Counts()
+    async with Gate(StoreThatDies(redis_store, 2, after=False), clock, TEXT, takers=(counts,)).open() as first:
+        assert (await first.deliver(MERGE)).status == 500
+    async with Gate(StoreThatDies(redis_store, 2, after=False), clock, TEXT).open() as second:
+        assert (await second.deliver(MERGE, **{"X-GitHub-Delivery": ANOTHER})).status == 500
+    clock.advance(LATE_AFTER.total_seconds() + 1)
+    without = Gate(redis_store, clock, TEXT)
+    async with without.open():
+        hooks = without.hooks()
+        assert await hooks.finish(hooks.by_name["github"]) == 1
+        assert len(await without.triggers()) == 1
+        assert (await without.deliver(MERGE)).status == 503  # so its service sends it again
+    hooks = Gate(redis_store, clock, TEXT, takers=(counts,)).hooks()
+    assert await hooks.finish(hooks.by_name["github"]) == 1
+    assert len(counts.taken) == 2, "it was told before its first process died, and may be told twice"
+    assert len(set(counts.taken)) == 1
+
+
+async def test_what_cannot_be_read_any_more_keeps_nothing_else_from_being_finished(redis_store: RedisStore) -> None:
+    clock = clock_at()
+    for delivery in (ANOTHER, ANOTHER.replace("7", "8")):
+        async with Gate(StoreThatDies(redis_store, 2, after=False), clock, TEXT).open() as gate:
+            assert (await gate.deliver(MERGE, **{"X-GitHub-Delivery": delivery})).status == 500
+    gate = Gate(redis_store, clock, TEXT)
+    hooks = gate.hooks()
+    records = hooks.records(hooks.by_name["github"])
+    newest, *_ = await records.newest(1)
+    assert await records.put(newest.model_copy(update={"body": packed(b"no json")}), before=newest)
+    clock.advance(LATE_AFTER.total_seconds() + 1)
+    assert await hooks.finish(hooks.by_name["github"]) == 2
+    assert len(await gate.triggers()) == 2
 
 
 async def test_other_rules_in_between_change_nothing_of_what_was_planned(redis_store: RedisStore) -> None:
