@@ -102,4 +102,4 @@ def doubt(kind: Step) -> tuple[str, str]:
     """Why nothing is begun on such words, and what would make sense, for the model; empty: they are an order."""
     if isinstance(kind, Order) or not isinstance(kind, _Kind):
         return ("", "")
-    return f"Not begun: read again, the newest words are {kind.as_words}, and no order.", kind.instead
+    return f"Not begun: the newest words read like {kind.as_words}, not like an order for now.", kind.instead
